@@ -1,0 +1,1 @@
+"""One module an engine; each makes encoders that satisfy ``encoding.encoder.Encoder``."""

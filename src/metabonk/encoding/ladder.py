@@ -1,0 +1,131 @@
+"""Which encoder to try, best first, and why each of the others is out. Pure.
+
+A rung states what it needs; ``climb`` holds that against what is so. The result names every rung,
+so that a fallback can always say what was tried and why each step was refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Scarcity(StrEnum):
+    """The pool that a rung's sessions come from."""
+
+    NVENC = "nvenc"
+    CPU = "cpu"
+
+
+class FrameKind(StrEnum):
+    """Where a frame's pixels are."""
+
+    HOST = "host"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to encode.
+
+    Attributes:
+        backend: ``engine:source:encoder`` or ``engine:encoder``, as the status shows it.
+        scarcity: whose sessions it takes.
+        frames: the kind of frame it can be fed.
+    """
+
+    backend: str
+    scarcity: Scarcity
+    frames: FrameKind = FrameKind.HOST
+
+
+RUNGS = (
+    Rung("av:h264_nvenc", Scarcity.NVENC),
+    Rung("av:libx264", Scarcity.CPU),
+)
+"""Best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What came of really encoding a few frames.
+
+    Attributes:
+        works: whether it did.
+        reason: why not, as a sentence.
+        hardware: whether an encoder is there at all; false where the driver says that this device
+            has none (code 2), whatever NVML claims.
+    """
+
+    works: bool
+    reason: str = ""
+    hardware: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that decides, as far as it is known.
+
+    Attributes:
+        frames: what kind of frame the game delivers.
+        gpu_unavailable: why there is no NVIDIA GPU to use, or None where there is one.
+        missing: backend to the reason why its library can't be used here.
+        proofs: backend to what came of trying it; absent: not tried yet.
+        resting: backend to the seconds until it may be tried again after it broke.
+        allow_cpu_fallback: whether software may stand in where there is NVENC hardware.
+    """
+
+    frames: FrameKind = FrameKind.HOST
+    gpu_unavailable: str | None = None
+    missing: Mapping[str, str] | None = None
+    proofs: Mapping[str, Proof] | None = None
+    resting: Mapping[str, float] | None = None
+    allow_cpu_fallback: bool = False
+
+    @property
+    def nvenc_hardware(self) -> bool:
+        """Whether there is an NVENC encoder, or one can't be ruled out yet."""
+        if self.gpu_unavailable is not None:
+            return False
+        tried = [
+            proof
+            for rung in RUNGS
+            if rung.scarcity is Scarcity.NVENC and (proof := (self.proofs or {}).get(rung.backend))
+        ]
+        return not tried or any(proof.hardware for proof in tried)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A rung, and why it is out; ``refused`` is None where it may be tried."""
+
+    rung: Rung
+    refused: str | None
+
+
+def climb(situation: Situation) -> list[Step]:
+    """Every rung, best first, each with the reason why it is out or None."""
+    return [Step(rung, _refusal(rung, situation)) for rung in RUNGS]
+
+
+def _refusal(rung: Rung, situation: Situation) -> str | None:
+    if missing := (situation.missing or {}).get(rung.backend):
+        return missing
+    if rung.frames is not situation.frames:
+        return f"takes {rung.frames} frames, and the game delivers {situation.frames} frames"
+    if rung.scarcity is Scarcity.NVENC and situation.gpu_unavailable:
+        return situation.gpu_unavailable
+    proof = (situation.proofs or {}).get(rung.backend)
+    if proof and not proof.works:
+        return proof.reason
+    if rest := (situation.resting or {}).get(rung.backend):
+        return f"broke a moment ago; it is tried again in {rest:.0f} s"
+    if (
+        rung.scarcity is Scarcity.CPU
+        and situation.nvenc_hardware
+        and not situation.allow_cpu_fallback
+    ):
+        return (
+            "software encoding is off where there is NVENC hardware; "
+            "METABONK_STREAM_ALLOW_CPU_FALLBACK=1 allows it"
+        )
+    return None

@@ -1,0 +1,208 @@
+"""Walks the ladder until an encoder is open, under a lease."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from metabonk.encoding.backends import make_encoder
+from metabonk.encoding.encoder import Encoder, EncoderSettings
+from metabonk.encoding.ladder import Proof, Rung, Scarcity, Situation, climb
+from metabonk.encoding.probe import AT_THE_LIMIT, Busy, Prover, pool_of
+from metabonk.encoding.sessions import Lease, Pool, Pools, Refusal
+from metabonk.errors import EncoderUnavailable
+
+log = logging.getLogger(__name__)
+
+FIRST_REST_S = 1.0
+LONGEST_REST_S = 30.0
+
+
+@dataclass(slots=True)
+class Session:
+    """An open encoder and the lease that allows it."""
+
+    rung: Rung
+    encoder: Encoder
+    lease: Lease
+    worker: str
+
+    def close(self) -> None:
+        """Closes the encoder, then gives the lease back: never the other way round."""
+        if not self.lease.held:
+            return
+        try:
+            self.encoder.close()
+        finally:
+            self.lease.release()
+            log.info(
+                "Released %s session slot=%d pool=%s worker=%s",
+                self.rung.scarcity.upper(),
+                self.lease.slot,
+                self.lease.pool,
+                self.worker,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class NoSession:
+    """Why no encoder could be opened now.
+
+    Attributes:
+        refusals: backend and reason, for every rung.
+        limit_reached: whether sessions being in use is all that stands in the way, as is expected
+            when there are more workers than sessions.
+    """
+
+    refusals: tuple[tuple[str, str], ...]
+    limit_reached: bool
+
+    @property
+    def reason(self) -> str:
+        """All that was tried and why each was refused, in one line."""
+        return "; ".join(f"{backend}: {reason}" for backend, reason in self.refusals)
+
+
+class Opener:
+    """Opens encoders for one worker, and remembers which ones broke.
+
+    Args:
+        pools: where leases come from.
+        prover: says whether a rung works on this host.
+        worker: for logs and for the holders' list.
+        gpu_index: the GPU whose encoder is used.
+        allow_cpu_fallback: whether software may stand in where there is NVENC hardware.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        pools: Pools,
+        prover: Prover,
+        *,
+        worker: str,
+        gpu_index: int,
+        allow_cpu_fallback: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pools = pools
+        self._prover = prover
+        self._worker = worker
+        self._gpu_index = gpu_index
+        self._allow_cpu_fallback = allow_cpu_fallback
+        self._clock = clock
+        self._proofs: dict[str, Proof] = {}
+        self._breaks: dict[str, tuple[int, float]] = {}
+        self._told: str | None = None
+
+    def open(self, settings: EncoderSettings) -> Session | NoSession:
+        """An open encoder on the best rung that is to be had, or why there is none.
+
+        Raises:
+            SlotFolderError: the slot directory can't be used.
+        """
+        refusals: list[tuple[str, str]] = []
+        limited = other = False
+        for rung in [step.rung for step in climb(self._situation())]:
+            # Proving one rung may rule another in or out, so each is judged when its turn comes.
+            refused = self._refusal_of(rung)
+            if refused is None:
+                opened = self._open_rung(rung, settings)
+                if isinstance(opened, Session):
+                    self._tell_opened(opened, refusals)
+                    return opened
+                refused, at_limit = opened
+                limited |= at_limit
+                other |= not at_limit
+            refusals.append((rung.backend, refused))
+        missing = NoSession(tuple(refusals), limit_reached=limited and not other)
+        self._tell_missing(missing)
+        return missing
+
+    def broke(self, session: Session, reason: str) -> None:
+        """Closes a session whose encoder failed; its rung rests, twice as long each time."""
+        session.close()
+        count, _ = self._breaks.get(session.rung.backend, (0, 0.0))
+        rest = min(FIRST_REST_S * 2**count, LONGEST_REST_S)
+        self._breaks[session.rung.backend] = (count + 1, self._clock() + rest)
+        log.warning("encoder %s broke: %s. It rests for %.0f s", session.rung.backend, reason, rest)
+
+    def worked(self, session: Session) -> None:
+        """Forgets that this rung ever broke, after it has encoded well for a while."""
+        self._breaks.pop(session.rung.backend, None)
+
+    def _situation(self) -> Situation:
+        now = self._clock()
+        census = self._pools.census
+        unavailable = census.unavailable
+        if unavailable is None and self._gpu_index not in census.by_index:
+            unavailable = f"there is no GPU {self._gpu_index} on this machine"
+        return Situation(
+            gpu_unavailable=unavailable,
+            proofs=self._proofs,
+            resting={
+                backend: until - now for backend, (_, until) in self._breaks.items() if until > now
+            },
+            allow_cpu_fallback=self._allow_cpu_fallback,
+        )
+
+    def _refusal_of(self, rung: Rung) -> str | None:
+        return next(s.refused for s in climb(self._situation()) if s.rung is rung)
+
+    def _open_rung(self, rung: Rung, settings: EncoderSettings) -> Session | tuple[str, bool]:
+        """A session, or why not and whether sessions being in use is the cause."""
+        pool = pool_of(rung, self._gpu_index, self._pools)
+        assert pool is not None, "the ladder refuses NVENC rungs where there is no GPU"
+        if rung.backend not in self._proofs:
+            proof = self._prover.prove(rung, self._pools.census.by_index.get(self._gpu_index))
+            if isinstance(proof, Busy):
+                return proof.reason, True
+            self._proofs[rung.backend] = proof
+            if not proof.works:
+                return proof.reason, False
+        lease = pool.take(worker=self._worker, purpose=f"stream {rung.backend}")
+        if isinstance(lease, Refusal):
+            return lease.reason, True
+        return self._open_under(lease, pool, rung, settings)
+
+    def _open_under(
+        self, lease: Lease, pool: Pool, rung: Rung, settings: EncoderSettings
+    ) -> Session | tuple[str, bool]:
+        try:
+            encoder = make_encoder(rung.backend, settings, self._gpu_index)
+        except EncoderUnavailable as error:
+            if error.nvenc_code in AT_THE_LIMIT:
+                learned = pool.refused_by_driver(lease)
+                if learned is not None:
+                    log.info("the driver opens %d sessions at once: the limit is lowered", learned)
+                return str(error), True
+            lease.release()
+            self._breaks[rung.backend] = (1, self._clock() + FIRST_REST_S)
+            return str(error), False
+        lease.session_opened()
+        return Session(rung, encoder, lease, self._worker)
+
+    def _tell_opened(self, session: Session, refusals: list[tuple[str, str]]) -> None:
+        self._told = None
+        for backend, reason in refusals:
+            if session.rung.scarcity is Scarcity.CPU and backend.endswith("nvenc"):
+                log.info("falls back to %s; %s: %s", session.rung.backend, backend, reason)
+        log.info(
+            "Acquired %s session slot=%d pool=%s gpu=%d worker=%s backend=%s",
+            session.rung.scarcity.upper(),
+            session.lease.slot,
+            session.lease.pool,
+            self._gpu_index,
+            self._worker,
+            session.rung.backend,
+        )
+
+    def _tell_missing(self, missing: NoSession) -> None:
+        """Logs each new reason once: a worker in standby asks again every second."""
+        if missing.reason == self._told:
+            return
+        self._told = missing.reason
+        if missing.limit_reached:
+            log.info("Session limit reached worker=%s: %s", self._worker, missing.reason)
+        else:
+            log.warning("no encoder for worker=%s: %s", self._worker, missing.reason)

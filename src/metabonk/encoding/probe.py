@@ -1,0 +1,204 @@
+"""Proves an encoder by really encoding a few frames, in a child process.
+
+A driver that crashes or hangs takes the child along and not the worker. The child leases its
+session like everybody else. Results are kept on disk, for all processes of this user, until the
+GPU, the driver or the library changes.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from metabonk.encoding.backends import make_encoder
+from metabonk.encoding.encoder import EncoderSettings
+from metabonk.encoding.frame import Frame
+from metabonk.encoding.ladder import RUNGS, Proof, Rung, Scarcity
+from metabonk.encoding.sessions import Pool, Pools, Refusal, open_pools
+from metabonk.encoding.sessions.nvml import Gpu
+from metabonk.encoding.sessions.pool import locked
+from metabonk.errors import EncoderBroken, EncoderUnavailable, EncodingError
+from metabonk.settings import read_settings
+
+PROOF_TIMEOUT_S = 20.0
+"""Opening takes 0.1 to 0.5 s; a driver that is reset meanwhile may need several."""
+
+DOUBT_S = 600.0
+"""How long a crash or a hang is believed: unlike a missing encoder it may pass."""
+
+NO_ENCODER_HERE = 2  # NV_ENC_ERR_UNSUPPORTED_DEVICE
+AT_THE_LIMIT = (10, 21)  # NV_ENC_ERR_OUT_OF_MEMORY, NV_ENC_ERR_INCOMPATIBLE_CLIENT_KEY
+
+PROOF_FRAMES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """No session was free to prove it with; nothing is known yet."""
+
+    reason: str
+
+
+class _Result(BaseModel):
+    """What the child prints, and what is kept."""
+
+    works: bool
+    reason: str = ""
+    hardware: bool = True
+    busy: bool = False
+    until: float | None = None
+    """Unix time at which a doubtful result is forgotten."""
+
+
+_RESULTS = TypeAdapter(dict[str, _Result])
+
+
+class Prover:
+    """Proves rungs, each once a host.
+
+    Args:
+        settings_file: what ``write_settings`` wrote; the child finds pools and limits by it.
+        cache: file of the results.
+    """
+
+    def __init__(self, settings_file: Path, cache: Path) -> None:
+        self._settings_file = settings_file
+        self._cache = cache
+
+    def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Busy:
+        """What came of trying ``rung`` on ``gpu``, from the cache or by trying it now."""
+        key = _key(rung, gpu)
+        if known := self._known(key):
+            return _proof(known)
+        result = self._try(rung, gpu)
+        if result.busy:
+            return Busy(result.reason)
+        self._remember(key, result)
+        return _proof(result)
+
+    def _try(self, rung: Rung, gpu: Gpu | None) -> _Result:
+        command = [
+            sys.executable,
+            "-m",
+            "metabonk.encoding.probe",
+            "--settings",
+            str(self._settings_file),
+            "--backend",
+            rung.backend,
+            "--gpu",
+            str(gpu.index if gpu else 0),
+        ]
+        try:
+            child = subprocess.run(
+                command, capture_output=True, text=True, timeout=PROOF_TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return _doubtful(f"hung for {PROOF_TIMEOUT_S:.0f} s while it was tried")
+        if child.returncode < 0:
+            return _doubtful(f"crashed with signal {-child.returncode} while it was tried")
+        try:
+            return _Result.model_validate_json(child.stdout)
+        except ValidationError:
+            last = (child.stderr.strip().splitlines() or ["no output"])[-1]
+            return _doubtful(f"could not be tried: {last}")
+
+    def _known(self, key: str) -> _Result | None:
+        result = self._read().get(key)
+        return result if result and (result.until is None or time.time() < result.until) else None
+
+    def _remember(self, key: str, result: _Result) -> None:
+        with locked(self._cache.with_suffix(".lock")):
+            results = self._read() | {key: result}
+            written = self._cache.with_suffix(".new")
+            written.write_text(json.dumps({k: r.model_dump() for k, r in results.items()}))
+            written.replace(self._cache)
+
+    def _read(self) -> dict[str, _Result]:
+        try:
+            return _RESULTS.validate_json(self._cache.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return {}
+
+
+def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
+    """Opens, feeds and closes the encoder in this process, under a lease."""
+    rung = next(rung for rung in RUNGS if rung.backend == backend)
+    pool = pool_of(rung, gpu_index, pools)
+    if pool is None:
+        return _Result(
+            works=False, reason=pools.census.unavailable or f"there is no GPU {gpu_index}"
+        )
+    lease = pool.take(worker="probe", purpose=f"proving {backend}")
+    if isinstance(lease, Refusal):
+        return _Result(works=False, busy=True, reason=lease.reason)
+    with lease:
+        try:
+            _encode_some(backend, gpu_index)
+        except EncoderUnavailable as error:
+            if error.nvenc_code in AT_THE_LIMIT:
+                pool.refused_by_driver(lease)
+                return _Result(works=False, busy=True, reason=str(error))
+            return _Result(
+                works=False, reason=str(error), hardware=error.nvenc_code != NO_ENCODER_HERE
+            )
+        except EncoderBroken as error:
+            return _Result(works=False, reason=str(error))
+    return _Result(works=True)
+
+
+def pool_of(rung: Rung, gpu_index: int, pools: Pools) -> Pool | None:
+    """The pool that this rung's sessions come from; None where its GPU is not there."""
+    return pools.cpu if rung.scarcity is Scarcity.CPU else pools.nvenc(gpu_index)
+
+
+def _encode_some(backend: str, gpu_index: int) -> None:
+    settings = EncoderSettings(width=640, height=360, fps=30, bitrate=1_000_000, gop_s=1.0)
+    encoder = make_encoder(backend, settings, gpu_index)
+    try:
+        units = []
+        for number in range(PROOF_FRAMES):
+            pixels = np.full((settings.height, settings.width, 3), 40 * number, np.uint8)
+            units += encoder.encode(Frame(pixels, number / settings.fps), keyframe=number == 0)
+    finally:
+        encoder.close()
+    if not units or not units[0].keyframe:
+        raise EncoderBroken(f"{backend} opened, but gave no keyframe for {PROOF_FRAMES} frames")
+
+
+def _proof(result: _Result) -> Proof:
+    return Proof(works=result.works, reason=result.reason, hardware=result.hardware)
+
+
+def _doubtful(reason: str) -> _Result:
+    return _Result(works=False, reason=reason, until=time.time() + DOUBT_S)
+
+
+def _key(rung: Rung, gpu: Gpu | None) -> str:
+    where = f"{gpu.uuid} driver {gpu.driver}" if gpu and rung.scarcity is Scarcity.NVENC else "host"
+    return f"{rung.backend} on {where} with av {version('av')}"
+
+
+def main() -> None:
+    """The child: prints its result as one line of JSON."""
+    parser = argparse.ArgumentParser(description="Tries one encoder and prints what came of it.")
+    parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--backend", required=True)
+    parser.add_argument("--gpu", type=int, required=True)
+    arguments = parser.parse_args()
+    try:
+        pools = open_pools(read_settings(arguments.settings))
+        result = try_encoder(arguments.backend, arguments.gpu, pools)
+    except EncodingError as error:
+        result = _Result(works=False, reason=str(error))
+    sys.stdout.write(result.model_dump_json())
+
+
+if __name__ == "__main__":
+    main()

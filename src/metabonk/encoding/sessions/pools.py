@@ -1,0 +1,89 @@
+"""The pools of this host: ``cpu``, and ``nvenc`` for its NVIDIA cards."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from metabonk.encoding.sessions.lease import Holder
+from metabonk.encoding.sessions.limits import Experiences, Limit, effective_limit, is_capped
+from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml, foreign_sessions
+from metabonk.encoding.sessions.pool import Pool
+from metabonk.runtime_dir import private_folder, runtime_dir
+from metabonk.settings import Settings
+
+
+class Pools:
+    """Hands out the pool that an encoder on a given device needs.
+
+    A limit that the user set holds for each GPU, as the user's page counts. A limit found by us is
+    one pool for all capped cards together, as NVIDIA counts.
+    """
+
+    def __init__(self, folder: Path, *, nvenc_limit: int, cpu_limit: int, nvml: Nvml) -> None:
+        self._folder = folder
+        self._nvenc_limit = nvenc_limit
+        self._nvml = nvml
+        self._experiences = Experiences(folder / "learned-limits.json")
+        self.census: Census = nvml.census()
+        self.cpu = Pool("cpu", folder, lambda: cpu_limit)
+        self._nvenc = {gpu.index: self._pool_of(gpu) for gpu in self.census.gpus}
+
+    def nvenc(self, gpu_index: int) -> Pool | None:
+        """The pool that NVENC sessions on this GPU come from; None where there is no such GPU."""
+        return self._nvenc.get(gpu_index)
+
+    def nvenc_pools(self) -> list[Pool]:
+        """Every pool of NVENC sessions, once."""
+        return list({pool.name: pool for pool in self._nvenc.values()}.values())
+
+    def limit(self, gpu: Gpu) -> Limit:
+        """How many sessions this GPU's pool has, and how that is known."""
+        cards = self._cards_of(gpu)
+        learned = self._experiences.learned(_key(cards), gpu.driver)
+        return effective_limit(gpu, self._nvenc_limit, learned)
+
+    def _pool_of(self, gpu: Gpu) -> Pool:
+        cards = self._cards_of(gpu)
+
+        def foreign(holders: Sequence[Holder]) -> int:
+            now = [self._nvml.sessions(card.index) for card in cards]
+            sessions = [session for listed, _ in now for session in listed]
+            return foreign_sessions(sessions, sum(count for _, count in now), holders)
+
+        return Pool(
+            f"nvenc-gpu{gpu.index}" if len(cards) == 1 else "nvenc",
+            self._folder,
+            limit=lambda: self.limit(gpu).sessions,
+            foreign=foreign,
+            learn=lambda limit: self._experiences.learn(_key(cards), gpu.driver, limit),
+        )
+
+    def _cards_of(self, gpu: Gpu) -> list[Gpu]:
+        """The cards that share this one's limit."""
+        if self._nvenc_limit or not is_capped(gpu):
+            return [gpu]
+        return [card for card in self.census.gpus if is_capped(card)]
+
+
+def open_pools(settings: Settings) -> Pools:
+    """The pools under the slot directory of these settings.
+
+    Raises:
+        StartError: the slot directory can't be made, or isn't safely this user's.
+    """
+    folder = (
+        private_folder(settings.nvenc.slot_dir, setting="METABONK_NVENC_SLOT_DIR")
+        if settings.nvenc.slot_dir
+        else private_folder(
+            runtime_dir(settings.paths.runtime) / "slots", setting="METABONK_NVENC_SLOT_DIR"
+        )
+    )
+    return Pools(
+        folder,
+        nvenc_limit=settings.nvenc.max_sessions,
+        cpu_limit=settings.cpu.effective_max_sessions,
+        nvml=Nvml(),
+    )
+
+
+def _key(cards: Sequence[Gpu]) -> str:
+    return "+".join(sorted(card.uuid for card in cards))

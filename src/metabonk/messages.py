@@ -1,0 +1,193 @@
+"""What processes say to each other over HTTP, as pydantic models.
+
+The OpenAPI documents, and from them the page's TypeScript types, come from these models.
+Weights and rollouts are not here: they travel as safetensors (``policy/weights.py``,
+``learner/rollouts.py``).
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Message(BaseModel):
+    """Base of every message: unknown fields are refused, so that a typo is seen at once."""
+
+    # An answer always carries the fields that have a default: its schema says so.
+    model_config = ConfigDict(
+        extra="forbid", ser_json_inf_nan="null", json_schema_serialization_defaults_required=True
+    )
+
+
+class StreamState(StrEnum):
+    """What a worker's stream is doing."""
+
+    LIVE = "live"
+    STARTING = "starting"
+    STANDBY = "standby"
+    ERROR = "error"
+
+
+class Mode(StrEnum):
+    """What a fleet is for."""
+
+    TRAIN = "train"
+    PLAY = "play"
+
+
+class WorkerStatus(Message):
+    """One worker, as it is now. Rates are counted over the last few seconds, never configured."""
+
+    instance_id: str = Field(description="omega-<worker_index>")
+    worker_index: int
+    pid: int
+    game: str
+    mode: Mode
+    gpu_index: int | None = Field(None, description="CUDA device, null on a machine without one")
+    uptime_s: float
+
+    stream_url: str = Field(description="absolute address of the worker's own /stream.mp4")
+    stream_enabled: bool
+    stream_state: StreamState
+    stream_backend: str = Field("", description="engine:source:encoder; empty in standby")
+    stream_error: str | None = Field(None, description="why there is no picture now, in a sentence")
+    streamer_last_error: str | None = Field(
+        None, description="the last failure, kept after recovery"
+    )
+    stream_active_clients: int = Field(0, description="viewers connected, waiting ones included")
+    stream_dedicated_clients: int = Field(
+        0, description="those who opened this worker in particular, not the broadcast"
+    )
+    stream_fps: float = Field(0.0, description="access units encoded per second")
+    stream_bitrate: int = Field(0, description="bit/s, measured")
+    spectator_width: int
+    spectator_height: int
+
+    frames_ok: int = Field(0, description="frames encoded since the worker started")
+    frames_fps: float = Field(0.0, description="frames drawn for spectators per second")
+    frames_dropped: int = Field(0, description="drawn, but never encoded: the queue was full")
+    pixel_src_width: int
+    pixel_src_height: int
+    pixel_obs_width: int
+    pixel_obs_height: int
+
+    nvenc_used: int | None = Field(
+        None, description="sessions open on this worker's GPU; null without NVML"
+    )
+    nvenc_limit: int | None = None
+    nvenc_slot: int | None = Field(None, description="the slot this worker holds")
+
+    step: int = Field(0, description="policy decisions made since the worker first started")
+    steps_per_s: float = 0.0
+    episode: int = Field(0, description="episodes finished")
+    episode_return: float | None = Field(None, description="return of the last finished episode")
+    policy_version: int = Field(0, description="version of the weights that act now")
+
+
+class Episode(Message):
+    """One finished episode."""
+
+    worker_index: int
+    episode: int
+    total_reward: float = Field(description="unshaped return")
+    length: int = Field(description="policy decisions")
+    step: int = Field(description="the worker's step count at its end")
+    policy_version: int
+    ended_at: float = Field(description="Unix time, seconds")
+
+
+class Heartbeat(Message):
+    """A worker tells the orchestrator how it is; sent about once a second."""
+
+    status: WorkerStatus
+    episodes: list[Episode] = Field(
+        default_factory=list,
+        max_length=10_000,
+        description="finished since the last heartbeat that was answered",
+    )
+
+
+class Desired(StrEnum):
+    """What the director wants of a worker."""
+
+    LIVE = "live"
+    STANDBY = "standby"
+
+
+class HeartbeatReply(Message):
+    """The director's wish. Level-triggered: it is repeated with every answer."""
+
+    desired: Desired
+    reason: str = Field(description="why, in a sentence for people")
+
+
+class LearnerStatus(Message):
+    """The learner, as it is now."""
+
+    pid: int
+    uptime_s: float
+    policy_version: int
+    steps_trained: int = Field(description="policy decisions learned from")
+    steps_per_s: float
+    steps_dropped: int = Field(
+        description="arrived too late or beyond the queue, and were not learned from"
+    )
+    updates: int
+    policy_lag: float = Field(description="mean age of the last batch, in versions")
+    losses: dict[str, float] = Field(default_factory=dict)
+
+
+class CurvePoint(Message):
+    """A few neighbouring episodes of the whole fleet, summed up for a plot."""
+
+    fleet_step: int = Field(description="policy decisions of all workers at the last of them")
+    ended_at: float = Field(description="Unix time of the last of them, seconds")
+    mean_return: float
+    episodes: int = Field(description="how many episodes this point stands for")
+
+
+class Problem(Message):
+    """Something a person should know: what is so, and what to do."""
+
+    what: str
+    do: str
+
+
+class Fleet(Message):
+    """Everything the page's first screen shows."""
+
+    run: str
+    game: str
+    mode: Mode
+    workers: dict[str, WorkerStatus]
+    learner: LearnerStatus | None
+    problems: list[Problem]
+
+
+class StateMessage(Message):
+    """WebSocket ``/stream``, text: what the stream does; sent on joining and on every change."""
+
+    type: Literal["state"] = "state"
+    state: StreamState
+    reason: str = Field(description="a sentence for the viewer")
+
+
+class EpochMessage(Message):
+    """WebSocket ``/stream``, text: the next binary message is a new init segment.
+
+    Fragments (one ``moof`` and ``mdat`` each, binary) follow until the next epoch.
+    """
+
+    type: Literal["epoch"] = "epoch"
+    epoch: int = Field(description="grows by one with every encoder that is opened")
+    mime: str = Field(description="for MediaSource.addSourceBuffer, with the codecs parameter")
+    width: int
+    height: int
+
+
+class ErrorBody(Message):
+    """Body of every 4xx and 5xx answer."""
+
+    error: str = Field(description="machine-readable, snake_case")
+    message: str = Field(description="a sentence for people")

@@ -1,0 +1,70 @@
+"""What every MetaBonk process does: stop when told, die with its parent, log, give way."""
+
+import ctypes
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+
+from metabonk.errors import StartError
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class StopSignal:
+    """Set by SIGTERM, SIGINT or ``set()``; everything that waits in a process waits on it.
+
+    Must be made in the main thread, since only there Python handles signals.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._received)
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        self._event.set()
+
+    def set(self) -> None:
+        """Asks the process to stop."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether the process was asked to stop."""
+        return self._event.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits up to ``timeout`` seconds; true as soon as the process was asked to stop."""
+        return self._event.wait(timeout)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Has the kernel send SIGTERM to this process when its parent ends, however it ends.
+
+    The kernel watches the *thread* that started this process, so a supervisor starts its children
+    from a thread that lives as long as itself.
+
+    Raises:
+        StartError: the parent has already gone.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent_pid:
+        raise StartError(f"the process that started this one (pid {parent_pid}) has already ended")
+
+
+def lower_priority(by: int = 10) -> None:
+    """Lets everything of normal priority run first: what is live comes before what learns."""
+    os.nice(by)
+
+
+def configure_logging(name: str) -> None:
+    """Logs to standard error, which the supervisor sends into ``logs/<name>.log``."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)-7s {name} %(message)s",
+        force=True,
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)

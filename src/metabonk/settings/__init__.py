@@ -1,0 +1,10 @@
+"""The only place that reads the environment and configuration files.
+
+Command line over ``METABONK_*`` environment over ``metabonk.toml`` over the stream profile over
+defaults. ``schema`` says what there is, ``load`` where it comes from.
+"""
+
+from metabonk.settings.load import load_settings, read_settings, unknown_variables, write_settings
+from metabonk.settings.schema import Settings
+
+__all__ = ["Settings", "load_settings", "read_settings", "unknown_variables", "write_settings"]

@@ -1,0 +1,183 @@
+"""Every setting there is, with its type, bounds, default and meaning.
+
+A setting ``section.name`` is ``[section] name = …`` in a TOML file and ``METABONK_SECTION_NAME`` in
+the environment. ``metabonk.example.toml`` shows all of them; a test holds it against this file.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from metabonk.messages import Mode
+
+
+class Section(BaseModel):
+    """Base of the sections: a misspelt key is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ports(Section):
+    """Where each process listens."""
+
+    orchestrator: int = Field(8040, ge=1, le=65535, description="the API")
+    page: int = Field(5173, ge=1, le=65535, description="the web page, and everything it needs")
+    learner: int = Field(8061, ge=1, le=65535, description="rollouts in, weights out")
+    worker: int = Field(5000, ge=1, le=65000, description="worker i listens on this plus i")
+
+
+class Worker(Section):
+    """How worker processes are started and kept."""
+
+    spawn_stagger_s: float = Field(0.25, ge=0, le=60, description="seconds between two starts")
+    restart_limit_s: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="longest pause before a dead worker is started again, seconds",
+    )
+
+
+class Stream(Section):
+    """The video that spectators see."""
+
+    enabled: bool = Field(True, description="false: every worker trains, none is shown")
+    width: int = Field(1280, ge=128, le=3840, multiple_of=2, description="pixels")
+    height: int = Field(720, ge=72, le=2160, multiple_of=2, description="pixels")
+    fps: int = Field(
+        0, ge=0, le=120, description="frames per second; 0: 30 on up to four cores, 60 on more"
+    )
+    bitrate_kbps: int = Field(4000, ge=100, le=100_000, description="target, kbit/s")
+    keyframe_interval_s: float = Field(
+        2.0, gt=0, le=30, description="longest distance of keyframes"
+    )
+    allow_cpu_fallback: bool = Field(
+        False, description="with NVENC hardware: may overflow workers encode in software?"
+    )
+
+    @property
+    def effective_fps(self) -> int:
+        """Frames per second, with 0 resolved by the number of cores."""
+        return self.fps or (30 if available_cores() <= 4 else 60)
+
+
+class Nvenc(Section):
+    """NVIDIA encoder sessions."""
+
+    max_sessions: int = Field(0, ge=0, le=1024, description="per GPU; 0: find out")
+    slot_dir: Path | None = Field(
+        None, description="folder of the lock files; default: under the user's runtime directory"
+    )
+
+
+class Nvml(Section):
+    """NVIDIA's management library."""
+
+    gpu_index: int = Field(0, ge=0, le=63, description="the GPU that status commands report on")
+
+
+class Cpu(Section):
+    """Software encoders."""
+
+    max_sessions: int = Field(0, ge=0, le=1024, description="per host; 0: one for every two cores")
+
+    @property
+    def effective_max_sessions(self) -> int:
+        """Software sessions a host may run, with 0 resolved: half the cores, at least one.
+
+        One libx264 stream at 1280×720 and its game fill about one core (docs/benchmarks.md), and
+        learning needs the rest.
+        """
+        return self.max_sessions or max(1, available_cores() // 2)
+
+
+class Featured(Section):
+    """Who is shown when there are more workers than sessions."""
+
+    rotate_s: float = Field(60.0, ge=5, le=86_400, description="seconds a worker stays featured")
+
+
+class Learning(Section):
+    """Asynchronous PPO. Defaults start from Sample Factory's ViZDoom recipe, for few cores."""
+
+    seed: int = Field(0, ge=0, description="of networks and games; worker i adds i")
+    frame_skip: int = Field(4, ge=1, le=32, description="tics an action is held, in Doom games")
+    rollout_steps: int = Field(32, ge=2, le=1024, description="policy decisions a rollout holds")
+    batch_steps: int = Field(
+        1024, ge=32, le=1_000_000, description="decisions an update learns from"
+    )
+    epochs: int = Field(2, ge=1, le=50, description="passes over a batch")
+    minibatches: int = Field(2, ge=1, le=64, description="gradient steps a pass")
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size")
+    gamma: float = Field(0.99, gt=0, lt=1, description="discount of a later reward")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="bias against variance of advantages")
+    advantage: Literal["gae", "vtrace"] = Field("gae", description="how advantages are estimated")
+    clip: float = Field(0.1, gt=0, lt=1, description="ratio is kept in [1/(1+clip), 1+clip]")
+    value_coefficient: float = Field(0.5, ge=0, le=10, description="weight of the value loss")
+    entropy_coefficient: float = Field(0.005, ge=0, le=1, description="weight of the entropy bonus")
+    max_grad_norm: float = Field(4.0, gt=0, description="gradients are scaled down to this norm")
+    max_policy_lag: int = Field(20, ge=1, description="older steps, in versions, are dropped")
+    reward_scale: float = Field(0.0, ge=0, description="multiplies rewards; 0: the game's own")
+    checkpoint_s: float = Field(60.0, gt=0, description="seconds between two checkpoints")
+
+
+class Paths(Section):
+    """Where files go, relative to the working directory."""
+
+    logs: Path = Field(Path("logs"), description="a log a process")
+    runs: Path = Field(Path("runs"), description="a folder a run: checkpoints, episodes, settings")
+    runtime: Path | None = Field(
+        None, description="lock files of running fleets; default: the user's runtime directory"
+    )
+
+
+class Settings(BaseSettings):
+    """The whole configuration of a fleet."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="METABONK_",
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        extra="forbid",
+        frozen=True,
+    )
+
+    mode: Mode = Field(
+        Mode.TRAIN, description="train, or play: the newest checkpoint, nothing learns"
+    )
+    game: str = Field("doom:defend_the_center", description="doom:<scenario> or gym:<Gymnasium id>")
+    workers: int = Field(2, ge=1, le=256, description="how many")
+    host: str = Field("127.0.0.1", description="address that the page and the API are bound to")
+    stream_profile: str = Field("local", description="a name under profiles/, or a TOML file")
+
+    ports: Ports = Ports()
+    worker: Worker = Worker()
+    stream: Stream = Stream()
+    nvenc: Nvenc = Nvenc()
+    nvml: Nvml = Nvml()
+    cpu: Cpu = Cpu()
+    featured: Featured = Featured()
+    learning: Learning = Learning()
+    paths: Paths = Paths()
+
+    @field_validator("host")
+    @classmethod
+    def _loopback_only(cls, host: str) -> str:
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            raise ValueError(
+                "only loopback (127.0.0.1) is served until access tokens exist; "
+                "view from elsewhere through 'ssh -L 5173:127.0.0.1:5173'"
+            )
+        return host
+
+    def worker_port(self, index: int) -> int:
+        """The port of worker ``index``."""
+        return self.ports.worker + index
+
+
+def available_cores() -> int:
+    """CPU cores this process may run on."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,99 @@
+"""The status object of one worker, gathered from its parts."""
+
+import os
+import time
+
+from metabonk.encoding.sessions import Pools
+from metabonk.games import Game
+from metabonk.messages import WorkerStatus
+from metabonk.policy import Actor
+from metabonk.settings import Settings
+from metabonk.streaming.hub import Hub
+from metabonk.worker.play import Player
+from metabonk.worker.streamer import Streamer
+
+
+class StatusReport:
+    """Answers how the worker is; any thread may ask.
+
+    Args:
+        settings: of the fleet.
+        index: of the worker.
+        gpu_index: the CUDA device it uses, None without one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        index: int,
+        gpu_index: int | None,
+        *,
+        game: Game,
+        actor: Actor,
+        player: Player,
+        streamer: Streamer,
+        hub: Hub,
+        pools: Pools,
+    ) -> None:
+        self._settings = settings
+        self._index = index
+        self._gpu_index = gpu_index
+        self._game = game
+        self._actor = actor
+        self._player = player
+        self._streamer = streamer
+        self._hub = hub
+        self._pools = pools
+        self._started = time.monotonic()
+
+    def __call__(self) -> WorkerStatus:
+        """The status object now."""
+        stream = self._streamer.figures()
+        hub = self._hub.figures()
+        width, height = self._game.source_size
+        _, obs_height, obs_width = self._game.observation_shape
+        used, limit = self._nvenc_usage()
+        address = f"http://{self._settings.host}:{self._settings.worker_port(self._index)}"
+        return WorkerStatus(
+            instance_id=f"omega-{self._index}",
+            worker_index=self._index,
+            pid=os.getpid(),
+            game=self._settings.game,
+            mode=self._settings.mode,
+            gpu_index=self._gpu_index,
+            uptime_s=round(time.monotonic() - self._started, 3),
+            stream_url=f"{address}/stream.mp4",
+            stream_enabled=self._settings.stream.enabled,
+            stream_state=stream.state,
+            stream_backend=stream.backend,
+            stream_error=stream.error,
+            streamer_last_error=stream.last_error,
+            stream_active_clients=hub.clients,
+            stream_dedicated_clients=hub.dedicated_clients,
+            stream_fps=round(hub.fps, 2) if stream.backend else 0.0,
+            stream_bitrate=round(hub.bitrate) if stream.backend else 0,
+            spectator_width=self._settings.stream.width,
+            spectator_height=self._settings.stream.height,
+            frames_ok=stream.frames_ok,
+            frames_fps=round(stream.frames_fps, 2),
+            frames_dropped=stream.frames_dropped,
+            pixel_src_width=width,
+            pixel_src_height=height,
+            pixel_obs_width=obs_width,
+            pixel_obs_height=obs_height,
+            nvenc_used=used,
+            nvenc_limit=limit,
+            nvenc_slot=stream.nvenc_slot,
+            step=self._player.steps.total,
+            steps_per_s=round(self._player.steps.per_second(), 2),
+            episode=self._player.episodes,
+            episode_return=self._player.episode_return,
+            policy_version=self._actor.version,
+        )
+
+    def _nvenc_usage(self) -> tuple[int | None, int | None]:
+        pool = self._pools.nvenc(self._gpu_index or 0)
+        if pool is None:
+            return None, None
+        usage = pool.usage()
+        return usage.used, usage.limit

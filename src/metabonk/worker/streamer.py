@@ -1,0 +1,243 @@
+"""Takes frames from the play thread and makes them a stream, while the director wants one.
+
+Nothing here ever makes the play thread wait: a full queue drops its oldest frame and counts it.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabonk.encoding.encoder import EncoderSettings
+from metabonk.encoding.frame import Frame
+from metabonk.encoding.ladder import Scarcity
+from metabonk.encoding.opening import NoSession, Opener, Session
+from metabonk.errors import EncoderBroken, EncodingError
+from metabonk.messages import Desired, StreamState
+from metabonk.streaming.hub import Hub
+from metabonk.worker.rates import Rate
+
+log = logging.getLogger(__name__)
+
+QUEUED_FRAMES = 2
+RETRY_S = 0.5
+PATIENCE_S = 3.0
+"""How long opening waits for the game to draw at the spectators' size. An episode in standby ends
+in a second or two; one that doesn't is shown scaled up until it has ended."""
+
+PROVEN_AFTER_S = 30.0
+"""An encoder that ran this long did not break at once: its back-off starts from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the status says of the stream."""
+
+    state: StreamState
+    reason: str
+    backend: str
+    last_error: str | None
+    nvenc_slot: int | None
+    frames_ok: int
+    frames_fps: float
+    frames_dropped: int
+
+    @property
+    def error(self) -> str | None:
+        """Why there is no picture, or None while there is one."""
+        return None if self.state is StreamState.LIVE else self.reason
+
+
+class Streamer:
+    """The encode thread of one worker.
+
+    Args:
+        opener: opens encoders.
+        hub: where access units go.
+        encoder_settings: size, rate and bitrate of the stream.
+        enabled: false where the user wants no streams at all.
+    """
+
+    def __init__(
+        self, opener: Opener, hub: Hub, encoder_settings: EncoderSettings, *, enabled: bool
+    ) -> None:
+        self._opener = opener
+        self._hub = hub
+        self._settings = encoder_settings
+        self._enabled = enabled
+        self._frames: deque[Frame] = deque()
+        self._changed = threading.Condition()
+        self._desired = Desired.STANDBY
+        self._desired_since = time.monotonic()
+        self._desired_reason = "the director has not chosen yet"
+        self._drawing_large = False
+        self._session: Session | None = None
+        self._closed = False
+        self._last_error: str | None = None
+        self._dropped = 0
+        self._drawn = Rate()
+        self._encoded = Rate()
+        self._state: tuple[StreamState, str] | None = None
+        self._thread = threading.Thread(target=self._run, name="encode", daemon=True)
+
+    def start(self) -> None:
+        """Starts the encode thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the stream and gives the session back."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(3.0)
+
+    def desire(self, desired: Desired, reason: str) -> None:
+        """Takes the director's wish; repeating it changes nothing."""
+        with self._changed:
+            if desired is not self._desired:
+                self._desired = desired
+                self._desired_since = time.monotonic()
+            self._desired_reason = reason
+            self._changed.notify_all()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the game should be drawn at the spectators' size from its next episode on."""
+        return self._enabled and self._desired is Desired.LIVE
+
+    @property
+    def live(self) -> bool:
+        """Whether an encoder is open, so that every tic is worth drawing and pacing."""
+        return self._session is not None
+
+    def drawing_large(self, large: bool) -> None:
+        """The play thread tells whether the game is now drawn at the spectators' size."""
+        with self._changed:
+            self._drawing_large = large
+            self._changed.notify_all()
+
+    def offer(self, pixels: NDArray[np.uint8]) -> None:
+        """Takes a drawn frame (``H×W×3`` uint8 RGB) without waiting for anything."""
+        self._drawn.count()
+        with self._changed:
+            if len(self._frames) >= QUEUED_FRAMES:
+                self._frames.popleft()
+                self._dropped += 1
+            self._frames.append(Frame(pixels, time.monotonic()))
+            self._changed.notify_all()
+
+    def figures(self) -> Figures:
+        """The stream as it is now; any thread may ask."""
+        session = self._session
+        state, reason = self._state or (StreamState.STANDBY, self._desired_reason)
+        return Figures(
+            state=state,
+            reason=reason,
+            backend=session.rung.backend if session else "",
+            last_error=self._last_error,
+            nvenc_slot=(
+                session.lease.slot if session and session.rung.scarcity is Scarcity.NVENC else None
+            ),
+            frames_ok=self._encoded.total,
+            frames_fps=self._drawn.per_second() if session else 0.0,
+            frames_dropped=self._dropped,
+        )
+
+    def _run(self) -> None:
+        try:
+            while not self._closed:
+                if not self.wanted:
+                    self._rest()
+                elif self._session is None:
+                    self._open()
+                else:
+                    self._encode(self._session)
+        finally:
+            self._drop_session()
+
+    def _rest(self) -> None:
+        self._drop_session()
+        reason = (
+            self._desired_reason if self._enabled else "streaming is switched off (stream.enabled)"
+        )
+        self._say(StreamState.STANDBY, reason)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self.wanted, timeout=RETRY_S)
+
+    def _open(self) -> None:
+        patience = self._desired_since + PATIENCE_S - time.monotonic()
+        if not self._drawing_large and patience > 0:
+            self._say(StreamState.STARTING, "the stream starts when this episode has ended")
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._closed or self._drawing_large or not self.wanted, patience
+                )
+            return
+        try:
+            opened = self._opener.open(self._settings)
+        except EncodingError as error:
+            self._fail(str(error))
+            return
+        if isinstance(opened, NoSession):
+            if opened.limit_reached:
+                self._say(StreamState.STANDBY, opened.reason)
+                self._pause()
+            else:
+                self._fail(opened.reason)
+            return
+        with self._changed:
+            self._frames.clear()
+            self._session = opened
+        self._hub.open_epoch(
+            width=self._settings.width, height=self._settings.height, fps=self._settings.fps
+        )
+        self._opened_at = time.monotonic()
+        self._say(StreamState.STARTING, "waiting for the first keyframe")
+
+    def _encode(self, session: Session) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._frames or not self.wanted, RETRY_S)
+            if self._closed or not self.wanted or not self._frames:
+                return
+            frame = self._frames.popleft()
+        try:
+            units = session.encoder.encode(frame, keyframe=self._hub.keyframe_wanted())
+        except EncoderBroken as error:
+            with self._changed:
+                self._session = None
+            self._opener.broke(session, str(error))
+            self._last_error = str(error)
+            self._say(StreamState.STARTING, f"the encoder broke and is opened again: {error}")
+            return
+        for unit in units:
+            self._hub.publish(unit)
+            self._encoded.count()
+        if units:
+            self._say(StreamState.LIVE, f"live through {session.rung.backend}")
+        if time.monotonic() - self._opened_at > PROVEN_AFTER_S:
+            self._opener.worked(session)
+
+    def _fail(self, reason: str) -> None:
+        self._last_error = reason
+        self._say(StreamState.ERROR, reason)
+        self._pause()
+
+    def _pause(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self.wanted, RETRY_S)
+
+    def _drop_session(self) -> None:
+        with self._changed:
+            session, self._session = self._session, None
+            self._frames.clear()
+        if session is not None:
+            session.close()
+
+    def _say(self, state: StreamState, reason: str) -> None:
+        if self._state != (state, reason):
+            self._state = (state, reason)
+            self._hub.set_state(state, reason)

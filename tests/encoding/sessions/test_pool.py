@@ -1,0 +1,252 @@
+"""Pools under real processes that take, hold and die."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import stat
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+
+from metabonk.encoding.sessions import Holder, Lease, Pool, Refusal
+from metabonk.encoding.sessions.pool import SlotFolderError, locked
+
+
+def make_pool(folder: Path, limit: int = 2, **options: object) -> Pool:
+    return Pool("cpu", folder, lambda: limit, **options)  # type: ignore[arg-type]
+
+
+def take(pool: Pool) -> Lease:
+    lease = pool.take(worker="omega-0", purpose="test")
+    assert isinstance(lease, Lease)
+    return lease
+
+
+def test_leases_are_given_up_to_the_limit_and_the_refusal_says_who_holds_them(tmp_path: Path):
+    pool = make_pool(tmp_path)
+    first, second = take(pool), take(pool)
+    refusal = pool.take(worker="omega-2", purpose="test")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.used, refusal.limit, refusal.foreign) == (2, 2, 0)
+    assert [holder.pid for holder in refusal.holders] == [os.getpid()] * 2
+    assert "2 of 2" in refusal.reason
+    assert "omega-0" in refusal.reason
+    assert {first.slot, second.slot} == {0, 1}
+
+
+def test_a_released_slot_is_taken_again_and_release_twice_is_harmless(tmp_path: Path):
+    pool = make_pool(tmp_path, limit=1)
+    lease = take(pool)
+    lease.release()
+    lease.release()
+    assert take(pool).slot == lease.slot
+
+
+def test_taking_and_releasing_for_ever_makes_no_new_files(tmp_path: Path):
+    pool = make_pool(tmp_path)
+    for _ in range(50):
+        take(pool).release()
+    assert sorted(file.name for file in (tmp_path / "cpu").iterdir()) == [
+        "pool.lock",
+        "slot-0.lock",
+    ]
+
+
+def test_sessions_of_other_programs_count_against_the_limit(tmp_path: Path):
+    pool = make_pool(tmp_path, foreign=lambda holders: 1)
+    take(pool)
+    refusal = pool.take(worker="omega-1", purpose="test")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.used, refusal.foreign) == (2, 1)
+    assert "1 by other programs" in refusal.reason
+
+
+def test_a_refusal_by_the_driver_lowers_the_limit_to_what_is_open(tmp_path: Path):
+    learned: list[int] = []
+    pool = make_pool(tmp_path, limit=5, learn=learned.append)
+    held = [take(pool), take(pool)]
+    refused = take(pool)
+    assert pool.refused_by_driver(refused) == 2
+    assert learned == [2]
+    assert not refused.held
+    assert all(lease.held for lease in held)
+
+
+def test_a_refusal_with_nothing_open_teaches_no_limit(tmp_path: Path):
+    learned: list[int] = []
+    pool = make_pool(tmp_path, learn=learned.append)
+    assert pool.refused_by_driver(take(pool)) is None
+    assert learned == []
+
+
+def test_rubbish_in_a_slot_file_reads_as_an_unknown_holder(tmp_path: Path):
+    pool = make_pool(tmp_path)
+    lease = take(pool)
+    (tmp_path / "cpu" / f"slot-{lease.slot}.lock").write_bytes(b"\x00{not json" * 100)
+    assert pool.usage().holders == (Holder(slot=lease.slot),)
+    assert take(pool).slot == 1
+
+
+def test_a_name_that_is_no_slot_is_left_alone(tmp_path: Path):
+    pool = make_pool(tmp_path)
+    take(pool).release()
+    (tmp_path / "cpu" / "slot-x.lock").write_text("?")
+    assert take(pool).slot == 0
+
+
+def test_the_holder_is_written_for_people_and_tools(tmp_path: Path):
+    lease = take(make_pool(tmp_path))
+    lease.session_opened()
+    written = json.loads((tmp_path / "cpu" / "slot-0.lock").read_text())
+    assert written["pid"] == os.getpid()
+    assert (written["worker"], written["purpose"]) == ("omega-0", "test")
+    assert written["session_open"] is True
+    assert abs(written["since"] - time.time()) < 60
+
+
+def test_a_planted_link_is_refused(tmp_path: Path):
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    (tmp_path / "cpu").symlink_to(target)
+    with pytest.raises(SlotFolderError, match="link"):
+        make_pool(tmp_path).take(worker="w", purpose="p")
+    assert list(target.iterdir()) == []
+
+
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path):
+    folder = tmp_path / "cpu"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(SlotFolderError, match="other users"):
+        make_pool(tmp_path).take(worker="w", purpose="p")
+
+
+def test_a_slot_file_that_is_a_link_is_not_followed(tmp_path: Path):
+    pool = make_pool(tmp_path)
+    take(pool).release()
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    slot = tmp_path / "cpu" / "slot-0.lock"
+    slot.unlink()
+    slot.symlink_to(victim)
+    with pytest.raises(SlotFolderError, match="METABONK_NVENC_SLOT_DIR"):
+        pool.take(worker="w", purpose="p")
+    assert victim.read_text() == "precious"
+
+
+def test_a_filesystem_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("metabonk.encoding.sessions.lease.fcntl.flock", no_locks)
+    with pytest.raises(SlotFolderError, match=r"not supported.*METABONK_NVENC_SLOT_DIR"):
+        make_pool(tmp_path).take(worker="w", purpose="p")
+
+
+def test_a_full_disk_gives_no_lease_and_keeps_no_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    pool = make_pool(tmp_path, limit=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("metabonk.encoding.sessions.lease.os.pwrite", full)
+        with pytest.raises(SlotFolderError, match="No space left"):
+            pool.take(worker="w", purpose="p")
+    assert take(pool).slot == 0
+
+
+def test_waiting_for_a_lock_that_is_never_given_up_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("metabonk.encoding.sessions.pool.LOCK_TIMEOUT_S", 0.05)
+    with (
+        locked(tmp_path / "x.lock"),
+        pytest.raises(SlotFolderError, match="does not go on"),
+        locked(tmp_path / "x.lock"),
+    ):
+        pass
+
+
+def test_files_are_private(tmp_path: Path):
+    take(make_pool(tmp_path))
+    assert stat.S_IMODE((tmp_path / "cpu").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "cpu" / "slot-0.lock").stat().st_mode) == 0o600
+
+
+LIMIT = 3
+
+
+def _take_and_die(
+    folder: str,
+    seed: int,
+    held: "multiprocessing.sharedctypes.Synchronized[int]",
+    worst: "multiprocessing.sharedctypes.Synchronized[int]",
+    rounds: int,
+) -> None:
+    """Takes and gives back at random; a count in shared memory sees who holds at the same time."""
+    chance = random.Random(seed)
+    pool = Pool("cpu", Path(folder), lambda: LIMIT)
+    for _ in range(rounds):
+        lease = pool.take(worker=f"w{seed}", purpose="stress")
+        if isinstance(lease, Refusal):
+            continue
+        with held.get_lock():
+            held.value += 1
+            worst.value = max(worst.value, held.value)
+        time.sleep(chance.random() * 0.002)
+        with held.get_lock():
+            held.value -= 1
+        end = chance.random()
+        if end < 0.1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if end < 0.2:
+            os._exit(1)
+        if end < 0.3:
+            raise SystemExit
+        lease.release()
+
+
+def test_processes_that_die_at_random_never_exceed_the_limit_nor_lose_a_slot(tmp_path: Path):
+    """500 rounds of 8 processes; each holder counts itself while it surely holds."""
+    context = multiprocessing.get_context("fork")
+    held, worst = context.Value("i", 0), context.Value("i", 0)
+    for round_number in range(63):
+        children = [
+            context.Process(
+                target=_take_and_die,
+                args=(str(tmp_path), round_number * 8 + i, held, worst, 8),
+            )
+            for i in range(8)
+        ]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(30)
+            assert child.exitcode is not None
+    assert worst.value == LIMIT, "the limit is reached, and never exceeded"
+    pool = Pool("cpu", tmp_path, lambda: LIMIT)
+    assert pool.usage().used == 0
+    leases = [take(pool) for _ in range(LIMIT)]
+    assert isinstance(pool.take(worker="w", purpose="p"), Refusal)
+    assert {lease.slot for lease in leases} <= set(range(8))
+
+
+def test_taking_costs_little(tmp_path: Path):
+    pool = make_pool(tmp_path, limit=8)
+    for _ in range(7):
+        take(pool)
+    times = []
+    for _ in range(200):
+        start = time.perf_counter()
+        lease = take(pool)
+        times.append(time.perf_counter() - start)
+        lease.release()
+    median_ms = statistics.median(times) * 1e3
+    print(f"a lease takes {median_ms:.2f} ms at the median, with 7 others held")
+    assert median_ms < 10, "an order above the figure in docs/benchmarks.md"
