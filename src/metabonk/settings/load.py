@@ -1,7 +1,6 @@
 """Reads settings from where people put them, and says in a sentence what is wrong with one."""
 
 import difflib
-import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource
 
 from metabonk.errors import SettingsError
 from metabonk.settings.schema import Settings
@@ -35,31 +33,17 @@ def load_settings(
     file = _read_toml(CONFIG_FILE) if CONFIG_FILE.exists() else {}
     profile_name = (
         given.get("stream_profile")
-        or os.environ.get(f"{PREFIX}STREAM_PROFILE")
+        or _environment().get("stream_profile")
         or file.get("stream_profile")
         or Settings.model_fields["stream_profile"].default
     )
     profile = _read_toml(_profile_file(str(profile_name), profiles or _profiles_folder()))
 
-    class Layered(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], **_: PydanticBaseSettingsSource
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (
-                _Values(settings_cls, given),
-                EnvSettingsSource(settings_cls),
-                _Values(settings_cls, file),
-                _Values(settings_cls, profile),
-            )
-
+    merged = _merge(_merge(profile, file), _merge(_environment(), given))
     try:
-        layered = Layered()
+        return Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from None
-    except ValueError as error:
-        raise SettingsError(f"the environment can't be read: {error}") from None
-    return Settings.model_construct(**{n: getattr(layered, n) for n in Settings.model_fields})
 
 
 def write_settings(settings: Settings, file: Path) -> None:
@@ -73,19 +57,10 @@ def read_settings(file: Path) -> Settings:
     Raises:
         SettingsError: the file is missing or holds something else.
     """
-
-    class Stored(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], **_: PydanticBaseSettingsSource
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (_Values(settings_cls, json.loads(file.read_text())),)
-
     try:
-        stored = Stored()
-    except (OSError, ValueError) as error:
+        return Settings.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
         raise SettingsError(f"can't read the settings in {file}: {error}") from None
-    return Settings.model_construct(**{n: getattr(stored, n) for n in Settings.model_fields})
 
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> Iterator[str]:
@@ -104,18 +79,27 @@ def user_runtime_dir() -> Path | None:
     return Path(value) if value else None
 
 
-class _Values(PydanticBaseSettingsSource):
-    """A source that already holds its values."""
+def _environment() -> dict[str, Any]:
+    """The ``METABONK_*`` variables that are set, nested like the schema; an empty one is unset."""
+    values: dict[str, Any] = {}
+    for path in _leaves(Settings):
+        if text := os.environ.get(_variable(path)):
+            section = values
+            for name in path[:-1]:
+                section = section.setdefault(name, {})
+            section[path[-1]] = text
+    return values
 
-    def __init__(self, settings_cls: type[BaseSettings], values: dict[str, Any]) -> None:
-        super().__init__(settings_cls)
-        self._values = values
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        return self._values.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return self._values
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for name, value in over.items():
+        below = merged.get(name)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            merged[name] = _merge(below, value)
+        else:
+            merged[name] = value
+    return merged
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from metabonk.messages import Mode
 
@@ -134,16 +133,8 @@ class Paths(Section):
     )
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """The whole configuration of a fleet."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="METABONK_",
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        extra="forbid",
-        frozen=True,
-    )
 
     mode: Mode = Field(
         Mode.TRAIN, description="train, or play: the newest checkpoint, nothing learns"

@@ -211,8 +211,8 @@ def locked(file: Path) -> Iterator[None]:
     while (descriptor := try_lock(file)) is None:
         if time.monotonic() > deadline:
             raise SlotFolderError(
-                f"{file} has been locked for {LOCK_TIMEOUT_S:.0f} s by a process that does not go
-                on; " f"'lsof {file}' shows which"
+                f"{file} has been locked for {LOCK_TIMEOUT_S:.0f} s by a process that does not "
+                f"go on; 'lsof {file}' shows which"
             )
         time.sleep(pause)
         pause = min(pause * 1.5, 0.01)

@@ -1,0 +1,196 @@
+"""The main job, end to end: a real fleet, a real decoder."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from metabonk.messages import StreamState, WorkerStatus
+from tests.fleet import FleetUnderTest, run_fleet, shared_memory_of_games, until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
+    folder = tmp_path_factory.mktemp("fleet")
+    arguments = ("--mode", "train", "--workers", "2", "--game", "doom:basic")
+    with run_fleet(folder, *arguments, environment={"METABONK_CPU_MAX_SESSIONS": "1"}) as fleet:
+        until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 20)
+        until("one worker is live", lambda: live(fleet), 40)
+        yield fleet
+
+
+def live(fleet: FleetUnderTest) -> WorkerStatus | None:
+    return next(iter(fleet.in_state(StreamState.LIVE)), None)
+
+
+def standby(fleet: FleetUnderTest) -> WorkerStatus:
+    return until(
+        "one worker is in standby",
+        lambda: next(iter(fleet.in_state(StreamState.STANDBY)), None),
+        20,
+    )
+
+
+def test_the_live_stream_decodes_and_moves_in_every_second(fleet: FleetUnderTest):
+    worker = until("one worker is live", lambda: live(fleet), 20)
+    frames: list[tuple[float, np.ndarray]] = []
+    with av.open(worker.stream_url, timeout=10) as container:
+        stream = container.streams.video[0]
+        for frame in container.decode(stream):
+            frames.append((float(frame.time), frame.to_ndarray(format="gray")))
+            if frames[-1][0] - frames[0][0] > 6:
+                break
+    assert frames[0][1].shape == (worker.spectator_height, worker.spectator_width)
+    start = frames[0][0]
+    for second in range(6):
+        pictures = [picture for at, picture in frames if second <= at - start < second + 1]
+        assert len(pictures) >= 15, f"second {second} has {len(pictures)} frames"
+        moving = max(
+            float(np.abs(a.astype(int) - b).mean())
+            for a, b in zip(pictures, pictures[1:], strict=False)
+        )
+        assert moving > 0.1, f"nothing moves in second {second}"
+
+
+def test_a_worker_with_a_session_answers_200_and_one_without_answers_503(fleet: FleetUnderTest):
+    shown, hidden = live(fleet), standby(fleet)
+    assert shown is not None
+    head = httpx.head(shown.stream_url)
+    assert (head.status_code, head.headers["Content-Type"]) == (200, "video/mp4")
+    refused = httpx.head(hidden.stream_url)
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) >= 1
+    body = httpx.get(hidden.stream_url).json()
+    assert body["error"] == "no_encoder_session"
+    assert body["message"]
+
+
+def test_both_workers_serve_a_picture(fleet: FleetUnderTest):
+    for index in range(2):
+        answer = httpx.get(f"{fleet.worker(index)}/snapshot.jpg").raise_for_status()
+        assert answer.headers["Content-Type"] == "image/jpeg"
+        assert answer.content.startswith(b"\xff\xd8")
+
+
+def test_the_standby_worker_trains_faster_than_the_live_one(fleet: FleetUnderTest):
+    def settled() -> tuple[WorkerStatus, WorkerStatus] | None:
+        shown, hidden = live(fleet), standby(fleet)
+        return (shown, hidden) if shown and shown.steps_per_s > 0 < hidden.steps_per_s else None
+
+    shown, hidden = until("both workers play", settled, 20)
+    assert hidden.steps_per_s >= 3 * shown.steps_per_s
+
+
+def test_the_status_is_the_same_everywhere(fleet: FleetUnderTest):
+    own = httpx.get(f"{fleet.worker(0)}/status").json()
+    named = httpx.get(f"{fleet.worker(0)}/api/worker/omega-0/status").json()
+    through_page = httpx.get(f"{fleet.page}/api/worker/omega-0/status").json()
+    listed = httpx.get(f"{fleet.orchestrator}/workers").json()["omega-0"]
+    assert own.keys() == named.keys() == through_page.keys() == listed.keys()
+    for status in (own, named, through_page, listed):
+        assert (status["instance_id"], status["pid"]) == ("omega-0", own["pid"])
+        WorkerStatus.model_validate(status)
+
+
+def test_figures_are_counted(fleet: FleetUnderTest):
+    shown = live(fleet)
+    assert shown is not None
+    before, began = shown.frames_ok, time.monotonic()
+    later = until(
+        "60 more frames",
+        lambda: (s := live(fleet)) and s.frames_ok >= before + 60 and s,
+        20,
+    )
+    measured = (later.frames_ok - before) / (time.monotonic() - began)
+    assert later.frames_fps == pytest.approx(measured, rel=0.5)
+    assert later.stream_backend == "av:libx264"
+    assert later.stream_bitrate > 10_000
+
+
+def test_returns_are_recorded_and_the_policy_advances(fleet: FleetUnderTest):
+    episodes = until(
+        "ten episodes",
+        lambda: (e := httpx.get(f"{fleet.page}/api/episodes?limit=100").json())
+        and len(e) >= 10
+        and e,
+        60,
+    )
+    assert all(-500 <= episode["total_reward"] <= 101 for episode in episodes)
+    assert httpx.get(f"{fleet.page}/api/curve?points=20").json()
+    until(
+        "a newer policy acts",
+        lambda: all(status.policy_version >= 2 for status in fleet.statuses().values()),
+        60,
+    )
+
+
+def test_health_metrics_and_openapi_answer(fleet: FleetUnderTest):
+    for address in (fleet.orchestrator, fleet.worker(0), fleet.learner):
+        assert httpx.get(f"{address}/healthz").is_success
+        assert "metabonk_" in httpx.get(f"{address}/metrics").raise_for_status().text
+    paths = httpx.get(f"{fleet.orchestrator}/openapi.json").json()["paths"]
+    assert "/workers" in paths
+
+
+def test_a_worker_that_is_killed_comes_back(fleet: FleetUnderTest):
+    victim = standby(fleet)
+    psutil.Process(victim.pid).kill()
+    until(
+        "it has a new process",
+        lambda: fleet.statuses()[victim.instance_id].pid != victim.pid,
+        20,
+    )
+    until("one worker is live", lambda: live(fleet), 20)
+
+
+def test_a_second_start_says_so_and_touches_nothing(fleet: FleetUnderTest):
+    before = {status.pid for status in fleet.statuses().values()}
+    second = fleet.command("start", "--mode", "train", "--workers", "2")
+    assert second.returncode != 0
+    assert "already running" in second.stdout + second.stderr
+    assert "Traceback" not in second.stdout + second.stderr
+    assert {status.pid for status in fleet.statuses().values()} == before
+
+
+def test_nobody_is_left_after_stopping(fleet: FleetUnderTest):
+    """Last in this file: it ends the fleet."""
+    members = fleet.tree()
+    assert len(members) >= 6, "orchestrator, learner, two workers and two game engines"
+    stopped = fleet.command("stop", "--all")
+    assert stopped.returncode == 0, stopped.stderr
+    fleet.process.wait(5)
+    gone, alive = psutil.wait_procs(members, timeout=1)
+    assert alive == []
+    assert shared_memory_of_games() == set()
+    for name in ("orchestrator", "learner", "omega-0", "omega-1"):
+        assert "Traceback" not in fleet.log(name)
+    assert "Traceback" not in fleet.output.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_everything_in_five_seconds(tmp_path: Path, number: int):
+    with run_fleet(tmp_path, "--workers", "1") as fleet:
+        until("one worker is live", lambda: live(fleet), 40)
+        members = fleet.tree()
+        assert fleet.stop(number) < 5
+        _, alive = psutil.wait_procs(members, timeout=1)
+        assert alive == []
+        assert shared_memory_of_games() == set()
+        assert fleet.process.returncode == 0
+
+
+def test_when_the_orchestrator_is_killed_its_children_end_too(tmp_path: Path):
+    with run_fleet(tmp_path, "--workers", "1") as fleet:
+        until("one worker is live", lambda: live(fleet), 40)
+        members = fleet.tree()
+        fleet.process.kill()
+        _, alive = psutil.wait_procs(members, timeout=5)
+        assert alive == []
