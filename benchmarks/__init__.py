@@ -1,0 +1,1 @@
+"""Scripts that measure, print a table and write JSON: ``python -m benchmarks.<name>``."""

@@ -1,0 +1,87 @@
+"""The first promise: how soon there is a picture, and whether it stays whole while others train.
+
+``python -m benchmarks.live [--seconds 60] [--json FILE]`` starts a real fleet of two workers with
+one software encoder session and measures from outside.
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from metabonk.messages import StreamState
+from tests.fleet import FleetUnderTest, run_fleet, until
+
+
+def measure(seconds: float) -> dict[str, float]:
+    """Runs a fleet; the figures of one start and of ``seconds`` of watching."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        with run_fleet(
+            Path(folder), "--workers", "2", environment={"METABONK_CPU_MAX_SESSIONS": "1"}
+        ) as fleet:
+            until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 60)
+            page_s = time.monotonic() - began
+            until("a worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
+            url = fleet.in_state(StreamState.LIVE)[0].stream_url
+            with av.open(url, timeout=20) as container:
+                next(container.decode(video=0))
+                picture_s = time.monotonic() - began
+            figures = _watch(fleet, seconds)
+            figures["stop_s"] = fleet.stop()
+    return {"page_s": page_s, "first_picture_s": picture_s, **figures}
+
+
+def _watch(fleet: FleetUnderTest, seconds: float) -> dict[str, float]:
+    live = fleet.in_state(StreamState.LIVE)[0]
+    standby = next(s for s in fleet.statuses().values() if s.instance_id != live.instance_id)
+    decoded, began = 0, time.monotonic()
+    before = fleet.statuses()
+    with av.open(live.stream_url, timeout=20) as container:
+        for _ in container.decode(video=0):
+            decoded += 1
+            if time.monotonic() - began > seconds:
+                break
+    elapsed = time.monotonic() - began
+    after = fleet.statuses()
+
+    def rate(name: str, worker: str) -> float:
+        return float(getattr(after[worker], name) - getattr(before[worker], name)) / elapsed
+
+    return {
+        "watched_s": elapsed,
+        "decoded_fps": decoded / elapsed,
+        "encoded_fps": rate("frames_ok", live.instance_id),
+        "frames_dropped": float(
+            after[live.instance_id].frames_dropped - before[live.instance_id].frames_dropped
+        ),
+        "live_steps_per_s": rate("step", live.instance_id),
+        "standby_steps_per_s": rate("step", standby.instance_id),
+        "standby_over_live": rate("step", standby.instance_id) / rate("step", live.instance_id),
+    }
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    figures = measure(arguments.seconds)
+    table = Table("figure", "value", title=f"{platform.machine()}, {platform.platform()}")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:.2f}")
+    Console().print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""``metabonk nvenc status`` and ``metabonk nvenc cleanup``: who holds encoder sessions.
+
+They work while the fleet runs, while it is down, without a GPU and inside a container: leases are
+read from the slot files, other programs' sessions from NVML, workers over HTTP.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+
+import httpx
+from pydantic import ValidationError
+
+from metabonk.encoding.sessions import Holder, Pools, open_pools
+from metabonk.encoding.sessions.nvml import Gpu
+from metabonk.encoding.sessions.pool import Usage
+from metabonk.messages import WorkerStatus
+from metabonk.settings import Settings, load_settings
+
+WORKER_TIMEOUT_S = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares ``status`` and ``cleanup``."""
+    commands = parser.add_subparsers(dest="nvenc_command", required=True)
+    status = commands.add_parser("status", help="sessions, their holders and every worker")
+    status.add_argument("--workers", type=int, help="how many workers to ask (default: setting)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the chosen command."""
+    settings = load_settings({"workers": arguments.workers})
+    for line in status_lines(settings, open_pools(settings)):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def status_lines(settings: Settings, pools: Pools) -> Iterator[str]:
+    """The report, line by line."""
+    gpu = pools.census.by_index.get(settings.nvml.gpu_index)
+    used = gpu.session_count if gpu else 0
+    name = gpu.name if gpu else f"none ({pools.census.unavailable or 'no GPU of this index'})"
+    yield f"NVML: gpu_index={settings.nvml.gpu_index} name={name} nvenc_used={used}"
+    usages = [pool.usage() for pool in (*pools.nvenc_pools(), pools.cpu)]
+    limits = ", ".join(f"{usage.pool} {usage.used} of {usage.limit}" for usage in usages)
+    yield f"Active Sessions: {sum(usage.used for usage in usages)} ({limits})"
+    if gpu:
+        yield f"  limit of GPU {gpu.index}: {pools.limit(gpu).because}"
+    for usage in usages:
+        yield from _holder_lines(usage)
+    if gpu:
+        yield from _foreign_lines(gpu, usages)
+    for index in range(settings.workers):
+        yield _worker_line(settings, index)
+
+
+def _holder_lines(usage: Usage) -> Iterator[str]:
+    for holder in usage.holders:
+        yield f"  {usage.pool} {holder}, {_age(holder)}"
+
+
+def _age(holder: Holder) -> str:
+    return f"for {time.time() - holder.since:.0f} s" if holder.since else "since an unknown time"
+
+
+def _foreign_lines(gpu: Gpu, usages: list[Usage]) -> Iterator[str]:
+    ours = {holder.pid for usage in usages for holder in usage.holders}
+    for session in gpu.sessions:
+        if session.pid not in ours:
+            yield (
+                f"  other program: pid {session.pid}, {session.width}×{session.height} at "
+                f"{session.fps} fps"
+            )
+
+
+def _worker_line(settings: Settings, index: int) -> str:
+    port = settings.worker_port(index)
+    start = f"- worker={index} port={port} instance_id=omega-{index}"
+    try:
+        answer = httpx.get(f"http://{settings.host}:{port}/status", timeout=WORKER_TIMEOUT_S)
+        status = WorkerStatus.model_validate_json(answer.content)
+    except httpx.HTTPError:
+        return f"{start} backend= active=false nvenc_used= (not running)"
+    except ValidationError:
+        return f"{start} backend= active=false nvenc_used= (another program answers there)"
+    used = "" if status.nvenc_used is None else status.nvenc_used
+    active = "true" if status.stream_backend else "false"
+    why = f" ({status.stream_state}: {status.stream_error})" if status.stream_error else ""
+    return f"{start} backend={status.stream_backend} active={active} nvenc_used={used}{why}"
