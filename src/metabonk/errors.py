@@ -71,7 +71,16 @@ class EncodingError(MetaBonkError):
 
 
 class EncoderUnavailable(EncodingError):
-    """This encoder is not to be had on this machine now."""
+    """This encoder is not to be had on this machine now.
+
+    Attributes:
+        nvenc_code: the driver's answer to opening a session (10 and 21 at the limit of sessions, 2
+            where the device has no encoder), or None where it wasn't asked.
+    """
+
+    def __init__(self, message: str, nvenc_code: int | None = None) -> None:
+        self.nvenc_code = nvenc_code
+        super().__init__(message)
 
 
 class EncoderBroken(EncodingError):

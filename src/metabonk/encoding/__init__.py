@@ -6,6 +6,8 @@
 ``backends``     the encoders there are
 ``sessions``     how many may be open at once, and who holds them
 ``ladder``       which encoder to try, best first, and why another one is out
-``probe``        proves an encoder in a child process
+``proofs``       what is known of the encoders of this host
+``probe``        proves one in a child process
 ``opening``      walks the ladder until an encoder is open
+``capacity``     how many workers can be live at once
 """

@@ -179,6 +179,9 @@ class Opener:
             lease.release()
             self._breaks[rung.backend] = (1, self._clock() + FIRST_REST_S)
             return str(error), False
+        except BaseException:
+            lease.release()
+            raise
         lease.session_opened()
         return Session(rung, encoder, lease, self._worker)
 

@@ -1,37 +1,30 @@
 """Proves an encoder by really encoding a few frames, in a child process.
 
 A driver that crashes or hangs takes the child along and not the worker. The child leases its
-session like everybody else. Results are kept on disk, for all processes of this user, until the
-GPU, the driver or the library changes.
+session like everybody else. What came of it is kept (``proofs``).
 """
 
 import argparse
-import json
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import Frame
 from metabonk.encoding.ladder import RUNGS, Proof, Rung, Scarcity
+from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Pool, Pools, Refusal, open_pools
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.encoding.sessions.pool import locked
 from metabonk.errors import EncoderBroken, EncoderUnavailable, EncodingError
 from metabonk.settings import read_settings
 
 PROOF_TIMEOUT_S = 20.0
 """Opening takes 0.1 to 0.5 s; a driver that is reset meanwhile may need several."""
-
-DOUBT_S = 600.0
-"""How long a crash or a hang is believed: unlike a missing encoder it may pass."""
 
 NO_ENCODER_HERE = 2  # NV_ENC_ERR_UNSUPPORTED_DEVICE
 AT_THE_LIMIT = (10, 21)  # NV_ENC_ERR_OUT_OF_MEMORY, NV_ENC_ERR_INCOMPATIBLE_CLIENT_KEY
@@ -47,17 +40,12 @@ class Busy:
 
 
 class _Result(BaseModel):
-    """What the child prints, and what is kept."""
+    """What the child prints."""
 
     works: bool
     reason: str = ""
     hardware: bool = True
     busy: bool = False
-    until: float | None = None
-    """Unix time at which a doubtful result is forgotten."""
-
-
-_RESULTS = TypeAdapter(dict[str, _Result])
 
 
 class Prover:
@@ -65,25 +53,30 @@ class Prover:
 
     Args:
         settings_file: what ``write_settings`` wrote; the child finds pools and limits by it.
-        cache: file of the results.
+        proofs: what is known already, and where results are kept.
     """
 
-    def __init__(self, settings_file: Path, cache: Path) -> None:
+    def __init__(self, settings_file: Path, proofs: Proofs) -> None:
         self._settings_file = settings_file
-        self._cache = cache
+        self._proofs = proofs
 
     def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Busy:
-        """What came of trying ``rung`` on ``gpu``, from the cache or by trying it now."""
-        key = _key(rung, gpu)
-        if known := self._known(key):
-            return _proof(known)
-        result = self._try(rung, gpu)
+        """What came of trying ``rung`` on ``gpu``: what is known, or else by trying it now.
+
+        Raises:
+            SlotFolderError: the result can't be kept.
+        """
+        if known := self._proofs.known(rung, gpu):
+            return known
+        result, doubtful = self._try(rung, gpu)
         if result.busy:
             return Busy(result.reason)
-        self._remember(key, result)
-        return _proof(result)
+        proof = Proof(works=result.works, reason=result.reason, hardware=result.hardware)
+        self._proofs.keep(rung, gpu, proof, doubtful=doubtful)
+        return proof
 
-    def _try(self, rung: Rung, gpu: Gpu | None) -> _Result:
+    def _try(self, rung: Rung, gpu: Gpu | None) -> tuple[_Result, bool]:
+        """The child's result, and whether it is in doubt: a crash or a hang may pass."""
         command = [
             sys.executable,
             "-m",
@@ -104,27 +97,10 @@ class Prover:
         if child.returncode < 0:
             return _doubtful(f"crashed with signal {-child.returncode} while it was tried")
         try:
-            return _Result.model_validate_json(child.stdout)
+            return _Result.model_validate_json(child.stdout), False
         except ValidationError:
             last = (child.stderr.strip().splitlines() or ["no output"])[-1]
             return _doubtful(f"could not be tried: {last}")
-
-    def _known(self, key: str) -> _Result | None:
-        result = self._read().get(key)
-        return result if result and (result.until is None or time.time() < result.until) else None
-
-    def _remember(self, key: str, result: _Result) -> None:
-        with locked(self._cache.with_suffix(".lock")):
-            results = self._read() | {key: result}
-            written = self._cache.with_suffix(".new")
-            written.write_text(json.dumps({k: r.model_dump() for k, r in results.items()}))
-            written.replace(self._cache)
-
-    def _read(self) -> dict[str, _Result]:
-        try:
-            return _RESULTS.validate_json(self._cache.read_bytes())
-        except (FileNotFoundError, ValidationError):
-            return {}
 
 
 def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
@@ -172,17 +148,8 @@ def _encode_some(backend: str, gpu_index: int) -> None:
         raise EncoderBroken(f"{backend} opened, but gave no keyframe for {PROOF_FRAMES} frames")
 
 
-def _proof(result: _Result) -> Proof:
-    return Proof(works=result.works, reason=result.reason, hardware=result.hardware)
-
-
-def _doubtful(reason: str) -> _Result:
-    return _Result(works=False, reason=reason, until=time.time() + DOUBT_S)
-
-
-def _key(rung: Rung, gpu: Gpu | None) -> str:
-    where = f"{gpu.uuid} driver {gpu.driver}" if gpu and rung.scarcity is Scarcity.NVENC else "host"
-    return f"{rung.backend} on {where} with av {version('av')}"
+def _doubtful(reason: str) -> tuple[_Result, bool]:
+    return _Result(works=False, reason=reason), True
 
 
 def main() -> None:

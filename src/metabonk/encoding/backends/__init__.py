@@ -1,1 +1,21 @@
 """One module an engine; each makes encoders that satisfy ``encoding.encoder.Encoder``."""
+
+from metabonk.encoding.backends.av import AvEncoder
+from metabonk.encoding.encoder import Encoder, EncoderSettings
+
+
+def make_encoder(backend: str, settings: EncoderSettings, gpu_index: int) -> Encoder:
+    """Opens an encoder session.
+
+    Args:
+        backend: of a rung of the ladder.
+        settings: of the stream.
+        gpu_index: the GPU to encode on, where the backend uses one.
+
+    Raises:
+        EncoderUnavailable: it can't be opened here and now; says why.
+    """
+    engine, _, codec = backend.partition(":")
+    if engine == "av":
+        return AvEncoder(settings, codec, gpu_index)
+    raise ValueError(f"no module makes encoders of backend {backend!r}")

@@ -19,7 +19,7 @@ class Pools:
     """
 
     def __init__(self, folder: Path, *, nvenc_limit: int, cpu_limit: int, nvml: Nvml) -> None:
-        self._folder = folder
+        self.folder = folder
         self._nvenc_limit = nvenc_limit
         self._nvml = nvml
         self._experiences = Experiences(folder / "learned-limits.json")
@@ -51,7 +51,7 @@ class Pools:
 
         return Pool(
             f"nvenc-gpu{gpu.index}" if len(cards) == 1 else "nvenc",
-            self._folder,
+            self.folder,
             limit=lambda: self.limit(gpu).sessions,
             foreign=foreign,
             learn=lambda limit: self._experiences.learn(_key(cards), gpu.driver, limit),

@@ -1,0 +1,221 @@
+"""Walking the ladder under leases, with encoders that refuse and break on command."""
+
+import logging
+from pathlib import Path
+
+import pynvml
+import pytest
+
+from metabonk.encoding.access_unit import AccessUnit
+from metabonk.encoding.encoder import EncoderSettings
+from metabonk.encoding.frame import Frame
+from metabonk.encoding.ladder import Proof, Rung
+from metabonk.encoding.opening import FIRST_REST_S, NoSession, Opener, Session
+from metabonk.encoding.probe import Busy
+from metabonk.encoding.sessions import Pools
+from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
+from metabonk.errors import EncoderUnavailable
+
+SETTINGS = EncoderSettings(640, 360, 30, 1_000_000, 2.0)
+NVENC, SOFTWARE = "av:h264_nvenc", "av:libx264"
+
+
+class Card(Nvml):
+    """A consumer card with no sessions of other programs."""
+
+    def census(self) -> Census:
+        return Census((Gpu(0, "GPU-0", "GeForce", pynvml.NVML_BRAND_GEFORCE, "550.54"),))
+
+
+class NoCard(Nvml):
+    def census(self) -> Census:
+        return Census(unavailable="no NVIDIA driver on this machine")
+
+
+class EveryoneWorks:
+    """A prover to which every rung is proven, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Proof | Busy] = {}
+
+    def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Busy:
+        return self.answers.get(rung.backend, Proof(works=True))
+
+
+class FakeEncoder:
+    def __init__(self, backend: str) -> None:
+        self.backend = backend
+        self.closed = False
+
+    def encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
+        return [AccessUnit(b"", frame.captured_at, keyframe)]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Bench:
+    """Everything an opener needs, with hands on it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.now = 0.0
+        self.refuse: dict[str, EncoderUnavailable] = {}
+        self.prover = EveryoneWorks()
+        monkeypatch.setattr("metabonk.encoding.opening.make_encoder", self._make)
+
+    def _make(self, backend: str, settings: EncoderSettings, gpu_index: int) -> FakeEncoder:
+        if refusal := self.refuse.get(backend):
+            raise refusal
+        return FakeEncoder(backend)
+
+    def pools(self, nvml: Nvml, *, nvenc: int = 2, cpu: int = 1) -> Pools:
+        return Pools(self.folder, nvenc_limit=nvenc, cpu_limit=cpu, nvml=nvml)
+
+    def opener(self, pools: Pools, *, cpu_fallback: bool = False) -> Opener:
+        return Opener(
+            pools,
+            self.prover,  # type: ignore[arg-type]
+            worker="omega-0",
+            gpu_index=0,
+            allow_cpu_fallback=cpu_fallback,
+            clock=lambda: self.now,
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def opened(result: Session | NoSession) -> Session:
+    assert isinstance(result, Session), result
+    return result
+
+
+def refused(result: Session | NoSession) -> NoSession:
+    assert isinstance(result, NoSession), result
+    return result
+
+
+def test_the_best_rung_is_opened_and_its_lease_released_with_it(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+):
+    pools = bench.pools(Card())
+    pool = pools.nvenc(0)
+    assert pool
+    with caplog.at_level(logging.INFO):
+        session = opened(bench.opener(pools).open(SETTINGS))
+        assert session.rung.backend == NVENC
+        (holder,) = pool.usage().holders
+        assert (holder.worker, holder.session_open) == ("omega-0", True)
+        session.close()
+    assert pool.usage().used == 0
+    assert session.encoder.closed  # type: ignore[attr-defined]
+    assert "Acquired NVENC session slot=0" in caplog.text
+    assert "Released NVENC session slot=0" in caplog.text
+    assert "worker=omega-0" in caplog.text
+
+
+def test_the_third_worker_on_two_sessions_is_told_who_has_them(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+):
+    pools = bench.pools(Card())
+    opener = bench.opener(pools)
+    first, second = opened(opener.open(SETTINGS)), opened(opener.open(SETTINGS))
+    with caplog.at_level(logging.INFO):
+        missing = refused(opener.open(SETTINGS))
+        opener.open(SETTINGS)
+    assert missing.limit_reached
+    assert "2 of 2" in missing.reason
+    assert caplog.text.count("Session limit reached") == 1, "said once, not every half second"
+    assert {first.lease.slot, second.lease.slot} == {0, 1}
+
+
+def test_overflow_goes_to_software_only_where_that_is_allowed(bench: Bench):
+    pools = bench.pools(Card(), nvenc=1)
+    opener = bench.opener(pools, cpu_fallback=True)
+    assert opened(opener.open(SETTINGS)).rung.backend == NVENC
+    assert opened(opener.open(SETTINGS)).rung.backend == SOFTWARE
+    missing = refused(opener.open(SETTINGS))
+    assert [backend for backend, _ in missing.refusals] == [NVENC, SOFTWARE]
+    assert missing.limit_reached
+
+
+def test_without_a_gpu_software_is_the_ordinary_way(bench: Bench):
+    session = opened(bench.opener(bench.pools(NoCard())).open(SETTINGS))
+    assert session.rung.backend == SOFTWARE
+    assert session.lease.pool == "cpu"
+
+
+@pytest.mark.parametrize("code", [10, 21])
+def test_a_refusal_at_the_limit_lowers_it_for_everybody(bench: Bench, code: int):
+    pools = bench.pools(Card(), nvenc=5)
+    opener = bench.opener(pools)
+    opened(opener.open(SETTINGS))
+    bench.refuse[NVENC] = EncoderUnavailable("OpenEncodeSessionEx failed", nvenc_code=code)
+    assert refused(opener.open(SETTINGS)).limit_reached
+    pool = bench.pools(Card(), nvenc=5).nvenc(0)
+    assert pool
+    assert (pool.usage().limit, pool.usage().used) == (1, 1)
+
+
+def test_an_encoder_that_breaks_gives_its_lease_back_and_rests_twice_as_long_each_time(
+    bench: Bench,
+):
+    pools = bench.pools(Card())
+    pool = pools.nvenc(0)
+    assert pool
+    opener = bench.opener(pools)
+    for count in range(4):
+        opener.broke(opened(opener.open(SETTINGS)), "the driver was reset")
+        assert pool.usage().used == 0
+        missing = refused(opener.open(SETTINGS))
+        assert not missing.limit_reached
+        assert "broke" in missing.reason
+        bench.now += FIRST_REST_S * 2**count + 0.01
+    session = opened(opener.open(SETTINGS))
+    opener.worked(session)
+    opener.broke(session, "again")
+    bench.now += FIRST_REST_S + 0.01
+    opened(opener.open(SETTINGS))
+
+
+def test_an_encoder_that_broke_is_replaced_by_software_meanwhile(bench: Bench):
+    opener = bench.opener(bench.pools(Card()), cpu_fallback=True)
+    opener.broke(opened(opener.open(SETTINGS)), "the driver was reset")
+    assert opened(opener.open(SETTINGS)).rung.backend == SOFTWARE
+
+
+def test_a_gpu_without_an_encoder_lands_on_software_and_says_why(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+):
+    reason = "opening a session returned unsupported device (2)"
+    bench.prover.answers[NVENC] = Proof(works=False, reason=reason, hardware=False)
+    with caplog.at_level(logging.INFO):
+        session = opened(bench.opener(bench.pools(Card())).open(SETTINGS))
+    assert session.rung.backend == SOFTWARE
+    assert reason in caplog.text
+
+
+def test_a_proof_that_found_no_free_session_is_the_limit_and_is_asked_again(bench: Bench):
+    opener = bench.opener(bench.pools(Card()))
+    bench.prover.answers[NVENC] = Busy("all 2 sessions are in use")
+    assert refused(opener.open(SETTINGS)).limit_reached
+    del bench.prover.answers[NVENC]
+    assert opened(opener.open(SETTINGS)).rung.backend == NVENC
+
+
+def test_no_lease_is_kept_when_opening_raises_anything(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    def explode(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    pools = bench.pools(Card())
+    pool = pools.nvenc(0)
+    assert pool
+    monkeypatch.setattr("metabonk.encoding.opening.make_encoder", explode)
+    with pytest.raises(RuntimeError):
+        bench.opener(pools).open(SETTINGS)
+    assert pool.usage().used == 0

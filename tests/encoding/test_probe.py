@@ -1,0 +1,83 @@
+"""Proving encoders for real, in a child process."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from metabonk.encoding import probe
+from metabonk.encoding.ladder import RUNGS, Proof
+from metabonk.encoding.probe import Busy, Prover
+from metabonk.encoding.proofs import DOUBT_S, Proofs
+from metabonk.encoding.sessions import Lease, open_pools
+from metabonk.settings import Settings, write_settings
+
+SOFTWARE = next(rung for rung in RUNGS if rung.backend == "av:libx264")
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> Path:
+    settings = Settings.model_validate(
+        {"paths": {"runtime": tmp_path / "runtime"}, "cpu": {"max_sessions": 1}}
+    )
+    file = tmp_path / "settings.json"
+    write_settings(settings, file)
+    return file
+
+
+def test_software_is_proven_once_and_then_known(
+    settings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert Prover(settings_file, Proofs(tmp_path)).prove(SOFTWARE, None) == Proof(works=True)
+    monkeypatch.setattr(probe.sys, "executable", "/bin/false")
+    assert Prover(settings_file, Proofs(tmp_path)).prove(SOFTWARE, None) == Proof(works=True)
+
+
+def test_without_a_free_session_nothing_is_tried_and_nothing_is_kept(
+    settings_file: Path, tmp_path: Path
+):
+    settings = Settings.model_validate_json(settings_file.read_bytes())
+    lease = open_pools(settings).cpu.take(worker="omega-0", purpose="test")
+    assert isinstance(lease, Lease)
+    prover = Prover(settings_file, Proofs(tmp_path))
+    answer = prover.prove(SOFTWARE, None)
+    assert isinstance(answer, Busy)
+    assert "omega-0" in answer.reason
+    lease.release()
+    assert prover.prove(SOFTWARE, None) == Proof(works=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("kill -SEGV $$", "crashed with signal 11"),
+        ("sleep 60", "hung"),
+        ("echo rubbish; echo 'no such driver' >&2", "no such driver"),
+    ],
+)
+def test_a_driver_that_crashes_hangs_or_babbles_takes_only_the_child_along(
+    script: str,
+    expected: str,
+    settings_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    child = tmp_path / "child"
+    child.write_text(f"#!/bin/sh\n{script}\n")
+    child.chmod(0o755)
+    monkeypatch.setattr(probe.sys, "executable", str(child))
+    monkeypatch.setattr(probe, "PROOF_TIMEOUT_S", 0.5)
+    proof = Prover(settings_file, Proofs(tmp_path)).prove(SOFTWARE, None)
+    assert isinstance(proof, Proof)
+    assert not proof.works
+    assert expected in proof.reason
+
+
+def test_a_doubtful_result_is_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    proofs = Proofs(tmp_path)
+    crashed = Proof(works=False, reason="crashed")
+    proofs.keep(SOFTWARE, None, crashed, doubtful=True)
+    assert proofs.known(SOFTWARE, None) == crashed
+    later = time.time() + DOUBT_S + 1
+    monkeypatch.setattr("metabonk.encoding.proofs.time.time", lambda: later)
+    assert proofs.known(SOFTWARE, None) is None
