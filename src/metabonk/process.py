@@ -7,7 +7,9 @@ import signal
 import threading
 from types import FrameType
 
-from metabonk.errors import StartError
+from metabonk.errors import MetaBonkError, StartError
+
+log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -20,6 +22,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._failure: MetaBonkError | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._received)
 
@@ -28,6 +31,25 @@ class StopSignal:
 
     def set(self) -> None:
         """Asks the process to stop."""
+        self._event.set()
+
+    def watch_threads(self) -> None:
+        """Stops the process when any of its threads dies of an error.
+
+        A worker whose encode thread is gone would play on and never be seen again: its supervisor
+        can start it anew, and only that mends it.
+        """
+        threading.excepthook = self._thread_died
+
+    def raise_failure(self) -> None:
+        """Raises what a thread died of, if one did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _thread_died(self, died: threading.ExceptHookArgs) -> None:
+        name = died.thread.name if died.thread else "unknown"
+        log.critical("the thread %s died; the process ends", name, exc_info=died.exc_value)
+        self._failure = MetaBonkError(f"the thread {name} died: {died.exc_value!r}")
         self._event.set()
 
     def is_set(self) -> bool:

@@ -118,9 +118,9 @@ def test_figures_are_counted(fleet: FleetUnderTest):
 def test_returns_are_recorded_and_the_policy_advances(fleet: FleetUnderTest):
     episodes = until(
         "ten episodes",
-        lambda: (e := httpx.get(f"{fleet.page}/api/episodes?limit=100").json())
-        and len(e) >= 10
-        and e,
+        lambda: (
+            (e := httpx.get(f"{fleet.page}/api/episodes?limit=100").json()) and len(e) >= 10 and e
+        ),
         60,
     )
     assert all(-500 <= episode["total_reward"] <= 101 for episode in episodes)

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import httpx
 from pydantic import ValidationError
 
+from metabonk.encoding.ladder import RUNGS
+from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Holder, Pools, open_pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Usage
@@ -51,8 +53,20 @@ def status_lines(settings: Settings, pools: Pools) -> Iterator[str]:
         yield from _holder_lines(usage)
     if gpu:
         yield from _foreign_lines(gpu, usages)
+    yield from _encoder_lines(gpu, Proofs(pools.folder))
     for index in range(settings.workers):
         yield _worker_line(settings, index)
+
+
+def _encoder_lines(gpu: Gpu | None, proofs: Proofs) -> Iterator[str]:
+    """Every rung of the ladder and what is known of it on this host."""
+    for rung in RUNGS:
+        proof = proofs.known(rung, gpu)
+        if proof is None:
+            known = "not tried yet on this host"
+        else:
+            known = "works" if proof.works else f"out: {proof.reason}"
+        yield f"Encoder {rung.backend}: {known}"
 
 
 def _holder_lines(usage: Usage) -> Iterator[str]:

@@ -14,14 +14,14 @@ TIMESCALE = 90_000
 
 TRACK = 1
 
-# 14496-12, 8.8.3.1. sample_depends_on: 2, on no other; 1, on others. Then sample_is_non_sync_sample.
+# 14496-12, 8.8.3.1: sample_depends_on (2: on no other, 1: on others), sample_is_non_sync_sample.
 SYNC_SAMPLE = 2 << 24
 NON_SYNC_SAMPLE = 1 << 24 | 1 << 16
 
 # 14496-15, 5.3.3.1: profiles whose configuration record says more than the first three bytes.
 HIGH_PROFILES = frozenset((100, 110, 122, 144))
 
-# Parameter sets of an ``avc1`` track are in its sample entry and nowhere else (14496-15, 5.4.2.1.2).
+# Parameter sets of an ``avc1`` track are in its sample entry and nowhere else (14496-15, 5.4.2.1).
 # Delimiters and filler say nothing in a container that knows where a sample starts and ends.
 NOT_IN_SAMPLES = frozenset(
     (
@@ -103,9 +103,7 @@ def init_segment(parameters: ParameterSets, width: int, height: int) -> bytes:
     return ftyp + _box(b"moov", mvhd, _track(parameters, width, height), _box(b"mvex", trex))
 
 
-def fragment(
-    sample: bytes, *, sequence: int, decode_time: int, duration: int, sync: bool
-) -> bytes:
+def fragment(sample: bytes, *, sequence: int, decode_time: int, duration: int, sync: bool) -> bytes:
     """``moof`` and ``mdat`` with one sample (14496-12, 8.8.4 to 8.8.8 and 8.8.12).
 
     Args:

@@ -7,5 +7,5 @@
 ``heartbeat``  how it is, to the orchestrator; what the director wants, back
 ``status``     the status object
 ``app``        the HTTP server's routes
-``pacing``, ``rates``   the clock of live play, and counted rates
+``pacing``     the clock of live play
 """

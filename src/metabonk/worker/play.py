@@ -14,7 +14,7 @@ from metabonk.games import Game, Transition
 from metabonk.messages import Episode
 from metabonk.policy import Actor, Decision, RolloutBuilder
 from metabonk.worker.pacing import Pacer
-from metabonk.worker.rates import Rate
+from metabonk.streaming.rates import Rate
 from metabonk.worker.streamer import Streamer
 from metabonk.worker.uplink import Uplink
 

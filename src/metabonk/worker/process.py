@@ -1,21 +1,22 @@
 """The worker process: wires its threads together, plays in the main thread, and ends it all."""
 
+import contextlib
 import logging
 from pathlib import Path
 
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.opening import Opener
 from metabonk.encoding.probe import Prover
+from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import open_pools
 from metabonk.games import make_game
 from metabonk.http_server import HttpServer
 from metabonk.messages import Mode
 from metabonk.policy import Actor
 from metabonk.process import StopSignal
-from metabonk.runtime_dir import runtime_dir
 from metabonk.settings import Settings
-from metabonk.streaming.hub import Hub
 from metabonk.streaming.http import stream_routes
+from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.worker.app import make_app
@@ -26,8 +27,6 @@ from metabonk.worker.streamer import Streamer
 from metabonk.worker.uplink import Uplink
 
 log = logging.getLogger(__name__)
-
-FIRST_WEIGHTS_S = 0.2
 
 
 def run(settings: Settings, index: int, run_dir: Path) -> None:
@@ -42,10 +41,95 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         MetaBonkError: the game, the port or the slot directory can't be used.
     """
     stop = StopSignal()
-    instance_id = f"omega-{index}"
-    stream = settings.stream
+    stop.watch_threads()
+    worker = f"omega-{index}"
+    pools = open_pools(settings)
+    gpu_index = 0 if pools.census.gpus else None
     game = make_game(
         settings.game,
         seed=settings.learning.seed + index,
         frame_skip=settings.learning.frame_skip,
+    )
+    with contextlib.ExitStack() as owned:
+        owned.callback(game.close)
+        actor = Actor(game.spec, seed=settings.learning.seed + index)
+        hub = Hub()
+        streamer = Streamer(
+            Opener(
+                pools,
+                Prover(run_dir / "settings.json", Proofs(pools.folder)),
+                worker=worker,
+                gpu_index=gpu_index or 0,
+                allow_cpu_fallback=settings.stream.allow_cpu_fallback,
+            ),
+            hub,
+            _encoder_settings(settings),
+            enabled=settings.stream.enabled,
+        )
+        uplink = _uplink(settings) if settings.mode is Mode.TRAIN else None
+        player = Player(
+            game,
+            actor,
+            streamer,
+            uplink,
+            lambda episode: heart.finished(episode),
+            worker_index=index,
+            spectator_size=(settings.stream.width, settings.stream.height),
+            fps=settings.stream.effective_fps,
+            rollout_steps=settings.learning.rollout_steps,
+        )
+        status = StatusReport(
+            settings,
+            index,
+            gpu_index,
+            game=game,
+            actor=actor,
+            player=player,
+            streamer=streamer,
+            hub=hub,
+            pools=pools,
+        )
+        heart = Heart(
+            f"http://{settings.host}:{settings.ports.orchestrator}",
+            status,
+            lambda reply: streamer.desire(reply.desired, reply.reason),
+        )
+        server = HttpServer(
+            make_app(
+                worker,
+                status,
+                stream_routes(
+                    hub,
+                    Snapshot(lambda: player.newest_frame),
+                    enabled=settings.stream.enabled,
+                ),
+                websocket_routes(hub),
+            ),
+            settings.host,
+            settings.worker_port(index),
+        )
+        server.start()
+        owned.callback(server.stop)
+        for part in (uplink, streamer, heart):
+            if part is not None:
+                part.start()
+                owned.callback(part.close)
+        log.info("plays %s on port %d", settings.game, settings.worker_port(index))
+        player.run(stop.is_set)
+        stop.raise_failure()
+        log.info("stops after %d steps and %d episodes", player.steps.total, player.episodes)
+
+
+def _uplink(settings: Settings) -> Uplink:
+    return Uplink(f"http://{settings.host}:{settings.ports.learner}")
+
+
+def _encoder_settings(settings: Settings) -> EncoderSettings:
+    stream = settings.stream
+    return EncoderSettings(
+        width=stream.width,
+        height=stream.height,
+        fps=stream.effective_fps,
+        bitrate=stream.bitrate_kbps * 1000,
+        gop_s=stream.keyframe_interval_s,
     )

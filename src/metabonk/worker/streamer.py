@@ -19,7 +19,7 @@ from metabonk.encoding.opening import NoSession, Opener, Session
 from metabonk.errors import EncoderBroken, EncodingError
 from metabonk.messages import Desired, StreamState
 from metabonk.streaming.hub import Hub
-from metabonk.worker.rates import Rate
+from metabonk.streaming.rates import Rate
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Streamer:
         self._frames: deque[Frame] = deque()
         self._changed = threading.Condition()
         self._desired = Desired.STANDBY
-        self._desired_since = time.monotonic()
+        self._desired_since = self._opened_at = time.monotonic()
         self._desired_reason = "the director has not chosen yet"
         self._drawing_large = False
         self._session: Session | None = None
@@ -189,14 +189,12 @@ class Streamer:
             else:
                 self._fail(opened.reason)
             return
+        self._say(StreamState.STARTING, "waiting for the first keyframe")
+        self._hub.open_epoch(self._settings.width, self._settings.height, self._settings.fps)
+        self._opened_at = time.monotonic()
         with self._changed:
             self._frames.clear()
             self._session = opened
-        self._hub.open_epoch(
-            width=self._settings.width, height=self._settings.height, fps=self._settings.fps
-        )
-        self._opened_at = time.monotonic()
-        self._say(StreamState.STARTING, "waiting for the first keyframe")
 
     def _encode(self, session: Session) -> None:
         with self._changed:

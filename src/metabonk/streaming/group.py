@@ -1,0 +1,168 @@
+"""From access units to what viewers get, and what one who joins now gets first. Pure."""
+
+from dataclasses import dataclass
+
+from metabonk.encoding.access_unit import AccessUnit
+from metabonk.streaming.fmp4 import (
+    TIMESCALE,
+    ParameterSets,
+    fragment,
+    init_segment,
+    length_prefixed,
+    parameter_sets,
+)
+from metabonk.streaming.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept for one viewer.
+
+    Attributes:
+        seconds: of media time.
+        size: bytes.
+    """
+
+    seconds: float
+    size: int
+
+    def exceeded(self, first: "Fragment", last: "Fragment", size: int) -> bool:
+        """Whether fragments from ``first`` to ``last``, ``size`` bytes in all, are too many."""
+        return size > self.size or last.decode_time - first.decode_time > self.seconds * TIMESCALE
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """The time in which one init segment holds.
+
+    Attributes:
+        number: grows by one with every epoch of a hub.
+        mime: of the fMP4 stream, with the codecs parameter.
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+        fps: nominal frames per second.
+        init: ``ftyp`` and ``moov``.
+    """
+
+    number: int
+    mime: str
+    width: int
+    height: int
+    fps: int
+    init: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One picture, packed once for all viewers.
+
+    Attributes:
+        unit: as it left the encoder.
+        decode_time: on the epoch's clock, ``1/fmp4.TIMESCALE`` seconds.
+        data: ``moof`` and ``mdat``.
+    """
+
+    unit: AccessUnit
+    decode_time: int
+    data: bytes
+
+    @property
+    def keyframe(self) -> bool:
+        """Whether decoding can start here."""
+        return self.unit.keyframe
+
+
+class GroupCache:
+    """Packs access units and keeps those since the last keyframe.
+
+    Args:
+        limits: a group beyond them isn't kept, as no viewer's queue would take it.
+
+    Attributes:
+        epoch: the one that holds, None before its first keyframe.
+        group: fragments since the last keyframe; empty where there is none to start with.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.epoch: Epoch | None = None
+        self.group: list[Fragment] = []
+        self._limits = limits
+        self._bytes = 0
+        self._number = 0
+        self._shape = (0, 0, 1)
+        self._parameters: ParameterSets | None = None
+        self._timeline = Timeline(1)
+        self._sequence = 0
+        self._packing = False
+
+    def open_epoch(self, width: int, height: int, fps: int) -> None:
+        """A new encoder begins: the next keyframe begins a new epoch."""
+        self._shape = (width, height, fps)
+        self._parameters = None
+        self.end()
+
+    def end(self) -> None:
+        """Nothing that was packed is of use any more; the next keyframe begins anew."""
+        self.epoch = None
+        self.group = []
+        self._packing = False
+
+    def add(self, unit: AccessUnit) -> tuple[Epoch | None, Fragment | None]:
+        """Packs a unit.
+
+        Returns:
+            The new epoch if it begins one; its fragment, or None where it can't be decoded because
+            no keyframe came before it.
+        """
+        begun = None
+        if unit.keyframe:
+            parameters = parameter_sets(unit.data) or self._parameters
+            if parameters is None:
+                return None, None
+            if self.epoch is None or parameters != self._parameters:
+                begun = self._begin(parameters)
+            self._packing = True
+            self.group = []
+            self._bytes = 0
+        if not self._packing:
+            return None, None
+        packed = self._pack(unit)
+        self._keep(packed)
+        return begun, packed
+
+    def _begin(self, parameters: ParameterSets) -> Epoch:
+        width, height, fps = self._shape
+        self._number += 1
+        self._parameters = parameters
+        self._timeline = Timeline(fps)
+        self._sequence = 0
+        self.epoch = Epoch(
+            self._number,
+            parameters.mime,
+            width,
+            height,
+            fps,
+            init_segment(parameters, width, height),
+        )
+        return self.epoch
+
+    def _pack(self, unit: AccessUnit) -> Fragment:
+        self._sequence += 1
+        decode_time = self._timeline.place(unit.captured_at)
+        data = fragment(
+            length_prefixed(unit.data),
+            sequence=self._sequence,
+            decode_time=decode_time,
+            duration=self._timeline.duration,
+            sync=unit.keyframe,
+        )
+        return Fragment(unit, decode_time, data)
+
+    def _keep(self, packed: Fragment) -> None:
+        """Half a group is of no use, so one that grows too large is not kept at all."""
+        if not packed.keyframe and not self.group:
+            return
+        self.group.append(packed)
+        self._bytes += len(packed.data)
+        if self._limits.exceeded(self.group[0], packed, self._bytes):
+            self.group = []

@@ -1,0 +1,64 @@
+"""A worker's video for the page: fragmented MP4 with states and epochs, over a WebSocket.
+
+Text messages are ``messages.StateMessage`` and ``messages.EpochMessage``; binary ones are the init
+segment that an epoch announces and then its fragments. A viewer stays joined whatever the stream
+does. Nothing is expected of the client.
+"""
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect, status
+from starlette.types import Message
+
+from metabonk.messages import EpochMessage, StateMessage
+from metabonk.streaming.departure import until_gone
+from metabonk.streaming.group import Epoch
+from metabonk.streaming.http import Audience
+from metabonk.streaming.hub import Hub, Viewer
+
+LONGEST_MESSAGE = 1024
+"""Bytes or characters; a client has nothing to say, so this only leaves room for greetings."""
+
+
+def websocket_routes(hub: Hub) -> APIRouter:
+    """The WebSocket of one stream; ``audience=broadcast`` makes the viewer not dedicated.
+
+    Args:
+        hub: of the stream.
+    """
+    router = APIRouter(tags=["stream"])
+
+    @router.websocket("/stream")
+    async def watch(socket: WebSocket, audience: Audience = "dedicated") -> None:
+        async def receive() -> Message:
+            message = await socket.receive()
+            if _too_long(message):
+                await socket.close(status.WS_1009_MESSAGE_TOO_BIG)
+                return {"type": "websocket.disconnect"}
+            return message
+
+        await socket.accept()
+        with hub.join(audience == "dedicated") as viewer:
+            try:
+                await until_gone(receive, _send(viewer, socket))
+            except WebSocketDisconnect:
+                return  # it left while something was being sent
+
+    return router
+
+
+async def _send(viewer: Viewer, socket: WebSocket) -> None:
+    async for item in viewer:
+        if isinstance(item, StateMessage):
+            await socket.send_text(item.model_dump_json())
+        elif isinstance(item, Epoch):
+            announced = EpochMessage(
+                epoch=item.number, mime=item.mime, width=item.width, height=item.height
+            )
+            await socket.send_text(announced.model_dump_json())
+            await socket.send_bytes(item.init)
+        else:
+            await socket.send_bytes(item.data)
+
+
+def _too_long(message: Message) -> bool:
+    said = message.get("bytes") or message.get("text") or ""
+    return len(said) > LONGEST_MESSAGE
