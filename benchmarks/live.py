@@ -15,9 +15,9 @@ import av
 import httpx
 from rich.console import Console
 from rich.table import Table
+from tests.fleet import FleetUnderTest, run_fleet, until
 
 from metabonk.messages import StreamState
-from tests.fleet import FleetUnderTest, run_fleet, until
 
 
 def measure(seconds: float) -> dict[str, float]:

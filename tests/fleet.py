@@ -103,7 +103,7 @@ def until(what: str, probe: Callable[[], T | None], timeout: float) -> T:
 def run_fleet(
     folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[FleetUnderTest]:
-    """Starts ``metabonk start <arguments>`` in ``folder``; whatever happens, it ends with the block."""
+    """Starts ``metabonk start <arguments>`` in ``folder``; it ends with the block."""
     ports = free_ports(4)
     variables = {
         **os.environ,

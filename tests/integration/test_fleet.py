@@ -1,5 +1,6 @@
 """The main job, end to end: a real fleet, a real decoder."""
 
+import itertools
 import signal
 import time
 from collections.abc import Iterator
@@ -54,8 +55,8 @@ def test_the_live_stream_decodes_and_moves_in_every_second(fleet: FleetUnderTest
         pictures = [picture for at, picture in frames if second <= at - start < second + 1]
         assert len(pictures) >= 15, f"second {second} has {len(pictures)} frames"
         moving = max(
-            float(np.abs(a.astype(int) - b).mean())
-            for a, b in zip(pictures, pictures[1:], strict=False)
+            float(np.abs(before.astype(int) - after).mean())
+            for before, after in itertools.pairwise(pictures)
         )
         assert moving > 0.1, f"nothing moves in second {second}"
 
@@ -167,7 +168,7 @@ def test_nobody_is_left_after_stopping(fleet: FleetUnderTest):
     stopped = fleet.command("stop", "--all")
     assert stopped.returncode == 0, stopped.stderr
     fleet.process.wait(5)
-    gone, alive = psutil.wait_procs(members, timeout=1)
+    _, alive = psutil.wait_procs(members, timeout=1)
     assert alive == []
     assert shared_memory_of_games() == set()
     for name in ("orchestrator", "learner", "omega-0", "omega-1"):

@@ -1,0 +1,113 @@
+"""The page in a real browser, against a real fleet."""
+
+import shutil
+from collections.abc import Iterator
+
+import httpx
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from metabonk.messages import StreamState
+from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.requirements import require
+
+pytestmark = pytest.mark.timeout(240)
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+# A few pixels of the picture that is on the screen now, as one string.
+FINGERPRINT = """video => {
+  const canvas = document.createElement('canvas');
+  canvas.width = 32; canvas.height = 18;
+  const context = canvas.getContext('2d');
+  context.drawImage(video, 0, 0, 32, 18);
+  return Array.from(context.getImageData(0, 0, 32, 18).data).join();
+}"""
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
+    folder = tmp_path_factory.mktemp("fleet")
+    environment = {"METABONK_CPU_MAX_SESSIONS": "1"}
+    with run_fleet(folder, "--workers", "2", environment=environment) as fleet:
+        until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 30)
+        until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
+        until("one stands by", lambda: fleet.in_state(StreamState.STANDBY), 30)
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = require(shutil.which("chromium"), "chromium", apt="chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    yield page
+    page.close()
+    assert troubles == []
+
+
+def test_a_live_worker_plays_and_moves(fleet: FleetUnderTest, page: Page):
+    live = fleet.in_state(StreamState.LIVE)[0].instance_id
+    page.goto(f"{fleet.page}/stream?worker={live}")
+    player = page.locator("[data-state]").first
+    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+    expect(page.get_by_text("LIVE", exact=True).first).to_be_visible()
+    video = page.locator("video").first
+    began = video.evaluate("video => video.currentTime")
+    fingerprints = set()
+    for _ in range(5):
+        fingerprints.add(video.evaluate(FINGERPRINT))
+        page.wait_for_timeout(400)
+    assert len(fingerprints) >= 3, "the picture changes"
+    assert video.evaluate("video => video.currentTime") > began + 1
+    assert video.evaluate("video => video.videoWidth") == 1280
+
+
+def test_a_standby_worker_says_so_and_shows_a_small_picture(fleet: FleetUnderTest, page: Page):
+    standby = fleet.in_state(StreamState.STANDBY)[0].instance_id
+    page.goto(f"{fleet.page}/stream?worker={standby}")
+    player = page.locator("[data-state]").first
+    expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
+    expect(page.get_by_text("STANDBY — TRAINING WITHOUT A SESSION").first).to_be_visible()
+    picture = page.locator("img[src*='snapshot.jpg'], img[src^='blob:']").first
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.naturalWidth") > 100
+
+
+def test_the_front_page_lists_the_fleet_and_its_learning(fleet: FleetUnderTest, page: Page):
+    page.goto(f"{fleet.page}/")
+    for name in ("omega-0", "omega-1"):
+        expect(page.get_by_role("link", name=name).first).to_be_visible()
+    expect(page.locator("canvas").first).to_be_visible()
+
+
+def test_the_player_reconnects_by_itself_after_its_worker_was_killed(
+    fleet: FleetUnderTest, page: Page
+):
+    live = fleet.in_state(StreamState.LIVE)[0]
+    page.goto(f"{fleet.page}/stream?worker={live.instance_id}")
+    player = page.locator("[data-state]").first
+    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+    psutil.Process(live.pid).kill()
+    expect(player).not_to_have_attribute("data-state", "live", timeout=10_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=60_000)
+    assert fleet.statuses()[live.instance_id].pid != live.pid
