@@ -8,8 +8,8 @@
     ├── GameError                a game can't be made, or broke while it was played
     │   └── UnknownGame          no such id; carries the ids there are
     ├── PolicyError              weights that don't fit the network
-    ├── WireError                a message that can't be read: malformed, too large, for another
-    game ├── CheckpointError          a checkpoint that can't be read or doesn't fit
+    ├── WireError                a message that can't be read: malformed, or for another game
+    ├── CheckpointError          a checkpoint that can't be read or doesn't fit
     └── EncodingError            an encoder can't be opened or broke in mid-stream
         ├── EncoderUnavailable   this encoder is not to be had here; says why
         └── EncoderBroken        it worked and stopped working; give the lease back
@@ -17,6 +17,9 @@
 The command line prints ``str(error)`` of any of them and nothing else: the message is a sentence
 that a person can act on, with the numbers in it.
 """
+
+LAST_WORDS = "metabonk: "
+"""Begins the sentence that a process ends with; the supervisor looks for it in a child's log."""
 
 
 class MetaBonkError(Exception):

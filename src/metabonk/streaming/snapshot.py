@@ -62,7 +62,7 @@ class Snapshot:
 
 
 def _encode(pixels: NDArray[np.uint8], max_width: int | None) -> bytes:
-    image = Image.fromarray(np.ascontiguousarray(pixels), "RGB")
+    image = Image.fromarray(np.ascontiguousarray(pixels))
     if max_width is not None and max_width < image.width:
         height = max(1, round(image.height * max_width / image.width))
         image = image.resize((max_width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)

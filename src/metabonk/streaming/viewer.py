@@ -23,13 +23,9 @@ class ViewerQueue:
 
     Args:
         limits: when fragments are dropped.
-
-    Attributes:
-        groups_dropped: how often the viewer lost pictures, up to the next keyframe each time.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.groups_dropped = 0
         self._limits = limits
         self._state: StateMessage | None = None
         self._epoch: Epoch | None = None
@@ -102,7 +98,6 @@ class ViewerQueue:
 
     def _shed(self) -> None:
         """Drops up to the newest keyframe that waits, if that makes room; else everything."""
-        self.groups_dropped += 1
         newest = max((i for i, f in enumerate(self._fragments) if f.keyframe), default=0)
         for _ in range(newest):
             self._bytes -= len(self._fragments.popleft().data)

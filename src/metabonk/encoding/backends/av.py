@@ -13,6 +13,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -122,10 +123,9 @@ class AvEncoder:
 def _open(settings: EncoderSettings, codec: str, gpu_index: int) -> VideoCodecContext:
     with _errors_of_ffmpeg() as errors:
         try:
-            context = CodecContext.create(codec, "w")
+            context = cast(VideoCodecContext, CodecContext.create(codec, "w"))
         except ValueError:
             raise EncoderUnavailable(f"this build of PyAV has no encoder {codec}") from None
-        assert isinstance(context, VideoCodecContext)
         context.width, context.height = settings.width, settings.height
         context.pix_fmt = "yuv420p"
         context.time_base = TIME_BASE

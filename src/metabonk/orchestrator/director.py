@@ -1,0 +1,216 @@
+"""Who should be live when there are more workers than encoder sessions. Pure: no I/O, no clock.
+
+The rules, strongest first:
+
+1. A worker that somebody watches keeps its place, whatever else is asked for.
+2. A worker that somebody opens gets the next place: a free one, else that of the worker which has
+   been shown longest and is not watched.
+3. Free places go round, the worker that has waited longest first; at the start, by index.
+4. A worker that nobody watches makes room after ``rotate_s``, if another one waits.
+
+Against flapping: a place is kept for ``MIN_LIVE_S`` once given, and a viewer counts for
+``VIEWER_GRACE_S`` after leaving, so that a reload of the page costs nobody anything.
+
+The director only wishes. Encoder sessions are guarded by their leases, so a wish that comes before
+the old holder has let go opens nothing too early.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from metabonk.messages import Desired, StreamState, WorkerStatus
+
+MIN_LIVE_S = 5.0
+VIEWER_GRACE_S = 5.0
+FAILING_S = 15.0
+"""A worker that can't open any encoder for this long passes its place on."""
+
+SETTLE_S = 3.0
+"""After the first worker is heard of: places wait for the workers they belong to by index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the director needs to know of a worker."""
+
+    index: int
+    watched: bool = False
+    failing: bool = False
+
+    @classmethod
+    def of(cls, status: WorkerStatus) -> "Candidate":
+        """Of a worker that says how it is."""
+        return cls(
+            status.worker_index,
+            watched=status.stream_dedicated_clients > 0,
+            failing=status.stream_state is StreamState.ERROR,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a worker should be, and why."""
+
+    desired: Desired
+    reason: str
+
+
+class Director:
+    """Decides who is live; remembers since when.
+
+    Args:
+        rotate_s: seconds an unwatched worker is shown while others wait.
+    """
+
+    def __init__(self, rotate_s: float) -> None:
+        self._rotate_s = rotate_s
+        self._live: dict[int, float] = {}
+        self._left: dict[int, float] = {}
+        self._seen_watched: dict[int, float] = {}
+        self._watched_since: dict[int, float] = {}
+        self._first_heard: float | None = None
+
+    def decide(self, candidates: Iterable[Candidate], capacity: int, now: float) -> dict[int, Wish]:
+        """The wish for every candidate, by index.
+
+        Args:
+            candidates: the workers that are alive and may stream.
+            capacity: encoder sessions the fleet may hold.
+            now: seconds, never less than in the call before.
+        """
+        present = {candidate.index: candidate for candidate in candidates}
+        if present and self._first_heard is None:
+            self._first_heard = now
+        self._note_viewers(present, now)
+        for index in [index for index in self._live if index not in present]:
+            self._withdraw(index, now)
+        self._shrink(capacity, now)
+        self._fill(present, capacity, now)
+        self._make_room_for_viewers(present, now)
+        self._rotate(present, now)
+        return {index: self._wish(index, present, capacity, now) for index in present}
+
+    def _note_viewers(self, present: dict[int, Candidate], now: float) -> None:
+        for index, candidate in present.items():
+            if candidate.watched:
+                self._seen_watched[index] = now
+                self._watched_since.setdefault(index, now)
+        for index in [index for index in self._watched_since if not self._watched(index, now)]:
+            del self._watched_since[index]
+        for index in [index for index in self._watched_since if index not in present]:
+            del self._watched_since[index], self._seen_watched[index]
+
+    def _shrink(self, capacity: int, now: float) -> None:
+        """Takes places that are no longer to be had; a watched worker still keeps its own."""
+        newest_first = sorted(self._live, key=lambda index: (-self._live[index], -index))
+        for index in newest_first:
+            if len(self._live) <= capacity:
+                return
+            if not self._watched(index, now):
+                self._withdraw(index, now)
+
+    def _fill(self, present: dict[int, Candidate], capacity: int, now: float) -> None:
+        settling = self._first_heard is not None and now - self._first_heard < SETTLE_S
+        for index in self._waiting(present):
+            if len(self._live) >= capacity:
+                return
+            if settling and index >= capacity and not self._watched(index, now):
+                continue
+            self._live[index] = now
+
+    def _make_room_for_viewers(self, present: dict[int, Candidate], now: float) -> None:
+        asked_for = [index for index in self._waiting(present) if present[index].watched]
+        for index in asked_for:
+            leaving = self._oldest_unwatched(now, at_least=MIN_LIVE_S)
+            if leaving is None:
+                return
+            self._swap(leaving, index, now)
+
+    def _rotate(self, present: dict[int, Candidate], now: float) -> None:
+        for index in self._waiting(present):
+            leaving = self._oldest_unwatched(now, at_least=self._rotate_s)
+            if leaving is None:
+                leaving = self._failing(present, now)
+            if leaving is None:
+                return
+            self._swap(leaving, index, now)
+
+    def _waiting(self, present: dict[int, Candidate]) -> list[int]:
+        """Who has no place: the watched by when their viewers came, then by who waited longest."""
+        never = float("-inf")
+
+        def turn(index: int) -> tuple[bool, float, int]:
+            if index in self._watched_since:
+                return False, self._watched_since[index], index
+            return True, self._left.get(index, never), index
+
+        return sorted((index for index in present if index not in self._live), key=turn)
+
+    def _oldest_unwatched(self, now: float, *, at_least: float) -> int | None:
+        return min(
+            (
+                index
+                for index, since in self._live.items()
+                if now - since >= at_least and not self._watched(index, now)
+            ),
+            key=lambda index: (self._live[index], index),
+            default=None,
+        )
+
+    def _failing(self, present: dict[int, Candidate], now: float) -> int | None:
+        return next(
+            (
+                index
+                for index, since in self._live.items()
+                if present[index].failing
+                and now - since >= FAILING_S
+                and not self._watched(index, now)
+            ),
+            None,
+        )
+
+    def _swap(self, leaving: int, coming: int, now: float) -> None:
+        self._withdraw(leaving, now)
+        self._live[coming] = now
+
+    def _withdraw(self, index: int, now: float) -> None:
+        del self._live[index]
+        self._left[index] = now
+
+    def _watched(self, index: int, now: float) -> bool:
+        seen = self._seen_watched.get(index)
+        return seen is not None and now - seen <= VIEWER_GRACE_S
+
+    def _wish(self, index: int, present: dict[int, Candidate], capacity: int, now: float) -> Wish:
+        if index in self._live:
+            reason = (
+                "somebody watches this worker"
+                if self._watched(index, now)
+                else "there is an encoder session for this worker"
+            )
+            return Wish(Desired.LIVE, reason)
+        if capacity == 0:
+            return Wish(Desired.STANDBY, "this machine has no encoder session to give")
+        return Wish(Desired.STANDBY, self._why_waiting(index, present, capacity, now))
+
+    def _why_waiting(
+        self, index: int, present: dict[int, Candidate], capacity: int, now: float
+    ) -> str:
+        shown = ", ".join(f"omega-{live}" for live in sorted(self._live)) or "workers yet to start"
+        sessions = "the encoder session" if capacity == 1 else f"all {capacity} encoder sessions"
+        reason = f"{sessions} went to {shown}"
+        places = sorted(
+            max(0.0, self._live[live] + self._rotate_s - now)
+            for live in self._live
+            if not self._watched(live, now)
+        )
+        ahead = self._waiting(present).index(index)
+        if not places:
+            return f"{reason}, and somebody watches each of them" if self._live else reason
+        rounds, place = divmod(ahead, len(places))
+        return f"{reason}; its turn comes in {places[place] + rounds * self._rotate_s:.0f} s"
+
+
+def candidates_of(statuses: Sequence[WorkerStatus]) -> list[Candidate]:
+    """The workers that may stream: where streams are switched off, none."""
+    return [Candidate.of(status) for status in statuses if status.stream_enabled]

@@ -1,0 +1,93 @@
+"""What is checked before anything is started."""
+
+import errno
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from metabonk.errors import StartError
+from metabonk.messages import Mode, Problem
+from metabonk.settings import Settings
+
+NEEDED_BYTES = 500 << 20
+"""A run of an hour writes some tens of MB; the rest is so that a full disk is seen in time."""
+
+
+def check(settings: Settings) -> None:
+    """Ports free, and disk to write on.
+
+    Raises:
+        StartError: says which port or folder, and what to do.
+    """
+    owners: dict[int, str] = {}
+    for owner, setting, port in _ports(settings):
+        if port in owners:
+            raise StartError(
+                f"{owners[port]} and {owner} would both listen on port {port}; "
+                f"change [ports] {setting} in metabonk.toml"
+            )
+        owners[port] = owner
+    for owner, setting, port in _ports(settings):
+        _require_free_port(settings.host, port, owner, setting)
+    for folder in (settings.paths.runs, settings.paths.logs):
+        _require_space(folder)
+
+
+def disk_problem(folder: Path) -> Problem | None:
+    """Says when a running fleet is about to fill the disk."""
+    free = shutil.disk_usage(_existing(folder)).free
+    if free >= NEEDED_BYTES:
+        return None
+    return Problem(
+        what=f"only {_mb(free)} are free where {folder} is; checkpoints may fail",
+        do="free some disk",
+    )
+
+
+def _ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
+    yield "the orchestrator", "orchestrator", settings.ports.orchestrator
+    yield "the page", "page", settings.ports.page
+    if settings.mode is Mode.TRAIN:
+        yield "the learner", "learner", settings.ports.learner
+    for index in range(settings.workers):
+        yield f"omega-{index}", "worker", settings.worker_port(index)
+
+
+def _require_free_port(host: str, port: int, owner: str, setting: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As the servers do: connections of an earlier fleet that fade away are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise StartError(
+                    f"port {port}, which {owner} needs, is in use by another program; "
+                    f"'ss -ltnp | grep :{port}' shows which. Stop it, or set "
+                    f"METABONK_PORTS_{setting.upper()} to another port"
+                ) from None
+            raise StartError(
+                f"{owner} can't listen on {host}:{port}: {error.strerror}; "
+                f"METABONK_PORTS_{setting.upper()} names another port"
+            ) from None
+
+
+def _require_space(folder: Path) -> None:
+    free = shutil.disk_usage(_existing(folder)).free
+    if free < NEEDED_BYTES:
+        raise StartError(
+            f"only {_mb(free)} are free where {folder.absolute()} is, and a run needs at least "
+            f"{_mb(NEEDED_BYTES)}. Free some disk, or set METABONK_PATHS_RUNS and "
+            "METABONK_PATHS_LOGS to folders on another one"
+        )
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    return next(each for each in (folder, *folder.parents) if each.exists())
+
+
+def _mb(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MB"

@@ -1,0 +1,173 @@
+"""The orchestrator process: one fleet from its start to its clean end."""
+
+import contextlib
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from metabonk.encoding.sessions import capacity
+from metabonk.http_app import make_http_app
+from metabonk.http_server import HttpServer
+from metabonk.messages import Fleet, Mode
+from metabonk.orchestrator import preflight
+from metabonk.orchestrator.api import api_routes, episodes_unreadable
+from metabonk.orchestrator.gateway import Gateway
+from metabonk.orchestrator.lock import FleetLock
+from metabonk.orchestrator.metrics import FleetMetrics
+from metabonk.orchestrator.page import Page
+from metabonk.orchestrator.runs import save_settings
+from metabonk.orchestrator.state import FleetState
+from metabonk.orchestrator.store import Store
+from metabonk.orchestrator.supervisor import ChildSpec, ChildState, Supervisor
+from metabonk.orchestrator.watch import Watch
+from metabonk.process import StopSignal
+from metabonk.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.05
+SHOW_EVERY_S = 0.25
+GRACE_S = 2.5
+"""For the children to end by themselves; together with what follows it fits into five seconds."""
+
+SWEEP_TIMEOUT_S = 1.5
+
+
+class Display(Protocol):
+    """Shows the fleet on a terminal."""
+
+    def show(self, fleet: Fleet, processes: Mapping[str, ChildState]) -> None:
+        """Called several times a second."""
+        ...
+
+
+def run(
+    settings: Settings, run_dir: Path, lock: FleetLock, display: Display, stop: StopSignal
+) -> None:
+    """Runs the fleet until ``stop``, and ends all of it.
+
+    Must be called in the main thread, for the sake of the children (see ``supervisor``).
+
+    Args:
+        settings: of the fleet.
+        run_dir: folder of the run.
+        lock: held; learns of every process that is started.
+        display: shows the fleet.
+        stop: asks it to end.
+
+    Raises:
+        MetaBonkError: it can't start, or a child can't be used as it is set up.
+    """
+    preflight.check(settings)
+    settings_file = save_settings(settings, run_dir)
+    supervisor = Supervisor(
+        list(child_specs(settings, settings_file, run_dir)),
+        stagger_s=settings.worker.spawn_stagger_s,
+        restart_limit_s=settings.worker.restart_limit_s,
+        on_change=lock.update,
+    )
+    with contextlib.ExitStack() as at_the_end:
+        store = Store(run_dir, settings.game)
+        at_the_end.callback(store.close)
+        state = FleetState(settings, run_dir.name, store)
+        watch = Watch(state, lambda: capacity(settings))
+        servers = make_servers(state, supervisor)
+        at_the_end.callback(_stop_servers, servers)
+        at_the_end.callback(_sweep_if_needed, supervisor)
+        at_the_end.callback(supervisor.stop, GRACE_S)
+        for server in servers:
+            server.start()
+        watch.start()
+        at_the_end.callback(watch.close)
+        _keep_running(state, supervisor, watch, display, stop)
+
+
+def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Iterator[ChildSpec]:
+    """The learner and the workers, in the order of their start."""
+    common = (
+        *("--settings", str(settings_file.absolute())),
+        *("--run", str(run_dir.absolute())),
+        *("--parent", str(os.getpid())),
+    )
+    if settings.mode is Mode.TRAIN:
+        yield ChildSpec(
+            "learner", _metabonk("learner", *common), settings.paths.logs / "learner.log"
+        )
+    for index in range(settings.workers):
+        name = f"omega-{index}"
+        yield ChildSpec(
+            name,
+            _metabonk("worker", *common, "--index", str(index)),
+            settings.paths.logs / f"{name}.log",
+        )
+
+
+def make_servers(state: FleetState, supervisor: Supervisor) -> list[HttpServer]:
+    """The API on its own port, and the page with the API and every worker on another."""
+    settings = state.settings
+    routes = api_routes(state, FleetMetrics(state, supervisor.restarts))
+    gateway = Gateway(state)
+    api = make_http_app("MetaBonk orchestrator")
+    page = make_http_app("MetaBonk", lifespan=gateway.lifespan)
+    for app in (api, page):
+        app.add_exception_handler(sqlite3.Error, episodes_unreadable)
+        app.include_router(routes)
+    page.include_router(gateway.routes())
+    page.mount("/", Page())
+    return [
+        HttpServer(page, settings.host, settings.ports.page),
+        HttpServer(api, settings.host, settings.ports.orchestrator),
+    ]
+
+
+def _keep_running(
+    state: FleetState, supervisor: Supervisor, watch: Watch, display: Display, stop: StopSignal
+) -> None:
+    shown_at = float("-inf")
+    while not stop.is_set():
+        for name in supervisor.tick():
+            state.died(name)
+        state.set_problems([*supervisor.problems(), *watch.problems()])
+        now = time.monotonic()
+        if now - shown_at >= SHOW_EVERY_S:
+            display.show(state.fleet(), supervisor.states())
+            shown_at = now
+        stop.wait(TICK_S)
+    log.info("asked to stop")
+
+
+def _stop_servers(servers: list[HttpServer]) -> None:
+    """All at once: each may wait a second for its viewers."""
+    stopping = [threading.Thread(target=server.stop) for server in servers]
+    for thread in stopping:
+        thread.start()
+    for thread in stopping:
+        thread.join()
+
+
+def _sweep_if_needed(supervisor: Supervisor) -> None:
+    """Removes what killed games left; in a process of its own, since games are not imported here."""
+    if not supervisor.killed:
+        return
+    try:
+        subprocess.run(
+            _metabonk("sweep"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=SWEEP_TIMEOUT_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("what killed games left was not swept: %s; the next start does it", error)
+
+
+def _metabonk(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "metabonk.cli.main", *arguments)

@@ -1,0 +1,249 @@
+"""Child processes: started one after another, watched, started again, and ended without a trace.
+
+Everything here runs in the thread that calls ``tick``, which must live as long as the process: the
+kernel ends children with the *thread* that started them (PR_SET_PDEATHSIG).
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from metabonk.errors import SettingsError
+from metabonk.messages import Problem
+from metabonk.orchestrator.groups import ProcessName, members, name_of, send
+from metabonk.orchestrator.obituary import Death
+
+log = logging.getLogger(__name__)
+
+HEALTHY_AFTER_S = 60.0
+"""Who ran this long did not die of the way it was started: its back-off begins anew."""
+
+FIRST_PAUSE_S = 0.5
+POLL_S = 0.02
+HOPELESS = 2
+"""Exit code of a setting or a game that can't be used: another try would end the same way."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """A process to be kept running."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    """Its standard output and error are appended to this file."""
+
+
+class ChildState(StrEnum):
+    """What a child process is doing."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class Supervisor:
+    """Keeps children running until ``stop``.
+
+    Args:
+        specs: in the order of their start.
+        stagger_s: seconds between two starts.
+        restart_limit_s: longest pause before a restart, seconds.
+        on_change: told of every start and death, with name → leader of the session.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ChildSpec],
+        *,
+        stagger_s: float,
+        restart_limit_s: float,
+        on_change: Callable[[Mapping[str, ProcessName]], None] = lambda running: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._children = [_Child(spec) for spec in specs]
+        self._stagger_s = stagger_s
+        self._restart_limit_s = restart_limit_s
+        self._on_change = on_change
+        self._clock = clock
+        self._next_start = clock()
+        self.killed = False
+        """Whether any child ended without tidying up after itself."""
+
+    def tick(self) -> list[str]:
+        """Notices who has died, and starts at most one process that is due.
+
+        Returns:
+            names of the children that died since the last call.
+
+        Raises:
+            SettingsError: a child found a setting or a game that can't be used, at its first start;
+                carries its own sentence.
+        """
+        died = [child for child in self._children if self._reap(child)]
+        if died:
+            self._tell()
+        now = self._clock()
+        if now >= self._next_start:
+            due = next((child for child in self._children if child.is_due(now)), None)
+            if due is not None:
+                self._start(due, now)
+                self._next_start = now + self._stagger_s
+                self._tell()
+        return [child.spec.name for child in died]
+
+    def stop(self, grace_s: float = 3.0) -> None:
+        """Ends every child and whatever it started: SIGTERM, a wait, SIGKILL."""
+        running = [child for child in self._children if child.process is not None]
+        for child in running:
+            assert child.leader is not None
+            # Only the child itself: it ends its game, and a game that has gone first looks broken.
+            send(child.leader, signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline:
+            running = [child for child in running if not self._bury(child)]
+            if not running:
+                break
+            time.sleep(POLL_S)
+        for child in running:
+            log.warning("%s did not end within %.0f s and was killed", child.spec.name, grace_s)
+            self.killed = True
+            _kill_session(child)
+            while not self._bury(child):
+                time.sleep(POLL_S)
+        for child in self._children:
+            child.stopped = True
+        self._tell()
+
+    def states(self) -> dict[str, ChildState]:
+        """Name → what that child is doing."""
+        return {child.spec.name: child.state for child in self._children}
+
+    def restarts(self) -> dict[str, int]:
+        """Name → how often that child was started again."""
+        return {child.spec.name: max(0, child.starts - 1) for child in self._children}
+
+    def problems(self) -> list[Problem]:
+        """What a person should know: who is dead, why, and when it is tried again."""
+        now = self._clock()
+        return [child.problem(now) for child in self._children if child.is_dead]
+
+    def _start(self, child: "_Child", now: float) -> None:
+        child.last_start, child.starts = now, child.starts + 1
+        try:
+            child.spec.log.parent.mkdir(parents=True, exist_ok=True)
+            with child.spec.log.open("ab") as output:
+                child.log_start = output.tell()
+                child.process = subprocess.Popen(
+                    child.spec.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            child.death = Death(child.spec.name, 1, f"it can't be started: {error}")
+            self._plan_restart(child, now)
+            return
+        child.leader = name_of(child.process.pid)
+        log.info("started %s (pid %d)", child.spec.name, child.process.pid)
+
+    def _reap(self, child: "_Child") -> bool:
+        if not self._bury(child):
+            return False
+        death, now = child.death, self._clock()
+        assert death is not None
+        log.error("%s", death.sentence)
+        self.killed = self.killed or death.code != 0
+        if death.code == HOPELESS and not child.was_healthy:
+            raise SettingsError(death.last_words or death.sentence)
+        self._plan_restart(child, now)
+        return True
+
+    def _plan_restart(self, child: "_Child", now: float) -> None:
+        if now - child.last_start >= HEALTHY_AFTER_S:
+            child.was_healthy, child.failures = True, 0
+        pause = back_off(child.failures, self._restart_limit_s)
+        child.failures += 1
+        child.restart_at = now + pause
+        log.info("%s is started again in %.1f s", child.spec.name, pause)
+
+    def _bury(self, child: "_Child") -> bool:
+        """Whether the child has ended; what is left of its session is killed, then it is reaped."""
+        if child.process is None:
+            return False
+        # Not poll(): until it is reaped its id can't be given to anybody else.
+        ended = os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return False
+        _kill_session(child)
+        code = child.process.wait()
+        child.death = Death.of(child.spec.name, code, child.spec.log, child.log_start)
+        child.process = child.leader = None
+        return True
+
+    def _tell(self) -> None:
+        self._on_change(
+            {child.spec.name: child.leader for child in self._children if child.leader is not None}
+        )
+
+
+def back_off(failures: int, limit_s: float) -> float:
+    """Seconds before the next start after so many quick failures in a row: doubled each time."""
+    return min(limit_s, FIRST_PAUSE_S * 2.0 ** min(failures, 20))
+
+
+class _Child:
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.process: subprocess.Popen[bytes] | None = None
+        self.leader: ProcessName | None = None
+        self.log_start = 0
+        self.last_start = 0.0
+        self.restart_at = float("-inf")
+        self.starts = 0
+        self.failures = 0
+        self.was_healthy = False
+        self.stopped = False
+        self.death: Death | None = None
+
+    @property
+    def is_dead(self) -> bool:
+        return self.death is not None and self.process is None and not self.stopped
+
+    @property
+    def state(self) -> ChildState:
+        if self.stopped:
+            return ChildState.STOPPED
+        return ChildState.WAITING if self.process is None else ChildState.RUNNING
+
+    def is_due(self, now: float) -> bool:
+        return self.process is None and not self.stopped and now >= self.restart_at
+
+    def problem(self, now: float) -> Problem:
+        assert self.death is not None
+        wait = max(0.0, self.restart_at - now)
+        return Problem(
+            what=self.death.sentence,
+            do=f"it is started again in {wait:.0f} s; {self.spec.log} says more",
+        )
+
+
+def _kill_session(child: _Child) -> None:
+    """Kills the child and all it started, also what moved to another process group."""
+    assert child.process is not None
+    pid = child.process.pid
+    # The child is unreaped, so the group's id is still its own.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    session = child.leader or ProcessName(pid=pid, started=0)
+    for member in members(session):
+        send(member, signal.SIGKILL)

@@ -1,0 +1,70 @@
+"""What the orchestrator has to ask for: the learner's status, encoder sessions, free disk."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import httpx
+from pydantic import ValidationError
+
+from metabonk.messages import LearnerStatus, Mode, Problem
+from metabonk.orchestrator.preflight import disk_problem
+from metabonk.orchestrator.state import FleetState
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 1.0
+ANSWER_TIMEOUT_S = 2.0
+
+
+class Watch:
+    """A thread that asks once a second, so that nothing else ever waits for an answer.
+
+    Args:
+        state: takes the answers.
+        capacity: how many encoder sessions there are for this fleet now.
+    """
+
+    def __init__(self, state: FleetState, capacity: Callable[[], int]) -> None:
+        self._state = state
+        self._capacity = capacity
+        self._stop = threading.Event()
+        self._problems: list[Problem] = []
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._stop.set()
+        self._thread.join(ANSWER_TIMEOUT_S)
+
+    def problems(self) -> list[Problem]:
+        """What it found that a person should know."""
+        return self._problems
+
+    def _run(self) -> None:
+        settings = self._state.settings
+        learner = f"http://{settings.host}:{settings.ports.learner}/status"
+        with httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
+            while True:
+                self._state.set_capacity(self._capacity())
+                if settings.mode is Mode.TRAIN:
+                    self._state.set_learner(_ask(client, learner))
+                found = disk_problem(settings.paths.runs)
+                self._problems = [found] if found else []
+                if self._stop.wait(INTERVAL_S):
+                    return
+
+
+def _ask(client: httpx.Client, url: str) -> LearnerStatus | None:
+    try:
+        answer = client.get(url).raise_for_status()
+        return LearnerStatus.model_validate_json(answer.content)
+    except httpx.HTTPError:
+        return None
+    except ValidationError as error:
+        log.warning("the learner's status can't be read: %s", error)
+        return None

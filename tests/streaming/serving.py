@@ -1,0 +1,106 @@
+"""A hub behind a real server, fed by a real encoder in a thread of its own."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from fastapi import FastAPI
+from numpy.typing import NDArray
+
+from metabonk.encoding.frame import Frame
+from metabonk.http_server import HttpServer
+from metabonk.messages import StreamState
+from metabonk.streaming.http import stream_routes
+from metabonk.streaming.hub import Hub
+from metabonk.streaming.snapshot import Snapshot
+from metabonk.streaming.websocket import websocket_routes
+
+from .pictures import HEIGHT, WIDTH, open_encoder, picture
+
+FPS = 60
+
+
+class Stage:
+    """One stream on a free port.
+
+    Attributes:
+        hub: of the stream.
+        frame: what the snapshot shows.
+    """
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self.hub = Hub()
+        self.frame: NDArray[np.uint8] | None = None
+        app = FastAPI()
+        app.include_router(stream_routes(self.hub, Snapshot(lambda: self.frame), enabled=enabled))
+        app.include_router(websocket_routes(self.hub))
+        self._port = free_port()
+        self._server = HttpServer(app, "127.0.0.1", self._port)
+        self._encoding: threading.Thread | None = None
+        self._stopped = threading.Event()
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self._port}"
+
+    def go_live(self, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+        """Encodes at ``FPS``; returns when the first picture is out."""
+        self._stopped.clear()
+        live = threading.Event()
+        self._encoding = threading.Thread(target=self._encode, args=(size, live))
+        self._encoding.start()
+        assert live.wait(5)
+
+    def stop_encoding(self) -> None:
+        self._stopped.set()
+        if self._encoding is not None:
+            self._encoding.join()
+            self._encoding = None
+
+    def go_standby(self, reason: str = "another worker is featured") -> None:
+        self.stop_encoding()
+        self.hub.set_state(StreamState.STANDBY, reason)
+
+    def clients_become(self, count: int, within_s: float = 3.0) -> bool:
+        until = time.monotonic() + within_s
+        while self.hub.figures().clients != count and time.monotonic() < until:
+            threading.Event().wait(0.005)
+        return self.hub.figures().clients == count
+
+    def _encode(self, size: tuple[int, int], live: threading.Event) -> None:
+        encoder = open_encoder(*size)
+        self.hub.open_epoch(*size, FPS)
+        number, due = 0, time.monotonic()
+        while not self._stopped.wait(max(0.0, due - time.monotonic())):
+            frame = Frame(picture(number, *size), time.monotonic())
+            for unit in encoder.encode(frame, keyframe=self.hub.keyframe_wanted()):
+                self.hub.publish(unit)
+            if number == 0:
+                self.hub.set_state(StreamState.LIVE, "live through av:libx264")
+                live.set()
+            number, due = number + 1, due + 1 / FPS
+        encoder.close()
+
+
+@contextlib.contextmanager
+def stage(*, enabled: bool = True) -> Iterator[Stage]:
+    opened = Stage(enabled=enabled)
+    opened._server.start()
+    try:
+        yield opened
+    finally:
+        opened.stop_encoding()
+        opened._server.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

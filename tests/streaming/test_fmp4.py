@@ -1,0 +1,137 @@
+"""Fragments, held against FFmpeg's demuxer and decoder."""
+
+import io
+import struct
+from collections.abc import Iterator
+
+import av
+import numpy as np
+import pytest
+
+from metabonk.streaming import fmp4
+from metabonk.streaming.fmp4 import ParameterSets, fragment, init_segment, length_prefixed
+
+from .pictures import brightness, encoded, regular
+
+IRREGULAR = [1000.0, 1000.0001, 1000.02, 1000.9, 1000.91, 1001.0]
+
+
+def packed(times: list[float], keyframes: tuple[int, ...] = ()) -> bytes:
+    units = encoded(times, keyframes=keyframes)
+    parameters = fmp4.parameter_sets(units[0].data)
+    assert parameters is not None
+    return init_segment(parameters, 320, 180) + b"".join(
+        fragment(
+            length_prefixed(unit.data),
+            sequence=i + 1,
+            decode_time=round(unit.captured_at * 90_000),
+            duration=3000,
+            sync=unit.keyframe,
+        )
+        for i, unit in enumerate(units)
+    )
+
+
+def boxes(data: bytes) -> Iterator[tuple[str, bytes]]:
+    at = 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        assert 8 <= size <= len(data) - at, f"box {kind} of {size} bytes at {at}"
+        yield kind.decode(), data[at + 8 : at + size]
+        at += size
+
+
+def find(data: bytes, *path: str) -> bytes:
+    for kind in path:
+        data = dict(boxes(data))[kind]
+    return data
+
+
+@pytest.mark.parametrize("times", [regular(12), IRREGULAR])
+def test_a_demuxer_reads_back_every_time_and_every_keyframe(times: list[float]):
+    with av.open(io.BytesIO(packed(times, keyframes=(3,)))) as file:
+        packets = [packet for packet in file.demux() if packet.size]
+    assert [packet.pts for packet in packets] == [round(time * 90_000) for time in times]
+    assert [packet.dts for packet in packets] == [packet.pts for packet in packets]
+    assert [i for i, packet in enumerate(packets) if packet.is_keyframe] == [0, 3]
+    assert {packet.duration for packet in packets} == {3000}
+
+
+def test_a_decoder_shows_every_picture_in_its_size_and_place():
+    with av.open(io.BytesIO(packed(regular(12)))) as file:
+        stream = file.streams.video[0]
+        assert (stream.width, stream.height) == (320, 180)
+        assert stream.time_base.denominator == 90_000
+        shown = [frame.to_ndarray(format="gray") for frame in file.decode(stream)]
+    assert len(shown) == 12
+    for number, pixels in enumerate(shown):
+        # FFmpeg's gray is the limited-range luma, stretched to the full range.
+        assert abs(pixels[:, 20:120].mean() - brightness(number)) < 6
+
+
+def test_the_size_of_the_track_is_the_size_in_the_parameter_sets():
+    data = packed(regular(1))
+    with av.open(io.BytesIO(data)) as file:
+        decoded = next(file.decode(video=0))
+    tkhd = find(data, "moov", "trak", "tkhd")
+    assert struct.unpack(">2I", tkhd[-8:]) == (decoded.width << 16, decoded.height << 16)
+
+
+def test_a_viewer_may_join_at_any_keyframe():
+    data = packed(regular(10), keyframes=(6,))
+    whole = list(boxes(data))
+    assert [kind for kind, _ in whole] == ["ftyp", "moov"] + ["moof", "mdat"] * 10
+    late = b"".join(
+        struct.pack(">I4s", 8 + len(body), kind.encode()) + body
+        for kind, body in whole[:2] + whole[2 + 2 * 6 :]
+    )
+    with av.open(io.BytesIO(late)) as file:
+        assert len(list(file.decode(video=0))) == 4
+
+
+def test_a_fragment_says_where_its_sample_is_and_whether_it_is_a_sync_sample():
+    for sync, flags in [(True, 0x02000000), (False, 0x01010000)]:
+        data = fragment(b"sample", sequence=7, decode_time=2**33, duration=6000, sync=sync)
+        moof = find(data, "moof")
+        assert struct.unpack(">II", find(moof, "mfhd")) == (0, 7)
+        assert struct.unpack(">IQ", find(moof, "traf", "tfdt")) == (1 << 24, 2**33)
+        run = struct.unpack(">6I", find(moof, "traf", "trun"))
+        _, count, offset, duration, size, sample_flags = run
+        assert (count, duration, size, sample_flags) == (1, 6000, 6, flags)
+        assert data[offset : offset + size] == b"sample"
+
+
+def test_the_codec_string_is_the_profile_and_level_of_the_stream():
+    unit = encoded(regular(1))[0]
+    parameters = fmp4.parameter_sets(unit.data)
+    assert parameters is not None
+    with av.open(io.BytesIO(packed(regular(1)))) as file:
+        level = file.streams.video[0].codec_context.level
+    assert parameters.codec == f"avc1.42C0{level:02X}"
+    assert parameters.mime == f'video/mp4; codecs="{parameters.codec}"'
+
+
+def test_samples_hold_pictures_and_neither_parameter_sets_nor_delimiters():
+    data = b"".join(
+        b"\0\0\0\1" + part
+        for part in [b"\x09\xf0", b"\x67\x42\xc0\x1e", b"\x68\xce", b"\x06\x05", b"\x65\x88", b"\x0c\xff"]
+    )
+    assert length_prefixed(data) == b"\0\0\0\2\x06\x05\0\0\0\2\x65\x88"
+    assert fmp4.parameter_sets(data) == ParameterSets(b"\x67\x42\xc0\x1e", b"\x68\xce")
+
+
+def test_a_picture_without_both_parameter_sets_has_none():
+    assert fmp4.parameter_sets(b"\0\0\1\x65\x88") is None
+    assert fmp4.parameter_sets(b"\0\0\1\x67\x42\xc0\x1e\0\0\1\x65\x88") is None
+
+
+def test_the_configuration_of_a_high_profile_says_its_chroma_format():
+    high = ParameterSets(b"\x67\x64\x00\x1f", b"\x68\xee")
+    assert init_segment(high, 64, 64).count(b"\x68\xee\xfd\xf8\xf8\0") == 1
+    baseline = ParameterSets(b"\x67\x42\xc0\x1f", b"\x68\xee")
+    assert b"\x68\xee\xfd" not in init_segment(baseline, 64, 64)
+
+
+def test_the_brightness_of_pictures_tells_them_apart():
+    assert len({brightness(i) for i in range(12)}) == 12
+    assert np.diff([brightness(i) for i in range(12)]).min() > 6

@@ -1,0 +1,320 @@
+"""The hub: joining, sharing keyframes, slow viewers, states and figures."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from metabonk.encoding.access_unit import AccessUnit
+from metabonk.messages import StateMessage, StreamState
+from metabonk.streaming import hub as module
+from metabonk.streaming.group import Epoch, Fragment, Limits
+from metabonk.streaming.hub import FALLBACK_S, SHARED_S, Hub, Viewer
+from metabonk.streaming.viewer import Item
+
+from .pictures import encoded, regular
+
+T = TypeVar("T")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def live_hub(clock: Clock | None = None) -> Hub:
+    hub = Hub(clock or Clock())
+    hub.open_epoch(320, 180, 30)
+    hub.set_state(StreamState.LIVE, "live through av:libx264")
+    return hub
+
+
+def on_loop(work: Callable[[], Awaitable[T]]) -> T:
+    async def run() -> T:
+        return await asyncio.wait_for(work(), 10)
+
+    return asyncio.run(run())
+
+
+async def waiting(viewer: Viewer) -> list[Item]:
+    """What is there for the viewer now."""
+    items = []
+    while True:
+        try:
+            items.append(await asyncio.wait_for(anext(viewer), 0.02))
+        except TimeoutError:
+            return items
+
+
+def pictures(items: list[Item]) -> list[AccessUnit]:
+    return [item.unit for item in items if isinstance(item, Fragment)]
+
+
+def epochs(items: list[Item]) -> list[int]:
+    return [item.number for item in items if isinstance(item, Epoch)]
+
+
+def states(items: list[Item]) -> list[StreamState]:
+    return [item.state for item in items if isinstance(item, StateMessage)]
+
+
+UNITS = encoded(regular(40), keyframes=(10, 20, 30))
+
+
+def test_who_joins_first_hears_the_state_and_then_sees_everything():
+    async def watch() -> None:
+        hub = live_hub()
+        with hub.join() as viewer:
+            for unit in UNITS[:4]:
+                hub.publish(unit)
+            items = await waiting(viewer)
+        assert states(items[:1]) == [StreamState.LIVE]
+        assert epochs(items) == [1]
+        assert pictures(items) == UNITS[:4]
+
+    on_loop(watch)
+
+
+def test_joining_later_asks_for_a_keyframe_and_starts_with_it():
+    async def watch() -> None:
+        clock = Clock()
+        hub = live_hub(clock)
+        for unit in UNITS[:4]:
+            hub.publish(unit)
+        assert hub.keyframe_wanted() is False
+        clock.now += 1
+        with hub.join() as viewer:
+            assert hub.keyframe_wanted() is True
+            assert hub.keyframe_wanted() is False
+            hub.publish(UNITS[9])
+            hub.publish(UNITS[10])
+            assert pictures(await waiting(viewer)) == [UNITS[10]]
+
+    on_loop(watch)
+
+
+def test_joins_at_about_the_same_time_share_one_keyframe():
+    async def watch() -> None:
+        clock = Clock()
+        hub = live_hub(clock)
+        hub.publish(UNITS[0])
+        clock.now += 1
+        first = hub.join()
+        assert hub.keyframe_wanted() is True
+        second = hub.join()  # while the keyframe is being encoded
+        hub.publish(UNITS[10])
+        assert hub.keyframe_wanted() is False
+        hub.publish(UNITS[11])
+        clock.now += SHARED_S * 0.9
+        third = hub.join()
+        assert hub.keyframe_wanted() is False
+        for viewer in (first, second, third):
+            assert pictures(await waiting(viewer)) == UNITS[10:12]
+        clock.now += SHARED_S
+        hub.join()
+        assert hub.keyframe_wanted() is True
+
+    on_loop(watch)
+
+
+def test_without_a_keyframe_in_time_the_group_so_far_is_shown():
+    async def watch() -> None:
+        clock = Clock()
+        hub = live_hub(clock)
+        for unit in UNITS[:3]:
+            hub.publish(unit)
+        clock.now += 1
+        with hub.join() as viewer:
+            begun = asyncio.get_running_loop().time()
+            items: list[Item] = []
+            while not pictures(items):
+                items.append(await anext(viewer))
+            assert asyncio.get_running_loop().time() - begun >= FALLBACK_S - 0.05
+            hub.publish(UNITS[3])
+            assert pictures(items + await waiting(viewer)) == UNITS[:4]
+
+    on_loop(watch)
+
+
+def test_the_fallback_is_not_shown_to_one_who_has_started():
+    async def watch() -> None:
+        clock = Clock()
+        hub = live_hub(clock)
+        hub.publish(UNITS[0])
+        clock.now += 1
+        with hub.join() as viewer:
+            hub.publish(UNITS[10])
+            assert pictures(await waiting(viewer)) == [UNITS[10]]
+            await asyncio.sleep(FALLBACK_S)
+            assert await waiting(viewer) == []
+
+    on_loop(watch)
+
+
+def test_all_viewers_share_the_same_bytes():
+    async def watch() -> None:
+        hub = live_hub()
+        viewers = [hub.join() for _ in range(5)]
+        hub.publish(UNITS[0])
+        fragments = [(await waiting(viewer))[-1] for viewer in viewers]
+        assert len({id(fragment) for fragment in fragments}) == 1
+
+    on_loop(watch)
+
+
+def test_a_slow_viewer_loses_whole_groups_and_nobody_else_loses_anything(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(module, "LIMITS", Limits(seconds=0.4, size=2**20))
+    caplog.set_level(logging.INFO)
+
+    async def watch() -> None:
+        hub = live_hub()
+        slow, quick = hub.join(), hub.join()
+        seen: list[AccessUnit] = []
+        for unit in UNITS:
+            hub.publish(unit)
+            seen += pictures(await waiting(quick))
+        assert seen == UNITS
+        late = pictures(await waiting(slow))
+        assert late == UNITS[30:]
+        assert hub.figures().groups_dropped == 3
+        assert [r.getMessage() for r in caplog.records if "can't keep up" in r.message] == [
+            f"viewer {slow.number} can't keep up; "
+            "it skips to a keyframe each time its queue is full"
+        ]
+        hub.publish(UNITS[39])
+        assert pictures(await waiting(slow)) == [UNITS[39]]
+
+    on_loop(watch)
+
+
+def test_viewers_stay_through_standby_and_get_the_next_epoch():
+    async def watch() -> None:
+        hub = live_hub()
+        with hub.join() as viewer:
+            hub.publish(UNITS[0])
+            await waiting(viewer)
+            hub.set_state(StreamState.STANDBY, "another worker is featured")
+            told = await waiting(viewer)
+            assert [(m.state, m.reason) for m in told if isinstance(m, StateMessage)] == [
+                (StreamState.STANDBY, "another worker is featured")
+            ]
+            hub.open_epoch(160, 90, 30)
+            hub.set_state(StreamState.STARTING, "waiting for the first keyframe")
+            again = encoded(regular(2), size=(160, 90))
+            for unit in again:
+                hub.publish(unit)
+            hub.set_state(StreamState.LIVE, "live")
+            items = await waiting(viewer)
+            assert epochs(items) == [2]
+            assert pictures(items) == again
+            assert states(items) == [StreamState.LIVE]
+
+    on_loop(watch)
+
+
+@pytest.mark.parametrize("state", [StreamState.STANDBY, StreamState.ERROR, StreamState.STARTING])
+def test_nobody_who_joins_sees_the_old_picture_of_a_stream_that_ended(state: StreamState):
+    async def watch() -> None:
+        hub = live_hub()
+        hub.publish(UNITS[0])
+        hub.set_state(state, "it ended")
+        with hub.join() as viewer:
+            items = await waiting(viewer)
+        assert len(items) == 1 and states(items) == [state]
+
+    on_loop(watch)
+
+
+def test_a_stream_that_goes_on_after_an_end_is_asked_for_a_keyframe():
+    hub = live_hub()
+    hub.publish(UNITS[0])
+    hub.set_state(StreamState.STARTING, "not sure")
+    hub.publish(UNITS[1])
+    assert hub.keyframe_wanted() is True
+
+
+def test_units_come_from_another_thread_and_in_order():
+    async def watch() -> None:
+        hub = live_hub()
+
+        def encode() -> None:
+            for unit in UNITS:
+                hub.publish(unit)
+
+        with hub.join() as viewer:
+            thread = threading.Thread(target=encode)
+            thread.start()
+            seen: list[AccessUnit] = []
+            async for item in viewer:
+                seen += pictures([item])
+                if len(seen) == len(UNITS):
+                    break
+            thread.join()
+        assert seen == UNITS
+
+    on_loop(watch)
+
+
+def test_a_unit_wakes_the_loop_once_however_many_watch(monkeypatch: pytest.MonkeyPatch):
+    async def watch() -> None:
+        hub = live_hub()
+        for _ in range(100):
+            hub.join()
+        woken = []
+        loop = asyncio.get_running_loop()
+        call = loop.call_soon_threadsafe
+        monkeypatch.setattr(
+            loop, "call_soon_threadsafe", lambda *a, **k: woken.append(a) or call(*a, **k)
+        )
+        hub.publish(UNITS[0])
+        assert len(woken) == 1
+
+    on_loop(watch)
+
+
+def test_publishing_outlives_the_server_and_its_loop():
+    async def join() -> Hub:
+        hub = live_hub()
+        hub.join()
+        return hub
+
+    hub = on_loop(join)
+    hub.publish(UNITS[0])
+    hub.publish(UNITS[1])
+    assert hub.figures().clients == 0
+
+    async def watch() -> None:
+        with hub.join() as viewer:
+            assert pictures(await waiting(viewer)) == UNITS[:2]
+
+    on_loop(watch)
+
+
+def test_figures_are_counted():
+    async def watch() -> None:
+        clock = Clock()
+        hub = live_hub(clock)
+        with hub.join(dedicated=True) as viewer, hub.join(dedicated=False):
+            for unit in UNITS[:30]:
+                hub.publish(unit)
+                clock.now += 1 / 30
+            await waiting(viewer)
+            figures = hub.figures()
+        assert figures.fps == pytest.approx(30, abs=0.5)
+        sent = 8 * sum(len(unit.data) for unit in UNITS[:30])
+        assert figures.bitrate == pytest.approx(sent, rel=0.02)
+        assert (figures.clients, figures.dedicated_clients) == (2, 1)
+        assert figures.fragments_sent == 30
+        assert hub.figures().clients == 0
+        hub.set_state(StreamState.STANDBY, "no session")
+        assert (hub.figures().fps, hub.figures().bitrate) == (0, 0)
+
+    on_loop(watch)

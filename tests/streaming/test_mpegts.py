@@ -1,0 +1,53 @@
+"""Transport streams, held against FFmpeg's demuxer."""
+
+import io
+
+import av
+
+from metabonk.streaming.group import Epoch, Fragment, GroupCache, Limits
+from metabonk.streaming.mpegts import TransportStream
+
+from .pictures import encoded, regular
+
+
+def packed(count: int, keyframes: tuple[int, ...] = ()) -> tuple[Epoch, list[Fragment]]:
+    cache = GroupCache(Limits(60, 2**30))
+    cache.open_epoch(320, 180, 30)
+    fragments = []
+    for unit in encoded(regular(count), keyframes=keyframes):
+        _, fragment = cache.add(unit)
+        assert fragment is not None
+        fragments.append(fragment)
+    assert cache.epoch is not None
+    return cache.epoch, fragments
+
+
+def test_each_picture_comes_out_with_the_call_that_puts_it_in():
+    epoch, fragments = packed(6)
+    stream = TransportStream(epoch)
+    seen = b""
+    for number, fragment in enumerate(fragments):
+        data = stream.pack(fragment)
+        assert len(data) % 188 == 0 and data[::188] == b"G" * (len(data) // 188)
+        seen += data
+        with av.open(io.BytesIO(seen), format="mpegts") as file:
+            assert len(list(file.decode(video=0))) == number + 1
+
+
+def test_times_and_keyframes_come_through():
+    epoch, fragments = packed(10, keyframes=(4,))
+    stream = TransportStream(epoch)
+    data = b"".join(stream.pack(fragment) for fragment in fragments)
+    with av.open(io.BytesIO(data), format="mpegts") as file:
+        packets = [packet for packet in file.demux() if packet.size]
+    times = [packet.pts for packet in packets if packet.pts is not None]
+    assert [time - times[0] for time in times] == [f.decode_time for f in fragments]
+    assert [i for i, packet in enumerate(packets) if packet.is_keyframe] == [0, 4]
+
+
+def test_a_viewer_who_starts_late_gets_tables_of_its_own():
+    epoch, fragments = packed(10, keyframes=(4,))
+    stream = TransportStream(epoch)
+    data = b"".join(stream.pack(fragment) for fragment in fragments[4:])
+    with av.open(io.BytesIO(data), format="mpegts") as file:
+        assert len(list(file.decode(video=0))) == 6
