@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import threading
+from pathlib import Path
 from types import FrameType
 
 from metabonk.errors import MetaBonkError, StartError
@@ -82,9 +83,14 @@ def lower_priority(by: int = 10) -> None:
     os.nice(by)
 
 
-def configure_logging(name: str) -> None:
-    """Logs to standard error, which the supervisor sends into ``logs/<name>.log``."""
+def configure_logging(name: str, file: Path | None = None) -> None:
+    """Logs to ``file``; without one to standard error, sent into ``logs/<name>.log`` by the parent.
+
+    Raises:
+        OSError: the file can't be written to.
+    """
     logging.basicConfig(
+        handlers=None if file is None else [logging.FileHandler(file)],
         level=logging.INFO,
         format=f"%(asctime)s %(levelname)-7s {name} %(message)s",
         force=True,

@@ -29,6 +29,7 @@ class Stage:
     Attributes:
         hub: of the stream.
         frame: what the snapshot shows.
+        port: of the server.
     """
 
     def __init__(self, *, enabled: bool = True) -> None:
@@ -37,18 +38,18 @@ class Stage:
         app = FastAPI()
         app.include_router(stream_routes(self.hub, Snapshot(lambda: self.frame), enabled=enabled))
         app.include_router(websocket_routes(self.hub))
-        self._port = free_port()
-        self._server = HttpServer(app, "127.0.0.1", self._port)
+        self.port = free_port()
+        self._server = HttpServer(app, "127.0.0.1", self.port)
         self._encoding: threading.Thread | None = None
         self._stopped = threading.Event()
 
     @property
     def http(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def ws(self) -> str:
-        return f"ws://127.0.0.1:{self._port}"
+        return f"ws://127.0.0.1:{self.port}"
 
     def go_live(self, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
         """Encodes at ``FPS``; returns when the first picture is out."""

@@ -114,7 +114,14 @@ def test_the_codec_string_is_the_profile_and_level_of_the_stream():
 def test_samples_hold_pictures_and_neither_parameter_sets_nor_delimiters():
     data = b"".join(
         b"\0\0\0\1" + part
-        for part in [b"\x09\xf0", b"\x67\x42\xc0\x1e", b"\x68\xce", b"\x06\x05", b"\x65\x88", b"\x0c\xff"]
+        for part in [
+            b"\x09\xf0",
+            b"\x67\x42\xc0\x1e",
+            b"\x68\xce",
+            b"\x06\x05",
+            b"\x65\x88",
+            b"\x0c\xff",
+        ]
     )
     assert length_prefixed(data) == b"\0\0\0\2\x06\x05\0\0\0\2\x65\x88"
     assert fmp4.parameter_sets(data) == ParameterSets(b"\x67\x42\xc0\x1e", b"\x68\xce")

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from metabonk.messages import ErrorBody, StreamState
+from metabonk.streaming.hub import SHARED_S
 
 from .pictures import brightness, picture
-from .serving import Stage, stage
+from .serving import FPS, Stage, stage
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_stream_starts_on_a_keyframe_and_shows_what_was_drawn(
         assert response.headers["content-type"] == media_type
         assert response.headers["cache-control"] == "no-store"
         assert "content-length" not in response.headers
-    data = read(staged, path, 60_000)
+    data = read(staged, path, 25_000)
     with av.open(io.BytesIO(data), format=format) as file:
         frames = list(file.decode(video=0))
     assert frames[0].key_frame and len(frames) > 10
@@ -136,7 +137,8 @@ def test_a_viewer_who_leaves_in_mid_stream_is_noticed_at_once(staged: Stage):
     staged.go_live()
     for path in ("/stream.mp4", "/stream.ts"):
         with httpx.stream("GET", staged.http + path, timeout=5) as response:
-            next(response.iter_raw())
+            chunks = response.iter_raw()
+            next(chunks)
             assert staged.hub.figures().clients == 1
         assert staged.clients_become(0, within_s=1)
 
@@ -145,13 +147,14 @@ def test_a_viewer_who_leaves_while_nothing_is_encoded_is_noticed_too(staged: Sta
     staged.go_live()
     staged.stop_encoding()
     with httpx.stream("GET", f"{staged.http}/stream.mp4", timeout=5) as response:
-        next(response.iter_raw())
+        chunks = response.iter_raw()
+        next(chunks)
     assert staged.clients_become(0, within_s=1)
 
 
 def test_a_viewer_who_never_reads_is_noticed_when_it_leaves(staged: Stage):
     staged.go_live((640, 360))
-    with socket.create_connection(("127.0.0.1", int(staged.http.rsplit(":", 1)[1]))) as stuck:
+    with socket.create_connection(("127.0.0.1", staged.port)) as stuck:
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stuck.sendall(b"GET /stream.mp4 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert staged.clients_become(1)
@@ -165,27 +168,37 @@ def test_viewers_of_the_broadcast_are_not_dedicated(staged: Stage):
         httpx.stream("GET", url, params={"audience": "broadcast"}) as broadcast,
         httpx.stream("GET", url) as dedicated,
     ):
-        next(broadcast.iter_raw()), next(dedicated.iter_raw())
+        chunks = broadcast.iter_raw(), dedicated.iter_raw()
+        assert all(next(stream) for stream in chunks)
         figures = staged.hub.figures()
     assert (figures.clients, figures.dedicated_clients) == (2, 1)
     assert httpx.get(url, params={"audience": "nobody"}).status_code == 422
 
 
-def test_a_new_viewer_sees_a_picture_within_a_few_frames(staged: Stage):
+def test_a_new_viewer_starts_with_a_keyframe_of_its_own_and_not_with_an_old_group(staged: Stage):
     staged.go_live()
-    httpx.head(f"{staged.http}/stream.mp4")
-    waits = []
-    for _ in range(5):
+    url = f"{staged.http}/stream.mp4"
+    with httpx.stream("GET", url) as early:
+        fragments = sequence_numbers(early)
+        assert next(fragments) <= 1 + SHARED_S * FPS
+        while next(fragments) < 2 * SHARED_S * FPS:
+            pass
         began = time.monotonic()
-        with httpx.stream("GET", f"{staged.http}/stream.mp4", timeout=5) as response:
-            data = b""
-            for chunk in response.iter_raw():
-                data += chunk
-                if data.count(b"mdat") >= 1:
-                    break
-        waits.append(time.monotonic() - began)
-    print(f"first picture after {1000 * sorted(waits)[2]:.0f} ms (median of 5, 60 fps)")
-    assert len(waits) == 5
+        with httpx.stream("GET", url) as late:
+            first = next(sequence_numbers(late))
+            waited = time.monotonic() - began
+    print(f"first picture {1000 * waited:.0f} ms after the request")
+    assert first >= 2 * SHARED_S * FPS
+
+
+def sequence_numbers(response: httpx.Response) -> Iterator[int]:
+    """Of the fragments, as they come."""
+    rest = b""
+    for chunk in response.iter_raw():
+        rest += chunk
+        while (at := rest.find(b"mfhd")) >= 0 and len(rest) >= at + 12:
+            yield int.from_bytes(rest[at + 8 : at + 12], "big")
+            rest = rest[at + 12 :]
 
 
 def test_the_snapshot_is_there_without_a_session(staged: Stage):

@@ -1,5 +1,7 @@
 """Media time: true where players can take it, shortened where they can't."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,7 +43,7 @@ def test_no_step_is_one_that_makes_a_player_throw_pictures_away(steps: list[floa
         times.append(at)
     shown = placed(times, fps)
     declared = Timeline(fps).duration
-    assert all(0 < b - a < 2 * declared for a, b in zip(shown, shown[1:], strict=False))
+    assert all(0 < b - a < 2 * declared for a, b in pairwise(shown))
 
 
 def test_rounding_does_not_add_up():

@@ -1,0 +1,26 @@
+"""Games: what workers play. A library; it knows no process.
+
+``game``       the contract every game keeps
+``doom``       ViZDoom scenarios, ``doom:<scenario>``
+``scenarios``  which of them there are, and what the player can do in each
+``engine``     starts ViZDoom's engine processes
+``sweep``      removes what dead engines left behind
+``gym``        any Gymnasium environment that renders ``rgb_array``, ``gym:<id>``
+``picture``    from the drawn picture to the policy's observation
+``catalogue``  from a game's id to the game
+"""
+
+from metabonk.games.catalogue import available_games, describe_game, make_game
+from metabonk.games.game import FrameSink, Game, GameDescription, Transition
+from metabonk.games.sweep import sweep_engines
+
+__all__ = [
+    "FrameSink",
+    "Game",
+    "GameDescription",
+    "Transition",
+    "available_games",
+    "describe_game",
+    "make_game",
+    "sweep_engines",
+]

@@ -32,8 +32,6 @@ class FleetRecord(BaseModel):
     boot: str
     """Ids and starts of processes mean nothing in another boot."""
     page: str
-    orchestrator_port: int
-    run: str
     children: dict[str, ProcessName] = {}
     """Name → the process that leads its session."""
 
@@ -51,7 +49,7 @@ class FleetLock:
         self._descriptor: int | None = None
         self._record: FleetRecord | None = None
 
-    def acquire(self, *, page: str, port: int, run: str) -> None:
+    def acquire(self, *, page: str) -> None:
         """Takes the lock and says who holds it now.
 
         Raises:
@@ -63,9 +61,7 @@ class FleetLock:
                 raise StartError(_already_running(read_record(self._file)))
             process = name_of(os.getpid())
             assert process is not None, "/proc shows this process"
-            self._record = FleetRecord(
-                process=process, boot=boot_id(), page=page, orchestrator_port=port, run=run
-            )
+            self._record = FleetRecord(process=process, boot=boot_id(), page=page)
             self._write()
         except OSError as error:
             raise StartError(
@@ -73,12 +69,11 @@ class FleetLock:
                 "Set METABONK_PATHS_RUNTIME to a folder on a local disk that you can write to"
             ) from None
 
-    def update(self, *, run: str | None = None, children: Mapping[str, ProcessName]) -> None:
+    def update(self, children: Mapping[str, ProcessName]) -> None:
         """Notes the processes that were started, for whoever has to end them one day."""
         if self._record is None:
             return
-        changed = {"children": dict(children), "run": run or self._record.run}
-        self._record = self._record.model_copy(update=changed)
+        self._record = self._record.model_copy(update={"children": dict(children)})
         # A full disk must not end a fleet that runs: the lock itself still holds.
         with contextlib.suppress(OSError):
             self._write()

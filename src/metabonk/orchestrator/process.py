@@ -12,11 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from metabonk.encoding.sessions import capacity
 from metabonk.http_app import make_http_app
 from metabonk.http_server import HttpServer
 from metabonk.messages import Fleet, Mode
-from metabonk.orchestrator import preflight
 from metabonk.orchestrator.api import api_routes, episodes_unreadable
 from metabonk.orchestrator.gateway import Gateway
 from metabonk.orchestrator.lock import FleetLock
@@ -65,7 +63,6 @@ def run(
     Raises:
         MetaBonkError: it can't start, or a child can't be used as it is set up.
     """
-    preflight.check(settings)
     settings_file = save_settings(settings, run_dir)
     supervisor = Supervisor(
         list(child_specs(settings, settings_file, run_dir)),
@@ -77,7 +74,7 @@ def run(
         store = Store(run_dir, settings.game)
         at_the_end.callback(store.close)
         state = FleetState(settings, run_dir.name, store)
-        watch = Watch(state, lambda: capacity(settings))
+        watch = Watch(state, lambda: settings.cpu.effective_max_sessions)
         servers = make_servers(state, supervisor)
         at_the_end.callback(_stop_servers, servers)
         at_the_end.callback(_sweep_if_needed, supervisor)
@@ -153,7 +150,7 @@ def _stop_servers(servers: list[HttpServer]) -> None:
 
 
 def _sweep_if_needed(supervisor: Supervisor) -> None:
-    """Removes what killed games left; in a process of its own, since games are not imported here."""
+    """Removes what killed games left, in a process of its own: no game is imported here."""
     if not supervisor.killed:
         return
     try:

@@ -42,7 +42,7 @@ def find_run(runs: Path, name: str, *, mode: Mode) -> Path:
 
     Args:
         runs: the folder of runs.
-        name: of the run, or ``newest``: the one worked on last; to play, that has a checkpoint.
+        name: of the run, or ``newest``: the one with a checkpoint that was worked on last.
         mode: what it is wanted for.
 
     Raises:
@@ -59,12 +59,12 @@ def find_run(runs: Path, name: str, *, mode: Mode) -> Path:
         if mode is Mode.PLAY and not has_checkpoint(folder):
             raise StartError(f"the run {name} has no checkpoint to play; train it for a minute")
         return folder
-    if mode is Mode.PLAY:
-        folders = [folder for folder in folders if has_checkpoint(folder)]
-    if not folders:
-        what = "a checkpoint to play" if mode is Mode.PLAY else "a run to resume"
-        raise StartError(f"there is no {what} in {runs}; begin one with './start --mode train'")
-    return folders[0]
+    newest = next((folder for folder in folders if has_checkpoint(folder)), None)
+    if newest is None:
+        raise StartError(
+            f"there is no run with a checkpoint in {runs}; begin one with './start --mode train'"
+        )
+    return newest
 
 
 def game_of(run_dir: Path) -> str:

@@ -7,6 +7,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.responses import Response
 
+from metabonk.http_app import make_http_app
 from metabonk.messages import StreamState, WorkerStatus
 
 
@@ -18,7 +19,7 @@ def make_app(instance_id: str, status: Callable[[], WorkerStatus], *routers: API
         status: the status object now.
         routers: the stream's routes.
     """
-    app = FastAPI(title="MetaBonk worker", docs_url=None, redoc_url=None)
+    app = make_http_app("MetaBonk worker")
     for router in routers:
         app.include_router(router)
     metrics = _Metrics(status)

@@ -56,7 +56,7 @@ class Heart:
         self._episodes.append(episode)
 
     def _run(self) -> None:
-        with httpx.Client(timeout=2.0) as client:
+        with httpx.Client(timeout=2.0, trust_env=False) as client:
             while True:
                 self._beat(client)
                 if self._stop.wait(INTERVAL_S):

@@ -84,7 +84,7 @@ class Uplink:
         return self._first_weights.wait(timeout)
 
     def _send_all(self) -> None:
-        with httpx.Client(timeout=10.0) as client:
+        with httpx.Client(timeout=10.0, trust_env=False) as client:
             while not self._closed.is_set():
                 with self._changed:
                     if not self._changed.wait_for(lambda: bool(self._queue), POLL_S):
@@ -110,7 +110,7 @@ class Uplink:
             return
 
     def _fetch_all(self) -> None:
-        with httpx.Client(timeout=10.0) as client:
+        with httpx.Client(timeout=10.0, trust_env=False) as client:
             while not self._closed.is_set():
                 self._fetch(client)
                 self._closed.wait(POLL_S)

@@ -171,7 +171,7 @@ def test_a_small_machine_keeps_its_cores_for_playing_and_learning(cores: int, th
 
 def test_settings_that_the_encoder_refuses_are_explained():
     odd = EncoderSettings(width=321, height=180, fps=30, bitrate=1_000_000, gop_s=2.0)
-    with pytest.raises(EncoderUnavailable, match="can't open libx264: .*not divisible") as refused:
+    with pytest.raises(EncoderUnavailable, match=r"can't open libx264: .*not divisible") as refused:
         AvEncoder(odd, "libx264")
     assert refused.value.nvenc_code is None
 

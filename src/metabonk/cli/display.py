@@ -1,0 +1,198 @@
+"""What ``metabonk start`` shows: a live table on a terminal, plain lines where there is none."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from metabonk.messages import Fleet, LearnerStatus, StreamState, WorkerStatus
+from metabonk.orchestrator.supervisor import ChildState
+
+SUMMARY_EVERY_S = 10.0
+STYLES = {
+    StreamState.LIVE: "bold green",
+    StreamState.STARTING: "yellow",
+    StreamState.STANDBY: "cyan",
+    StreamState.ERROR: "bold red",
+}
+NOTHING = "–"
+
+
+class LiveTable:
+    """A table that is drawn anew in place.
+
+    Args:
+        console: a terminal.
+        page: the page's address.
+    """
+
+    def __init__(self, console: Console, page: str) -> None:
+        self._page = page
+        # Drawn by show() alone: a thread of its own would draw on while the fleet is being ended.
+        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        self._is_gone = False
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._unless_gone(self._live.stop)
+
+    def show(self, fleet: Fleet, processes: Mapping[str, ChildState]) -> None:
+        """Draws the fleet."""
+        self._unless_gone(
+            lambda: self._live.update(draw(fleet, processes, self._page), refresh=True)
+        )
+
+    def _unless_gone(self, write: Callable[[], None]) -> None:
+        # A terminal that was closed is no reason to leave the fleet without its clean end.
+        if not self._is_gone:
+            try:
+                write()
+            except OSError:
+                self._is_gone = True
+
+
+class Lines:
+    """A line for every change of state, and a summary every ten seconds.
+
+    Args:
+        out: where they go.
+        page: the page's address.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, out: TextIO, page: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out = out
+        self._page = page
+        self._clock = clock
+        self._known: dict[str, str] = {}
+        self._problems: set[str] = set()
+        self._summary_at = clock() + SUMMARY_EVERY_S
+        self._is_gone = False
+
+    def __enter__(self) -> Self:
+        self._write(f"page: {self._page}")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing has to be put back."""
+
+    def show(self, fleet: Fleet, processes: Mapping[str, ChildState]) -> None:
+        """Writes what has changed since the last call."""
+        states = dict(_states(fleet, processes))
+        for name, state in states.items():
+            if self._known.get(name) != state:
+                self._write(f"{name}: {state}")
+        problems = {_timeless(problem.what): problem for problem in fleet.problems}
+        for key, problem in problems.items():
+            if key not in self._problems:
+                self._write(f"problem: {problem.what}; {problem.do}")
+        self._problems = set(problems)
+        self._known = states
+        now = self._clock()
+        if now >= self._summary_at:
+            self._summary_at = now + SUMMARY_EVERY_S
+            self._write(summary(fleet))
+
+    def _write(self, line: str) -> None:
+        if not self._is_gone:
+            try:
+                self._out.write(f"{line}\n")
+                self._out.flush()
+            except OSError:
+                self._is_gone = True
+
+
+def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> RenderableType:
+    """The whole picture: heads, workers, problems."""
+    head = Table.grid(padding=(0, 2))
+    head.add_row(Text("page", "dim"), Text(page, "bold underline"))
+    head.add_row(Text("run", "dim"), Text(f"{fleet.run} ({fleet.game}, {fleet.mode})"))
+    if "learner" in processes:
+        head.add_row(Text("learner", "dim"), Text(_learner(fleet.learner, processes["learner"])))
+    table = Table(expand=False)
+    table.add_column("worker")
+    table.add_column("state", min_width=10)
+    for title in ("FPS", "steps/s", "return", "viewers"):
+        table.add_column(title, justify="right")
+    table.add_column("backend")
+    for name, process in processes.items():
+        if name != "learner":
+            table.add_row(*_row(name, fleet.workers.get(name), process))
+    problems = [Text(f"{problem.what}\n  → {problem.do}", "yellow") for problem in fleet.problems]
+    return Group(head, table, *problems, Text("Ctrl-C stops everything", "dim"))
+
+
+def summary(fleet: Fleet) -> str:
+    """The fleet in one line."""
+    workers = list(fleet.workers.values())
+    live = sum(worker.stream_state is StreamState.LIVE for worker in workers)
+    steps = sum(worker.steps_per_s for worker in workers)
+    returns = [worker.episode_return for worker in workers if worker.episode_return is not None]
+    parts = [f"{len(workers)} workers, {live} live, {steps:.0f} steps/s"]
+    if returns:
+        parts.append(f"last returns {', '.join(f'{value:.1f}' for value in returns)}")
+    if fleet.learner is not None:
+        parts.append(_learner(fleet.learner, ChildState.RUNNING))
+    return "; ".join(parts)
+
+
+def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple[str, str]]:
+    for name, process in processes.items():
+        worker = fleet.workers.get(name)
+        if worker is not None and process is ChildState.RUNNING:
+            backend = f" ({worker.stream_backend})" if worker.stream_backend else ""
+            yield name, f"{worker.stream_state}{backend}"
+        else:
+            yield name, _process_state(process)
+
+
+def _timeless(sentence: str) -> str:
+    """Without its numbers: seconds that run on make no new problem of an old one."""
+    return re.sub(r"[0-9.]+", "#", sentence)
+
+
+def _row(name: str, worker: WorkerStatus | None, process: ChildState) -> list[Text]:
+    if worker is None or process is not ChildState.RUNNING:
+        return [Text(name), Text(_process_state(process), "yellow"), *([Text(NOTHING)] * 5)]
+    last_return = worker.episode_return
+    return [
+        Text(name),
+        Text(worker.stream_state, STYLES[worker.stream_state]),
+        Text(f"{worker.frames_fps:.1f}" if worker.stream_backend else NOTHING),
+        Text(f"{worker.steps_per_s:.0f}"),
+        Text(NOTHING if last_return is None else f"{last_return:.1f}"),
+        Text(str(worker.stream_active_clients)),
+        Text(worker.stream_backend or NOTHING),
+    ]
+
+
+def _process_state(process: ChildState) -> str:
+    return "starting" if process is ChildState.RUNNING else process.value
+
+
+def _learner(learner: LearnerStatus | None, process: ChildState) -> str:
+    if learner is None:
+        return _process_state(process)
+    return (
+        f"version {learner.policy_version}, {learner.steps_trained} steps learned from, "
+        f"{learner.steps_per_s:.0f} steps/s"
+    )

@@ -1,0 +1,18 @@
+"""``metabonk learner``: the learner of a fleet. Started by ``metabonk start``."""
+
+import argparse
+
+from metabonk.cli.child import add_child_arguments, settle_in
+from metabonk.learner import process
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares of which fleet it is."""
+    add_child_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Learns until SIGTERM."""
+    settings = settle_in("learner", arguments)
+    process.run(settings, arguments.run)
+    return 0

@@ -1,0 +1,104 @@
+"""``metabonk start``: runs a fleet in the foreground until Ctrl-C."""
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from metabonk.cli.display import Lines, LiveTable
+from metabonk.errors import StartError
+from metabonk.messages import Mode
+from metabonk.orchestrator import preflight, process
+from metabonk.orchestrator.lock import FleetLock
+from metabonk.orchestrator.runs import NEWEST, find_run, game_of, new_run
+from metabonk.process import StopSignal, configure_logging
+from metabonk.runtime_dir import runtime_dir
+from metabonk.settings import Settings, load_settings, unknown_variables
+
+log = logging.getLogger(__name__)
+
+SAID = ("mode", "workers", "game", "stream_profile", "host")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what may be said on the command line; all else is a setting."""
+    parser.add_argument("--mode", choices=[mode.value for mode in Mode], help="default: train")
+    parser.add_argument("--workers", metavar="N", help="how many play (default: 2)")
+    parser.add_argument("--game", metavar="ID", help="doom:<scenario> or gym:<Gymnasium id>")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=NEWEST,
+        metavar="RUN",
+        help="go on with an earlier run; without a name, with the newest",
+    )
+    parser.add_argument(
+        "--stream-profile", metavar="NAME|FILE", help="of profiles/, or a TOML file"
+    )
+    parser.add_argument("--go2rtc", action="store_true", help="serve the streams through go2rtc")
+    parser.add_argument("--host", metavar="H", help="address that the page is bound to")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the fleet.
+
+    Raises:
+        MetaBonkError: it can't start.
+    """
+    stop = StopSignal()
+    # Closing the terminal stops the fleet, unless 'nohup' said otherwise.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda number, frame: stop.set())
+    out = Console(soft_wrap=True, highlight=False, markup=False)
+    settings, resumed = _settings(arguments)
+    for sentence in unknown_variables():
+        out.print(f"note: {sentence}")
+    if arguments.go2rtc:
+        out.print("note: go2rtc is not supported yet; the built-in streams serve every viewer")
+    page = f"http://localhost:{settings.ports.page}"
+    lock = FleetLock(runtime_dir(settings.paths.runtime), settings.ports.orchestrator)
+    with lock:
+        lock.acquire(page=page)
+        preflight.check(settings)
+        _log_to(settings.paths.logs)
+        run_dir = resumed or new_run(settings)
+        log.info("pid %d, run %s", os.getpid(), run_dir.absolute())
+        with LiveTable(out, page) if out.is_terminal else Lines(sys.stdout, page) as display:
+            process.run(settings, run_dir, lock, display, stop)
+        log.info("stopped")
+    with contextlib.suppress(OSError):
+        out.print(f"stopped; the run is in {run_dir}")
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
+    """The settings, and the folder of the run that is gone on with; a run keeps its game."""
+    said = {name: getattr(arguments, name) for name in SAID}
+    settings = load_settings(said)
+    if arguments.resume is None and settings.mode is Mode.TRAIN:
+        return settings, None
+    run_dir = find_run(settings.paths.runs, arguments.resume or NEWEST, mode=settings.mode)
+    game = game_of(run_dir)
+    if arguments.game not in (None, game):
+        raise StartError(
+            f"the run {run_dir.name} is of {game} and can't go on with {arguments.game}; "
+            "leave out --game, or begin a new run without --resume"
+        )
+    return load_settings({**said, "game": game}), run_dir
+
+
+def _log_to(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        configure_logging("orchestrator", folder / "orchestrator.log")
+    except OSError as error:
+        raise StartError(
+            f"can't write logs in {folder.absolute()}: {error.strerror}; "
+            "METABONK_PATHS_LOGS names another folder"
+        ) from None
+    logging.captureWarnings(True)

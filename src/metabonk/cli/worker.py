@@ -1,0 +1,19 @@
+"""``metabonk worker``: one worker of a fleet. Started by ``metabonk start``."""
+
+import argparse
+
+from metabonk.cli.child import add_child_arguments, settle_in
+from metabonk.worker import process
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares which worker it is, and of which fleet."""
+    add_child_arguments(parser)
+    parser.add_argument("--index", type=int, required=True, help="of the worker, from 0")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plays until SIGTERM."""
+    settings = settle_in(f"omega-{arguments.index}", arguments)
+    process.run(settings, arguments.index, arguments.run)
+    return 0

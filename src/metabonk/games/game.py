@@ -1,0 +1,112 @@
+"""The contract between a game and whoever plays it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FrameSink = Callable[[NDArray[np.uint8]], None]
+"""Takes one drawn tic, ``H×W×3`` uint8 RGB. It may block, to pace the game."""
+
+
+class Transition(NamedTuple):
+    """What one decision led to.
+
+    Attributes:
+        observation: what the policy sees next, ``C×H×W`` uint8. After termination, where games
+            draw nothing, the last one again. After truncation the true last one.
+        reward: unshaped and unscaled, summed over the tics of the decision.
+        terminated: the episode ended by the game's rules; nothing follows.
+        truncated: the episode was cut off by its time limit; it would have gone on.
+    """
+
+    observation: NDArray[np.uint8]
+    reward: float
+    terminated: bool
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class GameDescription:
+    """What can be known of a game without starting it.
+
+    Attributes:
+        id: as ``make_game`` takes it.
+        observation_shape: channels, height, width of the uint8 observation.
+        action_names: one a discrete action, for people.
+        reward_scale: brings returns near 1; a learner that doesn't normalise them multiplies
+            rewards by it.
+    """
+
+    id: str
+    observation_shape: tuple[int, int, int]
+    action_names: tuple[str, ...]
+    reward_scale: float = 1.0
+
+
+class Game(ABC):
+    """One running game. Not thread-safe, except for reading ``source_size``."""
+
+    def __init__(self, description: GameDescription) -> None:
+        self.description = description
+
+    @property
+    def id(self) -> str:
+        """The game's id."""
+        return self.description.id
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """One name a discrete action."""
+        return self.description.action_names
+
+    @property
+    def observation_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of the uint8 observation."""
+        return self.description.observation_shape
+
+    @property
+    @abstractmethod
+    def source_size(self) -> tuple[int, int]:
+        """Width and height that are drawn now, pixels."""
+
+    @abstractmethod
+    def reset(self) -> NDArray[np.uint8]:
+        """Starts the next episode; its first observation, ``C×H×W`` uint8.
+
+        Raises:
+            GameError: the game broke.
+        """
+
+    @abstractmethod
+    def step(self, action: int, on_frame: FrameSink | None = None) -> Transition:
+        """Takes one decision.
+
+        Args:
+            action: index into ``action_names``.
+            on_frame: given every tic, drawn at the spectators' size, in order, on the calling
+                thread. Without it, tics that the policy doesn't see are not drawn.
+
+        Raises:
+            GameError: the game broke, or the episode has ended and ``reset`` was not called.
+        """
+
+    @abstractmethod
+    def spectate(self, size: tuple[int, int] | None) -> None:
+        """Wishes for another drawn size, from the next ``reset`` on.
+
+        Args:
+            size: width and height for spectators, pixels; the game may only have one near it.
+                None: small, in the same aspect ratio, since nobody is watching.
+        """
+
+    @abstractmethod
+    def frame(self) -> NDArray[np.uint8]:
+        """The newest picture, ``H×W×3`` uint8 RGB; not to be written to."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the game and everything it started. May be called twice."""
