@@ -68,7 +68,7 @@ def page(browser: Browser) -> Iterator[Page]:
 def test_a_live_worker_plays_and_moves(fleet: FleetUnderTest, page: Page):
     live = fleet.in_state(StreamState.LIVE)[0].instance_id
     page.goto(f"{fleet.page}/stream?worker={live}")
-    player = page.locator("[data-state]").first
+    player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "live", timeout=15_000)
     expect(page.get_by_text("LIVE", exact=True).first).to_be_visible()
     video = page.locator("video").first
@@ -85,7 +85,7 @@ def test_a_live_worker_plays_and_moves(fleet: FleetUnderTest, page: Page):
 def test_a_standby_worker_says_so_and_shows_a_small_picture(fleet: FleetUnderTest, page: Page):
     standby = fleet.in_state(StreamState.STANDBY)[0].instance_id
     page.goto(f"{fleet.page}/stream?worker={standby}")
-    player = page.locator("[data-state]").first
+    player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
     expect(page.get_by_text("STANDBY — TRAINING WITHOUT A SESSION").first).to_be_visible()
     picture = page.locator("img[src*='snapshot.jpg'], img[src^='blob:']").first
@@ -105,7 +105,7 @@ def test_the_player_reconnects_by_itself_after_its_worker_was_killed(
 ):
     live = fleet.in_state(StreamState.LIVE)[0]
     page.goto(f"{fleet.page}/stream?worker={live.instance_id}")
-    player = page.locator("[data-state]").first
+    player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "live", timeout=15_000)
     psutil.Process(live.pid).kill()
     expect(player).not_to_have_attribute("data-state", "live", timeout=10_000)

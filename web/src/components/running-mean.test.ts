@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import { runningMean } from "./running-mean";
+
+function points(...returns: [mean: number, episodes: number][]) {
+  return returns.map(([mean_return, episodes], i) => ({
+    fleet_step: i,
+    ended_at: i,
+    mean_return,
+    episodes,
+  }));
+}
+
+test("the first points are the mean of all there is", () => {
+  expect(runningMean(points([2, 1], [4, 1]), 1)).toEqual([2, 3]);
+});
+
+test("a point counts as often as it has episodes", () => {
+  expect(runningMean(points([0, 3], [8, 1]), 1)).toEqual([0, 2]);
+});
+
+test("old episodes drop out", () => {
+  expect(runningMean(points([0, 1], [0, 1], [6, 1], [6, 1]), 0.5)).toEqual([0, 0, 3, 6]);
+});
+
+test("nothing comes of nothing", () => expect(runningMean([], 0.05)).toEqual([]));

@@ -1,0 +1,178 @@
+/** The shell around the state machine: socket, media, video element and clock. */
+
+import { advise } from "./live-edge";
+import { type Command, type PlayerEvent, PlayerMachine, type PlayerView } from "./machine";
+import { Media, refusal } from "./media";
+import { openSocket } from "./socket";
+
+const TICK_MS = 250;
+
+export class LivePlayer {
+  readonly #machine = new PlayerMachine(() => performance.now(), Math.random);
+  readonly #listeners = new Set<() => void>();
+  readonly #video: HTMLVideoElement;
+  readonly #still: HTMLCanvasElement;
+  readonly #address: string;
+  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #abort = new AbortController();
+  #view: PlayerView = this.#machine.view;
+  #closeSocket: (() => void) | null = null;
+  #media: Media | null = null;
+  #landed = false;
+  #seekedAt = 0;
+
+  /**
+   * @param still keeps the last picture on screen while the video element changes its source
+   * @param address of the stream's WebSocket, relative to the page
+   */
+  constructor(video: HTMLVideoElement, still: HTMLCanvasElement, address: string) {
+    this.#video = video;
+    this.#still = still;
+    this.#address = address;
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    const { signal } = this.#abort;
+    video.addEventListener("error", () => this.#videoFailed(), { signal });
+    video.addEventListener("playing", () => this.#handle({ type: "autoplay", allowed: true }), {
+      signal,
+    });
+    this.#awaitPicture();
+  }
+
+  get view(): PlayerView {
+    return this.#view;
+  }
+
+  /** Calls `listener` when `view` has changed; the function it returns ends that. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Whether somebody can see the player: nothing is downloaded otherwise. */
+  setWatched(watched: boolean): void {
+    this.#handle({ type: "watched", watched });
+  }
+
+  /** Starts playback from a click, where the browser refused to by itself. */
+  play(): void {
+    this.#video.play().then(
+      () => this.#handle({ type: "autoplay", allowed: true }),
+      (error: DOMException) => {
+        // Every other refusal comes from a source that was replaced meanwhile.
+        if (error.name === "NotAllowedError") this.#handle({ type: "autoplay", allowed: false });
+      },
+    );
+  }
+
+  close(): void {
+    this.#abort.abort();
+    clearInterval(this.#timer);
+    this.#closeSocket?.();
+    this.#media?.close();
+  }
+
+  #handle(event: PlayerEvent): void {
+    for (const command of this.#machine.handle(event)) this.#carryOut(command);
+    const { state, reason } = this.#machine.view;
+    if (state === this.#view.state && reason === this.#view.reason) return;
+    this.#view = { state, reason };
+    for (const listener of this.#listeners) listener();
+  }
+
+  #carryOut(command: Command): void {
+    switch (command.do) {
+      case "connect":
+        this.#closeSocket = openSocket(this.#address, {
+          opened: () => this.#handle({ type: "opened" }),
+          closed: () => this.#handle({ type: "closed" }),
+          message: (message) => this.#handle({ type: "message", message }),
+          bytes: (bytes) => this.#handle({ type: "bytes", bytes }),
+        });
+        break;
+      case "disconnect":
+        this.#closeSocket?.();
+        this.#closeSocket = null;
+        break;
+      case "rebuild":
+        this.#rebuild(command.epoch.mime);
+        break;
+      case "append":
+        this.#media?.append(command.bytes);
+        break;
+      case "clear":
+        this.#media?.close();
+        this.#media = null;
+        break;
+    }
+  }
+
+  /** A new media source for each encoder: nothing of the old size, codec or clock can linger. */
+  #rebuild(mime: string): void {
+    this.#keepPicture();
+    this.#media?.close();
+    this.#media = null;
+    this.#landed = false;
+    const reason = refusal(mime);
+    if (reason) {
+      this.#handle({ type: "unsupported", reason });
+      return;
+    }
+    this.#media = new Media(this.#video, mime, {
+      appended: () => this.#stayLive(),
+      broken: (reason) => this.#handle({ type: "broken", reason }),
+    });
+    this.play();
+  }
+
+  #keepPicture(): void {
+    const { videoWidth, videoHeight } = this.#video;
+    if (!videoWidth || !this.#landed) return;
+    this.#still.width = videoWidth;
+    this.#still.height = videoHeight;
+    this.#still.getContext("2d")?.drawImage(this.#video, 0, 0);
+  }
+
+  #tick(): void {
+    this.#handle({ type: "tick" });
+    if (this.#closeSocket) this.#stayLive();
+  }
+
+  #stayLive(): void {
+    const media = this.#media;
+    if (!media) return;
+    const video = this.#video;
+    const { seekTo, rate, trimBefore } = advise(media.buffered, {
+      time: video.currentTime,
+      rate: video.playbackRate,
+      landed: this.#landed,
+      sinceSeek: (performance.now() - this.#seekedAt) / 1000,
+    });
+    if (seekTo !== null) {
+      video.currentTime = seekTo;
+      this.#seekedAt = performance.now();
+    }
+    if (rate !== video.playbackRate) video.playbackRate = rate;
+    if (trimBefore !== null) media.trim(trimBefore);
+  }
+
+  #awaitPicture(): void {
+    const painted = () => {
+      if (this.#abort.signal.aborted) return;
+      this.#landed = true;
+      this.#handle({ type: "painted" });
+    };
+    if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) {
+      this.#video.addEventListener("timeupdate", painted, { signal: this.#abort.signal });
+      return;
+    }
+    const next = () => {
+      painted();
+      if (!this.#abort.signal.aborted) this.#video.requestVideoFrameCallback(next);
+    };
+    this.#video.requestVideoFrameCallback(next);
+  }
+
+  #videoFailed(): void {
+    if (this.#media) this.#handle({ type: "broken", reason: "The picture could not be decoded." });
+  }
+}
