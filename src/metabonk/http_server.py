@@ -14,6 +14,12 @@ from metabonk.errors import StartError
 
 STARTUP_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
+LONGEST_MESSAGE_OF_A_VIEWER = 4096
+"""Bytes; a viewer has nothing to say over a WebSocket."""
+
+SEND_BUFFER = 256 * 1024
+"""Bytes the kernel holds for a slow viewer. Its own default grows to megabytes, seconds of video
+that would count as sent before the viewer's queue notices."""
 
 
 class HttpServer:
@@ -31,9 +37,11 @@ class HttpServer:
                 app,
                 access_log=False,
                 log_config=None,
+                log_level="warning",
                 timeout_graceful_shutdown=1,
                 # A viewer on a page needs no compression of video, and pings keep proxies awake.
                 ws_per_message_deflate=False,
+                ws_max_size=LONGEST_MESSAGE_OF_A_VIEWER,
             )
         )
         self._thread: threading.Thread | None = None
@@ -93,6 +101,7 @@ def _bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     # Without it a port stays taken for a minute after a fleet that had viewers.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     try:
         listener.bind((host, port))
     except OSError as error:

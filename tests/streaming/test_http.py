@@ -112,7 +112,9 @@ def test_a_stream_ends_cleanly_when_the_session_goes(staged: Stage):
     staged.go_live()
     with httpx.stream("GET", f"{staged.http}/stream.mp4", timeout=5) as response:
         chunks = response.iter_raw()
-        data = next(chunks)
+        data = b""
+        while b"mdat" not in data:
+            data += next(chunks)
         staged.go_standby()
         data += b"".join(chunks)
     with av.open(io.BytesIO(data)) as file:

@@ -1,5 +1,8 @@
 """Counted rates."""
 
+import sys
+import threading
+
 import pytest
 
 from metabonk.streaming.rates import WINDOW_S, Rate
@@ -58,3 +61,26 @@ def test_memory_is_bounded_however_much_is_counted():
         clock.now += 0.001
         rate.count()
     assert len(rate._grains) <= WINDOW_S / 0.1 + 1
+
+
+def test_one_thread_may_count_while_another_reads():
+    clock = Clock()
+    rate = Rate(clock)
+    counted = 20_000
+
+    def count() -> None:
+        for _ in range(counted):
+            clock.now += 0.05
+            rate.count()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        counting = threading.Thread(target=count)
+        counting.start()
+        while counting.is_alive():
+            assert rate.per_second() >= 0
+        counting.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert rate.total == counted

@@ -147,10 +147,11 @@ class Doom(Game):
 
     def _change_over(self, started: Future[vzd.DoomGame]) -> None:
         self._next = None
+        wanted, self._next_size = self._next_size, self._size
         successor = started.result()
         self._running_engine().close()
         self._engine = successor
-        self._size = self._next_size
+        self._size = self._next_size = wanted
 
     def _discard_next(self) -> None:
         if self._next is not None and not self._next.cancel():

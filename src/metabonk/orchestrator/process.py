@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from metabonk.encoding.capacity import capacity
+from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.sessions import open_pools
 from metabonk.http_app import make_http_app
 from metabonk.http_server import HttpServer
 from metabonk.messages import Fleet, Mode
@@ -74,7 +77,15 @@ def run(
         store = Store(run_dir, settings.game)
         at_the_end.callback(store.close)
         state = FleetState(settings, run_dir.name, store)
-        watch = Watch(state, lambda: settings.cpu.effective_max_sessions)
+        pools = open_pools(settings)
+        watch = Watch(
+            state,
+            lambda: capacity(
+                pools,
+                Proofs(pools.folder),
+                allow_cpu_fallback=settings.stream.allow_cpu_fallback,
+            ),
+        )
         servers = make_servers(state, supervisor)
         at_the_end.callback(_stop_servers, servers)
         at_the_end.callback(_sweep_if_needed, supervisor)

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 HEALTHY_AFTER_S = 60.0
 """Who ran this long did not die of the way it was started: its back-off begins anew."""
 
+SHOWN_S = 10.0
+"""A death is shown until its successor has lived this long, so that it can be read."""
+
 FIRST_PAUSE_S = 0.5
 POLL_S = 0.02
 HOPELESS = 2
@@ -134,7 +137,7 @@ class Supervisor:
     def problems(self) -> list[Problem]:
         """What a person should know: who is dead, why, and when it is tried again."""
         now = self._clock()
-        return [child.problem(now) for child in self._children if child.is_dead]
+        return [child.problem(now) for child in self._children if child.is_ailing(now)]
 
     def _start(self, child: "_Child", now: float) -> None:
         child.last_start, child.starts = now, child.starts + 1
@@ -216,10 +219,6 @@ class _Child:
         self.death: Death | None = None
 
     @property
-    def is_dead(self) -> bool:
-        return self.death is not None and self.process is None and not self.stopped
-
-    @property
     def state(self) -> ChildState:
         if self.stopped:
             return ChildState.STOPPED
@@ -228,13 +227,18 @@ class _Child:
     def is_due(self, now: float) -> bool:
         return self.process is None and not self.stopped and now >= self.restart_at
 
+    def is_ailing(self, now: float) -> bool:
+        if self.death is None or self.stopped:
+            return False
+        return self.process is None or now - self.last_start < SHOWN_S
+
     def problem(self, now: float) -> Problem:
         assert self.death is not None
-        wait = max(0.0, self.restart_at - now)
-        return Problem(
-            what=self.death.sentence,
-            do=f"it is started again in {wait:.0f} s; {self.spec.log} says more",
-        )
+        if self.process is None:
+            done = f"it is started again in {max(0.0, self.restart_at - now):.0f} s"
+        else:
+            done = "it was started again"
+        return Problem(what=self.death.sentence, do=f"{done}; {self.spec.log} says more")
 
 
 def _kill_session(child: _Child) -> None:

@@ -1,0 +1,28 @@
+"""The policy: what it is made of, how it acts, and how it and its experience travel.
+
+``spec``     what a policy sees and can do; both ends of every message compare it
+``network``  the actor-critic network
+``actor``    acts, one observation at a time
+``wire``     named arrays and a header as safetensors bytes
+``weights``  a network's weights as such bytes
+``rollout``  what was lived through, as such bytes
+"""
+
+from metabonk.policy.actor import Actor, Decision
+from metabonk.policy.network import ActorCritic
+from metabonk.policy.rollout import Rollout, RolloutBuilder
+from metabonk.policy.spec import PolicySpec
+from metabonk.policy.weights import decode_weights, encode_weights, load_weights, newest_weights
+
+__all__ = [
+    "Actor",
+    "ActorCritic",
+    "Decision",
+    "PolicySpec",
+    "Rollout",
+    "RolloutBuilder",
+    "decode_weights",
+    "encode_weights",
+    "load_weights",
+    "newest_weights",
+]

@@ -59,8 +59,10 @@ def read_settings(file: Path) -> Settings:
     """
     try:
         return Settings.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise SettingsError(f"can't read the settings in {file}: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"can't read the settings in {file}: {error.strerror}") from None
+    except ValidationError as error:
+        raise SettingsError(f"can't use the settings in {file}: {_sentence(error)}") from None
 
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> Iterator[str]:
@@ -150,6 +152,8 @@ def _sentence(error: ValidationError) -> str:
             close = difflib.get_close_matches(setting, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             lines.append(f"there is no setting {setting}{hint}")
+        elif not path:
+            lines.append(message)
         else:
             lines.append(
                 f"{setting} ({_variable(path)}) is {problem['input']!r}: "

@@ -115,11 +115,19 @@ class Learning(Section):
     gae_lambda: float = Field(0.95, ge=0, le=1, description="bias against variance of advantages")
     advantage: Literal["gae", "vtrace"] = Field("gae", description="how advantages are estimated")
     clip: float = Field(0.1, gt=0, lt=1, description="ratio is kept in [1/(1+clip), 1+clip]")
+    value_clip: float = Field(
+        0.2, ge=0, description="farthest a normalised value moves in an update; 0: no limit"
+    )
+    normalize_returns: bool = Field(
+        True, description="follow the scale of returns, so that any game's rewards do; only with gae"
+    )
     value_coefficient: float = Field(0.5, ge=0, le=10, description="weight of the value loss")
     entropy_coefficient: float = Field(0.005, ge=0, le=1, description="weight of the entropy bonus")
     max_grad_norm: float = Field(4.0, gt=0, description="gradients are scaled down to this norm")
     max_policy_lag: int = Field(20, ge=1, description="older steps, in versions, are dropped")
-    reward_scale: float = Field(0.0, ge=0, description="multiplies rewards; 0: the game's own")
+    reward_scale: float = Field(
+        0.0, ge=0, description="values are learned in rewards times this; 0: the game's own"
+    )
     checkpoint_s: float = Field(60.0, gt=0, description="seconds between two checkpoints")
 
 

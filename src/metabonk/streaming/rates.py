@@ -1,5 +1,6 @@
 """Rates that were counted, over the last few seconds."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -9,7 +10,9 @@ GRAIN_S = 0.1
 
 
 class Rate:
-    """Amounts per second over a sliding window; memory is bounded at any rate.
+    """Amounts per second over a sliding window. Any thread may count and read.
+
+    Amounts are gathered in tenths of a second, so that memory is bounded at any rate.
 
     Args:
         clock: seconds, monotonic.
@@ -21,29 +24,33 @@ class Rate:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.total = 0
         self._clock = clock
+        self._lock = threading.Lock()
         self._since = clock()
         self._grains: deque[tuple[int, int]] = deque()
 
     def count(self, amount: int = 1) -> None:
         """Counts ``amount`` now."""
-        grain = int(self._clock() / GRAIN_S)
-        self.total += amount
-        if self._grains and self._grains[-1][0] == grain:
-            amount += self._grains.pop()[1]
-        self._grains.append((grain, amount))
-        self._forget(grain)
+        with self._lock:
+            grain = int(self._clock() / GRAIN_S)
+            self.total += amount
+            if self._grains and self._grains[-1][0] == grain:
+                amount += self._grains.pop()[1]
+            self._grains.append((grain, amount))
+            self._forget(grain)
 
     def per_second(self) -> float:
         """Over the window, or over the time since the (re)start where that is shorter."""
-        now = self._clock()
-        self._forget(int(now / GRAIN_S))
-        elapsed = min(WINDOW_S, now - self._since)
-        return sum(amount for _, amount in self._grains) / max(elapsed, GRAIN_S)
+        with self._lock:
+            now = self._clock()
+            self._forget(int(now / GRAIN_S))
+            elapsed = min(WINDOW_S, now - self._since)
+            return sum(amount for _, amount in self._grains) / max(elapsed, GRAIN_S)
 
     def restart(self) -> None:
         """Forgets the window, for a new phase of which the old rate says nothing."""
-        self._grains.clear()
-        self._since = self._clock()
+        with self._lock:
+            self._grains.clear()
+            self._since = self._clock()
 
     def _forget(self, now: int) -> None:
         oldest = now - round(WINDOW_S / GRAIN_S)

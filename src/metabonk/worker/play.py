@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from metabonk.games import Game, Transition
 from metabonk.messages import Episode
 from metabonk.policy import Actor, Decision, RolloutBuilder
-from metabonk.worker.pacing import Pacer
 from metabonk.streaming.rates import Rate
+from metabonk.worker.pacing import Pacer
 from metabonk.worker.streamer import Streamer
 from metabonk.worker.uplink import Uplink
 

@@ -9,10 +9,11 @@ from metabonk.encoding.opening import Opener
 from metabonk.encoding.probe import Prover
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import open_pools
+from metabonk.errors import CheckpointError
 from metabonk.games import make_game
 from metabonk.http_server import HttpServer
 from metabonk.messages import Mode
-from metabonk.policy import Actor
+from metabonk.policy import Actor, PolicySpec, newest_weights
 from metabonk.process import StopSignal
 from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
@@ -52,7 +53,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     )
     with contextlib.ExitStack() as owned:
         owned.callback(game.close)
-        actor = Actor(game.spec, seed=settings.learning.seed + index)
+        actor = Actor(PolicySpec.of(game.description), seed=settings.learning.seed + index)
         hub = Hub()
         streamer = Streamer(
             Opener(
@@ -66,7 +67,11 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             _encoder_settings(settings),
             enabled=settings.stream.enabled,
         )
-        uplink = _uplink(settings) if settings.mode is Mode.TRAIN else None
+        uplink = None
+        if settings.mode is Mode.TRAIN:
+            uplink = Uplink(f"http://{settings.host}:{settings.ports.learner}")
+        else:
+            actor.load(_trained_weights(run_dir))
         player = Player(
             game,
             actor,
@@ -120,8 +125,11 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         log.info("stops after %d steps and %d episodes", player.steps.total, player.episodes)
 
 
-def _uplink(settings: Settings) -> Uplink:
-    return Uplink(f"http://{settings.host}:{settings.ports.learner}")
+def _trained_weights(run_dir: Path) -> bytes:
+    weights = newest_weights(run_dir)
+    if weights is None:
+        raise CheckpointError(f"{run_dir} holds no checkpoint to play; train first")
+    return weights
 
 
 def _encoder_settings(settings: Settings) -> EncoderSettings:

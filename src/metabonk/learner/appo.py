@@ -1,0 +1,233 @@
+"""The update of asynchronous PPO (Petrenko et al. 2020, "Sample Factory")."""
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metabonk.learner.advantages import Advantages, gae, vtrace
+from metabonk.learner.batch import Batch, make_batch
+from metabonk.learner.losses import entropy, surrogate, value_loss
+from metabonk.policy import ActorCritic, PolicySpec, Rollout
+from metabonk.settings.schema import Learning
+
+log = logging.getLogger(__name__)
+
+FORWARD_ROWS = 512
+"""Observations that one pass without gradients takes: bounds memory at any batch size."""
+
+RETURN_RATE = 0.02
+"""Weight of one batch in the mean and scale of returns."""
+
+
+@dataclass
+class Counters:
+    """What has been counted since the run began; checkpoints keep it.
+
+    Attributes:
+        version: of the weights; grows by one with every update.
+        steps_trained: policy decisions learned from.
+        steps_dropped: decisions that came too late to be learned from.
+        updates: batches learned from.
+        skipped: gradient steps left out, since their loss or gradient was not finite.
+    """
+
+    version: int = 0
+    steps_trained: int = 0
+    steps_dropped: int = 0
+    updates: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one update did.
+
+    Attributes:
+        steps: decisions it learned from.
+        dropped: decisions left out as too old.
+        lag: mean age of the batch, in versions.
+        losses: by name, means over its gradient steps.
+    """
+
+    steps: int
+    dropped: int
+    lag: float
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+class Learner:
+    """Holds the network and its optimiser, and learns from rollouts.
+
+    Args:
+        spec: of the policy.
+        settings: how to learn.
+        reward_scale: the game's own; where returns aren't normalised, values are learned in
+            rewards times this.
+        device: where to learn; default: the first GPU, else the processor.
+    """
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        settings: Learning,
+        *,
+        reward_scale: float = 1.0,
+        device: torch.device | None = None,
+    ) -> None:
+        self.spec = spec
+        self.counters = Counters()
+        self._settings = settings
+        self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.network = ActorCritic(spec).to(self._device)
+        self.network.set_return_scale(1.0 / (settings.reward_scale or reward_scale))
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), settings.learning_rate, eps=1e-5
+        )
+        self._random = torch.Generator().manual_seed(settings.seed)
+
+    def update(self, rollouts: list[Rollout]) -> Update:
+        """Learns from rollouts of this game; the weights' version grows by one.
+
+        With nothing but outdated steps it changes nothing.
+
+        Args:
+            rollouts: at least one, of this learner's spec.
+        """
+        batch = make_batch(
+            rollouts,
+            version=self.counters.version,
+            max_lag=self._settings.max_policy_lag,
+            device=self._device,
+        )
+        total = sum(map(len, rollouts))
+        dropped = total - batch.steps
+        self.counters.steps_dropped += dropped
+        if batch.steps == 0:
+            return Update(0, dropped, 0.0)
+        ages = self.counters.version - np.concatenate([r.versions for r in rollouts])
+        fresh = np.abs(ages) <= self._settings.max_policy_lag
+        losses = self._learn(batch)
+        self.counters.steps_trained += batch.steps
+        self.counters.updates += 1
+        self.counters.version += 1
+        return Update(batch.steps, dropped, float(ages[fresh].mean()), losses)
+
+    def _learn(self, batch: Batch) -> dict[str, float]:
+        settings, network = self._settings, self.network
+        values, log_probs = self._assess(batch)
+        estimate = self._estimate(batch, values, log_probs)
+        if settings.normalize_returns and settings.advantage == "gae":
+            network.adapt_returns(estimate.returns[batch.valid], RETURN_RATE)
+
+        rows = batch.acted_on[batch.valid]
+        actions = batch.actions[batch.valid]
+        behaviour = batch.log_probs[batch.valid]
+        advantages = _standardised(estimate.advantages[batch.valid])
+        returns = network.normalise(estimate.returns[batch.valid])
+        old_values = network.normalise(values[batch.acted_on][batch.valid])
+
+        sums: dict[str, float] = {}
+        taken = 0
+        for _ in range(settings.epochs):
+            order = torch.randperm(len(rows), generator=self._random).to(self._device)
+            for chosen in order.tensor_split(min(settings.minibatches, len(rows))):
+                output = network(batch.observations[rows[chosen]])
+                policy = surrogate(
+                    output.log_probs.gather(1, actions[chosen, None]).squeeze(1),
+                    behaviour[chosen],
+                    advantages[chosen],
+                    clip=settings.clip,
+                )
+                value = value_loss(
+                    output.values, returns[chosen], old_values[chosen], clip=settings.value_clip
+                )
+                spread = entropy(output.log_probs)
+                loss = (
+                    policy.loss
+                    + settings.value_coefficient * value
+                    - settings.entropy_coefficient * spread
+                )
+                norm = self._descend(loss)
+                if norm is None:
+                    continue
+                taken += 1
+                for name, term in {
+                    "policy": policy.loss,
+                    "value": value,
+                    "entropy": spread,
+                    "kl": policy.kl,
+                    "clip_fraction": policy.clip_fraction,
+                    "grad_norm": norm,
+                }.items():
+                    sums[name] = sums.get(name, 0.0) + float(term.detach())
+        losses = {name: total / taken for name, total in sums.items()}
+        losses["explained_variance"] = _explained_variance(old_values, returns)
+        return losses
+
+    @torch.no_grad()
+    def _assess(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the network says now: values in reward units ``[N]``, log-probs ``[N, A]``."""
+        outputs = [self.network(rows) for rows in batch.observations.split(FORWARD_ROWS)]
+        values = torch.cat([output.values for output in outputs])
+        return self.network.denormalise(values), torch.cat([o.log_probs for o in outputs])
+
+    def _estimate(self, batch: Batch, values: Tensor, log_probs: Tensor) -> Advantages:
+        settings = self._settings
+        before, after = values[batch.acted_on], values[batch.led_to]
+        if settings.advantage == "gae":
+            return gae(
+                batch.rewards,
+                before,
+                after,
+                batch.terminated,
+                batch.ends,
+                gamma=settings.gamma,
+                lam=settings.gae_lambda,
+            )
+        now = log_probs[batch.acted_on].gather(2, batch.actions[..., None]).squeeze(2)
+        return vtrace(
+            batch.rewards,
+            before,
+            after,
+            batch.terminated,
+            batch.ends,
+            now - batch.log_probs,
+            gamma=settings.gamma,
+            lam=settings.gae_lambda,
+        )
+
+    def _descend(self, loss: Tensor) -> Tensor | None:
+        """One gradient step; the gradient's norm, or None when it was left out."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.network.parameters(), self._settings.max_grad_norm
+        )
+        # A finite loss can have a gradient that isn't; a loss that isn't has none that is.
+        if not bool(torch.isfinite(norm)):
+            self.counters.skipped += 1
+            log.warning(
+                "gradient step left out: its gradient is not finite (loss %s); %d left out so far",
+                float(loss),
+                self.counters.skipped,
+            )
+            return None
+        self.optimizer.step()
+        return norm
+
+
+def _standardised(advantages: Tensor) -> Tensor:
+    if len(advantages) < 2:
+        return torch.zeros_like(advantages)
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+def _explained_variance(values: Tensor, returns: Tensor) -> float:
+    """1: the values were right; 0: no better than their mean; NaN-free."""
+    spread = float(returns.var(unbiased=False))
+    return 1.0 - float((returns - values).var(unbiased=False)) / spread if spread > 0 else 0.0

@@ -1,0 +1,135 @@
+"""The actor-critic network."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from metabonk.errors import PolicyError
+from metabonk.policy.spec import PolicySpec
+
+CHANNELS = (16, 32, 64)
+FEATURES = 256
+SMALLEST_SIDE = 36
+"""Pixels that the three convolutions need."""
+
+SMALLEST_RETURN_SCALE = 1e-2
+
+
+class Output(NamedTuple):
+    """What the network says of N observations.
+
+    Attributes:
+        log_probs: of each action, normalised; ``[N, A]`` float32.
+        values: of the state, in units of normalised returns; ``[N]`` float32.
+    """
+
+    log_probs: Tensor
+    values: Tensor
+
+
+class ActorCritic(nn.Module):
+    """Policy and value from one picture.
+
+    The convolution has the form of Sample Factory's ``convnet_simple`` (8/4, 4/2, 3/2) with half
+    its width, so that one core learns from some 800 decisions a second. Initialised orthogonally,
+    the policy nearly uniform (Andrychowicz et al. 2021, "What matters in on-policy RL?").
+
+    The value head predicts normalised returns. ``adapt_returns`` follows their mean and scale and
+    rescales the head so that what it says in reward units stays the same (PopArt, van Hasselt et
+    al. 2016); so any game's rewards can be learned from without a scale found by hand.
+
+    Args:
+        spec: what it sees and can do.
+
+    Raises:
+        PolicyError: the observation is too small for the convolutions.
+    """
+
+    return_mean: Tensor
+    return_square: Tensor
+    return_scale: Tensor
+    return_updates: Tensor
+
+    def __init__(self, spec: PolicySpec) -> None:
+        super().__init__()
+        self.spec = spec
+        depth, height, width = spec.observation_shape
+        if min(height, width) < SMALLEST_SIDE:
+            raise PolicyError(
+                f"observations of {height}×{width} are too small for the network, which needs "
+                f"{SMALLEST_SIDE}×{SMALLEST_SIDE}"
+            )
+        first, second, third = CHANNELS
+        self.convolution = nn.Sequential(
+            nn.Conv2d(depth, first, 8, 4),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 4, 2),
+            nn.ReLU(),
+            nn.Conv2d(second, third, 3, 2),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        with torch.no_grad():
+            flat = self.convolution(torch.zeros(1, depth, height, width)).shape[1]
+        self.features = nn.Sequential(nn.Linear(flat, FEATURES), nn.ReLU())
+        self.policy_head = nn.Linear(FEATURES, spec.actions)
+        self.value_head = nn.Linear(FEATURES, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                gain = {self.policy_head: 0.01, self.value_head: 1.0}.get(module, math.sqrt(2))
+                nn.init.orthogonal_(module.weight, gain)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # Double precision: the scale is a difference of squares.
+        self.register_buffer("return_mean", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("return_square", torch.ones((), dtype=torch.float64))
+        self.register_buffer("return_scale", torch.ones((), dtype=torch.float64))
+        self.register_buffer("return_updates", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, observations: Tensor) -> Output:
+        """What it says of N observations.
+
+        Args:
+            observations: ``[N, C, H, W]`` uint8.
+        """
+        pictures = observations.to(torch.float32).mul_(1 / 255)
+        features = self.features(self.convolution(pictures))
+        log_probs = torch.log_softmax(self.policy_head(features), dim=1)
+        return Output(log_probs, self.value_head(features).squeeze(1))
+
+    def normalise(self, returns: Tensor) -> Tensor:
+        """Returns or values from reward units to what the value head predicts."""
+        return ((returns - self.return_mean) / self.return_scale).to(torch.float32)
+
+    def denormalise(self, values: Tensor) -> Tensor:
+        """What the value head predicted, in reward units; float32."""
+        return (values * self.return_scale + self.return_mean).to(torch.float32)
+
+    @torch.no_grad()
+    def set_return_scale(self, scale: float) -> None:
+        """Fixes the scale by hand, for learning without ``adapt_returns``."""
+        self.return_scale.fill_(scale)
+        self.return_square.fill_(scale * scale)
+
+    @torch.no_grad()
+    def adapt_returns(self, returns: Tensor, rate: float) -> None:
+        """Follows the mean and the scale of returns; values in reward units stay as they were.
+
+        Args:
+            returns: in reward units, any shape, finite.
+            rate: weight of these against all before; the first ones are averaged evenly.
+        """
+        self.return_updates.add_(1)
+        weight = max(rate, 1.0 / int(self.return_updates))
+        returns = returns.to(torch.float64)
+        old_mean, old_scale = self.return_mean.clone(), self.return_scale.clone()
+        self.return_mean.lerp_(returns.mean(), weight)
+        self.return_square.lerp_(returns.square().mean(), weight)
+        variance = self.return_square - self.return_mean.square()
+        self.return_scale.copy_(variance.clamp_min(SMALLEST_RETURN_SCALE**2).sqrt())
+        ratio = old_scale / self.return_scale
+        bias = (old_scale * self.value_head.bias + old_mean - self.return_mean) / self.return_scale
+        self.value_head.weight.mul_(ratio.to(torch.float32))
+        self.value_head.bias.copy_(bias.to(torch.float32))

@@ -1,0 +1,31 @@
+"""With METABONK_TEST_STRICT=1, as in CI, a test that is skipped counts as failed."""
+
+import os
+from collections.abc import Generator
+from typing import TypeVar
+
+import pytest
+
+STRICT = os.environ.get("METABONK_TEST_STRICT") == "1"
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return without_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return without_skip((yield))
+
+
+def without_skip(report: Report) -> Report:
+    if STRICT and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"it was skipped, and METABONK_TEST_STRICT=1: {report.longrepr}"
+    return report

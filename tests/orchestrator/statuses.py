@@ -1,0 +1,42 @@
+"""Status objects and heartbeats for tests."""
+
+from typing import Any
+
+from metabonk.messages import Episode, Heartbeat, Mode, StreamState, WorkerStatus
+
+
+def status(index: int = 0, **changed: Any) -> WorkerStatus:
+    values: dict[str, Any] = {
+        "instance_id": f"omega-{index}",
+        "worker_index": index,
+        "pid": 1000 + index,
+        "game": "doom:basic",
+        "mode": Mode.TRAIN,
+        "uptime_s": 1.0,
+        "stream_url": f"http://127.0.0.1:{5000 + index}/stream.mp4",
+        "stream_enabled": True,
+        "stream_state": StreamState.STANDBY,
+        "spectator_width": 1280,
+        "spectator_height": 720,
+        "pixel_src_width": 256,
+        "pixel_src_height": 144,
+        "pixel_obs_width": 128,
+        "pixel_obs_height": 72,
+    }
+    return WorkerStatus.model_validate({**values, **changed})
+
+
+def episode(number: int, index: int = 0, *, reward: float = 1.0, length: int = 10) -> Episode:
+    return Episode(
+        worker_index=index,
+        episode=number,
+        total_reward=reward,
+        length=length,
+        step=number * length,
+        policy_version=3,
+        ended_at=1_700_000_000.0 + number,
+    )
+
+
+def heartbeat(index: int = 0, *episodes: Episode, **changed: Any) -> Heartbeat:
+    return Heartbeat(status=status(index, **changed), episodes=list(episodes))

@@ -1,0 +1,159 @@
+"""Where settings come from, and what a bad one is answered with."""
+
+from pathlib import Path
+
+import pytest
+
+from metabonk.errors import SettingsError
+from metabonk.settings import (
+    Settings,
+    load_settings,
+    read_settings,
+    unknown_variables,
+    write_settings,
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GAME", "WORKERS", "STREAM_FPS", "STREAM_PROFILE", "MODE"):
+        monkeypatch.delenv(f"METABONK_{name}", raising=False)
+
+
+def profiles(folder: Path, text: str = "") -> Path:
+    (folder / "profiles").mkdir()
+    (folder / "profiles" / "local.toml").write_text(text)
+    return folder / "profiles"
+
+
+def test_the_command_line_wins_over_environment_over_file_over_profile_over_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = profiles(
+        tmp_path, "[stream]\nfps = 10\nwidth = 640\nheight = 360\n[cpu]\nmax_sessions = 9"
+    )
+    Path("metabonk.toml").write_text("workers = 3\n[stream]\nfps = 20\nwidth = 800")
+    monkeypatch.setenv("METABONK_STREAM_FPS", "25")
+    monkeypatch.setenv("METABONK_WORKERS", "4")
+    settings = load_settings({"workers": "5", "game": None}, profiles=folder)
+    assert settings.workers == 5
+    assert settings.stream.fps == 25
+    assert settings.stream.width == 800
+    assert settings.stream.height == 360
+    assert settings.cpu.max_sessions == 9
+    assert settings.game == Settings().game
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("METABONK_WORKERS", "")
+    assert load_settings().workers == Settings().workers
+
+
+@pytest.mark.parametrize("source", ["command line", "environment", "file"])
+def test_a_profile_may_be_named_anywhere_and_be_a_file(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    Path("mine.toml").write_text("[stream]\nfps = 50")
+    said = {}
+    if source == "command line":
+        said = {"stream_profile": "mine.toml"}
+    elif source == "environment":
+        monkeypatch.setenv("METABONK_STREAM_PROFILE", "mine.toml")
+    else:
+        Path("metabonk.toml").write_text('stream_profile = "mine.toml"')
+    assert load_settings(said).stream.fps == 50
+
+
+def test_a_profile_that_does_not_exist_lists_those_that_do(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"'nine'.*Allowed: local, or the path"):
+        load_settings({"stream_profile": "nine"}, profiles=profiles(tmp_path))
+
+
+def test_the_shipped_profiles_can_be_loaded():
+    folder = Path(__file__).parents[2] / "profiles"
+    names = [file.stem for file in folder.glob("*.toml")]
+    assert "local" in names
+    for name in names:
+        load_settings({"stream_profile": name})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("NVENC_MAX_SESSIONS", "-1", "greater than or equal to 0"),
+        ("NVENC_MAX_SESSIONS", "two", "valid integer"),
+        ("WORKER_SPAWN_STAGGER_S", "soon", "valid number"),
+        ("STREAM_ALLOW_CPU_FALLBACK", "perhaps", "valid boolean"),
+        ("MODE", "watch", "'train' or 'play'"),
+        ("WORKERS", "0", "greater than or equal to 1"),
+        ("STREAM_WIDTH", "1281", "multiple of 2"),
+        ("HOST", "0.0.0.0", "only loopback"),
+    ],
+)
+def test_a_value_that_cannot_be_used_names_setting_value_and_what_is_allowed(
+    variable: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(f"METABONK_{variable}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    sentence = str(caught.value)
+    assert f"METABONK_{variable}" in sentence
+    assert repr(value) in sentence
+    assert allowed in sentence
+    assert "\n" not in sentence
+
+
+def test_every_bad_setting_gets_a_line():
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"workers": "none", "stream": {"fps": 1000}})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[stream]\nfsp = 30", "no setting stream.fsp; did you mean stream.fps"),
+        ("[streem]\nfps = 30", "no setting streem"),
+        ("workers 3", "metabonk.toml is not valid TOML"),
+        ("stream = 3", "stream "),
+        ("stream_profile = 3", "stream_profile"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(text: str, words: str):
+    Path("metabonk.toml").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert words in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named():
+    Path("metabonk.toml").mkdir()
+    with pytest.raises(SettingsError, match=r"can't read metabonk\.toml: Is a directory"):
+        load_settings()
+
+
+def test_variables_that_no_setting_reads_are_named_with_the_nearest_that_one_does():
+    environment = {"METABONK_WORKERZ": "3", "METABONK_GAME": "doom:basic", "HOME": "/root"}
+    assert list(unknown_variables(environment)) == [
+        "METABONK_WORKERZ is not a setting and has no effect; did you mean METABONK_WORKERS?"
+    ]
+
+
+def test_children_read_what_was_written_and_the_environment_has_no_say(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    settings = load_settings({"workers": 7, "nvenc": {"slot_dir": "slots"}})
+    write_settings(settings, Path("settings.json"))
+    monkeypatch.setenv("METABONK_WORKERS", "3")
+    assert read_settings(Path("settings.json")) == settings
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"workers": "many"}'])
+def test_settings_that_cannot_be_read_back_are_an_error_of_one_sentence(text: str | None):
+    if text is not None:
+        Path("settings.json").write_text(text)
+    with pytest.raises(SettingsError, match=r"settings\.json") as caught:
+        read_settings(Path("settings.json"))
+    assert "pydantic" not in str(caught.value)
+    assert "\n" not in str(caught.value)
