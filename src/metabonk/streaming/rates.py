@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 WINDOW_S = 3.0
 GRAIN_S = 0.1
+GRAINS = round(WINDOW_S / GRAIN_S)
 
 
 class Rate:
@@ -42,8 +43,10 @@ class Rate:
         """Over the window, or over the time since the (re)start where that is shorter."""
         with self._lock:
             now = self._clock()
-            self._forget(int(now / GRAIN_S))
-            elapsed = min(WINDOW_S, now - self._since)
+            grain = int(now / GRAIN_S)
+            self._forget(grain)
+            # The oldest grain that is kept began less than a window ago: the newest is not full yet.
+            elapsed = now - max(self._since, (grain - GRAINS + 1) * GRAIN_S)
             return sum(amount for _, amount in self._grains) / max(elapsed, GRAIN_S)
 
     def restart(self) -> None:
@@ -53,6 +56,6 @@ class Rate:
             self._since = self._clock()
 
     def _forget(self, now: int) -> None:
-        oldest = now - round(WINDOW_S / GRAIN_S)
+        oldest = now - GRAINS
         while self._grains and self._grains[0][0] <= oldest:
             self._grains.popleft()

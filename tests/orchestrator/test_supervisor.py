@@ -1,0 +1,300 @@
+"""With real processes: what is started, why it died, and that nothing outlives a stop."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from metabonk.errors import SettingsError
+from metabonk.orchestrator.supervisor import (
+    HEALTHY_AFTER_S,
+    SHOWN_S,
+    ChildSpec,
+    ChildState,
+    Supervisor,
+    back_off,
+)
+from tests.orchestrator.children import (
+    CARELESS,
+    OBEDIENT,
+    STUBBORN,
+    all_gone,
+    descendants,
+    spec,
+    text,
+    until,
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def made(clock: Clock) -> Iterator[list[Supervisor]]:
+    supervisors: list[Supervisor] = []
+    yield supervisors
+    for supervisor in supervisors:
+        supervisor.stop(grace_s=0.0)
+
+
+def supervise(
+    made: list[Supervisor], clock: Clock, *specs: ChildSpec, **given: float
+) -> Supervisor:
+    options = {"stagger_s": 0.0, "restart_limit_s": 10.0, **given}
+    made.append(Supervisor(specs, clock=clock, **options))
+    return made[-1]
+
+
+def test_children_start_one_by_one_spaced_and_in_order(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    children = [spec(tmp_path, f"omega-{i}", OBEDIENT) for i in range(3)]
+    supervisor = supervise(made, clock, *children, stagger_s=2.0)
+    running = []
+    for clock.now in (0.0, 1.9, 2.0, 3.0, 4.0):
+        supervisor.tick()
+        running.append([n for n, s in supervisor.states().items() if s is ChildState.RUNNING])
+    assert [len(names) for names in running] == [1, 1, 2, 2, 3]
+    assert running[0] == ["omega-0"]
+    assert running[2] == ["omega-0", "omega-1"]
+
+
+def test_output_is_appended_to_the_log(tmp_path: Path, made: list[Supervisor], clock: Clock):
+    child = spec(tmp_path, "omega-0", "import sys; print('out'); print('err', file=sys.stderr)")
+    child.log.parent.mkdir()
+    child.log.write_text("earlier\n")
+    supervisor = supervise(made, clock, child)
+    supervisor.tick()
+    until(supervisor.tick)
+    assert sorted(text(child).split()) == ["earlier", "err", "out"]
+
+
+def test_each_child_leads_a_session_of_its_own(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    supervisor = supervise(made, clock, spec(tmp_path, "omega-0", OBEDIENT))
+    supervisor.tick()
+    (process,) = descendants()
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    assert [int(fields[2]), int(fields[3])] == [process.pid, process.pid]
+
+
+def test_a_dead_child_is_started_again_later_each_time_and_says_why_it_died(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    child = spec(tmp_path, "learner", "print('disk on fire'); raise SystemExit(3)")
+    supervisor = supervise(made, clock, child, restart_limit_s=1.5)
+    for pause in (0.5, 1.0, 1.5, 1.5):
+        supervisor.tick()
+        until(supervisor.tick)
+        (problem,) = supervisor.problems()
+        assert problem.what == "learner ended with exit code 3: disk on fire"
+        assert "learner.log" in problem.do
+        clock.now += pause - 0.01
+        supervisor.tick()
+        assert supervisor.states() == {"learner": ChildState.WAITING}
+        clock.now += 0.01
+    supervisor.tick()
+    assert supervisor.states() == {"learner": ChildState.RUNNING}
+    assert supervisor.restarts() == {"learner": 4}
+
+
+def test_a_death_is_shown_until_the_successor_has_lived_for_a_while(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    supervisor = supervise(made, clock, spec(tmp_path, "omega-0", OBEDIENT))
+    supervisor.tick()
+    descendants()[0].kill()
+    until(supervisor.tick)
+    clock.now = 1.0
+    supervisor.tick()
+    assert "was killed by SIGKILL" in supervisor.problems()[0].what
+    clock.now += SHOWN_S
+    assert supervisor.problems() == []
+
+
+def test_a_healthy_life_makes_up_for_earlier_deaths(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    child = spec(tmp_path, "omega-0", OBEDIENT)
+    supervisor = supervise(made, clock, child)
+    for _ in range(5):
+        supervisor.tick()
+        descendants()[0].kill()
+        until(supervisor.tick)
+        clock.now += 10.0
+    supervisor.tick()
+    clock.now += HEALTHY_AFTER_S
+    descendants()[0].kill()
+    until(supervisor.tick)
+    clock.now += 0.5
+    supervisor.tick()
+    assert supervisor.states() == {"omega-0": ChildState.RUNNING}
+
+
+def test_pauses_double_up_to_their_limit():
+    assert [back_off(n, 10.0) for n in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert back_off(100_000, 600.0) == 600.0
+
+
+def test_a_setting_that_cannot_be_used_ends_it_all_with_the_childs_own_sentence(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    program = "import sys; print('metabonk: there is no game x.\\n  doom:basic'); sys.exit(2)"
+    supervisor = supervise(made, clock, spec(tmp_path, "omega-0", program))
+    supervisor.tick()
+    with pytest.raises(SettingsError, match=r"^there is no game x\.\n  doom:basic$"):
+        until(supervisor.tick)
+
+
+def test_a_child_that_had_been_healthy_is_started_again_whatever_its_exit_code(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    program = """
+import pathlib, sys, time
+again = pathlib.Path(sys.argv[1], "again")
+if again.exists(): sys.exit(2)
+again.touch()
+time.sleep(600)
+"""
+    supervisor = supervise(made, clock, spec(tmp_path, "omega-0", program))
+    supervisor.tick()
+    until((tmp_path / "again").exists)
+    clock.now += HEALTHY_AFTER_S
+    descendants()[0].kill()
+    until(supervisor.tick)
+    clock.now += 1.0
+    supervisor.tick()
+    until(supervisor.tick)
+    assert "exit code 2" in supervisor.problems()[0].what
+
+
+def test_a_program_that_cannot_be_started_is_a_problem_and_no_crash(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    child = ChildSpec("omega-0", (str(tmp_path / "missing"),), tmp_path / "omega-0.log")
+    supervisor = supervise(made, clock, child)
+    supervisor.tick()
+    assert "can't be started" in supervisor.problems()[0].what
+    supervisor.stop()
+
+
+def test_what_a_dead_child_leaves_is_ended_with_it(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    supervisor = supervise(made, clock, spec(tmp_path, "omega-0", CARELESS))
+    supervisor.tick()
+    until(lambda: len(family(tmp_path)) > 0 or supervisor.states()["omega-0"])
+    until(supervisor.tick)
+    assert "out of cheese" in supervisor.problems()[0].what
+    assert sleepers() == []
+    assert supervisor.killed
+
+
+def test_stopping_ends_the_obedient_quickly_and_counts_none_as_killed(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    children = [spec(tmp_path, f"omega-{i}", OBEDIENT) for i in range(3)]
+    supervisor = supervise(made, clock, *children)
+    for _ in children:
+        supervisor.tick()
+    until(lambda: all("ready" in text(child) for child in children))
+    family_before = descendants()
+    began = time.monotonic()
+    supervisor.stop(grace_s=5.0)
+    assert time.monotonic() - began < 2
+    assert len(family_before) == 3
+    assert all_gone(family_before)
+    assert not supervisor.killed
+    assert set(supervisor.states().values()) == {ChildState.STOPPED}
+    assert supervisor.tick() == []
+    assert descendants() == []
+
+
+def test_stopping_leaves_nothing_of_a_family_that_ignores_sigterm(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    child = spec(tmp_path, "omega-0", STUBBORN)
+    supervisor = supervise(made, clock, child)
+    supervisor.tick()
+    until(lambda: "ready" in text(child))
+    family_before = descendants()
+    assert len(family_before) == 3
+    began = time.monotonic()
+    supervisor.stop(grace_s=0.5)
+    assert time.monotonic() - began < 3
+    assert all_gone(family_before)
+    assert supervisor.killed
+
+
+def test_every_start_and_death_is_told_with_the_process_that_leads_the_session(
+    tmp_path: Path, clock: Clock
+):
+    told: list[dict[str, int]] = []
+    supervisor = Supervisor(
+        [spec(tmp_path, "omega-0", OBEDIENT)],
+        stagger_s=0.0,
+        restart_limit_s=1.0,
+        on_change=lambda running: told.append({n: p.pid for n, p in running.items()}),
+        clock=clock,
+    )
+    supervisor.tick()
+    pid = descendants()[0].pid
+    supervisor.stop(grace_s=0.0)
+    assert told == [{"omega-0": pid}, {}]
+
+
+def test_children_of_a_killed_supervisor_end_by_themselves(tmp_path: Path):
+    program = f"""
+import sys, time
+from pathlib import Path
+from metabonk.orchestrator.supervisor import ChildSpec, Supervisor
+child = '''
+import os, signal, sys
+from metabonk.process import die_with_parent
+die_with_parent(int(sys.argv[1]))
+print(os.getpid(), flush=True)
+signal.pause()
+'''
+import os
+command = (sys.executable, "-c", child, str(os.getpid()))
+log = Path({str(tmp_path)!r}, "child.log")
+supervisor = Supervisor([ChildSpec("c", command, log)], stagger_s=0, restart_limit_s=1)
+while True:
+    supervisor.tick()
+    time.sleep(0.01)
+"""
+    parent = psutil.Popen([sys.executable, "-c", program])
+    log = tmp_path / "child.log"
+    until(lambda: log.exists() and log.read_text().strip())
+    child = psutil.Process(int(log.read_text()))
+    parent.kill()
+    parent.wait()
+    assert all_gone([child])
+
+
+def family(folder: Path) -> list[psutil.Process]:
+    return [p for p in descendants() if str(folder) in p.cmdline()]
+
+
+def sleepers() -> list[psutil.Process]:
+    """Orphans of CARELESS, wherever they were adopted to."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = process.info["cmdline"] or []
+        if line[-1:] == ["import time; time.sleep(600)"] and process.info["status"] != "zombie":
+            found.append(process)
+    return found
