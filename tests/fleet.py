@@ -38,6 +38,7 @@ class FleetUnderTest:
     page: str
     learner: str
     output: Path
+    shared_memory_before: set[str]
 
     def worker(self, index: int) -> str:
         """Address of a worker."""
@@ -115,6 +116,7 @@ def run_fleet(
         **(environment or {}),
     }
     output = folder / "terminal.txt"
+    shared_memory = shared_memory_of_games()
     with output.open("w") as terminal:
         process = subprocess.Popen(
             [sys.executable, "-m", "metabonk.cli.main", "start", *arguments],
@@ -132,6 +134,7 @@ def run_fleet(
         ports[3],
         *(f"http://127.0.0.1:{port}" for port in ports[:3]),
         output,
+        shared_memory,
     )
     try:
         yield fleet

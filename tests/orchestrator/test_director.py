@@ -53,6 +53,15 @@ def test_places_go_round_and_everybody_has_a_turn():
     assert shown == [{0, 1}, {2, 3}, {0, 4}, {1, 2}, {0, 3}, {1, 4}]
 
 
+def test_where_one_of_six_waits_each_waits_for_one_turn():
+    director = Director(ROTATE_S)
+    waiting = []
+    for now in range(0, 360, 5):
+        shown = live(director, idle(*range(6)), 5, float(now))
+        waiting += [index for index in range(6) if index not in shown]
+    assert waiting == [i for index in (5, 0, 1, 2, 3, 4) for i in [index] * 12]
+
+
 def test_nothing_rotates_where_everybody_is_live():
     director = Director(ROTATE_S)
     for turn in range(4):

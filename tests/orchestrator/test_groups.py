@@ -71,9 +71,23 @@ def test_a_session_of_a_later_process_is_left_alone():
     assert name is not None
     earlier = ProcessName(pid=name.pid, started=name.started - 1)
     assert members(earlier) == []
-    assert [process.pid] == [p.pid for p in leftovers([name])]
+    assert [process.pid] == [p.pid for p in leftovers(name)]
     process.kill()
     process.wait()
+
+
+def test_all_that_is_left_under_a_leader_of_ours_is_ours():
+    for mark, count in ((MARK, 3), ("other", 0)):
+        process = subprocess.Popen(
+            [sys.executable, "-c", STUBBORN, mark], start_new_session=True, stdout=subprocess.PIPE
+        )
+        leader = name_of(process.pid)
+        assert leader is not None and process.stdout is not None
+        process.stdout.readline()
+        assert len(leftovers(leader)) == count
+        end(members(leader), grace_s=0.0)
+        process.wait()
+        process.stdout.close()
 
 
 def test_only_what_runs_metabonk_or_lies_in_its_environment_is_ours():

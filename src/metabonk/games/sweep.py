@@ -7,14 +7,12 @@ anything again.
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-from metabonk.games.engine import engine_folder
+from metabonk.games.engine import SHARED_MEMORY, engine_folder
 
-SHARED_MEMORY = Path("/dev/shm")
 PREFIX = "ViZDoom"
 CONTROL_QUEUE = "ViZDoomMQCtr"
 
@@ -22,8 +20,9 @@ CONTROL_QUEUE = "ViZDoomMQCtr"
 def sweep_engines() -> list[str]:
     """Ends orphaned engines of MetaBonk and removes shared-memory files that nobody maps.
 
-    Only this user's. Safe while games run, and while they start: a file is listed before the
-    processes that may map it are.
+    Only this user's. Safe while games run, and while they start: what is found useless is looked
+    at again, since processes are read one after the other and a player may have been read before
+    it started the engine that was read later.
 
     Returns:
         What was done, a sentence each.
@@ -31,20 +30,24 @@ def sweep_engines() -> list[str]:
     Raises:
         StartError: the engines' folder is not safely this user's.
     """
-    done = [_end(engine) for engine in _orphans()]
-    files = [file for file in SHARED_MEMORY.glob(f"{PREFIX}*") if _ours(file)]
-    mapped = {file for files in _mappings().values() for file in files}
-    for file in files:
-        if file not in mapped:
-            with contextlib.suppress(FileNotFoundError):
-                file.unlink()
-                done.append(f"removed {file}, which no process uses")
+    orphans = _orphans() & _orphans()
+    done = [_end(engine) for engine in orphans]
+    for file in sorted(_unused() & _unused()):
+        with contextlib.suppress(FileNotFoundError):
+            file.unlink()
+            done.append(f"removed {file}, which no process uses")
     return done
 
 
-def _orphans() -> Iterator[psutil.Process]:
+def _unused() -> set[Path]:
+    files = {file for file in SHARED_MEMORY.glob(f"{PREFIX}*") if _ours(file)}
+    return files.difference(*_mappings().values())
+
+
+def _orphans() -> set[psutil.Process]:
     folder = engine_folder()
     mappings = _mappings()
+    orphans = set()
     for pid, files in mappings.items():
         queues = {file for file in files if file.name.startswith(CONTROL_QUEUE)}
         others = {file for other, theirs in mappings.items() if other != pid for file in theirs}
@@ -52,10 +55,10 @@ def _orphans() -> Iterator[psutil.Process]:
             continue
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
-            # Between its fork and its exec a starting engine is a copy of its player; only what
-            # runs in our folder as our launcher left it is an engine of ours.
+            # Only what runs in our folder, as our launcher left it, is an engine of ours.
             if process.cwd() == str(folder) and "+viz_instance_id" in process.cmdline():
-                yield process
+                orphans.add(process)
+    return orphans
 
 
 def _end(engine: psutil.Process) -> str:

@@ -67,6 +67,12 @@ class Learner:
         reward_scale: the game's own; where returns aren't normalised, values are learned in
             rewards times this.
         device: where to learn; default: the first GPU, else the processor.
+
+    Attributes:
+        counters: what has been counted.
+        network: what learns.
+        optimizer: of the network.
+        random: chooses the minibatches.
     """
 
     def __init__(
@@ -79,7 +85,7 @@ class Learner:
     ) -> None:
         self.spec = spec
         self.counters = Counters()
-        self._settings = settings
+        self.settings = settings
         self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
@@ -88,7 +94,7 @@ class Learner:
         self.optimizer = torch.optim.Adam(
             self.network.parameters(), settings.learning_rate, eps=1e-5
         )
-        self._random = torch.Generator().manual_seed(settings.seed)
+        self.random = torch.Generator().manual_seed(settings.seed)
 
     def update(self, rollouts: list[Rollout]) -> Update:
         """Learns from rollouts of this game; the weights' version grows by one.
@@ -101,7 +107,7 @@ class Learner:
         batch = make_batch(
             rollouts,
             version=self.counters.version,
-            max_lag=self._settings.max_policy_lag,
+            max_lag=self.settings.max_policy_lag,
             device=self._device,
         )
         total = sum(map(len, rollouts))
@@ -110,7 +116,7 @@ class Learner:
         if batch.steps == 0:
             return Update(0, dropped, 0.0)
         ages = self.counters.version - np.concatenate([r.versions for r in rollouts])
-        fresh = np.abs(ages) <= self._settings.max_policy_lag
+        fresh = np.abs(ages) <= self.settings.max_policy_lag
         losses = self._learn(batch)
         self.counters.steps_trained += batch.steps
         self.counters.updates += 1
@@ -118,7 +124,7 @@ class Learner:
         return Update(batch.steps, dropped, float(ages[fresh].mean()), losses)
 
     def _learn(self, batch: Batch) -> dict[str, float]:
-        settings, network = self._settings, self.network
+        settings, network = self.settings, self.network
         values, log_probs = self._assess(batch)
         estimate = self._estimate(batch, values, log_probs)
         if settings.normalize_returns and settings.advantage == "gae":
@@ -134,7 +140,7 @@ class Learner:
         sums: dict[str, float] = {}
         taken = 0
         for _ in range(settings.epochs):
-            order = torch.randperm(len(rows), generator=self._random).to(self._device)
+            order = torch.randperm(len(rows), generator=self.random).to(self._device)
             for chosen in order.tensor_split(min(settings.minibatches, len(rows))):
                 output = network(batch.observations[rows[chosen]])
                 policy = surrogate(
@@ -172,12 +178,15 @@ class Learner:
     @torch.no_grad()
     def _assess(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the network says now: values in reward units ``[N]``, log-probs ``[N, A]``."""
-        outputs = [self.network(rows) for rows in batch.observations.split(FORWARD_ROWS)]
+        outputs = [
+            self.network(batch.observations[start : start + FORWARD_ROWS])
+            for start in range(0, len(batch.observations), FORWARD_ROWS)
+        ]
         values = torch.cat([output.values for output in outputs])
         return self.network.denormalise(values), torch.cat([o.log_probs for o in outputs])
 
     def _estimate(self, batch: Batch, values: Tensor, log_probs: Tensor) -> Advantages:
-        settings = self._settings
+        settings = self.settings
         before, after = values[batch.acted_on], values[batch.led_to]
         if settings.advantage == "gae":
             return gae(
@@ -204,9 +213,9 @@ class Learner:
     def _descend(self, loss: Tensor) -> Tensor | None:
         """One gradient step; the gradient's norm, or None when it was left out."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(
-            self.network.parameters(), self._settings.max_grad_norm
+            self.network.parameters(), self.settings.max_grad_norm
         )
         # A finite loss can have a gradient that isn't; a loss that isn't has none that is.
         if not bool(torch.isfinite(norm)):

@@ -6,7 +6,8 @@ The rules, strongest first:
 2. A worker that somebody opens gets the next place: a free one, else that of the worker which has
    been shown longest and is not watched.
 3. Free places go round, the worker that has waited longest first; at the start, by index.
-4. A worker that nobody watches makes room after ``rotate_s``, if another one waits.
+4. A worker that nobody watches makes room after ``rotate_s``, if another one has never been shown
+   or has waited as long.
 
 Against flapping: a place is kept for ``MIN_LIVE_S`` once given, and a viewer counts for
 ``VIEWER_GRACE_S`` after leaving, so that a reload of the page costs nobody anything.
@@ -27,6 +28,8 @@ FAILING_S = 15.0
 
 SETTLE_S = 3.0
 """After the first worker is heard of: places wait for the workers they belong to by index."""
+
+NEVER = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,23 +131,28 @@ class Director:
 
     def _rotate(self, present: dict[int, Candidate], now: float) -> None:
         for index in self._waiting(present):
-            leaving = self._oldest_unwatched(now, at_least=self._rotate_s)
-            if leaving is None:
+            # Who has only just made room doesn't come back at once, and so send the next one away.
+            leaving, waited = None, self._waited(index, now)
+            if waited >= FAILING_S:
                 leaving = self._failing(present, now)
+            if leaving is None and waited >= self._rotate_s:
+                leaving = self._oldest_unwatched(now, at_least=self._rotate_s)
             if leaving is None:
                 return
             self._swap(leaving, index, now)
 
     def _waiting(self, present: dict[int, Candidate]) -> list[int]:
         """Who has no place: the watched by when their viewers came, then by who waited longest."""
-        never = float("-inf")
 
         def turn(index: int) -> tuple[bool, float, int]:
             if index in self._watched_since:
                 return False, self._watched_since[index], index
-            return True, self._left.get(index, never), index
+            return True, self._left.get(index, NEVER), index
 
         return sorted((index for index in present if index not in self._live), key=turn)
+
+    def _waited(self, index: int, now: float) -> float:
+        return now - self._left.get(index, NEVER)
 
     def _oldest_unwatched(self, now: float, *, at_least: float) -> int | None:
         return min(
@@ -208,7 +216,10 @@ class Director:
         if not places:
             return f"{reason}, and somebody watches each of them" if self._live else reason
         rounds, place = divmod(ahead, len(places))
-        return f"{reason}; its turn comes in {places[place] + rounds * self._rotate_s:.0f} s"
+        turn = max(
+            places[place] + rounds * self._rotate_s, self._rotate_s - self._waited(index, now)
+        )
+        return f"{reason}; its turn comes in {turn:.0f} s"
 
 
 def candidates_of(statuses: Sequence[WorkerStatus]) -> list[Candidate]:

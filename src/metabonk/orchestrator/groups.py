@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -120,10 +120,16 @@ def send(process: ProcessName, number: signal.Signals) -> bool:
     return True
 
 
-def leftovers(sessions: Iterable[ProcessName]) -> Iterator[ProcessName]:
-    """What is left of the sessions of an ended fleet, as far as it is provably MetaBonk's own."""
-    for session in sessions:
-        yield from (process for process in members(session) if is_ours(process))
+def leftovers(session: ProcessName) -> list[ProcessName]:
+    """What is left of a session of an ended fleet, as far as it is provably MetaBonk's own.
+
+    Under a leader that lives that is all of it. Without one the session may be a later one of the
+    same id, so each process must be known for itself.
+    """
+    left = members(session)
+    if session in left:
+        return left if is_ours(session) else []
+    return [process for process in left if is_ours(process)]
 
 
 def _stat(pid: int) -> list[str] | None:

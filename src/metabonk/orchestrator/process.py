@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ from metabonk.orchestrator.runs import save_settings
 from metabonk.orchestrator.state import FleetState
 from metabonk.orchestrator.store import Store
 from metabonk.orchestrator.supervisor import ChildSpec, ChildState, Supervisor
+from metabonk.orchestrator.sweeper import Sweeper
 from metabonk.orchestrator.watch import Watch
 from metabonk.process import StopSignal
 from metabonk.settings import Settings
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.05
 SHOW_EVERY_S = 0.25
-GRACE_S = 2.5
+GRACE_S = 3.5
 """For the children to end by themselves; together with what follows it fits into five seconds."""
 
 SWEEP_TIMEOUT_S = 1.5
@@ -88,13 +88,15 @@ def run(
         )
         servers = make_servers(state, supervisor)
         at_the_end.callback(_stop_servers, servers)
-        at_the_end.callback(_sweep_if_needed, supervisor)
+        sweeper = Sweeper(_metabonk("sweep"))
+        at_the_end.callback(_sweep_up, supervisor, sweeper)
+        sweeper.sweep()
         at_the_end.callback(supervisor.stop, GRACE_S)
         for server in servers:
             server.start()
         watch.start()
         at_the_end.callback(watch.close)
-        _keep_running(state, supervisor, watch, display, stop)
+        _keep_running(state, supervisor, sweeper, watch, display, stop)
 
 
 def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Iterator[ChildSpec]:
@@ -136,18 +138,27 @@ def make_servers(state: FleetState, supervisor: Supervisor) -> list[HttpServer]:
 
 
 def _keep_running(
-    state: FleetState, supervisor: Supervisor, watch: Watch, display: Display, stop: StopSignal
+    state: FleetState,
+    supervisor: Supervisor,
+    sweeper: Sweeper,
+    watch: Watch,
+    display: Display,
+    stop: StopSignal,
 ) -> None:
     shown_at = float("-inf")
     while not stop.is_set():
         for name in supervisor.tick():
             state.died(name)
+            sweeper.sweep()
+        sweeper.tick()
         state.set_problems([*supervisor.problems(), *watch.problems()])
         now = time.monotonic()
         if now - shown_at >= SHOW_EVERY_S:
             display.show(state.fleet(), supervisor.states())
             shown_at = now
-        stop.wait(TICK_S)
+        # Not stop.wait(): the signal's handler runs in this very thread, and setting an event takes
+        # the lock that waiting for it may hold at that moment.
+        time.sleep(TICK_S)
     log.info("asked to stop")
 
 
@@ -160,21 +171,10 @@ def _stop_servers(servers: list[HttpServer]) -> None:
         thread.join()
 
 
-def _sweep_if_needed(supervisor: Supervisor) -> None:
-    """Removes what killed games left, in a process of its own: no game is imported here."""
-    if not supervisor.killed:
-        return
-    try:
-        subprocess.run(
-            _metabonk("sweep"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=SWEEP_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        log.warning("what killed games left was not swept: %s; the next start does it", error)
+def _sweep_up(supervisor: Supervisor, sweeper: Sweeper) -> None:
+    if supervisor.killed:
+        sweeper.sweep()
+    sweeper.close(SWEEP_TIMEOUT_S)
 
 
 def _metabonk(*arguments: str) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def game_of(run_dir: Path) -> str:
 
 def has_checkpoint(run_dir: Path) -> bool:
     """Whether the run has saved anything that can be played or resumed."""
-    return any((run_dir / CHECKPOINTS).glob("[!.]*"))
+    return any((run_dir / CHECKPOINTS).glob("*.safetensors"))
 
 
 def save_settings(settings: Settings, run_dir: Path) -> Path:

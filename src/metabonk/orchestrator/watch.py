@@ -7,6 +7,7 @@ from collections.abc import Callable
 import httpx
 from pydantic import ValidationError
 
+from metabonk.errors import EncodingError
 from metabonk.messages import LearnerStatus, Mode, Problem
 from metabonk.orchestrator.preflight import disk_problem
 from metabonk.orchestrator.state import FleetState
@@ -50,13 +51,21 @@ class Watch:
         learner = f"http://{settings.host}:{settings.ports.learner}/status"
         with httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
             while True:
-                self._state.set_capacity(self._capacity())
+                found = [self._ask_capacity(), disk_problem(settings.paths.runs)]
+                self._problems = [problem for problem in found if problem is not None]
                 if settings.mode is Mode.TRAIN:
                     self._state.set_learner(_ask(client, learner))
-                found = disk_problem(settings.paths.runs)
-                self._problems = [found] if found else []
                 if self._stop.wait(INTERVAL_S):
                     return
+
+    def _ask_capacity(self) -> Problem | None:
+        try:
+            self._state.set_capacity(self._capacity())
+        except EncodingError as error:
+            return Problem(
+                what=f"encoder sessions can't be counted: {error}", do="mend that folder"
+            )
+        return None
 
 
 def _ask(client: httpx.Client, url: str) -> LearnerStatus | None:

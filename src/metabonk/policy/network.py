@@ -78,10 +78,11 @@ class ActorCritic(nn.Module):
         self.value_head = nn.Linear(FEATURES, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                gain = {self.policy_head: 0.01, self.value_head: 1.0}.get(module, math.sqrt(2))
-                nn.init.orthogonal_(module.weight, gain)
+                nn.init.orthogonal_(module.weight, math.sqrt(2))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        nn.init.orthogonal_(self.policy_head.weight, 0.01)
+        nn.init.orthogonal_(self.value_head.weight, 1.0)
         # Double precision: the scale is a difference of squares.
         self.register_buffer("return_mean", torch.zeros((), dtype=torch.float64))
         self.register_buffer("return_square", torch.ones((), dtype=torch.float64))

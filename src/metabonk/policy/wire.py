@@ -40,9 +40,7 @@ def pack(arrays: Mapping[str, Array], header: BaseModel) -> bytes:
     )
 
 
-def unpack(
-    data: bytes, header_type: type[Header]
-) -> tuple[dict[str, Array], Header]:
+def unpack(data: bytes, header_type: type[Header]) -> tuple[dict[str, Array], Header]:
     """Arrays and header of bytes from anywhere.
 
     Args:
@@ -56,7 +54,7 @@ def unpack(
         WireError: they are something else.
     """
     try:
-        tensors = safetensors.deserialize(data)
+        tensors: list[tuple[str, dict[str, Any]]] = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise WireError(f"this is not safetensors: {error}") from None
     arrays = {}
@@ -64,8 +62,7 @@ def unpack(
         dtype = DTYPES.get(tensor["dtype"])
         if dtype is None:
             raise WireError(
-                f"the tensor {name!r} has the type {tensor['dtype']}; "
-                f"known are {', '.join(DTYPES)}"
+                f"the tensor {name!r} has the type {tensor['dtype']}; known are {', '.join(DTYPES)}"
             )
         # A byte that is neither 0 nor 1 is no valid bool to numpy and torch.
         raw = np.frombuffer(tensor["data"], np.uint8 if dtype == np.bool_ else dtype)

@@ -49,7 +49,8 @@ class Heart:
     def close(self) -> None:
         """Ends the thread."""
         self._stop.set()
-        self._thread.join(2.0)
+        # No longer: it may wait for an answer of an orchestrator that is ending as well.
+        self._thread.join(0.2)
 
     def finished(self, episode: Episode) -> None:
         """Hands over a finished episode; it goes with the next heartbeat that is answered."""

@@ -46,8 +46,9 @@ class Uplink:
         self._closed.set()
         with self._changed:
             self._changed.notify_all()
-        self._sender.join(2.0)
-        self._fetcher.join(2.0)
+        # No longer: either may wait for an answer of a learner that is ending as well.
+        self._sender.join(0.2)
+        self._fetcher.join(0.2)
 
     def submit(self, rollout: bytes, *, may_wait: bool) -> None:
         """Queues a rollout.

@@ -1,0 +1,200 @@
+"""Files that a run is continued from: written whole or not at all."""
+
+import dataclasses
+import hashlib
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from metabonk.errors import CheckpointError, PolicyError, WireError
+from metabonk.learner.appo import Counters, Learner
+from metabonk.policy.weights import (
+    CHECKPOINTS,
+    NETWORK,
+    SUFFIX,
+    WeightsHeader,
+    checkpoint_files,
+    network_arrays,
+    put_tensors,
+)
+from metabonk.policy.wire import Array, pack, unpack
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+KEPT = 3
+"""Newest checkpoints that are kept."""
+
+OPTIMIZER = "optimizer/"
+RANDOM = "random/minibatches"
+PARTIAL = ".partial"
+
+
+class CheckpointHeader(WeightsHeader):
+    """What a checkpoint says of itself.
+
+    Attributes:
+        kind: tells it from weights.
+        format: of the file; a larger one is from a newer MetaBonk.
+        counters: of the learner, see ``Counters``.
+        learning: the settings it learned with, for people.
+        digest: SHA-256 of its tensors.
+        created_at: Unix time, seconds.
+    """
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    format: int = FORMAT
+    counters: dict[str, int]
+    learning: dict[str, Any]
+    digest: str
+    created_at: float = Field(default_factory=time.time)
+
+
+def save_checkpoint(learner: Learner, run_dir: Path) -> Path:
+    """Writes everything that learning goes on from, and removes the oldest checkpoints.
+
+    A power cut leaves the new file whole or absent, never the old ones spoilt: it is written
+    under another name, synced, renamed, and the folder is synced.
+
+    Returns:
+        The file. Its name sorts by age.
+
+    Raises:
+        CheckpointError: it can't be written, for example because the disk is full; the earlier
+            ones are untouched.
+    """
+    arrays = _arrays(learner)
+    counters = learner.counters
+    header = CheckpointHeader(
+        version=counters.version,
+        spec=learner.spec,
+        counters=dataclasses.asdict(counters),
+        learning=learner.settings.model_dump(mode="json"),
+        digest=_digest(arrays),
+    )
+    folder = run_dir / CHECKPOINTS
+    file = folder / f"{counters.steps_trained:012d}-{counters.version:08d}{SUFFIX}"
+    partial = file.with_suffix(PARTIAL)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_synced(partial, pack(arrays, header))
+            partial.replace(file)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(folder)
+        for old in checkpoint_files(run_dir)[KEPT:]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"the checkpoint {file} can't be written: {error.strerror or error}"
+        ) from None
+    return file
+
+
+def restore_newest(learner: Learner, run_dir: Path) -> Path | None:
+    """Continues from the newest checkpoint of a run that is whole; damaged ones are passed over.
+
+    Returns:
+        The file, or None when the run has no checkpoint.
+
+    Raises:
+        CheckpointError: the newest whole one is for another game or network, or all are damaged.
+    """
+    files = checkpoint_files(run_dir)
+    for file in files:
+        try:
+            data = file.read_bytes()
+            arrays, header = unpack(data, CheckpointHeader)
+            if _digest(arrays) != header.digest:
+                raise WireError("its tensors are not those that were written")
+        except (OSError, WireError) as error:
+            log.warning("the checkpoint %s is damaged and passed over: %s", file, error)
+            continue
+        _restore(learner, arrays, header, file)
+        return file
+    if files:
+        raise CheckpointError(
+            f"none of the {len(files)} checkpoints in {files[0].parent} can be read. "
+            "Restore them from a copy, or start a new run"
+        )
+    return None
+
+
+def _restore(
+    learner: Learner, arrays: dict[str, Array], header: CheckpointHeader, file: Path
+) -> None:
+    refusal = f"the checkpoint {file} can't be continued"
+    if header.format > FORMAT:
+        raise CheckpointError(
+            f"{refusal}: it has format {header.format}, from a newer MetaBonk; this one knows "
+            f"{FORMAT}. Update MetaBonk"
+        )
+    if difference := learner.spec.difference(header.spec):
+        raise CheckpointError(f"{refusal}: {difference}")
+    try:
+        counters = Counters(**header.counters)
+    except TypeError as error:
+        raise CheckpointError(f"{refusal}: its counters are not known: {error}") from None
+    network = {n.removeprefix(NETWORK): a for n, a in arrays.items() if n.startswith(NETWORK)}
+    try:
+        put_tensors(learner.network, network, "its weights")
+    except PolicyError as error:
+        raise CheckpointError(f"{refusal}: {error}") from None
+    learner.optimizer.load_state_dict(_optimizer_state(learner, arrays))
+    if RANDOM in arrays:
+        learner.random.set_state(torch.from_numpy(arrays[RANDOM]))
+    learner.counters = counters
+
+
+def _arrays(learner: Learner) -> dict[str, Array]:
+    arrays = network_arrays(learner.network)
+    names = [name for name, _ in learner.network.named_parameters()]
+    for index, moments in learner.optimizer.state_dict()["state"].items():
+        for moment, tensor in moments.items():
+            arrays[f"{OPTIMIZER}{moment}/{names[index]}"] = tensor.cpu().numpy()
+    arrays[RANDOM] = learner.random.get_state().numpy()
+    return arrays
+
+
+def _optimizer_state(learner: Learner, arrays: dict[str, Array]) -> dict[str, Any]:
+    """The optimiser's state from a checkpoint, with the learning rate of the settings now."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for index, (name, _) in enumerate(learner.network.named_parameters()):
+        moments = {
+            full.split("/")[1]: torch.from_numpy(array)
+            for full, array in arrays.items()
+            if full.startswith(OPTIMIZER) and full.endswith(f"/{name}")
+        }
+        if moments:
+            state[index] = moments
+    return {"state": state, "param_groups": learner.optimizer.state_dict()["param_groups"]}
+
+
+def _digest(arrays: dict[str, Array]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+def _write_synced(file: Path, data: bytes) -> None:
+    with file.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,164 @@
+"""The learner's routes: rollouts in, weights out."""
+
+import math
+import secrets
+from collections.abc import Callable
+
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from metabonk.errors import WireError
+from metabonk.http_app import error_response, make_http_app
+from metabonk.learner.figures import Figures
+from metabonk.learner.queue import RolloutQueue
+from metabonk.messages import ErrorBody, LearnerStatus
+from metabonk.policy import PolicySpec, Rollout
+
+RETRY_AFTER_S = 1
+"""What a worker waits before it offers a refused rollout again; about one update."""
+
+SAFETENSORS = "application/octet-stream"
+
+
+class Shelf:
+    """The newest weights, encoded once for all who fetch them.
+
+    The entity tag holds a word of this process besides the version: after a restart from a
+    checkpoint the same version number is reached again with other weights.
+    """
+
+    def __init__(self) -> None:
+        self._word = secrets.token_hex(4)
+        self._newest: tuple[str, bytes] | None = None
+
+    def publish(self, version: int, data: bytes) -> None:
+        """Serves these weights from now on."""
+        self._newest = f'"{version}-{self._word}"', data
+
+    def newest(self) -> tuple[str, bytes] | None:
+        """The entity tag and the weights; None before the first."""
+        return self._newest
+
+
+def largest_rollout(spec: PolicySpec, steps: int) -> int:
+    """Bytes that a rollout of ``steps`` decisions has at most, header included."""
+    observations = (steps + 1) * math.prod(spec.observation_shape)
+    header = 16_384 + 4 * len(spec.model_dump_json())
+    return observations + steps * 64 + header
+
+
+def make_app(
+    spec: PolicySpec,
+    queue: RolloutQueue,
+    shelf: Shelf,
+    figures: Figures,
+    *,
+    rollout_steps: int,
+) -> FastAPI:
+    """The application of the learner.
+
+    Args:
+        spec: of the policy that learns; rollouts of another are refused.
+        queue: takes the rollouts.
+        shelf: gives the weights.
+        figures: says how it goes.
+        rollout_steps: decisions a rollout may hold.
+    """
+    app = make_http_app("MetaBonk learner", largest_body=largest_rollout(spec, rollout_steps))
+    metrics = _Metrics(figures, queue)
+
+    @app.post(
+        "/rollouts",
+        status_code=202,
+        responses={code: {"model": ErrorBody} for code in (400, 409, 413, 503)},
+    )
+    async def post_rollout(request: Request) -> Response:
+        """Takes one rollout as safetensors."""
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return error_response(400, "incomplete", "the rollout ended before its length")
+        return await run_in_threadpool(_take, body, spec, queue)
+
+    @app.get("/weights", responses={304: {}, 503: {"model": ErrorBody}})
+    async def get_weights(request: Request) -> Response:
+        """The newest weights as safetensors; 304 when the worker has them."""
+        newest = shelf.newest()
+        if newest is None:
+            return _busy("starting", "the learner has no weights yet")
+        tag, data = newest
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers={"ETag": tag})
+        return Response(data, media_type=SAFETENSORS, headers={"ETag": tag})
+
+    @app.get("/status")
+    async def get_status() -> LearnerStatus:
+        """The learner as it is now."""
+        return figures.status()
+
+    @app.get("/healthz", response_class=PlainTextResponse)
+    async def get_health() -> str:
+        """Answers while the process lives."""
+        return "ok\n"
+
+    @app.get("/metrics")
+    async def get_metrics() -> Response:
+        """Prometheus text."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def _take(body: bytes, spec: PolicySpec, queue: RolloutQueue) -> Response:
+    try:
+        rollout = Rollout.from_bytes(body)
+    except WireError as error:
+        return error_response(400, "malformed_rollout", str(error))
+    if difference := spec.difference(rollout.spec):
+        return error_response(409, "other_policy", f"the rollout doesn't fit: {difference}")
+    if not queue.put(rollout):
+        return _busy("queue_full", f"{queue.steps} steps wait already; send it again later")
+    return Response(status_code=202)
+
+
+def _busy(error: str, message: str) -> Response:
+    return error_response(503, error, message, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+class _Metrics:
+    """The numbers of the status object as gauges, filled when somebody scrapes."""
+
+    NUMBERS = tuple(
+        name
+        for name, field in LearnerStatus.model_fields.items()
+        if field.annotation in (int, float) and name != "pid"
+    )
+
+    def __init__(self, figures: Figures, queue: RolloutQueue) -> None:
+        self._read: dict[str, Callable[[], float]] = {
+            "steps_queued": lambda: queue.steps,
+            "gradient_steps_skipped": figures.skipped,
+        }
+        self._figures = figures
+        self._registry = CollectorRegistry()
+        self._gauges = {
+            name: Gauge(f"metabonk_learner_{name}", name.replace("_", " "), registry=self._registry)
+            for name in (*self.NUMBERS, *self._read)
+        }
+        self._losses = Gauge(
+            "metabonk_learner_loss", "of the last update", ["term"], registry=self._registry
+        )
+
+    def text(self) -> bytes:
+        status = self._figures.status()
+        for name in self.NUMBERS:
+            self._gauges[name].set(getattr(status, name))
+        for name, read in self._read.items():
+            self._gauges[name].set(read())
+        for term, value in status.losses.items():
+            self._losses.labels(term).set(value)
+        return generate_latest(self._registry)

@@ -1,0 +1,325 @@
+"""``metabonk start`` and ``stop`` as a user meets them, with stand-ins for the children."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from metabonk.orchestrator.groups import members, name_of
+from tests.fleet import free_ports
+from tests.orchestrator.children import all_gone, until
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Terminal:
+    """A folder and an environment in which commands are run."""
+
+    folder: Path
+    environment: dict[str, str]
+    ports: list[int]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self, kind: str, *arguments: str, stdout: int | None = None) -> subprocess.Popen[str]:
+        output = (self.folder / "terminal.txt").open("w") if stdout is None else None
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cli.fleet_of_stand_ins", kind, "start", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output or stdout,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if output:
+            output.close()
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "metabonk.cli.main", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def ready(self, names: tuple[str, ...] = ("learner", "omega-0", "omega-1")) -> None:
+        logs = [self.folder / "logs" / f"{name}.log" for name in names]
+        until(lambda: all(log.exists() and "ready" in log.read_text() for log in logs), 20)
+
+    @property
+    def text(self) -> str:
+        return (self.folder / "terminal.txt").read_text()
+
+    def family(self, process: subprocess.Popen[str]) -> list[psutil.Process]:
+        root = psutil.Process(process.pid)
+        return [root, *root.children(recursive=True)]
+
+    def locks(self) -> list[Path]:
+        return list((self.folder / "runtime").glob("*.lock"))
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    ports = free_ports(4)
+    names = ("ORCHESTRATOR", "PAGE", "LEARNER", "WORKER")
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("METABONK_")},
+        **{f"METABONK_PORTS_{name}": str(port) for name, port in zip(names, ports, strict=True)},
+        "METABONK_PATHS_RUNTIME": str(tmp_path / "runtime"),
+        "METABONK_WORKER_SPAWN_STAGGER_S": "0.05",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+    }
+    terminal = Terminal(tmp_path, environment, ports)
+    yield terminal
+    for process in terminal.started:
+        if process.poll() is None:
+            for member in terminal.family(process):
+                member.kill()
+            process.wait()
+
+
+def gone(family: list[psutil.Process]) -> bool:
+    # The orchestrator's own exit status is still to be taken by this test.
+    return all_gone(family[1:])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_everything_in_five_seconds_and_says_so(
+    terminal: Terminal, number: signal.Signals
+):
+    process = terminal.start("OBEDIENT", "--workers", "2")
+    terminal.ready()
+    family = terminal.family(process)
+    assert len(family) == 4
+    process.send_signal(number)
+    assert process.wait(5) == 0
+    assert gone(family)
+    assert terminal.locks() == []
+    assert terminal.text.splitlines()[-1].startswith("stopped; the run is in runs/")
+    assert "Traceback" not in terminal.text
+
+
+def test_children_that_ignore_sigterm_and_their_own_children_end_in_five_seconds_too(
+    terminal: Terminal,
+):
+    process = terminal.start("STUBBORN", "--workers", "2")
+    terminal.ready()
+    family = terminal.family(process)
+    assert len(family) == 1 + 3 * 3
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5.5) == 0
+    assert gone(family)
+    for port in terminal.ports:
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+
+
+def test_the_page_answers_before_any_child_is_up(terminal: Terminal):
+    began = time.monotonic()
+    terminal.start("import time; time.sleep(600)")
+    page = f"http://127.0.0.1:{terminal.ports[1]}"
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{page}/api/fleet").is_success
+        except httpx.HTTPError:
+            return False
+
+    until(answers, 10)
+    assert time.monotonic() - began < 10
+    assert httpx.get(f"{page}/api/fleet").json()["workers"] == {}
+    assert httpx.get(f"http://127.0.0.1:{terminal.ports[0]}/healthz").text == "ok\n"
+
+
+def test_a_second_start_says_so_and_touches_nothing(terminal: Terminal):
+    first = terminal.start("OBEDIENT")
+    terminal.ready()
+    before = {process.pid for process in terminal.family(first)}
+    second = terminal.run("start")
+    assert second.returncode == 1
+    assert f"already running (pid {first.pid}, page http://localhost:" in second.stderr
+    assert {process.pid for process in terminal.family(first)} == before
+    assert len(list((terminal.folder / "runs").iterdir())) == 1
+
+
+def test_stop_ends_the_fleet_from_another_terminal_and_says_what_it_stopped(terminal: Terminal):
+    process = terminal.start("OBEDIENT")
+    terminal.ready()
+    family = terminal.family(process)
+    stopped = terminal.run("stop", "--all", "--go2rtc")
+    assert stopped.returncode == 0, stopped.stderr
+    assert stopped.stdout.startswith(f"stopped the fleet (pid {process.pid}, page ")
+    assert process.wait(1) == 0
+    assert gone(family)
+    assert terminal.run("stop").stdout == "nothing is running\n"
+
+
+def test_a_fleet_that_hangs_is_killed_with_all_it_started(terminal: Terminal):
+    process = terminal.start("STUBBORN")
+    terminal.ready()
+    family = terminal.family(process)
+    process.send_signal(signal.SIGSTOP)
+    stopped = terminal.run("stop")
+    assert "did not end by itself and was killed" in stopped.stdout
+    assert "ended what was left of omega-1" in stopped.stdout
+    process.wait(1)
+    assert gone(family)
+    assert terminal.locks() == []
+
+
+def test_what_a_killed_fleet_left_is_found_and_ended(terminal: Terminal):
+    process = terminal.start("STUBBORN")
+    terminal.ready()
+    family = terminal.family(process)
+    process.kill()
+    process.wait()
+    stopped = terminal.run("stop", "--all")
+    assert stopped.stdout.count("ended what was left of") == 3
+    assert gone(family)
+    assert terminal.run("stop", "--all").stdout == "nothing is running\n"
+
+
+def test_stop_touches_no_process_that_only_has_the_same_id(terminal: Terminal):
+    process = terminal.start("OBEDIENT")
+    terminal.ready()
+    (lock,) = terminal.locks()
+    leader = name_of(process.pid)
+    assert leader is not None
+    lock.write_text(lock.read_text().replace(str(leader.started), str(leader.started - 1)))
+    refused = terminal.run("stop", "--all")
+    assert refused.returncode == 1
+    assert "can't be told to be a fleet" in refused.stderr
+    assert process.poll() is None
+
+
+def test_a_game_that_does_not_exist_stops_the_start_with_the_workers_own_sentence(
+    terminal: Terminal,
+):
+    program = """
+import sys, time
+if sys.argv[-1] != "omega-0": time.sleep(600)
+print("metabonk: there is no game 'doom:x'. Games on this machine:\\n  doom:basic")
+sys.exit(2)
+"""
+    process = terminal.start(program, "--game", "doom:x")
+    assert process.wait(15) == 2
+    assert "metabonk: there is no game 'doom:x'. Games" in terminal.text
+    assert terminal.text.rstrip().endswith("doom:basic")
+    assert "Traceback" not in terminal.text
+    assert terminal.locks() == []
+    assert members_of_no_one(process)
+
+
+def members_of_no_one(process: subprocess.Popen[str]) -> bool:
+    return [p for p in psutil.process_iter(["ppid"]) if p.info["ppid"] == process.pid] == []
+
+
+def test_a_port_in_use_stops_the_start_before_anything_is_made(terminal: Terminal):
+    with socket.create_server(("127.0.0.1", terminal.ports[3])):
+        refused = terminal.run("start")
+    assert refused.returncode == 1
+    assert f"port {terminal.ports[3]}, which omega-0 needs, is in use" in refused.stderr
+    assert not (terminal.folder / "runs").exists()
+    assert terminal.locks() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (("--workers", "two"), "workers (METABONK_WORKERS) is 'two'", 2),
+        (("--mode", "watch"), "invalid choice: 'watch'", 2),
+        (("--host", "0.0.0.0"), "only loopback", 2),
+        (("--stream-profile", "nine"), "there is no such profile", 2),
+        (("--resume", "nine"), "there is no run 'nine' in runs", 1),
+        (("--mode", "play"), "there is no run with a checkpoint", 1),
+    ],
+)
+def test_what_cannot_be_used_gets_a_sentence_and_no_traceback(
+    terminal: Terminal, arguments: tuple[str, ...], words: str, code: int
+):
+    refused = terminal.run("start", *arguments)
+    assert refused.returncode == code
+    assert words in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_folder_for_logs_that_cannot_be_made_is_named(terminal: Terminal):
+    (terminal.folder / "logs").write_text("a file")
+    refused = terminal.run("start")
+    assert refused.returncode == 1
+    assert "METABONK_PATHS_LOGS" in refused.stderr
+
+
+def test_go2rtc_and_variables_that_are_no_settings_are_noted(terminal: Terminal):
+    terminal.environment["METABONK_WORKERZ"] = "3"
+    process = terminal.start("OBEDIENT", "--go2rtc")
+    terminal.ready()
+    process.send_signal(signal.SIGINT)
+    process.wait(5)
+    assert "go2rtc is not supported yet" in terminal.text
+    assert "did you mean METABONK_WORKERS?" in terminal.text
+
+
+def test_a_run_can_be_resumed_with_its_game_and_no_other(terminal: Terminal):
+    process = terminal.start("OBEDIENT", "--game", "doom:basic")
+    terminal.ready()
+    process.send_signal(signal.SIGINT)
+    process.wait(5)
+    (run_dir,) = (terminal.folder / "runs").iterdir()
+    other = terminal.run("start", "--resume", run_dir.name, "--game", "doom:my_way_home")
+    assert "is of doom:basic and can't go on with doom:my_way_home" in other.stderr
+    for log in (terminal.folder / "logs").iterdir():
+        log.unlink()
+    process = terminal.start("OBEDIENT", "--resume", run_dir.name)
+    terminal.ready()
+    fleet = httpx.get(f"http://127.0.0.1:{terminal.ports[1]}/api/fleet").json()
+    assert (fleet["run"], fleet["game"]) == (run_dir.name, "doom:basic")
+    process.send_signal(signal.SIGINT)
+    process.wait(5)
+    assert list((terminal.folder / "runs").iterdir()) == [run_dir]
+
+
+def test_a_terminal_gets_a_live_table_and_closing_it_stops_the_fleet(terminal: Terminal):
+    ours, theirs = pty.openpty()
+    terminal.environment |= {"COLUMNS": "120", "LINES": "40", "TERM": "xterm-256color"}
+    process = terminal.start("OBEDIENT", stdout=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"omega-1" not in seen:
+        seen += os.read(ours, 65_536)
+    for words in (b"page", b"worker", b"steps/s", b"backend", b"omega-0"):
+        assert words in seen
+    family = terminal.family(process)
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(5) == 0
+    assert gone(family)
+    log = (terminal.folder / "logs" / "orchestrator.log").read_text()
+    assert "Traceback" not in log
+    assert log.rstrip().endswith("stopped")
+
+
+def test_the_lock_tells_every_child(terminal: Terminal):
+    process = terminal.start("OBEDIENT")
+    terminal.ready()
+    text = terminal.locks()[0].read_text()
+    for child in terminal.family(process)[1:]:
+        leader = name_of(child.pid)
+        assert leader is not None and members(leader) == [leader], child.cmdline()
+        assert f'"pid": {child.pid}' in text

@@ -1,0 +1,184 @@
+"""Gymnasium environments as games."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from metabonk.errors import GameError
+from metabonk.games import describe_game, make_game
+from metabonk.games.gym import GymGame, describe_gym
+
+MINIGRID = "minigrid:MiniGrid-Empty-5x5-v0"
+
+
+class Corridor(gymnasium.Env[int, int]):
+    """Counts to five. Action 3 is one forward, 4 ends; both at once say both flags."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    observation_space = spaces.Discrete(10)
+    action_space = spaces.Discrete(3, start=3)
+
+    def __init__(self, render_mode: str | None = None, picture: str = "good") -> None:
+        self.render_mode = render_mode
+        self.picture = picture
+        self.at = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.at = int(self.np_random.integers(2)) * 0
+        return self.at, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action)
+        self.at += action == 3
+        return self.at, 0.5, action == 4, self.at >= 5 or action == 4, {}
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        if self.picture == "none":
+            return None
+        return np.full((90, 160, 3), 40 * self.at, np.uint8)
+
+    def get_action_meanings(self) -> list[str]:
+        return ["GO", "STOP", "STAY"]
+
+
+class Blind(Corridor):
+    """Renders nothing."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+
+class Broken(Corridor):
+    """Can't be made."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        raise FileNotFoundError("corridor.rom")
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    names = {"Corridor-v0": Corridor, "Blind-v0": Blind, "Broken-v0": Broken}
+    for name, kind in names.items():
+        gymnasium.register(name, kind, disable_env_checker=True)
+    yield
+    for name in names:
+        del gymnasium.registry[name]
+
+
+@pytest.fixture
+def corridor() -> Iterator[GymGame]:
+    game = GymGame("Corridor-v0", seed=0)
+    yield game
+    game.close()
+
+
+def test_an_environment_of_another_package_plays_by_its_module_and_id():
+    game = make_game(f"gym:{MINIGRID}", seed=1, frame_skip=4)
+    try:
+        observation = game.reset()
+        assert observation.shape == game.observation_shape == (3, 84, 84)
+        assert game.action_names[:3] == ("left", "right", "forward")
+        turned = game.step(0).observation
+        assert (turned != observation).any()
+        for action in (1, 2, 2, 1, 2, 2):  # From the corner, facing right, to the goal.
+            moved = game.step(action)
+        assert moved.terminated
+        assert not moved.truncated
+        assert 0 < moved.reward <= 1
+    finally:
+        game.close()
+
+
+def test_an_environment_with_a_time_limit_is_truncated():
+    game = make_game(f"gym:{MINIGRID}", seed=1, frame_skip=4)
+    try:
+        game.reset()
+        moves = [game.step(0)]
+        while not (moves[-1].truncated or moves[-1].terminated):
+            moves.append(game.step(0))
+        assert moves[-1].truncated
+        assert not moves[-1].terminated
+    finally:
+        game.close()
+
+
+def test_an_environment_of_gymnasium_itself_plays():
+    pytest.importorskip("pygame")
+    game = make_game("gym:CartPole-v1", seed=1, frame_skip=4)
+    try:
+        game.reset()
+        assert game.action_names == ("action 0", "action 1")
+        assert game.source_size == (600, 400)
+        assert game.step(1).reward == 1
+    finally:
+        game.close()
+
+
+def test_actions_count_from_zero_and_have_the_names_the_environment_gives(corridor: GymGame):
+    assert corridor.action_names == ("go", "stop", "stay")
+    corridor.reset()
+    assert (corridor.step(0).observation == 40).all()
+    assert (corridor.step(2).observation == 40).all()
+
+
+def test_an_end_that_is_both_is_a_termination(corridor: GymGame):
+    corridor.reset()
+    moved = corridor.step(1)
+    assert moved.terminated
+    assert not moved.truncated
+    with pytest.raises(GameError, match="reset"):
+        corridor.step(0)
+
+
+def test_spectators_get_every_step_at_their_size_from_the_next_episode_on(corridor: GymGame):
+    corridor.reset()
+    corridor.spectate((320, 240))
+    frames: list[NDArray[np.uint8]] = []
+    corridor.step(0, frames.append)
+    assert corridor.source_size == (160, 90)
+    assert frames[-1].shape == (90, 160, 3)
+    corridor.reset()
+    corridor.step(0, frames.append)
+    assert corridor.source_size == (320, 240)
+    assert frames[-1].shape == corridor.frame().shape == (240, 320, 3)
+    assert len(frames) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Pendulum-v1", "only discrete"),
+        ("Blind-v0", "does not render rgb_array"),
+        ("Broken-v0", "FileNotFoundError: corridor.rom"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*render_mode.*")
+def test_what_cannot_be_played_is_refused_in_a_sentence(name: str, why: str):
+    with pytest.raises(GameError, match=why):
+        GymGame(name, seed=0)
+    with pytest.raises(GameError, match=why):
+        describe_game(f"gym:{name}")
+
+
+def test_an_environment_that_draws_nothing_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Corridor, "render", lambda self: None)
+    with pytest.raises(GameError, match="not an RGB picture"):
+        GymGame("Corridor-v0", seed=0)
+
+
+def test_it_is_described_as_it_plays(corridor: GymGame):
+    assert describe_gym("Corridor-v0") == corridor.description
+
+
+def test_a_closed_game_says_so(corridor: GymGame):
+    corridor.close()
+    corridor.close()
+    with pytest.raises(GameError, match="closed"):
+        corridor.reset()

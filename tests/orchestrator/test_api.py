@@ -1,0 +1,167 @@
+"""The routes over a fleet's state, without processes."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from metabonk.http_app import make_http_app
+from metabonk.messages import Fleet, LearnerStatus, Problem, StreamState, WorkerStatus
+from metabonk.orchestrator.api import api_routes, episodes_unreadable
+from metabonk.orchestrator.metrics import FleetMetrics
+from metabonk.orchestrator.registry import STALE_AFTER_S
+from metabonk.orchestrator.state import FleetState
+from metabonk.orchestrator.store import Store
+from metabonk.settings import Settings
+from tests.orchestrator.statuses import episode, heartbeat
+from tests.serving import served
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
+    store = Store(tmp_path, "doom:basic")
+    state = FleetState(Settings(workers=3, game="doom:basic"), "run-1", store, clock)
+    state.set_capacity(1)
+    yield state
+    store.close()
+
+
+@pytest.fixture
+def client(state: FleetState) -> Iterator[httpx.Client]:
+    app = make_http_app("test")
+    app.add_exception_handler(sqlite3.Error, episodes_unreadable)
+    app.include_router(api_routes(state, FleetMetrics(state, lambda: {"omega-0": 2})))
+    with served(app) as client:
+        yield client
+
+
+def beat(client: httpx.Client, *args: object, **changed: object) -> dict[str, str]:
+    body = heartbeat(*args, **changed).model_dump_json()  # type: ignore[arg-type]
+    answer = client.post(
+        "/api/heartbeat", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_a_heartbeat_is_answered_with_the_directors_wish(client: httpx.Client):
+    assert beat(client, 0)["desired"] == "live"
+    reply = beat(client, 1)
+    assert reply["desired"] == "standby"
+    assert "omega-0" in reply["reason"]
+    assert beat(client, 2, stream_enabled=False)["desired"] == "standby"
+
+
+def test_what_workers_say_is_listed_by_name(client: httpx.Client):
+    beat(client, 1)
+    beat(client, 0, step=5)
+    listed = client.get("/workers").json()
+    assert list(listed) == ["omega-0", "omega-1"]
+    assert WorkerStatus.model_validate(listed["omega-0"]).step == 5
+
+
+def test_the_fleet_shows_workers_learner_and_problems(
+    client: httpx.Client, state: FleetState, clock: Clock
+):
+    beat(client, 0)
+    learner = LearnerStatus(
+        pid=1, uptime_s=1, policy_version=2, steps_trained=3, steps_per_s=4, steps_dropped=0,
+        updates=5, policy_lag=0.5,
+    )  # fmt: skip
+    state.set_learner(learner)
+    state.set_problems([Problem(what="a", do="b")])
+    clock.now = STALE_AFTER_S + 1
+    fleet = Fleet.model_validate(client.get("/api/fleet").json())
+    assert (fleet.run, fleet.game, fleet.learner) == ("run-1", "doom:basic", learner)
+    assert [problem.what[:7] for problem in fleet.problems] == ["a", "omega-0"]
+
+
+def test_a_silent_or_dead_worker_frees_its_place(
+    client: httpx.Client, state: FleetState, clock: Clock
+):
+    beat(client, 0)
+    assert beat(client, 1)["desired"] == "standby"
+    clock.now = STALE_AFTER_S + 1
+    assert beat(client, 1)["desired"] == "live"
+    assert beat(client, 0)["desired"] == "standby"
+    state.died("omega-1")
+    assert beat(client, 0)["desired"] == "live"
+
+
+def test_returns_are_recorded_once_and_make_the_curve(client: httpx.Client):
+    for _ in range(2):
+        beat(client, 0, episode(1, reward=-3.0), episode(2, reward=5.0))
+    assert [e["total_reward"] for e in client.get("/api/episodes").json()] == [5.0, -3.0]
+    assert len(client.get("/api/episodes?limit=1").json()) == 1
+    (point,) = client.get("/api/curve?points=1").json()
+    assert point == {
+        "fleet_step": 20,
+        "ended_at": episode(2).ended_at,
+        "mean_return": 1.0,
+        "episodes": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/episodes?limit=0", "/api/episodes?limit=x", "/api/curve?points=10001"]
+)
+def test_a_number_out_of_bounds_is_refused(client: httpx.Client, path: str):
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()["error"]) == (422, "malformed")
+
+
+def test_a_stranger_among_the_workers_is_refused(client: httpx.Client):
+    for index, changed, status in ((3, {}, 404), (0, {"instance_id": "omega-1"}, 400)):
+        body = heartbeat(index, **changed).model_dump_json()
+        headers = {"Content-Type": "application/json"}
+        answer = client.post("/api/heartbeat", content=body, headers=headers)
+        assert answer.status_code == status
+        assert answer.json()["message"]
+    assert client.get("/workers").json() == {}
+
+
+def test_the_metrics_are_prometheus_text_with_true_figures(client: httpx.Client):
+    beat(client, 0, episode(1), stream_state=StreamState.LIVE, steps_per_s=10.5)
+    beat(client, 1, steps_per_s=20.0)
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+    assert samples["metabonk_workers", "live"] == 1
+    assert samples["metabonk_workers", "standby"] == 1
+    assert samples["metabonk_steps_per_second",] == 30.5
+    assert samples["metabonk_episodes_total",] == 1
+    assert samples["metabonk_encoder_sessions",] == 1
+    assert samples["metabonk_restarts_total", "omega-0"] == 2
+
+
+def test_a_database_that_cannot_be_read_is_a_503_with_a_sentence(
+    client: httpx.Client, state: FleetState
+):
+    state.store._database.execute("DROP TABLE episodes")
+    answer = client.get("/api/episodes")
+    assert (answer.status_code, answer.json()["error"]) == (503, "episodes_unreadable")
+
+
+def test_health_and_openapi_answer(client: httpx.Client):
+    assert client.get("/healthz").text == "ok\n"
+    document = client.get("/openapi.json").json()
+    assert {"/workers", "/api/fleet", "/api/heartbeat", "/metrics"} <= document["paths"].keys()
+    assert "ErrorBody" in document["components"]["schemas"]

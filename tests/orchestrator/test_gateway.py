@@ -1,0 +1,220 @@
+"""Streams of a stand-in worker through the page's port, over real sockets."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.websockets import WebSocketDisconnect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from metabonk.http_app import make_http_app
+from metabonk.orchestrator.gateway import Gateway
+from metabonk.orchestrator.state import FleetState
+from metabonk.orchestrator.store import Store
+from metabonk.settings import Settings
+from metabonk.settings.schema import Ports
+from tests.orchestrator.children import until
+from tests.serving import free_port, served
+
+CHUNK = b"x" * 65_536
+
+
+class Worker:
+    """A stand-in that counts what it could send and notices who leaves."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.left = threading.Event()
+        self.app = FastAPI()
+
+        @self.app.get("/status")
+        def status(request: Request) -> dict[str, object]:
+            return {"query": str(request.query_params), "cookie": request.headers.get("cookie")}
+
+        @self.app.api_route("/stream.mp4", methods=["GET", "HEAD"])
+        async def stream() -> StreamingResponse:
+            return StreamingResponse(self._endless(), media_type="video/mp4")
+
+        @self.app.api_route("/stream.ts", methods=["GET", "HEAD"])
+        def refuse() -> JSONResponse:
+            body = {"error": "no_encoder_session", "message": "all are in use"}
+            return JSONResponse(body, 503, {"Retry-After": "5"})
+
+        @self.app.websocket("/stream")
+        async def stream_socket(websocket: WebSocket) -> None:
+            await websocket.accept()
+            await websocket.send_text(str(websocket.query_params))
+            try:
+                match await websocket.receive_text():
+                    case "flood":
+                        while True:
+                            await websocket.send_bytes(CHUNK)
+                            self.sent += len(CHUNK)
+                    case "close":
+                        await websocket.close(4001, "enough")
+                    case text:
+                        await websocket.send_text(text)
+                        await websocket.receive_text()
+            except WebSocketDisconnect:
+                self.left.set()
+
+    async def _endless(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield CHUNK
+                self.sent += len(CHUNK)
+                await asyncio.sleep(0)
+        finally:
+            self.left.set()
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker()
+
+
+@pytest.fixture
+def door(tmp_path: Path, worker: Worker) -> Iterator[SimpleNamespace]:
+    """The page's port with worker 0 behind it; worker 1 is not there."""
+    store = Store(tmp_path, "doom:basic")
+    settings = Settings.model_validate({"ports": {"worker": free_port()}})
+    gateway = Gateway(FleetState(settings, "run", store))
+    app = make_http_app("page", lifespan=gateway.lifespan)
+    app.include_router(gateway.routes())
+    with served(worker.app, settings.worker_port(0)), served(app) as page:
+        address = f"ws://127.0.0.1:{page.base_url.port}/api/worker/omega-0/stream"
+        yield SimpleNamespace(http=page, socket=address, worker="/api/worker/omega-0")
+    store.close()
+
+
+def stalls(worker: Worker) -> int:
+    """Waits until the worker can send no more; how much it got rid of by then."""
+    before = -1
+    deadline = time.monotonic() + 20
+    while worker.sent != before or worker.sent == 0:
+        assert time.monotonic() < deadline, f"still sending after {worker.sent} bytes"
+        before = worker.sent
+        time.sleep(0.5)
+    return worker.sent
+
+
+def test_the_status_comes_through_with_its_query_and_without_cookies(door: SimpleNamespace):
+    answer = door.http.get(f"{door.worker}/status?a=1", headers={"Cookie": "secret=1"})
+    assert answer.json() == {"query": "a=1", "cookie": None}
+
+
+def test_a_refusal_comes_through_with_its_headers(door: SimpleNamespace):
+    for answer in (
+        door.http.get(f"{door.worker}/stream.ts"),
+        door.http.head(f"{door.worker}/stream.ts"),
+    ):
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert door.http.get(f"{door.worker}/stream.ts").json()["error"] == "no_encoder_session"
+    assert door.http.head(f"{door.worker}/stream.mp4").headers["Content-Type"] == "video/mp4"
+
+
+def test_a_stream_flows_and_ends_at_the_worker_when_its_viewer_leaves(
+    door: SimpleNamespace, worker: Worker
+):
+    with door.http.stream("GET", f"{door.worker}/stream.mp4") as answer:
+        assert answer.headers["Content-Type"] == "video/mp4"
+        chunks = answer.iter_raw()
+        assert sum(len(next(chunks)) for _ in range(50)) > 100_000
+        assert not worker.left.is_set()
+    assert worker.left.wait(5)
+
+
+def test_a_viewer_that_reads_nothing_stops_the_worker_and_fills_no_memory(
+    door: SimpleNamespace, worker: Worker
+):
+    with door.http.stream("GET", f"{door.worker}/stream.mp4"):
+        assert stalls(worker) < 40_000_000
+    assert worker.left.wait(5)
+
+
+def test_messages_pass_both_ways_with_the_query(door: SimpleNamespace, worker: Worker):
+    with open_socket(f"{door.socket}?audience=broadcast") as viewer:
+        assert viewer.recv(timeout=5) == "audience=broadcast"
+        viewer.send("hello")
+        assert viewer.recv(timeout=5) == "hello"
+    assert worker.left.wait(5), "the worker was not told that the viewer has left"
+
+
+def test_the_worker_closing_reaches_the_viewer_with_its_reason(door: SimpleNamespace):
+    with open_socket(door.socket) as viewer:
+        viewer.recv(timeout=5)
+        viewer.send("close")
+        with pytest.raises(ConnectionClosed) as caught:
+            viewer.recv(timeout=5)
+    assert caught.value.rcvd is not None
+    assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4001, "enough")
+
+
+def test_a_socket_that_nobody_reads_stops_the_worker_too(door: SimpleNamespace, worker: Worker):
+    with open_socket(door.socket, max_queue=1) as viewer:
+        viewer.recv(timeout=5)
+        viewer.send("flood")
+        assert stalls(worker) < 40_000_000
+        viewer.socket.close()
+    until(worker.left.is_set)
+
+
+@pytest.mark.parametrize("resource", ["status", "snapshot.jpg", "stream.mp4", "stream.ts"])
+def test_a_worker_that_is_gone_is_a_502_with_a_sentence(door: SimpleNamespace, resource: str):
+    answer = door.http.get(f"/api/worker/omega-1/{resource}")
+    assert (answer.status_code, answer.json()["error"]) == (502, "worker_unreachable")
+    assert "omega-1 does not answer" in answer.json()["message"]
+
+
+def test_the_socket_of_a_worker_that_is_gone_is_refused_in_the_handshake(door: SimpleNamespace):
+    for name, status in (("omega-1", 502), ("omega-2", 404), ("x", 404)):
+        with (
+            pytest.raises(InvalidStatus, match=str(status)),
+            open_socket(door.socket.replace("omega-0", name)),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("name", ["omega-2", "omega--1", "omega-0x", "localhost", "omega-00"])
+def test_there_is_no_way_to_anything_but_the_workers(door: SimpleNamespace, name: str):
+    answer = door.http.get(f"/api/worker/{name}/status")
+    assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+
+
+def test_only_what_the_page_needs_of_a_worker_is_passed_on(door: SimpleNamespace):
+    assert door.http.get(f"{door.worker}/metrics").status_code == 422
+    assert door.http.post(f"{door.worker}/status").status_code == 405
+
+
+def test_a_worker_that_dies_in_mid_stream_ends_it_where_it_was(tmp_path: Path):
+    store = Store(tmp_path, "doom:basic")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        gateway = Gateway(FleetState(Settings(ports=Ports(worker=port)), "run", store))
+        app = make_http_app("page", lifespan=gateway.lifespan)
+        app.include_router(gateway.routes())
+        dying = threading.Thread(target=answer_half, args=(listener,))
+        dying.start()
+        with served(app) as page:
+            assert page.get("/api/worker/omega-0/stream.mp4").content == b"half"
+        dying.join()
+    store.close()
+
+
+def answer_half(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+
+
+def open_socket(address: str, **options: object) -> ClientConnection:
+    return connect(address, proxy=None, compression=None, close_timeout=1, **options)  # type: ignore[arg-type]

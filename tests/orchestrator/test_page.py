@@ -1,0 +1,75 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from metabonk.http_app import make_http_app
+from metabonk.orchestrator.page import Page
+from tests.serving import served
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "page"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text("<title>MetaBonk</title>")
+    (folder / "assets" / "index-abc.js").write_text("let x;")
+    (folder / "favicon.svg").write_text("<svg/>")
+    (folder / ".sources").write_text("digest")
+    (tmp_path / "secret").write_text("secret")
+    return folder
+
+
+@pytest.fixture
+def client(folder: Path) -> Iterator[httpx.Client]:
+    app = make_http_app("test")
+    app.mount("/", Page(folder))
+    with served(app) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/", "/stream?worker=omega-0", "/neural/broadcast", "/runs"])
+def test_every_page_of_the_application_is_its_index_and_asked_for_each_time(
+    client: httpx.Client, path: str
+):
+    answer = client.get(path)
+    assert answer.status_code == 200
+    assert "MetaBonk" in answer.text
+    assert answer.headers["Cache-Control"] == "no-cache"
+    again = client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code in (200, 304)
+    assert client.head(path).status_code == 200
+
+
+def test_assets_may_be_kept_for_ever_and_other_files_may_not(client: httpx.Client):
+    asset = client.get("/assets/index-abc.js")
+    assert asset.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert asset.headers["Content-Type"].startswith("text/javascript")
+    assert client.get("/favicon.svg").headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", ["/assets/gone.js", "/api/none", "/api"])
+def test_what_is_no_page_is_not_answered_with_one(client: httpx.Client, path: str):
+    assert client.get(path).status_code == 404
+    assert client.get(path).json()["error"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    "path", ["/.sources", "/../secret", "/%2e%2e/secret", "/assets/%2e%2e%2f.."]
+)
+def test_nothing_else_can_be_read(client: httpx.Client, path: str):
+    answer = client.get(path)
+    assert "secret" not in answer.text
+    assert "digest" not in answer.text
+
+
+def test_other_methods_are_refused(client: httpx.Client):
+    assert client.post("/").status_code == 405
+
+
+def test_a_page_that_was_not_built_says_so(client: httpx.Client, folder: Path):
+    (folder / "index.html").unlink()
+    answer = client.get("/")
+    assert answer.status_code == 503
+    assert "./start builds it" in answer.json()["message"]

@@ -1,0 +1,67 @@
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from metabonk.errors import StartError
+from metabonk.orchestrator.preflight import NEEDED_BYTES, check, disk_problem
+from metabonk.settings import Settings
+from tests.fleet import free_ports
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def settings(folder: Path, mode: str = "train", **ports: int) -> Settings:
+    names = ("orchestrator", "page", "learner", "worker")
+    free = dict(zip(names, free_ports(4), strict=True))
+    paths = {"runs": folder / "runs", "logs": folder / "logs"}
+    return Settings.model_validate({"mode": mode, "ports": {**free, **ports}, "paths": paths})
+
+
+@pytest.mark.parametrize("owner", ["orchestrator", "page", "learner", "worker"])
+def test_a_port_in_use_is_named_with_who_needs_it_and_how_to_change_it(
+    tmp_path: Path, taken: int, owner: str
+):
+    with pytest.raises(StartError) as caught:
+        check(settings(tmp_path, **{owner: taken}))
+    sentence = str(caught.value)
+    assert f"port {taken}" in sentence
+    assert f"METABONK_PORTS_{owner.upper()}" in sentence
+
+
+def test_the_port_of_a_later_worker_counts_too(tmp_path: Path, taken: int):
+    with pytest.raises(StartError, match=f"port {taken}, which omega-1 needs"):
+        check(settings(tmp_path, worker=taken - 1))
+
+
+def test_play_needs_no_port_for_a_learner(tmp_path: Path, taken: int):
+    check(settings(tmp_path, mode="play", learner=taken))
+
+
+def test_two_that_would_share_a_port_are_named(tmp_path: Path):
+    start = free_ports(4)[0]
+    with pytest.raises(StartError, match="the page and omega-1 would both listen"):
+        check(settings(tmp_path, page=start + 1, worker=start))
+
+
+def test_a_full_disk_stops_the_start_and_worries_a_running_fleet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    given = settings(tmp_path)
+    check(given)
+    assert disk_problem(given.paths.runs) is None
+    full = SimpleNamespace(free=NEEDED_BYTES - (1 << 20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
+    with pytest.raises(StartError, match=r"only 499 MB are free .* at least 500 MB"):
+        check(given)
+    problem = disk_problem(given.paths.runs)
+    assert problem is not None and "free some disk" in problem.do

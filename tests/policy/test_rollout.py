@@ -1,0 +1,170 @@
+"""What was lived through, and its way to the learner."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from metabonk.errors import WireError
+from metabonk.games import Transition
+from metabonk.policy import Decision, Rollout, RolloutBuilder
+from metabonk.policy.rollout import RolloutHeader
+from metabonk.policy.wire import pack
+from tests.policy.specs import TINY
+
+PROBABILITIES = np.full(3, 1 / 3, np.float32)
+
+
+def picture(number: int) -> NDArray[np.uint8]:
+    return np.full(TINY.observation_shape, number, np.uint8)
+
+
+def built(*moves: str, steps: int = 4) -> list[Rollout]:
+    """Rollouts of decisions that went on ("."), terminated ("T") or truncated ("C")."""
+    builder = RolloutBuilder(TINY, steps)
+    rollouts = []
+    for number, move in enumerate(moves):
+        moved = Transition(picture(number + 1), float(number), move == "T", move == "C")
+        decision = Decision(number % 3, -0.5, 0.0, PROBABILITIES)
+        if rollout := builder.add(picture(number), decision, moved, 10 + number):
+            rollouts.append(rollout)
+    return rollouts
+
+
+ROLLOUT = built(".", "T", ".", ".")[0]
+DATA = ROLLOUT.to_bytes()
+
+
+def with_changes(**changes: Any) -> bytes:
+    return dataclasses.replace(ROLLOUT, **changes).to_bytes()
+
+
+def with_value(name: str, index: int, value: float) -> Callable[[], bytes]:
+    def make() -> bytes:
+        array = getattr(ROLLOUT, name).copy()
+        array[index] = value
+        return with_changes(**{name: array})
+
+    return make
+
+
+def test_a_rollout_has_one_observation_more_than_decisions():
+    assert len(ROLLOUT) == 4
+    assert ROLLOUT.observations[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert ROLLOUT.actions.tolist() == [0, 1, 2, 0]
+    assert ROLLOUT.rewards.tolist() == [0, 1, 2, 3]
+    assert ROLLOUT.versions.tolist() == [10, 11, 12, 13]
+
+
+def test_a_termination_inside_does_not_end_a_rollout():
+    assert ROLLOUT.terminated.tolist() == [False, True, False, False]
+    assert len(built(".", "T", ".")) == 0
+
+
+def test_a_truncation_ends_a_rollout_with_the_last_true_observation():
+    first, second = built(".", "C", ".", ".", ".", ".")
+    assert len(first) == 2
+    assert first.truncated.tolist() == [False, True]
+    assert first.observations[-1, 0, 0, 0] == 2
+    assert len(second) == 4
+    assert second.observations[0, 0, 0, 0] == 2
+
+
+def test_a_rollout_arrives_as_it_left():
+    back = Rollout.from_bytes(DATA)
+    assert back.spec == TINY
+    for field in dataclasses.fields(Rollout):
+        if field.name != "spec":
+            sent, came = getattr(ROLLOUT, field.name), getattr(back, field.name)
+            assert came.dtype == sent.dtype
+            assert (came == sent).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: b"", "not safetensors"),
+        (lambda: DATA[:-1], "not safetensors"),
+        (with_value("rewards", 1, float("nan")), "rewards are not all finite"),
+        (with_value("rewards", 1, 1e30), "rewards are not all finite and within"),
+        (with_value("rewards", 1, float("-inf")), "rewards"),
+        (with_value("log_probs", 0, float("nan")), "log-probabilities"),
+        (with_value("log_probs", 0, 0.1), "log-probabilities"),
+        (with_value("log_probs", 0, float("-inf")), "log-probabilities"),
+        (with_value("actions", 0, 3), "from 0 to 3.*has 3, from 0"),
+        (with_value("actions", 0, -1), "from -1"),
+        (with_value("versions", 0, -1), "version -1"),
+        (with_value("truncated", 0, True), "goes on after a truncated"),
+        (
+            lambda: with_changes(terminated=np.ones(4, bool), truncated=ROLLOUT.terminated[::-1]),
+            "truncated",
+        ),
+        (lambda: with_changes(rewards=ROLLOUT.rewards[:3]), r"rewards are float32 \(3,\)"),
+        (lambda: with_changes(rewards=ROLLOUT.rewards.astype(np.float64)), "float64"),
+        (lambda: with_changes(observations=ROLLOUT.observations[:4]), "observations"),
+        (lambda: with_changes(observations=ROLLOUT.observations[:, :, :35]), "observations"),
+        (lambda: with_changes(actions=np.zeros(0, np.int64)), "expected 1 to 1024"),
+        (lambda: with_changes(actions=np.zeros((2, 2), np.int64)), "expected 1 to 1024"),
+        (lambda: with_changes(actions=np.zeros(2000, np.int64)), "expected 1 to 1024"),
+        (lambda: pack({}, RolloutHeader(spec=TINY)), "lacks.*actions"),
+    ],
+)
+def test_a_malformed_rollout_is_refused_in_a_sentence(make: Callable[[], bytes], why: str):
+    with pytest.raises(WireError, match=why):
+        Rollout.from_bytes(make())
+
+
+def test_a_header_with_too_large_a_shape_is_refused():
+    text = TINY.model_dump_json().replace("[1,36,36]", "[1,36,360000]")
+    header = json.dumps(json.dumps({"kind": "rollout", "spec": json.loads(text)})).encode()
+    with pytest.raises(WireError, match="observation_shape"):
+        Rollout.from_bytes(_with_metadata(header))
+
+
+def _with_metadata(value: bytes) -> bytes:
+    text = b'{"__metadata__":{"metabonk":' + value + b"}}"
+    return len(text).to_bytes(8, "little") + text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(0, 255)), max_size=8))
+def test_changed_bytes_raise_nothing_but_wire_errors(changes: list[tuple[int, int]]):
+    data = bytearray(DATA)
+    for position, value in changes:
+        data[position] = value
+    try:
+        rollout = Rollout.from_bytes(bytes(data))
+    except WireError as error:
+        assert str(error)
+    else:
+        assert np.isfinite(rollout.rewards).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["actions", "log_probs", "rewards", "terminated", "truncated", "versions", "more"]
+        ),
+        st.tuples(
+            st.sampled_from([np.uint8, np.int64, np.float32, np.float64, np.bool_]),
+            st.lists(st.integers(0, 5), max_size=3),
+        ),
+    )
+)
+def test_arrays_of_any_type_and_shape_raise_nothing_but_wire_errors(
+    replaced: dict[str, tuple[type, list[int]]],
+):
+    arrays = {f.name: getattr(ROLLOUT, f.name) for f in dataclasses.fields(Rollout)}
+    del arrays["spec"]
+    arrays |= {name: np.zeros(shape, dtype) for name, (dtype, shape) in replaced.items()}
+    try:
+        Rollout.from_bytes(pack(arrays, RolloutHeader(spec=TINY)))
+    except WireError as error:
+        assert str(error)

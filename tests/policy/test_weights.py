@@ -1,0 +1,105 @@
+"""Weights as bytes."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metabonk.errors import PolicyError, WireError
+from metabonk.policy import (
+    ActorCritic,
+    decode_weights,
+    encode_weights,
+    load_weights,
+    newest_weights,
+)
+from metabonk.policy.rollout import RolloutHeader
+from metabonk.policy.weights import WeightsHeader, network_arrays
+from metabonk.policy.wire import pack
+from tests.policy.specs import OTHER, TINY
+
+NETWORK = ActorCritic(TINY)
+ENCODED = encode_weights(NETWORK, 3)
+
+
+def test_weights_arrive_as_they_left():
+    other = ActorCritic(TINY)
+    assert load_weights(other, ENCODED) == 3
+    for name, tensor in NETWORK.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_weights_say_what_they_are_for():
+    weights = decode_weights(ENCODED)
+    assert weights.spec == TINY
+    assert weights.version == 3
+
+
+@pytest.mark.parametrize("cut", [0, 7, 100, len(ENCODED) - 1])
+def test_weights_that_were_cut_off_are_refused(cut: int):
+    with pytest.raises(WireError):
+        decode_weights(ENCODED[:cut])
+
+
+def test_a_rollout_is_not_taken_for_weights():
+    data = pack(network_arrays(NETWORK), RolloutHeader(spec=TINY))
+    with pytest.raises(WireError, match="kind"):
+        decode_weights(data)
+
+
+@pytest.mark.parametrize("spoilt", ["shape", "type", "name", "missing", "nan"])
+def test_weights_that_do_not_fit_change_nothing(spoilt: str):
+    arrays = network_arrays(ActorCritic(TINY))
+    bias = arrays["network/policy_head.bias"].copy()
+    arrays["network/policy_head.bias"] = bias
+    match spoilt:
+        case "shape":
+            arrays["network/policy_head.bias"] = bias[:2]
+        case "type":
+            arrays["network/policy_head.bias"] = bias.astype("float64")
+        case "name":
+            arrays["network/third_head.bias"] = arrays.pop("network/policy_head.bias")
+        case "missing":
+            del arrays["network/policy_head.bias"]
+        case "nan":
+            bias[0] = float("nan")
+    network = ActorCritic(TINY)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(PolicyError, match="bias"):
+        load_weights(network, pack(arrays, WeightsHeader(version=3, spec=TINY)))
+    assert all(torch.equal(before[n], t) for n, t in network.state_dict().items())
+
+
+def test_weights_for_another_game_are_refused_by_name():
+    with pytest.raises(PolicyError, match=r"version 3.*doom:basic.*doom:take_cover"):
+        load_weights(ActorCritic(OTHER), ENCODED)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2000), st.integers(0, 255))
+def test_a_changed_byte_raises_nothing_but_what_is_announced(position: int, value: int):
+    data = bytearray(ENCODED)
+    data[position] = value
+    try:
+        load_weights(ActorCritic(TINY), bytes(data))
+    except (WireError, PolicyError) as error:
+        assert str(error)
+
+
+def test_the_newest_readable_checkpoint_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    assert newest_weights(tmp_path) is None
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "000000000100-00000001.safetensors").write_bytes(encode_weights(NETWORK, 1))
+    (folder / "000000000200-00000002.safetensors").write_bytes(encode_weights(NETWORK, 2))
+    (folder / "000000000300-00000003.safetensors").write_bytes(ENCODED[:500])
+    with caplog.at_level(logging.WARNING):
+        weights = newest_weights(tmp_path)
+    assert weights is not None
+    assert decode_weights(weights).version == 2
+    assert "000000000300" in caplog.text
