@@ -92,7 +92,9 @@ def _worker_line(settings: Settings, index: int) -> str:
     port = settings.worker_port(index)
     start = f"- worker={index} port={port} instance_id=omega-{index}"
     try:
-        answer = httpx.get(f"http://{settings.host}:{port}/status", timeout=WORKER_TIMEOUT_S, trust_env=False)
+        answer = httpx.get(
+            f"http://{settings.host}:{port}/status", timeout=WORKER_TIMEOUT_S, trust_env=False
+        )
         status = WorkerStatus.model_validate_json(answer.content)
     except httpx.HTTPError:
         return f"{start} backend= active=false nvenc_used= (not running)"

@@ -1,6 +1,7 @@
 """``metabonk stop``: ends a running fleet from another terminal, and what a killed one left."""
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ def _stop(file: Path) -> Iterator[str]:
         if record is not None:
             yield from _end_leftovers(record)
         remove_unheld(file)
+        yield from _sweep()
         return
     if record is None or record.boot != boot_id() or not is_alive(record.process):
         raise MetaBonkError(
@@ -62,7 +64,9 @@ def _stop(file: Path) -> Iterator[str]:
     _wait_until_free(file)
     how = f"stopped the fleet (pid {record.process.pid}, page {record.page})"
     yield f"{how}: it did not end by itself and was killed" if killed else how
-    yield from _end_leftovers(record)
+    if killed:
+        yield from _end_leftovers(record)
+        yield from _sweep()
     remove_unheld(file)
 
 
@@ -70,11 +74,20 @@ def _end_leftovers(record: FleetRecord) -> Iterator[str]:
     if record.boot != boot_id():
         return
     for name, session in record.children.items():
-        left = list(leftovers([session]))
+        left = leftovers(session)
         if left:
             end(left, LEFTOVER_GRACE_S)
             pids = ", ".join(str(process.pid) for process in left)
             yield f"ended what was left of {name} (pid {pids})"
+
+
+def _sweep() -> Iterator[str]:
+    """Ends engines and removes shared memory of games that were killed; says what it did."""
+    command = (sys.executable, "-m", "metabonk.cli.main", "sweep")
+    swept = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    yield from swept.stdout.splitlines()
+    if swept.returncode:
+        yield f"what killed games left could not be removed: {swept.stderr.strip()}"
 
 
 def _wait_until_free(file: Path) -> None:

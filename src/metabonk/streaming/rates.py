@@ -45,7 +45,7 @@ class Rate:
             now = self._clock()
             grain = int(now / GRAIN_S)
             self._forget(grain)
-            # The oldest grain that is kept began less than a window ago: the newest is not full yet.
+            # The oldest grain that is kept began less than a window ago: the newest is not full.
             elapsed = now - max(self._since, (grain - GRAINS + 1) * GRAIN_S)
             return sum(amount for _, amount in self._grains) / max(elapsed, GRAIN_S)
 
