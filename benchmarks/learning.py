@@ -1,8 +1,8 @@
 """The second promise: a fresh policy learns a game within minutes on two cores.
 
-``python -m benchmarks.learning [--game doom:basic] [--minutes 3] [--seed 0] [--json FILE]`` plays in
-one thread and learns in another, with the fleet's own actor, rollouts and learner, without HTTP.
-It prints the mean of the last 100 unshaped returns over time.
+``python -m benchmarks.learning [--game doom:basic] [--minutes 3] [--seed 0] [--json FILE]`` plays
+in one thread and learns in another, with the fleet's own actor, rollouts and learner, without
+HTTP. It prints the mean of the last 100 unshaped returns over time.
 """
 
 import argparse
@@ -149,9 +149,7 @@ def main() -> None:
     arguments = parser.parse_args()
     overrides = dict(pair.split("=", 1) for pair in arguments.set)
     settings = Learning.model_validate({"seed": arguments.seed, **overrides})
-    points = train(
-        arguments.game, settings, arguments.minutes * 60, workers=arguments.workers
-    )
+    points = train(arguments.game, settings, arguments.minutes * 60, workers=arguments.workers)
     if arguments.json:
         result = {"machine": platform.platform(), "curve": [vars(point) for point in points]}
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -32,9 +32,7 @@ def engines() -> list[psutil.Process]:
     return [p for p in psutil.Process().children(recursive=True) if p.name() == "vizdoom"]
 
 
-def wait_out(
-    game: Doom, on_frame: FrameSink | None = None, action: int = WAIT
-) -> list[Transition]:
+def wait_out(game: Doom, on_frame: FrameSink | None = None, action: int = WAIT) -> list[Transition]:
     """Waits until the episode is over."""
     moves = [game.step(action, on_frame)]
     while not (moves[-1].terminated or moves[-1].truncated):

@@ -40,9 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ((2, 2), (256, 144)),
     ],
 )
-def test_the_nearest_16_to_9_size_is_chosen(
-    wanted: tuple[int, int] | None, drawn: tuple[int, int]
-):
+def test_the_nearest_16_to_9_size_is_chosen(wanted: tuple[int, int] | None, drawn: tuple[int, int]):
     assert nearest_size(wanted) == drawn
 
 
@@ -91,7 +89,9 @@ def test_an_engine_that_cannot_run_is_an_error_in_a_sentence(
 ):
     broken = folder.parent / "engine"
     broken.parent.mkdir(mode=0o700)
-    broken.write_text("#!/bin/sh\necho 'libSDL2.so: cannot open shared object file' >&2\nexit 127\n")
+    broken.write_text(
+        "#!/bin/sh\necho 'libSDL2.so: cannot open shared object file' >&2\nexit 127\n"
+    )
     broken.chmod(0o700)
     monkeypatch.setattr(vzd, "exe_path", str(broken))
     with pytest.raises(GameError, match=r"can't run on this machine: libSDL2\.so"):

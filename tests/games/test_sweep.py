@@ -80,9 +80,7 @@ def test_an_engine_that_outlived_its_player_is_ended():
     assert not any(file.exists() for file in files)
 
 
-def test_an_orphan_that_is_not_ours_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_orphan_that_is_not_ours_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "theirs"))
     (tmp_path / "theirs").mkdir()
     (tmp_path / "ours").mkdir()

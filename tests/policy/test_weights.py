@@ -89,9 +89,7 @@ def test_a_changed_byte_raises_nothing_but_what_is_announced(position: int, valu
         assert str(error)
 
 
-def test_the_newest_readable_checkpoint_is_taken(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+def test_the_newest_readable_checkpoint_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     assert newest_weights(tmp_path) is None
     folder = tmp_path / "checkpoints"
     folder.mkdir()

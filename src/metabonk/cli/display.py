@@ -158,7 +158,9 @@ def summary(fleet: Fleet) -> str:
 def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple[str, str]]:
     for name, process in processes.items():
         worker = fleet.workers.get(name)
-        if worker is not None and process is ChildState.RUNNING:
+        if name == "learner" and fleet.learner is not None:
+            yield name, "running"
+        elif worker is not None and process is ChildState.RUNNING:
             backend = f" ({worker.stream_backend})" if worker.stream_backend else ""
             yield name, f"{worker.stream_state}{backend}"
         else:

@@ -119,7 +119,7 @@ class Learning(Section):
         0.2, ge=0, description="farthest a normalised value moves in an update; 0: no limit"
     )
     normalize_returns: bool = Field(
-        True, description="follow the scale of returns, so that any game's rewards do; only with gae"
+        True, description="follow the scale of returns, so that any rewards do; only with gae"
     )
     value_coefficient: float = Field(0.5, ge=0, le=10, description="weight of the value loss")
     entropy_coefficient: float = Field(0.005, ge=0, le=1, description="weight of the entropy bonus")

@@ -1,0 +1,110 @@
+import io
+
+from rich.console import Console
+
+from metabonk.cli.display import SUMMARY_EVERY_S, Lines, draw, summary
+from metabonk.messages import Fleet, LearnerStatus, Mode, Problem, StreamState
+from metabonk.orchestrator.supervisor import ChildState
+from tests.orchestrator.statuses import status
+
+PAGE = "http://localhost:5173"
+LEARNER = LearnerStatus(
+    pid=1, uptime_s=1, policy_version=12, steps_trained=3000, steps_per_s=400, steps_dropped=0,
+    updates=5, policy_lag=0.5,
+)  # fmt: skip
+LIVE = status(
+    0, stream_state=StreamState.LIVE, stream_backend="av:libx264", frames_fps=29.97,
+    steps_per_s=7.5, episode_return=-12.25, stream_active_clients=2,
+)  # fmt: skip
+STANDBY = status(1, steps_per_s=250.0)
+PROCESSES = dict.fromkeys(("learner", "omega-0", "omega-1", "omega-2"), ChildState.RUNNING)
+
+
+def fleet(*problems: Problem, live: bool = True) -> Fleet:
+    first = LIVE if live else status(0)
+    return Fleet(
+        run="run-1",
+        game="doom:basic",
+        mode=Mode.TRAIN,
+        workers={"omega-0": first, "omega-1": STANDBY},
+        learner=LEARNER,
+        problems=list(problems),
+    )
+
+
+def drawn(shown: Fleet, processes: dict[str, ChildState]) -> str:
+    out = io.StringIO()
+    Console(file=out, width=120).print(draw(shown, processes, PAGE))
+    return out.getvalue()
+
+
+def test_the_table_has_a_row_a_worker_with_its_figures():
+    text = drawn(fleet(), PROCESSES)
+    rows = {line.split()[1]: line for line in text.splitlines() if "omega-" in line}
+    for words in ("live", "30.0", "8", "-12.2", "2", "av:libx264"):
+        assert words in rows["omega-0"]
+    assert "standby" in rows["omega-1"] and "250" in rows["omega-1"]
+    assert "starting" in rows["omega-2"]
+    assert PAGE in text and "doom:basic" in text
+    assert "version 12" in text and "400 steps/s" in text
+
+
+def test_a_worker_that_died_shows_no_old_figures_and_its_problem():
+    problem = Problem(what="omega-0 was killed", do="it is started again in 3 s")
+    text = drawn(fleet(problem), {**PROCESSES, "omega-0": ChildState.WAITING})
+    row = next(line for line in text.splitlines() if "omega-0 " in line)
+    assert "waiting" in row and "30.0" not in row
+    assert "omega-0 was killed" in text and "started again in 3 s" in text
+
+
+def test_brackets_in_a_message_are_not_markup():
+    assert "[red]x[/red]" in drawn(fleet(Problem(what="[red]x[/red]", do="y")), PROCESSES)
+
+
+def test_the_summary_counts_everything():
+    assert summary(fleet()) == (
+        "2 workers, 1 live, 258 steps/s; last returns -12.2; "
+        "version 12, 3000 steps learned from, 400 steps/s"
+    )
+
+
+def test_lines_say_each_change_once_and_a_summary_now_and_then():
+    out, now = io.StringIO(), [0.0]
+    with Lines(out, PAGE, lambda: now[0]) as lines:
+        for _ in range(3):
+            lines.show(fleet(), PROCESSES)
+        written = out.getvalue().splitlines()
+        assert written == [
+            f"page: {PAGE}",
+            "learner: running",
+            "omega-0: live (av:libx264)",
+            "omega-1: standby",
+            "omega-2: starting",
+        ]
+        lines.show(fleet(live=False), PROCESSES)
+        now[0] = SUMMARY_EVERY_S
+        lines.show(fleet(live=False), PROCESSES)
+        lines.show(fleet(live=False), PROCESSES)
+        assert out.getvalue().splitlines()[5:] == ["omega-0: standby", summary(fleet(live=False))]
+
+
+def test_a_problem_is_said_once_though_its_seconds_run_on_and_again_when_it_comes_back():
+    out = io.StringIO()
+    lines = Lines(out, PAGE, lambda: 0.0)
+    for seconds in (5, 6, 7):
+        lines.show(fleet(Problem(what=f"silent for {seconds} s", do="look")), {})
+    lines.show(fleet(), {})
+    lines.show(fleet(Problem(what="silent for 9 s", do="look")), {})
+    assert out.getvalue().splitlines() == [
+        "problem: silent for 5 s; look",
+        "problem: silent for 9 s; look",
+    ]
+
+
+def test_a_reader_that_leaves_does_not_stop_the_fleet():
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with Lines(Closed(), PAGE) as lines:
+        lines.show(fleet(), PROCESSES)

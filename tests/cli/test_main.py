@@ -1,0 +1,132 @@
+"""The boundary: sentences for mistakes of users, a log for our own."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from metabonk.cli.main import CRASH_LOG, main
+from metabonk.errors import LAST_WORDS, StartError
+
+BREAK = """
+import sys, threading
+from metabonk.cli import main, stop
+def broken(arguments):
+    if sys.argv[1] == "thread":
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+        return 0
+    return 1 // 0
+stop.run = broken
+sys.exit(main.main(["stop"]))
+"""
+
+
+def metabonk(folder: Path, *arguments: str, stdout: int = subprocess.PIPE) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout or "", done.stderr
+
+
+def test_an_error_of_ours_is_its_sentence_and_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def refuse(arguments: object) -> int:
+        raise StartError("the port is taken; take another")
+
+    monkeypatch.setattr("metabonk.cli.stop.run", refuse)
+    assert main(["stop"]) == 1
+    assert capsys.readouterr().err == f"{LAST_WORDS}the port is taken; take another\n"
+
+
+def test_ctrl_c_needs_no_explanation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def interrupt(arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("metabonk.cli.stop.run", interrupt)
+    assert main(["stop"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_a_mistake_of_ours_is_a_sentence_on_the_terminal_and_a_traceback_in_a_log(
+    tmp_path: Path, where: str
+):
+    code, _, terminal = metabonk(tmp_path, "-c", BREAK, where)
+    assert code == (1 if where == "main" else 0)
+    assert "Traceback" not in terminal
+    assert "ZeroDivisionError" in terminal and "crash.log" in terminal
+    assert len(terminal.splitlines()) == 1
+    assert "Traceback" in (tmp_path / CRASH_LOG).read_text()
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("start", "--nonsense"), ("worker",)])
+def test_a_command_line_that_cannot_be_used_says_how(tmp_path: Path, arguments: tuple[str, ...]):
+    code, _, terminal = metabonk(tmp_path, "-m", "metabonk.cli.main", *arguments)
+    assert code == 2
+    assert "usage: metabonk" in terminal
+    assert "Traceback" not in terminal
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    listed = capsys.readouterr().out
+    for command in ("start", "stop", "nvenc"):
+        assert f"    {command} " in listed
+
+
+def test_start_imports_neither_torch_nor_a_game():
+    program = (
+        "import sys; import metabonk.cli.start\n"
+        "print([m for m in ('torch', 'vizdoom', 'gymnasium', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_child_whose_parent_has_gone_ends_with_a_sentence(tmp_path: Path):
+    (tmp_path / "settings.json").write_text("{}")
+    code, _, log = metabonk(
+        tmp_path, "-m", "metabonk.cli.main", "learner", "--settings", "settings.json",
+        "--run", ".", "--parent", str(os.getpid() + 1),
+    )  # fmt: skip
+    assert code == 1
+    assert "has already ended" in log.splitlines()[-1]
+
+
+def test_a_reader_that_leaves_early_is_no_mistake(tmp_path: Path):
+    program = (
+        "import sys, time\nfrom metabonk.cli import main, stop\n"
+        "def talk(arguments):\n"
+        "    while True: sys.stdout.write('x' * 10000)\n"
+        "stop.run = talk\nsys.exit(main.main(['stop']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.read(100)
+    process.stdout.close()
+    began = time.monotonic()
+    assert process.wait(20) == 1
+    assert time.monotonic() - began < 20
+    assert process.stderr.read() == ""
+    process.stderr.close()

@@ -1,0 +1,181 @@
+"""The update."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from metabonk.games import Transition
+from metabonk.learner.appo import Learner
+from metabonk.policy import Actor, Rollout, RolloutBuilder, encode_weights
+from metabonk.settings.schema import Learning
+from tests.learner.rollouts import made_up
+from tests.policy.specs import TINY
+
+SETTINGS = Learning(batch_steps=32, epochs=1, minibatches=2)
+
+
+def learner(**changes: object) -> Learner:
+    return Learner(TINY, SETTINGS.model_copy(update=changes))
+
+
+def weights_of(learner: Learner) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in learner.network.parameters()]
+
+
+def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+class Bandit:
+    """Shows a bright or a dark picture; one action is right for each, the third never."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self.bright = False
+
+    def show(self) -> NDArray[np.uint8]:
+        self.bright = bool(self._random.integers(2))
+        return np.full(TINY.observation_shape, 200 if self.bright else 20, np.uint8)
+
+    def reward(self, action: int) -> float:
+        return 100.0 if action == int(self.bright) else -20.0
+
+
+def play(bandit: Bandit, actor: Actor, rollouts: int) -> tuple[list[Rollout], float]:
+    """Episodes of one decision; the rollouts and the mean reward."""
+    builder = RolloutBuilder(TINY, 16)
+    gathered: list[Rollout] = []
+    rewards: list[float] = []
+    picture = bandit.show()
+    while len(gathered) < rollouts:
+        decision = actor.act(picture)
+        rewards.append(bandit.reward(decision.action))
+        moved = Transition(bandit.show(), rewards[-1], True, False)
+        if rollout := builder.add(picture, decision, moved, actor.version):
+            gathered.append(rollout)
+        picture = moved.observation
+    return gathered, float(np.mean(rewards))
+
+
+@pytest.mark.parametrize("advantage", ["gae", "vtrace"])
+def test_it_learns_what_to_do_in_what_it_sees(advantage: str):
+    learner = Learner(
+        TINY,
+        Learning(advantage=advantage, batch_steps=128, learning_rate=1e-3),
+        reward_scale=0.01,
+    )
+    actor, bandit = Actor(TINY, seed=1), Bandit(seed=1)
+    rollouts, before = play(bandit, actor, 8)
+    for _ in range(40):
+        learner.update(rollouts)
+        actor.load(encode_weights(learner.network, learner.counters.version))
+        rollouts, after = play(bandit, actor, 8)
+    assert before == pytest.approx(20, abs=30)
+    assert after > 85
+
+
+def test_the_values_learned_are_in_reward_units():
+    learner = Learner(TINY, Learning(learning_rate=1e-3, epochs=4))
+    rollout = made_up(16, rewards=[500.0] * 8 + [100.0] * 8, terminated=tuple(range(16)))
+    bright = np.arange(17) < 8
+    rollout.observations[:] = np.where(bright, 220, 30)[:, None, None, None]
+    for _ in range(60):
+        learner.update([rollout])
+        rollout.versions[:] = learner.counters.version
+    values = learner.network(torch.from_numpy(rollout.observations)).values
+    denormalised = learner.network.denormalise(values)
+    assert denormalised[0].item() == pytest.approx(500, abs=60)
+    assert denormalised[12].item() == pytest.approx(100, abs=60)
+
+
+def test_an_update_counts_itself_and_its_steps():
+    trained = learner()
+    update = trained.update([made_up(16), made_up(16, seed=1)])
+    assert update.steps == 32
+    assert update.dropped == 0
+    assert trained.counters.version == trained.counters.updates == 1
+    assert trained.counters.steps_trained == 32
+    assert {"policy", "value", "entropy", "kl", "clip_fraction", "grad_norm"} <= set(update.losses)
+
+
+def test_outdated_steps_are_dropped_and_counted():
+    trained = learner(max_policy_lag=2)
+    trained.counters.version = 10
+    update = trained.update([made_up(16, version=3), made_up(16, version=9, seed=1)])
+    assert (update.steps, update.dropped) == (16, 16)
+    assert update.lag == 1
+    assert trained.counters.steps_dropped == 16
+
+
+def test_nothing_but_outdated_steps_changes_nothing():
+    trained = learner(max_policy_lag=2)
+    trained.counters.version = 10
+    before = weights_of(trained)
+    assert trained.update([made_up(16, version=3)]).steps == 0
+    assert trained.counters.version == 10
+    assert trained.counters.steps_dropped == 16
+    assert same(before, weights_of(trained))
+
+
+def test_the_same_seed_and_rollouts_lead_to_the_same_weights():
+    def trained(seed: int) -> list[torch.Tensor]:
+        one = learner(seed=seed)
+        for number in range(3):
+            one.update([made_up(16, seed=number)])
+        return weights_of(one)
+
+    assert same(trained(1), trained(1))
+    assert not same(trained(1), trained(2))
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
+    caplog: pytest.LogCaptureFixture,
+):
+    trained = learner()
+    trained.update([made_up(16)])
+    before = weights_of(trained)
+    # Behaviour all but certain of what is now unlikely: the ratio overflows.
+    rollout = made_up(16, seed=1, version=1)
+    rollout.log_probs[:] = -1e30
+    with caplog.at_level(logging.WARNING):
+        update = trained.update([rollout])
+    assert same(before, weights_of(trained))
+    assert trained.counters.skipped == 2
+    assert "not finite" in caplog.text
+    assert "policy" not in update.losses
+    trained.update([made_up(16, seed=2, version=2)])
+    assert not same(before, weights_of(trained))
+    assert all(torch.isfinite(tensor).all() for tensor in weights_of(trained))
+
+
+def test_the_largest_rewards_allowed_leave_everything_finite():
+    trained = learner()
+    rewards = [1e6, -1e6] * 8
+    for version in range(3):
+        trained.update([made_up(16, rewards=rewards, version=version)])
+    assert trained.counters.skipped == 0
+    assert all(torch.isfinite(tensor).all() for tensor in trained.network.state_dict().values())
+
+
+def test_one_step_is_enough_for_an_update():
+    trained = learner()
+    assert trained.update([made_up(1)]).steps == 1
+    assert all(torch.isfinite(tensor).all() for tensor in weights_of(trained))
+
+
+def test_the_scale_of_returns_is_followed_only_where_it_is_wanted():
+    rewards = [50.0] * 16
+    followed, fixed, vtrace = (
+        learner(),
+        learner(normalize_returns=False, reward_scale=0.5),
+        learner(advantage="vtrace"),
+    )
+    for trained in (followed, fixed, vtrace):
+        trained.update([made_up(16, rewards=rewards)])
+    assert float(followed.network.return_mean) > 50
+    assert float(fixed.network.return_mean) == 0
+    assert float(fixed.network.return_scale) == 2
+    assert float(vtrace.network.return_mean) == 0

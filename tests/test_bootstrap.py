@@ -1,0 +1,202 @@
+"""``scripts/bootstrap.py`` in a checkout of its own, with a stand-in for pip."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+class Checkout:
+    """A folder that looks like a checkout, and the bootstrap module of it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        (folder / "scripts").mkdir(parents=True)
+        (folder / "web" / "src").mkdir(parents=True)
+        (folder / "web" / "src" / "main.tsx").write_text("main")
+        (folder / "web" / "src" / "main.test.tsx").write_text("test")
+        for name in ("pyproject.toml", "constraints.txt"):
+            (folder / name).write_text(name)
+        copy = folder / "scripts" / "bootstrap.py"
+        copy.write_text((ROOT / "scripts" / "bootstrap.py").read_text())
+        self.module = load(copy)
+        self.steps: list[str] = []
+        self.trouble: BaseException | None = None
+        monkeypatch.setattr(self.module, "step", self.step)
+
+    def step(self, what: str, command: list[object], **given: object) -> None:
+        time.sleep(0.05)
+        self.steps.append(what.split()[0])
+        if self.trouble:
+            raise self.trouble
+        if "venv" in command:
+            python = self.folder / ".venv" / "bin" / "python"
+            python.parent.mkdir(parents=True)
+            version = sys.version_info[:3]
+            python.write_text(f"#!/bin/sh\necho '{self.folder / '.venv'} {version}'\n")
+            python.chmod(0o755)
+            (python.parent / "activate").write_text(str(self.folder / ".venv"))
+
+    def install(self, extra: str = "") -> list[str]:
+        """The steps that this installation took."""
+        self.steps.clear()
+        self.module.install(extra)
+        return list(self.steps)
+
+
+def load(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"bootstrap_{file.parent.parent.name}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    return Checkout(tmp_path / "checkout", monkeypatch)
+
+
+def test_the_first_start_makes_everything_and_the_second_nothing(checkout: Checkout):
+    assert checkout.install() == ["making", "installing"]
+    assert checkout.install() == []
+
+
+@pytest.mark.parametrize(
+    "changed", ["pyproject.toml", "constraints.txt", "web/src/main.tsx", "web/package.json"]
+)
+def test_what_an_installation_depends_on_makes_a_new_one(checkout: Checkout, changed: str):
+    checkout.install()
+    (checkout.folder / changed).write_text("changed")
+    assert checkout.install() == ["installing"]
+    assert checkout.install() == []
+
+
+def test_the_pages_tests_make_no_new_installation(checkout: Checkout):
+    checkout.install()
+    (checkout.folder / "web" / "src" / "main.test.tsx").write_text("changed")
+    assert checkout.install() == []
+
+
+def test_an_installation_for_tests_serves_the_start_too_but_not_the_other_way_round(
+    checkout: Checkout,
+):
+    checkout.install()
+    assert checkout.install("test") == ["installing"]
+    assert checkout.install() == []
+    assert checkout.install("test") == []
+
+
+@pytest.mark.parametrize("interruption", [SystemExit("no network"), KeyboardInterrupt()])
+def test_an_interrupted_installation_is_repeated(checkout: Checkout, interruption: BaseException):
+    checkout.install()
+    (checkout.folder / "pyproject.toml").write_text("changed")
+    checkout.trouble = interruption
+    with pytest.raises(type(interruption)):
+        checkout.install()
+    (checkout.folder / "pyproject.toml").write_text("pyproject.toml")
+    checkout.trouble = None
+    assert checkout.install() == ["installing"]
+
+
+@pytest.mark.parametrize("damage", ["half a stamp", "no python", "broken python", "moved"])
+def test_a_damaged_environment_is_made_anew(checkout: Checkout, damage: str):
+    checkout.install()
+    venv = checkout.folder / ".venv"
+    (venv / "metabonk-stamp.json").write_text('{"digest": ')
+    expected = ["making", "installing"]
+    if damage == "half a stamp":
+        expected = ["installing"]
+    elif damage == "moved":
+        (venv / "bin" / "activate").write_text("/elsewhere/.venv")
+    else:
+        (venv / "bin" / "python").unlink()
+        if damage == "broken python":
+            (venv / "bin" / "python").symlink_to("/nowhere/python3")
+    for leftover in ("python", "activate"):
+        if expected == ["making", "installing"]:
+            (venv / "bin" / leftover).unlink(missing_ok=True)
+    if expected == ["making", "installing"]:
+        (venv / "bin").rmdir()
+    assert checkout.install() == expected
+
+
+def test_of_two_starts_at_once_one_installs_and_the_other_waits(checkout: Checkout):
+    threads = [threading.Thread(target=checkout.module.install) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert checkout.steps == ["making", "installing"]
+    stamp = json.loads((checkout.folder / ".venv" / "metabonk-stamp.json").read_text())
+    assert stamp["extras"] == [""]
+
+
+def test_a_step_that_fails_says_which_why_and_what_to_do(tmp_path: Path):
+    module = load(ROOT / "scripts" / "bootstrap.py")
+    program = "print('one'); print('OSError: No space left on device'); raise SystemExit(1)"
+    with pytest.raises(SystemExit) as ended:
+        module.step("installing", [sys.executable, "-c", program])
+    said = str(ended.value.code)
+    assert "this step failed after" in said and "installing" in said
+    assert "    OSError: No space left on device" in said
+    assert "→ free some disk" in said
+
+
+def test_a_python_without_ensurepip_names_the_package_to_add(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(checkout.module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="apt install python3-venv"):
+        checkout.install()
+
+
+def test_an_old_python_goes_on_in_a_newer_one_or_says_that_there_is_none(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+):
+    became: list[str] = []
+    monkeypatch.setattr(checkout.module.sys, "version_info", (3, 9, 2))
+    monkeypatch.setattr(checkout.module.os, "execv", lambda path, words: became.append(path))
+    monkeypatch.setattr(
+        checkout.module.shutil, "which", lambda name: "/x" if name == "python3.12" else None
+    )
+    with pytest.raises(SystemExit):
+        checkout.module.require_python()
+    assert became == ["/x"]
+    monkeypatch.setattr(checkout.module.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer"):
+        checkout.module.require_python()
+
+
+def test_scripts_of_a_checkout_that_is_not_installed_say_so(tmp_path: Path):
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    for name in ("bootstrap.py", "stop.py"):
+        (scripts / name).write_text((ROOT / "scripts" / name).read_text())
+    done = subprocess.run(
+        [sys.executable, str(scripts / "stop.py"), "--all"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "./start installs it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_direct_dependency_is_pinned():
+    import re
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    names = {re.split(r"[<>=\[;]", line)[0].strip() for line in asked}
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert names <= pinned.keys()
+    assert pinned["torch"] == "2.13.0"
