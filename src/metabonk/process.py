@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import select
 import signal
 import threading
 from pathlib import Path
@@ -22,17 +23,31 @@ class StopSignal:
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        # Not an Event: a handler runs in the middle of the main thread, which may hold the lock
+        # that ``Event.set`` takes. A pipe needs none, and stays readable once it was written to.
+        self._reader, self._writer = os.pipe()
+        self._is_set = False
         self._failure: MetaBonkError | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._received)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
-        self._event.set()
+        self.set()
 
     def set(self) -> None:
         """Asks the process to stop."""
-        self._event.set()
+        if not self._is_set:
+            self._is_set = True
+            os.write(self._writer, b"!")
+
+    def is_set(self) -> bool:
+        """Whether the process was asked to stop."""
+        return self._is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits up to ``timeout`` seconds; true as soon as the process was asked to stop."""
+        readable, _, _ = select.select([self._reader], [], [], timeout)
+        return bool(readable)
 
     def watch_threads(self) -> None:
         """Stops the process when any of its threads dies of an error.
@@ -51,7 +66,7 @@ class StopSignal:
         name = died.thread.name if died.thread else "unknown"
         log.critical("the thread %s died; the process ends", name, exc_info=died.exc_value)
         self._failure = MetaBonkError(f"the thread {name} died: {died.exc_value!r}")
-        self._event.set()
+        self.set()
 
     def is_set(self) -> bool:
         """Whether the process was asked to stop."""
@@ -79,7 +94,10 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def lower_priority(by: int = 10) -> None:
-    """Lets everything of normal priority run first: what is live comes before what learns."""
+    """Lets everything of normal priority run first: what is live comes before what learns.
+
+    Linux lowers the calling thread alone, and the threads and processes that it starts later.
+    """
     os.nice(by)
 
 

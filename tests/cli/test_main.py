@@ -72,7 +72,7 @@ def test_a_mistake_of_ours_is_a_sentence_on_the_terminal_and_a_traceback_in_a_lo
     assert "Traceback" in (tmp_path / CRASH_LOG).read_text()
 
 
-@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("start", "--nonsense"), ("worker",)])
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("start", "--nonsense")])
 def test_a_command_line_that_cannot_be_used_says_how(tmp_path: Path, arguments: tuple[str, ...]):
     code, _, terminal = metabonk(tmp_path, "-m", "metabonk.cli.main", *arguments)
     assert code == 2

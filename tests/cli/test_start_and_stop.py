@@ -230,11 +230,12 @@ sys.exit(2)
     assert terminal.text.rstrip().endswith("doom:basic")
     assert "Traceback" not in terminal.text
     assert terminal.locks() == []
-    assert members_of_no_one(process)
+    assert list((terminal.folder / "runs").iterdir()) == []
+    assert has_no_children(process.pid)
 
 
-def members_of_no_one(process: subprocess.Popen[str]) -> bool:
-    return [p for p in psutil.process_iter(["ppid"]) if p.info["ppid"] == process.pid] == []
+def has_no_children(pid: int) -> bool:
+    return pid not in [process.info["ppid"] for process in psutil.process_iter(["ppid"])]
 
 
 def test_a_port_in_use_stops_the_start_before_anything_is_made(terminal: Terminal):

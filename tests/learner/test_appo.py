@@ -60,29 +60,39 @@ def play(bandit: Bandit, actor: Actor, rollouts: int) -> tuple[list[Rollout], fl
     return gathered, float(np.mean(rewards))
 
 
+def test_returns_that_are_not_finite_spoil_nothing():
+    trained = learner()
+    before = [tensor.clone() for tensor in trained.network.state_dict().values()]
+    rollout = made_up(16)
+    rollout.rewards[3] = np.nan
+    trained.update([rollout])
+    assert trained.counters.skipped == 1
+    assert same(before, list(trained.network.state_dict().values()))
+
+
 @pytest.mark.parametrize("advantage", ["gae", "vtrace"])
 def test_it_learns_what_to_do_in_what_it_sees(advantage: str):
     learner = Learner(
         TINY,
-        Learning(advantage=advantage, batch_steps=128, learning_rate=1e-3),
+        Learning(advantage=advantage, batch_steps=64, learning_rate=1e-3, epochs=4),
         reward_scale=0.01,
     )
     actor, bandit = Actor(TINY, seed=1), Bandit(seed=1)
-    rollouts, before = play(bandit, actor, 8)
-    for _ in range(40):
+    rollouts, before = play(bandit, actor, 4)
+    for _ in range(12):
         learner.update(rollouts)
         actor.load(encode_weights(learner.network, learner.counters.version))
-        rollouts, after = play(bandit, actor, 8)
-    assert before == pytest.approx(20, abs=30)
-    assert after > 85
+        rollouts, after = play(bandit, actor, 4)
+    assert before == pytest.approx(20, abs=40)
+    assert after > 80
 
 
 def test_the_values_learned_are_in_reward_units():
-    learner = Learner(TINY, Learning(learning_rate=1e-3, epochs=4))
+    learner = Learner(TINY, Learning(learning_rate=2e-3, epochs=4, minibatches=1))
     rollout = made_up(16, rewards=[500.0] * 8 + [100.0] * 8, terminated=tuple(range(16)))
     bright = np.arange(17) < 8
     rollout.observations[:] = np.where(bright, 220, 30)[:, None, None, None]
-    for _ in range(60):
+    for _ in range(20):
         learner.update([rollout])
         rollout.versions[:] = learner.counters.version
     values = learner.network(torch.from_numpy(rollout.observations)).values
@@ -134,10 +144,10 @@ def test_the_same_seed_and_rollouts_lead_to_the_same_weights():
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
     caplog: pytest.LogCaptureFixture,
 ):
-    trained = learner()
+    trained = learner(normalize_returns=False)
     trained.update([made_up(16)])
     before = weights_of(trained)
-    # Behaviour all but certain of what is now unlikely: the ratio overflows.
+    # What was all but impossible is now likely: the ratio overflows.
     rollout = made_up(16, seed=1, version=1)
     rollout.log_probs[:] = -1e30
     with caplog.at_level(logging.WARNING):

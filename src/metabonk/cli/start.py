@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 
 from metabonk.cli.display import Lines, LiveTable
-from metabonk.errors import StartError
+from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode
 from metabonk.orchestrator import preflight, process
 from metabonk.orchestrator.lock import FleetLock
-from metabonk.orchestrator.runs import NEWEST, find_run, game_of, new_run
+from metabonk.orchestrator.runs import NEWEST, discard, find_run, game_of, new_run
 from metabonk.process import StopSignal, configure_logging
 from metabonk.runtime_dir import runtime_dir
 from metabonk.settings import Settings, load_settings, unknown_variables
@@ -68,8 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
         _log_to(settings.paths.logs)
         run_dir = resumed or new_run(settings)
         log.info("pid %d, run %s", os.getpid(), run_dir.absolute())
-        with LiveTable(out, page) if out.is_terminal else Lines(sys.stdout, page) as display:
-            process.run(settings, run_dir, lock, display, stop)
+        try:
+            with LiveTable(out, page) if out.is_terminal else Lines(sys.stdout, page) as display:
+                process.run(settings, run_dir, lock, display, stop)
+        except SettingsError:
+            # For instance a game that doesn't exist: there was nothing to run.
+            if resumed is None:
+                discard(run_dir)
+            raise
         log.info("stopped")
     with contextlib.suppress(OSError):
         out.print(f"stopped; the run is in {run_dir}")

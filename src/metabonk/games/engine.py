@@ -84,7 +84,7 @@ def start_engine(scenario: Scenario, size: tuple[int, int]) -> vzd.DoomGame:
     _require_shared_memory(size)
     game = vzd.DoomGame()
     game.load_config(str(scenario.file))
-    game.set_vizdoom_path(str(launcher()))
+    game.set_vizdoom_path(str(launcher(background=size == SMALLEST)))
     # Nothing to read there and nothing kept: engines side by side don't write one file, and no
     # file is left in the working directory.
     game.set_doom_config_path(os.devnull)
@@ -164,10 +164,13 @@ def engine_folder() -> Path:
 
 
 @cache
-def launcher() -> Path:
+def launcher(*, background: bool = False) -> Path:
     """The program that ViZDoom is told to run as its engine; written when it is missing.
 
     Where the folder doesn't allow programs (mounted ``noexec``), the engine itself.
+
+    Args:
+        background: whether it runs below the priority of what is live.
 
     Raises:
         StartError: its folder can't be made.
@@ -181,9 +184,9 @@ def launcher() -> Path:
         )
         return Path(vzd.exe_path)
     text = _LAUNCHER.format(
-        folder=_quoted(folder), prefix=_guard(), engine=_quoted(Path(vzd.exe_path))
+        folder=_quoted(folder), prefix=_guard(background), engine=_quoted(Path(vzd.exe_path))
     )
-    file = folder / f"engine-{vzd.__version__}"
+    file = folder / f"engine-{vzd.__version__}{'-background' if background else ''}"
     if not (file.exists() and file.read_text() == text and os.access(file, os.X_OK)):
         # Renamed into place: another worker may be running the old one right now.
         descriptor, name = tempfile.mkstemp(dir=folder)
@@ -194,9 +197,10 @@ def launcher() -> Path:
     return file
 
 
-def _guard() -> str:
-    """util-linux programs in front of the engine, as far as they are here."""
-    words = "setsid " if shutil.which("setsid") else ""
+def _guard(background: bool) -> str:
+    """Programs of util-linux and coreutils in front of the engine, as far as they are here."""
+    words = "nice -n 10 " if background and shutil.which("nice") else ""
+    words += "setsid " if shutil.which("setsid") else ""
     if shutil.which("setpriv"):
         return words + "setpriv --pdeathsig KILL "
     log.warning(

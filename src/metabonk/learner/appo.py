@@ -127,6 +127,9 @@ class Learner:
         settings, network = self.settings, self.network
         values, log_probs = self._assess(batch)
         estimate = self._estimate(batch, values, log_probs)
+        if not bool(torch.isfinite(estimate.returns[batch.valid]).all()):
+            self._left_out("its returns are not finite")
+            return {}
         if settings.normalize_returns and settings.advantage == "gae":
             network.adapt_returns(estimate.returns[batch.valid], RETURN_RATE)
 
@@ -219,15 +222,14 @@ class Learner:
         )
         # A finite loss can have a gradient that isn't; a loss that isn't has none that is.
         if not bool(torch.isfinite(norm)):
-            self.counters.skipped += 1
-            log.warning(
-                "gradient step left out: its gradient is not finite (loss %s); %d left out so far",
-                float(loss),
-                self.counters.skipped,
-            )
+            self._left_out(f"its gradient is not finite, at a loss of {float(loss.detach())}")
             return None
         self.optimizer.step()
         return norm
+
+    def _left_out(self, why: str) -> None:
+        self.counters.skipped += 1
+        log.warning("a gradient step is left out: %s; %d so far", why, self.counters.skipped)
 
 
 def _standardised(advantages: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 ``process``     wires everything below together, and ends it
 ``supervisor``  child processes: spaced starts, restarts with back-off, a stop that leaves nothing
+``sweeper``     has what killed games left removed, in a process of its own
 ``groups``      processes and process groups, told apart from later ones of the same id
 ``lock``        one fleet at a time, and who it is for other commands
 ``registry``    what each worker said last, and when
@@ -9,5 +10,8 @@
 ``state``       all of that under one lock, as the routes and the terminal see it
 ``store``       episodes in SQLite; ``curve``: the learning curve
 ``api``         the HTTP routes; ``metrics``: Prometheus
-``gateway``     the page's files, and every worker's stream through one port
+``gateway``     every worker's stream through the page's port; ``page``: the page's own files
+``runs``        folders of runs; ``preflight``: what is checked before a start
+``watch``       asks for what nobody tells: the learner, encoder sessions, free disk
+``obituary``    why a child process died
 """

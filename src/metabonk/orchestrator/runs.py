@@ -1,6 +1,7 @@
 """The folders of runs: settings, episodes and checkpoints, one folder a run."""
 
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -79,6 +80,12 @@ def game_of(run_dir: Path) -> str:
 def has_checkpoint(run_dir: Path) -> bool:
     """Whether the run has saved anything that can be played or resumed."""
     return any((run_dir / CHECKPOINTS).glob("*.safetensors"))
+
+
+def discard(run_dir: Path) -> None:
+    """Removes the folder of a run that could not begin, unless something was learned in it."""
+    if not has_checkpoint(run_dir):
+        shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def save_settings(settings: Settings, run_dir: Path) -> Path:

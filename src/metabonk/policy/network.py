@@ -33,8 +33,10 @@ class ActorCritic(nn.Module):
     """Policy and value from one picture.
 
     The convolution has the form of Sample Factory's ``convnet_simple`` (8/4, 4/2, 3/2) with half
-    its width, so that one core learns from some 800 decisions a second. Initialised orthogonally,
-    the policy nearly uniform (Andrychowicz et al. 2021, "What matters in on-policy RL?").
+    its width, since one core is to learn from some hundred decisions a second. Initialised
+    orthogonally, the policy nearly uniform (Andrychowicz et al. 2021, "What matters in on-policy
+    RL?"). Pixels are centred on zero: without it, dark and bright pictures of one pattern differ
+    to a new network by a factor only, and are told apart ten times later.
 
     The value head predicts normalised returns. ``adapt_returns`` follows their mean and scale and
     rescales the head so that what it says in reward units stays the same (PopArt, van Hasselt et
@@ -95,7 +97,7 @@ class ActorCritic(nn.Module):
         Args:
             observations: ``[N, C, H, W]`` uint8.
         """
-        pictures = observations.to(torch.float32).mul_(1 / 255)
+        pictures = observations.to(torch.float32).sub_(127.5).mul_(1 / 127.5)
         features = self.features(self.convolution(pictures))
         log_probs = torch.log_softmax(self.policy_head(features), dim=1)
         return Output(log_probs, self.value_head(features).squeeze(1))

@@ -6,6 +6,7 @@ nothing is paced and nothing is drawn that the policy doesn't see. A change neve
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from metabonk.games import Game, Transition
 from metabonk.messages import Episode
 from metabonk.policy import Actor, Decision, RolloutBuilder
+from metabonk.process import lower_priority
 from metabonk.streaming.rates import Rate
 from metabonk.worker.pacing import Pacer
 from metabonk.worker.streamer import Streamer
@@ -57,7 +59,10 @@ class Player:
         self._pacer = Pacer(fps)
         self._builder = RolloutBuilder(actor.spec, rollout_steps)
         self._large = False
-        self._was_live = False
+        self._live = False
+        self._observation: NDArray[np.uint8] | None = None
+        self._total_reward = 0.0
+        self._length = 0
         self.steps = Rate()
         self.episodes = 0
         self.episode_return: float | None = None
@@ -65,39 +70,54 @@ class Player:
         """``H×W×3`` uint8 RGB, for the snapshot."""
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Plays until ``stopped``."""
-        while not stopped():
-            self._play_episode(stopped)
+        """Plays until ``stopped``: live on the calling thread, standby on one of lower priority.
 
-    def _play_episode(self, stopped: Callable[[], bool]) -> None:
-        observation = self._game.reset()
-        self._streamer.drawing_large(self._large)
-        total_reward, length = 0.0, 0
-        while not stopped():
-            self._follow_wish()
-            decision = self._actor.act(observation)
-            moved = self._game.step(decision.action, self._spectate if self._was_live else None)
-            if not self._was_live:
-                self.newest_frame = self._game.frame()
-            total_reward += moved.reward
-            length += 1
-            self.steps.count()
-            self._record(observation, decision, moved)
-            observation = moved.observation
-            if moved.terminated or moved.truncated:
-                self._finished(total_reward, length)
-                return
+        So live play takes what it needs, and training takes the rest. There are two threads since
+        an unprivileged process may lower a thread's priority and never raise it again.
+        """
+        with ThreadPoolExecutor(1, "standby-play", initializer=lower_priority) as background:
+            while not stopped():
+                self._follow_wish()
+                if self._live:
+                    self._play(stopped)
+                else:
+                    background.submit(self._play, stopped).result()
 
     def _follow_wish(self) -> None:
-        live = self._streamer.live
-        if live != self._was_live:
-            self._was_live = live
-            self._pacer.restart()
-            self.steps.restart()
-        wanted = self._streamer.wanted
-        if wanted != self._large:
-            self._large = wanted
-            self._game.spectate(self._spectator_size if wanted else None)
+        self._live = self._streamer.live
+        self._pacer.restart()
+        self.steps.restart()
+        if self._large != self._streamer.wanted:
+            self._large = self._streamer.wanted
+            self._game.spectate(self._spectator_size if self._large else None)
+
+    def _play(self, stopped: Callable[[], bool]) -> None:
+        """Plays until it is stopped or the director's wish calls for a change."""
+        while (
+            not stopped()
+            and self._live == self._streamer.live
+            and self._large == self._streamer.wanted
+        ):
+            self._decide()
+
+    def _decide(self) -> None:
+        if self._observation is None:
+            self._observation = self._game.reset()
+            self._total_reward, self._length = 0.0, 0
+            self._streamer.drawing_large(self._large)
+        observation = self._observation
+        decision = self._actor.act(observation)
+        moved = self._game.step(decision.action, self._spectate if self._live else None)
+        if not self._live:
+            self.newest_frame = self._game.frame()
+        self._total_reward += moved.reward
+        self._length += 1
+        self.steps.count()
+        self._record(observation, decision, moved)
+        self._observation = moved.observation
+        if moved.terminated or moved.truncated:
+            self._observation = None
+            self._finished(self._total_reward, self._length)
 
     def _spectate(self, pixels: NDArray[np.uint8]) -> None:
         pause = self._pacer.wait(time.monotonic())
@@ -114,7 +134,7 @@ class Player:
         rollout = self._builder.add(observation, decision, moved, self._actor.version)
         if rollout is None:
             return
-        self._uplink.submit(rollout.to_bytes(), may_wait=not self._was_live)
+        self._uplink.submit(rollout.to_bytes(), may_wait=not self._live)
         if weights := self._uplink.newer_weights():
             self._actor.load(weights)
 
