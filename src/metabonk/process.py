@@ -68,14 +68,6 @@ class StopSignal:
         self._failure = MetaBonkError(f"the thread {name} died: {died.exc_value!r}")
         self.set()
 
-    def is_set(self) -> bool:
-        """Whether the process was asked to stop."""
-        return self._event.is_set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Waits up to ``timeout`` seconds; true as soon as the process was asked to stop."""
-        return self._event.wait(timeout)
-
 
 def die_with_parent(parent_pid: int) -> None:
     """Has the kernel send SIGTERM to this process when its parent ends, however it ends.
