@@ -38,16 +38,17 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 def killed_player(before: str = "") -> tuple[psutil.Process, list[Path]]:
     """A player that was killed while it played: its engine, and its shared memory."""
-    player = subprocess.Popen(
-        [sys.executable, "-c", PLAYER.format(before=before)], stdout=subprocess.PIPE, text=True
-    )
-    assert player.stdout is not None
-    with player.stdout:
-        assert player.stdout.readline() == "plays\n"
-    engine = next(p for p in psutil.Process(player.pid).children(True) if p.name() == "vizdoom")
-    name = engine.cmdline()[engine.cmdline().index("+viz_instance_id") + 1]
-    player.kill()
-    player.wait()
+    command = [sys.executable, "-c", PLAYER.format(before=before)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as player:
+        try:
+            assert player.stdout is not None
+            assert player.stdout.readline() == "plays\n"
+            children = psutil.Process(player.pid).children(recursive=True)
+            engine = next(child for child in children if child.name() == "vizdoom")
+            arguments = engine.cmdline()
+        finally:
+            player.kill()
+    name = arguments[arguments.index("+viz_instance_id") + 1]
     return engine, list(Path("/dev/shm").glob(f"ViZDoom*{name}"))
 
 
@@ -72,7 +73,7 @@ def test_an_engine_ends_at_once_when_its_player_is_killed():
 
 @pytest.mark.usefixtures("_own_folder")
 def test_an_engine_that_outlived_its_player_is_ended():
-    engine, files = killed_player("engine._guard = lambda: ''")
+    engine, files = killed_player("engine._guard = lambda background: ''")
     assert not gone(engine, 0.2)
     said = sweep_engines()
     assert gone(engine, 1.0)
@@ -84,7 +85,7 @@ def test_an_orphan_that_is_not_ours_is_left_alone(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "theirs"))
     (tmp_path / "theirs").mkdir()
     (tmp_path / "ours").mkdir()
-    engine, _ = killed_player("engine._guard = lambda: ''")
+    engine, _ = killed_player("engine._guard = lambda background: ''")
     try:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "ours"))
         assert not any(f"pid {engine.pid}" in sentence for sentence in sweep_engines())
