@@ -1,0 +1,141 @@
+/* libnvidia-ml.so.1: what nvidia-ml-py asks of the driver's management library. */
+#include "simulation.h"
+
+enum {
+    SUCCESS = 0,
+    INVALID_ARGUMENT = 2,
+    NOT_SUPPORTED = 3,
+    NOT_FOUND = 6,
+    INSUFFICIENT_SIZE = 7,
+    DRIVER_NOT_LOADED = 9
+};
+
+/* A handle is the GPU's index plus one, since null is none. */
+static unsigned gpu_of(void *device) {
+    return (unsigned)(uintptr_t)device - 1;
+}
+
+static int present(void) {
+    return number("gpus", 1) > 0 && !number("nvml_lost", 0);
+}
+
+EXPORT int nvmlInit_v2(void) {
+    return present() ? SUCCESS : DRIVER_NOT_LOADED;
+}
+
+EXPORT int nvmlInitWithFlags(unsigned flags) {
+    (void)flags;
+    return nvmlInit_v2();
+}
+
+EXPORT int nvmlShutdown(void) {
+    return SUCCESS;
+}
+
+EXPORT const char *nvmlErrorString(int error) {
+    return error == DRIVER_NOT_LOADED ? "Driver Not Loaded" : "simulated error";
+}
+
+EXPORT int nvmlSystemGetDriverVersion(char *version, unsigned length) {
+    char value[TEXT];
+    snprintf(version, length, "%s", setting("driver", "590.44.01", value));
+    return present() ? SUCCESS : DRIVER_NOT_LOADED;
+}
+
+EXPORT int nvmlDeviceGetCount_v2(unsigned *count) {
+    *count = number("gpus", 1);
+    return present() ? SUCCESS : DRIVER_NOT_LOADED;
+}
+
+EXPORT int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
+    if (index >= (unsigned)number("gpus", 1))
+        return INVALID_ARGUMENT;
+    *device = (void *)(uintptr_t)(index + 1);
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetName(void *device, char *name, unsigned length) {
+    char value[TEXT];
+    (void)device;
+    snprintf(name, length, "%s", setting("name", "NVIDIA GeForce", value));
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length) {
+    snprintf(uuid, length, "GPU-00000000-0000-0000-0000-%012u", gpu_of(device));
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetBrand(void *device, unsigned *brand) {
+    (void)device;
+    *brand = number("brand", 5);
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetEncoderCapacity(void *device, int codec, unsigned *percent) {
+    (void)device, (void)codec;
+    *percent = 100;
+    return SUCCESS;
+}
+
+static unsigned open_on(void *device, struct session *found) {
+    int lock = enter();
+    unsigned count = sessions_on(gpu_of(device), found);
+    close(lock);
+    return count;
+}
+
+EXPORT int nvmlDeviceGetEncoderStats(void *device, unsigned *count, unsigned *fps, unsigned *us) {
+    struct session found[MOST_SESSIONS];
+    *count = open_on(device, found);
+    *fps = *count ? found[0].fps : 0;
+    *us = 0;
+    return SUCCESS;
+}
+
+/* nvmlEncoderSessionInfo_t: eight 32-bit words. */
+struct record {
+    unsigned id, pid, vgpu, codec, width, height, fps, latency;
+};
+
+EXPORT int nvmlDeviceGetEncoderSessions(void *device, unsigned *count, struct record *records) {
+    struct session found[MOST_SESSIONS];
+    unsigned open = number("listed", 1) ? open_on(device, found) : 0, room = *count;
+    *count = open;
+    if (room == 0)
+        return SUCCESS;
+    if (room < open)
+        return INSUFFICIENT_SIZE;
+    for (unsigned i = 0; i < open; i++)
+        records[i] = (struct record){
+            .id = found[i].number,
+            /* The real one gives pids of the host, which a container doesn't know. */
+            .pid = found[i].pid + number("host_pids", 0),
+            .width = found[i].width,
+            .height = found[i].height,
+            .fps = found[i].fps,
+        };
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetEncoderUtilization(void *device, unsigned *percent, unsigned *period_us) {
+    struct session found[MOST_SESSIONS];
+    *percent = open_on(device, found) ? 10 : 0;
+    *period_us = 167000;
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *count, void *records) {
+    (void)device, (void)records;
+    *count = 0;
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetGraphicsRunningProcesses_v3(void *device, unsigned *count, void *records) {
+    return nvmlDeviceGetComputeRunningProcesses_v3(device, count, records);
+}
+
+EXPORT int nvmlDeviceGetMigMode(void *device, unsigned *current, unsigned *pending) {
+    (void)device, (void)current, (void)pending;
+    return NOT_SUPPORTED;
+}

@@ -1,0 +1,113 @@
+/* What the three libraries of the simulated driver share: its folder, its settings, its sessions.
+ *
+ * The folder is named by NVSIM_DIR. `settings` holds a line `key value` each and is read anew at
+ * each question, so a test can change the driver while programs use it. An open session is a file
+ * `session-N` that its process keeps locked, as the real driver frees the sessions of a process
+ * that dies. `events` gets a line for each session that is opened, refused or closed.
+ */
+#ifndef NVSIM_SIMULATION_H
+#define NVSIM_SIMULATION_H
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define MOST_SESSIONS 64
+#define TEXT 256
+
+/* Begins a CUDA context of libcuda.so.1, from which libnvidia-encode.so.1 learns the GPU. */
+struct context {
+    int gpu;
+};
+
+struct session {
+    unsigned number, pid, gpu, width, height, fps;
+};
+
+static inline void path_of(char *path, const char *name) {
+    const char *folder = getenv("NVSIM_DIR");
+    snprintf(path, TEXT, "%s/%s", folder ? folder : "/nonexistent", name);
+}
+
+/* The value of a setting; `fallback` where there is none. */
+static inline const char *setting(const char *key, const char *fallback, char *value) {
+    char path[TEXT], line[TEXT];
+    size_t length = strlen(key);
+    snprintf(value, TEXT, "%s", fallback);
+    path_of(path, "settings");
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return value;
+    while (fgets(line, sizeof line, file))
+        if (!strncmp(line, key, length) && line[length] == ' ') {
+            line[strcspn(line, "\n")] = 0;
+            snprintf(value, TEXT, "%s", line + length + 1);
+        }
+    fclose(file);
+    return value;
+}
+
+static inline int number(const char *key, int fallback) {
+    char value[TEXT];
+    setting(key, "", value);
+    return *value ? atoi(value) : fallback;
+}
+
+static inline void note(const char *event, unsigned gpu, int detail) {
+    char path[TEXT], line[TEXT];
+    path_of(path, "events");
+    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int length = snprintf(line, sizeof line, "%s %d %u %d\n", event, getpid(), gpu, detail);
+    if (file >= 0) {
+        if (write(file, line, length) != length)
+            abort();
+        close(file);
+    }
+}
+
+/* Enters the critical section in which sessions are counted; closing the descriptor leaves it. */
+static inline int enter(void) {
+    char path[TEXT];
+    path_of(path, "lock");
+    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock >= 0)
+        flock(lock, LOCK_EX);
+    return lock;
+}
+
+static inline int open_session_file(unsigned number) {
+    char path[TEXT], name[TEXT / 2];
+    snprintf(name, sizeof name, "session-%u", number);
+    path_of(path, name);
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
+/* Who has a session open, on one GPU or (gpu < 0) on all. Call it in the critical section. */
+static inline unsigned sessions_on(int gpu, struct session *found) {
+    unsigned count = 0;
+    for (unsigned number = 0; number < MOST_SESSIONS; number++) {
+        int file = open_session_file(number);
+        if (file < 0)
+            continue;
+        if (flock(file, LOCK_EX | LOCK_NB)) {
+            char text[TEXT] = "";
+            struct session *one = &found[count];
+            memset(one, 0, sizeof *one);
+            one->number = number;
+            if (pread(file, text, sizeof text - 1, 0) > 0)
+                sscanf(text, "%u %u %u %u %u", &one->pid, &one->gpu, &one->width, &one->height,
+                       &one->fps);
+            if (gpu < 0 || one->gpu == (unsigned)gpu)
+                count++;
+        }
+        close(file);
+    }
+    return count;
+}
+
+#endif
