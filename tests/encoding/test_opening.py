@@ -38,6 +38,10 @@ class EveryoneWorks:
     def __init__(self) -> None:
         self.answers: dict[str, Proof | Busy] = {}
 
+    def known(self, rung: Rung, gpu: Gpu | None) -> Proof | None:
+        answer = self.answers.get(rung.backend)
+        return answer if isinstance(answer, Proof) else None
+
     def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Busy:
         return self.answers.get(rung.backend, Proof(works=True))
 
@@ -172,7 +176,7 @@ def test_an_encoder_that_breaks_gives_its_lease_back_and_rests_twice_as_long_eac
         assert pool.usage().used == 0
         missing = refused(opener.open(SETTINGS))
         assert not missing.limit_reached
-        assert "broke" in missing.reason
+        assert "the driver was reset; it is tried again at" in missing.reason
         bench.now += FIRST_REST_S * 2**count + 0.01
     session = opened(opener.open(SETTINGS))
     opener.worked(session)
@@ -202,6 +206,26 @@ def test_a_proof_that_found_no_free_session_is_the_limit_and_is_asked_again(benc
     opener = bench.opener(bench.pools(Card()))
     bench.prover.answers[NVENC] = Busy("all 2 sessions are in use")
     assert refused(opener.open(SETTINGS)).limit_reached
+    del bench.prover.answers[NVENC]
+    assert opened(opener.open(SETTINGS)).rung.backend == NVENC
+
+
+def test_an_encoder_that_hangs_keeps_its_lease_and_rests(bench: Bench):
+    pools = bench.pools(Card())
+    pool = pools.nvenc(0)
+    assert pool
+    opener = bench.opener(pools)
+    opener.hangs(opened(opener.open(SETTINGS)), "it does not answer")
+    assert pool.usage().used == 1
+    assert "it does not answer; it is tried again at" in refused(opener.open(SETTINGS)).reason
+    bench.now += FIRST_REST_S + 0.01
+    assert opened(opener.open(SETTINGS)).lease.slot == 1
+
+
+def test_an_encoder_in_doubt_is_tried_again_when_the_doubt_is_over(bench: Bench):
+    opener = bench.opener(bench.pools(Card()))
+    bench.prover.answers[NVENC] = Proof(works=False, reason="crashed while it was tried")
+    assert "crashed" in refused(opener.open(SETTINGS)).reason
     del bench.prover.answers[NVENC]
     assert opened(opener.open(SETTINGS)).rung.backend == NVENC
 

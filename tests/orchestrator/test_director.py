@@ -134,11 +134,15 @@ def test_a_status_says_who_is_watched_and_who_may_stream():
         status(1, stream_active_clients=3),
         status(2, stream_enabled=False),
         status(3, stream_state=StreamState.ERROR),
+        status(4, stream_state=StreamState.STARTING),
+        status(5, stream_state=StreamState.LIVE),
     ]
     assert candidates_of(statuses) == [
         Candidate(0, watched=True),
         Candidate(1),
         Candidate(3, failing=True),
+        Candidate(4, preparing=True),
+        Candidate(5, live=True),
     ]
 
 

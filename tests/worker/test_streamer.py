@@ -1,5 +1,6 @@
 """The encode thread: it follows the director's wish, and nothing it meets stops it."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -42,8 +43,11 @@ class Encoder:
 
     def __init__(self) -> None:
         self.broken = False
+        self.answers = threading.Event()
+        self.answers.set()
 
     def encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
+        assert self.answers.wait(10)
         if self.broken:
             raise EncoderBroken("the driver was reset")
         return [AccessUnit(KEYFRAME, frame.captured_at, True)]
@@ -72,6 +76,9 @@ class Opener:
 
     def broke(self, session: Session, reason: str) -> None:
         session.close()
+
+    def hangs(self, session: Session, reason: str) -> None:
+        self.hanging = session, reason
 
     def worked(self, session: Session) -> None:
         pass
@@ -184,3 +191,22 @@ def test_streams_that_are_switched_off_stay_off(opener: Opener):
     until(lambda: "switched off" in off.figures().reason)
     assert opener.opened == []
     off.close()
+
+
+def test_an_encoder_that_hangs_is_left_behind_and_another_is_opened(
+    streamer: Streamer, opener: Opener, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(streamer_module, "HANG_S", 0.2)
+    go_live(streamer)
+    (hanging,) = opener.opened
+    hanging.encoder.answers.clear()  # type: ignore[attr-defined]
+    streamer.offer(PIXELS)
+    until(lambda: len(opener.opened) == 2)
+    assert opener.hanging[0] is hanging
+    assert "has not answered" in opener.hanging[1]
+    assert hanging.lease.held, "the driver still counts it"
+    streamer.offer(PIXELS)
+    until(lambda: streamer.figures().state is StreamState.LIVE)
+    hanging.encoder.answers.set()  # type: ignore[attr-defined]
+    until(lambda: not hanging.lease.held)
+    assert streamer.live, "the new session is not touched"

@@ -70,7 +70,7 @@ class Situation:
         gpu_unavailable: why there is no NVIDIA GPU to use, or None where there is one.
         missing: backend to the reason why its library can't be used here.
         proofs: backend to what came of trying it; absent: not tried yet.
-        resting: backend to the seconds until it may be tried again after it broke.
+        resting: backend to the reason why it is not tried at the moment: it broke.
         allow_cpu_fallback: whether software may stand in where there is NVENC hardware.
     """
 
@@ -78,7 +78,7 @@ class Situation:
     gpu_unavailable: str | None = None
     missing: Mapping[str, str] | None = None
     proofs: Mapping[str, Proof] | None = None
-    resting: Mapping[str, float] | None = None
+    resting: Mapping[str, str] | None = None
     allow_cpu_fallback: bool = False
 
     @property
@@ -118,7 +118,7 @@ def _refusal(rung: Rung, situation: Situation) -> str | None:
     if proof and not proof.works:
         return proof.reason
     if rest := (situation.resting or {}).get(rung.backend):
-        return f"broke a moment ago; it is tried again in {rest:.0f} s"
+        return rest
     if (
         rung.scarcity is Scarcity.CPU
         and situation.nvenc_hardware

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import Encoder, EncoderSettings
-from metabonk.encoding.ladder import Proof, Rung, Scarcity, Situation, climb
+from metabonk.encoding.ladder import RUNGS, Rung, Scarcity, Situation, climb
 from metabonk.encoding.probe import AT_THE_LIMIT, Busy, Prover, pool_of
 from metabonk.encoding.sessions import Lease, Pool, Pools, Refusal
+from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.errors import EncoderUnavailable
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,16 @@ class NoSession:
         return "; ".join(f"{backend}: {reason}" for backend, reason in self.refusals)
 
 
+@dataclass(frozen=True, slots=True)
+class _Break:
+    """That a rung broke."""
+
+    count: int
+    until: float
+    """By the opener's clock."""
+    reason: str
+
+
 class Opener:
     """Opens encoders for one worker, and remembers which ones broke.
 
@@ -91,8 +102,7 @@ class Opener:
         self._gpu_index = gpu_index
         self._allow_cpu_fallback = allow_cpu_fallback
         self._clock = clock
-        self._proofs: dict[str, Proof] = {}
-        self._breaks: dict[str, tuple[int, float]] = {}
+        self._breaks: dict[str, _Break] = {}
         self._told: str | None = None
 
     def open(self, settings: EncoderSettings) -> Session | NoSession:
@@ -122,26 +132,36 @@ class Opener:
     def broke(self, session: Session, reason: str) -> None:
         """Closes a session whose encoder failed; its rung rests, twice as long each time."""
         session.close()
-        count, _ = self._breaks.get(session.rung.backend, (0, 0.0))
-        rest = min(FIRST_REST_S * 2**count, LONGEST_REST_S)
-        self._breaks[session.rung.backend] = (count + 1, self._clock() + rest)
-        log.warning("encoder %s broke: %s. It rests for %.0f s", session.rung.backend, reason, rest)
+        self._rest(session.rung, reason)
+
+    def hangs(self, session: Session, reason: str) -> None:
+        """As ``broke``, but leaves the session open, since whatever closes it would hang as well.
+
+        Its lease stays with it: the driver counts it until the process ends.
+        """
+        self._rest(session.rung, reason)
 
     def worked(self, session: Session) -> None:
         """Forgets that this rung ever broke, after it has encoded well for a while."""
         self._breaks.pop(session.rung.backend, None)
 
+    @property
+    def _gpu(self) -> Gpu | None:
+        return self._pools.census.by_index.get(self._gpu_index)
+
     def _situation(self) -> Situation:
         now = self._clock()
-        census = self._pools.census
-        unavailable = census.unavailable
-        if unavailable is None and self._gpu_index not in census.by_index:
+        unavailable = self._pools.census.unavailable
+        if unavailable is None and self._gpu is None:
             unavailable = f"there is no GPU {self._gpu_index} on this machine"
+        known = {rung.backend: self._prover.known(rung, self._gpu) for rung in RUNGS}
         return Situation(
             gpu_unavailable=unavailable,
-            proofs=self._proofs,
+            proofs={backend: proof for backend, proof in known.items() if proof},
             resting={
-                backend: until - now for backend, (_, until) in self._breaks.items() if until > now
+                backend: broke.reason
+                for backend, broke in self._breaks.items()
+                if broke.until > now
             },
             allow_cpu_fallback=self._allow_cpu_fallback,
         )
@@ -153,14 +173,17 @@ class Opener:
         """A session, or why not and whether sessions being in use is the cause."""
         pool = pool_of(rung, self._gpu_index, self._pools)
         assert pool is not None, "the ladder refuses NVENC rungs where there is no GPU"
-        if rung.backend not in self._proofs:
-            proof = self._prover.prove(rung, self._pools.census.by_index.get(self._gpu_index))
-            if isinstance(proof, Busy):
-                return proof.reason, True
-            self._proofs[rung.backend] = proof
-            if not proof.works:
-                return proof.reason, False
-        lease = pool.take(worker=self._worker, purpose=f"stream {rung.backend}")
+        proof = self._prover.prove(rung, self._gpu)
+        if isinstance(proof, Busy):
+            return proof.reason, True
+        if not proof.works:
+            return proof.reason, False
+        lease = pool.take(
+            worker=self._worker,
+            purpose="stream",
+            backend=rung.backend,
+            gpu=self._gpu_index if rung.scarcity is Scarcity.NVENC else None,
+        )
         if isinstance(lease, Refusal):
             return lease.reason, True
         return self._open_under(lease, pool, rung, settings)
@@ -177,13 +200,22 @@ class Opener:
                     log.info("the driver opens %d sessions at once: the limit is lowered", learned)
                 return str(error), True
             lease.release()
-            self._breaks[rung.backend] = (1, self._clock() + FIRST_REST_S)
+            self._rest(rung, str(error))
             return str(error), False
         except BaseException:
             lease.release()
             raise
         lease.session_opened()
         return Session(rung, encoder, lease, self._worker)
+
+    def _rest(self, rung: Rung, reason: str) -> None:
+        before = self._breaks.get(rung.backend)
+        count = before.count if before else 0
+        pause = min(FIRST_REST_S * 2**count, LONGEST_REST_S)
+        again = time.strftime("%H:%M:%S", time.localtime(time.time() + pause))
+        told = f"{reason}; it is tried again at {again}"
+        self._breaks[rung.backend] = _Break(count + 1, self._clock() + pause, told)
+        log.warning("%s", told)
 
     def _tell_opened(self, session: Session, refusals: list[tuple[str, str]]) -> None:
         self._told = None

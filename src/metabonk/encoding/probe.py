@@ -60,6 +60,10 @@ class Prover:
         self._settings_file = settings_file
         self._proofs = proofs
 
+    def known(self, rung: Rung, gpu: Gpu | None) -> Proof | None:
+        """What is known of ``rung`` on ``gpu`` without trying it."""
+        return self._proofs.known(rung, gpu)
+
     def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Busy:
         """What came of trying ``rung`` on ``gpu``: what is known, or else by trying it now.
 
@@ -111,7 +115,8 @@ def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
         return _Result(
             works=False, reason=pools.census.unavailable or f"there is no GPU {gpu_index}"
         )
-    lease = pool.take(worker="probe", purpose=f"proving {backend}")
+    gpu = gpu_index if rung.scarcity is Scarcity.NVENC else None
+    lease = pool.take(worker="probe", purpose="proof", backend=backend, gpu=gpu)
     if isinstance(lease, Refusal):
         return _Result(works=False, busy=True, reason=lease.reason)
     with lease:

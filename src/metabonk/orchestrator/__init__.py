@@ -6,7 +6,7 @@
 ``groups``      processes and process groups, told apart from later ones of the same id
 ``lock``        one fleet at a time, and who it is for other commands
 ``registry``    what each worker said last, and when
-``director``    who should be live
+``director``    who should be live; ``handover``: each is shown until the next one is ready
 ``state``       all of that under one lock, as the routes and the terminal see it
 ``store``       episodes in SQLite; ``curve``: the learning curve
 ``api``         the HTTP routes; ``metrics``: Prometheus

@@ -34,11 +34,21 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What the director needs to know of a worker."""
+    """What the director needs to know of a worker.
+
+    Attributes:
+        index: of the worker.
+        watched: somebody has opened its page.
+        failing: it can't open any encoder.
+        preparing: it has been told to go live, and is not ready to.
+        live: it has a picture.
+    """
 
     index: int
     watched: bool = False
     failing: bool = False
+    preparing: bool = False
+    live: bool = False
 
     @classmethod
     def of(cls, status: WorkerStatus) -> "Candidate":
@@ -47,6 +57,8 @@ class Candidate:
             status.worker_index,
             watched=status.stream_dedicated_clients > 0,
             failing=status.stream_state is StreamState.ERROR,
+            preparing=status.stream_state is StreamState.STARTING,
+            live=status.stream_state is StreamState.LIVE,
         )
 
 

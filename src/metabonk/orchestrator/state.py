@@ -16,6 +16,7 @@ from metabonk.messages import (
     WorkerStatus,
 )
 from metabonk.orchestrator.director import Director, Wish, candidates_of
+from metabonk.orchestrator.handover import Handover
 from metabonk.orchestrator.registry import Registry
 from metabonk.orchestrator.store import Store
 from metabonk.settings import Settings
@@ -45,6 +46,7 @@ class FleetState:
         self._lock = threading.Lock()
         self._registry = Registry()
         self._director = Director(settings.featured.rotate_s)
+        self._handover = Handover()
         self._capacity = 0
         self._learner: LearnerStatus | None = None
         self._problems: list[Problem] = []
@@ -54,9 +56,9 @@ class FleetState:
         status, now = heartbeat.status, self._clock()
         with self._lock:
             self._registry.record(status, now)
-            wishes = self._director.decide(
-                candidates_of(self._registry.fresh(now)), self._capacity, now
-            )
+            candidates = candidates_of(self._registry.fresh(now))
+            wishes = self._director.decide(candidates, self._capacity, now)
+            wishes = self._handover.apply(wishes, candidates, now)
         self.store.record(heartbeat.episodes)
         wish = wishes.get(
             status.worker_index, Wish(Desired.STANDBY, "streaming is switched off for this worker")

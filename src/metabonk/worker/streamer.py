@@ -29,6 +29,10 @@ PATIENCE_S = 3.0
 """How long opening waits for the game to draw at the spectators' size. An episode in standby ends
 in a second or two; one that doesn't is shown scaled up until it has ended."""
 
+HANG_S = 10.0
+"""A driver that has not answered for this long is taken to hang: a frame takes milliseconds, and a
+reset of the driver two or three seconds."""
+
 PROVEN_AFTER_S = 30.0
 """An encoder that ran this long did not break at once: its back-off starts from the beginning."""
 
@@ -82,11 +86,14 @@ class Streamer:
         self._drawn = Rate()
         self._encoded = Rate()
         self._state: tuple[StreamState, str] | None = None
-        self._thread = threading.Thread(target=self._run, name="encode", daemon=True)
+        self._encoding_since: float | None = None
+        self._thread = self._make_thread()
+        self._watch = threading.Thread(target=self._watch_encoder, name="encode-watch", daemon=True)
 
     def start(self) -> None:
-        """Starts the encode thread."""
+        """Starts the encode thread, and one that notices when that hangs."""
         self._thread.start()
+        self._watch.start()
 
     def close(self) -> None:
         """Ends the stream and gives the session back."""
@@ -94,6 +101,7 @@ class Streamer:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(3.0)
+        self._watch.join(1.0)
 
     def desire(self, desired: Desired, reason: str) -> None:
         """Takes the director's wish; repeating it changes nothing."""
@@ -147,9 +155,12 @@ class Streamer:
             frames_dropped=self._dropped,
         )
 
+    def _make_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="encode", daemon=True)
+
     def _run(self) -> None:
         try:
-            while not self._closed:
+            while not self._closed and not self._is_replaced():
                 if not self.wanted:
                     self._rest()
                 elif self._session is None:
@@ -157,7 +168,34 @@ class Streamer:
                 else:
                     self._encode(self._session)
         finally:
-            self._drop_session()
+            if not self._is_replaced():
+                self._drop_session()
+
+    def _is_replaced(self) -> bool:
+        """Whether the calling encode thread hung, so that another does its work by now."""
+        return threading.current_thread() is not self._thread
+
+    def _watch_encoder(self) -> None:
+        """Replaces the encode thread when the driver holds it up: no thread can be ended."""
+        while not self._closed:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, timeout=HANG_S / 10)
+                since, session = self._encoding_since, self._session
+                if self._closed or session is None or since is None:
+                    continue
+                if time.monotonic() - since < HANG_S:
+                    continue
+                self._session = self._encoding_since = None
+                self._frames.clear()
+                self._thread = self._make_thread()
+            reason = (
+                f"{session.rung.backend} has not answered for {HANG_S:.0f} s: the driver hangs. "
+                "Its session is lost until this worker ends; 'nvidia-smi' and 'dmesg' may say why"
+            )
+            self._opener.hangs(session, reason)
+            self._last_error = reason
+            self._say(StreamState.ERROR, reason)
+            self._thread.start()
 
     def _rest(self) -> None:
         self._drop_session()
@@ -202,14 +240,24 @@ class Streamer:
             if self._closed or not self.wanted or not self._frames:
                 return
             frame = self._frames.popleft()
+            self._encoding_since = time.monotonic()
         try:
             units = session.encoder.encode(frame, keyframe=self._hub.keyframe_wanted())
         except EncoderBroken as error:
+            if self._is_replaced():
+                session.close()
+                return
             with self._changed:
                 self._session = None
             self._opener.broke(session, str(error))
             self._last_error = str(error)
             self._say(StreamState.STARTING, f"the encoder broke and is opened again: {error}")
+            return
+        finally:
+            if not self._is_replaced():
+                self._encoding_since = None
+        if self._is_replaced():
+            session.close()
             return
         for unit in units:
             self._hub.publish(unit)

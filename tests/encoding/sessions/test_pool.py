@@ -7,6 +7,8 @@ import random
 import signal
 import stat
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -89,6 +91,26 @@ def test_rubbish_in_a_slot_file_reads_as_an_unknown_holder(tmp_path: Path):
     (tmp_path / "cpu" / f"slot-{lease.slot}.lock").write_bytes(b"\x00{not json" * 100)
     assert pool.usage().holders == (Holder(slot=lease.slot),)
     assert take(pool).slot == 1
+
+
+def test_a_holder_that_died_is_told_of_until_its_slot_is_taken_again(tmp_path: Path):
+    pool = make_pool(tmp_path)
+    program = (
+        "import os, sys; from tests.encoding.sessions.test_pool import make_pool; "
+        "from pathlib import Path; "
+        "pool = make_pool(Path(sys.argv[1])); "
+        "lease = pool.take(worker='omega-7', purpose='stream', backend='av:x', gpu=1); "
+        "os.kill(os.getpid(), 9)"
+    )
+    died = subprocess.Popen([sys.executable, "-c", program, tmp_path])
+    assert died.wait(20) == -signal.SIGKILL
+    (left,) = pool.remains()
+    assert (left.worker, left.pid, left.backend, left.gpu) == ("omega-7", died.pid, "av:x", 1)
+    assert not left.session_open
+    lease = take(pool)
+    assert pool.remains() == []
+    lease.release()
+    assert pool.remains() == []
 
 
 def test_a_name_that_is_no_slot_is_left_alone(tmp_path: Path):

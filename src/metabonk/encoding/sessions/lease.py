@@ -26,6 +26,10 @@ class Holder(BaseModel):
     """Unix time; tells a process from a later one of the same pid."""
     worker: str = "unknown"
     purpose: str = "unknown"
+    backend: str = ""
+    """Of the encoder that the lease is for."""
+    gpu: int | None = None
+    """Index of the GPU that it encodes on."""
     since: float | None = None
     """Unix time of the lease, seconds."""
     session_open: bool = False
@@ -33,7 +37,8 @@ class Holder(BaseModel):
 
     def __str__(self) -> str:
         pid = f"pid {self.pid}" if self.pid else "pid unknown"
-        return f"slot {self.slot}: {self.worker} ({pid}, {self.purpose})"
+        what = f"{self.purpose} {self.backend}".rstrip()
+        return f"slot {self.slot}: {self.worker} ({pid}, {what})"
 
 
 class Lease:
@@ -100,20 +105,19 @@ def try_lock(file: Path) -> int | None:
     return descriptor
 
 
-def claim(descriptor: int, *, pool: str, slot: int, worker: str, purpose: str) -> Lease:
-    """Makes a lease of a locked slot file.
+def claim(descriptor: int, pool: str, holder: Holder) -> Lease:
+    """Makes a lease of a locked slot file, for this process.
+
+    Args:
+        descriptor: of the slot file.
+        pool: its name.
+        holder: says what for; process and time are added here.
 
     Raises:
         OSError: the holder can't be written, for instance to a full disk. The lock is dropped.
     """
-    holder = Holder(
-        slot=slot,
-        pid=os.getpid(),
-        process_started=psutil.Process().create_time(),
-        worker=worker,
-        purpose=purpose,
-        since=time.time(),
-    )
+    process = {"pid": os.getpid(), "process_started": psutil.Process().create_time()}
+    holder = holder.model_copy(update={**process, "since": time.time()})
     try:
         _write(descriptor, holder)
     except OSError:
@@ -123,7 +127,7 @@ def claim(descriptor: int, *, pool: str, slot: int, worker: str, purpose: str) -
 
 
 def read_holder(file: Path, slot: int) -> Holder:
-    """What the holder of a locked slot wrote; rubbish reads as an unknown holder."""
+    """What is written in a slot's file; rubbish reads as an unknown holder."""
     try:
         return Holder.model_validate_json(file.read_bytes()[:4096])
     except (ValidationError, OSError):

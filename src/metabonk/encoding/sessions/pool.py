@@ -96,8 +96,16 @@ class Pool:
         self._foreign = foreign
         self._learn = learn
 
-    def take(self, *, worker: str, purpose: str) -> Lease | Refusal:
+    def take(
+        self, *, worker: str, purpose: str, backend: str = "", gpu: int | None = None
+    ) -> Lease | Refusal:
         """A lease, or the reason why there is none.
+
+        Args:
+            worker: who asks.
+            purpose: ``stream`` or ``proof``.
+            backend: of the encoder that is to be opened.
+            gpu: index of the GPU that it encodes on.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
@@ -111,7 +119,8 @@ class Pool:
                 if used + 1 > limit:
                     return Refusal(self.name, used, limit, tuple(holders), foreign)
                 slot, descriptor = free.popitem() if free else self._new_slot()
-                return claim(descriptor, pool=self.name, slot=slot, worker=worker, purpose=purpose)
+                holder = Holder(slot=slot, worker=worker, purpose=purpose, backend=backend, gpu=gpu)
+                return claim(descriptor, self.name, holder)
             finally:
                 for descriptor in free.values():
                     os.close(descriptor)
@@ -148,6 +157,23 @@ class Pool:
             for descriptor in free.values():
                 os.close(descriptor)
             return Usage(self.name, self._limit(), tuple(holders), self._foreign(holders))
+
+    def remains(self) -> list[Holder]:
+        """Who died with a lease in hand: their slots are free, and still tell of them.
+
+        Raises:
+            SlotFolderError: the slot directory can't be used.
+        """
+        dead: list[Holder] = []
+        with self._locked():
+            for slot in self._slots():
+                file = self._slot_file(slot)
+                descriptor = try_lock(file)
+                if descriptor is not None:
+                    if file.stat().st_size:
+                        dead.append(read_holder(file, slot))
+                    os.close(descriptor)
+        return dead
 
     def _scan(self) -> tuple[list[Holder], dict[int, int]]:
         """The holders of the slots that are taken, and the lowest free slot with its descriptor."""
