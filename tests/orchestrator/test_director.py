@@ -173,7 +173,6 @@ def test_over_any_history_the_rules_hold(history: list[Moment]):
     before: set[int] = set()
     live_since: dict[int, float] = {}
     watched_at: dict[int, float] = {}
-    before_capacity = 0
     for at in history:
         now += at.wait
         present = {c.index for c in at.candidates}
@@ -189,7 +188,7 @@ def test_over_any_history_the_rules_hold(history: list[Moment]):
         assert before & watched <= chosen, "a watched worker lost its place"
         if first_heard is not None and now - first_heard >= SETTLE_S:
             assert len(chosen) >= min(at.capacity, len(present)), "a session lies idle"
-        if at.capacity >= before_capacity:
+        if len(before) <= at.capacity:
             for lost in (before & present) - chosen:
                 assert now - live_since[lost] >= MIN_LIVE_S, "it flapped"
         if watched - chosen:
@@ -203,7 +202,7 @@ def test_over_any_history_the_rules_hold(history: list[Moment]):
 
         for index in chosen - before:
             live_since[index] = now
-        before, before_capacity = chosen, at.capacity
+        before = chosen
 
 
 @settings(max_examples=50, deadline=None)

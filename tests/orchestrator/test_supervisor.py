@@ -1,5 +1,6 @@
 """With real processes: what is started, why it died, and that nothing outlives a stop."""
 
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from metabonk.errors import SettingsError
 from metabonk.orchestrator.supervisor import (
+    ABORT_GRACE_S,
     HEALTHY_AFTER_S,
     SHOWN_S,
     ChildSpec,
@@ -298,3 +300,52 @@ def sleepers() -> list[psutil.Process]:
         if line[-1:] == ["import time; time.sleep(600)"] and process.info["status"] != "zombie":
             found.append(process)
     return found
+
+
+def test_a_child_that_hangs_is_ended_says_where_it_was_and_starts_again(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    hanging = (
+        "import faulthandler, time; faulthandler.enable(); print(1, flush=True); time.sleep(99)"
+    )
+    child = spec(tmp_path, "omega-0", hanging)
+    supervisor = supervise(made, clock, child)
+    supervisor.tick()
+    until(lambda: text(child))
+    (process,) = descendants()
+    deaths = []
+
+    def ended() -> bool:
+        supervisor.end("omega-0", "it has not answered for 15 s")
+        deaths.extend(supervisor.tick())
+        return bool(deaths)
+
+    until(ended)
+    (death,) = deaths
+    assert (death.name, death.pid, death.crashed) == ("omega-0", process.pid, True)
+    assert death.sentence == "omega-0 was ended, since it has not answered for 15 s"
+    assert "Fatal Python error: Aborted" in text(child)
+    clock.now = 1.0
+    supervisor.tick()
+    assert supervisor.states() == {"omega-0": ChildState.RUNNING}
+
+
+def test_a_child_that_ignores_the_end_is_killed(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    deaf = (
+        "import signal; signal.signal(signal.SIGABRT, signal.SIG_IGN); print(1, flush=True); "
+        "signal.pause()"
+    )
+    child = spec(tmp_path, "omega-0", deaf)
+    supervisor = supervise(made, clock, child)
+    supervisor.tick()
+    until(lambda: text(child))
+    supervisor.end("omega-0", "it hangs")
+    time.sleep(0.1)
+    assert supervisor.tick() == []
+    clock.now += ABORT_GRACE_S
+    supervisor.end("omega-0", "it hangs")
+    deaths = []
+    until(lambda: deaths.extend(supervisor.tick()) or deaths)
+    assert deaths[0].code == -signal.SIGKILL

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,12 +6,13 @@ import pytest
 from fastapi import FastAPI, Response
 
 from metabonk.errors import EncodingError
-from metabonk.messages import LearnerStatus
+from metabonk.messages import Heartbeat, LearnerStatus
 from metabonk.orchestrator.state import FleetState
 from metabonk.orchestrator.store import Store
-from metabonk.orchestrator.watch import Watch
+from metabonk.orchestrator.watch import HUNG_AFTER_S, Watch
 from metabonk.settings import Settings
 from tests.orchestrator.children import until
+from tests.orchestrator.statuses import status
 from tests.serving import free_port, served
 
 LEARNER = LearnerStatus(
@@ -62,3 +64,36 @@ def test_sessions_that_cannot_be_counted_are_a_problem_and_stop_nothing(state: F
     watch.close()
     assert "the slots are gone" in watch.problems()[0].what
     assert state.capacity == 2
+
+
+def test_a_silent_worker_hangs_only_if_it_does_not_answer_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    now = 0.0
+    app = FastAPI()
+
+    @app.get("/healthz")
+    def health() -> str:
+        return "ok"
+
+    port = free_port()
+    paths = {"runs": tmp_path}
+    settings = Settings.model_validate(
+        {"ports": {"worker": port, "learner": free_port()}, "paths": paths}
+    )
+    store = Store(tmp_path, "doom:basic")
+    state = FleetState(settings, "run", store, clock=lambda: now)
+    state.heartbeat(Heartbeat(status=status(0), episodes=[]))
+    watch = Watch(state, lambda: 1)
+    monkeypatch.setattr("metabonk.orchestrator.watch.INTERVAL_S", 0.02)
+    with served(app, port):
+        watch.start()
+        now = HUNG_AFTER_S + 1
+        time.sleep(0.3)
+        assert watch.hung() == {}
+    until(watch.hung)
+    assert watch.hung() == {"omega-0": HUNG_AFTER_S + 1}
+    state.heartbeat(Heartbeat(status=status(0), episodes=[]))
+    until(lambda: not watch.hung())
+    watch.close()
+    store.close()

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import faulthandler
 import importlib
 import logging
 import os
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         if given[0] in CHILDREN:
             configure_logging(given[0])
+            # A crash in native code, or being ended for hanging, tells in the log where it was.
+            faulthandler.enable()
         # 'start' must not wait for the seconds that torch takes to be imported.
         command = importlib.import_module(f"metabonk.cli.{given[0]}")
         command.add_arguments(parsers[given[0]])

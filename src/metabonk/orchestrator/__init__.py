@@ -13,5 +13,5 @@
 ``gateway``     every worker's stream through the page's port; ``page``: the page's own files
 ``runs``        folders of runs; ``preflight``: what is checked before a start
 ``watch``       asks for what nobody tells: the learner, encoder sessions, free disk
-``obituary``    why a child process died
+``obituary``    why a child process died; ``suspicion``: whether an encoder was to blame
 """

@@ -26,6 +26,7 @@ from metabonk.orchestrator.runs import save_settings
 from metabonk.orchestrator.state import FleetState
 from metabonk.orchestrator.store import Store
 from metabonk.orchestrator.supervisor import ChildSpec, ChildState, Supervisor
+from metabonk.orchestrator.suspicion import Suspicion
 from metabonk.orchestrator.sweeper import Sweeper
 from metabonk.orchestrator.watch import Watch
 from metabonk.process import StopSignal
@@ -78,13 +79,10 @@ def run(
         at_the_end.callback(store.close)
         state = FleetState(settings, run_dir.name, store)
         pools = open_pools(settings)
+        proofs = Proofs(pools.folder)
         watch = Watch(
             state,
-            lambda: capacity(
-                pools,
-                Proofs(pools.folder),
-                allow_cpu_fallback=settings.stream.allow_cpu_fallback,
-            ),
+            lambda: capacity(pools, proofs, allow_cpu_fallback=settings.stream.allow_cpu_fallback),
         )
         servers = make_servers(state, supervisor)
         at_the_end.callback(_stop_servers, servers)
@@ -96,7 +94,8 @@ def run(
             server.start()
         watch.start()
         at_the_end.callback(watch.close)
-        _keep_running(state, supervisor, sweeper, watch, display, stop)
+        suspicion = Suspicion(pools, proofs)
+        _keep_running(state, supervisor, suspicion, sweeper, watch, display, stop)
 
 
 def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Iterator[ChildSpec]:
@@ -140,6 +139,7 @@ def make_servers(state: FleetState, supervisor: Supervisor) -> list[HttpServer]:
 def _keep_running(
     state: FleetState,
     supervisor: Supervisor,
+    suspicion: Suspicion,
     sweeper: Sweeper,
     watch: Watch,
     display: Display,
@@ -147,9 +147,12 @@ def _keep_running(
 ) -> None:
     shown_at = float("-inf")
     while not stop.is_set():
-        for name in supervisor.tick():
-            state.died(name)
+        for death in supervisor.tick():
+            state.died(death.name)
+            suspicion.died(death)
             sweeper.sweep()
+        for name, silence in watch.hung().items():
+            supervisor.end(name, f"it has not answered for {silence:.0f} s")
         sweeper.tick()
         state.set_problems([*supervisor.problems(), *watch.problems()])
         now = time.monotonic()

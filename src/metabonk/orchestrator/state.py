@@ -109,6 +109,11 @@ class FleetState:
         with self._lock:
             self._capacity = sessions
 
+    def silent(self) -> dict[str, float]:
+        """Instance id → seconds of silence, of the workers that should have been heard of."""
+        with self._lock:
+            return self._registry.silent(self._clock())
+
     def set_learner(self, status: LearnerStatus | None) -> None:
         """Takes what the learner says; None while it doesn't answer."""
         with self._lock:

@@ -18,7 +18,7 @@ from pathlib import Path
 from metabonk.errors import SettingsError
 from metabonk.messages import Problem
 from metabonk.orchestrator.groups import ProcessName, members, name_of, send
-from metabonk.orchestrator.obituary import Death
+from metabonk.orchestrator.obituary import Death, words_in
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ SHOWN_S = 10.0
 """A death is shown until its successor has lived this long, so that it can be read."""
 
 FIRST_PAUSE_S = 0.5
+ABORT_GRACE_S = 2.0
+"""For a child that hangs to write where; then it is killed."""
+
 POLL_S = 0.02
 HOPELESS = 2
 """Exit code of a setting or a game that can't be used: another try would end the same way."""
@@ -81,18 +84,18 @@ class Supervisor:
         self.killed = False
         """Whether any child ended without tidying up after itself."""
 
-    def tick(self) -> list[str]:
+    def tick(self) -> list[Death]:
         """Notices who has died, and starts at most one process that is due.
 
         Returns:
-            names of the children that died since the last call.
+            the deaths since the last call.
 
         Raises:
             SettingsError: a child found a setting or a game that can't be used, at its first start;
                 carries its own sentence.
         """
-        died = [child for child in self._children if self._reap(child)]
-        if died:
+        deaths = [death for child in self._children if (death := self._reap(child))]
+        if deaths:
             self._tell()
         now = self._clock()
         if now >= self._next_start:
@@ -101,7 +104,25 @@ class Supervisor:
                 self._start(due, now)
                 self._next_start = now + self._stagger_s
                 self._tell()
-        return [child.spec.name for child in died]
+        return deaths
+
+    def end(self, name: str, cause: str) -> None:
+        """Ends a child that hangs; repeated until it is gone, as ``tick`` will tell.
+
+        Args:
+            name: of the child.
+            cause: for its obituary, as in "omega-0 was ended, since …".
+        """
+        child = next(child for child in self._children if child.spec.name == name)
+        if child.leader is None:
+            return
+        now = self._clock()
+        if child.ended_for is None:
+            log.error("%s is ended, since %s; where it hangs is in %s", name, cause, child.spec.log)
+            child.ended_for, child.ended_at = cause, now
+            send(child.leader, signal.SIGABRT)
+        elif now - child.ended_at >= ABORT_GRACE_S:
+            send(child.leader, signal.SIGKILL)
 
     def stop(self, grace_s: float = 3.0) -> None:
         """Ends every child and whatever it started: SIGTERM, a wait, SIGKILL."""
@@ -159,9 +180,9 @@ class Supervisor:
         child.leader = name_of(child.process.pid)
         log.info("started %s (pid %d)", child.spec.name, child.process.pid)
 
-    def _reap(self, child: "_Child") -> bool:
+    def _reap(self, child: "_Child") -> Death | None:
         if not self._bury(child):
-            return False
+            return None
         death, now = child.death, self._clock()
         assert death is not None
         log.error("%s", death.sentence)
@@ -169,7 +190,7 @@ class Supervisor:
         if death.code == HOPELESS and not child.was_healthy:
             raise SettingsError(death.last_words or death.sentence)
         self._plan_restart(child, now)
-        return True
+        return death
 
     def _plan_restart(self, child: "_Child", now: float) -> None:
         if now - child.last_start >= HEALTHY_AFTER_S:
@@ -188,9 +209,14 @@ class Supervisor:
         if ended is None:
             return False
         _kill_session(child)
-        code = child.process.wait()
-        child.death = Death.of(child.spec.name, code, child.spec.log, child.log_start)
-        child.process = child.leader = None
+        child.death = Death(
+            child.spec.name,
+            child.process.wait(),
+            words_in(child.spec.log, child.log_start),
+            child.process.pid,
+            child.ended_for,
+        )
+        child.process = child.leader = child.ended_for = None
         return True
 
     def _tell(self) -> None:
@@ -214,6 +240,8 @@ class _Child:
         self.restart_at = float("-inf")
         self.starts = 0
         self.failures = 0
+        self.ended_for: str | None = None
+        self.ended_at = 0.0
         self.was_healthy = False
         self.stopped = False
         self.death: Death | None = None

@@ -1,4 +1,7 @@
-"""What the orchestrator has to ask for: the learner's status, encoder sessions, free disk."""
+"""What the orchestrator has to ask for: the learner's status, encoder sessions, free disk.
+
+And whether a worker that has fallen silent lives: one that no longer answers at all hangs.
+"""
 
 import logging
 import threading
@@ -16,6 +19,9 @@ log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
 ANSWER_TIMEOUT_S = 2.0
+HUNG_AFTER_S = 15.0
+"""Silence after which a worker is asked for a sign of life. Load makes it late by a second or so; a
+native call that holds Python's lock silences all of its threads for as long as it lasts."""
 
 
 class Watch:
@@ -31,6 +37,7 @@ class Watch:
         self._capacity = capacity
         self._stop = threading.Event()
         self._problems: list[Problem] = []
+        self._hung: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -46,6 +53,10 @@ class Watch:
         """What it found that a person should know."""
         return self._problems
 
+    def hung(self) -> dict[str, float]:
+        """Instance id → seconds of silence, of the workers that don't even answer when asked."""
+        return self._hung
+
     def _run(self) -> None:
         settings = self._state.settings
         learner = f"http://{settings.host}:{settings.ports.learner}/status"
@@ -55,8 +66,21 @@ class Watch:
                 self._problems = [problem for problem in found if problem is not None]
                 if settings.mode is Mode.TRAIN:
                     self._state.set_learner(_ask(client, learner))
+                self._hung = {
+                    name: silence
+                    for name, silence in self._state.silent().items()
+                    if silence >= HUNG_AFTER_S and not self._lives(client, name)
+                }
                 if self._stop.wait(INTERVAL_S):
                     return
+
+    def _lives(self, client: httpx.Client, name: str) -> bool:
+        settings = self._state.settings
+        port = settings.worker_port(int(name.removeprefix("omega-")))
+        try:
+            return client.get(f"http://{settings.host}:{port}/healthz").is_success
+        except httpx.HTTPError:
+            return False
 
     def _ask_capacity(self) -> Problem | None:
         try:
