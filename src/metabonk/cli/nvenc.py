@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import httpx
 from pydantic import ValidationError
 
+from metabonk.cli import cleanup
 from metabonk.encoding.ladder import RUNGS
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Holder, Pools, open_pools
@@ -28,23 +29,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="nvenc_command", required=True)
     status = commands.add_parser("status", help="sessions, their holders and every worker")
     status.add_argument("--workers", type=int, help="how many workers to ask (default: setting)")
+    cleanup.add_arguments(
+        commands.add_parser("cleanup", help="what dead workers left behind; --kill removes it")
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the chosen command."""
-    settings = load_settings({"workers": arguments.workers})
-    for line in status_lines(settings, open_pools(settings)):
+    """Runs the chosen command.
+
+    Raises:
+        MetaBonkError: a setting or the slot directory can't be used.
+    """
+    asked = {"workers": arguments.workers} if arguments.nvenc_command == "status" else {}
+    settings = load_settings(asked)
+    pools = open_pools(settings)
+    if arguments.nvenc_command == "status":
+        for line in status_lines(settings, pools):
+            sys.stdout.write(line + "\n")
+        return 0
+    for line in session_lines(settings, pools):
         sys.stdout.write(line + "\n")
-    return 0
+    return cleanup.run(arguments, settings, pools)
 
 
 def status_lines(settings: Settings, pools: Pools) -> Iterator[str]:
     """The report, line by line."""
+    yield from session_lines(settings, pools)
+    yield from _encoder_lines(
+        pools.census.by_index.get(settings.nvml.gpu_index), Proofs(pools.folder)
+    )
+    for index in range(settings.workers):
+        yield _worker_line(settings, index)
+
+
+def session_lines(settings: Settings, pools: Pools) -> Iterator[str]:
+    """Who holds encoder sessions: leases, then other programs."""
     gpu = pools.census.by_index.get(settings.nvml.gpu_index)
     used = gpu.session_count if gpu else 0
     name = gpu.name if gpu else f"none ({pools.census.unavailable or 'no GPU of this index'})"
     yield f"NVML: gpu_index={settings.nvml.gpu_index} name={name} nvenc_used={used}"
-    usages = [pool.usage() for pool in (*pools.nvenc_pools(), pools.cpu)]
+    usages = [pool.usage() for pool in pools.all()]
     limits = ", ".join(f"{usage.pool} {usage.used} of {usage.limit}" for usage in usages)
     yield f"Active Sessions: {sum(usage.used for usage in usages)} ({limits})"
     if gpu:
@@ -53,9 +77,6 @@ def status_lines(settings: Settings, pools: Pools) -> Iterator[str]:
         yield from _holder_lines(usage)
     if gpu:
         yield from _foreign_lines(gpu, usages)
-    yield from _encoder_lines(gpu, Proofs(pools.folder))
-    for index in range(settings.workers):
-        yield _worker_line(settings, index)
 
 
 def _encoder_lines(gpu: Gpu | None, proofs: Proofs) -> Iterator[str]:
@@ -79,13 +100,18 @@ def _age(holder: Holder) -> str:
 
 
 def _foreign_lines(gpu: Gpu, usages: list[Usage]) -> Iterator[str]:
+    """Sessions of other programs; by pid where the driver's pids are those of this machine."""
+    foreign = sum(usage.foreign for usage in usages)
     ours = {holder.pid for usage in usages for holder in usage.holders}
-    for session in gpu.sessions:
-        if session.pid not in ours:
+    theirs = [session for session in gpu.sessions if session.pid not in ours]
+    if len(theirs) == foreign:
+        for session in theirs:
             yield (
                 f"  other program: pid {session.pid}, {session.width}×{session.height} at "
                 f"{session.fps} fps"
             )
+    elif foreign:
+        yield f"  other programs: {foreign} sessions, whose pids the driver does not tell here"
 
 
 def _worker_line(settings: Settings, index: int) -> str:

@@ -39,19 +39,23 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     folder = runtime_dir(settings.paths.runtime)
     port = None if arguments.all else settings.ports.orchestrator
-    stopped = [line for file in lock_files(folder, port) for line in _stop(file)]
+    stopped = [line for file in lock_files(folder, port) for line in stop_fleet(file)]
     sys.stdout.write("".join(f"{line}\n" for line in stopped) or "nothing is running\n")
     return 0
 
 
-def _stop(file: Path) -> Iterator[str]:
-    """Ends the fleet of a lock file, or what a killed one left; a line for each thing ended."""
+def stop_fleet(file: Path) -> Iterator[str]:
+    """Ends the fleet of a lock file, or what a killed one left; a line for each thing ended.
+
+    Raises:
+        MetaBonkError: it can't be told to be a fleet.
+    """
     record = read_record(file)
     if not is_held(file):
         if record is not None:
             yield from _end_leftovers(record)
         remove_unheld(file)
-        yield from _sweep()
+        yield from sweep()
         return
     if record is None or record.boot != boot_id() or not is_alive(record.process):
         raise MetaBonkError(
@@ -66,7 +70,7 @@ def _stop(file: Path) -> Iterator[str]:
     yield f"{how}: it did not end by itself and was killed" if killed else how
     if killed:
         yield from _end_leftovers(record)
-        yield from _sweep()
+        yield from sweep()
     remove_unheld(file)
 
 
@@ -81,9 +85,9 @@ def _end_leftovers(record: FleetRecord) -> Iterator[str]:
             yield f"ended what was left of {name} (pid {pids})"
 
 
-def _sweep() -> Iterator[str]:
+def sweep(*arguments: str) -> Iterator[str]:
     """Ends engines and removes shared memory of games that were killed; says what it did."""
-    command = (sys.executable, "-m", "metabonk.cli.main", "sweep")
+    command = (sys.executable, "-m", "metabonk.cli.main", "sweep", *arguments)
     swept = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     yield from swept.stdout.splitlines()
     if swept.returncode:

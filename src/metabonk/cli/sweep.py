@@ -3,15 +3,16 @@
 import argparse
 import sys
 
-from metabonk.games import sweep_engines
+from metabonk.games import sweep_engines, what_is_left
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares nothing: what has an owner that lives is never touched."""
+    """Declares little: what has an owner that lives is never touched."""
+    parser.add_argument("--dry-run", action="store_true", help="only say what there is")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Sweeps, and says what it removed."""
-    for removed in sweep_engines():
-        sys.stdout.write(f"{removed}\n")
+    for line in what_is_left() if arguments.dry_run else sweep_engines():
+        sys.stdout.write(f"{line}\n")
     return 0

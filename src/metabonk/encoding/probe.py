@@ -5,6 +5,7 @@ session like everybody else. What came of it is kept (``proofs``).
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from metabonk.encoding.ladder import RUNGS, Proof, Rung, Scarcity
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Pool, Pools, Refusal, open_pools
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.errors import EncoderBroken, EncoderUnavailable, EncodingError
+from metabonk.errors import EncoderBroken, EncoderUnavailable, EncodingError, StartError
+from metabonk.process import die_with_parent
 from metabonk.settings import read_settings
 
 PROOF_TIMEOUT_S = 20.0
@@ -91,6 +93,8 @@ class Prover:
             rung.backend,
             "--gpu",
             str(gpu.index if gpu else 0),
+            "--parent",
+            str(os.getpid()),
         ]
         try:
             child = subprocess.run(
@@ -163,11 +167,13 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--backend", required=True)
     parser.add_argument("--gpu", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
     arguments = parser.parse_args()
     try:
+        die_with_parent(arguments.parent)
         pools = open_pools(read_settings(arguments.settings))
         result = try_encoder(arguments.backend, arguments.gpu, pools)
-    except EncodingError as error:
+    except (EncodingError, StartError) as error:
         result = _Result(works=False, reason=str(error))
     sys.stdout.write(result.model_dump_json())
 

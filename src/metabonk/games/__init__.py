@@ -12,7 +12,7 @@
 
 from metabonk.games.catalogue import available_games, describe_game, make_game
 from metabonk.games.game import FrameSink, Game, GameDescription, Transition
-from metabonk.games.sweep import sweep_engines
+from metabonk.games.sweep import sweep_engines, what_is_left
 
 __all__ = [
     "FrameSink",
@@ -23,4 +23,5 @@ __all__ = [
     "describe_game",
     "make_game",
     "sweep_engines",
+    "what_is_left",
 ]

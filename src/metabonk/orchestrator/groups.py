@@ -15,6 +15,12 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel
 
+MODULES = ("metabonk.cli.main", "metabonk.encoding.probe")
+"""What processes of ours run, as ``python -m`` shows it in their command line."""
+
+PARENT = "--parent"
+"""Before the pid of the process that a child was started by and is to end with."""
+
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 POLL_S = 0.02
 
@@ -78,8 +84,31 @@ def is_ours(process: ProcessName) -> bool:
         program, arguments = Path(known.exe()), known.cmdline()
     except psutil.Error:
         return False
-    runs_metabonk = "metabonk.cli.main" in arguments
+    runs_metabonk = not set(MODULES).isdisjoint(arguments)
     return is_alive(process) and (runs_metabonk or program.is_relative_to(sys.prefix))
+
+
+def orphans() -> list[ProcessName]:
+    """MetaBonk's own processes whose parent has ended and which should have ended with it.
+
+    Each names the parent it was started by; one that runs under another has lost it.
+    """
+    found = []
+    for pid in psutil.pids():
+        process = name_of(pid)
+        if process is not None and is_ours(process) and _has_lost_its_parent(pid):
+            found.append(process)
+    return found
+
+
+def _has_lost_its_parent(pid: int) -> bool:
+    try:
+        known = psutil.Process(pid)
+        arguments = known.cmdline()
+        named = arguments[arguments.index(PARENT) + 1]
+        return not set(MODULES).isdisjoint(arguments) and int(named) != known.ppid()
+    except (psutil.Error, ValueError, IndexError):
+        return False
 
 
 def end(processes: Iterable[ProcessName], grace_s: float) -> list[ProcessName]:

@@ -46,7 +46,7 @@ class Suspicion:
         try:
             left = [
                 holder
-                for pool in (*self._pools.nvenc_pools(), self._pools.cpu)
+                for pool in self._pools.all()
                 for holder in pool.remains()
                 if holder.pid == death.pid
             ]

@@ -158,8 +158,11 @@ class Pool:
                 os.close(descriptor)
             return Usage(self.name, self._limit(), tuple(holders), self._foreign(holders))
 
-    def remains(self) -> list[Holder]:
+    def remains(self, *, forget: bool = False) -> list[Holder]:
         """Who died with a lease in hand: their slots are free, and still tell of them.
+
+        Args:
+            forget: whether to wipe the slots clean.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
@@ -172,6 +175,8 @@ class Pool:
                 if descriptor is not None:
                     if file.stat().st_size:
                         dead.append(read_holder(file, slot))
+                        if forget:
+                            os.ftruncate(descriptor, 0)
                     os.close(descriptor)
         return dead
 

@@ -35,6 +35,10 @@ class Pools:
         """Every pool of NVENC sessions, once."""
         return list({pool.name: pool for pool in self._nvenc.values()}.values())
 
+    def all(self) -> list[Pool]:
+        """Every pool of this host, once."""
+        return [*self.nvenc_pools(), self.cpu]
+
     def limit(self, gpu: Gpu) -> Limit:
         """How many sessions this GPU's pool has, and how that is known."""
         cards = self._cards_of(gpu)

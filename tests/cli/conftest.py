@@ -1,0 +1,88 @@
+"""A terminal in which commands are run as a user runs them, in a folder of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fleet import free_ports
+from tests.orchestrator.children import until
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Terminal:
+    """A folder and an environment in which commands are run."""
+
+    folder: Path
+    environment: dict[str, str]
+    ports: list[int]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self, kind: str, *arguments: str, stdout: int | None = None) -> subprocess.Popen[str]:
+        output = (self.folder / "terminal.txt").open("w") if stdout is None else None
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cli.fleet_of_stand_ins", kind, "start", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output or stdout,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if output:
+            output.close()
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "metabonk.cli.main", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def ready(self, names: tuple[str, ...] = ("learner", "omega-0", "omega-1")) -> None:
+        logs = [self.folder / "logs" / f"{name}.log" for name in names]
+        until(lambda: all(log.exists() and "ready" in log.read_text() for log in logs), 20)
+
+    @property
+    def text(self) -> str:
+        return (self.folder / "terminal.txt").read_text()
+
+    def family(self, process: subprocess.Popen[str]) -> list[psutil.Process]:
+        root = psutil.Process(process.pid)
+        return [root, *root.children(recursive=True)]
+
+    def locks(self) -> list[Path]:
+        return list((self.folder / "runtime").glob("*.lock"))
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    ports = free_ports(4)
+    names = ("ORCHESTRATOR", "PAGE", "LEARNER", "WORKER")
+    environment = {
+        **{k: v for k, v in os.environ.items() if not k.startswith("METABONK_")},
+        **{f"METABONK_PORTS_{name}": str(port) for name, port in zip(names, ports, strict=True)},
+        "METABONK_PATHS_RUNTIME": str(tmp_path / "runtime"),
+        "METABONK_WORKER_SPAWN_STAGGER_S": "0.05",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
+    }
+    terminal = Terminal(tmp_path, environment, ports)
+    yield terminal
+    for process in terminal.started:
+        if process.poll() is None:
+            for member in terminal.family(process):
+                member.kill()
+            process.wait()

@@ -1,0 +1,169 @@
+"""``metabonk nvenc cleanup``: what is left over is found, and only that is ended."""
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from metabonk.encoding.sessions import Pool
+from tests.cli.conftest import Terminal
+from tests.orchestrator.children import until
+
+# A worker as the process table shows it: it leases a slot and outlives whoever started it.
+WORKER = """
+import signal, sys, time
+from pathlib import Path
+from metabonk.encoding.sessions import Pool
+folder = Path(sys.argv[sys.argv.index("--slots") + 1])
+if folder.name != "none":
+    Pool("cpu", folder, lambda: 9).take(worker="omega-3", purpose="stream", backend="av:libx264")
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+# Starts that worker in a session of its own, tells its pid, and ends when its input does.
+STARTER = """
+import os, subprocess, sys
+worker = subprocess.Popen(
+    [sys.executable, "-c", sys.argv[1], "-m", *sys.argv[2:], "--parent", str(os.getpid())],
+    stdout=subprocess.PIPE, start_new_session=True, text=True)
+worker.stdout.readline()
+print(worker.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+class Started:
+    """A worker whose starter ends at will."""
+
+    def __init__(self, environment: dict[str, str], slots: Path, module: str) -> None:
+        command = [sys.executable, "-c", STARTER, WORKER, module, "--index", "3", "--slots", slots]
+        self.starter = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.starter.stdout is not None
+        self.worker = psutil.Process(int(self.starter.stdout.readline()))
+
+    def orphan(self) -> psutil.Process:
+        self.starter.communicate()
+        return self.worker
+
+    def close(self) -> None:
+        self.starter.communicate()
+        if self.worker.is_running():
+            self.worker.kill()
+
+
+@pytest.fixture
+def workers(terminal: Terminal) -> Iterator[list[Started]]:
+    started: list[Started] = []
+    yield started
+    for one in started:
+        one.close()
+
+
+def start_worker(
+    workers: list[Started], terminal: Terminal, *, module: str = "metabonk.cli.main"
+) -> Started:
+    slots = terminal.folder / "runtime" / "slots"
+    slots.mkdir(parents=True, exist_ok=True, mode=0o700)
+    slots.parent.chmod(0o700)
+    workers.append(Started(terminal.environment, slots, module))
+    return workers[-1]
+
+
+def ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_where_nothing_is_left_over_it_says_so(terminal: Terminal):
+    for flags in ((), ("--kill",), ("--kill", "--all"), ("--kill", "--force")):
+        result = terminal.run("nvenc", "cleanup", *flags)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.startswith("NVML: gpu_index=0")
+        assert "left over" in result.stdout.splitlines()[-1]
+
+
+def test_an_orphan_is_listed_and_ended_only_when_told_to(
+    terminal: Terminal, workers: list[Started]
+):
+    worker = start_worker(workers, terminal).orphan()
+    listed = terminal.run("nvenc", "cleanup").stdout
+    assert f"left over: metabonk.cli.main --index omega-3 (pid {worker.pid})" in listed
+    assert f"omega-3 (pid {worker.pid}, stream av:libx264)" in listed
+    assert not ended(worker)
+    killed = terminal.run("nvenc", "cleanup", "--kill").stdout
+    assert f"(pid {worker.pid})" in killed.splitlines()[-2]
+    until(lambda: ended(worker))
+    assert "wiped cpu slot 0, which omega-3 left" in killed
+    assert terminal.run("nvenc", "cleanup").stdout.endswith("nothing is left over\n")
+
+
+def test_a_worker_whose_starter_lives_is_left_alone(terminal: Terminal, workers: list[Started]):
+    started = start_worker(workers, terminal)
+    for flags in ((), ("--kill",), ("--kill", "--force"), ("--kill", "--all", "--force")):
+        output = terminal.run("nvenc", "cleanup", *flags).stdout
+        assert "nothing" in output.splitlines()[-1]
+    assert not ended(started.worker)
+
+
+def test_an_orphan_that_is_not_metabonks_is_left_alone(terminal: Terminal, workers: list[Started]):
+    worker = start_worker(workers, terminal, module="other.program").orphan()
+    output = terminal.run("nvenc", "cleanup", "--kill", "--force").stdout
+    assert str(worker.pid) not in output.splitlines()[-1]
+    assert not ended(worker)
+
+
+def test_a_slot_of_a_killed_worker_is_listed_and_wiped(terminal: Terminal, workers: list[Started]):
+    worker = start_worker(workers, terminal).orphan()
+    worker.kill()
+    until(lambda: ended(worker))
+    assert "omega-3" in terminal.run("nvenc", "cleanup").stdout
+    assert "wiped cpu slot 0" in terminal.run("nvenc", "cleanup", "--kill").stdout
+    pool = Pool("cpu", terminal.folder / "runtime" / "slots", lambda: 1)
+    assert pool.remains() == []
+
+
+def test_running_fleets_are_ended_only_after_a_yes(terminal: Terminal):
+    process = terminal.start("OBEDIENT", "--workers", "1")
+    terminal.ready(("learner", "omega-0"))
+    unasked = terminal.run("nvenc", "cleanup", "--kill", "--all")
+    assert unasked.returncode != 0
+    assert "--force" in unasked.stderr
+    assert answer(terminal, "n\n") != 0
+    assert process.poll() is None
+    assert answer(terminal, "y\n") == 0
+    assert process.wait(5) == 0
+
+
+def test_force_asks_nobody(terminal: Terminal):
+    process = terminal.start("OBEDIENT", "--workers", "1")
+    terminal.ready(("learner", "omega-0"))
+    result = terminal.run("nvenc", "cleanup", "--kill", "--all", "--force")
+    assert "stopped the fleet" in result.stdout, result.stderr
+    assert process.wait(5) == 0
+
+
+def answer(terminal: Terminal, text: str) -> int:
+    """Runs ``--kill --all`` on a terminal and types an answer."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "metabonk.cli.main", "nvenc", "cleanup", "--kill", "--all"],
+        cwd=terminal.folder,
+        env=terminal.environment,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as command:
+        os.close(theirs)
+        os.write(ours, text.encode())
+        output, _ = command.communicate(timeout=30)
+    os.close(ours)
+    assert "Go on? [y/N]" in output
+    return command.returncode
