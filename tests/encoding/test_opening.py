@@ -146,6 +146,30 @@ def test_overflow_goes_to_software_only_where_that_is_allowed(bench: Bench):
     assert missing.limit_reached
 
 
+def test_from_software_it_climbs_back_when_hardware_is_free(bench: Bench):
+    pools = bench.pools(Card(), nvenc=1)
+    bench.prover.answers[NVENC] = Proof(works=True)
+    first = opened(bench.opener(pools, cpu_fallback=True).open(SETTINGS))
+    opener = bench.opener(pools, cpu_fallback=True)
+    software = opened(opener.open(SETTINGS))
+    assert software.rung.backend == SOFTWARE
+    assert opener.better(software, SETTINGS) is None
+    first.close()
+    better = opener.better(software, SETTINGS)
+    assert better is not None and better.rung.backend == NVENC
+    assert opener.better(better, SETTINGS) is None
+
+
+def test_it_does_not_climb_to_what_is_not_proven(bench: Bench):
+    pools = bench.pools(Card(), nvenc=1)
+    opener = bench.opener(pools, cpu_fallback=True)
+    bench.refuse[NVENC] = EncoderUnavailable("another cause", nvenc_code=None)
+    software = opened(opener.open(SETTINGS))
+    del bench.refuse[NVENC]
+    bench.now += 60
+    assert opener.better(software, SETTINGS) is None
+
+
 def test_without_a_gpu_software_is_the_ordinary_way(bench: Bench):
     session = opened(bench.opener(bench.pools(NoCard())).open(SETTINGS))
     assert session.rung.backend == SOFTWARE

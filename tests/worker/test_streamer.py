@@ -62,6 +62,7 @@ class Opener:
     def __init__(self) -> None:
         self.answer: NoSession | None = None
         self.opened: list[Session] = []
+        self.climbs = False
 
     @property
     def closed(self) -> list[Session]:
@@ -73,6 +74,13 @@ class Opener:
         session = Session(RUNGS[-1], Encoder(), Lease(), "omega-0")  # type: ignore[arg-type]
         self.opened.append(session)
         return session
+
+    def better(self, session: Session, settings: EncoderSettings) -> Session | None:
+        if not self.climbs:
+            return None
+        self.climbs = False
+        better = self.open(settings)
+        return better if isinstance(better, Session) else None
 
     def broke(self, session: Session, reason: str) -> None:
         session.close()
@@ -210,3 +218,21 @@ def test_an_encoder_that_hangs_is_left_behind_and_another_is_opened(
     hanging.encoder.answers.set()  # type: ignore[attr-defined]
     until(lambda: not hanging.lease.held)
     assert streamer.live, "the new session is not touched"
+
+
+def test_a_better_encoder_takes_over_without_a_gap(
+    streamer: Streamer, opener: Opener, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(streamer_module, "LOOK_UP_S", 0.0)
+    go_live(streamer)
+    opener.climbs = True
+    states = set()
+
+    def climbed() -> bool:
+        streamer.offer(PIXELS)
+        states.add(streamer.figures().state)
+        return len(opener.opened) == 2 and opener.closed == opener.opened[:1]
+
+    until(climbed)
+    assert states == {StreamState.LIVE}
+    assert streamer.live

@@ -129,6 +129,25 @@ class Opener:
         self._tell_missing(missing)
         return missing
 
+    def better(self, session: Session, settings: EncoderSettings) -> Session | None:
+        """An open encoder on a better rung than this session's, if one is to be had by now.
+
+        Only one that is known to work: the stream would wait while another is proven.
+
+        Raises:
+            SlotFolderError: the slot directory can't be used.
+        """
+        for step in climb(self._situation()):
+            if step.rung is session.rung:
+                return None
+            proof = self._prover.known(step.rung, self._gpu)
+            if step.refused is None and proof is not None and proof.works:
+                opened = self._open_rung(step.rung, settings)
+                if isinstance(opened, Session):
+                    self._tell_opened(opened, [])
+                    return opened
+        return None
+
     def broke(self, session: Session, reason: str) -> None:
         """Closes a session whose encoder failed; its rung rests, twice as long each time."""
         session.close()

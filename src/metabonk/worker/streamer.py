@@ -33,6 +33,9 @@ HANG_S = 10.0
 """A driver that has not answered for this long is taken to hang: a frame takes milliseconds, and a
 reset of the driver two or three seconds."""
 
+LOOK_UP_S = 5.0
+"""How often a stream on a lower rung of the ladder looks whether a better one has become free."""
+
 PROVEN_AFTER_S = 30.0
 """An encoder that ran this long did not break at once: its back-off starts from the beginning."""
 
@@ -76,7 +79,7 @@ class Streamer:
         self._frames: deque[Frame] = deque()
         self._changed = threading.Condition()
         self._desired = Desired.STANDBY
-        self._desired_since = self._opened_at = time.monotonic()
+        self._desired_since = self._opened_at = self._looked_up_at = time.monotonic()
         self._desired_reason = "the director has not chosen yet"
         self._drawing_large = False
         self._session: Session | None = None
@@ -229,7 +232,7 @@ class Streamer:
             return
         self._say(StreamState.STARTING, "waiting for the first keyframe")
         self._hub.open_epoch(self._settings.width, self._settings.height, self._settings.fps)
-        self._opened_at = time.monotonic()
+        self._opened_at = self._looked_up_at = time.monotonic()
         with self._changed:
             self._frames.clear()
             self._session = opened
@@ -264,8 +267,27 @@ class Streamer:
             self._encoded.count()
         if units:
             self._say(StreamState.LIVE, f"live through {session.rung.backend}")
-        if time.monotonic() - self._opened_at > PROVEN_AFTER_S:
+        now = time.monotonic()
+        if now - self._opened_at > PROVEN_AFTER_S:
             self._opener.worked(session)
+        if now - self._looked_up_at > LOOK_UP_S:
+            self._looked_up_at = now
+            self._climb(session)
+
+    def _climb(self, session: Session) -> None:
+        """Goes on with a better encoder where there is one by now; viewers see a new epoch."""
+        try:
+            better = self._opener.better(session, self._settings)
+        except EncodingError as error:
+            self._last_error = str(error)
+            return
+        if better is None:
+            return
+        self._hub.open_epoch(self._settings.width, self._settings.height, self._settings.fps)
+        self._opened_at = time.monotonic()
+        with self._changed:
+            self._session = better
+        session.close()
 
     def _fail(self, reason: str) -> None:
         self._last_error = reason
