@@ -1,6 +1,7 @@
 """Walking the ladder under leases, with encoders that refuse and break on command."""
 
 import logging
+import os
 from pathlib import Path
 
 import pynvml
@@ -14,6 +15,7 @@ from metabonk.encoding.opening import FIRST_REST_S, NoSession, Opener, Session
 from metabonk.encoding.probe import Busy
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
+from metabonk.encoding.sessions.nvml import Session as DriverSession
 from metabonk.errors import EncoderUnavailable
 
 SETTINGS = EncoderSettings(640, 360, 30, 1_000_000, 2.0)
@@ -25,6 +27,17 @@ class Card(Nvml):
 
     def census(self) -> Census:
         return Census((Gpu(0, "GPU-0", "GeForce", pynvml.NVML_BRAND_GEFORCE, "550.54"),))
+
+
+class SharedCard(Card):
+    """The same card, on which another program has sessions open besides ours."""
+
+    def __init__(self) -> None:
+        self.ours = self.others = 0
+
+    def sessions(self, index: int) -> tuple[tuple[DriverSession, ...], int]:
+        pids = [os.getpid()] * self.ours + [1] * self.others
+        return tuple(DriverSession(pid, 640, 360, 30) for pid in pids), len(pids)
 
 
 class NoCard(Nvml):
@@ -153,11 +166,11 @@ def test_from_software_it_climbs_back_when_hardware_is_free(bench: Bench):
     opener = bench.opener(pools, cpu_fallback=True)
     software = opened(opener.open(SETTINGS))
     assert software.rung.backend == SOFTWARE
-    assert opener.better(software, SETTINGS) is None
+    assert opener.move(software, SETTINGS) is None
     first.close()
-    better = opener.better(software, SETTINGS)
+    better = opener.move(software, SETTINGS)
     assert better is not None and better.rung.backend == NVENC
-    assert opener.better(better, SETTINGS) is None
+    assert opener.move(better, SETTINGS) is None
 
 
 def test_it_does_not_climb_to_what_is_not_proven(bench: Bench):
@@ -167,7 +180,34 @@ def test_it_does_not_climb_to_what_is_not_proven(bench: Bench):
     software = opened(opener.open(SETTINGS))
     del bench.refuse[NVENC]
     bench.now += 60
-    assert opener.better(software, SETTINGS) is None
+    assert opener.move(software, SETTINGS) is None
+
+
+def test_the_last_to_join_makes_room_for_another_program(bench: Bench):
+    card = SharedCard()
+    pools = bench.pools(card)
+    for backend in (NVENC, SOFTWARE):
+        bench.prover.answers[backend] = Proof(works=True)
+    opener = bench.opener(pools, cpu_fallback=True)
+    first, last = opened(opener.open(SETTINGS)), opened(opener.open(SETTINGS))
+    card.ours = 2
+    assert opener.move(last, SETTINGS) is None
+    card.others = 1
+    assert opener.move(first, SETTINGS) is None
+    successor = opener.move(last, SETTINGS)
+    assert successor is not None and successor.rung.backend == SOFTWARE
+    last.close()
+    card.ours = 1
+    assert opener.move(first, SETTINGS) is None
+
+
+def test_where_there_is_nothing_to_move_to_it_stays_for_the_director_to_decide(bench: Bench):
+    card = SharedCard()
+    opener = bench.opener(bench.pools(card, nvenc=1))
+    bench.prover.answers[SOFTWARE] = Proof(works=True)
+    only = opened(opener.open(SETTINGS))
+    card.ours = card.others = 1
+    assert opener.move(only, SETTINGS) is None
 
 
 def test_without_a_gpu_software_is_the_ordinary_way(bench: Bench):

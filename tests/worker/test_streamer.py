@@ -62,7 +62,7 @@ class Opener:
     def __init__(self) -> None:
         self.answer: NoSession | None = None
         self.opened: list[Session] = []
-        self.climbs = False
+        self.moves = False
 
     @property
     def closed(self) -> list[Session]:
@@ -75,12 +75,12 @@ class Opener:
         self.opened.append(session)
         return session
 
-    def better(self, session: Session, settings: EncoderSettings) -> Session | None:
-        if not self.climbs:
+    def move(self, session: Session, settings: EncoderSettings) -> Session | None:
+        if not self.moves:
             return None
-        self.climbs = False
-        better = self.open(settings)
-        return better if isinstance(better, Session) else None
+        self.moves = False
+        successor = self.open(settings)
+        return successor if isinstance(successor, Session) else None
 
     def broke(self, session: Session, reason: str) -> None:
         session.close()
@@ -220,19 +220,19 @@ def test_an_encoder_that_hangs_is_left_behind_and_another_is_opened(
     assert streamer.live, "the new session is not touched"
 
 
-def test_a_better_encoder_takes_over_without_a_gap(
+def test_another_encoder_takes_over_without_a_gap(
     streamer: Streamer, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(streamer_module, "LOOK_UP_S", 0.0)
+    monkeypatch.setattr(streamer_module, "LOOK_AROUND_S", 0.0)
     go_live(streamer)
-    opener.climbs = True
+    opener.moves = True
     states = set()
 
-    def climbed() -> bool:
+    def moved() -> bool:
         streamer.offer(PIXELS)
         states.add(streamer.figures().state)
         return len(opener.opened) == 2 and opener.closed == opener.opened[:1]
 
-    until(climbed)
+    until(moved)
     assert states == {StreamState.LIVE}
     assert streamer.live

@@ -129,24 +129,39 @@ class Opener:
         self._tell_missing(missing)
         return missing
 
-    def better(self, session: Session, settings: EncoderSettings) -> Session | None:
-        """An open encoder on a better rung than this session's, if one is to be had by now.
+    def move(self, session: Session, settings: EncoderSettings) -> Session | None:
+        """Another open encoder for a stream to go on with, where there is a reason to move.
 
-        Only one that is known to work: the stream would wait while another is proven.
+        Reasons: a better rung has become free; or another program has taken sessions of this one's
+        pool, which is over its limit now, and this session was the last to join.
+
+        Up the ladder only to one that is known to work: the stream waits while one is proven.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
+        must_leave = self._is_one_too_many(session)
         for step in climb(self._situation()):
             if step.rung is session.rung:
-                return None
-            proof = self._prover.known(step.rung, self._gpu)
-            if step.refused is None and proof is not None and proof.works:
+                if not must_leave:
+                    return None
+                continue
+            proven = self._prover.known(step.rung, self._gpu) is not None
+            if step.refused is None and (proven or must_leave):
                 opened = self._open_rung(step.rung, settings)
                 if isinstance(opened, Session):
                     self._tell_opened(opened, [])
                     return opened
         return None
+
+    def _is_one_too_many(self, session: Session) -> bool:
+        pool = pool_of(session.rung, self._gpu_index, self._pools)
+        assert pool is not None, "its session came from it"
+        usage = pool.usage()
+        if usage.used <= usage.limit:
+            return False
+        last = max(usage.holders, key=lambda holder: holder.since or 0.0, default=None)
+        return last is not None and last.slot == session.lease.slot
 
     def broke(self, session: Session, reason: str) -> None:
         """Closes a session whose encoder failed; its rung rests, twice as long each time."""

@@ -33,8 +33,8 @@ HANG_S = 10.0
 """A driver that has not answered for this long is taken to hang: a frame takes milliseconds, and a
 reset of the driver two or three seconds."""
 
-LOOK_UP_S = 5.0
-"""How often a stream on a lower rung of the ladder looks whether a better one has become free."""
+LOOK_AROUND_S = 5.0
+"""How often a stream looks whether it should go on with another encoder."""
 
 PROVEN_AFTER_S = 30.0
 """An encoder that ran this long did not break at once: its back-off starts from the beginning."""
@@ -79,7 +79,7 @@ class Streamer:
         self._frames: deque[Frame] = deque()
         self._changed = threading.Condition()
         self._desired = Desired.STANDBY
-        self._desired_since = self._opened_at = self._looked_up_at = time.monotonic()
+        self._desired_since = self._opened_at = self._looked_around_at = time.monotonic()
         self._desired_reason = "the director has not chosen yet"
         self._drawing_large = False
         self._session: Session | None = None
@@ -232,7 +232,7 @@ class Streamer:
             return
         self._say(StreamState.STARTING, "waiting for the first keyframe")
         self._hub.open_epoch(self._settings.width, self._settings.height, self._settings.fps)
-        self._opened_at = self._looked_up_at = time.monotonic()
+        self._opened_at = self._looked_around_at = time.monotonic()
         with self._changed:
             self._frames.clear()
             self._session = opened
@@ -270,23 +270,23 @@ class Streamer:
         now = time.monotonic()
         if now - self._opened_at > PROVEN_AFTER_S:
             self._opener.worked(session)
-        if now - self._looked_up_at > LOOK_UP_S:
-            self._looked_up_at = now
-            self._climb(session)
+        if now - self._looked_around_at > LOOK_AROUND_S:
+            self._looked_around_at = now
+            self._move(session)
 
-    def _climb(self, session: Session) -> None:
-        """Goes on with a better encoder where there is one by now; viewers see a new epoch."""
+    def _move(self, session: Session) -> None:
+        """Goes on with another encoder where that is called for; viewers see a new epoch."""
         try:
-            better = self._opener.better(session, self._settings)
+            successor = self._opener.move(session, self._settings)
         except EncodingError as error:
             self._last_error = str(error)
             return
-        if better is None:
+        if successor is None:
             return
         self._hub.open_epoch(self._settings.width, self._settings.height, self._settings.fps)
         self._opened_at = time.monotonic()
         with self._changed:
-            self._session = better
+            self._session = successor
         session.close()
 
     def _fail(self, reason: str) -> None:
