@@ -257,11 +257,11 @@ class Opener:
             if session.rung.scarcity is Scarcity.CPU and backend.endswith("nvenc"):
                 log.info("falls back to %s; %s: %s", session.rung.backend, backend, reason)
         log.info(
-            "Acquired %s session slot=%d pool=%s gpu=%d worker=%s backend=%s",
+            "Acquired %s session slot=%d pool=%s%s worker=%s backend=%s",
             session.rung.scarcity.upper(),
             session.lease.slot,
             session.lease.pool,
-            self._gpu_index,
+            f" gpu={self._gpu_index}" if session.rung.scarcity is Scarcity.NVENC else "",
             self._worker,
             session.rung.backend,
         )
