@@ -31,7 +31,12 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         run_fleet(Path(folder), "--workers", "2", "--game", "doom:basic") as fleet,
     ):
-        until("a worker is live", lambda: fleet.in_state(StreamState.LIVE), 120)
+        try:
+            until("a worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
+        except AssertionError:
+            for file in (fleet.output, *(fleet.folder / "logs").glob("*.log")):
+                say(f"{file.name}:\n{file.read_text()}")
+            raise
         time.sleep(seconds)
         say(fleet.command("nvenc", "status", "--workers", "2").stdout)
         for status in fleet.statuses().values():
