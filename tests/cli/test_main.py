@@ -130,3 +130,13 @@ def test_a_reader_that_leaves_early_is_no_mistake(tmp_path: Path):
     assert time.monotonic() - began < 20
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_a_library_that_is_missing_is_named_and_so_is_the_cure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "metabonk.cli.stop", None)
+    assert main(["stop"]) == 1
+    said = capsys.readouterr().err
+    assert "no module 'metabonk.cli.stop'" in said
+    assert "./start" in said

@@ -58,6 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(command.run(parser.parse_args(given)))
     except MetaBonkError as error:
         return say_error(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        return say_error(
+            f"the installation is incomplete: Python finds no module {error.name!r} "
+            f"({sys.executable}). './start' installs what is needed; elsewhere: pip install metabonk",
+            1,
+        )
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
