@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return say_error(
             f"the installation is incomplete: Python finds no module {error.name!r} "
-            f"({sys.executable}). './start' installs what is needed; elsewhere: pip install metabonk",
+            f"({sys.executable}). './start' installs it, elsewhere 'pip install metabonk'",
             1,
         )
     except KeyboardInterrupt:

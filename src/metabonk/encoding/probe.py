@@ -130,9 +130,10 @@ def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
             if error.nvenc_code in AT_THE_LIMIT:
                 pool.refused_by_driver(lease)
                 return _Result(works=False, busy=True, reason=str(error))
-            return _Result(
-                works=False, reason=str(error), hardware=error.nvenc_code != NO_ENCODER_HERE
-            )
+            has_encoder = error.nvenc_code != NO_ENCODER_HERE
+            if not has_encoder:
+                pools.learn_that_there_is_no_encoder(gpu_index)
+            return _Result(works=False, reason=str(error), hardware=has_encoder)
         except EncoderBroken as error:
             return _Result(works=False, reason=str(error))
     return _Result(works=True)

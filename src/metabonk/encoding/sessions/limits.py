@@ -76,6 +76,8 @@ def effective_limit(gpu: Gpu, configured: int, learned: int | None) -> Limit:
         learned: from ``Experiences``.
     """
     limit = Limit(configured, "METABONK_NVENC_MAX_SESSIONS") if configured else assumed_limit(gpu)
+    if learned == 0:
+        return Limit(0, f"{gpu.name} opens no session at all: it has no encoder")
     if learned is not None and learned < limit.sessions:
         return Limit(learned, f"the driver refused to open more than {learned} at once")
     return limit

@@ -110,7 +110,7 @@ class Pool:
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
-        with self._locked():
+        with self.critical_section():
             limit = self._limit()
             holders, free = self._scan()
             try:
@@ -135,7 +135,7 @@ class Pool:
             the new limit, or None where nothing follows: no other session is known, so the refusal
             had another cause than their number.
         """
-        with self._locked():
+        with self.critical_section():
             lease.release()
             holders, free = self._scan()
             for descriptor in free.values():
@@ -152,7 +152,7 @@ class Pool:
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
-        with self._locked():
+        with self.critical_section():
             holders, free = self._scan()
             for descriptor in free.values():
                 os.close(descriptor)
@@ -168,7 +168,7 @@ class Pool:
             SlotFolderError: the slot directory can't be used.
         """
         dead: list[Holder] = []
-        with self._locked():
+        with self.critical_section():
             for slot in self._slots():
                 file = self._slot_file(slot)
                 descriptor = try_lock(file)
@@ -212,7 +212,12 @@ class Pool:
         return self._folder / f"slot-{slot}.lock"
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def critical_section(self) -> Iterator[None]:
+        """Keeps every other process from taking, counting and learning meanwhile.
+
+        Raises:
+            SlotFolderError: the slot directory can't be used.
+        """
         try:
             private_folder(self._folder, setting="METABONK_NVENC_SLOT_DIR")
             with locked(self._folder / "pool.lock"):

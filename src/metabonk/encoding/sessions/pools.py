@@ -41,9 +41,20 @@ class Pools:
 
     def limit(self, gpu: Gpu) -> Limit:
         """How many sessions this GPU's pool has, and how that is known."""
-        cards = self._cards_of(gpu)
-        learned = self._experiences.learned(_key(cards), gpu.driver)
+        learned = self._experiences.learned(_key([gpu]), gpu.driver)
+        if learned != 0:
+            learned = self._experiences.learned(_key(self._cards_of(gpu)), gpu.driver)
         return effective_limit(gpu, self._nvenc_limit, learned)
+
+    def learn_that_there_is_no_encoder(self, gpu_index: int) -> None:
+        """Remembers it of this GPU, until its driver changes.
+
+        Raises:
+            SlotFolderError: the slot directory can't be used.
+        """
+        gpu = self.census.by_index[gpu_index]
+        with self._nvenc[gpu_index].critical_section():
+            self._experiences.learn(_key([gpu]), gpu.driver, 0)
 
     def _pool_of(self, gpu: Gpu) -> Pool:
         cards = self._cards_of(gpu)
