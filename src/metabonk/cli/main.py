@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from metabonk.errors import LAST_WORDS, MetaBonkError
-from metabonk.process import configure_logging
+from metabonk.process import configure_logging, lower_priority
 
 COMMANDS = {
     "start": "runs a fleet until it is stopped",
@@ -50,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         if given[0] in CHILDREN:
             configure_logging(given[0])
+            if given[0] == "learner":
+                # From the first import on: on a small machine the first picture comes before it.
+                lower_priority()
             # A crash in native code, or being ended for hanging, tells in the log where it was.
             faulthandler.enable()
         # 'start' must not wait for the seconds that torch takes to be imported.

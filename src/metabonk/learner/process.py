@@ -17,7 +17,7 @@ from metabonk.learner.http import Shelf, make_app
 from metabonk.learner.queue import RolloutQueue
 from metabonk.policy import PolicySpec, encode_weights
 from metabonk.policy.rollout import LARGEST_STEPS
-from metabonk.process import StopSignal, lower_priority
+from metabonk.process import StopSignal
 from metabonk.settings import Settings
 from metabonk.settings.schema import available_cores
 
@@ -35,7 +35,7 @@ class Stop(Protocol):
 
 
 def run(settings: Settings, run_dir: Path) -> None:
-    """Learns until SIGTERM, at a lower priority than play.
+    """Learns until SIGTERM.
 
     Args:
         settings: of the fleet.
@@ -46,7 +46,6 @@ def run(settings: Settings, run_dir: Path) -> None:
     """
     stop = StopSignal()
     stop.watch_threads()
-    lower_priority()
     # Workers use one thread each; half the cores leave room for them.
     torch.set_num_threads(max(1, available_cores() // 2))
     learn(settings, run_dir, stop)

@@ -29,6 +29,9 @@ from metabonk.worker.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
+FIRST_WISH_S = 1.0
+"""The orchestrator is up long before any worker; one that is slow is not waited for."""
+
 
 def run(settings: Settings, index: int, run_dir: Path) -> None:
     """Plays, streams and sends rollouts until SIGTERM.
@@ -120,6 +123,8 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
                 part.start()
                 owned.callback(part.close)
         log.info("plays %s on port %d", settings.game, settings.worker_port(index))
+        # A game that begins at the size it is to be shown at need not be started a second time.
+        streamer.wait_for_wish(FIRST_WISH_S)
         player.run(stop.is_set)
         stop.raise_failure()
         log.info("stops after %d steps and %d episodes", player.steps.total, player.episodes)

@@ -78,6 +78,7 @@ class Streamer:
         self._enabled = enabled
         self._frames: deque[Frame] = deque()
         self._changed = threading.Condition()
+        self._told = threading.Event()
         self._desired = Desired.STANDBY
         self._desired_since = self._opened_at = self._looked_around_at = time.monotonic()
         self._desired_reason = "the director has not chosen yet"
@@ -108,12 +109,17 @@ class Streamer:
 
     def desire(self, desired: Desired, reason: str) -> None:
         """Takes the director's wish; repeating it changes nothing."""
+        self._told.set()
         with self._changed:
             if desired is not self._desired:
                 self._desired = desired
                 self._desired_since = time.monotonic()
             self._desired_reason = reason
             self._changed.notify_all()
+
+    def wait_for_wish(self, timeout: float) -> bool:
+        """Whether the director has said within ``timeout`` seconds what this worker should be."""
+        return self._told.wait(timeout)
 
     @property
     def wanted(self) -> bool:
