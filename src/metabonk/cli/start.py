@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--games-per-worker", metavar="N", help="games each plays at once (default: by cores)"
     )
     parser.add_argument("--game", metavar="ID", help="doom:<scenario> or gym:<Gymnasium id>")
+    parser.add_argument("--seed", metavar="N", help="of networks and games (default: 0)")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -88,7 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
     """The settings, and the folder of the run that is gone on with; a run keeps its game."""
     said = {name: getattr(arguments, name) for name in SAID}
-    said["worker"] = {"games": arguments.games_per_worker}
+    said |= {
+        "worker": {"games": arguments.games_per_worker},
+        "learning": {"seed": arguments.seed},
+    }
     settings = load_settings(said)
     if arguments.resume is None and settings.mode is Mode.TRAIN:
         return settings, None
