@@ -40,7 +40,13 @@ SAMPLE_FACTORY = Rival(
     (
         (TORCH, "numpy<2", "gymnasium>=0.27,<1", "psutil", "threadpoolctl", "colorlog", "filelock"),
         ("numpy<2", "opencv-python-headless<4.12", "tensorboardX", "huggingface-hub<1"),
-        ("--no-deps", "sample-factory==2.1.1", "signal-slot-mp==1.0.5", "vizdoom==1.3.2"),
+        (
+            "--no-deps",
+            "sample-factory==2.1.1",
+            "signal-slot-mp==1.0.5",
+            "faster-fifo",
+            "vizdoom==1.3.2",
+        ),
     ),
 )
 
