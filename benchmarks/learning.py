@@ -1,27 +1,25 @@
-"""The second promise: a fresh policy learns a game within minutes on two cores.
+"""The second promise: a fresh policy learns a game within minutes on two cores, while it is shown.
 
-``python -m benchmarks.learning [--game doom:basic] [--minutes 3] [--seed 0] [--json FILE]`` plays
-in one thread and learns in another, with the fleet's own actor, rollouts and learner, without
-HTTP. It prints the mean of the last 100 unshaped returns over time.
+``python -m benchmarks.learning [--game doom:basic] [--minutes 3] [--seed 0] [--json FILE]`` starts
+a real fleet, from a cold start, with one worker live, and prints the mean of the last 100 unshaped
+returns over time. ``--set learning.learning_rate=1e-3`` changes a setting.
 """
 
 import argparse
 import json
 import platform
-import threading
+import statistics
+import tempfile
 import time
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import httpx
 from rich.console import Console
+from tests.fleet import FleetUnderTest, run_fleet, until
 
-from metabonk.games import describe_game, make_game
-from metabonk.learner.appo import Learner
-from metabonk.learner.figures import Figures
-from metabonk.learner.queue import RolloutQueue
-from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
-from metabonk.settings.schema import Learning
+from metabonk.messages import StreamState
+from metabonk.settings.schema import available_cores
 
 WINDOW = 100
 
@@ -31,110 +29,63 @@ class Point:
     """The fleet at one moment.
 
     Attributes:
-        seconds: since the start.
-        steps: decisions made.
+        seconds: since the command was given.
+        steps: decisions made by all workers.
         mean_return: of the last 100 episodes, unshaped.
-        episodes: finished.
-        version: of the weights.
+        version: of the newest policy that acts.
+        live: workers with a picture.
+        dropped: frames that the streams lost.
     """
 
     seconds: float
     steps: int
     mean_return: float
-    episodes: int
     version: int
+    live: int
+    dropped: int
 
 
-class Play(threading.Thread):
-    """One worker without a stream."""
-
-    def __init__(self, game_id: str, settings: Learning, queue: RolloutQueue, index: int) -> None:
-        super().__init__(name=f"play-{index}", daemon=True)
-        seed = settings.seed + index
-        self.game = make_game(game_id, seed=seed, frame_skip=settings.frame_skip)
-        self.actor = Actor(PolicySpec.of(self.game), seed=seed)
-        self.queue = queue
-        self.builder = RolloutBuilder(self.actor.spec, settings.rollout_steps)
-        self.weights: bytes | None = None
-        self.returns: deque[float] = deque(maxlen=WINDOW)
-        self.episodes = self.steps = 0
-        self.stopped = threading.Event()
-
-    def run(self) -> None:
-        while not self.stopped.is_set():
-            observation, total, done = self.game.reset(), 0.0, False
-            while not done and not self.stopped.is_set():
-                decision = self.actor.act(observation)
-                moved = self.game.step(decision.action)
-                total += moved.reward
-                self.steps += 1
-                rollout = self.builder.add(observation, decision, moved, self.actor.version)
-                if rollout is not None:
-                    self.send(rollout)
-                observation = moved.observation
-                done = moved.terminated or moved.truncated
-            self.returns.append(total)
-            self.episodes += 1
-        self.game.close()
-
-    def send(self, rollout: Rollout) -> None:
-        while not self.queue.put(Rollout.from_bytes(rollout.to_bytes())):
-            if self.stopped.wait(0.02):
-                return
-        weights, self.weights = self.weights, None
-        if weights is not None:
-            self.actor.load(weights)
-
-
-def train(game_id: str, settings: Learning, seconds: float, *, workers: int) -> list[Point]:
-    """Learns for ``seconds``; a point every ten."""
-    description = describe_game(game_id)
-    spec = PolicySpec.of(description)
-    learner = Learner(spec, settings, reward_scale=description.reward_scale)
-    figures = Figures()
-    queue = RolloutQueue(2 * settings.batch_steps)
-    plays = [Play(game_id, settings, queue, index) for index in range(workers)]
-    began = time.monotonic()
+def train(game: str, seconds: float, *, workers: int, settings: dict[str, str]) -> list[Point]:
+    """Runs a fleet for ``seconds``; a point every ten."""
+    variables = {f"METABONK_{name.upper().replace('.', '_')}": v for name, v in settings.items()}
+    environment = {"METABONK_CPU_MAX_SESSIONS": "1", **variables}
     points: list[Point] = []
-    console = Console()
-    for play in plays:
-        play.start()
-    try:
-        while (elapsed := time.monotonic() - began) < seconds:
-            if rollouts := queue.take(settings.batch_steps, 0.5):
-                figures.updated(learner.update(rollouts), learner.counters)
-                weights = encode_weights(learner.network, learner.counters.version)
-                for play in plays:
-                    play.weights = weights
-            if elapsed >= 10 * (len(points) + 1):
-                points.append(_point(elapsed, plays, learner.counters.version))
-                console.print(_line(points[-1], figures), highlight=False)
-    finally:
-        for play in plays:
-            play.stopped.set()
-        for play in plays:
-            play.join(10)
+    console = Console(highlight=False)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ("--workers", str(workers), "--game", game)
+        with run_fleet(Path(folder), *arguments, environment=environment) as fleet:
+            until("an episode has ended", lambda: _returns(fleet), 120)
+            while (elapsed := time.monotonic() - began) < seconds:
+                if elapsed >= 10 * (len(points) + 1):
+                    points.append(_point(fleet, elapsed))
+                    console.print(_line(points[-1]))
+                time.sleep(0.2)
+            fleet.stop()
     return points
 
 
-def _point(elapsed: float, plays: list[Play], version: int) -> Point:
-    returns = [value for play in plays for value in play.returns]
+def _returns(fleet: FleetUnderTest) -> list[float]:
+    episodes = httpx.get(f"{fleet.page}/api/episodes?limit={WINDOW}").raise_for_status().json()
+    return [episode["total_reward"] for episode in episodes]
+
+
+def _point(fleet: FleetUnderTest, elapsed: float) -> Point:
+    statuses = fleet.statuses().values()
     return Point(
         seconds=round(elapsed, 1),
-        steps=sum(play.steps for play in plays),
-        mean_return=round(sum(returns) / max(1, len(returns)), 2),
-        episodes=sum(play.episodes for play in plays),
-        version=version,
+        steps=sum(status.step for status in statuses),
+        mean_return=round(statistics.fmean(_returns(fleet)), 2),
+        version=max((status.policy_version for status in statuses), default=0),
+        live=sum(status.stream_state is StreamState.LIVE for status in statuses),
+        dropped=sum(status.frames_dropped for status in statuses),
     )
 
 
-def _line(point: Point, figures: Figures) -> str:
-    status = figures.status()
-    terms = "  ".join(f"{name} {value:.3f}" for name, value in status.losses.items())
+def _line(point: Point) -> str:
     return (
-        f"{point.seconds:6.0f} s  {point.steps:7d} steps  return {point.mean_return:8.2f}  "
-        f"{point.episodes:5d} episodes  version {point.version:4d}  lag {status.policy_lag:.1f}  "
-        f"{terms}"
+        f"{point.seconds:6.0f} s  {point.steps:8d} steps  return {point.mean_return:8.2f}  "
+        f"version {point.version:4d}  {point.live} live, {point.dropped} frames dropped"
     )
 
 
@@ -142,16 +93,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--game", default="doom:basic")
     parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    overrides = dict(pair.split("=", 1) for pair in arguments.set)
-    settings = Learning.model_validate({"seed": arguments.seed, **overrides})
-    points = train(arguments.game, settings, arguments.minutes * 60, workers=arguments.workers)
+    settings = dict(pair.split("=", 1) for pair in arguments.set)
+    settings["learning.seed"] = str(arguments.seed)
+    points = train(
+        arguments.game, arguments.minutes * 60, workers=arguments.workers, settings=settings
+    )
     if arguments.json:
-        result = {"machine": platform.platform(), "curve": [vars(point) for point in points]}
+        machine = f"{platform.platform()}, {available_cores()} cores"
+        result = {"machine": machine, "settings": settings, "curve": [asdict(p) for p in points]}
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
 

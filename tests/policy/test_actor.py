@@ -1,6 +1,7 @@
 """Acting."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from metabonk.errors import PolicyError
-from metabonk.policy import Actor, ActorCritic, encode_weights
+from metabonk.policy import Actor, ActorCritic, Decision, encode_weights
 from tests.policy.specs import OTHER, TINY
 
 RANDOM = np.random.default_rng(0)
@@ -27,10 +28,15 @@ def biased(*logits: float) -> bytes:
     return encode_weights(network, 7)
 
 
+def act(actor: Actor, game: int = 0) -> Decision:
+    (decision,) = actor.act([PICTURE], [game])
+    return decision
+
+
 def test_the_same_seed_makes_the_same_choices():
     def choices(seed: int) -> list[int]:
         actor = Actor(TINY, seed=seed)
-        return [actor.act(PICTURE).action for _ in range(50)]
+        return [act(actor).action for _ in range(50)]
 
     assert choices(1) == choices(1)
     assert choices(1) != choices(2)
@@ -47,14 +53,14 @@ def test_making_an_actor_leaves_the_randomness_of_others_alone():
 def test_actions_are_chosen_as_often_as_the_policy_says():
     actor = Actor(TINY, seed=1)
     actor.load(biased(math.log(0.2), math.log(0.7), math.log(0.1)))
-    chosen = np.bincount([actor.act(PICTURE).action for _ in range(2000)], minlength=3)
+    chosen = np.bincount([act(actor).action for _ in range(2000)], minlength=3)
     assert chosen / 2000 == pytest.approx([0.2, 0.7, 0.1], abs=0.04)
 
 
 def test_a_decision_says_what_the_policy_thought():
     actor = Actor(TINY, seed=1)
     actor.load(biased(0.0, math.log(8.0), 0.0))
-    decision = actor.act(PICTURE)
+    decision = act(actor)
     assert decision.probabilities.tolist() == pytest.approx([0.1, 0.8, 0.1])
     assert decision.log_prob == pytest.approx(math.log(decision.probabilities[decision.action]))
     assert decision.value == pytest.approx(50.0)
@@ -69,8 +75,53 @@ def test_loaded_weights_bring_their_version():
 
 def test_weights_of_another_game_are_refused_and_play_goes_on():
     actor = Actor(TINY, seed=1)
-    before = actor.act(PICTURE)
+    before = act(actor)
     with pytest.raises(PolicyError, match="doom:take_cover"):
         actor.load(encode_weights(ActorCritic(OTHER), 9))
     assert actor.version == 0
-    assert actor.act(PICTURE).value == before.value
+    assert act(actor).value == before.value
+
+
+def test_one_pass_decides_for_many_games_as_each_would_alone():
+    together, alone = Actor(TINY, seed=1), Actor(TINY, seed=1)
+    pictures = RANDOM.integers(0, 256, (3, *TINY.observation_shape), np.uint8)
+    games = [4, 0, 9]
+    for _ in range(5):
+        batch = together.act(list(pictures), games)
+        single = [alone.act([pictures[row]], [game])[0] for row, game in enumerate(games)]
+        assert [d.action for d in batch] == [d.action for d in single]
+        assert [d.value for d in batch] == pytest.approx([d.value for d in single], rel=1e-4)
+
+
+def test_games_draw_their_own_chances():
+    actor = Actor(TINY, seed=1)
+    first, second = ([act(actor, game).action for _ in range(50)] for game in (0, 1))
+    assert first != second
+
+
+def test_a_greedy_actor_takes_the_likeliest_action():
+    actor = Actor(TINY, seed=1, greedy=True)
+    actor.load(biased(0.0, 0.3, 0.1))
+    assert {act(actor).action for _ in range(20)} == {1}
+
+
+def test_weights_can_be_loaded_while_others_act():
+    actor = Actor(TINY, seed=1)
+    weights = [biased(5.0, 0.0, 0.0), biased(0.0, 5.0, 0.0)]
+    stop = threading.Event()
+    seen: list[NDArray[np.float32]] = []
+
+    def act_on() -> None:
+        while not stop.is_set():
+            seen.append(act(actor, 1).probabilities)
+
+    actor.load(weights[0])
+    thread = threading.Thread(target=act_on)
+    thread.start()
+    for count in range(100):
+        actor.load(weights[count % 2])
+        act(actor)
+    stop.set()
+    thread.join()
+    assert len(seen) > 10
+    assert all(max(probabilities[:2]) > 0.9 for probabilities in seen)

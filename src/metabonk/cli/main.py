@@ -19,7 +19,9 @@ from metabonk.process import configure_logging, lower_priority
 COMMANDS = {
     "start": "runs a fleet until it is stopped",
     "stop": "stops a running fleet",
+    "eval": "plays a trained policy and says how well it does",
     "nvenc": "who holds encoder sessions",
+    "debug": "plays and learns in one thread, so that a run repeats exactly",
     "worker": "one worker of a fleet (started by 'start')",
     "learner": "the learner of a fleet (started by 'start')",
     "sweep": "removes what killed games left behind",

@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what may be said on the command line; all else is a setting."""
     parser.add_argument("--mode", choices=[mode.value for mode in Mode], help="default: train")
     parser.add_argument("--workers", metavar="N", help="how many play (default: 2)")
+    parser.add_argument(
+        "--games-per-worker", metavar="N", help="games each plays at once (default: by cores)"
+    )
     parser.add_argument("--game", metavar="ID", help="doom:<scenario> or gym:<Gymnasium id>")
+    parser.add_argument("--seed", metavar="N", help="of networks and games (default: 0)")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -85,6 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
     """The settings, and the folder of the run that is gone on with; a run keeps its game."""
     said = {name: getattr(arguments, name) for name in SAID}
+    said |= {
+        "worker": {"games": arguments.games_per_worker},
+        "learning": {"seed": arguments.seed},
+    }
     settings = load_settings(said)
     if arguments.resume is None and settings.mode is Mode.TRAIN:
         return settings, None

@@ -29,8 +29,14 @@ class Ports(Section):
 
 
 class Worker(Section):
-    """How worker processes are started and kept."""
+    """How worker processes play, and how they are started and kept."""
 
+    games: int = Field(
+        0, ge=0, le=64, description="games a worker plays at once; 0: by cores and workers"
+    )
+    wait_for_learner: bool = Field(
+        True, description="unwatched games stand still while the learner is behind"
+    )
     spawn_stagger_s: float = Field(0.25, ge=0, le=60, description="seconds between two starts")
     restart_limit_s: float = Field(
         10.0,
@@ -171,6 +177,18 @@ class Settings(Section):
                 "view from elsewhere through 'ssh -L 5173:127.0.0.1:5173'"
             )
         return host
+
+    @property
+    def games_per_worker(self) -> int:
+        """Games that a worker plays at once, with 0 resolved: four a core over all workers.
+
+        No more than eight, where a batch no longer makes a forward pass much cheaper for each:
+        0.81 ms for one observation, 0.22 ms each for eight, 0.20 for sixteen (one core). Where
+        nothing learns, the game that is shown is all there is to play.
+        """
+        if self.mode is Mode.PLAY:
+            return 1
+        return self.worker.games or max(1, min(8, 4 * available_cores() // self.workers))
 
     def worker_port(self, index: int) -> int:
         """The port of worker ``index``."""

@@ -1,9 +1,12 @@
-"""The play thread: the policy chooses, the game moves, the rollout grows.
+"""The play threads: the policy chooses, the games move, the rollouts grow.
 
-Live, every tic is drawn at the spectators' size, paced, and offered to the streamer. In standby
-nothing is paced and nothing is drawn that the policy doesn't see. A change never ends an episode.
+Game 0 is the one that is shown. Live, every tic of it is drawn at the spectators' size, paced, and
+offered to the streamer, on the main thread; the other games are played beside it at a lower
+priority. In standby all are played together, nothing is paced and nothing is drawn that the policy
+doesn't see. A change never ends an episode.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,34 +14,40 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from metabonk.games import Game, Transition
 from metabonk.messages import Episode
-from metabonk.policy import Actor, Decision, RolloutBuilder
+from metabonk.policy import Actor
 from metabonk.process import lower_priority
+from metabonk.settings.schema import available_cores
 from metabonk.streaming.rates import Rate
+from metabonk.worker.lane import Ended, Lane, Lived
+from metabonk.worker.lanes import Lanes
 from metabonk.worker.pacing import Pacer
+from metabonk.worker.rounds import Rounds
 from metabonk.worker.streamer import Streamer
 from metabonk.worker.uplink import Uplink
 
+HOLD_S = 0.1
+"""How long a worker that is ahead of the learner waits before it looks whether it should change."""
+
 
 class Player:
-    """Plays one game with the newest policy.
+    """Plays the games of a worker with the newest policy.
 
     Args:
-        game: what is played.
-        actor: what plays it.
+        lanes: the games; the shown one has not begun.
+        actor: what plays them.
         streamer: gets the frames while it is live.
         uplink: rollouts and weights; None in play mode, where nothing learns.
         on_episode: told of every finished episode.
         worker_index: for episodes.
         spectator_size: width and height of the stream, pixels.
         fps: frame rate of the stream.
-        rollout_steps: policy decisions a rollout holds.
+        waits: whether games that nobody sees stand still while the learner is behind.
     """
 
     def __init__(
         self,
-        game: Game,
+        lanes: Lanes,
         actor: Actor,
         streamer: Streamer,
         uplink: Uplink | None,
@@ -47,41 +56,55 @@ class Player:
         worker_index: int,
         spectator_size: tuple[int, int],
         fps: int,
-        rollout_steps: int,
+        waits: bool,
     ) -> None:
-        self._game = game
+        self._lanes = lanes
         self._actor = actor
         self._streamer = streamer
         self._uplink = uplink
         self._on_episode = on_episode
         self._worker_index = worker_index
         self._spectator_size = spectator_size
+        self._waits = waits
         self._pacer = Pacer(fps)
-        self._builder = RolloutBuilder(actor.spec, rollout_steps)
         self._large = False
         self._live = False
-        self._observation: NDArray[np.uint8] | None = None
-        self._total_reward = 0.0
-        self._length = 0
+        self._counting = threading.Lock()
+        self._loading = threading.Lock()
         self.steps = Rate()
+        """Decisions of all games."""
         self.episodes = 0
         self.episode_return: float | None = None
         self.newest_frame: NDArray[np.uint8] | None = None
         """``H×W×3`` uint8 RGB, for the snapshot."""
+
+    def begun(self) -> None:
+        """An episode of the shown game has begun, at the size that was last asked for."""
+        self._streamer.drawing_large(self._large)
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Plays until ``stopped``: live on the calling thread, standby on one of lower priority.
 
         So live play takes what it needs, and training takes the rest. There are two threads since
         an unprivileged process may lower a thread's priority and never raise it again.
+
+        Raises:
+            GameError: a game broke.
         """
+        rounds = Rounds(self._actor, self._lived, threads=available_cores())
+        self._follow_wish()
+        self._lanes.first.begin()
+        self._lanes.start()
         with ThreadPoolExecutor(1, "standby-play", initializer=lower_priority) as background:
-            while not stopped():
-                self._follow_wish()
-                if self._live:
-                    self._play(stopped)
-                else:
-                    background.submit(self._play, stopped).result()
+            try:
+                while not stopped():
+                    if self._live:
+                        self._play_live(rounds, background, stopped)
+                    else:
+                        background.submit(self._play_standby, rounds, stopped).result()
+                    self._follow_wish()
+            finally:
+                rounds.close()
 
     def _follow_wish(self) -> None:
         self._live = self._streamer.live
@@ -89,35 +112,50 @@ class Player:
         self.steps.restart()
         if self._large != self._streamer.wanted:
             self._large = self._streamer.wanted
-            self._game.spectate(self._spectator_size if self._large else None)
+            self._lanes.first.game.spectate(self._spectator_size if self._large else None)
 
-    def _play(self, stopped: Callable[[], bool]) -> None:
-        """Plays until it is stopped or the director's wish calls for a change."""
-        while (
+    def _as_wished(self, stopped: Callable[[], bool]) -> bool:
+        return (
             not stopped()
             and self._live == self._streamer.live
             and self._large == self._streamer.wanted
-        ):
-            self._decide()
+        )
 
-    def _decide(self) -> None:
-        if self._observation is None:
-            self._observation = self._game.reset()
-            self._total_reward, self._length = 0.0, 0
-            self._streamer.drawing_large(self._large)
-        observation = self._observation
-        decision = self._actor.act(observation)
-        moved = self._game.step(decision.action, self._spectate if self._live else None)
-        if not self._live:
-            self.newest_frame = self._game.frame()
-        self._total_reward += moved.reward
-        self._length += 1
-        self.steps.count()
-        self._record(observation, decision, moved)
-        self._observation = moved.observation
-        if moved.terminated or moved.truncated:
-            self._observation = None
-            self._finished(self._total_reward, self._length)
+    def _play_standby(self, rounds: Rounds, stopped: Callable[[], bool]) -> None:
+        rounds.play(self._lanes.all, lambda: self._may_go_on(lambda: self._as_wished(stopped)))
+
+    def _play_live(
+        self, rounds: Rounds, background: ThreadPoolExecutor, stopped: Callable[[], bool]
+    ) -> None:
+        halt = threading.Event()
+
+        def play_others() -> None:
+            while not halt.is_set() and not self._lanes.others():
+                halt.wait(HOLD_S)
+            rounds.play(self._lanes.others, lambda: self._may_go_on(lambda: not halt.is_set()))
+
+        others = background.submit(play_others)
+        try:
+            while self._as_wished(stopped) and not others.done():
+                self._decide_live(self._lanes.first)
+        finally:
+            halt.set()
+            others.result()
+
+    def _may_go_on(self, wished: Callable[[], bool]) -> bool:
+        """Whether another round may begin; waits while the learner is behind, if it is set so."""
+        self._take_weights()
+        while wished():
+            if self._uplink is None or not self._waits or self._uplink.wait_for_room(HOLD_S):
+                return True
+        return False
+
+    def _decide_live(self, lane: Lane) -> None:
+        if self._uplink is not None:
+            self._take_weights()
+        version = self._actor.version
+        (decision,) = self._actor.act([lane.seen()], [lane.number])
+        self._lived(lane, lane.step(decision, version, self._spectate))
 
     def _spectate(self, pixels: NDArray[np.uint8]) -> None:
         pause = self._pacer.wait(time.monotonic())
@@ -126,29 +164,37 @@ class Player:
         self.newest_frame = pixels
         self._streamer.offer(pixels)
 
-    def _record(
-        self, observation: NDArray[np.uint8], decision: Decision, moved: Transition
-    ) -> None:
-        if self._uplink is None:
+    def _take_weights(self) -> None:
+        """Loads newer weights; where the other play thread is at it, that does for both."""
+        if self._uplink is None or not self._loading.acquire(blocking=False):
             return
-        rollout = self._builder.add(observation, decision, moved, self._actor.version)
-        if rollout is None:
-            return
-        self._uplink.submit(rollout.to_bytes(), may_wait=not self._live)
-        if weights := self._uplink.newer_weights():
-            self._actor.load(weights)
+        try:
+            if weights := self._uplink.newer_weights():
+                self._actor.load(weights)
+        finally:
+            self._loading.release()
 
-    def _finished(self, total_reward: float, length: int) -> None:
-        self.episodes += 1
-        self.episode_return = total_reward
-        self._on_episode(
-            Episode(
-                worker_index=self._worker_index,
-                episode=self.episodes,
-                total_reward=total_reward,
-                length=length,
-                step=self.steps.total,
-                policy_version=self._actor.version,
-                ended_at=time.time(),
+    def _lived(self, lane: Lane, lived: Lived) -> None:
+        self.steps.count()
+        if lane is self._lanes.first and not self._live:
+            self.newest_frame = lane.game.frame()
+        if lived.rollout is not None and self._uplink is not None:
+            self._uplink.submit(lived.rollout)
+        if lived.ended is not None:
+            self._finished(lived.ended)
+
+    def _finished(self, ended: Ended) -> None:
+        with self._counting:
+            self.episodes += 1
+            self.episode_return = ended.total_reward
+            self._on_episode(
+                Episode(
+                    worker_index=self._worker_index,
+                    episode=self.episodes,
+                    total_reward=ended.total_reward,
+                    length=ended.length,
+                    step=self.steps.total,
+                    policy_version=self._actor.version,
+                    ended_at=time.time(),
+                )
             )
-        )

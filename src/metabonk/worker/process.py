@@ -13,7 +13,7 @@ from metabonk.errors import CheckpointError
 from metabonk.games import make_game
 from metabonk.http_server import HttpServer
 from metabonk.messages import Mode
-from metabonk.policy import Actor, PolicySpec, newest_weights
+from metabonk.policy import Actor, PolicySpec, RolloutBuilder, newest_weights
 from metabonk.process import StopSignal
 from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
@@ -22,6 +22,8 @@ from metabonk.streaming.snapshot import Snapshot
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.worker.app import make_app
 from metabonk.worker.heartbeat import Heart
+from metabonk.worker.lane import Lane
+from metabonk.worker.lanes import Lanes
 from metabonk.worker.play import Player
 from metabonk.worker.status import StatusReport
 from metabonk.worker.streamer import Streamer
@@ -31,6 +33,9 @@ log = logging.getLogger(__name__)
 
 FIRST_WISH_S = 1.0
 """The orchestrator is up long before any worker; one that is slow is not waited for."""
+
+SEED_STEP = 1000
+"""Between the seeds of a worker's games; there are fewer workers, so no two games share a seed."""
 
 
 def run(settings: Settings, index: int, run_dir: Path) -> None:
@@ -49,14 +54,11 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     worker = f"omega-{index}"
     pools = open_pools(settings)
     gpu_index = 0 if pools.census.gpus else None
-    game = make_game(
-        settings.game,
-        seed=settings.learning.seed + index,
-        frame_skip=settings.learning.frame_skip,
-    )
+    seed = settings.learning.seed + index
+    game = make_game(settings.game, seed=seed, frame_skip=settings.learning.frame_skip)
     with contextlib.ExitStack() as owned:
         owned.callback(game.close)
-        actor = Actor(PolicySpec.of(game.description), seed=settings.learning.seed + index)
+        actor = Actor(PolicySpec.of(game.description), seed=seed)
         hub = Hub()
         streamer = Streamer(
             Opener(
@@ -72,11 +74,31 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         )
         uplink = None
         if settings.mode is Mode.TRAIN:
-            uplink = Uplink(f"http://{settings.host}:{settings.ports.learner}")
+            uplink = Uplink(
+                f"http://{settings.host}:{settings.ports.learner}",
+                games=settings.games_per_worker,
+            )
         else:
             actor.load(_trained_weights(run_dir))
+
+        def open_lane(number: int) -> Lane:
+            another = make_game(
+                settings.game,
+                seed=seed + SEED_STEP * number,
+                frame_skip=settings.learning.frame_skip,
+            )
+            lane = Lane(another, number, _builder(settings, actor))
+            lane.begin()
+            return lane
+
+        lanes = Lanes(
+            Lane(game, 0, _builder(settings, actor), lambda: player.begun()),
+            open_lane,
+            settings.games_per_worker,
+        )
+        owned.callback(lanes.close)
         player = Player(
-            game,
+            lanes,
             actor,
             streamer,
             uplink,
@@ -84,7 +106,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             worker_index=index,
             spectator_size=(settings.stream.width, settings.stream.height),
             fps=settings.stream.effective_fps,
-            rollout_steps=settings.learning.rollout_steps,
+            waits=settings.worker.wait_for_learner,
         )
         status = StatusReport(
             settings,
@@ -128,6 +150,12 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         player.run(stop.is_set)
         stop.raise_failure()
         log.info("stops after %d steps and %d episodes", player.steps.total, player.episodes)
+
+
+def _builder(settings: Settings, actor: Actor) -> RolloutBuilder | None:
+    if settings.mode is Mode.PLAY:
+        return None
+    return RolloutBuilder(actor.spec, settings.learning.rollout_steps)
 
 
 def _trained_weights(run_dir: Path) -> bytes:

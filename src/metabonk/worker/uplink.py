@@ -9,11 +9,10 @@ import httpx
 log = logging.getLogger(__name__)
 
 QUEUED_ROLLOUTS = 8
-"""Rollouts kept while the learner is busy or away: 8 of 32 steps at 3×72×128 are 7 MB."""
+"""Rollouts that wait before the worker is ahead of the learner; of 32 steps at 3×72×128, 7 MB."""
 
 POLL_S = 0.5
 RETRY_S = 1.0
-LONGEST_WAIT_S = 1.0
 
 
 class Uplink:
@@ -21,10 +20,12 @@ class Uplink:
 
     Args:
         url: of the learner.
+        games: of the worker; each may complete a rollout between two looks for room.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, games: int = 1) -> None:
         self._url = url
+        self._capacity = QUEUED_ROLLOUTS + games
         self._queue: deque[bytes] = deque()
         self._changed = threading.Condition()
         self._weights: bytes | None = None
@@ -50,34 +51,41 @@ class Uplink:
         self._sender.join(0.2)
         self._fetcher.join(0.2)
 
-    def submit(self, rollout: bytes, *, may_wait: bool) -> None:
-        """Queues a rollout.
+    def submit(self, rollout: bytes) -> None:
+        """Queues a rollout, and waits for nothing: where the queue is full, the oldest goes.
 
         Args:
             rollout: ``Rollout`` as safetensors.
-            may_wait: whether the caller may be held up while the queue is full, which leaves the
-                processor to a learner that is behind. It never is while the learner is away: then
-                play goes on and the oldest rollout goes.
         """
         with self._changed:
-            if may_wait:
-                self._changed.wait_for(
-                    lambda: (
-                        len(self._queue) < QUEUED_ROLLOUTS
-                        or not self._reachable
-                        or self._closed.is_set()
-                    ),
-                    LONGEST_WAIT_S,
-                )
-            if len(self._queue) >= QUEUED_ROLLOUTS:
+            if len(self._queue) >= self._capacity:
                 self._queue.popleft()
                 self.rollouts_dropped += 1
             self._queue.append(rollout)
             self._changed.notify_all()
 
+    def wait_for_room(self, timeout: float) -> bool:
+        """Whether the learner keeps up with this worker, or does within ``timeout`` seconds.
+
+        Who holds play until it does leaves the processor to a learner that is behind. True also
+        while the learner is away: then play goes on and the oldest rollout goes.
+        """
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: (
+                    len(self._queue) < QUEUED_ROLLOUTS
+                    or not self._reachable
+                    or self._closed.is_set()
+                ),
+                timeout,
+            )
+
     def newer_weights(self) -> bytes | None:
         """The newest weights as safetensors, once each; None when there is nothing new."""
-        weights, self._weights = self._weights, None
+        if self._weights is None:
+            return None
+        with self._changed:
+            weights, self._weights = self._weights, None
         return weights
 
     def wait_for_weights(self, timeout: float) -> bool:
@@ -126,7 +134,8 @@ class Uplink:
         self._found()
         if answer.status_code == httpx.codes.OK:
             self._etag = answer.headers.get("ETag")
-            self._weights = answer.content
+            with self._changed:
+                self._weights = answer.content
             self._first_weights.set()
 
     def _lost(self, error: httpx.HTTPError) -> None:

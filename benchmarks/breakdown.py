@@ -1,0 +1,210 @@
+"""Where a decision's time goes: game, acting, wire, learning, waiting.
+
+``python -m benchmarks.breakdown [--game doom:basic] [--games 8] [--seconds 30] [--set NAME=VALUE]``
+runs a real learner process, and a worker's own lanes, rounds and uplink in this process, all games
+in standby. CPU time is the kernel's, by process and by thread.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+from tests.fleet import free_ports
+
+from metabonk.games import make_game
+from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder
+from metabonk.settings import Settings
+from metabonk.settings.load import write_settings
+from metabonk.settings.schema import available_cores
+from metabonk.worker.lane import Lane, Lived
+from metabonk.worker.rounds import Rounds
+from metabonk.worker.uplink import Uplink
+
+PARTS = ("game", "acting", "wire", "learning", "other")
+HOLD_S = 0.1
+WARM_UP_S = 8.0
+LEARNER_TIMEOUT_S = 60.0
+
+
+class Worker:
+    """The unwatched games of one worker, every part of it under a clock."""
+
+    def __init__(self, settings: Settings, owned: ExitStack) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.waited = 0.0
+        self.steps = 0
+        self._lock = threading.Lock()
+        learning = settings.learning
+        games = [
+            make_game(settings.game, seed=number, frame_skip=learning.frame_skip)
+            for number in range(settings.worker.games)
+        ]
+        for game in games:
+            owned.callback(game.close)
+            game.step = self._timed("game", game.step)  # type: ignore[method-assign]
+            game.reset = self._timed("game", game.reset)  # type: ignore[method-assign]
+        self._actor = Actor(PolicySpec.of(games[0].description))
+        self._actor.act = self._timed("acting", self._actor.act)  # type: ignore[method-assign]
+        self._actor.load = self._timed("acting", self._actor.load)  # type: ignore[method-assign]
+        sent = self._timed("wire", Rollout.to_bytes)
+        owned.enter_context(patch.object(Rollout, "to_bytes", lambda rollout: sent(rollout)))
+        self._lanes = [
+            Lane(game, number, RolloutBuilder(self._actor.spec, learning.rollout_steps))
+            for number, game in enumerate(games)
+        ]
+        for lane in self._lanes:
+            lane.begin()
+        self._rounds = Rounds(self._actor, self._lived, threads=available_cores())
+        owned.callback(self._rounds.close)
+        self._uplink = Uplink(
+            f"http://127.0.0.1:{settings.ports.learner}", games=settings.worker.games
+        )
+        self._uplink.start()
+        owned.callback(self._uplink.close)
+        if not self._uplink.wait_for_weights(LEARNER_TIMEOUT_S):
+            raise SystemExit("the learner does not answer")
+
+    def play(self, seconds: float) -> None:
+        """Plays as a worker in standby does."""
+        end = time.monotonic() + seconds
+
+        def goes_on() -> bool:
+            if weights := self._uplink.newer_weights():
+                self._actor.load(weights)
+            began = time.monotonic()
+            while not self._uplink.wait_for_room(HOLD_S) and time.monotonic() < end:
+                pass
+            self.waited += time.monotonic() - began
+            return time.monotonic() < end
+
+        self._rounds.play(lambda: self._lanes, goes_on)
+
+    def _lived(self, lane: Lane, lived: Lived) -> None:
+        self.steps += 1
+        if lived.rollout is not None:
+            self._uplink.submit(lived.rollout)
+
+    def _timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **named: Any) -> Any:
+            began = time.thread_time()
+            try:
+                return call(*args, **named)
+            finally:
+                with self._lock:
+                    self.seconds[part] += time.thread_time() - began
+
+        return timed
+
+
+def measure(settings: Settings, seconds: float) -> dict[str, float]:
+    """Plays and learns for ``seconds``.
+
+    Returns:
+        Decisions a second, the share of time in which the worker held its games for the learner,
+        and for each part milliseconds of CPU a decision.
+    """
+    with ExitStack() as owned:
+        folder = Path(owned.enter_context(tempfile.TemporaryDirectory()))
+        learner = owned.enter_context(_learner(settings, folder))
+        worker = Worker(settings, owned)
+        worker.play(WARM_UP_S)
+        before, began = _spent(worker, learner), time.monotonic()
+        steps, waited = worker.steps, worker.waited
+        worker.play(seconds)
+        elapsed = time.monotonic() - began
+        after = _spent(worker, learner)
+        steps, waited = worker.steps - steps, worker.waited - waited
+    figures = {part: 1e3 * (after[part] - before[part]) / steps for part in PARTS}
+    return {"steps_per_s": steps / elapsed, "waiting_share": waited / elapsed, **figures}
+
+
+def _spent(worker: Worker, learner: psutil.Process) -> dict[str, float]:
+    """CPU seconds so far, by part."""
+    own = psutil.Process()
+    engines = [child for child in own.children(recursive=True) if child.name() == "vizdoom"]
+    names = {thread.native_id: thread.name for thread in threading.enumerate()}
+    threads = {names.get(t.id, ""): t.user_time + t.system_time for t in own.threads()}
+    senders = threads.get("rollouts", 0.0) + threads.get("weights", 0.0)
+    learning = {t.id: t.user_time + t.system_time for t in learner.threads()}
+    spent = {
+        "game": worker.seconds["game"] + sum(map(_cpu, engines)),
+        "acting": worker.seconds["acting"],
+        # The learner learns in its main thread and serves in others.
+        "wire": worker.seconds["wire"] + senders + sum(learning.values()) - learning[learner.pid],
+        "learning": learning[learner.pid],
+    }
+    known = worker.seconds["game"] + worker.seconds["acting"] + worker.seconds["wire"] + senders
+    spent["other"] = _cpu(own) - known
+    return spent
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+@contextmanager
+def _learner(settings: Settings, folder: Path) -> Iterator[psutil.Process]:
+    write_settings(settings, folder / "settings.json")
+    command = (sys.executable, "-m", "metabonk.cli.main", "learner")
+    process = subprocess.Popen(
+        [*command, "--settings", str(folder / "settings.json"), "--run", str(folder)],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def settings_of(game: str, games: int, learning: dict[str, str]) -> Settings:
+    """Of a worker with so many games and a learner on a free port."""
+    (port,) = free_ports(1)
+    return Settings.model_validate(
+        {
+            "game": game,
+            "worker": {"games": games},
+            "ports": {"learner": port},
+            "learning": learning,
+        }
+    )
+
+
+def table_of(figures: dict[str, float]) -> Table:
+    """The figures for people."""
+    total = sum(figures[part] for part in PARTS)
+    table = Table("part", "CPU ms a decision", "share")
+    for part in PARTS:
+        table.add_row(part, f"{figures[part]:.2f}", f"{figures[part] / total:.0%}")
+    table.add_row("all", f"{total:.2f}", f"{figures['steps_per_s']:.0f} decisions/s")
+    table.add_row("waiting for the learner", "", f"{figures['waiting_share']:.0%} of the time")
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--game", default="doom:basic")
+    parser.add_argument("--games", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    arguments = parser.parse_args()
+    learning = dict(pair.split("=", 1) for pair in arguments.set)
+    settings = settings_of(arguments.game, arguments.games, learning)
+    Console().print(table_of(measure(settings, arguments.seconds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Makes the virtual environments of the rivals, once, under a cache folder."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+TORCH = "torch==2.13.0"
+COMPLETE = "complete"
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A trainer to compare with.
+
+    Attributes:
+        name: for people.
+        script: in this folder; prints ``steps <decisions so far>`` after every update.
+        installs: arguments of one ``pip install`` after the other.
+    """
+
+    name: str
+    script: str
+    installs: tuple[tuple[str, ...], ...]
+
+
+STABLE_BASELINES3 = Rival(
+    "Stable-Baselines3 PPO",
+    "stable_baselines3_ppo.py",
+    (
+        (TORCH, "numpy>=2", "pillow", "cloudpickle", "pandas", "matplotlib", "gymnasium>=1,<1.3"),
+        ("--no-deps", "stable-baselines3==2.7.1", "vizdoom==1.3.2"),
+    ),
+)
+SAMPLE_FACTORY = Rival(
+    "Sample Factory APPO",
+    "sample_factory_appo.py",
+    (
+        (TORCH, "numpy<2", "gymnasium>=0.27,<1", "psutil", "threadpoolctl", "colorlog", "filelock"),
+        ("numpy<2", "opencv-python-headless<4.12", "tensorboardX", "huggingface-hub<1"),
+        (
+            "--no-deps",
+            "sample-factory==2.1.1",
+            "signal-slot-mp==1.0.5",
+            "faster-fifo",
+            "vizdoom==1.3.2",
+        ),
+    ),
+)
+
+
+def python_of(rival: Rival, cache: Path) -> Path:
+    """The interpreter that can run the rival; takes minutes the first time.
+
+    Raises:
+        SystemExit: something can't be installed.
+    """
+    wanted = hashlib.sha256(json.dumps([sys.version, rival.installs]).encode()).hexdigest()[:12]
+    folder = cache / f"{Path(rival.script).stem}-{wanted}"
+    python = folder / "bin" / "python"
+    if (folder / COMPLETE).exists():
+        return python
+    sys.stderr.write(f"installing {rival.name} into {folder}\n")
+    _run(sys.executable, "-m", "venv", "--clear", str(folder))
+    for arguments in rival.installs:
+        _run(str(python), "-m", "pip", "install", "--quiet", *arguments)
+    (folder / COMPLETE).touch()
+    return python
+
+
+def _run(*command: str) -> None:
+    code = subprocess.call(command)
+    if code:
+        raise SystemExit(f"'{' '.join(command)}' failed with exit code {code}")

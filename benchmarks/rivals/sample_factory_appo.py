@@ -1,0 +1,61 @@
+"""Sample Factory's own ViZDoom recipe on a Doom scenario: its network, its settings, its game.
+
+Runs in a virtual environment of its own. Of the recipe only what depends on the machine is set:
+two workers of eight environments for two cores, on the processor.
+"""
+
+import argparse
+import sys
+import tempfile
+
+from sample_factory.algo.runners.runner import AlgoObserver
+from sample_factory.train import make_runner
+from sf_examples.vizdoom.train_vizdoom import parse_vizdoom_cfg, register_vizdoom_components
+
+GAMES = {
+    "basic": "doom_basic",
+    "defend_the_center": "doom_defend_the_center_flat_actions",
+    "health_gathering": "doom_health_gathering",
+    "my_way_home": "doom_my_way_home_flat_actions",
+}
+
+
+class Reports(AlgoObserver):
+    """Prints how far it is after every update."""
+
+    def on_training_step(self, runner, training_iteration_since_resume: int) -> None:
+        sys.stdout.write(f"steps {runner.total_env_steps_since_resume}\n")
+        sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scenario", required=True, choices=sorted(GAMES))
+    parser.add_argument("--skip", type=int, required=True)
+    arguments = parser.parse_args()
+    register_vizdoom_components()
+    with tempfile.TemporaryDirectory() as folder:
+        cfg = parse_vizdoom_cfg(
+            [
+                "--algo=APPO",
+                f"--env={GAMES[arguments.scenario]}",
+                "--experiment=throughput",
+                f"--train_dir={folder}",
+                "--device=cpu",
+                "--num_workers=2",
+                "--num_envs_per_worker=8",
+                f"--env_frameskip={arguments.skip}",
+                # Decisions are counted, as everywhere else, instead of tics.
+                "--summaries_use_frameskip=False",
+                "--train_for_env_steps=1000000000",
+                "--save_every_sec=1000000",
+            ]
+        )
+        cfg, runner = make_runner(cfg)
+        runner.register_observer(Reports())
+        runner.init()
+        runner.run()
+
+
+if __name__ == "__main__":
+    main()

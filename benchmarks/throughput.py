@@ -1,0 +1,218 @@
+"""Decisions a second, played and learned from, beside the libraries people would use instead.
+
+``python -m benchmarks.throughput [--scenario basic] [--seconds 60] [--rounds 3] [--only NAME …]
+[--json FILE]`` measures every contestant in each round, one after the other, so that whatever else
+the machine does meets all of them:
+
+* MetaBonk with NatureCNN and the batches of RL Baselines3 Zoo, against Stable-Baselines3 PPO;
+* MetaBonk with Sample Factory's network and batches, against Sample Factory's own ViZDoom recipe;
+* MetaBonk as it comes, with nothing live and with one live stream: what a stream costs.
+
+All play the same scenario and hold an action for the same tics. MetaBonk is a whole fleet, started
+by its command line. The rivals are installed into virtual environments under ``--cache``.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+from rich.console import Console
+from rich.table import Table
+from tests.fleet import FleetUnderTest, run_fleet, until
+
+from benchmarks.breakdown import measure as measure_parts
+from benchmarks.breakdown import settings_of, table_of
+from benchmarks.rivals.environments import SAMPLE_FACTORY, STABLE_BASELINES3, Rival, python_of
+from metabonk.messages import LearnerStatus, StreamState
+from metabonk.settings.schema import available_cores
+
+SKIP = 4
+START_S = 180.0
+RIVALS = Path(__file__).parent / "rivals"
+
+NATURE = {"network": "nature", "batch_steps": "1024", "epochs": "4", "minibatches": "4"}
+SAMPLE_FACTORYS = {
+    "network": "sample_factory",
+    "recurrent": "true",
+    "batch_steps": "1024",
+    "epochs": "1",
+    "minibatches": "1",
+}
+AS_IT_COMES: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Somebody who plays and learns.
+
+    Attributes:
+        name: for people.
+        measure: decisions a second, over so many seconds after a warm-up of some updates.
+        against: whom it is to be compared with.
+    """
+
+    name: str
+    measure: Callable[[float], float]
+    against: str | None = None
+
+
+def contestants(scenario: str, cache: Path) -> list[Contestant]:
+    """Everybody, those to be compared next to each other."""
+
+    def ours(learning: Mapping[str, str], *, live: bool = False) -> Callable[[float], float]:
+        return lambda seconds: measure_fleet(f"doom:{scenario}", learning, seconds, live=live)
+
+    def theirs(rival: Rival) -> Callable[[float], float]:
+        return lambda seconds: measure_rival(rival, scenario, cache, seconds)
+
+    return [
+        Contestant(STABLE_BASELINES3.name, theirs(STABLE_BASELINES3)),
+        Contestant("MetaBonk, NatureCNN", ours(NATURE), STABLE_BASELINES3.name),
+        Contestant(SAMPLE_FACTORY.name, theirs(SAMPLE_FACTORY)),
+        Contestant("MetaBonk, its network", ours(SAMPLE_FACTORYS), SAMPLE_FACTORY.name),
+        Contestant("MetaBonk as it comes", ours(AS_IT_COMES)),
+        Contestant("MetaBonk, one live", ours(AS_IT_COMES, live=True), "MetaBonk as it comes"),
+    ]
+
+
+def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, live: bool) -> float:
+    """Decisions a second that a fleet of one worker plays, and its learner keeps up with."""
+    environment = {
+        "METABONK_STREAM_ENABLED": str(live).lower(),
+        "METABONK_CPU_MAX_SESSIONS": "1",
+        "METABONK_LEARNING_FRAME_SKIP": str(SKIP),
+        **{f"METABONK_LEARNING_{name.upper()}": value for name, value in learning.items()},
+    }
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        run_fleet(Path(folder), "--workers", "1", "--game", game, environment=environment) as fleet,
+    ):
+        if live:
+            until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), START_S)
+        until("some updates", lambda: _learner(fleet).updates >= 3, START_S)
+        if unknown := [line for line in fleet.output.read_text().splitlines() if "note:" in line]:
+            raise SystemExit(f"the fleet was not set up as it should be: {unknown[0]}")
+        before, began = _steps(fleet), time.monotonic()
+        learned = _learner(fleet).steps_trained
+        time.sleep(seconds)
+        played, elapsed = _steps(fleet) - before, time.monotonic() - began
+        learned = _learner(fleet).steps_trained - learned
+        fleet.stop()
+    # Who plays without learning from it has not been faster.
+    return min(played, learned + int(learning.get("batch_steps", 512))) / elapsed
+
+
+def _steps(fleet: FleetUnderTest) -> int:
+    return sum(status.step for status in fleet.statuses().values())
+
+
+def _learner(fleet: FleetUnderTest) -> LearnerStatus:
+    answer = httpx.get(f"{fleet.learner}/status").raise_for_status()
+    return LearnerStatus.model_validate(answer.json())
+
+
+def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> float:
+    """Decisions a second between the first and the last update that fall into the time."""
+    process = subprocess.Popen(
+        [
+            *(str(python_of(rival, cache)), str(RIVALS / rival.script)),
+            *("--scenario", scenario, "--skip", str(SKIP)),
+        ],
+        # A path of this checkout would hide the rival's own packages.
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    reports: list[tuple[float, int]] = []
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("steps "):
+                reports.append((time.monotonic(), int(line.split()[1])))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        until(f"some updates of {rival.name}", lambda: len(reports) > 3, START_S)
+        time.sleep(seconds)
+        measured = reports[3:]
+        until("two updates in the time", lambda: len(reports) > 4, START_S)
+        measured = reports[3:]
+    finally:
+        for member in [*psutil.Process(process.pid).children(recursive=True), process]:
+            member.kill()
+        process.wait(10)
+        reader.join(5)
+    (began, first), (ended, last) = measured[0], measured[-1]
+    return (last - first) / (ended - began)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenario", default="basic")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", metavar="NAME", help="begins a name")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "metabonk-rivals")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    console = Console()
+    chosen = [
+        contestant
+        for contestant in contestants(arguments.scenario, arguments.cache)
+        if not arguments.only or any(map(contestant.name.startswith, arguments.only))
+    ]
+    rates: dict[str, list[float]] = {contestant.name: [] for contestant in chosen}
+    for number in range(1, arguments.rounds + 1):
+        for contestant in chosen:
+            rate = contestant.measure(arguments.seconds)
+            rates[contestant.name].append(rate)
+            console.print(f"round {number}: {contestant.name} {rate:.0f} decisions/s")
+    console.print(_table(chosen, rates))
+    parts = measure_parts(settings_of(f"doom:{arguments.scenario}", 8, {}), arguments.seconds)
+    console.print(table_of(parts))
+    if arguments.json:
+        result = {
+            "machine": f"{platform.platform()}, {available_cores()} cores",
+            "scenario": arguments.scenario,
+            "decisions_per_s": rates,
+            "where_time_goes": parts,
+        }
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _table(chosen: list[Contestant], rates: Mapping[str, list[float]]) -> Table:
+    """Medians, and for each pair the median of the rounds' ratios."""
+    table = Table("who", "decisions/s", "rounds", "ratio", title=f"{available_cores()} cores")
+    for contestant in chosen:
+        own = rates[contestant.name]
+        ratio = ""
+        if other := rates.get(contestant.against or ""):
+            ratios = [mine / yours for mine, yours in zip(own, other, strict=True)]
+            ratio = f"{statistics.median(ratios):.2f}× {contestant.against}"
+        table.add_row(
+            contestant.name,
+            f"{statistics.median(own):.0f}",
+            " ".join(f"{rate:.0f}" for rate in own),
+            ratio,
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""``metabonk debug``: one game and its learner, in one thread of one process, without HTTP.
+
+With one seed, two runs play the same episodes and learn the same weights, on one machine: a failure
+can be had again, and a debugger stops everything at once.
+"""
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from metabonk.games import make_game
+from metabonk.learner.appo import Learner, Update
+from metabonk.learner.checkpoint import save_checkpoint
+from metabonk.messages import Episode
+from metabonk.orchestrator.runs import new_run, save_settings
+from metabonk.orchestrator.store import Store
+from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
+from metabonk.settings import Settings, load_settings
+from metabonk.worker.lane import Lane
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what is played, and for how long."""
+    parser.add_argument("--game", metavar="ID", help="doom:<scenario> or gym:<Gymnasium id>")
+    parser.add_argument("--seed", metavar="N", help="of everything random (default: 0)")
+    parser.add_argument(
+        "--steps", type=int, default=10_000, metavar="N", help="policy decisions; default: 10000"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plays and learns, prints a line for each update, and leaves a run like any other.
+
+    Raises:
+        MetaBonkError: the game or a folder can't be used.
+    """
+    settings = load_settings({"game": arguments.game, "learning": {"seed": arguments.seed}})
+    torch.use_deterministic_algorithms(True)
+    run_dir = new_run(settings)
+    save_settings(settings, run_dir)
+    with contextlib.closing(Store(run_dir, settings.game)) as store:
+        learner = None
+        for moment in play_and_learn(settings, arguments.steps):
+            learner = moment.learner
+            store.record(moment.episodes)
+            sys.stdout.write(f"{_line(moment)}\n")
+            sys.stdout.flush()
+    if learner is not None and learner.counters.updates:
+        save_checkpoint(learner, run_dir)
+    sys.stdout.write(f"the run is in {run_dir}\n")
+    return 0
+
+
+class Moment(NamedTuple):
+    """What has happened since the moment before.
+
+    Attributes:
+        step: decisions made in all.
+        episodes: that ended.
+        update: that was made; None at the very end.
+        learner: as it is now.
+    """
+
+    step: int
+    episodes: list[Episode]
+    update: Update | None
+    learner: Learner
+
+
+def play_and_learn(settings: Settings, steps: int) -> Iterator[Moment]:
+    """Plays so many decisions on the processor and learns from them; a moment for each update.
+
+    Raises:
+        MetaBonkError: the game does not start, or broke.
+    """
+    learning, processor = settings.learning, torch.device("cpu")
+    game = make_game(settings.game, seed=learning.seed, frame_skip=learning.frame_skip)
+    with contextlib.closing(game):
+        spec = PolicySpec.of(game.description)
+        actor = Actor(spec, seed=learning.seed, device=processor)
+        learner = Learner(
+            spec, learning, reward_scale=game.description.reward_scale, device=processor
+        )
+        actor.load(encode_weights(learner.network, learner.counters.version))
+        lane = Lane(game, 0, RolloutBuilder(spec, learning.rollout_steps))
+        lane.begin()
+        rollouts: list[Rollout] = []
+        episodes: list[Episode] = []
+        played = 0
+        for step in range(1, steps + 1):
+            (decision,) = actor.act([lane.seen()], [lane.number])
+            lived = lane.step(decision, actor.version)
+            if lived.ended is not None:
+                played += 1
+                episodes.append(
+                    Episode(
+                        worker_index=0,
+                        episode=played,
+                        total_reward=lived.ended.total_reward,
+                        length=lived.ended.length,
+                        step=step,
+                        policy_version=actor.version,
+                        ended_at=time.time(),
+                    )
+                )
+            if lived.rollout is not None:
+                rollouts.append(Rollout.from_bytes(lived.rollout))
+            if sum(map(len, rollouts)) >= learning.batch_steps:
+                update = learner.update(rollouts)
+                actor.load(encode_weights(learner.network, learner.counters.version))
+                yield Moment(step, episodes, update, learner)
+                rollouts, episodes = [], []
+        yield Moment(steps, episodes, None, learner)
+
+
+def _line(moment: Moment) -> str:
+    returns = [episode.total_reward for episode in moment.episodes]
+    mean = f"{sum(returns) / len(returns):9.2f}" if returns else "         "
+    terms = moment.update.losses if moment.update else {}
+    losses = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
+    return (
+        f"{moment.step:8d} steps  version {moment.learner.counters.version:4d}  "
+        f"return {mean} of {len(returns)} episodes  {losses}".rstrip()
+    )

@@ -1,0 +1,116 @@
+"""``metabonk eval``: plays a trained policy for some episodes and says how well it does."""
+
+import argparse
+import contextlib
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from metabonk.encoding.recording import Recording
+from metabonk.errors import CheckpointError
+from metabonk.games import FrameSink, make_game
+from metabonk.messages import Mode
+from metabonk.orchestrator.runs import NEWEST, SETTINGS_FILE, find_run
+from metabonk.policy import Actor, PolicySpec, newest_weights
+from metabonk.settings import load_settings, read_settings
+from metabonk.worker.lane import Ended, Lane
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what is evaluated and how."""
+    parser.add_argument(
+        "run", nargs="?", default=NEWEST, metavar="RUN", help="its name or folder; default: newest"
+    )
+    parser.add_argument(
+        "--episodes", type=_at_least_one, default=20, metavar="N", help="default: 20"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of games and choices")
+    parser.add_argument(
+        "--greedy", action="store_true", help="always the likeliest action, instead of a drawn one"
+    )
+    parser.add_argument(
+        "--video", type=Path, metavar="FILE", help="write all episodes to this MP4 file"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plays the newest checkpoint of the run, and prints its returns.
+
+    Raises:
+        MetaBonkError: there is no such run, it has no checkpoint, or the video can't be written.
+    """
+    run_dir = _find(load_settings().paths.runs, arguments.run)
+    settings = read_settings(run_dir / SETTINGS_FILE)
+    weights = newest_weights(run_dir)
+    if weights is None:
+        raise CheckpointError(f"{run_dir} holds no checkpoint that can be read; train it first")
+    returns: list[float] = []
+    with contextlib.ExitStack() as owned:
+        game = make_game(
+            settings.game, seed=arguments.seed, frame_skip=settings.learning.frame_skip
+        )
+        owned.callback(game.close)
+        actor = Actor(PolicySpec.of(game.description), seed=arguments.seed, greedy=arguments.greedy)
+        actor.load(weights)
+        on_frame = None
+        if arguments.video is not None:
+            game.spectate((settings.stream.width, settings.stream.height))
+            recording = Recording(arguments.video, fps=settings.stream.effective_fps)
+            on_frame = owned.enter_context(recording).add
+        count = arguments.episodes
+        _say(f"{run_dir.name}: {settings.game}, version {actor.version}, {count} episodes")
+        for ended in episodes(Lane(game, 0, None), actor, count, on_frame):
+            returns.append(ended.total_reward)
+            _say(
+                f"  episode {len(returns)}: return {ended.total_reward:.2f}, "
+                f"{ended.length} decisions"
+            )
+    _say(summary(returns))
+    if arguments.video is not None:
+        _say(f"wrote {arguments.video}")
+    return 0
+
+
+def summary(returns: list[float]) -> str:
+    """Mean, sample standard deviation, least and greatest of at least one return."""
+    deviation = statistics.stdev(returns) if len(returns) > 1 else 0.0
+    return (
+        f"return {statistics.fmean(returns):.2f} ± {deviation:.2f} (mean ± standard deviation), "
+        f"min {min(returns):.2f}, max {max(returns):.2f}, {len(returns)} episodes"
+    )
+
+
+def episodes(
+    lane: Lane, actor: Actor, count: int, on_frame: FrameSink | None = None
+) -> Iterator[Ended]:
+    """Plays so many episodes, one after the other.
+
+    Raises:
+        GameError: the game broke.
+    """
+    lane.begin()
+    while count:
+        (decision,) = actor.act([lane.seen()], [lane.number])
+        lived = lane.step(decision, actor.version, on_frame)
+        if lived.ended is not None:
+            count -= 1
+            yield lived.ended
+
+
+def _find(runs: Path, name: str) -> Path:
+    folder = Path(name)
+    if (folder / SETTINGS_FILE).is_file():
+        return folder
+    return find_run(runs, name, mode=Mode.PLAY)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)

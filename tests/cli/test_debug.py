@@ -1,0 +1,70 @@
+"""One thread, one seed, one outcome."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from metabonk.cli.debug import Moment, play_and_learn
+from metabonk.cli.main import main
+from metabonk.policy import encode_weights
+from metabonk.settings import Settings
+
+GAMES = ["gym:minigrid:MiniGrid-Empty-5x5-v0", "doom:basic"]
+
+
+def settings(game: str, seed: int) -> Settings:
+    learning = {"seed": seed, "batch_steps": 64, "rollout_steps": 16, "epochs": 2}
+    return Settings.model_validate({"game": game, "learning": learning})
+
+
+def outcome(moments: list[Moment]) -> tuple[list[float], list[int], bytes]:
+    """Returns, lengths, and the weights in the end."""
+    episodes = [episode for moment in moments for episode in moment.episodes]
+    learner = moments[-1].learner
+    return (
+        [episode.total_reward for episode in episodes],
+        [episode.length for episode in episodes],
+        encode_weights(learner.network, learner.counters.version),
+    )
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_two_runs_with_one_seed_play_and_learn_the_same(game: str):
+    first, second = (outcome(list(play_and_learn(settings(game, 3), 160))) for _ in range(2))
+    assert len(first[0]) >= 1
+    assert first == second
+
+
+def test_another_seed_leads_elsewhere():
+    first, second = (
+        outcome(list(play_and_learn(settings("doom:basic", seed), 160))) for seed in (1, 2)
+    )
+    assert first[0] != second[0]
+    assert first[2] != second[2]
+
+
+def test_there_is_an_update_for_every_batch_and_one_moment_for_the_rest():
+    moments = list(play_and_learn(settings("doom:basic", 0), 150))
+    learned = [moment.update.steps for moment in moments[:-1] if moment.update]
+    assert len(learned) == 2 and min(learned) >= 64
+    assert moments[1].step == sum(learned)
+    assert (moments[-1].step, moments[-1].update) == (150, None)
+    assert moments[-1].learner.counters.version == 2
+
+
+def test_it_leaves_a_run_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METABONK_LEARNING_BATCH_STEPS", "64")
+    assert main(["debug", "--game", GAMES[0], "--seed", "7", "--steps", "200"]) == 0
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    assert '"seed": 7' in (run_dir / "settings.json").read_text()
+    assert len(list((run_dir / "checkpoints").glob("*.safetensors"))) >= 1
+    database = sqlite3.connect(run_dir / "metabonk.sqlite")
+    (count,) = database.execute("SELECT count(*) FROM episodes").fetchone()
+    database.close()
+    assert count >= 1
+    printed = capsys.readouterr().out
+    assert "version    3" in printed and str(run_dir.name) in printed

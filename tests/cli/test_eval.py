@@ -1,0 +1,110 @@
+"""A trained policy is measured."""
+
+import re
+from pathlib import Path
+
+import av
+import pytest
+
+from metabonk.cli.eval import summary
+from metabonk.cli.main import main
+
+GAME = "doom:basic"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with one run, whose checkpoint has learned for a moment."""
+    folder = tmp_path_factory.mktemp("eval")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setenv("METABONK_LEARNING_BATCH_STEPS", "64")
+        patched.setenv("METABONK_STREAM_WIDTH", "256")
+        patched.setenv("METABONK_STREAM_HEIGHT", "144")
+        assert main(["debug", "--game", GAME, "--steps", "70"]) == 0
+    return folder
+
+
+@pytest.fixture
+def run_dir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    (run_dir,) = Path("runs").iterdir()
+    return run_dir
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    assert main(["eval", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_summary_has_mean_deviation_and_extremes():
+    assert summary([1.0, 2.0, 3.0, 6.0]) == (
+        "return 3.00 ± 2.16 (mean ± standard deviation), min 1.00, max 6.00, 4 episodes"
+    )
+    assert summary([5.0]).startswith("return 5.00 ± 0.00 ")
+
+
+def test_the_newest_run_is_played_and_its_returns_are_printed(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+):
+    said = printed(capsys, "--episodes", "3").splitlines()
+    assert said[0] == f"{run_dir.name}: {GAME}, version 1, 3 episodes"
+    returns = [float(re.findall(r"return (\S+),", line)[0]) for line in said[1:4]]
+    assert all(-500 <= value <= 101 for value in returns)
+    assert said[4] == summary(returns)
+
+
+@pytest.mark.parametrize("greedy", [False, True])
+def test_a_run_can_be_named_or_given_as_a_folder_and_one_seed_repeats(
+    run_dir: Path, greedy: bool, capsys: pytest.CaptureFixture[str]
+):
+    how = ("--episodes", "2", "--seed", "5", *(["--greedy"] if greedy else []))
+    by_name = printed(capsys, run_dir.name, *how)
+    assert by_name == printed(capsys, str(run_dir.absolute()), *how)
+    assert by_name != printed(capsys, run_dir.name, "--episodes", "2", "--seed", "6")
+
+
+def test_the_video_shows_every_tic_at_the_streams_size(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "video.mp4"
+    said = printed(capsys, "--episodes", "1", "--video", str(file))
+    decisions = int(re.findall(r"(\d+) decisions", said)[0])
+    with av.open(file) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (256, 144)
+        frames = sum(1 for _ in container.decode(stream))
+    assert 4 * (decisions - 1) <= frames <= 4 * decisions
+    assert f"wrote {file}" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nine",), "there is no run 'nine' in runs"),
+        (("--video", "nowhere/video.mp4"), "nowhere/video.mp4 can't be written"),
+    ],
+)
+def test_what_cannot_be_played_or_written_gets_a_sentence(
+    run_dir: Path, arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["eval", *arguments]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_run_whose_checkpoints_are_damaged_gets_a_sentence(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    damaged = tmp_path / "damaged"
+    (damaged / "checkpoints").mkdir(parents=True)
+    (damaged / "settings.json").write_bytes((run_dir / "settings.json").read_bytes())
+    (damaged / "checkpoints" / "1.safetensors").write_bytes(b"rubbish")
+    assert main(["eval", str(damaged)]) == 1
+    assert "holds no checkpoint that can be read" in capsys.readouterr().err
+
+
+def test_no_episodes_cannot_be_asked_for(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["eval", "--episodes", "0"])
+    assert "'0' is no number from 1 on" in capsys.readouterr().err

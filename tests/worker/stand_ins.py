@@ -1,0 +1,112 @@
+"""Games, policies and streams that do only what a test of the play threads needs."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabonk.games import FrameSink, Game, GameDescription, Transition
+from metabonk.policy import Decision
+
+DESCRIPTION = GameDescription(
+    id="doom:basic", observation_shape=(1, 2, 2), action_names=("left", "right")
+)
+PICTURE = np.zeros((4, 4, 3), np.uint8)
+TICS = 2
+
+
+class Stepping(Game):
+    """Counts what is asked of it, and fails when two threads ask at once.
+
+    Args:
+        length: decisions that an episode lasts.
+        on_step: called in the middle of every step.
+    """
+
+    def __init__(self, length: int = 5, on_step: Callable[[], None] = lambda: None) -> None:
+        super().__init__(DESCRIPTION)
+        self.length = length
+        self.on_step = on_step
+        self.steps = self.resets = 0
+        self.closed = False
+        self.large = False
+        self.drawn: list[bool] = []
+        self.threads: set[str] = set()
+        self._in_episode = 0
+        self._used = threading.Lock()
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        return (4, 4)
+
+    def reset(self) -> NDArray[np.uint8]:
+        self.resets += 1
+        self._in_episode = 0
+        return self._seen()
+
+    def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
+        assert self._used.acquire(blocking=False), "two threads step one game"
+        try:
+            assert not self.closed and self._in_episode < self.length
+            self.threads.add(threading.current_thread().name)
+            self.on_step()
+            self.steps += 1
+            self._in_episode += 1
+            self.drawn.append(on_frame is not None)
+            if on_frame is not None:
+                for _ in range(TICS):
+                    on_frame(PICTURE)
+            return Transition(self._seen(), 1.0, self._in_episode == self.length, False)
+        finally:
+            self._used.release()
+
+    def spectate(self, size: tuple[int, int] | None) -> None:
+        self.large = size is not None
+
+    def frame(self) -> NDArray[np.uint8]:
+        return PICTURE
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _seen(self) -> NDArray[np.uint8]:
+        return np.full(DESCRIPTION.observation_shape, self.steps % 256, np.uint8)
+
+
+class Deciding:
+    """A policy that always goes left, and remembers for whom it decided at once."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.batches: list[tuple[int, ...]] = []
+        self.loaded: list[bytes] = []
+
+    def act(self, observations: Sequence[NDArray[Any]], games: Sequence[int]) -> list[Decision]:
+        assert len(observations) == len(games) > 0
+        self.batches.append(tuple(games))
+        return [decision() for _ in games]
+
+    def load(self, weights: bytes) -> None:
+        self.version += 1
+        self.loaded.append(weights)
+
+
+def decision() -> Decision:
+    """To go left."""
+    return Decision(
+        action=0,
+        log_prob=-0.7,
+        value=0.0,
+        probabilities=np.full(2, 0.5, np.float32),
+    )
+
+
+def until(what: str, condition: Callable[[], object], timeout: float = 5.0) -> None:
+    """Waits for what another thread does."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
+        time.sleep(0.002)

@@ -1,0 +1,281 @@
+"""Live play and play in standby, and the change between them."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from metabonk.errors import GameError
+from metabonk.messages import Episode
+from metabonk.policy import PolicySpec, RolloutBuilder
+from metabonk.worker import lanes as lanes_module
+from metabonk.worker.lane import Lane
+from metabonk.worker.lanes import Lanes
+from metabonk.worker.play import Player
+from tests.worker.stand_ins import DESCRIPTION, TICS, Deciding, Stepping, until
+
+FPS = 200
+
+
+class Streaming:
+    """What the director and the encoder say, as the test wants it."""
+
+    def __init__(self, *, live: bool) -> None:
+        self.live = self.wanted = live
+        self.offered = 0
+        self.told_large: list[bool] = []
+
+    def offer(self, pixels: NDArray[np.uint8]) -> None:
+        self.offered += 1
+
+    def drawing_large(self, large: bool) -> None:
+        self.told_large.append(large)
+
+    def change(self, *, live: bool) -> None:
+        self.live = self.wanted = live
+
+
+class Sending:
+    """An uplink into a list."""
+
+    def __init__(self) -> None:
+        self.rollouts: list[bytes] = []
+        self.room = True
+        self.weights: bytes | None = None
+
+    def submit(self, rollout: bytes) -> None:
+        self.rollouts.append(rollout)
+
+    def wait_for_room(self, timeout: float) -> bool:
+        if not self.room:
+            time.sleep(0.005)
+        return self.room
+
+    def newer_weights(self) -> bytes | None:
+        weights, self.weights = self.weights, None
+        return weights
+
+
+class Playing:
+    """A player of some games, in a thread of its own as if it were the main one."""
+
+    def __init__(self, games: list[Stepping], *, live: bool, waits: bool = True) -> None:
+        self.games = games
+        self.streamer = Streaming(live=live)
+        self.uplink = Sending()
+        self.actor = Deciding()
+        self.episodes: list[Episode] = []
+        self.failure: BaseException | None = None
+        self._stopped = threading.Event()
+        lanes = Lanes(
+            Lane(games[0], 0, self._builder(), lambda: self.player.begun()),
+            self._open,
+            len(games),
+        )
+        self.player = Player(
+            lanes,
+            self.actor,  # type: ignore[arg-type]
+            self.streamer,  # type: ignore[arg-type]
+            self.uplink,  # type: ignore[arg-type]
+            self.episodes.append,
+            worker_index=3,
+            spectator_size=(64, 36),
+            fps=FPS,
+            waits=waits,
+        )
+        self._lanes = lanes
+        self._thread = threading.Thread(target=self._run, name="main-play")
+
+    def _builder(self) -> RolloutBuilder:
+        return RolloutBuilder(PolicySpec.of(DESCRIPTION), 4)
+
+    def _open(self, number: int) -> Lane:
+        lane = Lane(self.games[number], number, self._builder())
+        lane.begin()
+        return lane
+
+    def _run(self) -> None:
+        try:
+            self.player.run(self._stopped.is_set)
+        except GameError as error:
+            self.failure = error
+
+    @contextmanager
+    def run(self) -> Iterator["Playing"]:
+        self._thread.start()
+        try:
+            yield self
+        finally:
+            self._stopped.set()
+            self._thread.join(5)
+            assert not self._thread.is_alive()
+            self._lanes.close()
+
+    def wait_for_the_end(self) -> None:
+        self._thread.join(5)
+
+
+@pytest.fixture(autouse=True)
+def _plenty_of_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes_module, "RESERVE", 0)
+
+
+def more_steps(game: Stepping, than: int = 20) -> None:
+    before = game.steps
+    until(f"{than} more steps", lambda: game.steps >= before + than)
+
+
+def test_live_every_tic_of_the_shown_game_is_offered_at_the_streams_rate():
+    with Playing([Stepping()], live=True).run() as playing:
+        until("frames", lambda: playing.streamer.offered > 0)
+        before, began = playing.streamer.offered, time.monotonic()
+        until("forty frames", lambda: playing.streamer.offered >= before + 40)
+        assert time.monotonic() - began >= 0.9 * 40 / FPS
+        assert all(playing.games[0].drawn)
+        assert playing.player.newest_frame is not None
+    assert playing.streamer.offered == TICS * playing.games[0].steps
+
+
+def test_live_the_other_games_are_played_beside_it_and_never_drawn():
+    with Playing([Stepping() for _ in range(4)], live=True).run() as playing:
+        for game in playing.games:
+            more_steps(game)
+        shown, *others = playing.games
+        assert shown.threads == {"main-play"}
+        assert "main-play" not in set().union(*(game.threads for game in others))
+        assert not any(any(game.drawn) for game in others)
+        assert playing.player.steps.total >= sum(game.steps for game in playing.games) - 8
+
+
+def test_a_game_that_hangs_makes_the_shown_one_no_later():
+    gate = threading.Event()
+    hanging = Stepping(on_step=lambda: gate.wait(5))
+    with Playing([Stepping(), hanging, Stepping()], live=True).run() as playing:
+        until("it hangs", lambda: hanging.threads)
+        more_steps(playing.games[0])
+        assert hanging.steps == 0
+        gate.set()
+        more_steps(hanging)
+
+
+def test_in_standby_all_are_played_together_without_drawing():
+    with Playing([Stepping() for _ in range(4)], live=False).run() as playing:
+        for game in playing.games:
+            more_steps(game)
+        assert (0, 2) in playing.actor.batches and (1, 3) in playing.actor.batches
+        assert not any(any(game.drawn) for game in playing.games)
+        assert playing.streamer.offered == 0
+        assert playing.player.newest_frame is not None, "for the snapshot"
+
+
+def test_live_play_has_the_priority_of_the_process_and_standby_less():
+    seen: dict[str, int] = {}
+
+    def note(where: str) -> None:
+        seen[where] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    games = [Stepping(on_step=lambda: note("shown")), Stepping(on_step=lambda: note("other"))]
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with Playing(games, live=True).run() as playing:
+        for game in games:
+            more_steps(game)
+        assert seen["shown"] == own
+        assert seen["other"] > own
+        playing.streamer.change(live=False)
+        until("standby", lambda: seen["shown"] > own)
+
+
+def test_no_change_ends_an_episode():
+    with Playing([Stepping(length=10**6) for _ in range(3)], live=False).run() as playing:
+        for live in (True, False, True, False):
+            more_steps(playing.games[0])
+            playing.streamer.change(live=live)
+        more_steps(playing.games[0])
+        for game in playing.games:
+            more_steps(game)
+    assert [game.resets for game in playing.games] == [1, 1, 1]
+
+
+def test_the_shown_game_is_drawn_large_from_the_next_episode_on_and_it_is_told():
+    with Playing([Stepping(length=3), Stepping()], live=False).run() as playing:
+        more_steps(playing.games[0])
+        playing.streamer.wanted = True
+        until("it is told", lambda: playing.streamer.told_large[-1])
+        assert playing.games[0].large
+        assert not playing.games[1].large
+        playing.streamer.wanted = False
+        until("it is told again", lambda: not playing.streamer.told_large[-1])
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_episodes_and_rollouts_of_all_games_count(live: bool):
+    games = [Stepping(length=3), Stepping(length=5)]
+    with Playing(games, live=live).run() as playing:
+        for game in games:
+            more_steps(game)
+    episodes = playing.episodes
+    assert [each.episode for each in episodes] == list(range(1, len(episodes) + 1))
+    assert {(each.length, each.total_reward) for each in episodes} == {(3, 3.0), (5, 5.0)}
+    assert {each.worker_index for each in episodes} == {3}
+    assert len(episodes) == sum(game.resets - 1 for game in games)
+    assert playing.player.steps.total == sum(game.steps for game in games)
+    assert len(playing.uplink.rollouts) == sum(game.steps // 4 for game in games)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_newer_weights_are_played_with(live: bool):
+    with Playing([Stepping(), Stepping()], live=live).run() as playing:
+        more_steps(playing.games[0])
+        playing.uplink.weights = b"better"
+        until("they are loaded", lambda: playing.actor.loaded == [b"better"])
+        more_steps(playing.games[0])
+    assert playing.actor.loaded == [b"better"], "once"
+    assert playing.episodes[-1].policy_version == 1
+
+
+def test_unwatched_games_stand_still_while_the_learner_is_behind_and_the_shown_one_does_not():
+    with Playing([Stepping(), Stepping()], live=True).run() as playing:
+        shown, other = playing.games
+        more_steps(other)
+        playing.uplink.room = False
+        more_steps(shown, 10)
+        stood = other.steps
+        more_steps(shown, 10)
+        assert other.steps == stood
+        playing.uplink.room = True
+        more_steps(other)
+
+
+def test_a_worker_that_stands_still_goes_live_at_once():
+    with Playing([Stepping(), Stepping()], live=False).run() as playing:
+        more_steps(playing.games[0])
+        playing.uplink.room = False
+        playing.streamer.change(live=True)
+        until("frames", lambda: playing.streamer.offered > 10)
+
+
+def test_games_play_on_while_the_learner_is_behind_where_that_is_wanted():
+    with Playing([Stepping(), Stepping()], live=False, waits=False).run() as playing:
+        playing.uplink.room = False
+        for game in playing.games:
+            more_steps(game)
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_game_that_breaks_ends_play_with_its_sentence(live: bool, broken: int):
+    games = [Stepping(), Stepping()]
+
+    def break_down() -> None:
+        if games[broken].steps > 10:
+            raise GameError("the engine is gone")
+
+    games[broken].on_step = break_down
+    with Playing(games, live=live).run() as playing:
+        playing.wait_for_the_end()
+        assert str(playing.failure) == "the engine is gone"

@@ -1,0 +1,118 @@
+"""Games that nobody watches."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from metabonk.errors import GameError
+from metabonk.worker.lane import Lane, Lived
+from metabonk.worker.rounds import Rounds
+from tests.worker.stand_ins import Deciding, Stepping
+
+
+class Played:
+    """Rounds over some games, counted."""
+
+    def __init__(self, threads: int) -> None:
+        self.actor = Deciding()
+        self.lived: list[int] = []
+        self.lanes: list[Lane] = []
+        self.rounds = Rounds(self.actor, self._count, threads=threads)  # type: ignore[arg-type]
+
+    def _count(self, lane: Lane, lived: Lived) -> None:
+        self.lived.append(lane.number)
+
+    def add(self, game: Stepping) -> None:
+        lane = Lane(game, len(self.lanes), None)
+        lane.begin()
+        self.lanes.append(lane)
+
+    def play(self, turns: int, each_turn: Callable[[int], None] = lambda turn: None) -> None:
+        asked = iter(range(turns + 1))
+
+        def goes_on() -> bool:
+            turn = next(asked)
+            each_turn(turn)
+            return turn < turns
+
+        self.rounds.play(lambda: tuple(self.lanes), goes_on)
+
+
+@pytest.fixture(params=[1, 3])
+def played(request: pytest.FixtureRequest) -> Iterator[Played]:
+    played = Played(request.param)
+    yield played
+    played.rounds.close()
+
+
+def test_the_policy_decides_for_half_of_the_games_in_one_pass(played: Played):
+    games = [Stepping() for _ in range(5)]
+    for game in games:
+        played.add(game)
+    played.play(turns=6)
+    assert played.actor.batches == [(0, 2, 4), (1, 3)] * 3
+    assert [game.steps for game in games] == [3] * 5
+    assert sorted(played.lived) == sorted([0, 1, 2, 3, 4] * 3)
+
+
+def test_one_half_moves_while_the_policy_decides_for_the_other(played: Played):
+    decided = threading.Event()
+    act = played.actor.act
+
+    def noting(observations: list, games: list[int]) -> list:  # type: ignore[type-arg]
+        if 1 in games:
+            decided.set()
+        return act(observations, games)
+
+    played.actor.act = noting  # type: ignore[method-assign, assignment]
+    overlapped: list[bool] = []
+    played.add(Stepping(on_step=lambda: overlapped.append(decided.wait(5))))
+    played.add(Stepping())
+    played.play(turns=2)
+    assert overlapped == [True]
+
+
+def test_one_game_alone_is_played_on_the_thread_itself(played: Played):
+    game = Stepping()
+    played.add(game)
+    played.play(turns=6)
+    assert game.threads == {threading.current_thread().name}
+    assert game.steps == 3
+
+
+def test_games_that_open_later_are_played_from_the_next_turn_on(played: Played):
+    played.add(Stepping())
+    played.add(Stepping())
+
+    def open_another(turn: int) -> None:
+        if turn == 2:
+            played.add(Stepping())
+
+    played.play(6, open_another)
+    assert played.actor.batches == [(0,), (1,), (0, 2), (1,), (0, 2), (1,)]
+
+
+def test_every_game_stands_still_when_it_is_over(played: Played):
+    gate = threading.Event()
+    games = [Stepping(on_step=lambda: gate.wait(5)) for _ in range(4)]
+    for game in games:
+        played.add(game)
+    opener = threading.Timer(0.05, gate.set)
+    opener.start()
+    played.play(turns=2)
+    opener.join()
+    assert [game.steps for game in games] == [1] * 4
+    assert sorted(played.lived) == [0, 1, 2, 3]
+
+
+def test_a_game_that_breaks_is_told_once_the_others_stand_still(played: Played):
+    def broken() -> None:
+        raise GameError("the engine is gone")
+
+    games = [Stepping(on_step=broken), Stepping(), Stepping(), Stepping()]
+    for game in games:
+        played.add(game)
+    with pytest.raises(GameError, match="engine is gone"):
+        played.play(turns=4)
+    assert [game.steps for game in games] == [0, 1, 1, 1]
