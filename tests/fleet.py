@@ -7,7 +7,6 @@ process table and by what it leaves behind.
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import httpx
 import psutil
 
 from metabonk.messages import StreamState, WorkerStatus
+from tests.serving import free_ports
 
 STOP_TIMEOUT_S = 5.0
 T = TypeVar("T")
@@ -105,7 +105,8 @@ def run_fleet(
     folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[FleetUnderTest]:
     """Starts ``metabonk start <arguments>`` in ``folder``; it ends with the block."""
-    ports = free_ports(4)
+    # The last is the first worker's; the others' follow it.
+    ports = free_ports(4, spare=7)
     variables = {
         **os.environ,
         "METABONK_PORTS_ORCHESTRATOR": str(ports[0]),
@@ -143,22 +144,6 @@ def run_fleet(
             for member in fleet.tree():
                 member.kill()
             process.wait(10)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on; the last is followed by seven more free ones, for workers."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            start = probe.getsockname()[1]
-        ports = range(start, start + count + 7)
-        if ports.stop < 65_000 and all(_is_free(port) for port in ports):
-            return list(ports)[:count]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def shared_memory_of_games() -> set[str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fleet import free_ports
 from tests.orchestrator.children import until
+from tests.serving import free_ports
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +54,11 @@ class Terminal:
 
     def ready(self, names: tuple[str, ...] = ("learner", "omega-0", "omega-1")) -> None:
         logs = [self.folder / "logs" / f"{name}.log" for name in names]
-        until(lambda: all(log.exists() and "ready" in log.read_text() for log in logs), 20)
+        until(
+            lambda: all(log.exists() and "ready" in log.read_text() for log in logs),
+            20,
+            lambda: self.text,
+        )
 
     @property
     def text(self) -> str:
@@ -70,7 +74,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    ports = free_ports(4)
+    ports = free_ports(4, spare=7)
     names = ("ORCHESTRATOR", "PAGE", "LEARNER", "WORKER")
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("METABONK_")},

@@ -47,10 +47,14 @@ def text(child: ChildSpec) -> str:
     return child.log.read_text() if child.log.exists() else ""
 
 
-def until(probe: Callable[[], object], timeout: float = 10.0) -> None:
+def until(
+    probe: Callable[[], object],
+    timeout: float = 10.0,
+    said: Callable[[], str] = lambda: "",
+) -> None:
     deadline = time.monotonic() + timeout
     while not probe():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, f"it did not happen in time; {said()}"
         time.sleep(0.01)
 
 

@@ -9,7 +9,7 @@ import pytest
 from metabonk.errors import StartError
 from metabonk.orchestrator.preflight import NEEDED_BYTES, check, disk_problem
 from metabonk.settings import Settings
-from tests.fleet import free_ports
+from tests.serving import free_ports
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A hub behind a real server, fed by a real encoder in a thread of its own."""
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
 from metabonk.streaming.websocket import websocket_routes
+from tests.serving import free_port
 
 from .pictures import HEIGHT, WIDTH, open_encoder, picture
 
@@ -99,9 +99,3 @@ def stage(*, enabled: bool = True) -> Iterator[Stage]:
     finally:
         opened.stop_encoding()
         opened._server.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -8,7 +8,7 @@ import pytest
 from metabonk.http_server import HttpServer
 from metabonk.messages import Mode, StreamState, WorkerStatus
 from metabonk.worker.app import make_app
-from tests.fleet import free_ports
+from tests.serving import free_ports
 
 STATUS = WorkerStatus(
     instance_id="omega-0",
