@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from metabonk.games import Transition
-from metabonk.learner.appo import Learner
+from metabonk.learner.appo import Learner, learning_rate
 from metabonk.policy import Actor, Rollout, RolloutBuilder, encode_weights
 from metabonk.settings.schema import Learning
 from tests.learner.rollouts import made_up
@@ -189,3 +189,29 @@ def test_the_scale_of_returns_is_followed_only_where_it_is_wanted():
     assert float(fixed.network.return_mean) == 0
     assert float(fixed.network.return_scale) == 2
     assert float(vtrace.network.return_mean) == 0
+
+
+def test_the_step_size_falls_over_its_schedule_and_then_stays():
+    falling = Learning(learning_rate=1e-3, learning_rate_final=1e-4, schedule_steps=1000)
+    assert learning_rate(falling, 0) == pytest.approx(1e-3)
+    assert learning_rate(falling, 500) == pytest.approx(5.5e-4)
+    assert learning_rate(falling, 5000) == pytest.approx(1e-4)
+    assert learning_rate(Learning(learning_rate=1e-3), 5000) == 1e-3
+
+
+def test_the_optimiser_steps_by_the_schedule():
+    settings = Learning(batch_steps=32, learning_rate=1e-3, schedule_steps=32)
+    scheduled = Learner(TINY, settings)
+    first = scheduled.update([made_up(16)])
+    second = scheduled.update([made_up(16, version=1)])
+    assert first.losses["learning_rate"] == pytest.approx(1e-3)
+    assert second.losses["learning_rate"] == pytest.approx(5e-4)
+
+
+def test_a_penalty_keeps_the_policy_near_the_one_that_acted():
+    def moved(kl_coefficient: float) -> float:
+        settings = Learning(batch_steps=32, kl_coefficient=kl_coefficient, learning_rate=5e-3)
+        update = Learner(TINY, settings).update([made_up(32, rewards=[1.0, -1.0] * 16)])
+        return update.losses["kl"]
+
+    assert moved(10.0) < moved(0.0) / 2

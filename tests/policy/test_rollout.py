@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from metabonk.errors import WireError
 from metabonk.games import Transition
@@ -78,9 +79,9 @@ def test_a_truncation_ends_a_rollout_with_the_last_true_observation():
 
 def test_a_rollout_arrives_as_it_left():
     back = Rollout.from_bytes(DATA)
-    assert back.spec == TINY
+    assert (back.spec, back.episodes) == (TINY, ROLLOUT.episodes)
     for field in dataclasses.fields(Rollout):
-        if field.name != "spec":
+        if field.name not in ("spec", "episodes"):
             sent, came = getattr(ROLLOUT, field.name), getattr(back, field.name)
             assert came.dtype == sent.dtype
             assert (came == sent).all()
@@ -162,9 +163,35 @@ def test_arrays_of_any_type_and_shape_raise_nothing_but_wire_errors(
     replaced: dict[str, tuple[type, list[int]]],
 ):
     arrays = {f.name: getattr(ROLLOUT, f.name) for f in dataclasses.fields(Rollout)}
-    del arrays["spec"]
+    del arrays["spec"], arrays["episodes"]
     arrays |= {name: np.zeros(shape, dtype) for name, (dtype, shape) in replaced.items()}
     try:
         Rollout.from_bytes(pack(arrays, RolloutHeader(spec=TINY)))
     except WireError as error:
         assert str(error)
+
+
+def test_a_rollout_tells_of_the_episodes_that_ended_in_it():
+    first, second = built(".", "T", ".", ".", ".", "C")
+    assert [(e.total_reward, e.length) for e in first.episodes] == [(1.0, 2)]
+    assert [(e.total_reward, e.length) for e in second.episodes] == [(2.0 + 3 + 4 + 5, 4)]
+    assert Rollout.from_bytes(second.to_bytes()).episodes == second.episodes
+
+
+def test_shaping_is_learned_from_and_is_in_no_return():
+    builder = RolloutBuilder(TINY, 2)
+    for number in range(2):
+        moved = Transition(picture(number + 1), 1.0, number == 1, False, shaping=10.0)
+        decision = Decision(0, -0.5, 0.0, PROBABILITIES)
+        rollout = builder.add(picture(number), decision, moved, 0)
+    assert rollout is not None
+    assert rollout.rewards.tolist() == [11.0, 11.0]
+    assert rollout.episodes[0].total_reward == 2.0
+
+
+@pytest.mark.parametrize("total", ["NaN", "Infinity"])
+def test_a_return_that_is_no_number_is_refused(total: str):
+    header = json.loads(RolloutHeader(spec=TINY).model_dump_json())
+    header["episodes"] = [{"total_reward": float(total), "length": 1}]
+    with pytest.raises(ValidationError):
+        RolloutHeader.model_validate_json(json.dumps(header))

@@ -12,7 +12,7 @@ from metabonk.errors import CheckpointError
 from metabonk.games import FrameSink, make_game
 from metabonk.messages import Mode
 from metabonk.orchestrator.runs import NEWEST, SETTINGS_FILE, find_run
-from metabonk.policy import Actor, PolicySpec, newest_weights
+from metabonk.policy import Actor, PolicySpec, best_weights, newest_weights
 from metabonk.settings import load_settings, read_settings
 from metabonk.worker.lane import Ended, Lane
 
@@ -30,21 +30,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--greedy", action="store_true", help="always the likeliest action, instead of a drawn one"
     )
     parser.add_argument(
+        "--best", action="store_true", help="the best checkpoint by mean return, not the newest"
+    )
+    parser.add_argument(
         "--video", type=Path, metavar="FILE", help="write all episodes to this MP4 file"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plays the newest checkpoint of the run, and prints its returns.
+    """Plays a checkpoint of the run, and prints its returns.
 
     Raises:
         MetaBonkError: there is no such run, it has no checkpoint, or the video can't be written.
     """
     run_dir = _find(load_settings().paths.runs, arguments.run)
     settings = read_settings(run_dir / SETTINGS_FILE)
-    weights = newest_weights(run_dir)
+    weights = best_weights(run_dir) if arguments.best else newest_weights(run_dir)
     if weights is None:
-        raise CheckpointError(f"{run_dir} holds no checkpoint that can be read; train it first")
+        kind = "best checkpoint" if arguments.best else "checkpoint"
+        raise CheckpointError(f"{run_dir} holds no {kind} that can be read; train it first")
     returns: list[float] = []
     with contextlib.ExitStack() as owned:
         game = make_game(

@@ -10,7 +10,7 @@ from metabonk.errors import GameError
 from metabonk.games.engine import ENGINE_ERRORS, SMALLEST, nearest_size, start_engine
 from metabonk.games.game import FrameSink, Game, GameDescription, Transition
 from metabonk.games.picture import observe
-from metabonk.games.scenarios import REWARD_SCALE, load_scenario
+from metabonk.games.scenarios import HEALTH_WORTH, REWARD_SCALE, load_scenario
 
 OBSERVATION_WIDTH = 128
 OBSERVATION_HEIGHT = 72
@@ -54,6 +54,8 @@ class Doom(Game):
         self._engine: vzd.DoomGame | None = start_engine(self._scenario, SMALLEST)
         self._size = self._next_size = SMALLEST
         self._next: Future[vzd.DoomGame] | None = None
+        self._health_worth = HEALTH_WORTH.get(name, 0.0)
+        self._health = 0.0
         self._tics = 0
         self._playing = False
         self._frame: NDArray[np.uint8] = np.zeros((SMALLEST[1], SMALLEST[0], 3), np.uint8)
@@ -91,6 +93,7 @@ class Doom(Game):
         self._tics = 0
         self._playing = True
         self._look(engine)
+        self._health = engine.get_game_variable(vzd.GameVariable.HEALTH)
         return self._observation
 
     def step(self, action: int, on_frame: FrameSink | None = None) -> Transition:
@@ -113,9 +116,11 @@ class Doom(Game):
         self._tics += tics
         truncated = not terminated and self._tics == limit
         self._playing = not (terminated or truncated)
+        shaping = 0.0
         if not terminated:
             self._look(engine)
-        return Transition(self._observation, float(reward), terminated, truncated)
+            shaping = self._shape(engine)
+        return Transition(self._observation, float(reward), terminated, truncated, shaping)
 
     def frame(self) -> NDArray[np.uint8]:
         """The newest picture, ``H×W×3`` uint8 RGB; not to be written to."""
@@ -129,6 +134,10 @@ class Doom(Game):
             self._engine.close()
             self._engine = None
         self._playing = False
+
+    def _shape(self, engine: vzd.DoomGame) -> float:
+        before, self._health = self._health, engine.get_game_variable(vzd.GameVariable.HEALTH)
+        return self._health_worth * (self._health - before)
 
     def _step_drawn(
         self, engine: vzd.DoomGame, buttons: list[float], tics: int, on_frame: FrameSink

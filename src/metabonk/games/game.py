@@ -21,12 +21,14 @@ class Transition(NamedTuple):
         reward: unshaped and unscaled, summed over the tics of the decision.
         terminated: the episode ended by the game's rules; nothing follows.
         truncated: the episode was cut off by its time limit; it would have gone on.
+        shaping: what the learner adds to the reward; no part of any return that is shown.
     """
 
     observation: NDArray[np.uint8]
     reward: float
     terminated: bool
     truncated: bool
+    shaping: float = 0.0
 
 
 @dataclass(frozen=True)

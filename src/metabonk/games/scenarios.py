@@ -36,6 +36,11 @@ REWARD_SCALE = {
 }
 """Brings returns near 1. As in Sample Factory, ``sf_examples/vizdoom/doom/doom_utils.py``."""
 
+HEALTH_WORTH = {"health_gathering": 1.0, "health_gathering_supreme": 1.0}
+"""Reward for each point of health won, and the opposite for each one lost, to learn from. Their own
+reward only counts the time lived, and says nothing of the medkits that lengthen it. Summed over an
+episode it is the difference of two healths, so the best policy stays the best (Ng et al. 1999)."""
+
 WAIT = "wait"
 
 HELD = (

@@ -7,6 +7,7 @@
 ``advantages``  GAE and V-trace, pure
 ``losses``      clipped surrogate, value loss, entropy, pure
 ``appo``        the update
-``checkpoint``  files that a run is continued from
-``figures``     what the learner says of itself
+``checkpoint``  files that a run is continued from; ``saves``: when they are written
+``returns``     how well the policy does
+``figures``     what the learner says of itself; ``events``: the same as curves for TensorBoard
 """

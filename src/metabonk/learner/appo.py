@@ -117,6 +117,8 @@ class Learner:
             return Update(0, dropped, 0.0)
         ages = self.counters.version - np.concatenate([r.versions for r in rollouts])
         fresh = np.abs(ages) <= self.settings.max_policy_lag
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, self.counters.steps_trained)
         losses = self._learn(batch)
         self.counters.steps_trained += batch.steps
         self.counters.updates += 1
@@ -160,6 +162,7 @@ class Learner:
                     policy.loss
                     + settings.value_coefficient * value
                     - settings.entropy_coefficient * spread
+                    + settings.kl_coefficient * policy.kl
                 )
                 norm = self._descend(loss)
                 if norm is None:
@@ -176,6 +179,7 @@ class Learner:
                     sums[name] = sums.get(name, 0.0) + float(term.detach())
         losses = {name: total / taken for name, total in sums.items()}
         losses["explained_variance"] = _explained_variance(old_values, returns)
+        losses["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         return losses
 
     @torch.no_grad()
@@ -230,6 +234,15 @@ class Learner:
     def _left_out(self, why: str) -> None:
         self.counters.skipped += 1
         log.warning("a gradient step is left out: %s; %d so far", why, self.counters.skipped)
+
+
+def learning_rate(settings: Learning, steps: int) -> float:
+    """The optimiser's step size after so many decisions learned from."""
+    if settings.schedule_steps == 0:
+        return settings.learning_rate
+    done = min(1.0, steps / settings.schedule_steps)
+    start, end = settings.learning_rate, settings.learning_rate_final
+    return start + done * (end - start)
 
 
 def _standardised(advantages: Tensor) -> Tensor:

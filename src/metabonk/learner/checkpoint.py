@@ -1,5 +1,6 @@
 """Files that a run is continued from: written whole or not at all."""
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
@@ -14,6 +15,7 @@ from pydantic import Field
 from metabonk.errors import CheckpointError, PolicyError, WireError
 from metabonk.learner.appo import Counters, Learner
 from metabonk.policy.weights import (
+    BEST,
     CHECKPOINTS,
     NETWORK,
     SUFFIX,
@@ -45,6 +47,7 @@ class CheckpointHeader(WeightsHeader):
         learning: the settings it learned with, for people.
         digest: SHA-256 of its tensors.
         created_at: Unix time, seconds.
+        mean_return: unshaped, of the last episodes before it; None where there were none.
     """
 
     kind: Literal["checkpoint"] = "checkpoint"
@@ -53,13 +56,16 @@ class CheckpointHeader(WeightsHeader):
     learning: dict[str, Any]
     digest: str
     created_at: float = Field(default_factory=time.time)
+    mean_return: float | None = None
 
 
-def save_checkpoint(learner: Learner, run_dir: Path) -> Path:
+def save_checkpoint(learner: Learner, run_dir: Path, mean_return: float | None = None) -> Path:
     """Writes everything that learning goes on from, and removes the oldest checkpoints.
 
-    A power cut leaves the new file whole or absent, never the old ones spoilt: it is written
-    under another name, synced, renamed, and the folder is synced.
+    Args:
+        learner: as it is now.
+        run_dir: folder of the run.
+        mean_return: of its last episodes, for people; None before the first.
 
     Returns:
         The file. Its name sorts by age.
@@ -67,6 +73,42 @@ def save_checkpoint(learner: Learner, run_dir: Path) -> Path:
     Raises:
         CheckpointError: it can't be written, for example because the disk is full; the earlier
             ones are untouched.
+    """
+    counters = learner.counters
+    name = f"{counters.steps_trained:012d}-{counters.version:08d}{SUFFIX}"
+    file = run_dir / CHECKPOINTS / name
+    _write(learner, file, mean_return)
+    for old in checkpoint_files(run_dir)[KEPT:]:
+        # One that can't be removed costs space; the next save tries again.
+        with contextlib.suppress(OSError):
+            old.unlink(missing_ok=True)
+    return file
+
+
+def save_best(learner: Learner, run_dir: Path, mean_return: float) -> Path:
+    """Writes the checkpoint of the best mean return so far, in the place of the one before.
+
+    Raises:
+        CheckpointError: it can't be written; the one before is untouched.
+    """
+    file = run_dir / BEST
+    _write(learner, file, mean_return)
+    return file
+
+
+def best_return(run_dir: Path) -> float | None:
+    """The mean return of the best checkpoint of a run; None without one that can be read."""
+    try:
+        _, header = unpack((run_dir / BEST).read_bytes(), CheckpointHeader)
+    except (OSError, WireError):
+        return None
+    return header.mean_return
+
+
+def _write(learner: Learner, file: Path, mean_return: float | None) -> None:
+    """A power cut leaves the new file whole or absent, never an old one spoilt.
+
+    It is written under another name, synced, renamed, and the folder is synced.
     """
     arrays = _arrays(learner)
     counters = learner.counters
@@ -76,26 +118,22 @@ def save_checkpoint(learner: Learner, run_dir: Path) -> Path:
         counters=dataclasses.asdict(counters),
         learning=learner.settings.model_dump(mode="json"),
         digest=_digest(arrays),
+        mean_return=mean_return,
     )
-    folder = run_dir / CHECKPOINTS
-    file = folder / f"{counters.steps_trained:012d}-{counters.version:08d}{SUFFIX}"
     partial = file.with_suffix(PARTIAL)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         try:
             _write_synced(partial, pack(arrays, header))
             partial.replace(file)
         except OSError:
             partial.unlink(missing_ok=True)
             raise
-        _sync_folder(folder)
-        for old in checkpoint_files(run_dir)[KEPT:]:
-            old.unlink(missing_ok=True)
+        _sync_folder(file.parent)
     except OSError as error:
         raise CheckpointError(
             f"the checkpoint {file} can't be written: {error.strerror or error}"
         ) from None
-    return file
 
 
 def restore_newest(learner: Learner, run_dir: Path) -> Path | None:

@@ -1,20 +1,22 @@
 """The learner process: serves in a thread, learns in the main thread, and ends both."""
 
 import logging
-import time
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from metabonk.errors import CheckpointError
 from metabonk.games import describe_game
 from metabonk.http_server import HttpServer
-from metabonk.learner.appo import Learner
-from metabonk.learner.checkpoint import restore_newest, save_checkpoint
+from metabonk.learner.appo import Learner, Update
+from metabonk.learner.checkpoint import restore_newest
+from metabonk.learner.events import Events
 from metabonk.learner.figures import Figures
 from metabonk.learner.http import Shelf, make_app
 from metabonk.learner.queue import RolloutQueue
+from metabonk.learner.returns import Returns
+from metabonk.learner.saves import Saves
+from metabonk.messages import LearnerStatus
 from metabonk.policy import PolicySpec, encode_weights
 from metabonk.policy.rollout import LARGEST_STEPS
 from metabonk.process import StopSignal
@@ -71,11 +73,13 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     server = HttpServer(app, settings.host, settings.ports.learner)
     server.start()
     log.info("learns %s on port %d", settings.game, settings.ports.learner)
+    saves = Saves(learner, run_dir)
     try:
-        _learn_from(queue, learner, shelf, figures, run_dir, stop)
+        with Events(run_dir) as events:
+            _learn_from(queue, learner, shelf, figures, saves, events, stop)
     finally:
         server.stop()
-        _save(learner, run_dir)
+        saves.save()
 
 
 def _learn_from(
@@ -83,34 +87,36 @@ def _learn_from(
     learner: Learner,
     shelf: Shelf,
     figures: Figures,
-    run_dir: Path,
+    saves: Saves,
+    events: Events,
     stop: Stop,
 ) -> None:
-    settings = learner.settings
-    saved_at = time.monotonic()
     while not stop.is_set():
-        if rollouts := queue.take(settings.batch_steps, POLL_S):
+        if rollouts := queue.take(learner.settings.batch_steps, POLL_S):
+            for rollout in rollouts:
+                saves.returns.add(rollout.episodes)
             update = learner.update(rollouts)
             if update.steps:
                 _publish(learner, shelf)
             figures.updated(update, learner.counters)
-        if time.monotonic() - saved_at >= settings.checkpoint_s:
-            _save(learner, run_dir)
-            saved_at = time.monotonic()
+            if update.steps:
+                curves = scalars(figures.status(), update, saves.returns)
+                events.add(curves, learner.counters.steps_trained)
+        saves.save_when_due()
+
+
+def scalars(status: LearnerStatus, update: Update, returns: Returns) -> dict[str, float | None]:
+    """The curves for TensorBoard, by tag."""
+    return {
+        "episode/return": returns.mean,
+        "episode/length": returns.mean_length,
+        "learner/policy_lag": update.lag,
+        "learner/steps_dropped": status.steps_dropped,
+        "learner/steps_per_s": status.steps_per_s,
+        **{f"update/{name}": value for name, value in update.losses.items()},
+    }
 
 
 def _publish(learner: Learner, shelf: Shelf) -> None:
     version = learner.counters.version
     shelf.publish(version, encode_weights(learner.network, version))
-
-
-def _save(learner: Learner, run_dir: Path) -> None:
-    """Writes a checkpoint; a disk that is full must not end a run that goes on in memory."""
-    if learner.counters.updates == 0:
-        return
-    try:
-        file = save_checkpoint(learner, run_dir)
-    except CheckpointError as error:
-        log.error("%s. Training goes on; the next attempt is the next checkpoint", error)
-    else:
-        log.info("wrote %s", file)

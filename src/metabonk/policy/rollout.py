@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from metabonk.errors import WireError
 from metabonk.games import Transition
@@ -20,11 +20,24 @@ LARGEST_STEPS = 1024
 """Decisions a rollout may hold; the settings allow no more either."""
 
 
+class EndedEpisode(BaseModel, frozen=True):
+    """An episode that ended in a rollout.
+
+    Attributes:
+        total_reward: unshaped return.
+        length: decisions.
+    """
+
+    total_reward: float = Field(allow_inf_nan=False)
+    length: int = Field(ge=1)
+
+
 class RolloutHeader(BaseModel):
     """What a rollout says of itself."""
 
     kind: Literal["rollout"] = "rollout"
     spec: PolicySpec
+    episodes: tuple[EndedEpisode, ...] = Field((), max_length=LARGEST_STEPS)
 
 
 @dataclass(frozen=True)
@@ -40,10 +53,11 @@ class Rollout:
         observations: ``[T+1, C, H, W]`` uint8.
         actions: ``[T]`` int64.
         log_probs: of the chosen actions, under the policy that chose; ``[T]`` float32.
-        rewards: unshaped and unscaled, ``[T]`` float32.
+        rewards: to learn from, shaping included, unscaled; ``[T]`` float32.
         terminated: ``[T]`` bool.
         truncated: ``[T]`` bool, true at most for the last.
         versions: of the weights that chose, ``[T]`` int64.
+        episodes: that ended in it, oldest first.
     """
 
     spec: PolicySpec
@@ -54,6 +68,7 @@ class Rollout:
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     versions: NDArray[np.int64]
+    episodes: tuple[EndedEpisode, ...] = ()
 
     def __len__(self) -> int:
         """How many decisions it holds, T."""
@@ -62,7 +77,7 @@ class Rollout:
     def to_bytes(self) -> bytes:
         """As safetensors."""
         arrays = {name: getattr(self, name) for name in (*_STEP_DTYPES, "observations")}
-        return pack(arrays, RolloutHeader(spec=self.spec))
+        return pack(arrays, RolloutHeader(spec=self.spec, episodes=self.episodes))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Rollout":
@@ -87,7 +102,7 @@ class Rollout:
         _require(
             arrays["observations"], "observations", np.uint8, (steps + 1, *spec.observation_shape)
         )
-        rollout = cls(spec=spec, **arrays)
+        rollout = cls(spec=spec, episodes=header.episodes, **arrays)
         rollout._check_values()
         return rollout
 
@@ -144,6 +159,9 @@ class RolloutBuilder:
         self._decisions: list[Decision] = []
         self._moves: list[Transition] = []
         self._versions: list[int] = []
+        self._episodes: list[EndedEpisode] = []
+        self._total_reward = 0.0
+        self._length = 0
 
     def add(
         self, observation: NDArray[np.uint8], decision: Decision, moved: Transition, version: int
@@ -163,6 +181,12 @@ class RolloutBuilder:
         self._decisions.append(decision)
         self._moves.append(moved)
         self._versions.append(version)
+        self._total_reward += moved.reward
+        self._length += 1
+        if moved.terminated or moved.truncated:
+            ended = EndedEpisode(total_reward=self._total_reward, length=self._length)
+            self._episodes.append(ended)
+            self._total_reward, self._length = 0.0, 0
         if len(self._moves) < self._steps and not moved.truncated:
             return None
         rollout = Rollout(
@@ -170,11 +194,18 @@ class RolloutBuilder:
             observations=np.stack([*self._observations, moved.observation]),
             actions=np.array([d.action for d in self._decisions], np.int64),
             log_probs=np.array([d.log_prob for d in self._decisions], np.float32),
-            rewards=np.array([m.reward for m in self._moves], np.float32),
+            rewards=np.array([m.reward + m.shaping for m in self._moves], np.float32),
             terminated=np.array([m.terminated for m in self._moves], np.bool_),
             truncated=np.array([m.truncated for m in self._moves], np.bool_),
             versions=np.array(self._versions, np.int64),
+            episodes=tuple(self._episodes),
         )
-        for gathered in (self._observations, self._decisions, self._moves, self._versions):
+        for gathered in (
+            self._observations,
+            self._decisions,
+            self._moves,
+            self._versions,
+            self._episodes,
+        ):
             gathered.clear()
         return rollout

@@ -23,6 +23,9 @@ CHECKPOINTS = "checkpoints"
 
 SUFFIX = ".safetensors"
 
+BEST = f"best{SUFFIX}"
+"""In a run's folder: the checkpoint of its best mean return."""
+
 
 class WeightsHeader(BaseModel):
     """What weights say of themselves; a checkpoint says the same and more.
@@ -123,6 +126,16 @@ def put_tensors(network: ActorCritic, tensors: dict[str, Array], what: str) -> N
 def checkpoint_files(run_dir: Path) -> list[Path]:
     """The checkpoints of a run, newest first."""
     return sorted((run_dir / CHECKPOINTS).glob(f"*{SUFFIX}"), reverse=True)
+
+
+def best_weights(run_dir: Path) -> bytes | None:
+    """The checkpoint of a run's best mean return, for ``Actor.load``; None without one."""
+    try:
+        data = (run_dir / BEST).read_bytes()
+        decode_weights(data)
+    except (OSError, WireError):
+        return None
+    return data
 
 
 def newest_weights(run_dir: Path) -> bytes | None:

@@ -117,6 +117,12 @@ class Learning(Section):
     epochs: int = Field(4, ge=1, le=50, description="passes over a batch")
     minibatches: int = Field(4, ge=1, le=64, description="gradient steps a pass")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size")
+    learning_rate_final: float = Field(
+        0.0, ge=0, le=1, description="what it falls to over schedule_steps"
+    )
+    schedule_steps: int = Field(
+        0, ge=0, description="decisions over which the step size falls linearly; 0: it stays"
+    )
     gamma: float = Field(0.99, gt=0, lt=1, description="discount of a later reward")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="bias against variance of advantages")
     advantage: Literal["gae", "vtrace"] = Field("gae", description="how advantages are estimated")
@@ -128,6 +134,9 @@ class Learning(Section):
         True, description="follow the scale of returns, so that any rewards do; only with gae"
     )
     value_coefficient: float = Field(0.5, ge=0, le=10, description="weight of the value loss")
+    kl_coefficient: float = Field(
+        0.0, ge=0, le=100, description="weight of a penalty on leaving the policy that acted"
+    )
     entropy_coefficient: float = Field(0.005, ge=0, le=1, description="weight of the entropy bonus")
     max_grad_norm: float = Field(4.0, gt=0, description="gradients are scaled down to this norm")
     max_policy_lag: int = Field(20, ge=1, description="older steps, in versions, are dropped")
