@@ -221,7 +221,7 @@ def _take_and_die(
         with held.get_lock():
             held.value += 1
             worst.value = max(worst.value, held.value)
-        time.sleep(chance.random() * 0.002)
+        time.sleep(chance.random() * 0.004)
         with held.get_lock():
             held.value -= 1
         end = chance.random()
@@ -251,7 +251,7 @@ def test_processes_that_die_at_random_never_exceed_the_limit_nor_lose_a_slot(tmp
         for child in children:
             child.join(30)
             assert child.exitcode is not None
-    assert worst.value == LIMIT, "the limit is reached, and never exceeded"
+    assert 1 < worst.value <= LIMIT, "several held at once, and never more than the limit"
     pool = Pool("cpu", tmp_path, lambda: LIMIT)
     assert pool.usage().used == 0
     leases = [take(pool) for _ in range(LIMIT)]
