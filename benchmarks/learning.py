@@ -64,7 +64,7 @@ class Play(threading.Thread):
         while not self.stopped.is_set():
             observation, total, done = self.game.reset(), 0.0, False
             while not done and not self.stopped.is_set():
-                decision = self.actor.act(observation)
+                (decision,) = self.actor.act([observation], [0])
                 moved = self.game.step(decision.action)
                 total += moved.reward
                 self.steps += 1

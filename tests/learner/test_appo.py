@@ -51,7 +51,7 @@ def play(bandit: Bandit, actor: Actor, rollouts: int) -> tuple[list[Rollout], fl
     rewards: list[float] = []
     picture = bandit.show()
     while len(gathered) < rollouts:
-        decision = actor.act(picture)
+        (decision,) = actor.act([picture], [0])
         rewards.append(bandit.reward(decision.action))
         moved = Transition(bandit.show(), rewards[-1], True, False)
         if rollout := builder.add(picture, decision, moved, actor.version):

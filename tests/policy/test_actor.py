@@ -1,6 +1,7 @@
 """Acting."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def biased(*logits: float) -> bytes:
 def test_the_same_seed_makes_the_same_choices():
     def choices(seed: int) -> list[int]:
         actor = Actor(TINY, seed=seed)
-        return [actor.act(PICTURE).action for _ in range(50)]
+        return [actor.act([PICTURE], [0])[0].action for _ in range(50)]
 
     assert choices(1) == choices(1)
     assert choices(1) != choices(2)
@@ -47,14 +48,14 @@ def test_making_an_actor_leaves_the_randomness_of_others_alone():
 def test_actions_are_chosen_as_often_as_the_policy_says():
     actor = Actor(TINY, seed=1)
     actor.load(biased(math.log(0.2), math.log(0.7), math.log(0.1)))
-    chosen = np.bincount([actor.act(PICTURE).action for _ in range(2000)], minlength=3)
+    chosen = np.bincount([actor.act([PICTURE], [0])[0].action for _ in range(2000)], minlength=3)
     assert chosen / 2000 == pytest.approx([0.2, 0.7, 0.1], abs=0.04)
 
 
 def test_a_decision_says_what_the_policy_thought():
     actor = Actor(TINY, seed=1)
     actor.load(biased(0.0, math.log(8.0), 0.0))
-    decision = actor.act(PICTURE)
+    decision = actor.act([PICTURE], [0])[0]
     assert decision.probabilities.tolist() == pytest.approx([0.1, 0.8, 0.1])
     assert decision.log_prob == pytest.approx(math.log(decision.probabilities[decision.action]))
     assert decision.value == pytest.approx(50.0)
@@ -69,8 +70,51 @@ def test_loaded_weights_bring_their_version():
 
 def test_weights_of_another_game_are_refused_and_play_goes_on():
     actor = Actor(TINY, seed=1)
-    before = actor.act(PICTURE)
+    before = actor.act([PICTURE], [0])[0]
     with pytest.raises(PolicyError, match="doom:take_cover"):
         actor.load(encode_weights(ActorCritic(OTHER), 9))
     assert actor.version == 0
-    assert actor.act(PICTURE).value == before.value
+    assert actor.act([PICTURE], [0])[0].value == before.value
+
+
+def test_a_batch_gets_the_decisions_that_each_would_get_alone():
+    pictures = [RANDOM.integers(0, 256, TINY.observation_shape, np.uint8) for _ in range(3)]
+    together = Actor(TINY, seed=1).act(pictures, [0, 1, 2])
+    alone = Actor(TINY, seed=1)
+    for picture, decision in zip(pictures, together, strict=True):
+        (expected,) = alone.act([picture], [0])
+        assert decision.action == expected.action
+        assert decision.value == pytest.approx(expected.value, abs=1e-5)
+        assert decision.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+
+
+def test_a_greedy_actor_always_takes_the_likeliest():
+    actor = Actor(TINY, seed=1, greedy=True)
+    actor.load(biased(0.0, 0.1, 0.0))
+    assert {actor.act([PICTURE], [0])[0].action for _ in range(50)} == {1}
+
+
+def test_who_acts_while_weights_are_loaded_acts_with_the_old_or_the_new_ones():
+    actor = Actor(TINY, seed=1)
+    weights = [biased(0.0, 0.0, 3.0), biased(3.0, 0.0, 0.0)]
+    actor.load(weights[0])
+    old, new = (np.exp([0.0, 0.0, 3.0]), np.exp([3.0, 0.0, 0.0]))
+    stopped = threading.Event()
+
+    def load_often() -> None:
+        while not stopped.is_set():
+            for each in weights:
+                actor.load(each)
+
+    loader = threading.Thread(target=load_often)
+    loader.start()
+    try:
+        for _ in range(300):
+            (decision,) = actor.act([PICTURE], [0])
+            assert any(
+                decision.probabilities == pytest.approx(each / each.sum(), abs=1e-4)
+                for each in (old, new)
+            )
+    finally:
+        stopped.set()
+        loader.join()

@@ -3,7 +3,6 @@
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 import av
 import numpy as np
@@ -94,11 +93,11 @@ class Recording:
             self._partial.unlink(missing_ok=True)
 
     def _open_stream(self, pixels: NDArray[np.uint8]) -> VideoStream:
-        stream = cast(VideoStream, self._container.add_stream("libx264", rate=self._fps))
+        stream = self._container.add_stream("libx264", rate=self._fps)
         # Chroma is halved, so both sides are even.
         stream.height, stream.width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
         stream.pix_fmt = "yuv420p"
-        stream.options = QUALITY
+        stream.options = {**QUALITY}
         # sRGB, as the live stream says it is.
         stream.codec_context.color_range = ColorRange.MPEG
         stream.codec_context.colorspace = Colorspace.ITU709
@@ -106,5 +105,5 @@ class Recording:
         stream.codec_context.color_trc = ColorTrc.IEC61966_2_1
         return stream
 
-    def _failed(self, error: OSError) -> EncodingError:
+    def _failed(self, error: FFmpegError | OSError) -> EncodingError:
         return EncodingError(f"the video {self._file} can't be written: {error.strerror or error}")
