@@ -173,6 +173,8 @@ def test_a_port_in_use_stops_the_start_before_anything_is_made(terminal: Termina
     ("arguments", "words", "code"),
     [
         (("--workers", "two"), "workers (METABONK_WORKERS) is 'two'", 2),
+        (("--games-per-worker", "65"), "worker.games (METABONK_WORKER_GAMES) is '65'", 2),
+        (("--seed", "-1"), "learning.seed (METABONK_LEARNING_SEED) is '-1'", 2),
         (("--mode", "watch"), "invalid choice: 'watch'", 2),
         (("--host", "0.0.0.0"), "only loopback", 2),
         (("--stream-profile", "nine"), "there is no such profile", 2),

@@ -114,6 +114,29 @@ def test_a_run_that_is_resumed_goes_on_where_it_was(
     assert int(checkpoints(run_dir)[-1].split("-")[0]) > newest
 
 
+def test_the_fleet_plays_on_without_its_learner_and_learns_on_from_the_checkpoint(
+    folder: Path, trained: LearnerStatus
+):
+    with run_fleet(folder, "--workers", "1", "--resume", environment=ENVIRONMENT) as fleet:
+        until("it learns", lambda: learner(fleet).updates > trained.updates, 60)
+        kept = int(checkpoints(run_of(folder))[-1].split("-")[0])
+        first = learner(fleet)
+        worker = fleet.statuses()["omega-0"]
+        psutil.Process(first.pid).kill()
+        until(
+            "play goes on",
+            lambda: fleet.statuses()["omega-0"].step >= worker.step + 100,
+            30,
+        )
+        again = until(
+            "another learner", lambda: (s := learner(fleet)) and s.pid != first.pid and s, 60
+        )
+        assert again.steps_trained >= kept
+        until("it learns on", lambda: learner(fleet).updates > again.updates, 60)
+        assert fleet.statuses()["omega-0"].pid == worker.pid
+        fleet.stop()
+
+
 def test_play_shows_the_newest_checkpoint_and_learns_nothing(folder: Path, trained: LearnerStatus):
     run_dir = run_of(folder)
     before, settings = checkpoints(run_dir), (run_dir / "settings.json").read_text()

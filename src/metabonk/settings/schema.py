@@ -108,7 +108,9 @@ class Featured(Section):
 class Learning(Section):
     """Asynchronous PPO. Defaults learn Doom's basic scenario in 25,000 decisions on two cores."""
 
-    seed: int = Field(0, ge=0, description="of networks and games; worker i adds i")
+    seed: int = Field(
+        0, ge=0, description="of networks and games; worker i adds i, its game n 1000 n"
+    )
     frame_skip: int = Field(4, ge=1, le=32, description="tics an action is held, in Doom games")
     rollout_steps: int = Field(32, ge=2, le=1024, description="policy decisions a rollout holds")
     batch_steps: int = Field(
@@ -192,8 +194,10 @@ class Settings(Section):
         """Games that a worker plays at once, with 0 resolved: four a core over all workers.
 
         No more than eight, where a batch no longer makes a forward pass much cheaper for each:
-        0.81 ms for one observation, 0.22 ms each for eight, 0.20 for sixteen (one core). Where
-        nothing learns, the game that is shown is all there is to play.
+        0.81 ms for one observation, 0.22 ms each for eight, 0.20 for sixteen (one core). Decisions
+        a second of one worker on two cores, without a learner: 1.5 times those of one game with
+        two, 2.0 with four, 2.2 with eight, 2.6 with sixteen. Where nothing learns, the game that
+        is shown is all there is to play.
         """
         if self.mode is Mode.PLAY:
             return 1

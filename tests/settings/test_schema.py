@@ -1,0 +1,24 @@
+"""Settings that follow from others."""
+
+import pytest
+
+from metabonk.settings import Settings
+from metabonk.settings import schema as schema_module
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "games"),
+    [(2, 1, 8), (2, 2, 4), (2, 4, 2), (2, 16, 1), (16, 8, 8), (16, 16, 4), (1, 8, 1)],
+)
+def test_games_are_four_a_core_over_all_workers_and_eight_at_most(
+    cores: int, workers: int, games: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
+    assert Settings(workers=workers).games_per_worker == games
+
+
+def test_games_can_be_chosen_and_where_nothing_learns_there_is_one():
+    chosen = Settings.model_validate({"worker": {"games": 12}})
+    assert chosen.games_per_worker == 12
+    playing = Settings.model_validate({"worker": {"games": 12}, "mode": "play"})
+    assert playing.games_per_worker == 1
