@@ -13,6 +13,10 @@ from metabonk.errors import MetaBonkError, StartError
 
 log = logging.getLogger(__name__)
 
+BACKGROUND_NICE = 19
+"""The lowest priority. Threads share a core by weight, and a worker in standby has several: at 10
+(a tenth of the normal weight each) they cost a live stream on two cores 3 frames a second."""
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -85,12 +89,12 @@ def die_with_parent(parent_pid: int) -> None:
         raise StartError(f"the process that started this one (pid {parent_pid}) has already ended")
 
 
-def lower_priority(by: int = 10) -> None:
+def lower_priority() -> None:
     """Lets everything of normal priority run first: what is live comes before what learns.
 
     Linux lowers the calling thread alone, and the threads and processes that it starts later.
     """
-    os.nice(by)
+    os.nice(BACKGROUND_NICE)
 
 
 def configure_logging(name: str, file: Path | None = None) -> None:

@@ -8,9 +8,9 @@ from metabonk.settings import schema as schema_module
 
 @pytest.mark.parametrize(
     ("cores", "workers", "games"),
-    [(2, 1, 8), (2, 2, 4), (2, 4, 2), (2, 16, 1), (16, 8, 8), (16, 16, 4), (1, 8, 1)],
+    [(2, 1, 2), (2, 2, 1), (2, 4, 1), (16, 2, 8), (16, 4, 4), (64, 2, 8), (1, 8, 1)],
 )
-def test_games_are_four_a_core_over_all_workers_and_eight_at_most(
+def test_a_worker_plays_a_game_for_each_core_it_has_to_itself_and_eight_at_most(
     cores: int, workers: int, games: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(schema_module, "available_cores", lambda: cores)

@@ -89,3 +89,20 @@ def test_shared_memory_is_left_for_games_that_are_shown(
     assert "--shm-size" in caplog.text
     assert len(lanes.all()) == 1
     lanes.close()
+
+
+def test_no_game_opens_while_it_would_take_from_one_that_is_shown():
+    allowed = threading.Event()
+    lanes = Lanes(lane(0), lane, 3)
+    lanes.start(allowed.is_set)
+    assert lanes.others() == ()
+    allowed.set()
+    until("all are open", lambda: len(lanes.all()) == 3)
+    lanes.close()
+
+
+def test_games_that_may_not_open_do_not_hold_up_the_end():
+    lanes = Lanes(lane(0), lane, 3)
+    lanes.start(lambda: False)
+    lanes.close()
+    assert len(lanes.all()) == 1

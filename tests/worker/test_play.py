@@ -64,7 +64,9 @@ class Sending:
 class Playing:
     """A player of some games, in a thread of its own as if it were the main one."""
 
-    def __init__(self, games: list[Stepping], *, live: bool, waits: bool = True) -> None:
+    def __init__(
+        self, games: list[Stepping], *, live: bool, waits: bool = True, beside_live: bool = True
+    ) -> None:
         self.games = games
         self.streamer = Streaming(live=live)
         self.uplink = Sending()
@@ -87,6 +89,7 @@ class Playing:
             spectator_size=(64, 36),
             fps=FPS,
             waits=waits,
+            beside_live=beside_live,
         )
         self._lanes = lanes
         self._thread = threading.Thread(target=self._run, name="main-play")
@@ -279,3 +282,17 @@ def test_a_game_that_breaks_ends_play_with_its_sentence(live: bool, broken: int)
     with Playing(games, live=live).run() as playing:
         playing.wait_for_the_end()
         assert str(playing.failure) == "the engine is gone"
+
+
+def test_where_cores_are_few_the_other_games_stand_still_while_one_is_live():
+    games = [Stepping(), Stepping()]
+    with Playing(games, live=False, beside_live=False).run() as playing:
+        more_steps(games[1])
+        playing.streamer.live = True
+        more_steps(games[0])
+        stood_at = games[1].steps
+        more_steps(games[0])
+        more_steps(games[0])
+        assert games[1].steps == stood_at
+        playing.streamer.live = False
+        more_steps(games[1])

@@ -12,6 +12,7 @@ import vizdoom as vzd
 
 from metabonk.errors import GameError
 from metabonk.games.scenarios import FIRST_MAP, Scenario
+from metabonk.process import BACKGROUND_NICE
 from metabonk.runtime_dir import private_folder, runtime_dir
 
 log = logging.getLogger(__name__)
@@ -199,7 +200,7 @@ def launcher(*, background: bool = False) -> Path:
 
 def _guard(background: bool) -> str:
     """Programs of util-linux and coreutils in front of the engine, as far as they are here."""
-    words = "nice -n 10 " if background and shutil.which("nice") else ""
+    words = f"nice -n {BACKGROUND_NICE} " if background and shutil.which("nice") else ""
     words += "setsid " if shutil.which("setsid") else ""
     if shutil.which("setpriv"):
         return words + "setpriv --pdeathsig KILL "

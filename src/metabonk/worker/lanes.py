@@ -18,6 +18,7 @@ RESERVE = 128 << 20
 and dies where there is less. In a container with Docker's 64 MB a worker plays one game."""
 
 CLOSE_S = 2.0
+PAUSE_S = 0.2
 
 
 class Lanes:
@@ -36,16 +37,21 @@ class Lanes:
         self._lanes = [first]
         self._open_lane = open_lane
         self._count = count
-        self._closed = False
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._open_all, name="open-games", daemon=True)
 
-    def start(self) -> None:
-        """Starts opening."""
+    def start(self, may_open: Callable[[], bool] = lambda: True) -> None:
+        """Starts opening.
+
+        Args:
+            may_open: asked before each game: starting one takes from those that are played.
+        """
+        self._may_open = may_open
         self._thread.start()
 
     def close(self) -> None:
         """Ends all games; none is being played any more."""
-        self._closed = True
+        self._closed.set()
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
         for lane in self.all():
@@ -62,7 +68,9 @@ class Lanes:
     def _open_all(self) -> None:
         lower_priority()
         for number in range(1, self._count):
-            if self._closed:
+            while not self._closed.is_set() and not self._may_open():
+                self._closed.wait(PAUSE_S)
+            if self._closed.is_set():
                 return
             try:
                 _require_shared_memory()

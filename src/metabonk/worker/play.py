@@ -43,6 +43,7 @@ class Player:
         spectator_size: width and height of the stream, pixels.
         fps: frame rate of the stream.
         waits: whether games that nobody sees stand still while the learner is behind.
+        beside_live: whether they play on while the shown one is live.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Player:
         spectator_size: tuple[int, int],
         fps: int,
         waits: bool,
+        beside_live: bool,
     ) -> None:
         self._lanes = lanes
         self._actor = actor
@@ -66,6 +68,7 @@ class Player:
         self._worker_index = worker_index
         self._spectator_size = spectator_size
         self._waits = waits
+        self._beside_live = beside_live
         self._pacer = Pacer(fps)
         self._large = False
         self._live = False
@@ -94,7 +97,7 @@ class Player:
         rounds = Rounds(self._actor, self._lived, threads=available_cores())
         self._follow_wish()
         self._lanes.first.begin()
-        self._lanes.start()
+        self._lanes.start(lambda: self._beside_live or not (self._live or self._large))
         with ThreadPoolExecutor(1, "standby-play", initializer=lower_priority) as background:
             try:
                 while not stopped():
@@ -127,6 +130,10 @@ class Player:
     def _play_live(
         self, rounds: Rounds, background: ThreadPoolExecutor, stopped: Callable[[], bool]
     ) -> None:
+        if not self._beside_live:
+            while self._as_wished(stopped):
+                self._decide_live(self._lanes.first)
+            return
         halt = threading.Event()
 
         def play_others() -> None:

@@ -107,6 +107,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             spectator_size=(settings.stream.width, settings.stream.height),
             fps=settings.stream.effective_fps,
             waits=settings.worker.wait_for_learner,
+            beside_live=settings.plays_beside_live,
         )
         status = StatusReport(
             settings,
