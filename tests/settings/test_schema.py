@@ -22,3 +22,14 @@ def test_games_can_be_chosen_and_where_nothing_learns_there_is_one():
     assert chosen.games_per_worker == 12
     playing = Settings.model_validate({"worker": {"games": 12}, "mode": "play"})
     assert playing.games_per_worker == 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "given", "seconds"), [(2, None, 1.0), (16, None, 0.25), (2, 0, 0)]
+)
+def test_starts_are_spaced_by_cores_unless_it_is_chosen(
+    cores: int, given: float | None, seconds: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
+    worker = Settings.model_validate({"worker": {"spawn_stagger_s": given}}).worker
+    assert worker.effective_spawn_stagger_s == seconds

@@ -70,7 +70,7 @@ def run(
     settings_file = save_settings(settings, run_dir)
     supervisor = Supervisor(
         list(child_specs(settings, settings_file, run_dir)),
-        stagger_s=settings.worker.spawn_stagger_s,
+        stagger_s=settings.worker.effective_spawn_stagger_s,
         restart_limit_s=settings.worker.restart_limit_s,
         on_change=lock.update,
     )
@@ -99,23 +99,19 @@ def run(
 
 
 def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Iterator[ChildSpec]:
-    """The learner and the workers, in the order of their start."""
+    """The first worker, the learner, the other workers: the first picture comes first."""
     common = (
         *("--settings", str(settings_file.absolute())),
         *("--run", str(run_dir.absolute())),
         *("--parent", str(os.getpid())),
     )
-    if settings.mode is Mode.TRAIN:
-        yield ChildSpec(
-            "learner", _metabonk("learner", *common), settings.paths.logs / "learner.log"
-        )
+    logs = settings.paths.logs
     for index in range(settings.workers):
         name = f"omega-{index}"
-        yield ChildSpec(
-            name,
-            _metabonk("worker", *common, "--index", str(index)),
-            settings.paths.logs / f"{name}.log",
-        )
+        command = _metabonk("worker", *common, "--index", str(index))
+        yield ChildSpec(name, command, logs / f"{name}.log")
+        if index == 0 and settings.mode is Mode.TRAIN:
+            yield ChildSpec("learner", _metabonk("learner", *common), logs / "learner.log")
 
 
 def make_servers(state: FleetState, supervisor: Supervisor) -> list[HttpServer]:

@@ -37,13 +37,26 @@ class Worker(Section):
     wait_for_learner: bool = Field(
         True, description="unwatched games stand still while the learner is behind"
     )
-    spawn_stagger_s: float = Field(0.25, ge=0, le=60, description="seconds between two starts")
+    spawn_stagger_s: float | None = Field(
+        None, ge=0, le=60, description="seconds between two starts; default: by cores"
+    )
     restart_limit_s: float = Field(
         10.0,
         gt=0,
         le=600,
         description="longest pause before a dead worker is started again, seconds",
     )
+
+    @property
+    def effective_spawn_stagger_s(self) -> float:
+        """Seconds between two starts: by default a second on up to four cores, else a quarter.
+
+        A process that imports PyTorch fills a core for two to three seconds. On a small machine
+        the first worker has it nearly to itself, and the first picture comes sooner.
+        """
+        if self.spawn_stagger_s is not None:
+            return self.spawn_stagger_s
+        return 1.0 if available_cores() <= 4 else 0.25
 
 
 class Stream(Section):
