@@ -38,6 +38,7 @@ class Lanes:
         self._open_lane = open_lane
         self._count = count
         self._closed = threading.Event()
+        self._may_open: Callable[[], bool] = lambda: True
         self._thread = threading.Thread(target=self._open_all, name="open-games", daemon=True)
 
     def start(self, may_open: Callable[[], bool] = lambda: True) -> None:
