@@ -147,6 +147,16 @@ def test_another_program_takes_a_session_and_gives_it_back(fallback: int, tmp_pa
     assert driver.events("refused") == []
 
 
+def test_in_a_container_whose_pids_the_driver_does_not_know_our_sessions_are_ours(tmp_path: Path):
+    driver = SimulatedDriver(tmp_path / "driver", cap=2, host_pids=100_000)
+    with fleet_on(driver, tmp_path, 2, NVENC_MAX_SESSIONS=2) as fleet:
+        until("both are live", lambda: len(live(fleet)) == 2, 60)
+        status = fleet.command("nvenc", "status", "--workers", "2").stdout
+    assert "nvenc-gpu0 2 of 2" in status
+    assert "other program" not in status
+    assert driver.events("refused") == []
+
+
 def test_a_lower_limit_than_the_table_says_is_learned_from_one_refusal(tmp_path: Path):
     driver = SimulatedDriver(tmp_path / "driver", cap=1, refusal=INCOMPATIBLE_CLIENT_KEY)
     with fleet_on(driver, tmp_path, 2, FEATURED_ROTATE_S=ROTATE_S) as fleet:
