@@ -9,6 +9,7 @@ import pytest
 from metabonk.errors import StartError
 from metabonk.orchestrator.preflight import NEEDED_BYTES, check, disk_problem
 from metabonk.settings import Settings
+from metabonk.settings.schema import Nvenc
 from tests.serving import free_ports
 
 
@@ -51,6 +52,16 @@ def test_two_that_would_share_a_port_are_named(tmp_path: Path):
     start = free_ports(4)[0]
     with pytest.raises(StartError, match="the page and omega-1 would both listen"):
         check(settings(tmp_path, page=start + 1, worker=start))
+
+
+def test_a_slot_folder_that_cannot_be_used_is_said_before_anything_starts(tmp_path: Path):
+    others = tmp_path / "slots"
+    others.mkdir(mode=0o700)
+    given = settings(tmp_path).model_copy(update={"nvenc": Nvenc(slot_dir=others)})
+    check(given)
+    others.chmod(0o777)
+    with pytest.raises(StartError, match="METABONK_NVENC_SLOT_DIR"):
+        check(given)
 
 
 def test_a_full_disk_stops_the_start_and_worries_a_running_fleet(

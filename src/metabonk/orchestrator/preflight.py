@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from metabonk.encoding.sessions import open_pools
 from metabonk.errors import StartError
 from metabonk.messages import Mode, Problem
 from metabonk.settings import Settings
@@ -15,10 +16,11 @@ NEEDED_BYTES = 500 << 20
 
 
 def check(settings: Settings) -> None:
-    """Ports free, and disk to write on.
+    """Ports free, a folder to lease encoder sessions in, and disk to write on.
 
     Raises:
         StartError: says which port or folder, and what to do.
+        SlotFolderError: sessions can't be leased there.
     """
     owners: dict[int, str] = {}
     for owner, setting, port in _ports(settings):
@@ -30,6 +32,7 @@ def check(settings: Settings) -> None:
         owners[port] = owner
     for owner, setting, port in _ports(settings):
         _require_free_port(settings.host, port, owner, setting)
+    open_pools(settings).cpu.usage()
     for folder in (settings.paths.runs, settings.paths.logs):
         _require_space(folder)
 
