@@ -5,6 +5,7 @@ import torch
 
 from metabonk.errors import PolicyError
 from metabonk.policy import ActorCritic, PolicySpec
+from metabonk.settings.schema import NetworkKind
 from tests.policy.specs import TINY
 
 
@@ -24,10 +25,32 @@ def test_a_new_policy_is_nearly_uniform():
     assert (probabilities - 1 / 3).abs().max() < 0.05
 
 
+@pytest.mark.parametrize("kind", NetworkKind)
 @pytest.mark.parametrize("shape", [(3, 72, 128), (3, 84, 84), (1, 36, 50)])
-def test_it_fits_the_observation(shape: tuple[int, int, int]):
-    spec = PolicySpec(game="g", observation_shape=shape, action_names=("a",))
+def test_it_fits_the_observation(shape: tuple[int, int, int], kind: NetworkKind):
+    spec = PolicySpec(game="g", observation_shape=shape, action_names=("a",), network=kind)
     assert ActorCritic(spec)(torch.zeros(2, *shape, dtype=torch.uint8)).values.shape == (2,)
+
+
+def test_networks_of_others_have_their_sizes():
+    """Convolutions and features of NatureCNN on one 84×84 picture, counted by hand."""
+    spec = PolicySpec(
+        game="g", observation_shape=(1, 84, 84), action_names=("a",), network=NetworkKind.NATURE
+    )
+    torso = ActorCritic(spec)
+    sizes = [p.numel() for part in (torso.convolution, torso.features) for p in part.parameters()]
+    assert sum(sizes) == (
+        (8 * 8 * 32 + 32)
+        + (32 * 4 * 4 * 64 + 64)
+        + (64 * 3 * 3 * 64 + 64)
+        + (7 * 7 * 64 * 512 + 512)
+    )
+
+
+@pytest.mark.parametrize("kind", NetworkKind)
+def test_every_kind_starts_nearly_uniform(kind: NetworkKind):
+    spec = TINY.model_copy(update={"network": kind})
+    assert (ActorCritic(spec)(pictures(20)).log_probs.exp() - 1 / 3).abs().max() < 0.05
 
 
 def test_an_observation_too_small_for_it_is_refused():

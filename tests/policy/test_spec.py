@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from metabonk.games import GameDescription
 from metabonk.policy import PolicySpec
+from metabonk.settings.schema import NetworkKind
 
 SPEC = PolicySpec(game="doom:basic", observation_shape=(3, 72, 128), action_names=("wait", "go"))
 
@@ -47,3 +48,9 @@ def test_a_difference_names_both_sides(change: dict[str, object], words: list[st
 def test_a_spec_that_makes_no_sense_is_refused(change: dict[str, object]):
     with pytest.raises(ValidationError):
         PolicySpec.model_validate({**SPEC.model_dump(), **change})
+
+
+def test_another_kind_of_network_does_not_fit():
+    other = SPEC.model_copy(update={"network": NetworkKind.NATURE})
+    assert "nature" in (SPEC.difference(other) or "")
+    assert "small" in (SPEC.difference(other) or "")

@@ -81,7 +81,7 @@ def play_and_learn(settings: Settings, steps: int) -> Iterator[Moment]:
     learning, processor = settings.learning, torch.device("cpu")
     game = make_game(settings.game, seed=learning.seed, frame_skip=learning.frame_skip)
     with contextlib.closing(game):
-        spec = PolicySpec.of(game.description)
+        spec = PolicySpec.of(game.description, learning.network)
         actor = Actor(spec, seed=learning.seed, device=processor)
         learner = Learner(
             spec, learning, reward_scale=game.description.reward_scale, device=processor

@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
             settings.game, seed=arguments.seed, frame_skip=settings.learning.frame_skip
         )
         owned.callback(game.close)
-        actor = Actor(PolicySpec.of(game.description), seed=arguments.seed, greedy=arguments.greedy)
+        spec = PolicySpec.of(game.description, settings.learning.network)
+        actor = Actor(spec, seed=arguments.seed, greedy=arguments.greedy)
         actor.load(weights)
         on_frame = None
         if arguments.video is not None:

@@ -58,7 +58,7 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     """Serves and learns until ``stop``, then writes a last checkpoint; see ``run``."""
     learning = settings.learning
     description = describe_game(settings.game)
-    spec = PolicySpec.of(description)
+    spec = PolicySpec.of(description, learning.network)
     learner = Learner(spec, learning, reward_scale=description.reward_scale)
     figures = Figures()
     if restored := restore_newest(learner, run_dir):

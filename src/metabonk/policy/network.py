@@ -1,6 +1,7 @@
 """The actor-critic network."""
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -8,11 +9,38 @@ from torch import Tensor, nn
 
 from metabonk.errors import PolicyError
 from metabonk.policy.spec import PolicySpec
+from metabonk.settings.schema import NetworkKind
 
-CHANNELS = (16, 32, 64)
-FEATURES = 256
+
+@dataclass(frozen=True)
+class Shape:
+    """What a kind of network is made of.
+
+    Attributes:
+        convolutions: channels, kernel and stride of each.
+        features: units of the layer after them.
+        activation: between layers.
+        gain: of the initialisation that suits the activation.
+    """
+
+    convolutions: tuple[tuple[int, int, int], ...]
+    features: int
+    activation: type[nn.Module]
+    gain: float = math.sqrt(2)
+
+
+SHAPES = {
+    # The form of Sample Factory's at half its width: one core is to learn from some hundred
+    # decisions a second.
+    NetworkKind.SMALL: Shape(((16, 8, 4), (32, 4, 2), (64, 3, 2)), 256, nn.ReLU),
+    # Mnih et al. 2015, "Human-level control through deep reinforcement learning".
+    NetworkKind.NATURE: Shape(((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512, nn.ReLU),
+    # ``convnet_simple`` of Petrenko et al. 2020, with its ELU.
+    NetworkKind.SAMPLE_FACTORY: Shape(((32, 8, 4), (64, 4, 2), (128, 3, 2)), 512, nn.ELU, 1.0),
+}
+
 SMALLEST_SIDE = 36
-"""Pixels that the three convolutions need."""
+"""Pixels that the three convolutions of each kind need."""
 
 SMALLEST_RETURN_SCALE = 1e-2
 
@@ -32,11 +60,10 @@ class Output(NamedTuple):
 class ActorCritic(nn.Module):
     """Policy and value from one picture.
 
-    The convolution has the form of Sample Factory's ``convnet_simple`` (8/4, 4/2, 3/2) with half
-    its width, since one core is to learn from some hundred decisions a second. Initialised
-    orthogonally, the policy nearly uniform (Andrychowicz et al. 2021, "What matters in on-policy
-    RL?"). Pixels are centred on zero: without it, dark and bright pictures of one pattern differ
-    to a new network by a factor only, and are told apart ten times later.
+    The spec names the kind of its convolutions. Initialised orthogonally, the policy nearly uniform
+    (Andrychowicz et al. 2021, "What matters in on-policy RL?"). Pixels are centred on zero: without
+    it, dark and bright pictures of one pattern differ to a new network by a factor only, and are
+    told apart ten times later.
 
     The value head predicts normalised returns. ``adapt_returns`` follows their mean and scale and
     rescales the head so that what it says in reward units stays the same (PopArt, van Hasselt et
@@ -63,24 +90,21 @@ class ActorCritic(nn.Module):
                 f"observations of {height}×{width} are too small for the network, which needs "
                 f"{SMALLEST_SIDE}×{SMALLEST_SIDE}"
             )
-        first, second, third = CHANNELS
-        self.convolution = nn.Sequential(
-            nn.Conv2d(depth, first, 8, 4),
-            nn.ReLU(),
-            nn.Conv2d(first, second, 4, 2),
-            nn.ReLU(),
-            nn.Conv2d(second, third, 3, 2),
-            nn.ReLU(),
-            nn.Flatten(),
-        )
+        shape = SHAPES[spec.network]
+        layers: list[nn.Module] = []
+        for channels, kernel, stride in shape.convolutions:
+            layers += [nn.Conv2d(depth, channels, kernel, stride), shape.activation()]
+            depth = channels
+        self.convolution = nn.Sequential(*layers, nn.Flatten())
         with torch.no_grad():
-            flat = self.convolution(torch.zeros(1, depth, height, width)).shape[1]
-        self.features = nn.Sequential(nn.Linear(flat, FEATURES), nn.ReLU())
-        self.policy_head = nn.Linear(FEATURES, spec.actions)
-        self.value_head = nn.Linear(FEATURES, 1)
+            picture = torch.zeros(1, *spec.observation_shape)
+            flat = self.convolution(picture).shape[1]
+        self.features = nn.Sequential(nn.Linear(flat, shape.features), shape.activation())
+        self.policy_head = nn.Linear(shape.features, spec.actions)
+        self.value_head = nn.Linear(shape.features, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.orthogonal_(module.weight, math.sqrt(2))
+                nn.init.orthogonal_(module.weight, shape.gain)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.orthogonal_(self.policy_head.weight, 0.01)

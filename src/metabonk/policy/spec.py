@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from metabonk.games import Game, GameDescription
+from metabonk.settings.schema import NetworkKind
 
 Extent = Annotated[int, Field(ge=1, le=4096)]
 
@@ -16,6 +17,7 @@ class PolicySpec(BaseModel):
         game: id of the game it is for.
         observation_shape: channels, height, width of the uint8 observation.
         action_names: one a discrete action.
+        network: the kind of its network.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,14 +25,18 @@ class PolicySpec(BaseModel):
     game: str = Field(min_length=1, max_length=200)
     observation_shape: tuple[Annotated[int, Field(ge=1, le=64)], Extent, Extent]
     action_names: tuple[str, ...] = Field(min_length=1, max_length=4096)
+    network: NetworkKind = NetworkKind.SMALL
 
     @classmethod
-    def of(cls, game: Game | GameDescription) -> "PolicySpec":
-        """The spec of a policy for ``game``."""
+    def of(
+        cls, game: Game | GameDescription, network: NetworkKind = NetworkKind.SMALL
+    ) -> "PolicySpec":
+        """The spec of a policy for ``game`` with this kind of network."""
         return cls(
             game=game.id,
             observation_shape=game.observation_shape,
             action_names=game.action_names,
+            network=network,
         )
 
     @property
@@ -51,6 +57,11 @@ class PolicySpec(BaseModel):
             return (
                 f"its {other.actions} actions ({', '.join(other.action_names)}) are not the "
                 f"{self.actions} of {self.game} here ({', '.join(self.action_names)})"
+            )
+        if other.network != self.network:
+            return (
+                f"its network is of the kind {other.network}, and this one is {self.network} "
+                "(learning.network)"
             )
         return None
 

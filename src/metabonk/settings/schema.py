@@ -5,6 +5,7 @@ the environment. ``metabonk.example.toml`` shows all of them; a test holds it ag
 """
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -118,11 +119,23 @@ class Featured(Section):
     rotate_s: float = Field(60.0, ge=5, le=86_400, description="seconds a worker stays featured")
 
 
+class NetworkKind(StrEnum):
+    """The convolutions of a policy's network; ``policy.network`` has their sizes."""
+
+    SMALL = "small"
+    NATURE = "nature"
+    SAMPLE_FACTORY = "sample_factory"
+
+
 class Learning(Section):
     """Asynchronous PPO. Defaults learn Doom's basic scenario in 25,000 decisions on two cores."""
 
     seed: int = Field(
         0, ge=0, description="of networks and games; worker i adds i, its game n 1000 n"
+    )
+    network: NetworkKind = Field(
+        NetworkKind.SMALL,
+        description="small: for few cores; nature: of DQN; sample_factory: of its ViZDoom recipe",
     )
     frame_skip: int = Field(4, ge=1, le=32, description="tics an action is held, in Doom games")
     rollout_steps: int = Field(32, ge=2, le=1024, description="policy decisions a rollout holds")

@@ -58,7 +58,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     game = make_game(settings.game, seed=seed, frame_skip=settings.learning.frame_skip)
     with contextlib.ExitStack() as owned:
         owned.callback(game.close)
-        actor = Actor(PolicySpec.of(game.description), seed=seed)
+        actor = Actor(PolicySpec.of(game.description, settings.learning.network), seed=seed)
         hub = Hub()
         streamer = Streamer(
             Opener(
