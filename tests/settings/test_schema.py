@@ -33,3 +33,13 @@ def test_starts_are_spaced_by_cores_unless_it_is_chosen(
     monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
     worker = Settings.model_validate({"worker": {"spawn_stagger_s": given}}).worker
     assert worker.effective_spawn_stagger_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "beside"), [(2, 1, True), (2, 2, False), (4, 2, True), (16, 4, True)]
+)
+def test_games_play_beside_a_live_one_where_no_worker_in_standby_does_the_learning(
+    cores: int, workers: int, beside: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
+    assert Settings(workers=workers).plays_beside_live is beside

@@ -238,12 +238,15 @@ class Settings(Section):
     def plays_beside_live(self) -> bool:
         """Whether the other games of a live worker play on beside the one that is shown.
 
-        Only where cores idle otherwise: they share Python's lock with it, and one of their threads
-        that has given way to other processes keeps it meanwhile. Measured on two cores with three
-        other games: 27 frames a second instead of 30, and none is lost where they stand still.
-        Workers in standby have the use of the processor then.
+        They share Python's lock with it, and one of their threads that has given way to other
+        processes keeps it meanwhile. Measured on two cores with three other games: 27 frames a
+        second instead of 30, and none is lost where they stand still. So they do that where workers
+        in standby have the use of the processor; but where every worker may be live at once, only
+        they can learn faster than a spectator watches.
         """
-        return available_cores() > 3 * self.workers
+        return (
+            available_cores() > 3 * self.workers or self.workers <= self.cpu.effective_max_sessions
+        )
 
     def worker_port(self, index: int) -> int:
         """The port of worker ``index``."""
