@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.fleet import FleetUnderTest, run_fleet, until
 
-from metabonk.messages import StreamState
+from metabonk.messages import StreamState, WorkerStatus
 
 
 def measure(seconds: float) -> dict[str, float]:
@@ -54,8 +54,9 @@ def _wait_for_a_picture(fleet: FleetUnderTest, began: float) -> tuple[float, flo
 
 
 def _watch(fleet: FleetUnderTest, seconds: float) -> dict[str, float]:
+    until("the other worker plays", lambda: [s.step > 0 for s in _all(fleet)] == [True] * 2, 60)
     live = fleet.in_state(StreamState.LIVE)[0]
-    standby = next(s for s in fleet.statuses().values() if s.instance_id != live.instance_id)
+    standby = next(s for s in _all(fleet) if s.instance_id != live.instance_id)
     decoded, began = 0, time.monotonic()
     before = fleet.statuses()
     with av.open(live.stream_url, timeout=20) as container:
@@ -80,6 +81,10 @@ def _watch(fleet: FleetUnderTest, seconds: float) -> dict[str, float]:
         "standby_steps_per_s": rate("step", standby.instance_id),
         "standby_over_live": rate("step", standby.instance_id) / rate("step", live.instance_id),
     }
+
+
+def _all(fleet: FleetUnderTest) -> list[WorkerStatus]:
+    return list(fleet.statuses().values())
 
 
 def main() -> None:

@@ -23,7 +23,10 @@ from metabonk.streaming.rates import Rate
 
 log = logging.getLogger(__name__)
 
-QUEUED_FRAMES = 2
+QUEUED_FRAMES = 4
+"""Pictures that wait for the encoder, which takes a third of the time between two: a hitch of the
+machine of up to an eighth of a second costs none, and is caught up with at once."""
+
 RETRY_S = 0.5
 PATIENCE_S = 3.0
 """How long opening waits for the game to draw at the spectators' size. An episode in standby ends
