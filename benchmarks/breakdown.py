@@ -48,14 +48,19 @@ class Worker:
         self._lock = threading.Lock()
         learning = settings.learning
         games = [
-            make_game(settings.game, seed=number, frame_skip=learning.frame_skip)
+            make_game(
+                settings.game,
+                seed=number,
+                frame_skip=learning.frame_skip,
+                observation=learning.observation,
+            )
             for number in range(settings.worker.games)
         ]
         for game in games:
             owned.callback(game.close)
             game.step = self._timed("game", game.step)  # type: ignore[method-assign]
             game.reset = self._timed("game", game.reset)  # type: ignore[method-assign]
-        self._actor = Actor(PolicySpec.of(games[0].description))
+        self._actor = Actor(PolicySpec.of(games[0], learning))
         self._actor.act = self._timed("acting", self._actor.act)  # type: ignore[method-assign]
         self._actor.load = self._timed("acting", self._actor.load)  # type: ignore[method-assign]
         sent = self._timed("wire", Rollout.to_bytes)

@@ -51,8 +51,13 @@ class Play(threading.Thread):
     def __init__(self, game_id: str, settings: Learning, queue: RolloutQueue, index: int) -> None:
         super().__init__(name=f"play-{index}", daemon=True)
         seed = settings.seed + index
-        self.game = make_game(game_id, seed=seed, frame_skip=settings.frame_skip)
-        self.actor = Actor(PolicySpec.of(self.game), seed=seed)
+        self.game = make_game(
+            game_id,
+            seed=seed,
+            frame_skip=settings.frame_skip,
+            observation=settings.observation,
+        )
+        self.actor = Actor(PolicySpec.of(self.game, settings), seed=seed)
         self.queue = queue
         self.builder = RolloutBuilder(self.actor.spec, settings.rollout_steps)
         self.weights: bytes | None = None
@@ -88,8 +93,8 @@ class Play(threading.Thread):
 
 def train(game_id: str, settings: Learning, seconds: float, *, workers: int) -> list[Point]:
     """Learns for ``seconds``; a point every ten."""
-    description = describe_game(game_id)
-    spec = PolicySpec.of(description)
+    description = describe_game(game_id, observation=settings.observation)
+    spec = PolicySpec.of(description, settings)
     learner = Learner(spec, settings, reward_scale=description.reward_scale)
     figures = Figures()
     queue = RolloutQueue(2 * settings.batch_steps)

@@ -48,10 +48,14 @@ def run(arguments: argparse.Namespace) -> int:
     returns: list[float] = []
     with contextlib.ExitStack() as owned:
         game = make_game(
-            settings.game, seed=arguments.seed, frame_skip=settings.learning.frame_skip
+            settings.game,
+            seed=arguments.seed,
+            frame_skip=settings.learning.frame_skip,
+            observation=settings.learning.observation,
         )
         owned.callback(game.close)
-        actor = Actor(PolicySpec.of(game.description), seed=arguments.seed, greedy=arguments.greedy)
+        spec = PolicySpec.of(game, settings.learning)
+        actor = Actor(spec, seed=arguments.seed, greedy=arguments.greedy)
         actor.load(weights)
         on_frame = None
         if arguments.video is not None:

@@ -56,8 +56,8 @@ def run(settings: Settings, run_dir: Path) -> None:
 def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     """Serves and learns until ``stop``, then writes a last checkpoint; see ``run``."""
     learning = settings.learning
-    description = describe_game(settings.game)
-    spec = PolicySpec.of(description)
+    description = describe_game(settings.game, observation=learning.observation)
+    spec = PolicySpec.of(description, learning)
     learner = Learner(spec, learning, reward_scale=description.reward_scale)
     figures = Figures()
     if restored := restore_newest(learner, run_dir):

@@ -18,9 +18,9 @@ class Decision(NamedTuple):
 
     Attributes:
         action: what was chosen, as ``Game.step`` takes it.
-        log_prob: natural logarithm of the probability it was chosen with.
+        log_prob: natural logarithm of the probability, or along axes the density, of that.
         value: the discounted return it expects from here, in the game's reward units.
-        probabilities: of every action, ``[A]`` float32.
+        probabilities: of every option, ``[A]`` float32; along axes A is 0.
         memory: the recurrent state before the decision, ``[H]`` float32; None without one.
     """
 
@@ -61,29 +61,56 @@ class Actor:
         torch.set_num_threads(1)
         self.spec = spec
         self.version = 0
-        self._greedy = greedy
         self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._network = ActorCritic(spec).eval().to(self._device)
-        self._random = np.random.default_rng(seed)
+        self._random = None if greedy else np.random.default_rng(seed)
+        self._memories: dict[int, NDArray[np.float32]] = {}
+        self._nothing = np.zeros(spec.memory, np.float32)
 
     def act(self, observations: Sequence[NDArray[Any]], games: Sequence[int]) -> list[Decision]:
         """Chooses an action for each game, in one forward pass.
 
         Args:
-            observations: one a game, ``C×H×W`` uint8.
-            games: whose they are, by number.
+            observations: one a game, as the spec says.
+            games: whose they are, by number: each has a memory of its own.
         """
-        network = self._network
+        network, memories = self._network, [self._memories.get(game) for game in games]
         with torch.inference_mode():
-            output = network(torch.from_numpy(np.stack(observations)).to(self._device))
-            log_probs: NDArray[np.float32] = output.log_probs.cpu().numpy()
+            output = network(
+                torch.from_numpy(np.stack(observations)).to(self._device), self._recalled(memories)
+            )
             values: NDArray[np.float32] = network.denormalise(output.values).cpu().numpy()
-        return [self._decide(*each) for each in zip(log_probs, values, strict=True)]
+            policy = self.spec.distribution(output.parameters.cpu())
+            actions = policy.draw(self._random)
+            log_probs: NDArray[np.float32] = policy.log_prob(torch.from_numpy(actions)).numpy()
+            probabilities: NDArray[np.float32] = policy.probabilities().numpy()
+        if self.spec.memory:
+            self._memories |= zip(games, output.memory.cpu().numpy(), strict=True)
+        # An index leaves numpy here; several choices, or axes, are an array.
+        chosen = actions.tolist() if actions.ndim == 1 else actions
+        return [
+            Decision(action, float(log_prob), float(value), options, self._before(memory))
+            for action, log_prob, value, options, memory in zip(
+                chosen, log_probs, values, probabilities, memories, strict=True
+            )
+        ]
 
     def forget(self, game: int) -> None:
         """An episode of this game begins: what was remembered of the last one is forgotten."""
+        self._memories.pop(game, None)
+
+    def _recalled(self, memories: Sequence[NDArray[np.float32] | None]) -> torch.Tensor | None:
+        if not self.spec.memory:
+            return None
+        rows = [self._nothing if memory is None else memory for memory in memories]
+        return torch.from_numpy(np.stack(rows)).to(self._device)
+
+    def _before(self, memory: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        if not self.spec.memory:
+            return None
+        return self._nothing if memory is None else memory
 
     def load(self, weights: bytes) -> None:
         """Acts with these weights from now on; ``version`` becomes theirs.
@@ -99,15 +126,3 @@ class Actor:
         network = copy.deepcopy(self._network)
         version = load_weights(network, weights)
         self._network, self.version = network, version
-
-    def _decide(self, log_probs: NDArray[np.float32], value: np.float32) -> Decision:
-        probabilities = np.exp(log_probs)
-        if self._greedy:
-            action = int(probabilities.argmax())
-        else:
-            cumulative = np.cumsum(probabilities, dtype=np.float64)
-            # Scaled by the sum, which rounding leaves a little off 1.
-            drawn = self._random.random() * cumulative[-1]
-            chosen = int(np.searchsorted(cumulative, drawn, side="right"))
-            action = min(chosen, self.spec.actions - 1)
-        return Decision(action, min(0.0, float(log_probs[action])), float(value), probabilities)

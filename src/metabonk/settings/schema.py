@@ -112,6 +112,13 @@ class Learning(Section):
         0, ge=0, description="of networks and games; worker i adds i, its game n 1000 n"
     )
     frame_skip: int = Field(4, ge=1, le=32, description="tics an action is held, in Doom games")
+    observation: Literal["pixels", "vector"] = Field(
+        "pixels", description="what the policy sees: the picture, or an environment's own numbers"
+    )
+    network: Literal["doom", "sample_factory", "nature"] = Field(
+        "doom", description="convolution for pictures; rows of numbers get a small perceptron"
+    )
+    recurrent: bool = Field(False, description="give the policy a memory, a gated recurrent unit")
     rollout_steps: int = Field(32, ge=2, le=1024, description="policy decisions a rollout holds")
     batch_steps: int = Field(
         512, ge=32, le=1_000_000, description="decisions an update learns from"
@@ -119,6 +126,12 @@ class Learning(Section):
     epochs: int = Field(4, ge=1, le=50, description="passes over a batch")
     minibatches: int = Field(4, ge=1, le=64, description="gradient steps a pass")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size")
+    learning_rate_end: float = Field(
+        0.0, ge=0, le=1, description="step size when total_steps have been learned from"
+    )
+    total_steps: int = Field(
+        0, ge=0, description="decisions over which the step size changes; 0: it never does"
+    )
     gamma: float = Field(0.99, gt=0, lt=1, description="discount of a later reward")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="bias against variance of advantages")
     advantage: Literal["gae", "vtrace"] = Field("gae", description="how advantages are estimated")
@@ -130,7 +143,13 @@ class Learning(Section):
         True, description="follow the scale of returns, so that any rewards do; only with gae"
     )
     value_coefficient: float = Field(0.5, ge=0, le=10, description="weight of the value loss")
-    entropy_coefficient: float = Field(0.005, ge=0, le=1, description="weight of the entropy bonus")
+    exploration: Literal["entropy", "symmetric_kl"] = Field(
+        "entropy", description="what keeps the policy curious"
+    )
+    entropy_coefficient: float = Field(0.005, ge=0, le=1, description="weight of exploration")
+    kl_coefficient: float = Field(
+        0.0, ge=0, le=100, description="weight of the divergence from the policy that acted"
+    )
     max_grad_norm: float = Field(4.0, gt=0, description="gradients are scaled down to this norm")
     max_policy_lag: int = Field(20, ge=1, description="older steps, in versions, are dropped")
     reward_scale: float = Field(

@@ -52,10 +52,16 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     pools = open_pools(settings)
     gpu_index = 0 if pools.census.gpus else None
     seed = settings.learning.seed + index
-    game = make_game(settings.game, seed=seed, frame_skip=settings.learning.frame_skip)
+    learning = settings.learning
+    game = make_game(
+        settings.game,
+        seed=seed,
+        frame_skip=learning.frame_skip,
+        observation=learning.observation,
+    )
     with contextlib.ExitStack() as owned:
         owned.callback(game.close)
-        actor = Actor(PolicySpec.of(game.description), seed=seed)
+        actor = Actor(PolicySpec.of(game, learning), seed=seed)
         hub = Hub()
         streamer = Streamer(
             Opener(
@@ -82,7 +88,8 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             another = make_game(
                 settings.game,
                 seed=seed + SEED_STEP * number,
-                frame_skip=settings.learning.frame_skip,
+                frame_skip=learning.frame_skip,
+                observation=learning.observation,
             )
             lane = Lane(another, number, _builder(settings, actor))
             lane.begin()
