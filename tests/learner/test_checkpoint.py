@@ -8,12 +8,18 @@ import torch
 
 from metabonk.errors import CheckpointError
 from metabonk.learner.appo import Learner
-from metabonk.learner.checkpoint import CheckpointHeader, restore_newest, save_checkpoint
-from metabonk.policy import Actor, PolicySpec, newest_weights
+from metabonk.learner.checkpoint import (
+    CheckpointHeader,
+    best_return,
+    restore_newest,
+    save_best,
+    save_checkpoint,
+)
+from metabonk.policy import Actor, PolicySpec, best_weights, decode_weights, newest_weights
 from metabonk.policy.wire import unpack
 from metabonk.settings.schema import Learning
 from tests.learner.rollouts import made_up
-from tests.policy.specs import OTHER, TINY
+from tests.policy.specs import ALL, OTHER, TINY
 
 SETTINGS = Learning(batch_steps=32)
 
@@ -102,6 +108,74 @@ def test_a_checkpoint_of_other_actions_names_them(tmp_path: Path):
     save_checkpoint(learner(other, updates=1), tmp_path)
     with pytest.raises(CheckpointError, match="use"):
         restore_newest(learner(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": "nature"}, r"network nature with no memory.*network doom with no memory"),
+        ({"memory": 16}, r"a memory of 16.*no memory.*learning\.recurrent"),
+    ],
+)
+def test_a_checkpoint_of_another_network_names_both(
+    tmp_path: Path, change: dict[str, object], words: str
+):
+    save_checkpoint(learner(TINY.model_copy(update=change), updates=1), tmp_path)
+    fresh = learner()
+    with pytest.raises(CheckpointError, match=words):
+        restore_newest(fresh, tmp_path)
+    assert equal(fresh, learner())
+
+
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
+def test_every_kind_of_policy_goes_on_exactly(tmp_path: Path, spec: PolicySpec):
+    """With its optimiser, what it has followed of observations and returns, and its chances."""
+    first = learner(spec, updates=2)
+    save_checkpoint(first, tmp_path)
+    second = learner(spec, seed=5)
+    restore_newest(second, tmp_path)
+    for one in (first, second):
+        one.update([made_up(16, spec=spec, seed=8, version=2)])
+    assert equal(first, second)
+
+
+def test_the_step_size_goes_on_where_its_schedule_was(tmp_path: Path):
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e-3, "total_steps": 64})
+    first, second = Learner(TINY, settings), Learner(TINY, settings)
+    first.update([made_up(16)])
+    first.update([made_up(16, version=1)])
+    save_checkpoint(first, tmp_path)
+    restore_newest(second, tmp_path)
+    losses = second.update([made_up(16, version=2)]).losses
+    assert losses["learning_rate"] == pytest.approx(0.5e-3)
+
+
+def test_the_best_is_kept_beside_the_newest_and_says_how_good_it_was(tmp_path: Path):
+    trained = learner(updates=1)
+    assert best_return(tmp_path) is None
+    assert best_weights(tmp_path) is None
+    save_best(trained, tmp_path, 12.5)
+    for number in range(1, 6):
+        trained.update([made_up(16, seed=number, version=number)])
+        save_checkpoint(trained, tmp_path)
+    assert best_return(tmp_path) == 12.5
+    weights = best_weights(tmp_path)
+    assert weights is not None
+    assert decode_weights(weights).version == 1
+    newest = newest_weights(tmp_path)
+    assert newest is not None
+    assert decode_weights(newest).version == 6
+    restored = learner(seed=3)
+    restore_newest(restored, tmp_path)
+    assert restored.counters.version == 6
+
+
+def test_a_damaged_best_is_no_best(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    save_best(learner(updates=1), tmp_path, 1.0).write_bytes(b"x")
+    with caplog.at_level(logging.WARNING):
+        assert best_return(tmp_path) is None
+        assert best_weights(tmp_path) is None
+    assert "best.safetensors is damaged" in caplog.text
 
 
 def test_a_refused_checkpoint_changes_nothing(tmp_path: Path):

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
-from metabonk.errors import CheckpointError, StartError, UnknownGame
+from metabonk.errors import CheckpointError, SettingsError, StartError, UnknownGame
 from metabonk.games import describe_game
 from metabonk.learner.appo import Learner
-from metabonk.learner.checkpoint import save_checkpoint
+from metabonk.learner.checkpoint import restore_newest, save_checkpoint
 from metabonk.learner.process import learn
+from metabonk.learner.queue import RolloutQueue
 from metabonk.policy import Actor, PolicySpec
 from metabonk.settings import Settings
 from tests.learner.rollouts import made_up
@@ -90,6 +92,7 @@ def test_rollouts_become_newer_weights_and_a_run_goes_on_where_it_stopped(tmp_pa
         status = client.get("/status").json()
         assert status["steps_trained"] == 32
         assert status["steps_per_s"] > 0
+    assert list(tmp_path.glob("events.out.tfevents.*"))
     with learning(tmp_path) as client:
         assert client.get("/weights").content == second.content
         teach(client, 1)
@@ -120,6 +123,38 @@ def test_a_bad_rollout_harms_nobody(tmp_path: Path):
         too_large = made_up(4 * STEPS, spec=SPEC)
         assert client.post("/rollouts", content=too_large.to_bytes()).status_code == 413
         teach(client, 0)
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_refused_before_anything_is_served(
+    tmp_path: Path,
+):
+    with pytest.raises(SettingsError, match=r"batch_steps = 1000000 .* GB are free"):
+        learn(settings(free_port(), batch_steps=1_000_000), tmp_path, threading.Event())
+
+
+def test_a_gpu_without_room_ends_learning_in_a_sentence_and_loses_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    save_checkpoint(_trained(), tmp_path)
+    queued = [made_up(STEPS, spec=SPEC)]
+
+    def too_much(self: Learner, rollouts: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Learner, "update", too_much)
+    monkeypatch.setattr(RolloutQueue, "take", lambda *_: queued)
+    with pytest.raises(SettingsError, match=r"too little memory for learning.batch_steps = 32"):
+        learn(settings(free_port()), tmp_path, threading.Event())
+    monkeypatch.undo()
+    restored = Learner(SPEC, settings(1).learning)
+    assert restore_newest(restored, tmp_path) is not None
+    assert restored.counters.updates == 1
+
+
+def _trained() -> Learner:
+    trained = Learner(SPEC, settings(1).learning)
+    trained.update([made_up(STEPS, spec=SPEC)])
+    return trained
 
 
 def test_a_taken_port_is_an_error_in_a_sentence(tmp_path: Path):

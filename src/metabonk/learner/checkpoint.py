@@ -14,6 +14,7 @@ from pydantic import Field
 from metabonk.errors import CheckpointError, PolicyError, WireError
 from metabonk.learner.appo import Counters, Learner
 from metabonk.policy.weights import (
+    BEST,
     CHECKPOINTS,
     NETWORK,
     SUFFIX,
@@ -44,6 +45,7 @@ class CheckpointHeader(WeightsHeader):
         counters: of the learner, see ``Counters``.
         learning: the settings it learned with, for people.
         digest: SHA-256 of its tensors.
+        mean_return: of the last episodes when it was the best, unshaped; None: nobody asked.
         created_at: Unix time, seconds.
     """
 
@@ -52,6 +54,7 @@ class CheckpointHeader(WeightsHeader):
     counters: dict[str, int]
     learning: dict[str, Any]
     digest: str
+    mean_return: float | None = None
     created_at: float = Field(default_factory=time.time)
 
 
@@ -68,34 +71,44 @@ def save_checkpoint(learner: Learner, run_dir: Path) -> Path:
         CheckpointError: it can't be written, for example because the disk is full; the earlier
             ones are untouched.
     """
-    arrays = _arrays(learner)
     counters = learner.counters
-    header = CheckpointHeader(
-        version=counters.version,
-        spec=learner.spec,
-        counters=dataclasses.asdict(counters),
-        learning=learner.settings.model_dump(mode="json"),
-        digest=_digest(arrays),
-    )
     folder = run_dir / CHECKPOINTS
     file = folder / f"{counters.steps_trained:012d}-{counters.version:08d}{SUFFIX}"
-    partial = file.with_suffix(PARTIAL)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    _save(learner, file)
+    for old in checkpoint_files(run_dir)[KEPT:]:
         try:
-            _write_synced(partial, pack(arrays, header))
-            partial.replace(file)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        _sync_folder(folder)
-        for old in checkpoint_files(run_dir)[KEPT:]:
             old.unlink(missing_ok=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"the checkpoint {file} can't be written: {error.strerror or error}"
-        ) from None
+        except OSError as error:
+            raise CheckpointError(f"{old} can't be removed: {error.strerror}") from None
     return file
+
+
+def save_best(learner: Learner, run_dir: Path, mean_return: float) -> Path:
+    """Writes the same to a file of its own, in the place of what was best before.
+
+    Args:
+        learner: is saved.
+        run_dir: folder of the run.
+        mean_return: why it is the best.
+
+    Raises:
+        CheckpointError: it can't be written; the earlier one is untouched.
+    """
+    file = run_dir / BEST
+    _save(learner, file, mean_return)
+    return file
+
+
+def best_return(run_dir: Path) -> float | None:
+    """The mean return of the best checkpoint of a run; None without one that can be read."""
+    file = run_dir / BEST
+    try:
+        return unpack(file.read_bytes(), CheckpointHeader)[1].mean_return
+    except FileNotFoundError:
+        return None
+    except (OSError, WireError) as error:
+        log.warning("%s is damaged and will be replaced: %s", file, error)
+        return None
 
 
 def restore_newest(learner: Learner, run_dir: Path) -> Path | None:
@@ -125,6 +138,32 @@ def restore_newest(learner: Learner, run_dir: Path) -> Path | None:
             "Restore them from a copy, or start a new run"
         )
     return None
+
+
+def _save(learner: Learner, file: Path, mean_return: float | None = None) -> None:
+    arrays = _arrays(learner)
+    header = CheckpointHeader(
+        version=learner.counters.version,
+        spec=learner.spec,
+        counters=dataclasses.asdict(learner.counters),
+        learning=learner.settings.model_dump(mode="json"),
+        digest=_digest(arrays),
+        mean_return=mean_return,
+    )
+    partial = file.with_suffix(PARTIAL)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_synced(partial, pack(arrays, header))
+            partial.replace(file)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(file.parent)
+    except OSError as error:
+        raise CheckpointError(
+            f"the checkpoint {file} can't be written: {error.strerror or error}"
+        ) from None
 
 
 def _restore(

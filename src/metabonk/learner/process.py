@@ -1,20 +1,22 @@
 """The learner process: serves in a thread, learns in the main thread, and ends both."""
 
 import logging
-import time
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from metabonk.errors import CheckpointError
+from metabonk.errors import SettingsError
 from metabonk.games import describe_game
 from metabonk.http_server import HttpServer
 from metabonk.learner.appo import Learner
-from metabonk.learner.checkpoint import restore_newest, save_checkpoint
+from metabonk.learner.checkpoint import restore_newest
+from metabonk.learner.events import Events
 from metabonk.learner.figures import Figures
 from metabonk.learner.http import Shelf, make_app
+from metabonk.learner.keeper import Keeper
 from metabonk.learner.queue import RolloutQueue
+from metabonk.learner.room import memory_free, memory_needed, require_memory
 from metabonk.policy import PolicySpec, encode_weights
 from metabonk.policy.rollout import LARGEST_STEPS
 from metabonk.process import StopSignal, lower_priority
@@ -42,7 +44,8 @@ def run(settings: Settings, run_dir: Path) -> None:
         run_dir: folder of the run; checkpoints go there, and the newest is continued.
 
     Raises:
-        MetaBonkError: the game is unknown, the port is taken, or the run's checkpoint doesn't fit.
+        MetaBonkError: the game is unknown, the port is taken, the run's checkpoint doesn't fit, or
+            a batch doesn't fit into memory.
     """
     stop = StopSignal()
     stop.watch_threads()
@@ -63,20 +66,29 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     if restored := restore_newest(learner, run_dir):
         log.info("goes on from %s, version %d", restored, learner.counters.version)
         figures.restored(learner.counters)
-    shelf = Shelf()
-    _publish(learner, shelf)
     # Two batches hide the time of an update; a batch and one rollout more are what it takes.
     capacity = max(2 * learning.batch_steps, learning.batch_steps + LARGEST_STEPS)
+    require_memory(memory_needed(learner.network, learning, capacity), memory_free(), learning)
+    shelf = Shelf()
+    _publish(learner, shelf)
     queue = RolloutQueue(capacity)
     app = make_app(spec, queue, shelf, figures, rollout_steps=learning.rollout_steps)
     server = HttpServer(app, settings.host, settings.ports.learner)
+    keeper, events = Keeper(learner, run_dir), Events(run_dir)
     server.start()
     log.info("learns %s on port %d", settings.game, settings.ports.learner)
     try:
-        _learn_from(queue, learner, shelf, figures, run_dir, stop)
+        _learn_from(queue, learner, shelf, figures, keeper, events, stop)
+    except torch.OutOfMemoryError:
+        raise SettingsError(
+            f"the GPU has too little memory for learning.batch_steps = {learning.batch_steps} with "
+            f"learning.minibatches = {learning.minibatches}. Lower batch_steps, or raise "
+            "minibatches; the run goes on with --resume"
+        ) from None
     finally:
         server.stop()
-        _save(learner, run_dir)
+        keeper.save()
+        events.close()
 
 
 def _learn_from(
@@ -84,34 +96,23 @@ def _learn_from(
     learner: Learner,
     shelf: Shelf,
     figures: Figures,
-    run_dir: Path,
+    keeper: Keeper,
+    events: Events,
     stop: Stop,
 ) -> None:
-    settings = learner.settings
-    saved_at = time.monotonic()
     while not stop.is_set():
-        if rollouts := queue.take(settings.batch_steps, POLL_S):
+        if rollouts := queue.take(learner.settings.batch_steps, POLL_S):
+            episodes = [episode for rollout in rollouts for episode in rollout.episodes]
+            keeper.ended(episodes)
+            events.ended(episodes)
             update = learner.update(rollouts)
+            figures.updated(update, learner.counters)
             if update.steps:
                 _publish(learner, shelf)
-            figures.updated(update, learner.counters)
-        if time.monotonic() - saved_at >= settings.checkpoint_s:
-            _save(learner, run_dir)
-            saved_at = time.monotonic()
+                events.updated(update, figures.status(), keeper.mean_return)
+        keeper.save_what_is_due()
 
 
 def _publish(learner: Learner, shelf: Shelf) -> None:
     version = learner.counters.version
     shelf.publish(version, encode_weights(learner.network, version))
-
-
-def _save(learner: Learner, run_dir: Path) -> None:
-    """Writes a checkpoint; a disk that is full must not end a run that goes on in memory."""
-    if learner.counters.updates == 0:
-        return
-    try:
-        file = save_checkpoint(learner, run_dir)
-    except CheckpointError as error:
-        log.error("%s. Training goes on; the next attempt is the next checkpoint", error)
-    else:
-        log.info("wrote %s", file)

@@ -14,7 +14,13 @@ from metabonk.policy.actor import Actor, Decision
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.rollout import EndedEpisode, Rollout, RolloutBuilder
 from metabonk.policy.spec import PolicySpec
-from metabonk.policy.weights import decode_weights, encode_weights, load_weights, newest_weights
+from metabonk.policy.weights import (
+    best_weights,
+    decode_weights,
+    encode_weights,
+    load_weights,
+    newest_weights,
+)
 
 __all__ = [
     "Actor",
@@ -24,6 +30,7 @@ __all__ = [
     "PolicySpec",
     "Rollout",
     "RolloutBuilder",
+    "best_weights",
     "decode_weights",
     "encode_weights",
     "load_weights",

@@ -1,6 +1,7 @@
 """A network's weights as bytes, and back."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,9 @@ CHECKPOINTS = "checkpoints"
 """Folder of a run that holds its checkpoints, whose names sort by age."""
 
 SUFFIX = ".safetensors"
+
+BEST = f"best{SUFFIX}"
+"""The checkpoint of a run whose policy had the best returns, beside the folder of the newest."""
 
 
 class WeightsHeader(BaseModel):
@@ -127,7 +131,16 @@ def checkpoint_files(run_dir: Path) -> list[Path]:
 
 def newest_weights(run_dir: Path) -> bytes | None:
     """The newest checkpoint of a run that can be read, for ``Actor.load``; None without one."""
-    for file in checkpoint_files(run_dir):
+    return _first_readable(checkpoint_files(run_dir))
+
+
+def best_weights(run_dir: Path) -> bytes | None:
+    """The best checkpoint of a run, for ``Actor.load``; None without one that can be read."""
+    return _first_readable([run_dir / BEST] if (run_dir / BEST).exists() else [])
+
+
+def _first_readable(files: Iterable[Path]) -> bytes | None:
+    for file in files:
         try:
             data = file.read_bytes()
             decode_weights(data)
