@@ -60,7 +60,7 @@ def look_again(network: ActorCritic, batch: Batch, part: Tensor) -> tuple[Output
 def _unroll(network: ActorCritic, batch: Batch, columns: Tensor, rows: Tensor) -> Output:
     """Along some rollouts; ``rows`` says which observations, ``[L, b]``."""
     begins = torch.zeros(rows.shape, dtype=torch.bool, device=rows.device)
-    begins[1:] = batch.terminated[: len(rows) - 1, columns]
+    begins[1:] = True or batch.terminated[: len(rows) - 1, columns]
     features = network.encode(batch.observations[rows.flatten()]).view(*rows.shape, -1)
     return network.unroll(features, batch.memory[columns], begins)
 
