@@ -55,7 +55,7 @@ class Worker:
             owned.callback(game.close)
             game.step = self._timed("game", game.step)  # type: ignore[method-assign]
             game.reset = self._timed("game", game.reset)  # type: ignore[method-assign]
-        self._actor = Actor(PolicySpec.of(games[0].description, learning.network))
+        self._actor = Actor(PolicySpec.of(games[0], learning))
         self._actor.act = self._timed("acting", self._actor.act)  # type: ignore[method-assign]
         self._actor.load = self._timed("acting", self._actor.load)  # type: ignore[method-assign]
         sent = self._timed("wire", Rollout.to_bytes)

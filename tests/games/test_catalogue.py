@@ -32,3 +32,10 @@ def test_an_id_with_a_path_in_it_names_no_game():
 def test_a_missing_module_is_named():
     with pytest.raises(GameError, match="no_such_module"):
         describe_game("gym:no_such_module:Game-v0")
+
+
+def test_doom_is_seen_as_pixels_only():
+    with pytest.raises(GameError, match=r"learning\.observation is 'vector'.*need 'pixels'"):
+        make_game("doom:basic", seed=0, frame_skip=4, observation="vector")
+    with pytest.raises(GameError, match="need 'pixels'"):
+        describe_game("doom:basic", observation="vector")

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from metabonk.errors import GameError
-from metabonk.games import describe_game, make_game
+from metabonk.games import ActionKind, describe_game, make_game
 from metabonk.games.gym import GymGame, describe_gym
 
 MINIGRID = "minigrid:MiniGrid-Empty-5x5-v0"
@@ -49,6 +49,35 @@ class Corridor(gymnasium.Env[int, int]):
         return ["GO", "STOP", "STAY"]
 
 
+class Words(Corridor):
+    """Wants to be talked to."""
+
+    action_space = spaces.Text(8)  # type: ignore[assignment]
+
+
+class Numbers(Corridor):
+    """Says where it is as a row of numbers, and counts how often it is drawn."""
+
+    observation_space = spaces.Box(-1, 9, (2,), np.float64)  # type: ignore[assignment]
+    drawn = 0
+
+    def reset(  # type: ignore[override]
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        at, info = super().reset(seed=seed)
+        return np.array([at, -1.0]), info
+
+    def step(  # type: ignore[override]
+        self, action: int
+    ) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
+        at, *rest = super().step(action)
+        return np.array([at if at < 3 else np.nan, -1.0]), *rest  # type: ignore[return-value]
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        Numbers.drawn += 1
+        return super().render()
+
+
 class Blind(Corridor):
     """Renders nothing."""
 
@@ -64,7 +93,13 @@ class Broken(Corridor):
 
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
-    names = {"Corridor-v0": Corridor, "Blind-v0": Blind, "Broken-v0": Broken}
+    names = {
+        "Corridor-v0": Corridor,
+        "Blind-v0": Blind,
+        "Broken-v0": Broken,
+        "Numbers-v0": Numbers,
+        "Words-v0": Words,
+    }
     for name, kind in names.items():
         gymnasium.register(name, kind, disable_env_checker=True)
     yield
@@ -154,7 +189,7 @@ def test_spectators_get_every_step_at_their_size_from_the_next_episode_on(corrid
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("Pendulum-v1", "only discrete"),
+        ("Words-v0", r"has the actions Text\(.*only Discrete, MultiDiscrete, MultiBinary and Box"),
         ("Blind-v0", "does not render rgb_array"),
         ("Broken-v0", "FileNotFoundError: corridor.rom"),
     ],
@@ -182,3 +217,59 @@ def test_a_closed_game_says_so(corridor: GymGame):
     corridor.close()
     with pytest.raises(GameError, match="closed"):
         corridor.reset()
+
+
+def test_a_row_of_numbers_is_seen_as_it_is_where_that_is_asked_for():
+    game = make_game("gym:Numbers-v0", seed=0, frame_skip=4, observation="vector")
+    try:
+        assert game.observation_shape == (2,)
+        assert game.description == describe_game("gym:Numbers-v0", observation="vector")
+        first = game.reset()
+        assert first.dtype == np.float32
+        assert first.tolist() == [0, -1]
+        assert game.step(0).observation.tolist() == [1, -1]
+        assert first.tolist() == [0, -1]
+    finally:
+        game.close()
+
+
+def test_a_game_seen_as_numbers_is_drawn_only_for_who_watches():
+    game = GymGame("Numbers-v0", seed=0, vector=True)
+    drawn = Numbers.drawn
+    game.reset()
+    game.step(0)
+    assert Numbers.drawn == drawn
+    assert (game.frame() == 40).all()
+    assert game.frame() is game.frame()
+    game.step(2, lambda frame: None)
+    assert Numbers.drawn == drawn + 2
+    game.close()
+
+
+def test_numbers_that_are_none_break_the_game_in_a_sentence():
+    game = GymGame("Numbers-v0", seed=0, vector=True)
+    game.reset()
+    with pytest.raises(GameError, match=r"gym:Numbers-v0 broke.*not finite"):
+        for _ in range(3):
+            game.step(0)
+    with pytest.raises(GameError, match="reset"):
+        game.step(0)
+    game.close()
+
+
+def test_what_is_no_row_of_numbers_is_refused_as_one():
+    with pytest.raises(GameError, match=r"Discrete\(10\), not a row .* 'pixels'"):
+        GymGame("Corridor-v0", seed=0, vector=True)
+
+
+def test_an_environment_with_axes_plays():
+    game = make_game("gym:Pendulum-v1", seed=1, frame_skip=4, observation="vector")
+    try:
+        game.reset()
+        assert game.description.action_kind is ActionKind.CONTINUOUS
+        assert game.action_names == ("axis 0",)
+        still, pushed = game.step(np.zeros(1, np.float32)), game.step(np.ones(1, np.float32))
+        assert still.observation.shape == pushed.observation.shape == (3,)
+        assert pushed.reward < 0
+    finally:
+        game.close()

@@ -1,6 +1,8 @@
 """GAE and V-trace against worked examples and their definitions."""
 
+import importlib
 import math
+from types import ModuleType
 
 import pytest
 import torch
@@ -9,6 +11,8 @@ from torch import Tensor
 from metabonk.learner.advantages import gae, vtrace
 
 GAMMA, LAM = 0.9, 0.5
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+"""TorchRL keeps its discounts in single precision."""
 
 
 def column(*values: float) -> Tensor:
@@ -161,3 +165,70 @@ def test_an_action_that_is_never_taken_now_teaches_vtrace_nothing():
         gamma=GAMMA,
     )
     assert estimate.returns.tolist() == [3.0]
+
+
+@pytest.fixture(scope="module")
+def torchrl() -> ModuleType:
+    """The same estimates by other hands; its import takes seconds, so only these tests pay."""
+    return importlib.import_module("torchrl.objectives.value.functional")
+
+
+def in_torchrl(t: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rollouts by time by one feature, under the names that TorchRL has for them."""
+    names = {
+        "rewards": "reward",
+        "values": "state_value",
+        "next_values": "next_state_value",
+        "terminated": "terminated",
+        "ends": "done",
+    }
+    return {theirs: t[ours].T[..., None] for ours, theirs in names.items()}
+
+
+@pytest.mark.parametrize(("gamma", "lam"), [(0.99, 0.95), (0.9, 0.0), (0.5, 1.0)])
+def test_gae_agrees_with_torchrl(torchrl: ModuleType, gamma: float, lam: float):
+    t = random_trajectory(40, 8)
+    ours = gae(**t, gamma=gamma, lam=lam)
+    theirs = torchrl.generalized_advantage_estimate(gamma=gamma, lmbda=lam, **in_torchrl(t))
+    torch.testing.assert_close(ours.advantages, theirs[0].squeeze(-1).T, **CLOSE)
+    torch.testing.assert_close(ours.returns, theirs[1].squeeze(-1).T, **CLOSE)
+
+
+@pytest.mark.parametrize(("rho", "c"), [(1.0, 1.0), (2.0, 0.5)])
+def test_vtrace_agrees_with_torchrl(torchrl: ModuleType, rho: float, c: float):
+    t = random_trajectory(40, 8)
+    generator = torch.Generator().manual_seed(2)
+    now, behaviour = (-torch.rand(40, 8, generator=generator).double() * 3 for _ in range(2))
+    ours = vtrace(**t, log_ratios=now - behaviour, gamma=GAMMA, lam=1.0, rho_limit=rho, c_limit=c)
+    # Its docstring has the two swapped: the ratio is π / μ, and μ is who acted.
+    advantages, returns = torchrl.vtrace_advantage_estimate(
+        gamma=GAMMA,
+        log_pi=now.T[..., None],
+        log_mu=behaviour.T[..., None],
+        rho_thresh=rho,
+        c_thresh=c,
+        **in_torchrl(t),
+    )
+    torch.testing.assert_close(ours.returns, returns.squeeze(-1).T, **CLOSE)
+    # Its advantage carries ρ; here the surrogate does.
+    weighted = (now - behaviour).exp().clamp(max=rho) * ours.advantages
+    torch.testing.assert_close(weighted, advantages.squeeze(-1).T, **CLOSE)
+
+
+def test_vtrace_by_hand():
+    """Two steps; the second is taken half as often now, the first twice as often."""
+    estimate = vtrace(
+        column(1, 2),
+        column(10, 20),
+        column(20, 30),
+        flags(0, 0),
+        flags(0, 1),
+        column(math.log(2.0), math.log(0.5)),
+        gamma=GAMMA,
+    )
+    second = 0.5 * (2 + 0.9 * 30 - 20)  # 4.5
+    first = 1.0 * (1 + 0.9 * 20 - 10) + 0.9 * 1.0 * second  # 9 + 4.05
+    assert estimate.returns.tolist() == pytest.approx([10 + first, 20 + second])
+    assert estimate.advantages.tolist() == pytest.approx(
+        [1 + 0.9 * (20 + second) - 10, 2 + 0.9 * 30 - 20]
+    )

@@ -7,12 +7,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from metabonk.errors import PolicyError
 from metabonk.games import Transition
-from metabonk.learner.appo import Learner, learning_rate
-from metabonk.policy import Actor, Rollout, RolloutBuilder, encode_weights
+from metabonk.learner.appo import Learner
+from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
 from metabonk.settings.schema import Learning
 from tests.learner.rollouts import made_up
-from tests.policy.specs import TINY
+from tests.policy.specs import ALL, AXES, NUMBERS, TINY
 
 SETTINGS = Learning(batch_steps=32, epochs=1, minibatches=2)
 
@@ -191,27 +192,76 @@ def test_the_scale_of_returns_is_followed_only_where_it_is_wanted():
     assert float(vtrace.network.return_mean) == 0
 
 
-def test_the_step_size_falls_over_its_schedule_and_then_stays():
-    falling = Learning(learning_rate=1e-3, learning_rate_final=1e-4, schedule_steps=1000)
-    assert learning_rate(falling, 0) == pytest.approx(1e-3)
-    assert learning_rate(falling, 500) == pytest.approx(5.5e-4)
-    assert learning_rate(falling, 5000) == pytest.approx(1e-4)
-    assert learning_rate(Learning(learning_rate=1e-3), 5000) == 1e-3
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
+@pytest.mark.parametrize("advantage", ["gae", "vtrace"])
+def test_every_kind_of_policy_is_learned_and_stays_finite(spec: PolicySpec, advantage: str):
+    trained = Learner(spec, SETTINGS.model_copy(update={"advantage": advantage, "epochs": 2}))
+    before = weights_of(trained)
+    rollouts = [
+        made_up(16, spec=spec, terminated=(3, 9)),
+        made_up(7, spec=spec, seed=1, truncated=True),
+    ]
+    update = trained.update(rollouts)
+    assert update.steps == 23
+    assert trained.counters.skipped == 0
+    assert not same(before, weights_of(trained))
+    assert all(torch.isfinite(tensor).all() for tensor in weights_of(trained))
 
 
-def test_the_optimiser_steps_by_the_schedule():
-    settings = Learning(batch_steps=32, learning_rate=1e-3, schedule_steps=32)
-    scheduled = Learner(TINY, settings)
-    first = scheduled.update([made_up(16)])
-    second = scheduled.update([made_up(16, version=1)])
-    assert first.losses["learning_rate"] == pytest.approx(1e-3)
-    assert second.losses["learning_rate"] == pytest.approx(5e-4)
-
-
-def test_a_penalty_keeps_the_policy_near_the_one_that_acted():
-    def moved(kl_coefficient: float) -> float:
-        settings = Learning(batch_steps=32, kl_coefficient=kl_coefficient, learning_rate=5e-3)
-        update = Learner(TINY, settings).update([made_up(32, rewards=[1.0, -1.0] * 16)])
-        return update.losses["kl"]
+def test_a_penalty_for_divergence_keeps_the_policy_nearer_to_the_one_that_acted():
+    def moved(coefficient: float) -> float:
+        trained = learner(
+            kl_coefficient=coefficient,
+            learning_rate=3e-3,
+            epochs=10,
+            clip=0.9,
+            entropy_coefficient=0.0,
+        )
+        rollout = made_up(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
+        trained.update([rollout])
+        output = trained.network(torch.from_numpy(rollout.observations))
+        now = TINY.distribution(output.parameters).probabilities()
+        return (now - 1 / 3).abs().mean().item()
 
     assert moved(10.0) < moved(0.0) / 2
+
+
+def test_either_kind_of_exploration_draws_back_to_uniform_choices():
+    rollout = made_up(16, rewards=[0.0] * 16)
+    for exploration in ("entropy", "symmetric_kl"):
+        trained = learner(exploration=exploration, entropy_coefficient=1.0, learning_rate=1e-2)
+        with torch.no_grad():
+            trained.network.policy_head.bias.copy_(torch.tensor([3.0, 0.0, 0.0]))
+        rollout.versions[:] = 0
+        before = trained.update([rollout]).losses["entropy"]
+        for version in range(1, 8):
+            rollout.versions[:] = version
+            after = trained.update([rollout]).losses["entropy"]
+        assert after > before + 0.3, exploration
+
+
+def test_exploration_by_divergence_is_refused_for_axes_in_a_sentence():
+    with pytest.raises(PolicyError, match=r"symmetric_kl.*gym:Row has continuous.*'entropy'"):
+        Learner(AXES, SETTINGS.model_copy(update={"exploration": "symmetric_kl"}))
+
+
+def test_the_step_size_follows_its_schedule_and_is_told():
+    trained = learner(learning_rate=1e-3, learning_rate_final=0.0, schedule_steps=64)
+    rates = [
+        trained.update([made_up(16, seed=number, version=number)]).losses["learning_rate"]
+        for number in range(6)
+    ]
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3, 0, 0])
+    # Only the value head still moves: it is rescaled to follow the scale of returns.
+    settled = trained.network.policy_head.weight.detach().clone()
+    trained.update([made_up(16, seed=7, version=6)])
+    assert torch.equal(settled, trained.network.policy_head.weight)
+
+
+def test_rows_of_numbers_are_followed_as_they_come():
+    trained = Learner(NUMBERS, SETTINGS)
+    rollout = made_up(16, spec=NUMBERS)
+    rollout.observations[:] += 50
+    trained.update([rollout])
+    assert int(trained.network.observation_count) == 17
+    assert trained.network.observation_mean.mean().item() == pytest.approx(50, abs=1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metabonk.learner.losses import entropy, surrogate, value_loss
+from metabonk.learner.losses import surrogate, value_loss
 
 
 def logs(*probabilities: float) -> Tensor:
@@ -67,9 +67,3 @@ def test_the_value_loss_is_half_the_squared_error():
 def test_a_clipped_value_is_not_rewarded_for_going_far(value: float, loss: float):
     result = value_loss(torch.tensor([value]), torch.ones(1), torch.zeros(1), clip=0.1)
     assert result.item() == pytest.approx(loss)
-
-
-def test_entropy_is_largest_when_uniform_and_zero_when_certain():
-    assert entropy(logs(0.25, 0.25, 0.25, 0.25)[None]).item() == pytest.approx(math.log(4))
-    certain = torch.log_softmax(torch.tensor([[0.0, 60.0]]), 1)
-    assert entropy(certain).item() == pytest.approx(0, abs=1e-6)

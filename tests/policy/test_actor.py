@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metabonk.errors import PolicyError
 from metabonk.policy import Actor, ActorCritic, Decision, encode_weights
-from tests.policy.specs import OTHER, TINY
+from tests.policy.specs import AXES, CHOICES, NUMBERS, OTHER, REMEMBERING, TINY
 
 RANDOM = np.random.default_rng(0)
 PICTURE: NDArray[np.uint8] = RANDOM.integers(0, 256, TINY.observation_shape, np.uint8)
@@ -125,3 +125,61 @@ def test_weights_can_be_loaded_while_others_act():
     thread.join()
     assert len(seen) > 10
     assert all(max(probabilities[:2]) > 0.9 for probabilities in seen)
+
+
+ROW: NDArray[np.float32] = RANDOM.normal(size=4).astype(np.float32)
+
+
+def test_each_game_has_a_memory_of_its_own_until_its_episode_ends():
+    actor, alone = Actor(REMEMBERING, seed=1), Actor(REMEMBERING, seed=1)
+    actor.act([ROW, -ROW], [0, 5])
+    actor.act([ROW], [5])
+    alone.act([ROW], [0])
+    (expected,) = alone.act([ROW], [0])
+    (decision,) = actor.act([ROW], [0])
+    assert decision.memory is not None
+    assert decision.memory.any()
+    assert decision.memory == pytest.approx(expected.memory, abs=1e-6)
+    assert decision.value == pytest.approx(expected.value, abs=1e-5)
+    actor.forget(0)
+    (after,) = actor.act([ROW], [0])
+    assert after.memory is not None
+    assert not after.memory.any()
+    (other,) = actor.act([ROW], [5])
+    assert other.memory is not None
+    assert other.memory.any()
+
+
+def test_a_memory_outlives_new_weights():
+    actor = Actor(REMEMBERING, seed=1)
+    actor.act([ROW], [0])
+    actor.load(encode_weights(ActorCritic(REMEMBERING), 4))
+    (decision,) = actor.act([ROW], [0])
+    assert decision.memory is not None
+    assert decision.memory.any()
+
+
+def test_without_a_memory_none_is_told():
+    assert Actor(NUMBERS).act([ROW], [0])[0].memory is None
+
+
+def test_several_choices_are_an_array_of_indices():
+    actor = Actor(CHOICES, seed=1)
+    decisions = actor.act([ROW] * 200, list(range(200)))
+    actions = np.array([decision.action for decision in decisions])
+    assert actions.dtype == np.int64
+    assert {*map(tuple, actions.tolist())} == {(a, b) for a in range(3) for b in range(2)}
+    for decision in decisions:
+        first, second = decision.probabilities[:3], decision.probabilities[3:]
+        expected = math.log(first[decision.action[0]] * second[decision.action[1]])
+        assert decision.log_prob == pytest.approx(expected, abs=1e-5)
+
+
+def test_axes_are_an_array_of_numbers_with_a_density():
+    actor = Actor(AXES, seed=1)
+    decision = actor.act([ROW], [0])[0]
+    assert decision.action.shape == (2,)
+    assert decision.action.dtype == np.float32
+    assert decision.probabilities.shape == (0,)
+    greedy = Actor(AXES, seed=1, greedy=True).act([ROW], [0])[0]
+    assert greedy.log_prob > decision.log_prob

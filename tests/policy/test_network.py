@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from metabonk.errors import PolicyError
-from metabonk.policy import ActorCritic, PolicySpec
-from metabonk.settings.schema import NetworkKind
-from tests.policy.specs import TINY
+from metabonk.games import GameDescription
+from metabonk.policy import ActorCritic, PolicySpec, encode_weights, load_weights
+from metabonk.policy.encoders import make_encoder
+from metabonk.settings.schema import Learning
+from tests.policy.specs import AXES, CHOICES, NUMBERS, REMEMBERING, TINY
 
 
 def pictures(count: int) -> torch.Tensor:
@@ -15,42 +17,19 @@ def pictures(count: int) -> torch.Tensor:
 
 def test_it_answers_every_observation_with_a_distribution_and_a_value():
     output = ActorCritic(TINY)(pictures(5))
-    assert output.log_probs.shape == (5, 3)
+    assert output.parameters.shape == (5, 3)
     assert output.values.shape == (5,)
-    assert output.log_probs.exp().sum(1).tolist() == pytest.approx([1.0] * 5)
 
 
 def test_a_new_policy_is_nearly_uniform():
-    probabilities = ActorCritic(TINY)(pictures(20)).log_probs.exp()
+    probabilities = TINY.distribution(ActorCritic(TINY)(pictures(20)).parameters).probabilities()
     assert (probabilities - 1 / 3).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("kind", NetworkKind)
 @pytest.mark.parametrize("shape", [(3, 72, 128), (3, 84, 84), (1, 36, 50)])
-def test_it_fits_the_observation(shape: tuple[int, int, int], kind: NetworkKind):
-    spec = PolicySpec(game="g", observation_shape=shape, action_names=("a",), network=kind)
+def test_it_fits_the_observation(shape: tuple[int, int, int]):
+    spec = PolicySpec(game="g", observation_shape=shape, action_names=("a",))
     assert ActorCritic(spec)(torch.zeros(2, *shape, dtype=torch.uint8)).values.shape == (2,)
-
-
-def test_networks_of_others_have_their_sizes():
-    """Convolutions and features of NatureCNN on one 84×84 picture, counted by hand."""
-    spec = PolicySpec(
-        game="g", observation_shape=(1, 84, 84), action_names=("a",), network=NetworkKind.NATURE
-    )
-    torso = ActorCritic(spec)
-    sizes = [p.numel() for part in (torso.convolution, torso.features) for p in part.parameters()]
-    assert sum(sizes) == (
-        (8 * 8 * 32 + 32)
-        + (32 * 4 * 4 * 64 + 64)
-        + (64 * 3 * 3 * 64 + 64)
-        + (7 * 7 * 64 * 512 + 512)
-    )
-
-
-@pytest.mark.parametrize("kind", NetworkKind)
-def test_every_kind_starts_nearly_uniform(kind: NetworkKind):
-    spec = TINY.model_copy(update={"network": kind})
-    assert (ActorCritic(spec)(pictures(20)).log_probs.exp() - 1 / 3).abs().max() < 0.05
 
 
 def test_an_observation_too_small_for_it_is_refused():
@@ -94,3 +73,111 @@ def test_returns_that_never_differ_do_not_divide_by_zero():
     network = ActorCritic(TINY)
     network.adapt_returns(torch.full((8,), 7.0), 0.5)
     assert torch.isfinite(network.normalise(torch.tensor([7.0, 8.0]))).all()
+
+
+def numbers(count: int, spec: PolicySpec = NUMBERS) -> torch.Tensor:
+    return torch.randn(count, *spec.observation_shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("network", "features"), [("small", 256), ("sample_factory", 512), ("nature", 512)]
+)
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_every_network_sees_doom_and_gymnasium(network: str, features: int, recurrent: bool):
+    learning = Learning.model_validate({"network": network, "recurrent": recurrent})
+    for shape in ((3, 72, 128), (3, 84, 84)):
+        spec = PolicySpec.of(GameDescription("g", shape, ("a", "b")), learning)
+        assert (spec.network, spec.memory) == (network, features if recurrent else 0)
+        output = ActorCritic(spec)(torch.zeros(2, *shape, dtype=torch.uint8))
+        assert output.parameters.shape == (2, 2)
+        assert output.memory.shape == (2, spec.memory)
+
+
+def test_the_networks_are_those_of_their_papers():
+    """As many weights as the sources say, for 3×84×84 and 4 actions."""
+    shape = (3, 84, 84)
+    for network, layers, features in [
+        ("sample_factory", [3 * 64 * 32, 32 * 16 * 64, 64 * 9 * 128], (128 * 4 * 4, 512)),
+        ("nature", [3 * 64 * 32, 32 * 16 * 64, 64 * 9 * 64], (64 * 7 * 7, 512)),
+    ]:
+        encoder = make_encoder(network, shape)  # type: ignore[arg-type]
+        weights = [p.numel() for p in encoder.parameters() if p.dim() > 1]
+        assert weights == [*layers, features[0] * features[1]]
+
+
+@pytest.mark.parametrize(("spec", "count"), [(CHOICES, 5), (AXES, 4), (NUMBERS, 2)])
+def test_a_policy_has_the_parameters_of_its_kind(spec: PolicySpec, count: int):
+    network = ActorCritic(spec)
+    output = network(numbers(6))
+    assert output.parameters.shape == (6, count)
+    assert network.parameter_count == count
+    assert spec.distribution(output.parameters).entropy().shape == (6,)
+
+
+def test_a_memory_changes_what_is_said_of_the_same_observation():
+    network = ActorCritic(REMEMBERING)
+    seen = numbers(1)
+    first = network(seen)
+    later = network(seen, first.memory)
+    assert not torch.equal(first.values, later.values)
+    assert torch.equal(network(seen, torch.zeros(1, 8)).values, first.values)
+
+
+def test_unrolled_it_says_what_it_says_step_by_step():
+    network = ActorCritic(REMEMBERING)
+    seen = numbers(10).view(5, 2, 4)
+    before = torch.randn(2, 8)
+    begins = torch.zeros(5, 2, dtype=torch.bool)
+    begins[2, 1] = begins[4, 0] = True
+    unrolled = network.unroll(network.encode(seen.flatten(0, 1)).view(5, 2, -1), before, begins)
+    memory = before
+    for step in range(5):
+        memory = torch.where(begins[step][:, None], torch.zeros(()), memory)
+        output = network(seen[step], memory)
+        memory = output.memory
+        torch.testing.assert_close(unrolled.values[step], output.values)
+        torch.testing.assert_close(unrolled.parameters[step], output.parameters)
+        torch.testing.assert_close(unrolled.memory[step], memory)
+
+
+def test_what_is_learned_reaches_through_time_but_not_into_the_episode_before():
+    network = ActorCritic(REMEMBERING)
+    features = network.encode(numbers(6)).view(6, 1, -1).detach().requires_grad_()
+    begins = torch.zeros(6, 1, dtype=torch.bool)
+    begins[3] = True
+    network.unroll(features, torch.zeros(1, 8), begins).values[5].sum().backward()
+    assert features.grad is not None
+    reached = features.grad.abs().sum((1, 2)) > 0
+    assert reached.tolist() == [False, False, False, True, True, True]
+
+
+def test_rows_of_numbers_are_brought_to_mean_0_and_deviation_1():
+    network = ActorCritic(NUMBERS)
+    generator = torch.Generator().manual_seed(3)
+    seen = torch.randn(900, 4, generator=generator) * torch.tensor([1e-1, 1, 50, 1e4]) + 300
+    for part in seen.split([100, 1, 799]):
+        network.adapt_observations(part)
+    torch.testing.assert_close(network.observation_mean.float(), seen.mean(0))
+    torch.testing.assert_close(
+        network.observation_variance.float(), seen.var(0, unbiased=False), rtol=1e-3, atol=0
+    )
+    assert int(network.observation_count) == 900
+    normal = network._normalised(seen)
+    assert normal.mean(0).abs().max() < 1e-2
+    assert (normal.std(0) - 1).abs().max() < 1e-2
+
+
+def test_numbers_that_never_differ_or_differ_wildly_are_kept_in_bounds():
+    network = ActorCritic(NUMBERS)
+    network.adapt_observations(torch.full((10, 4), 7.0))
+    for value in (7.0, 1e30, -1e30):
+        output = network(torch.full((1, 4), value))
+        assert torch.isfinite(output.values).all()
+        assert torch.isfinite(output.parameters).all()
+
+
+def test_what_was_followed_travels_with_the_weights():
+    network, other = ActorCritic(NUMBERS), ActorCritic(NUMBERS)
+    network.adapt_observations(numbers(50) * 9 + 4)
+    load_weights(other, encode_weights(network, 1))
+    assert torch.equal(network(numbers(3)).values, other(numbers(3)).values)

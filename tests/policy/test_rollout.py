@@ -10,14 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from metabonk.errors import WireError
 from metabonk.games import Transition
-from metabonk.policy import Decision, Rollout, RolloutBuilder
+from metabonk.policy import (
+    Actor,
+    Decision,
+    EndedEpisode,
+    PolicySpec,
+    Rollout,
+    RolloutBuilder,
+)
 from metabonk.policy.rollout import RolloutHeader
 from metabonk.policy.wire import pack
-from tests.policy.specs import TINY
+from tests.learner.rollouts import made_up
+from tests.policy.specs import ALL, AXES, CHOICES, NUMBERS, REMEMBERING, TINY
+
+ARRAYS = [
+    field.name for field in dataclasses.fields(Rollout) if field.name not in ("spec", "episodes")
+]
 
 PROBABILITIES = np.full(3, 1 / 3, np.float32)
 
@@ -79,12 +90,75 @@ def test_a_truncation_ends_a_rollout_with_the_last_true_observation():
 
 def test_a_rollout_arrives_as_it_left():
     back = Rollout.from_bytes(DATA)
-    assert (back.spec, back.episodes) == (TINY, ROLLOUT.episodes)
-    for field in dataclasses.fields(Rollout):
-        if field.name not in ("spec", "episodes"):
-            sent, came = getattr(ROLLOUT, field.name), getattr(back, field.name)
-            assert came.dtype == sent.dtype
-            assert (came == sent).all()
+    assert back.spec == TINY
+    assert back.episodes == ROLLOUT.episodes
+    for name in ARRAYS:
+        sent, came = getattr(ROLLOUT, name), getattr(back, name)
+        assert came.dtype == sent.dtype
+        assert (came == sent).all()
+
+
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
+def test_a_rollout_of_every_kind_arrives_as_it_left(spec: PolicySpec):
+    rollout = made_up(5, spec=spec)
+    back = Rollout.from_bytes(rollout.to_bytes())
+    assert all((getattr(rollout, name) == getattr(back, name)).all() for name in ARRAYS)
+
+
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
+def test_what_an_actor_does_becomes_a_rollout_of_its_kind(spec: PolicySpec):
+    actor, builder = Actor(spec, seed=1), RolloutBuilder(spec, 3)
+    seen = made_up(3, spec=spec).observations
+    decisions = []
+    for step in range(3):
+        decisions += actor.act([seen[step]], [0])
+        rollout = builder.add(seen[step], decisions[-1], Transition(seen[step + 1], 1, 0, 0), 0)
+    assert rollout is not None
+    back = Rollout.from_bytes(rollout.to_bytes())
+    assert (back.actions == np.array([each.action for each in decisions])).all()
+    assert back.memory.tolist() == [0.0] * spec.memory
+
+
+def test_a_rollout_begins_with_what_was_remembered():
+    actor, builder = Actor(REMEMBERING, seed=1), RolloutBuilder(REMEMBERING, 2)
+    seen = made_up(4, spec=REMEMBERING).observations
+    built, memories = [], []
+    for step in range(4):
+        (decision,) = actor.act([seen[step]], [0])
+        memories.append(decision.memory)
+        built += [builder.add(seen[step], decision, Transition(seen[step], 1, False, False), 0)]
+    assert built[3] is not None
+    assert (built[3].memory == memories[2]).all()
+    assert built[3].memory.any()
+
+
+def test_episodes_that_end_are_told_with_what_they_brought():
+    first, second = built(".", "T", ".", ".", ".", "C", steps=4)
+    assert first.episodes == (EndedEpisode(total_reward=0 + 1, length=2),)
+    assert second.episodes == (EndedEpisode(total_reward=2 + 3 + 4 + 5, length=4),)
+
+
+@pytest.mark.parametrize("reward", [1e300, float("nan"), float("inf")])
+def test_an_episode_of_an_impossible_return_is_refused(reward: float):
+    ended = EndedEpisode.model_construct(total_reward=reward, length=3)
+    with pytest.raises(WireError, match=r"episodes\.0\.total_reward"):
+        Rollout.from_bytes(with_changes(episodes=(ended,)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "value", "why"),
+    [
+        (CHOICES, "actions", 2, "reach from .* to 2; gym:Row has 2"),
+        (AXES, "actions", float("nan"), "actions are not all finite"),
+        (NUMBERS, "observations", float("inf"), "observations are not all finite"),
+        (REMEMBERING, "memory", float("nan"), "memory are not all finite"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(spec: PolicySpec, name: str, value: float, why: str):
+    rollout = made_up(4, spec=spec)
+    getattr(rollout, name)[..., -1] = value
+    with pytest.raises(WireError, match=why):
+        Rollout.from_bytes(rollout.to_bytes())
 
 
 @pytest.mark.parametrize(
@@ -106,13 +180,15 @@ def test_a_rollout_arrives_as_it_left():
             lambda: with_changes(terminated=np.ones(4, bool), truncated=ROLLOUT.terminated[::-1]),
             "truncated",
         ),
-        (lambda: with_changes(rewards=ROLLOUT.rewards[:3]), r"rewards are float32 \(3,\)"),
+        (lambda: with_changes(rewards=ROLLOUT.rewards[:3]), r"are \w+ \(4,\); expected \w+ \(3,\)"),
         (lambda: with_changes(rewards=ROLLOUT.rewards.astype(np.float64)), "float64"),
         (lambda: with_changes(observations=ROLLOUT.observations[:4]), "observations"),
         (lambda: with_changes(observations=ROLLOUT.observations[:, :, :35]), "observations"),
-        (lambda: with_changes(actions=np.zeros(0, np.int64)), "expected 1 to 1024"),
-        (lambda: with_changes(actions=np.zeros((2, 2), np.int64)), "expected 1 to 1024"),
-        (lambda: with_changes(actions=np.zeros(2000, np.int64)), "expected 1 to 1024"),
+        (lambda: with_changes(actions=np.zeros((4, 2), np.int64)), r"actions are int64 \(4, 2\)"),
+        (lambda: with_changes(memory=np.zeros(3, np.float32)), r"memory are float32 \(3,\)"),
+        (lambda: with_changes(rewards=np.zeros(0, np.float32)), "expected 1 to 1024"),
+        (lambda: with_changes(rewards=np.zeros((2, 2), np.float32)), "expected 1 to 1024"),
+        (lambda: with_changes(rewards=np.zeros(2000, np.float32)), "expected 1 to 1024"),
         (lambda: pack({}, RolloutHeader(spec=TINY)), "lacks.*actions"),
     ],
 )
@@ -151,7 +227,7 @@ def test_changed_bytes_raise_nothing_but_wire_errors(changes: list[tuple[int, in
 @given(
     st.dictionaries(
         st.sampled_from(
-            ["actions", "log_probs", "rewards", "terminated", "truncated", "versions", "more"]
+            ["actions", "log_probs", "rewards", "terminated", "truncated", "versions", "memory"]
         ),
         st.tuples(
             st.sampled_from([np.uint8, np.int64, np.float32, np.float64, np.bool_]),
@@ -162,20 +238,12 @@ def test_changed_bytes_raise_nothing_but_wire_errors(changes: list[tuple[int, in
 def test_arrays_of_any_type_and_shape_raise_nothing_but_wire_errors(
     replaced: dict[str, tuple[type, list[int]]],
 ):
-    arrays = {f.name: getattr(ROLLOUT, f.name) for f in dataclasses.fields(Rollout)}
-    del arrays["spec"], arrays["episodes"]
+    arrays = {name: getattr(ROLLOUT, name) for name in ARRAYS}
     arrays |= {name: np.zeros(shape, dtype) for name, (dtype, shape) in replaced.items()}
     try:
         Rollout.from_bytes(pack(arrays, RolloutHeader(spec=TINY)))
     except WireError as error:
         assert str(error)
-
-
-def test_a_rollout_tells_of_the_episodes_that_ended_in_it():
-    first, second = built(".", "T", ".", ".", ".", "C")
-    assert [(e.total_reward, e.length) for e in first.episodes] == [(1.0, 2)]
-    assert [(e.total_reward, e.length) for e in second.episodes] == [(2.0 + 3 + 4 + 5, 4)]
-    assert Rollout.from_bytes(second.to_bytes()).episodes == second.episodes
 
 
 def test_shaping_is_learned_from_and_is_in_no_return():
@@ -187,11 +255,3 @@ def test_shaping_is_learned_from_and_is_in_no_return():
     assert rollout is not None
     assert rollout.rewards.tolist() == [11.0, 11.0]
     assert rollout.episodes[0].total_reward == 2.0
-
-
-@pytest.mark.parametrize("total", ["NaN", "Infinity"])
-def test_a_return_that_is_no_number_is_refused(total: str):
-    header = json.loads(RolloutHeader(spec=TINY).model_dump_json())
-    header["episodes"] = [{"total_reward": float(total), "length": 1}]
-    with pytest.raises(ValidationError):
-        RolloutHeader.model_validate_json(json.dumps(header))

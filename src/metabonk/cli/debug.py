@@ -79,15 +79,20 @@ def play_and_learn(settings: Settings, steps: int) -> Iterator[Moment]:
         MetaBonkError: the game does not start, or broke.
     """
     learning, processor = settings.learning, torch.device("cpu")
-    game = make_game(settings.game, seed=learning.seed, frame_skip=learning.frame_skip)
+    game = make_game(
+        settings.game,
+        seed=learning.seed,
+        frame_skip=learning.frame_skip,
+        observation=learning.observation,
+    )
     with contextlib.closing(game):
-        spec = PolicySpec.of(game.description, learning.network)
+        spec = PolicySpec.of(game, learning)
         actor = Actor(spec, seed=learning.seed, device=processor)
         learner = Learner(
             spec, learning, reward_scale=game.description.reward_scale, device=processor
         )
         actor.load(encode_weights(learner.network, learner.counters.version))
-        lane = Lane(game, 0, RolloutBuilder(spec, learning.rollout_steps))
+        lane = Lane(game, 0, RolloutBuilder(spec, learning.rollout_steps), lambda: actor.forget(0))
         lane.begin()
         rollouts: list[Rollout] = []
         episodes: list[Episode] = []

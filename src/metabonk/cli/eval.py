@@ -52,10 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     returns: list[float] = []
     with contextlib.ExitStack() as owned:
         game = make_game(
-            settings.game, seed=arguments.seed, frame_skip=settings.learning.frame_skip
+            settings.game,
+            seed=arguments.seed,
+            frame_skip=settings.learning.frame_skip,
+            observation=settings.learning.observation,
         )
         owned.callback(game.close)
-        spec = PolicySpec.of(game.description, settings.learning.network)
+        spec = PolicySpec.of(game, settings.learning)
         actor = Actor(spec, seed=arguments.seed, greedy=arguments.greedy)
         actor.load(weights)
         on_frame = None
@@ -65,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
             on_frame = owned.enter_context(recording).add
         count = arguments.episodes
         _say(f"{run_dir.name}: {settings.game}, version {actor.version}, {count} episodes")
-        for ended in episodes(Lane(game, 0, None), actor, count, on_frame):
+        lane = Lane(game, 0, None, lambda: actor.forget(0))
+        for ended in episodes(lane, actor, count, on_frame):
             returns.append(ended.total_reward)
             _say(
                 f"  episode {len(returns)}: return {ended.total_reward:.2f}, "

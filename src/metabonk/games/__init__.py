@@ -6,18 +6,28 @@
 ``engine``     starts ViZDoom's engine processes
 ``sweep``      removes what dead engines left behind
 ``gym``        any Gymnasium environment that renders ``rgb_array``, ``gym:<id>``
+``spaces``     what Gymnasium's spaces are to a policy
 ``picture``    from the drawn picture to the policy's observation
 ``catalogue``  from a game's id to the game
 """
 
 from metabonk.games.catalogue import available_games, describe_game, make_game
-from metabonk.games.game import FrameSink, Game, GameDescription, Transition
+from metabonk.games.game import (
+    ActionKind,
+    FrameSink,
+    Game,
+    GameDescription,
+    Observation,
+    Transition,
+)
 from metabonk.games.sweep import sweep_engines, what_is_left
 
 __all__ = [
+    "ActionKind",
     "FrameSink",
     "Game",
     "GameDescription",
+    "Observation",
     "Transition",
     "available_games",
     "describe_game",

@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,27 @@ FrameSink = Callable[[NDArray[np.uint8]], None]
 """Takes one drawn tic, ``H×W×3`` uint8 RGB. It may block, to pace the game."""
 
 
+Observation = NDArray[Any]
+"""What a policy sees: a picture, ``C×H×W`` uint8, or a row of numbers, ``N`` float32."""
+
+
+class ActionKind(StrEnum):
+    """What an action is made of."""
+
+    DISCRETE = "discrete"
+    """One of several: an index, int."""
+    MULTI_DISCRETE = "multi_discrete"
+    """Several choices at once: an index for each, ``[K]`` int64."""
+    CONTINUOUS = "continuous"
+    """Axes: a number for each, ``[K]`` float32. −1 and 1 are the ends of an axis that has ends, and
+    what lies beyond is cut off."""
+
+
 class Transition(NamedTuple):
     """What one decision led to.
 
     Attributes:
-        observation: what the policy sees next, ``C×H×W`` uint8. After termination, where games
+        observation: what the policy sees next. After termination, where games
             draw nothing, the last one again. After truncation the true last one.
         reward: unshaped and unscaled, summed over the tics of the decision.
         terminated: the episode ended by the game's rules; nothing follows.
@@ -24,7 +41,7 @@ class Transition(NamedTuple):
         shaping: what the learner adds to the reward; no part of any return that is shown.
     """
 
-    observation: NDArray[np.uint8]
+    observation: Observation
     reward: float
     terminated: bool
     truncated: bool
@@ -37,16 +54,22 @@ class GameDescription:
 
     Attributes:
         id: as ``make_game`` takes it.
-        observation_shape: channels, height, width of the uint8 observation.
-        action_names: one a discrete action, for people.
+        observation_shape: channels, height, width of the uint8 observation; or how many numbers
+            a float32 one has.
+        action_names: for people: one a discrete action, one an option of each choice in turn, or
+            one an axis.
         reward_scale: brings returns near 1; a learner that doesn't normalise them multiplies
             rewards by it.
+        action_kind: what an action is made of.
+        action_sizes: options of each choice, where there are several; else empty.
     """
 
     id: str
-    observation_shape: tuple[int, int, int]
+    observation_shape: tuple[int, ...]
     action_names: tuple[str, ...]
     reward_scale: float = 1.0
+    action_kind: ActionKind = ActionKind.DISCRETE
+    action_sizes: tuple[int, ...] = ()
 
 
 class Game(ABC):
@@ -62,12 +85,12 @@ class Game(ABC):
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """One name a discrete action."""
+        """One name a discrete action, an option or an axis."""
         return self.description.action_names
 
     @property
-    def observation_shape(self) -> tuple[int, int, int]:
-        """Channels, height, width of the uint8 observation."""
+    def observation_shape(self) -> tuple[int, ...]:
+        """Channels, height, width of the uint8 observation, or the length of a float32 one."""
         return self.description.observation_shape
 
     @property
@@ -76,19 +99,19 @@ class Game(ABC):
         """Width and height that are drawn now, pixels."""
 
     @abstractmethod
-    def reset(self) -> NDArray[np.uint8]:
-        """Starts the next episode; its first observation, ``C×H×W`` uint8.
+    def reset(self) -> Observation:
+        """Starts the next episode; its first observation.
 
         Raises:
             GameError: the game broke.
         """
 
     @abstractmethod
-    def step(self, action: int, on_frame: FrameSink | None = None) -> Transition:
+    def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
         """Takes one decision.
 
         Args:
-            action: index into ``action_names``.
+            action: of the kind that the description says, see ``ActionKind``.
             on_frame: given every tic, drawn at the spectators' size, in order, on the calling
                 thread. Without it, tics that the policy doesn't see are not drawn.
 

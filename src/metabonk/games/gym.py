@@ -1,21 +1,21 @@
-"""Any Gymnasium environment that renders ``rgb_array`` and has discrete actions."""
+"""Any Gymnasium environment that renders ``rgb_array``."""
 
-import enum
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from metabonk.errors import GameError, UnknownGame
-from metabonk.games.game import FrameSink, Game, GameDescription, Transition
+from metabonk.games.game import FrameSink, Game, GameDescription, Observation, Transition
 from metabonk.games.picture import letterbox, observe
 from metabonk.games.scenarios import scenario_names
+from metabonk.games.spaces import Actions, make_actions, vector_length
 
 OBSERVATION_SIDE = 84
 """Pixels. The policy sees the rendered picture, 84×84 as in Mnih et al. 2015, so that every
-environment that can be shown can be learned, whatever its own observations are."""
+environment that can be shown can be learned, whatever its own observations are; unless those are
+asked for, and are a row of numbers."""
 
 RENDER_MODE = "rgb_array"
 
@@ -32,16 +32,16 @@ START_ERRORS = (
 """What constructors of environments are seen to raise when something they need is missing."""
 
 
-def describe_gym(name: str) -> GameDescription:
+def describe_gym(name: str, *, vector: bool = False) -> GameDescription:
     """What is known of an environment; it is made for a moment and closed.
 
     Raises:
         UnknownGame: Gymnasium has no such id.
-        GameError: it can't be made, renders no ``rgb_array``, or has other actions than discrete.
+        GameError: it can't be made, renders no ``rgb_array``, or has spaces that can't be played.
     """
     environment = _make(name)
     try:
-        return _describe(name, environment)
+        return _describe(name, environment, vector)[0]
     finally:
         environment.close()
 
@@ -52,68 +52,78 @@ class GymGame(Game):
     Args:
         name: a Gymnasium id; ``module:id`` imports the module first.
         seed: of the first reset; the environment carries on from there.
+        vector: show the policy the environment's own observations instead of the picture, which
+            is then drawn only for who watches.
 
     Raises:
         UnknownGame: Gymnasium has no such id.
         GameError: it can't be made, or is of a kind that can't be played.
     """
 
-    def __init__(self, name: str, *, seed: int) -> None:
+    def __init__(self, name: str, *, seed: int, vector: bool = False) -> None:
         self._environment: gymnasium.Env[Any, Any] | None = _make(name)
-        super().__init__(_describe(name, self._environment))
-        self._first_action = int(_discrete(name, self._environment).start)
+        try:
+            description, self._actions = _describe(name, self._environment, vector)
+        except GameError:
+            self._environment.close()
+            raise
+        super().__init__(description)
+        self._vector = vector
         self._seed: int | None = seed
         self._spectators: tuple[int, int] | None = None
         self._next_spectators: tuple[int, int] | None = None
         self._playing = False
-        self._rendered: NDArray[np.uint8] = np.zeros((2, 2, 3), np.uint8)
+        self._rendered: NDArray[np.uint8] | None = None
+        self._own_size = (2, 2)
         self.reset()
+        self.frame()
 
     @property
     def source_size(self) -> tuple[int, int]:
         """Width and height that are handed to spectators now, pixels."""
         if self._spectators is not None:
             return self._spectators
-        return int(self._rendered.shape[1]), int(self._rendered.shape[0])
+        return self._own_size
 
     def spectate(self, size: tuple[int, int] | None) -> None:
         """From the next ``reset`` on, pictures are fitted into ``size``; None: left as rendered."""
         self._next_spectators = size
 
-    def reset(self) -> NDArray[np.uint8]:
+    def reset(self) -> Observation:
         """Starts the next episode."""
         environment = self._running_environment()
         self._spectators = self._next_spectators
         try:
-            environment.reset(seed=self._seed)
+            seen, _ = environment.reset(seed=self._seed)
         except START_ERRORS as error:
             raise self._broken(error) from None
         self._seed = None
         self._playing = True
-        return self._look()
+        return self._look(seen)
 
-    def step(self, action: int, on_frame: FrameSink | None = None) -> Transition:
-        """Takes one step of the environment, and renders it once."""
+    def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
+        """Takes one step of the environment, and renders it at most once."""
         if not self._playing:
             raise GameError(f"the episode of {self.id} has ended: reset it before the next step")
         environment = self._running_environment()
         try:
-            _, reward, terminated, truncated, _ = environment.step(self._first_action + action)
+            seen, reward, terminated, truncated, _ = environment.step(self._actions.take(action))
         except START_ERRORS as error:
             raise self._broken(error) from None
         # An environment that says both at once has ended by its rules.
         truncated = truncated and not terminated
         self._playing = not (terminated or truncated)
-        observation = self._look()
+        observation = self._look(seen)
         if on_frame is not None:
             on_frame(self.frame())
         return Transition(observation, float(reward), bool(terminated), bool(truncated))
 
     def frame(self) -> NDArray[np.uint8]:
         """The newest picture, fitted into the spectators' size."""
+        rendered = self._render() if self._rendered is None else self._rendered
         if self._spectators is None:
-            return self._rendered
-        return letterbox(self._rendered, *self._spectators)
+            return rendered
+        return letterbox(rendered, *self._spectators)
 
     def close(self) -> None:
         """Closes the environment."""
@@ -122,7 +132,17 @@ class GymGame(Game):
             self._environment = None
         self._playing = False
 
-    def _look(self) -> NDArray[np.uint8]:
+    def _look(self, seen: Any) -> Observation:
+        self._rendered = None
+        if not self._vector:
+            return observe(self._render(), OBSERVATION_SIDE, OBSERVATION_SIDE)
+        numbers = np.array(seen, np.float32)
+        if not np.isfinite(numbers).all():
+            self._playing = False
+            raise GameError(f"{self.id} broke: its observation holds numbers that are not finite")
+        return numbers
+
+    def _render(self) -> NDArray[np.uint8]:
         rendered = self._running_environment().render()
         if not (
             isinstance(rendered, np.ndarray)
@@ -132,7 +152,8 @@ class GymGame(Game):
         ):
             raise GameError(f"{self.id} renders something that is not an RGB picture")
         self._rendered = rendered
-        return observe(rendered, OBSERVATION_SIDE, OBSERVATION_SIDE)
+        self._own_size = int(rendered.shape[1]), int(rendered.shape[0])
+        return rendered
 
     def _running_environment(self) -> gymnasium.Env[Any, Any]:
         if self._environment is None:
@@ -160,31 +181,18 @@ def _make(name: str) -> gymnasium.Env[Any, Any]:
     return environment
 
 
-def _describe(name: str, environment: gymnasium.Env[Any, Any]) -> GameDescription:
-    return GameDescription(
+def _describe(
+    name: str, environment: gymnasium.Env[Any, Any], vector: bool
+) -> tuple[GameDescription, Actions]:
+    actions = make_actions(f"gym:{name}", environment)
+    shape: tuple[int, ...] = (3, OBSERVATION_SIDE, OBSERVATION_SIDE)
+    if vector:
+        shape = (vector_length(f"gym:{name}", environment.observation_space),)
+    description = GameDescription(
         id=f"gym:{name}",
-        observation_shape=(3, OBSERVATION_SIDE, OBSERVATION_SIDE),
-        action_names=_action_names(environment, int(_discrete(name, environment).n)),
+        observation_shape=shape,
+        action_names=actions.names,
+        action_kind=actions.kind,
+        action_sizes=actions.sizes,
     )
-
-
-def _discrete(name: str, environment: gymnasium.Env[Any, Any]) -> spaces.Discrete:
-    space = environment.action_space
-    if not isinstance(space, spaces.Discrete):
-        environment.close()
-        raise GameError(f"gym:{name} has the actions {space}; only discrete ones can be played")
-    return space
-
-
-def _action_names(environment: gymnasium.Env[Any, Any], count: int) -> tuple[str, ...]:
-    """As the environment calls them (ALE's meanings, MiniGrid's enumeration), else numbers."""
-    names: list[str] = []
-    meanings = getattr(environment.unwrapped, "get_action_meanings", None)
-    kinds = getattr(environment.unwrapped, "actions", None)
-    if callable(meanings):
-        names = [str(meaning).lower() for meaning in meanings()]
-    elif isinstance(kinds, type) and issubclass(kinds, enum.Enum):
-        names = [kind.name.lower().replace("_", " ") for kind in kinds]
-    if len(names) != count:
-        names = [f"action {number}" for number in range(count)]
-    return tuple(names)
+    return description, actions

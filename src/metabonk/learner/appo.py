@@ -7,16 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metabonk.errors import PolicyError
+from metabonk.games import ActionKind
 from metabonk.learner.advantages import Advantages, gae, vtrace
 from metabonk.learner.batch import Batch, make_batch
-from metabonk.learner.losses import entropy, surrogate, value_loss
+from metabonk.learner.losses import surrogate, value_loss
+from metabonk.learner.passes import assess, look_again, parts
+from metabonk.learner.schedule import learning_rate
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
+from metabonk.policy.distributions import Choices, Distribution
 from metabonk.settings.schema import Learning
 
 log = logging.getLogger(__name__)
-
-FORWARD_ROWS = 512
-"""Observations that one pass without gradients takes: bounds memory at any batch size."""
 
 RETURN_RATE = 0.02
 """Weight of one batch in the mean and scale of returns."""
@@ -68,6 +70,9 @@ class Learner:
             rewards times this.
         device: where to learn; default: the first GPU, else the processor.
 
+    Raises:
+        PolicyError: no network fits the spec, or the settings don't fit its actions.
+
     Attributes:
         counters: what has been counted.
         network: what learns.
@@ -83,6 +88,11 @@ class Learner:
         reward_scale: float = 1.0,
         device: torch.device | None = None,
     ) -> None:
+        if settings.exploration == "symmetric_kl" and spec.action_kind is ActionKind.CONTINUOUS:
+            raise PolicyError(
+                f"learning.exploration is 'symmetric_kl', and {spec.game} has continuous actions, "
+                "of which none are uniform; set it to 'entropy'"
+            )
         self.spec = spec
         self.counters = Counters()
         self.settings = settings
@@ -117,8 +127,6 @@ class Learner:
             return Update(0, dropped, 0.0)
         ages = self.counters.version - np.concatenate([r.versions for r in rollouts])
         fresh = np.abs(ages) <= self.settings.max_policy_lag
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.settings, self.counters.steps_trained)
         losses = self._learn(batch)
         self.counters.steps_trained += batch.steps
         self.counters.updates += 1
@@ -127,29 +135,34 @@ class Learner:
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         settings, network = self.settings, self.network
-        values, log_probs = self._assess(batch)
-        estimate = self._estimate(batch, values, log_probs)
+        network.adapt_observations(batch.observations)
+        values, parameters = assess(network, batch)
+        estimate = self._estimate(batch, values, parameters)
         if not bool(torch.isfinite(estimate.returns[batch.valid]).all()):
             self._left_out("its returns are not finite")
             return {}
         if settings.normalize_returns and settings.advantage == "gae":
             network.adapt_returns(estimate.returns[batch.valid], RETURN_RATE)
 
-        rows = batch.acted_on[batch.valid]
         actions = batch.actions[batch.valid]
         behaviour = batch.log_probs[batch.valid]
         advantages = _standardised(estimate.advantages[batch.valid])
         returns = network.normalise(estimate.returns[batch.valid])
         old_values = network.normalise(values[batch.acted_on][batch.valid])
 
+        rate = learning_rate(settings, self.counters.steps_trained)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         sums: dict[str, float] = {}
         taken = 0
         for _ in range(settings.epochs):
-            order = torch.randperm(len(rows), generator=self.random).to(self._device)
-            for chosen in order.tensor_split(min(settings.minibatches, len(rows))):
-                output = network(batch.observations[rows[chosen]])
+            for part in parts(batch, self.spec, settings.minibatches, self.random):
+                output, chosen = look_again(network, batch, part)
+                if len(chosen) == 0:
+                    continue
+                distribution = self.spec.distribution(output.parameters)
                 policy = surrogate(
-                    output.log_probs.gather(1, actions[chosen, None]).squeeze(1),
+                    distribution.log_prob(actions[chosen]),
                     behaviour[chosen],
                     advantages[chosen],
                     clip=settings.clip,
@@ -157,12 +170,12 @@ class Learner:
                 value = value_loss(
                     output.values, returns[chosen], old_values[chosen], clip=settings.value_clip
                 )
-                spread = entropy(output.log_probs)
+                entropy = distribution.entropy().mean()
                 loss = (
                     policy.loss
                     + settings.value_coefficient * value
-                    - settings.entropy_coefficient * spread
                     + settings.kl_coefficient * policy.kl
+                    - settings.entropy_coefficient * self._curiosity(distribution, entropy)
                 )
                 norm = self._descend(loss)
                 if norm is None:
@@ -171,7 +184,7 @@ class Learner:
                 for name, term in {
                     "policy": policy.loss,
                     "value": value,
-                    "entropy": spread,
+                    "entropy": entropy,
                     "kl": policy.kl,
                     "clip_fraction": policy.clip_fraction,
                     "grad_norm": norm,
@@ -179,20 +192,16 @@ class Learner:
                     sums[name] = sums.get(name, 0.0) + float(term.detach())
         losses = {name: total / taken for name, total in sums.items()}
         losses["explained_variance"] = _explained_variance(old_values, returns)
-        losses["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        losses["learning_rate"] = rate
         return losses
 
-    @torch.no_grad()
-    def _assess(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the network says now: values in reward units ``[N]``, log-probs ``[N, A]``."""
-        outputs = [
-            self.network(batch.observations[start : start + FORWARD_ROWS])
-            for start in range(0, len(batch.observations), FORWARD_ROWS)
-        ]
-        values = torch.cat([output.values for output in outputs])
-        return self.network.denormalise(values), torch.cat([o.log_probs for o in outputs])
+    def _curiosity(self, distribution: Distribution, entropy: Tensor) -> Tensor:
+        """What the policy is rewarded for, besides what it is there for."""
+        if self.settings.exploration == "symmetric_kl" and isinstance(distribution, Choices):
+            return -distribution.symmetric_kl().mean()
+        return entropy
 
-    def _estimate(self, batch: Batch, values: Tensor, log_probs: Tensor) -> Advantages:
+    def _estimate(self, batch: Batch, values: Tensor, parameters: Tensor) -> Advantages:
         settings = self.settings
         before, after = values[batch.acted_on], values[batch.led_to]
         if settings.advantage == "gae":
@@ -205,7 +214,7 @@ class Learner:
                 gamma=settings.gamma,
                 lam=settings.gae_lambda,
             )
-        now = log_probs[batch.acted_on].gather(2, batch.actions[..., None]).squeeze(2)
+        now = self.spec.distribution(parameters[batch.acted_on]).log_prob(batch.actions)
         return vtrace(
             batch.rewards,
             before,
@@ -234,15 +243,6 @@ class Learner:
     def _left_out(self, why: str) -> None:
         self.counters.skipped += 1
         log.warning("a gradient step is left out: %s; %d so far", why, self.counters.skipped)
-
-
-def learning_rate(settings: Learning, steps: int) -> float:
-    """The optimiser's step size after so many decisions learned from."""
-    if settings.schedule_steps == 0:
-        return settings.learning_rate
-    done = min(1.0, steps / settings.schedule_steps)
-    start, end = settings.learning_rate, settings.learning_rate_final
-    return start + done * (end - start)
 
 
 def _standardised(advantages: Tensor) -> Tensor:

@@ -14,15 +14,17 @@ class Batch:
     """B rollouts side by side, padded to the longest, T.
 
     Attributes:
-        observations: every observation of every rollout once, ``[N, C, H, W]`` uint8.
+        observations: every observation of every rollout once, ``[N, …]``.
         acted_on: which of them each step was taken on; ``[T, B]`` int64.
         led_to: which of them each step led to; ``[T, B]`` int64.
-        actions: ``[T, B]`` int64.
+        actions: ``[T, B]`` int64, or ``[T, B, K]`` as the spec says.
         log_probs: under the policy that chose; ``[T, B]`` float32.
         rewards: ``[T, B]`` float32.
         terminated: ``[T, B]`` bool.
         ends: last step of an episode or of its rollout; ``[T, B]`` bool.
         valid: a real step that may be learned from; ``[T, B]`` bool.
+        real: not padding; ``[T, B]`` bool.
+        memory: the recurrent state before the first step of each; ``[B, H]`` float32.
     """
 
     observations: Tensor
@@ -34,6 +36,8 @@ class Batch:
     terminated: Tensor
     ends: Tensor
     valid: Tensor
+    real: Tensor
+    memory: Tensor
 
     @property
     def steps(self) -> int:
@@ -59,12 +63,14 @@ def make_batch(
     shape = (longest, len(rollouts))
     acted_on = np.zeros(shape, np.int64)
     led_to = np.zeros(shape, np.int64)
-    actions = np.zeros(shape, np.int64)
+    spec = rollouts[0].spec
+    actions = np.zeros((*shape, *spec.action_shape), spec.action_dtype)
     log_probs = np.zeros(shape, np.float32)
     rewards = np.zeros(shape, np.float32)
     terminated = np.zeros(shape, np.bool_)
     ends = np.ones(shape, np.bool_)
     valid = np.zeros(shape, np.bool_)
+    real = np.zeros(shape, np.bool_)
     offset = 0
     for column, rollout in enumerate(rollouts):
         steps = len(rollout)
@@ -76,6 +82,7 @@ def make_batch(
         rewards[:steps, column] = rollout.rewards
         terminated[:steps, column] = rollout.terminated
         ends[: steps - 1, column] = rollout.terminated[:-1]
+        real[:steps, column] = True
         valid[:steps, column] = np.abs(version - rollout.versions) <= max_lag
     observations = np.concatenate([rollout.observations for rollout in rollouts])
 
@@ -92,4 +99,6 @@ def make_batch(
         terminated=tensor(terminated),
         ends=tensor(ends),
         valid=tensor(valid),
+        real=tensor(real),
+        memory=tensor(np.stack([rollout.memory for rollout in rollouts])),
     )

@@ -4,6 +4,7 @@ import math
 import secrets
 from collections.abc import Callable
 
+import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
@@ -46,9 +47,11 @@ class Shelf:
 
 def largest_rollout(spec: PolicySpec, steps: int) -> int:
     """Bytes that a rollout of ``steps`` decisions has at most, header included."""
-    observations = (steps + 1) * math.prod(spec.observation_shape)
+    observation = math.prod(spec.observation_shape) * np.dtype(spec.observation_dtype).itemsize
+    action = math.prod(spec.action_shape) * np.dtype(spec.action_dtype).itemsize
     header = 16_384 + 4 * len(spec.model_dump_json())
-    return observations + steps * 64 + header
+    # Every step may end an episode, which the header then tells in some 60 characters.
+    return (steps + 1) * observation + steps * (action + 128) + 4 * spec.memory + header
 
 
 def make_app(

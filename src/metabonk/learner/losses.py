@@ -59,12 +59,3 @@ def value_loss(values: Tensor, returns: Tensor, old_values: Tensor, *, clip: flo
         near = old_values + (values - old_values).clamp(-clip, clip)
         errors = torch.maximum(errors, (near - returns).square())
     return 0.5 * errors.mean()
-
-
-def entropy(log_probs: Tensor) -> Tensor:
-    """Mean entropy of categorical distributions in nats.
-
-    Args:
-        log_probs: normalised, ``[N, A]``.
-    """
-    return -(log_probs.exp() * log_probs).sum(dim=1).mean()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 
+from metabonk.errors import SettingsError
 from metabonk.games import describe_game
 from metabonk.http_server import HttpServer
 from metabonk.learner.appo import Learner, Update
@@ -15,6 +16,7 @@ from metabonk.learner.figures import Figures
 from metabonk.learner.http import Shelf, make_app
 from metabonk.learner.queue import RolloutQueue
 from metabonk.learner.returns import Returns
+from metabonk.learner.room import memory_free, memory_needed, require_memory
 from metabonk.learner.saves import Saves
 from metabonk.messages import LearnerStatus
 from metabonk.policy import PolicySpec, encode_weights
@@ -44,7 +46,8 @@ def run(settings: Settings, run_dir: Path) -> None:
         run_dir: folder of the run; checkpoints go there, and the newest is continued.
 
     Raises:
-        MetaBonkError: the game is unknown, the port is taken, or the run's checkpoint doesn't fit.
+        MetaBonkError: the game is unknown, the port is taken, the run's checkpoint doesn't fit, or
+            a batch doesn't fit into memory.
     """
     stop = StopSignal()
     stop.watch_threads()
@@ -57,17 +60,18 @@ def run(settings: Settings, run_dir: Path) -> None:
 def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     """Serves and learns until ``stop``, then writes a last checkpoint; see ``run``."""
     learning = settings.learning
-    description = describe_game(settings.game)
-    spec = PolicySpec.of(description, learning.network)
+    description = describe_game(settings.game, observation=learning.observation)
+    spec = PolicySpec.of(description, learning)
     learner = Learner(spec, learning, reward_scale=description.reward_scale)
     figures = Figures()
     if restored := restore_newest(learner, run_dir):
         log.info("goes on from %s, version %d", restored, learner.counters.version)
         figures.restored(learner.counters)
-    shelf = Shelf()
-    _publish(learner, shelf)
     # Two batches hide the time of an update; a batch and one rollout more are what it takes.
     capacity = max(2 * learning.batch_steps, learning.batch_steps + LARGEST_STEPS)
+    require_memory(memory_needed(learner.network, learning, capacity), memory_free(), learning)
+    shelf = Shelf()
+    _publish(learner, shelf)
     queue = RolloutQueue(capacity)
     app = make_app(spec, queue, shelf, figures, rollout_steps=learning.rollout_steps)
     server = HttpServer(app, settings.host, settings.ports.learner)
@@ -77,6 +81,12 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     try:
         with Events(run_dir) as events:
             _learn_from(queue, learner, shelf, figures, saves, events, stop)
+    except torch.OutOfMemoryError:
+        raise SettingsError(
+            f"the GPU has too little memory for learning.batch_steps = {learning.batch_steps} with "
+            f"learning.minibatches = {learning.minibatches}. Lower batch_steps, or raise "
+            "minibatches; the run goes on with --resume"
+        ) from None
     finally:
         server.stop()
         saves.save()

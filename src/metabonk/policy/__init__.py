@@ -1,16 +1,18 @@
 """The policy: what it is made of, how it acts, and how it and its experience travel.
 
-``spec``     what a policy sees and can do; both ends of every message compare it
-``network``  the actor-critic network
-``actor``    acts, one observation at a time
-``wire``     named arrays and a header as safetensors bytes
-``weights``  a network's weights as such bytes
-``rollout``  what was lived through, as such bytes
+``spec``           what a policy sees, can do and is made of; both ends of every message compare it
+``encoders``       what makes features of pictures and of numbers
+``distributions``  what a policy may do
+``network``        the actor-critic network
+``actor``          acts, for several games at once
+``wire``           named arrays and a header as safetensors bytes
+``weights``        a network's weights as such bytes
+``rollout``        what was lived through, as such bytes
 """
 
 from metabonk.policy.actor import Actor, Decision
 from metabonk.policy.network import ActorCritic
-from metabonk.policy.rollout import Rollout, RolloutBuilder
+from metabonk.policy.rollout import EndedEpisode, Rollout, RolloutBuilder
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.weights import (
     best_weights,
@@ -24,6 +26,7 @@ __all__ = [
     "Actor",
     "ActorCritic",
     "Decision",
+    "EndedEpisode",
     "PolicySpec",
     "Rollout",
     "RolloutBuilder",

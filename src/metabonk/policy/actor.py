@@ -1,7 +1,7 @@
-"""Acts: observations in, decisions out."""
+"""Acts: observations of several games in, a decision for each out."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,16 +16,18 @@ class Decision(NamedTuple):
     """What the policy chose, and what it thought.
 
     Attributes:
-        action: index of the chosen action.
-        log_prob: natural logarithm of the probability it was chosen with.
+        action: what was chosen, as ``Game.step`` takes it.
+        log_prob: natural logarithm of the probability, or along axes the density, of that.
         value: the discounted return it expects from here, in the game's reward units.
-        probabilities: of every action, ``[A]`` float32.
+        probabilities: of every option, ``[A]`` float32; along axes A is 0.
+        memory: the recurrent state before the decision, ``[H]`` float32; None without one.
     """
 
-    action: int
+    action: Any
     log_prob: float
     value: float
     probabilities: NDArray[np.float32]
+    memory: NDArray[np.float32] | None = None
 
 
 class Actor:
@@ -34,7 +36,7 @@ class Actor:
     Several threads may act at once, each for games of its own, and one of them may load weights
     meanwhile.
 
-    Sets the whole process to one torch thread: a forward pass of a few pictures takes less time
+    Sets the whole process to one torch thread: a forward pass of a few observations takes less time
     than waking a second thread, and the other cores belong to other workers.
 
     Args:
@@ -60,32 +62,66 @@ class Actor:
         self.spec = spec
         self.version = 0
         self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._greedy = greedy
-        self._seed = seed
-        self._random: dict[int, np.random.Generator] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._network = ActorCritic(spec).eval().to(self._device)
             # Weights are loaded into the one that doesn't act, and then it acts.
             self._spare = ActorCritic(spec).eval().to(self._device)
+        self._greedy = greedy
+        self._seed = seed
+        self._randoms: dict[int, np.random.Generator] = {}
+        self._memories: dict[int, NDArray[np.float32]] = {}
+        self._nothing = np.zeros(spec.memory, np.float32)
 
-    def act(
-        self, observations: Sequence[NDArray[np.uint8]], games: Sequence[int]
-    ) -> list[Decision]:
+    def act(self, observations: Sequence[NDArray[Any]], games: Sequence[int]) -> list[Decision]:
         """Chooses an action for each game, in one forward pass.
 
         Args:
-            observations: ``C×H×W`` uint8, one a game.
-            games: their numbers.
+            observations: one a game, as the spec says.
+            games: whose they are, by number: each has a memory of its own.
         """
-        network = self._network
+        network, memories = self._network, [self._memories.get(game) for game in games]
         with torch.inference_mode():
-            output = network(torch.from_numpy(np.stack(observations)).to(self._device))
-            log_probs: NDArray[np.float32] = output.log_probs.cpu().numpy()
-            values = network.denormalise(output.values).cpu().numpy()
+            output = network(
+                torch.from_numpy(np.stack(observations)).to(self._device), self._recalled(memories)
+            )
+            values: NDArray[np.float32] = network.denormalise(output.values).cpu().numpy()
+            policy = self.spec.distribution(output.parameters.cpu())
+            actions = policy.likeliest() if self._greedy else policy.draw(self._drawn(games))
+            log_probs: NDArray[np.float32] = policy.log_prob(torch.from_numpy(actions)).numpy()
+            probabilities: NDArray[np.float32] = policy.probabilities().numpy()
+        if self.spec.memory:
+            self._memories |= zip(games, output.memory.cpu().numpy(), strict=True)
+        # An index leaves numpy here; several choices, or axes, are an array.
+        chosen = actions.tolist() if actions.ndim == 1 else actions
         return [
-            self._choose(game, log_probs[row], float(values[row])) for row, game in enumerate(games)
+            Decision(action, float(log_prob), float(value), options, self._before(memory))
+            for action, log_prob, value, options, memory in zip(
+                chosen, log_probs, values, probabilities, memories, strict=True
+            )
         ]
+
+    def forget(self, game: int) -> None:
+        """An episode of this game begins: what was remembered of the last one is forgotten."""
+        self._memories.pop(game, None)
+
+    def _drawn(self, games: Sequence[int]) -> list[np.random.Generator]:
+        """A generator for each game: none may be used by two threads at once."""
+        for game in games:
+            if game not in self._randoms:
+                self._randoms[game] = np.random.default_rng((self._seed, game))
+        return [self._randoms[game] for game in games]
+
+    def _recalled(self, memories: Sequence[NDArray[np.float32] | None]) -> torch.Tensor | None:
+        if not self.spec.memory:
+            return None
+        rows = [self._nothing if memory is None else memory for memory in memories]
+        return torch.from_numpy(np.stack(rows)).to(self._device)
+
+    def _before(self, memory: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        if not self.spec.memory:
+            return None
+        return self._nothing if memory is None else memory
 
     def load(self, weights: bytes) -> None:
         """Acts with these weights from now on; ``version`` becomes theirs.
@@ -100,21 +136,3 @@ class Actor:
         version = load_weights(self._spare, weights)
         self._network, self._spare = self._spare, self._network
         self.version = version
-
-    def _choose(self, game: int, log_probs: NDArray[np.float32], value: float) -> Decision:
-        probabilities = np.exp(log_probs)
-        if self._greedy:
-            action = int(np.argmax(log_probs))
-        else:
-            cumulative = np.cumsum(probabilities, dtype=np.float64)
-            # Scaled by the sum, which rounding leaves a little off 1.
-            drawn = self._generator(game).random() * cumulative[-1]
-            action = int(np.searchsorted(cumulative, drawn, side="right"))
-            action = min(action, self.spec.actions - 1)
-        return Decision(action, min(0.0, float(log_probs[action])), value, probabilities)
-
-    def _generator(self, game: int) -> np.random.Generator:
-        """One for each game: no generator may be used by two threads at once."""
-        if game not in self._random:
-            self._random[game] = np.random.default_rng((self._seed, game))
-        return self._random[game]

@@ -5,7 +5,6 @@ the environment. ``metabonk.example.toml`` shows all of them; a test holds it ag
 """
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -119,24 +118,21 @@ class Featured(Section):
     rotate_s: float = Field(60.0, ge=5, le=86_400, description="seconds a worker stays featured")
 
 
-class NetworkKind(StrEnum):
-    """The convolutions of a policy's network; ``policy.network`` has their sizes."""
-
-    SMALL = "small"
-    NATURE = "nature"
-    SAMPLE_FACTORY = "sample_factory"
-
-
 class Learning(Section):
     """Asynchronous PPO. Defaults learn Doom's basic scenario in 25,000 decisions on two cores."""
 
     seed: int = Field(
         0, ge=0, description="of networks and games; worker i adds i, its game n 1000 n"
     )
-    network: NetworkKind = Field(
-        NetworkKind.SMALL,
-        description="small: for few cores; nature: of DQN; sample_factory: of its ViZDoom recipe",
+    observation: Literal["pixels", "vector"] = Field(
+        "pixels", description="what the policy sees: the picture, or an environment's own numbers"
     )
+    network: Literal["small", "nature", "sample_factory"] = Field(
+        "small",
+        description="convolutions for pictures. small: for few cores; nature: of DQN; "
+        "sample_factory: of its ViZDoom recipe",
+    )
+    recurrent: bool = Field(False, description="give the policy a memory, a gated recurrent unit")
     frame_skip: int = Field(4, ge=1, le=32, description="tics an action is held, in Doom games")
     rollout_steps: int = Field(32, ge=2, le=1024, description="policy decisions a rollout holds")
     batch_steps: int = Field(
@@ -165,7 +161,10 @@ class Learning(Section):
     kl_coefficient: float = Field(
         0.0, ge=0, le=100, description="weight of a penalty on leaving the policy that acted"
     )
-    entropy_coefficient: float = Field(0.005, ge=0, le=1, description="weight of the entropy bonus")
+    exploration: Literal["entropy", "symmetric_kl"] = Field(
+        "entropy", description="what keeps the policy curious"
+    )
+    entropy_coefficient: float = Field(0.005, ge=0, le=1, description="weight of exploration")
     max_grad_norm: float = Field(4.0, gt=0, description="gradients are scaled down to this norm")
     max_policy_lag: int = Field(20, ge=1, description="older steps, in versions, are dropped")
     reward_scale: float = Field(

@@ -26,6 +26,10 @@ from metabonk.worker.rounds import Rounds
 from metabonk.worker.streamer import Streamer
 from metabonk.worker.uplink import Uplink
 
+GLANCE_S = 0.25
+"""How old the picture of a game in standby may get: one that is rendered on demand costs more than
+the decision it shows."""
+
 HOLD_S = 0.1
 """How long a worker that is ahead of the learner waits before it looks whether it should change."""
 
@@ -74,6 +78,7 @@ class Player:
         self._live = False
         self._counting = threading.Lock()
         self._loading = threading.Lock()
+        self._glanced_at = float("-inf")
         self.steps = Rate()
         """Decisions of all games."""
         self.episodes = 0
@@ -184,11 +189,16 @@ class Player:
     def _lived(self, lane: Lane, lived: Lived) -> None:
         self.steps.count()
         if lane is self._lanes.first and not self._live:
-            self.newest_frame = lane.game.frame()
+            self._glance(lane)
         if lived.rollout is not None and self._uplink is not None:
             self._uplink.submit(lived.rollout)
         if lived.ended is not None:
             self._finished(lived.ended)
+
+    def _glance(self, lane: Lane) -> None:
+        now = time.monotonic()
+        if now - self._glanced_at >= GLANCE_S:
+            self.newest_frame, self._glanced_at = lane.game.frame(), now
 
     def _finished(self, ended: Ended) -> None:
         with self._counting:

@@ -10,7 +10,7 @@ from metabonk.encoding.probe import Prover
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import open_pools
 from metabonk.errors import CheckpointError
-from metabonk.games import make_game
+from metabonk.games import Game, make_game
 from metabonk.http_server import HttpServer
 from metabonk.messages import Mode
 from metabonk.policy import Actor, PolicySpec, RolloutBuilder, newest_weights
@@ -54,11 +54,12 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     worker = f"omega-{index}"
     pools = open_pools(settings)
     gpu_index = 0 if pools.census.gpus else None
-    seed = settings.learning.seed + index
-    game = make_game(settings.game, seed=seed, frame_skip=settings.learning.frame_skip)
+    learning = settings.learning
+    seed = learning.seed + index
+    game = _make_game(settings, seed)
     with contextlib.ExitStack() as owned:
         owned.callback(game.close)
-        actor = Actor(PolicySpec.of(game.description, settings.learning.network), seed=seed)
+        actor = Actor(PolicySpec.of(game, learning), seed=seed)
         hub = Hub()
         streamer = Streamer(
             Opener(
@@ -82,17 +83,21 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             actor.load(_trained_weights(run_dir))
 
         def open_lane(number: int) -> Lane:
-            another = make_game(
-                settings.game,
-                seed=seed + SEED_STEP * number,
-                frame_skip=settings.learning.frame_skip,
+            lane = Lane(
+                _make_game(settings, seed + SEED_STEP * number),
+                number,
+                _builder(settings, actor),
+                lambda: actor.forget(number),
             )
-            lane = Lane(another, number, _builder(settings, actor))
             lane.begin()
             return lane
 
+        def first_begins() -> None:
+            actor.forget(0)
+            player.begun()
+
         lanes = Lanes(
-            Lane(game, 0, _builder(settings, actor), lambda: player.begun()),
+            Lane(game, 0, _builder(settings, actor), first_begins),
             open_lane,
             settings.games_per_worker,
         )
@@ -151,6 +156,16 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         player.run(stop.is_set)
         stop.raise_failure()
         log.info("stops after %d steps and %d episodes", player.steps.total, player.episodes)
+
+
+def _make_game(settings: Settings, seed: int) -> Game:
+    learning = settings.learning
+    return make_game(
+        settings.game,
+        seed=seed,
+        frame_skip=learning.frame_skip,
+        observation=learning.observation,
+    )
 
 
 def _builder(settings: Settings, actor: Actor) -> RolloutBuilder | None:

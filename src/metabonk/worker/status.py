@@ -51,7 +51,7 @@ class StatusReport:
         stream = self._streamer.figures()
         hub = self._hub.figures()
         width, height = self._game.source_size
-        _, obs_height, obs_width = self._game.observation_shape
+        *_, obs_height, obs_width = (1, *self._game.observation_shape)
         used, limit = self._nvenc_usage()
         address = f"http://{self._settings.host}:{self._settings.worker_port(self._index)}"
         return WorkerStatus(
