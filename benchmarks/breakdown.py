@@ -48,7 +48,7 @@ class Worker:
         self._lock = threading.Lock()
         learning = settings.learning
         games = [
-            make_game(settings.game, seed=number, frame_skip=learning.frame_skip)
+            make_game(settings.game, learning, seed=number)
             for number in range(settings.worker.games)
         ]
         for game in games:

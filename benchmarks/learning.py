@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.learning [--game doom:basic] [--minutes 3] [--seed 0] [--json FILE]`` starts
 a real fleet, from a cold start, with one worker live, and prints the mean of the last 100 unshaped
-returns over time. ``--set learning.learning_rate=1e-3`` changes a setting.
+returns over time, and at the end how fast it went. ``--set learning.learning_rate=1e-3`` changes a
+setting.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import httpx
 from rich.console import Console
 from tests.fleet import FleetUnderTest, run_fleet, until
 
-from metabonk.messages import StreamState
+from metabonk.messages import LearnerStatus, StreamState
 from metabonk.settings.schema import available_cores
 
 WINDOW = 100
@@ -31,6 +33,8 @@ class Point:
     Attributes:
         seconds: since the command was given.
         steps: decisions made by all workers.
+        trained: decisions learned from, once for each of them.
+        lag: mean age of the last batch, in versions.
         mean_return: of the last 100 episodes, unshaped.
         version: of the newest policy that acts.
         live: workers with a picture.
@@ -39,6 +43,8 @@ class Point:
 
     seconds: float
     steps: int
+    trained: int
+    lag: float
     mean_return: float
     version: int
     live: int
@@ -72,9 +78,13 @@ def _returns(fleet: FleetUnderTest) -> list[float]:
 
 def _point(fleet: FleetUnderTest, elapsed: float) -> Point:
     statuses = fleet.statuses().values()
+    answer = httpx.get(f"{fleet.learner}/status").raise_for_status()
+    learner = LearnerStatus.model_validate(answer.json())
     return Point(
         seconds=round(elapsed, 1),
         steps=sum(status.step for status in statuses),
+        trained=learner.steps_trained,
+        lag=learner.policy_lag,
         mean_return=round(statistics.fmean(_returns(fleet)), 2),
         version=max((status.policy_version for status in statuses), default=0),
         live=sum(status.stream_state is StreamState.LIVE for status in statuses),
@@ -86,6 +96,17 @@ def _line(point: Point) -> str:
     return (
         f"{point.seconds:6.0f} s  {point.steps:8d} steps  return {point.mean_return:8.2f}  "
         f"version {point.version:4d}  {point.live} live, {point.dropped} frames dropped"
+    )
+
+
+def rates(points: Sequence[Point]) -> str:
+    """Decisions a second from the first point to the last, played and learned from."""
+    first, last = points[0], points[-1]
+    seconds = last.seconds - first.seconds
+    return (
+        f"{(last.steps - first.steps) / seconds:.0f} decisions/s played, "
+        f"{(last.trained - first.trained) / seconds:.0f} learned from, "
+        f"mean lag {statistics.fmean(point.lag for point in points):.1f} versions"
     )
 
 
@@ -103,6 +124,7 @@ def main() -> None:
     points = train(
         arguments.game, arguments.minutes * 60, workers=arguments.workers, settings=settings
     )
+    Console(highlight=False).print(rates(points))
     if arguments.json:
         machine = f"{platform.platform()}, {available_cores()} cores"
         result = {"machine": machine, "settings": settings, "curve": [asdict(p) for p in points]}

@@ -1,9 +1,12 @@
 """From a game's id to the game."""
 
+import contextlib
+
 import pytest
 
 from metabonk.errors import GameError, UnknownGame
 from metabonk.games import available_games, describe_game, make_game
+from metabonk.settings.schema import Learning
 
 
 def test_the_default_games_are_there_by_name():
@@ -17,25 +20,34 @@ def test_the_default_games_are_there_by_name():
 )
 def test_an_unknown_id_is_answered_with_the_ids_there_are(game_id: str):
     with pytest.raises(UnknownGame) as raised:
-        make_game(game_id, seed=0, frame_skip=4)
+        make_game(game_id, Learning(), seed=0)
     assert raised.value.game_id == game_id
     assert "doom:basic" in raised.value.available
     with pytest.raises(UnknownGame):
-        describe_game(game_id)
+        describe_game(game_id, Learning())
 
 
 def test_an_id_with_a_path_in_it_names_no_game():
     with pytest.raises(UnknownGame):
-        describe_game("doom:../scenarios/basic")
+        describe_game("doom:../scenarios/basic", Learning())
 
 
 def test_a_missing_module_is_named():
     with pytest.raises(GameError, match="no_such_module"):
-        describe_game("gym:no_such_module:Game-v0")
+        describe_game("gym:no_such_module:Game-v0", Learning())
 
 
 def test_doom_is_seen_as_pixels_only():
     with pytest.raises(GameError, match=r"learning\.observation is 'vector'.*need 'pixels'"):
-        make_game("doom:basic", seed=0, frame_skip=4, observation="vector")
+        make_game("doom:basic", Learning(observation="vector"), seed=0)
     with pytest.raises(GameError, match="need 'pixels'"):
-        describe_game("doom:basic", observation="vector")
+        describe_game("doom:basic", Learning(observation="vector"))
+
+
+@pytest.mark.parametrize("game_id", ["doom:basic", "gym:CartPole-v1"])
+def test_the_policy_sees_what_the_settings_say(game_id: str):
+    small = Learning(observation_width=84, observation_height=48, grayscale=True)
+    game = make_game(game_id, small, seed=0)
+    with contextlib.closing(game):
+        assert game.reset().shape == (1, 48, 84)
+        assert game.description == describe_game(game_id, small)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from metabonk.errors import GameError
 from metabonk.games import FrameSink, Transition, available_games, make_game
 from metabonk.games.doom import Doom, describe_doom
-from metabonk.games.picture import observe
+from metabonk.games.picture import View, observe
+from metabonk.settings.schema import Learning
 
 SMALL, LARGE = (256, 144), (1280, 720)
 WAIT, MOVE_LEFT = 0, 1
@@ -42,7 +43,7 @@ def wait_out(game: Doom, on_frame: FrameSink | None = None, action: int = WAIT) 
 
 @pytest.mark.parametrize("game_id", available_games())
 def test_every_game_on_the_list_plays_two_episodes(game_id: str):
-    game = make_game(game_id, seed=0, frame_skip=4)
+    game = make_game(game_id, Learning(), seed=0)
     try:
         for _ in range(2):
             observation = game.reset()
@@ -112,7 +113,7 @@ def test_each_drawn_tic_is_handed_over_in_order(doom: Doom):
     # They are pictures of their own, not one buffer that is drawn over.
     assert len({frame.tobytes() for frame in frames}) > 10
     for step, move in enumerate(moves):
-        assert (move.observation == observe(frames[4 * step + 3], 128, 72)).all()
+        assert (move.observation == observe(frames[4 * step + 3], View(128, 72))).all()
 
 
 def test_the_last_observation_before_a_truncation_is_the_true_one():
@@ -125,7 +126,7 @@ def test_the_last_observation_before_a_truncation_is_the_true_one():
         last = game.step(1, frames.append)
         assert last.truncated
         assert len(frames) == 200
-        assert (last.observation == observe(frames[-1], 128, 72)).all()
+        assert (last.observation == observe(frames[-1], View(128, 72))).all()
         assert (frames[-1] != frames[-2]).any()
     finally:
         game.close()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metabonk.errors import GameError
 from metabonk.games import ActionKind, describe_game, make_game
 from metabonk.games.gym import GymGame, describe_gym
+from metabonk.settings.schema import Learning
 
 MINIGRID = "minigrid:MiniGrid-Empty-5x5-v0"
 
@@ -115,7 +116,7 @@ def corridor() -> Iterator[GymGame]:
 
 
 def test_an_environment_of_another_package_plays_by_its_module_and_id():
-    game = make_game(f"gym:{MINIGRID}", seed=1, frame_skip=4)
+    game = make_game(f"gym:{MINIGRID}", Learning(), seed=1)
     try:
         observation = game.reset()
         assert observation.shape == game.observation_shape == (3, 84, 84)
@@ -132,7 +133,7 @@ def test_an_environment_of_another_package_plays_by_its_module_and_id():
 
 
 def test_an_environment_with_a_time_limit_is_truncated():
-    game = make_game(f"gym:{MINIGRID}", seed=1, frame_skip=4)
+    game = make_game(f"gym:{MINIGRID}", Learning(), seed=1)
     try:
         game.reset()
         moves = [game.step(0)]
@@ -146,7 +147,7 @@ def test_an_environment_with_a_time_limit_is_truncated():
 
 def test_an_environment_of_gymnasium_itself_plays():
     pytest.importorskip("pygame")
-    game = make_game("gym:CartPole-v1", seed=1, frame_skip=4)
+    game = make_game("gym:CartPole-v1", Learning(), seed=1)
     try:
         game.reset()
         assert game.action_names == ("action 0", "action 1")
@@ -199,7 +200,7 @@ def test_what_cannot_be_played_is_refused_in_a_sentence(name: str, why: str):
     with pytest.raises(GameError, match=why):
         GymGame(name, seed=0)
     with pytest.raises(GameError, match=why):
-        describe_game(f"gym:{name}")
+        describe_game(f"gym:{name}", Learning())
 
 
 def test_an_environment_that_draws_nothing_is_refused(monkeypatch: pytest.MonkeyPatch):
@@ -220,10 +221,10 @@ def test_a_closed_game_says_so(corridor: GymGame):
 
 
 def test_a_row_of_numbers_is_seen_as_it_is_where_that_is_asked_for():
-    game = make_game("gym:Numbers-v0", seed=0, frame_skip=4, observation="vector")
+    game = make_game("gym:Numbers-v0", Learning(observation="vector"), seed=0)
     try:
         assert game.observation_shape == (2,)
-        assert game.description == describe_game("gym:Numbers-v0", observation="vector")
+        assert game.description == describe_game("gym:Numbers-v0", Learning(observation="vector"))
         first = game.reset()
         assert first.dtype == np.float32
         assert first.tolist() == [0, -1]
@@ -234,7 +235,7 @@ def test_a_row_of_numbers_is_seen_as_it_is_where_that_is_asked_for():
 
 
 def test_a_game_seen_as_numbers_is_drawn_only_for_who_watches():
-    game = GymGame("Numbers-v0", seed=0, vector=True)
+    game = GymGame("Numbers-v0", seed=0, view=None)
     drawn = Numbers.drawn
     game.reset()
     game.step(0)
@@ -247,7 +248,7 @@ def test_a_game_seen_as_numbers_is_drawn_only_for_who_watches():
 
 
 def test_numbers_that_are_none_break_the_game_in_a_sentence():
-    game = GymGame("Numbers-v0", seed=0, vector=True)
+    game = GymGame("Numbers-v0", seed=0, view=None)
     game.reset()
     with pytest.raises(GameError, match=r"gym:Numbers-v0 broke.*not finite"):
         for _ in range(3):
@@ -259,11 +260,11 @@ def test_numbers_that_are_none_break_the_game_in_a_sentence():
 
 def test_what_is_no_row_of_numbers_is_refused_as_one():
     with pytest.raises(GameError, match=r"Discrete\(10\), not a row .* 'pixels'"):
-        GymGame("Corridor-v0", seed=0, vector=True)
+        GymGame("Corridor-v0", seed=0, view=None)
 
 
 def test_an_environment_with_axes_plays():
-    game = make_game("gym:Pendulum-v1", seed=1, frame_skip=4, observation="vector")
+    game = make_game("gym:Pendulum-v1", Learning(observation="vector"), seed=1)
     try:
         game.reset()
         assert game.description.action_kind is ActionKind.CONTINUOUS

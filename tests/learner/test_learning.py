@@ -137,7 +137,7 @@ def poles() -> Iterator[list[Game]]:
     with ExitStack() as owned:
         games = []
         for seed in range(8):
-            game = make_game("gym:CartPole-v1", seed=seed, frame_skip=4, observation="vector")
+            game = make_game("gym:CartPole-v1", Learning(observation="vector"), seed=seed)
             owned.callback(game.close)
             games.append(game)
         yield games

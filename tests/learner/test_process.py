@@ -18,10 +18,11 @@ from metabonk.learner.checkpoint import save_checkpoint
 from metabonk.learner.process import learn
 from metabonk.policy import Actor, PolicySpec
 from metabonk.settings import Settings
+from metabonk.settings.schema import Learning
 from tests.learner.rollouts import made_up
 from tests.serving import free_port
 
-SPEC = PolicySpec.of(describe_game("doom:basic"))
+SPEC = PolicySpec.of(describe_game("doom:basic", Learning()))
 STEPS = 16
 
 
@@ -138,7 +139,9 @@ def test_an_unknown_game_is_an_error_before_anything_is_served(tmp_path: Path):
 
 
 def test_a_run_of_another_game_is_refused(tmp_path: Path):
-    other = Learner(PolicySpec.of(describe_game("doom:take_cover")), settings(1).learning)
+    other = Learner(
+        PolicySpec.of(describe_game("doom:take_cover", Learning())), settings(1).learning
+    )
     save_checkpoint(other, tmp_path)
     with pytest.raises(CheckpointError, match="doom:take_cover"):
         learn(settings(free_port()), tmp_path, threading.Event())

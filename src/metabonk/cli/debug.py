@@ -79,12 +79,7 @@ def play_and_learn(settings: Settings, steps: int) -> Iterator[Moment]:
         MetaBonkError: the game does not start, or broke.
     """
     learning, processor = settings.learning, torch.device("cpu")
-    game = make_game(
-        settings.game,
-        seed=learning.seed,
-        frame_skip=learning.frame_skip,
-        observation=learning.observation,
-    )
+    game = make_game(settings.game, learning, seed=learning.seed)
     with contextlib.closing(game):
         spec = PolicySpec.of(game, learning)
         actor = Actor(spec, seed=learning.seed, device=processor)

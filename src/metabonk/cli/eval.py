@@ -51,12 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CheckpointError(f"{run_dir} holds no {kind} that can be read; train it first")
     returns: list[float] = []
     with contextlib.ExitStack() as owned:
-        game = make_game(
-            settings.game,
-            seed=arguments.seed,
-            frame_skip=settings.learning.frame_skip,
-            observation=settings.learning.observation,
-        )
+        game = make_game(settings.game, settings.learning, seed=arguments.seed)
         owned.callback(game.close)
         spec = PolicySpec.of(game, settings.learning)
         actor = Actor(spec, seed=arguments.seed, greedy=arguments.greedy)

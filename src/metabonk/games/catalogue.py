@@ -1,18 +1,16 @@
 """From a game's id to the game."""
 
-from typing import Literal
-
 from metabonk.errors import GameError, UnknownGame
+from metabonk.games import doom, gym
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.game import Game, GameDescription
 from metabonk.games.gym import GymGame, describe_gym
+from metabonk.games.picture import View
 from metabonk.games.scenarios import scenario_names
+from metabonk.settings.schema import Learning
 
 DOOM = "doom"
 GYM = "gym"
-
-Seen = Literal["pixels", "vector"]
-"""What a policy is shown: the picture, or the numbers that an environment gives of itself."""
 
 
 def available_games() -> list[str]:
@@ -20,46 +18,62 @@ def available_games() -> list[str]:
     return [f"{DOOM}:{name}" for name in scenario_names()]
 
 
-def make_game(game_id: str, *, seed: int, frame_skip: int, observation: Seen = "pixels") -> Game:
+def make_game(game_id: str, learning: Learning, *, seed: int) -> Game:
     """Starts a game.
 
     Args:
         game_id: ``doom:<scenario>`` or ``gym:<Gymnasium id>``, also ``gym:<module>:<id>``.
+        learning: what a policy sees of it, and for how many tics it holds a decision in Doom;
+            Gymnasium games have their own.
         seed: of everything that is random in it.
-        frame_skip: tics that a decision is held, in Doom; Gymnasium games have their own.
-        observation: what the policy is shown.
 
     Raises:
         UnknownGame: there is no such game; carries the ids there are.
-        GameError: it does not start, or can't be shown in this way.
+        GameError: it does not start, or can't be seen in this way.
     """
     kind, name = _parse(game_id)
     if kind == DOOM:
-        _require_pixels(game_id, observation)
-        return Doom(name, seed=seed, frame_skip=frame_skip)
-    return GymGame(name, seed=seed, vector=observation == "vector")
+        view = _doom_view(game_id, learning)
+        return Doom(name, seed=seed, frame_skip=learning.frame_skip, view=view)
+    return GymGame(name, seed=seed, view=_gym_view(learning))
 
 
-def describe_game(game_id: str, *, observation: Seen = "pixels") -> GameDescription:
+def describe_game(game_id: str, learning: Learning) -> GameDescription:
     """What is known of a game before it starts; no engine runs for it.
+
+    Args:
+        game_id: see ``make_game``.
+        learning: see ``make_game``.
 
     Raises:
         UnknownGame: there is no such game.
-        GameError: it can't be played here, or can't be shown in this way.
+        GameError: it can't be played here, or can't be seen in this way.
     """
     kind, name = _parse(game_id)
     if kind == DOOM:
-        _require_pixels(game_id, observation)
-        return describe_doom(name)
-    return describe_gym(name, vector=observation == "vector")
+        return describe_doom(name, _doom_view(game_id, learning))
+    return describe_gym(name, _gym_view(learning))
 
 
-def _require_pixels(game_id: str, observation: Seen) -> None:
-    if observation != "pixels":
+def _doom_view(game_id: str, learning: Learning) -> View:
+    if learning.observation == "vector":
         raise GameError(
-            f"{game_id} gives no numbers of itself: learning.observation is {observation!r}, and "
-            "Doom games need 'pixels'"
+            f"{game_id} gives no numbers of itself: learning.observation is 'vector', and Doom "
+            "games need 'pixels'"
         )
+    return _view(learning, doom.OWN_VIEW)
+
+
+def _gym_view(learning: Learning) -> View | None:
+    return None if learning.observation == "vector" else _view(learning, gym.OWN_VIEW)
+
+
+def _view(learning: Learning, own: View) -> View:
+    return View(
+        learning.observation_width or own.width,
+        learning.observation_height or own.height,
+        learning.grayscale,
+    )
 
 
 def _parse(game_id: str) -> tuple[str, str]:

@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 from metabonk.errors import GameError
 from metabonk.games.engine import ENGINE_ERRORS, SMALLEST, nearest_size, start_engine
 from metabonk.games.game import FrameSink, Game, GameDescription, Transition
-from metabonk.games.picture import observe
+from metabonk.games.picture import View, observe
 from metabonk.games.scenarios import HEALTH_WORTH, REWARD_SCALE, load_scenario
 
-OBSERVATION_WIDTH = 128
-OBSERVATION_HEIGHT = 72
+OWN_VIEW = View(128, 72)
+"""As in Sample Factory's ViZDoom recipe."""
 
 
-def describe_doom(name: str) -> GameDescription:
-    """What is known of a scenario before an engine runs.
+def describe_doom(name: str, view: View = OWN_VIEW) -> GameDescription:
+    """What is known of a scenario, seen in this way, before an engine runs.
 
     Raises:
         GameError: ViZDoom can't read it.
     """
     return GameDescription(
         id=f"doom:{name}",
-        observation_shape=(3, OBSERVATION_HEIGHT, OBSERVATION_WIDTH),
+        observation_shape=view.shape,
         action_names=load_scenario(name).action_names,
         reward_scale=REWARD_SCALE.get(name, 1.0),
     )
@@ -39,13 +39,15 @@ class Doom(Game):
         name: of the scenario, see ``scenario_names``.
         seed: of the episodes.
         frame_skip: tics that a decision is held.
+        view: of the policy.
 
     Raises:
         GameError: the engine does not start.
     """
 
-    def __init__(self, name: str, *, seed: int, frame_skip: int) -> None:
-        super().__init__(describe_doom(name))
+    def __init__(self, name: str, *, seed: int, frame_skip: int, view: View = OWN_VIEW) -> None:
+        super().__init__(describe_doom(name, view))
+        self._view = view
         self._scenario = load_scenario(name)
         self._actions = [[float(down) for down in action] for action in self._scenario.actions]
         self._seeds = np.random.default_rng(seed)
@@ -152,7 +154,7 @@ class Doom(Game):
 
     def _look(self, engine: vzd.DoomGame) -> None:
         self._frame = engine.get_state().screen_buffer
-        self._observation = observe(self._frame, OBSERVATION_WIDTH, OBSERVATION_HEIGHT)
+        self._observation = observe(self._frame, self._view)
 
     def _change_over(self, started: Future[vzd.DoomGame]) -> None:
         self._next = None

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from metabonk.errors import GameError, UnknownGame
 from metabonk.games.game import FrameSink, Game, GameDescription, Observation, Transition
-from metabonk.games.picture import letterbox, observe
+from metabonk.games.picture import View, letterbox, observe
 from metabonk.games.scenarios import scenario_names
 from metabonk.games.spaces import Actions, make_actions, vector_length
 
-OBSERVATION_SIDE = 84
-"""Pixels. The policy sees the rendered picture, 84×84 as in Mnih et al. 2015, so that every
-environment that can be shown can be learned, whatever its own observations are; unless those are
-asked for, and are a row of numbers."""
+OWN_VIEW = View(84, 84)
+"""As in Mnih et al. 2015. The policy sees the rendered picture, so that every environment that can
+be shown can be learned, whatever its own observations are; unless those are asked for, and are a
+row of numbers."""
 
 RENDER_MODE = "rgb_array"
 
@@ -32,8 +32,12 @@ START_ERRORS = (
 """What constructors of environments are seen to raise when something they need is missing."""
 
 
-def describe_gym(name: str, *, vector: bool = False) -> GameDescription:
+def describe_gym(name: str, view: View | None = OWN_VIEW) -> GameDescription:
     """What is known of an environment; it is made for a moment and closed.
+
+    Args:
+        name: see ``GymGame``.
+        view: see ``GymGame``.
 
     Raises:
         UnknownGame: Gymnasium has no such id.
@@ -41,7 +45,7 @@ def describe_gym(name: str, *, vector: bool = False) -> GameDescription:
     """
     environment = _make(name)
     try:
-        return _describe(name, environment, vector)[0]
+        return _describe(name, environment, view)[0]
     finally:
         environment.close()
 
@@ -52,23 +56,23 @@ class GymGame(Game):
     Args:
         name: a Gymnasium id; ``module:id`` imports the module first.
         seed: of the first reset; the environment carries on from there.
-        vector: show the policy the environment's own observations instead of the picture, which
-            is then drawn only for who watches.
+        view: of the policy; None: it is shown the environment's own observations instead of the
+            picture, which is then drawn only for who watches.
 
     Raises:
         UnknownGame: Gymnasium has no such id.
         GameError: it can't be made, or is of a kind that can't be played.
     """
 
-    def __init__(self, name: str, *, seed: int, vector: bool = False) -> None:
+    def __init__(self, name: str, *, seed: int, view: View | None = OWN_VIEW) -> None:
         self._environment: gymnasium.Env[Any, Any] | None = _make(name)
         try:
-            description, self._actions = _describe(name, self._environment, vector)
+            description, self._actions = _describe(name, self._environment, view)
         except GameError:
             self._environment.close()
             raise
         super().__init__(description)
-        self._vector = vector
+        self._view = view
         self._seed: int | None = seed
         self._spectators: tuple[int, int] | None = None
         self._next_spectators: tuple[int, int] | None = None
@@ -134,8 +138,8 @@ class GymGame(Game):
 
     def _look(self, seen: Any) -> Observation:
         self._rendered = None
-        if not self._vector:
-            return observe(self._render(), OBSERVATION_SIDE, OBSERVATION_SIDE)
+        if self._view is not None:
+            return observe(self._render(), self._view)
         numbers = np.array(seen, np.float32)
         if not np.isfinite(numbers).all():
             self._playing = False
@@ -182,15 +186,14 @@ def _make(name: str) -> gymnasium.Env[Any, Any]:
 
 
 def _describe(
-    name: str, environment: gymnasium.Env[Any, Any], vector: bool
+    name: str, environment: gymnasium.Env[Any, Any], view: View | None
 ) -> tuple[GameDescription, Actions]:
     actions = make_actions(f"gym:{name}", environment)
-    shape: tuple[int, ...] = (3, OBSERVATION_SIDE, OBSERVATION_SIDE)
-    if vector:
-        shape = (vector_length(f"gym:{name}", environment.observation_space),)
     description = GameDescription(
         id=f"gym:{name}",
-        observation_shape=shape,
+        observation_shape=(vector_length(f"gym:{name}", environment.observation_space),)
+        if view is None
+        else view.shape,
         action_names=actions.names,
         action_kind=actions.kind,
         action_sizes=actions.sizes,

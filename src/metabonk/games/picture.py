@@ -1,31 +1,54 @@
 """From a drawn picture to the policy's observation, and to a spectator's picture."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 
-def observe(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+class View(NamedTuple):
+    """What a policy sees of a drawn picture.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        grayscale: brightness only.
+    """
+
+    width: int
+    height: int
+    grayscale: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        return 1 if self.grayscale else 3, self.height, self.width
+
+
+def observe(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     """The picture scaled down by averaging areas, as the policy sees it.
 
     1280×720 to 128×72 takes 1.8 ms, 256×144 takes 0.15 ms (one 2-GHz core).
 
     Args:
         pixels: ``H×W×3`` uint8 RGB.
-        width: of the observation, pixels.
-        height: of the observation, pixels.
+        view: of the policy.
 
     Returns:
-        ``3×height×width`` uint8, contiguous.
+        Of the view's shape, uint8, contiguous.
     """
     image = Image.fromarray(pixels)
-    across, rest_across = divmod(image.width, width)
-    down, rest_down = divmod(image.height, height)
+    if view.grayscale:
+        image = image.convert("L")
+    across, rest_across = divmod(image.width, view.width)
+    down, rest_down = divmod(image.height, view.height)
     if rest_across == rest_down == 0 and across and down:
         small = image.reduce((across, down))
     else:
-        small = image.resize((width, height), Image.Resampling.BOX)
-    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+        small = image.resize((view.width, view.height), Image.Resampling.BOX)
+    channels_last = np.asarray(small).reshape(view.height, view.width, -1)
+    return np.ascontiguousarray(channels_last.transpose(2, 0, 1))
 
 
 def letterbox(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

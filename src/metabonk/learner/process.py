@@ -60,7 +60,7 @@ def run(settings: Settings, run_dir: Path) -> None:
 def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     """Serves and learns until ``stop``, then writes a last checkpoint; see ``run``."""
     learning = settings.learning
-    description = describe_game(settings.game, observation=learning.observation)
+    description = describe_game(settings.game, learning)
     spec = PolicySpec.of(description, learning)
     learner = Learner(spec, learning, reward_scale=description.reward_scale)
     figures = Figures()

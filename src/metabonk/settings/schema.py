@@ -127,6 +127,13 @@ class Learning(Section):
     observation: Literal["pixels", "vector"] = Field(
         "pixels", description="what the policy sees: the picture, or an environment's own numbers"
     )
+    observation_width: int = Field(
+        0, ge=0, le=1024, description="of the picture the policy sees, pixels; 0: the game's own"
+    )
+    observation_height: int = Field(
+        0, ge=0, le=1024, description="of the picture the policy sees, pixels; 0: the game's own"
+    )
+    grayscale: bool = Field(False, description="the policy sees brightness only")
     network: Literal["small", "nature", "sample_factory"] = Field(
         "small",
         description="convolutions for pictures. small: for few cores; nature: of DQN; "

@@ -10,7 +10,7 @@ from metabonk.encoding.probe import Prover
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import open_pools
 from metabonk.errors import CheckpointError
-from metabonk.games import Game, make_game
+from metabonk.games import make_game
 from metabonk.http_server import HttpServer
 from metabonk.messages import Mode
 from metabonk.policy import Actor, PolicySpec, RolloutBuilder, newest_weights
@@ -56,7 +56,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     gpu_index = 0 if pools.census.gpus else None
     learning = settings.learning
     seed = learning.seed + index
-    game = _make_game(settings, seed)
+    game = make_game(settings.game, learning, seed=seed)
     with contextlib.ExitStack() as owned:
         owned.callback(game.close)
         actor = Actor(PolicySpec.of(game, learning), seed=seed)
@@ -84,7 +84,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
 
         def open_lane(number: int) -> Lane:
             lane = Lane(
-                _make_game(settings, seed + SEED_STEP * number),
+                make_game(settings.game, learning, seed=seed + SEED_STEP * number),
                 number,
                 _builder(settings, actor),
                 lambda: actor.forget(number),
@@ -156,16 +156,6 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         player.run(stop.is_set)
         stop.raise_failure()
         log.info("stops after %d steps and %d episodes", player.steps.total, player.episodes)
-
-
-def _make_game(settings: Settings, seed: int) -> Game:
-    learning = settings.learning
-    return make_game(
-        settings.game,
-        seed=seed,
-        frame_skip=learning.frame_skip,
-        observation=learning.observation,
-    )
 
 
 def _builder(settings: Settings, actor: Actor) -> RolloutBuilder | None:
