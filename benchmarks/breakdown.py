@@ -167,7 +167,7 @@ def _learner(settings: Settings, folder: Path) -> Iterator[psutil.Process]:
         yield psutil.Process(process.pid)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(LEARNER_TIMEOUT_S)
 
 
 def settings_of(game: str, games: int, learning: dict[str, str]) -> Settings:

@@ -41,7 +41,15 @@ SKIP = 4
 START_S = 180.0
 RIVALS = Path(__file__).parent / "rivals"
 
-NATURE = {"network": "nature", "batch_steps": "1024", "epochs": "4", "minibatches": "4"}
+NATURE = {
+    "observation_width": "84",
+    "observation_height": "84",
+    "grayscale": "true",
+    "network": "nature",
+    "batch_steps": "1024",
+    "epochs": "4",
+    "minibatches": "4",
+}
 SAMPLE_FACTORYS = {
     "network": "sample_factory",
     "recurrent": "true",

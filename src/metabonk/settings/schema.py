@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from metabonk.messages import Mode
 
 
+MOST_GAMES = 8
+"""That a worker plays unless it is told otherwise."""
+
+
 class Section(BaseModel):
     """Base of the sections: a misspelt key is an error, never ignored."""
 
@@ -223,22 +227,25 @@ class Settings(Section):
 
     @property
     def games_per_worker(self) -> int:
-        """Games that a worker plays at once, with 0 resolved: one for each core it has to itself.
+        """Games that a worker plays at once, with 0 resolved.
 
-        More are faster and rougher. Measured on two cores with two workers, one of them live, four
-        games each: 1.1 to 1.3 times the decisions, and a live stream of 29 frames a second instead
-        of 30, since the engines of the other worker take turns on its cores. What is live comes
-        first, so more than that are for whoever asks for them (``worker.games``): one worker
-        without a learner makes 1.5 times the decisions of one game with two, 2.0 with four, 2.2
-        with eight, 2.6 with sixteen.
+        One for each core it has to itself. More are faster and rougher: on two cores with two
+        workers, one of them live, four games each made 1.1 to 1.3 times the decisions, and a live
+        stream of 29 frames a second instead of 30, since the engines of the other worker take turns
+        on its cores. What is live comes first, so more are for whoever asks for them
+        (``worker.games``), or shows nobody (``stream.enabled``): one worker without a learner makes
+        1.5 times the decisions of one game with two, 2.0 with four, 2.2 with eight, 2.6 with
+        sixteen.
 
-        No more than eight, where a batch no longer makes a forward pass much cheaper for each:
+        Never more than eight, where a batch no longer makes a forward pass much cheaper for each:
         0.81 ms for one observation, 0.22 ms each for eight, 0.20 for sixteen (one core). Where
         nothing learns, the game that is shown is all there is to play.
         """
         if self.mode is Mode.PLAY:
             return 1
-        return self.worker.games or max(1, min(8, available_cores() // self.workers))
+        if self.worker.games or not self.stream.enabled:
+            return self.worker.games or MOST_GAMES
+        return max(1, min(MOST_GAMES, available_cores() // self.workers))
 
     @property
     def plays_beside_live(self) -> bool:
