@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from metabonk.messages import Mode
 
-
 MOST_GAMES = 8
 """That a worker plays unless it is told otherwise."""
 
