@@ -115,11 +115,19 @@ class Desired(StrEnum):
     STANDBY = "standby"
 
 
+class Counted(Message):
+    """What the processes that were this worker before have counted in the run."""
+
+    step: int = Field(0, ge=0)
+    episode: int = Field(0, ge=0)
+
+
 class HeartbeatReply(Message):
     """The director's wish. Level-triggered: it is repeated with every answer."""
 
     desired: Desired
     reason: str = Field(description="why, in a sentence for people")
+    counted: Counted = Field(default_factory=Counted, description="goes on from there")
 
 
 class LearnerStatus(Message):

@@ -168,6 +168,9 @@ def test_a_worker_that_is_killed_comes_back(fleet: FleetUnderTest):
         lambda: (s := fleet.statuses().get(victim.instance_id)) and s.pid != victim.pid,
         20,
     )
+    again = fleet.statuses()[victim.instance_id]
+    assert (again.step, again.episode) >= (victim.step, victim.episode), "it counts on"
+    until("it plays", lambda: fleet.statuses()[victim.instance_id].step > again.step, 20)
     until("one worker is live", lambda: live(fleet), 20)
 
 

@@ -19,6 +19,7 @@ from metabonk.orchestrator.director import Director, Wish, candidates_of
 from metabonk.orchestrator.handover import Handover
 from metabonk.orchestrator.registry import Registry
 from metabonk.orchestrator.store import Store
+from metabonk.orchestrator.tallies import Tallies, including
 from metabonk.settings import Settings
 
 
@@ -45,6 +46,7 @@ class FleetState:
         self._clock = clock
         self._lock = threading.Lock()
         self._registry = Registry()
+        self._tallies = Tallies(store.counted())
         self._director = Director(settings.featured.rotate_s)
         self._handover = Handover()
         self._capacity = 0
@@ -55,7 +57,8 @@ class FleetState:
         """Takes what a worker says; answers what it should be."""
         status, now = heartbeat.status, self._clock()
         with self._lock:
-            self._registry.record(status, now)
+            counted = self._tallies.begin(status)
+            self._registry.record(including(status, counted), now)
             candidates = candidates_of(self._registry.fresh(now))
             wishes = self._director.decide(candidates, self._capacity, now)
             wishes = self._handover.apply(wishes, candidates, now)
@@ -63,7 +66,7 @@ class FleetState:
         wish = wishes.get(
             status.worker_index, Wish(Desired.STANDBY, "streaming is switched off for this worker")
         )
-        return HeartbeatReply(desired=wish.desired, reason=wish.reason)
+        return HeartbeatReply(desired=wish.desired, reason=wish.reason, counted=counted)
 
     def knows(self, instance_id: str) -> bool:
         """Whether a worker of this name belongs to the fleet."""

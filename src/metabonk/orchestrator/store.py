@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from metabonk.errors import StartError
-from metabonk.messages import CurvePoint, Episode, Problem
+from metabonk.messages import Counted, CurvePoint, Episode, Problem
 from metabonk.orchestrator.curve import Curve
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,8 @@ WAITING_EPISODES = 100_000
 RETRY_S = 5.0
 BUSY_TIMEOUT_S = 2.0
 
-# A worker that is started again counts its episodes from 1 again, so their number alone names none.
+# A worker that is started again counts its episodes from 1 until the orchestrator has answered it, so
+# their number alone names none.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (
   name TEXT PRIMARY KEY, game TEXT NOT NULL, started_at REAL NOT NULL
@@ -102,6 +103,13 @@ class Store:
         """The learning curve of the run in at most so many points."""
         with self._lock:
             return self._curve.points(points)
+
+    def counted(self) -> dict[int, Counted]:
+        """By worker, what it had counted at the end of its last episode."""
+        query = "SELECT worker_index, MAX(step), MAX(episode) FROM episodes GROUP BY worker_index"
+        with self._lock:
+            rows = self._database.execute(query).fetchall()
+        return {index: Counted(step=step, episode=episode) for index, step, episode in rows}
 
     @property
     def episodes(self) -> int:

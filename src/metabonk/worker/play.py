@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from metabonk.messages import Episode
+from metabonk.messages import Counted, Episode
 from metabonk.policy import Actor
 from metabonk.process import lower_priority
 from metabonk.settings.schema import available_cores
@@ -80,11 +80,21 @@ class Player:
         self._loading = threading.Lock()
         self._glanced_at = float("-inf")
         self.steps = Rate()
-        """Decisions of all games."""
-        self.episodes = 0
+        """Decisions of all games, in this process."""
+        self._episodes = 0
+        self._before = Counted()
         self.episode_return: float | None = None
         self.newest_frame: NDArray[np.uint8] | None = None
         """``H×W×3`` uint8 RGB, for the snapshot."""
+
+    def go_on_from(self, counted: Counted) -> None:
+        """Counts on from what the processes that were this worker before have counted."""
+        self._before = counted
+
+    def counted(self) -> Counted:
+        """Decisions and finished episodes of this worker in the run."""
+        before = self._before
+        return Counted(step=before.step + self.steps.total, episode=before.episode + self._episodes)
 
     def begun(self) -> None:
         """An episode of the shown game has begun, at the size that was last asked for."""
@@ -202,15 +212,16 @@ class Player:
 
     def _finished(self, ended: Ended) -> None:
         with self._counting:
-            self.episodes += 1
+            self._episodes += 1
             self.episode_return = ended.total_reward
+            counted = self.counted()
             self._on_episode(
                 Episode(
                     worker_index=self._worker_index,
-                    episode=self.episodes,
+                    episode=counted.episode,
                     total_reward=ended.total_reward,
                     length=ended.length,
-                    step=self.steps.total,
+                    step=counted.step,
                     policy_version=self._actor.version,
                     ended_at=time.time(),
                 )

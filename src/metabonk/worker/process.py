@@ -12,7 +12,7 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.errors import CheckpointError
 from metabonk.games import make_game
 from metabonk.http_server import HttpServer
-from metabonk.messages import Mode
+from metabonk.messages import HeartbeatReply, Mode
 from metabonk.policy import Actor, PolicySpec, RolloutBuilder, newest_weights
 from metabonk.process import StopSignal
 from metabonk.settings import Settings
@@ -125,11 +125,12 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             hub=hub,
             pools=pools,
         )
-        heart = Heart(
-            f"http://{settings.host}:{settings.ports.orchestrator}",
-            status,
-            lambda reply: streamer.desire(reply.desired, reply.reason),
-        )
+
+        def heed(reply: HeartbeatReply) -> None:
+            player.go_on_from(reply.counted)
+            streamer.desire(reply.desired, reply.reason)
+
+        heart = Heart(f"http://{settings.host}:{settings.ports.orchestrator}", status, heed)
         server = HttpServer(
             make_app(
                 worker,
@@ -155,7 +156,8 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         streamer.wait_for_wish(FIRST_WISH_S)
         player.run(stop.is_set)
         stop.raise_failure()
-        log.info("stops after %d steps and %d episodes", player.steps.total, player.episodes)
+        counted = player.counted()
+        log.info("stops after %d steps and %d episodes", counted.step, counted.episode)
 
 
 def _builder(settings: Settings, actor: Actor) -> RolloutBuilder | None:

@@ -50,6 +50,7 @@ class StatusReport:
         """The status object now."""
         stream = self._streamer.figures()
         hub = self._hub.figures()
+        counted = self._player.counted()
         width, height = self._game.source_size
         *_, obs_height, obs_width = (1, *self._game.observation_shape)
         used, limit = self._nvenc_usage()
@@ -84,9 +85,9 @@ class StatusReport:
             nvenc_used=used,
             nvenc_limit=limit,
             nvenc_slot=stream.nvenc_slot,
-            step=self._player.steps.total,
+            step=counted.step,
             steps_per_s=round(self._player.steps.per_second(), 2),
-            episode=self._player.episodes,
+            episode=counted.episode,
             episode_return=self._player.episode_return,
             policy_version=self._actor.version,
         )

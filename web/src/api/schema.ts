@@ -17,6 +17,7 @@ export type StreamState = "live" | "starting" | "standby" | "error";
  * Every message, by its name.
  */
 export interface Messages {
+  Counted: Counted;
   CurvePoint: CurvePoint;
   Desired: Desired;
   Episode: Episode;
@@ -31,6 +32,13 @@ export interface Messages {
   StateMessage: StateMessage;
   StreamState: StreamState;
   WorkerStatus: WorkerStatus;
+}
+/**
+ * What the processes that were this worker before have counted in the run.
+ */
+export interface Counted {
+  step: number;
+  episode: number;
 }
 /**
  * A few neighbouring episodes of the whole fleet, summed up for a plot.
@@ -267,6 +275,14 @@ export interface HeartbeatReply {
    * why, in a sentence for people
    */
   reason: string;
+  counted: Counted1;
+}
+/**
+ * What the processes that were this worker before have counted in the run.
+ */
+export interface Counted1 {
+  step: number;
+  episode: number;
 }
 /**
  * WebSocket ``/stream``, text: what the stream does; sent on joining and on every change.
