@@ -226,6 +226,19 @@ def test_a_penalty_for_divergence_keeps_the_policy_nearer_to_the_one_that_acted(
     assert moved(10.0) < moved(0.0) / 2
 
 
+def test_an_update_ends_when_the_policy_has_diverged_far_enough():
+    def steps(target: float) -> float:
+        trained = learner(
+            target_kl=target, learning_rate=3e-3, epochs=10, clip=0.9, entropy_coefficient=0.0
+        )
+        rollout = made_up(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
+        return trained.update([rollout]).losses["gradient_steps"]
+
+    assert steps(0.0) == 40
+    assert 1 <= steps(0.02) < 40
+    assert steps(5.0) == 40
+
+
 def test_either_kind_of_exploration_draws_back_to_uniform_choices():
     rollout = made_up(16, rewards=[0.0] * 16)
     for exploration in ("entropy", "symmetric_kl"):

@@ -1,7 +1,9 @@
 """The update of asynchronous PPO (Petrenko et al. 2020, "Sample Factory")."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -11,14 +13,18 @@ from metabonk.errors import PolicyError
 from metabonk.games import ActionKind
 from metabonk.learner.advantages import Advantages, gae, vtrace
 from metabonk.learner.batch import Batch, make_batch
-from metabonk.learner.losses import surrogate, value_loss
+from metabonk.learner.losses import Surrogate, surrogate, value_loss
 from metabonk.learner.passes import assess, look_again, parts
 from metabonk.learner.schedule import learning_rate
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
 from metabonk.policy.distributions import Choices, Distribution
+from metabonk.policy.network import Output
 from metabonk.settings.schema import Learning
 
 log = logging.getLogger(__name__)
+
+KL_MARGIN = 1.5
+"""Beyond this many times the wanted divergence an update ends (as in Stable-Baselines3)."""
 
 RETURN_RATE = 0.02
 """Weight of one batch in the mean and scale of returns."""
@@ -58,6 +64,25 @@ class Update:
     dropped: int
     lag: float
     losses: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What N steps are learned towards.
+
+    Attributes:
+        actions: as the spec says, ``[N, …]``.
+        behaviour: their log-probabilities under the policy that chose, ``[N]``.
+        advantages: standardised, ``[N]``.
+        returns: normalised, ``[N]``.
+        old_values: predicted before the update, normalised, ``[N]``.
+    """
+
+    actions: Tensor
+    behaviour: Tensor
+    advantages: Tensor
+    returns: Tensor
+    old_values: Tensor
 
 
 class Learner:
@@ -144,56 +169,77 @@ class Learner:
         if settings.normalize_returns and settings.advantage == "gae":
             network.adapt_returns(estimate.returns[batch.valid], RETURN_RATE)
 
-        actions = batch.actions[batch.valid]
-        behaviour = batch.log_probs[batch.valid]
-        advantages = _standardised(estimate.advantages[batch.valid])
-        returns = network.normalise(estimate.returns[batch.valid])
-        old_values = network.normalise(values[batch.acted_on][batch.valid])
-
+        targets = Targets(
+            actions=batch.actions[batch.valid],
+            behaviour=batch.log_probs[batch.valid],
+            advantages=_standardised(estimate.advantages[batch.valid]),
+            returns=network.normalise(estimate.returns[batch.valid]),
+            old_values=network.normalise(values[batch.acted_on][batch.valid]),
+        )
         rate = learning_rate(settings, self.counters.steps_trained)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        sums: dict[str, float] = {}
-        taken = 0
+        taken = [terms for terms in self._steps(batch, targets) if terms]
+        losses = {name: fmean(terms[name] for terms in taken) for name in taken[0]} if taken else {}
+        losses["explained_variance"] = _explained_variance(targets.old_values, targets.returns)
+        losses["learning_rate"] = rate
+        losses["gradient_steps"] = len(taken)
+        return losses
+
+    def _steps(self, batch: Batch, targets: Targets) -> Iterator[dict[str, float] | None]:
+        """Gradient steps, until all are made or the policy has moved as far as it may."""
+        settings = self.settings
         for _ in range(settings.epochs):
             for part in parts(batch, self.spec, settings.minibatches, self.random):
-                output, chosen = look_again(network, batch, part)
+                output, chosen = look_again(self.network, batch, part)
                 if len(chosen) == 0:
                     continue
                 distribution = self.spec.distribution(output.parameters)
                 policy = surrogate(
-                    distribution.log_prob(actions[chosen]),
-                    behaviour[chosen],
-                    advantages[chosen],
+                    distribution.log_prob(targets.actions[chosen]),
+                    targets.behaviour[chosen],
+                    targets.advantages[chosen],
                     clip=settings.clip,
                 )
-                value = value_loss(
-                    output.values, returns[chosen], old_values[chosen], clip=settings.value_clip
-                )
-                entropy = distribution.entropy().mean()
-                loss = (
-                    policy.loss
-                    + settings.value_coefficient * value
-                    + settings.kl_coefficient * policy.kl
-                    - settings.entropy_coefficient * self._curiosity(distribution, entropy)
-                )
-                norm = self._descend(loss)
-                if norm is None:
-                    continue
-                taken += 1
-                for name, term in {
-                    "policy": policy.loss,
-                    "value": value,
-                    "entropy": entropy,
-                    "kl": policy.kl,
-                    "clip_fraction": policy.clip_fraction,
-                    "grad_norm": norm,
-                }.items():
-                    sums[name] = sums.get(name, 0.0) + float(term.detach())
-        losses = {name: total / taken for name, total in sums.items()}
-        losses["explained_variance"] = _explained_variance(old_values, returns)
-        losses["learning_rate"] = rate
-        return losses
+                if 0 < KL_MARGIN * settings.target_kl < float(policy.kl.detach()):
+                    return
+                yield self._step(output, distribution, policy, targets, chosen)
+
+    def _step(
+        self,
+        output: Output,
+        distribution: Distribution,
+        policy: Surrogate,
+        targets: Targets,
+        chosen: Tensor,
+    ) -> dict[str, float] | None:
+        """One gradient step; its terms by name, or None when it was left out."""
+        settings = self.settings
+        value = value_loss(
+            output.values,
+            targets.returns[chosen],
+            targets.old_values[chosen],
+            clip=settings.value_clip,
+        )
+        entropy = distribution.entropy().mean()
+        loss = (
+            policy.loss
+            + settings.value_coefficient * value
+            + settings.kl_coefficient * policy.kl
+            - settings.entropy_coefficient * self._curiosity(distribution, entropy)
+        )
+        norm = self._descend(loss)
+        if norm is None:
+            return None
+        terms = {
+            "policy": policy.loss,
+            "value": value,
+            "entropy": entropy,
+            "kl": policy.kl,
+            "clip_fraction": policy.clip_fraction,
+            "grad_norm": norm,
+        }
+        return {name: float(term.detach()) for name, term in terms.items()}
 
     def _curiosity(self, distribution: Distribution, entropy: Tensor) -> Tensor:
         """What the policy is rewarded for, besides what it is there for."""

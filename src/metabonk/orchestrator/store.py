@@ -25,8 +25,8 @@ WAITING_EPISODES = 100_000
 RETRY_S = 5.0
 BUSY_TIMEOUT_S = 2.0
 
-# A worker that is started again counts its episodes from 1 until the orchestrator has answered it, so
-# their number alone names none.
+# A worker that is started again counts its episodes from 1 until the orchestrator has answered it,
+# so their number alone names none.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (
   name TEXT PRIMARY KEY, game TEXT NOT NULL, started_at REAL NOT NULL

@@ -168,6 +168,9 @@ class Learning(Section):
         True, description="follow the scale of returns, so that any rewards do; only with gae"
     )
     value_coefficient: float = Field(0.5, ge=0, le=10, description="weight of the value loss")
+    target_kl: float = Field(
+        0.0, ge=0, le=10, description="an update ends when the policy has diverged so far; 0: never"
+    )
     kl_coefficient: float = Field(
         0.0, ge=0, le=100, description="weight of a penalty on leaving the policy that acted"
     )
