@@ -234,9 +234,9 @@ def test_an_update_ends_when_the_policy_has_diverged_far_enough():
         rollout = made_up(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
         return trained.update([rollout]).losses["gradient_steps"]
 
-    assert steps(0.0) == 40
-    assert 1 <= steps(0.02) < 40
-    assert steps(5.0) == 40
+    everything = steps(0.0)
+    assert 1 <= steps(0.02) < everything
+    assert steps(10.0) == everything
 
 
 def test_either_kind_of_exploration_draws_back_to_uniform_choices():
