@@ -194,6 +194,44 @@ class EpochMessage(Message):
     height: int
 
 
+class PolicyMessage(Message):
+    """WebSocket ``/stream``, text: what the policy can do; sent once, on joining."""
+
+    type: Literal["policy"] = "policy"
+    actions: list[str] = Field(description="names of the options that probabilities are given for")
+
+
+class Thought(Message):
+    """What the policy thought when it decided."""
+
+    action: int | None = Field(description="index of the chosen option; null where it is no index")
+    probabilities: list[float] = Field(description="of every option; empty for continuous actions")
+    value: float = Field(description="the discounted return it expects, in the game's rewards")
+    reward: float = Field(description="unshaped, of the decision before")
+    episode_return: float = Field(description="unshaped, so far")
+    episode: int = Field(description="number of the episode in this worker, from 1")
+    step: int = Field(description="decisions in this episode so far")
+
+
+class ThoughtMessage(Thought):
+    """WebSocket ``/stream``, text: comes before the fragment that it belongs to."""
+
+    type: Literal["thought"] = "thought"
+    epoch: int
+    time: float = Field(description="of the first picture after the decision, media seconds")
+
+
+class AttentionMessage(Message):
+    """WebSocket ``/stream?attention=true``, text: where the network looks."""
+
+    type: Literal["attention"] = "attention"
+    epoch: int
+    time: float = Field(description="of the picture it is about, media seconds")
+    columns: int
+    rows: int
+    cells: str = Field(description="base64 of columns × rows bytes, row by row; 255: most")
+
+
 class ErrorBody(Message):
     """Body of every 4xx and 5xx answer."""
 

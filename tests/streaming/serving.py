@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metabonk.encoding.frame import Frame
 from metabonk.http_server import HttpServer
-from metabonk.messages import StreamState
+from metabonk.messages import PolicyMessage, StreamState
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
@@ -21,6 +21,7 @@ from tests.serving import free_port
 from .pictures import HEIGHT, WIDTH, open_encoder, picture
 
 FPS = 60
+POLICY = PolicyMessage(actions=["wait", "go"])
 
 
 class Stage:
@@ -37,7 +38,7 @@ class Stage:
         self.frame: NDArray[np.uint8] | None = None
         app = FastAPI()
         app.include_router(stream_routes(self.hub, Snapshot(lambda: self.frame), enabled=enabled))
-        app.include_router(websocket_routes(self.hub))
+        app.include_router(websocket_routes(self.hub, POLICY))
         self.port = free_port()
         self._server = HttpServer(app, "127.0.0.1", self.port)
         self._encoding: threading.Thread | None = None

@@ -1,6 +1,7 @@
 """The hub: joining, sharing keyframes, slow viewers, states and figures."""
 
 import asyncio
+import base64
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -9,8 +10,15 @@ from typing import TypeVar
 import pytest
 
 from metabonk.encoding.access_unit import AccessUnit
-from metabonk.messages import StateMessage, StreamState
+from metabonk.messages import (
+    AttentionMessage,
+    StateMessage,
+    StreamState,
+    Thought,
+    ThoughtMessage,
+)
 from metabonk.streaming import hub as module
+from metabonk.streaming.fmp4 import TIMESCALE
 from metabonk.streaming.group import Epoch, Fragment, Limits
 from metabonk.streaming.hub import FALLBACK_S, SHARED_S, Hub, Viewer
 from metabonk.streaming.viewer import Item
@@ -318,3 +326,62 @@ def test_figures_are_counted():
         assert (hub.figures().fps, hub.figures().bitrate) == (0, 0)
 
     on_loop(watch)
+
+
+def thought(step: int) -> Thought:
+    return Thought(
+        action=0,
+        probabilities=[0.5, 0.5],
+        value=1.0,
+        reward=0.0,
+        episode_return=2.0,
+        episode=1,
+        step=step,
+    )
+
+
+def test_thoughts_travel_with_their_picture_and_carry_its_media_time():
+    async def watch() -> None:
+        hub = live_hub()
+        with hub.join() as viewer:
+            hub.publish(UNITS[0], [thought(0)])
+            hub.publish(UNITS[1])
+            hub.publish(UNITS[2], [thought(1), thought(2)])
+            fragments = [each for each in await waiting(viewer) if isinstance(each, Fragment)]
+        told = [
+            [ThoughtMessage.model_validate_json(text) for text in fragment.thoughts]
+            for fragment in fragments
+        ]
+        assert [[each.step for each in some] for some in told] == [[0], [], [1, 2]]
+        assert told[0][0].epoch == 1
+        for fragment, some in zip(fragments, told, strict=True):
+            assert {each.time for each in some} <= {fragment.decode_time / TIMESCALE}
+
+    on_loop(watch)
+
+
+def test_attention_goes_to_those_who_asked_and_only_the_newest_waits():
+    async def watch() -> None:
+        hub = live_hub()
+        with hub.join() as plain:
+            assert not hub.attention_wanted()
+            with hub.join(attention=True) as curious:
+                assert hub.attention_wanted()
+                hub.show_attention(0.0, 2, 1, b"\x00\xff")
+                assert attentions(await waiting(curious)) == [], "there is no picture yet"
+                hub.publish(UNITS[0])
+                hub.publish(UNITS[1])
+                hub.show_attention(UNITS[0].captured_at, 2, 1, b"\x00\xff")
+                hub.show_attention(UNITS[1].captured_at, 2, 1, b"\xff\x00")
+                (told,) = attentions(await waiting(curious))
+                assert (told.epoch, told.columns, told.rows) == (1, 2, 1)
+                assert base64.b64decode(told.cells) == b"\xff\x00"
+                assert told.time == pytest.approx(UNITS[1].captured_at - UNITS[0].captured_at)
+            assert not hub.attention_wanted()
+            assert attentions(await waiting(plain)) == []
+
+    on_loop(watch)
+
+
+def attentions(items: list[Item]) -> list[AttentionMessage]:
+    return [item for item in items if isinstance(item, AttentionMessage)]

@@ -12,10 +12,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from metabonk.encoding.access_unit import AccessUnit
-from metabonk.messages import EpochMessage, StateMessage, StreamState
+from metabonk.messages import (
+    AttentionMessage,
+    EpochMessage,
+    PolicyMessage,
+    StateMessage,
+    StreamState,
+    Thought,
+    ThoughtMessage,
+)
 
 from .pictures import encoded, regular
-from .serving import Stage, stage
+from .serving import POLICY, Stage, stage
 
 
 @pytest.fixture
@@ -26,6 +34,14 @@ def staged() -> Iterator[Stage]:
 
 def state(client: ClientConnection) -> StateMessage:
     return StateMessage.model_validate_json(text(client))
+
+
+@contextlib.contextmanager
+def introduced(address: str) -> Iterator[ClientConnection]:
+    """A viewer who has been told what the policy can do."""
+    with connect(address) as client:
+        assert PolicyMessage.model_validate_json(text(client)) == POLICY
+        yield client
 
 
 def text(client: ClientConnection) -> str:
@@ -48,7 +64,7 @@ def next_text(client: ClientConnection) -> str:
 
 def test_a_viewer_gets_the_state_the_epoch_its_init_segment_and_fragments(staged: Stage):
     staged.go_live()
-    with connect(f"{staged.ws}/stream") as client:
+    with introduced(f"{staged.ws}/stream") as client:
         assert state(client).state is StreamState.LIVE
         epoch = EpochMessage.model_validate_json(text(client))
         assert (epoch.epoch, epoch.width, epoch.height) == (1, 320, 180)
@@ -62,7 +78,7 @@ def test_a_viewer_gets_the_state_the_epoch_its_init_segment_and_fragments(staged
 
 
 def test_a_viewer_stays_through_standby_and_gets_the_next_epoch(staged: Stage):
-    with connect(f"{staged.ws}/stream") as client:
+    with introduced(f"{staged.ws}/stream") as client:
         assert state(client).state is StreamState.STANDBY
         staged.go_live()
         for number, size in ((1, (320, 180)), (2, (160, 90))):
@@ -84,7 +100,7 @@ def test_a_viewer_who_never_reads_costs_the_others_nothing(staged: Stage):
     staged.hub.open_epoch(320, 180, 30)
     staged.hub.publish(units[0])
     staged.hub.set_state(StreamState.LIVE, "live")
-    with never_reads(staged), connect(f"{staged.ws}/stream") as client:
+    with never_reads(staged), introduced(f"{staged.ws}/stream") as client:
         assert staged.clients_become(2)
         state(client), text(client)
         init, got = binary(client), [binary(client)]
@@ -120,8 +136,8 @@ def never_reads(staged: Stage) -> Iterator[None]:
 
 def test_the_broadcast_is_not_dedicated(staged: Stage):
     with (
-        connect(f"{staged.ws}/stream?audience=broadcast") as one,
-        connect(f"{staged.ws}/stream") as other,
+        introduced(f"{staged.ws}/stream?audience=broadcast") as one,
+        introduced(f"{staged.ws}/stream") as other,
     ):
         state(one), state(other)
         figures = staged.hub.figures()
@@ -133,7 +149,7 @@ def test_the_broadcast_is_not_dedicated(staged: Stage):
 def test_a_viewer_who_leaves_is_noticed_at_once(staged: Stage):
     staged.go_live()
     for _ in range(3):
-        with connect(f"{staged.ws}/stream") as client:
+        with introduced(f"{staged.ws}/stream") as client:
             state(client)
             assert staged.hub.figures().clients == 1
         assert staged.clients_become(0, within_s=1)
@@ -141,7 +157,7 @@ def test_a_viewer_who_leaves_is_noticed_at_once(staged: Stage):
 
 def test_a_viewer_who_vanishes_without_a_goodbye_is_noticed_at_once(staged: Stage):
     staged.go_live()
-    with connect(f"{staged.ws}/stream") as client:
+    with introduced(f"{staged.ws}/stream") as client:
         state(client)
         client.socket.shutdown(socket.SHUT_RDWR)
         assert staged.clients_become(0, within_s=1)
@@ -149,7 +165,7 @@ def test_a_viewer_who_vanishes_without_a_goodbye_is_noticed_at_once(staged: Stag
 
 def test_what_a_client_says_is_ignored_and_a_long_message_ends_it(staged: Stage):
     staged.go_live()
-    with connect(f"{staged.ws}/stream") as client:
+    with introduced(f"{staged.ws}/stream") as client:
         for _ in range(20):
             client.send("hello")
             client.send(b"hello")
@@ -162,3 +178,30 @@ def test_what_a_client_says_is_ignored_and_a_long_message_ends_it(staged: Stage)
                 client.recv(5)
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
     assert staged.clients_become(0, within_s=1)
+
+
+def test_thoughts_come_before_their_picture_and_attention_to_who_asks(staged: Stage):
+    units = encoded(regular(4))
+    thought = Thought(
+        action=1,
+        probabilities=[0.25, 0.75],
+        value=3.5,
+        reward=1.0,
+        episode_return=4.0,
+        episode=2,
+        step=7,
+    )
+    staged.hub.open_epoch(320, 180, 30)
+    staged.hub.publish(units[0])
+    staged.hub.set_state(StreamState.LIVE, "live")
+    with introduced(f"{staged.ws}/stream?attention=true") as client:
+        state(client), text(client)
+        binary(client), binary(client)
+        staged.hub.publish(units[1], [thought])
+        told = ThoughtMessage.model_validate_json(text(client))
+        assert told.model_dump(include=set(Thought.model_fields)) == thought.model_dump()
+        assert told.time > 0
+        assert binary(client)[4:8] == b"moof"
+        staged.hub.show_attention(units[1].captured_at, 2, 1, b"\x00\xff")
+        looked = AttentionMessage.model_validate_json(text(client))
+        assert (looked.columns, looked.rows, looked.time) == (2, 1, pytest.approx(told.time))

@@ -11,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from metabonk.errors import GameError
-from metabonk.messages import Episode
+from metabonk.messages import Counted, Episode, Thought
 from metabonk.policy import PolicySpec, RolloutBuilder
 from metabonk.worker import lanes as lanes_module
+from metabonk.worker.gaze import Considered
 from metabonk.worker.lane import Lane
 from metabonk.worker.lanes import Lanes
 from metabonk.worker.play import Player
@@ -28,10 +29,14 @@ class Streaming:
     def __init__(self, *, live: bool) -> None:
         self.live = self.wanted = live
         self.offered = 0
+        self.thoughts: list[tuple[int, Thought]] = []
         self.told_large: list[bool] = []
 
-    def offer(self, pixels: NDArray[np.uint8]) -> None:
+    def offer(self, pixels: NDArray[np.uint8], thought: Thought | None = None) -> float:
         self.offered += 1
+        if thought is not None:
+            self.thoughts.append((self.offered, thought))
+        return float(self.offered)
 
     def drawing_large(self, large: bool) -> None:
         self.told_large.append(large)
@@ -72,6 +77,7 @@ class Playing:
         self.uplink = Sending()
         self.actor = Deciding()
         self.episodes: list[Episode] = []
+        self.considered: list[Considered] = []
         self.failure: BaseException | None = None
         self._stopped = threading.Event()
         lanes = Lanes(
@@ -85,6 +91,7 @@ class Playing:
             self.streamer,  # type: ignore[arg-type]
             self.uplink,  # type: ignore[arg-type]
             self.episodes.append,
+            self.considered.append,
             worker_index=3,
             spectator_size=(64, 36),
             fps=FPS,
@@ -296,3 +303,26 @@ def test_where_cores_are_few_the_other_games_stand_still_while_one_is_live():
         assert games[1].steps == stood_at
         playing.streamer.live = False
         more_steps(games[1])
+
+
+def test_what_the_policy_thought_comes_with_the_first_frame_after_its_decision():
+    with Playing([Stepping(length=3)], live=True).run() as playing:
+        playing.player.go_on_from(Counted(step=100, episode=7))
+        more_steps(playing.games[0], 8)
+    frames, thoughts = zip(*playing.streamer.thoughts, strict=True)
+    assert list(frames) == [1 + TICS * number for number in range(len(frames))]
+    assert [thought.step for thought in thoughts[:6]] == [0, 1, 2, 0, 1, 2]
+    assert [thought.episode_return for thought in thoughts[:4]] == [0.0, 1.0, 2.0, 0.0]
+    assert thoughts[-1].episode > 8
+    assert thoughts[0].probabilities == [0.5, 0.5]
+    assert thoughts[0].action == 0
+    assert [each.captured_at for each in playing.considered] == list(map(float, frames))
+
+
+def test_a_worker_that_is_started_again_counts_on():
+    with Playing([Stepping(length=3)], live=False).run() as playing:
+        playing.player.go_on_from(Counted(step=100, episode=7))
+        more_steps(playing.games[0], 8)
+    assert playing.player.counted().step == 100 + playing.games[0].steps
+    assert playing.episodes[-1].episode == 7 + len(playing.episodes)
+    assert playing.episodes[-1].step > 100

@@ -10,7 +10,7 @@ from metabonk.errors import GameError
 from metabonk.games.engine import ENGINE_ERRORS, SMALLEST, nearest_size, start_engine
 from metabonk.games.game import FrameSink, Game, GameDescription, Transition
 from metabonk.games.picture import View, observe
-from metabonk.games.scenarios import HEALTH_WORTH, REWARD_SCALE, load_scenario
+from metabonk.games.scenarios import REWARD_SCALE, WORTH, load_scenario
 
 OWN_VIEW = View(128, 72)
 """As in Sample Factory's ViZDoom recipe."""
@@ -56,8 +56,11 @@ class Doom(Game):
         self._engine: vzd.DoomGame | None = start_engine(self._scenario, SMALLEST)
         self._size = self._next_size = SMALLEST
         self._next: Future[vzd.DoomGame] | None = None
-        self._health_worth = HEALTH_WORTH.get(name, 0.0)
-        self._health = 0.0
+        self._worth = {
+            getattr(vzd.GameVariable, variable): worth
+            for variable, worth in WORTH.get(name, {}).items()
+        }
+        self._owned = 0.0
         self._tics = 0
         self._playing = False
         self._frame: NDArray[np.uint8] = np.zeros((SMALLEST[1], SMALLEST[0], 3), np.uint8)
@@ -95,7 +98,7 @@ class Doom(Game):
         self._tics = 0
         self._playing = True
         self._look(engine)
-        self._health = engine.get_game_variable(vzd.GameVariable.HEALTH)
+        self._owned = self._appraise(engine)
         return self._observation
 
     def step(self, action: int, on_frame: FrameSink | None = None) -> Transition:
@@ -121,7 +124,8 @@ class Doom(Game):
         shaping = 0.0
         if not terminated:
             self._look(engine)
-            shaping = self._shape(engine)
+            before, self._owned = self._owned, self._appraise(engine)
+            shaping = self._owned - before
         return Transition(self._observation, float(reward), terminated, truncated, shaping)
 
     def frame(self) -> NDArray[np.uint8]:
@@ -137,9 +141,12 @@ class Doom(Game):
             self._engine = None
         self._playing = False
 
-    def _shape(self, engine: vzd.DoomGame) -> float:
-        before, self._health = self._health, engine.get_game_variable(vzd.GameVariable.HEALTH)
-        return self._health_worth * (self._health - before)
+    def _appraise(self, engine: vzd.DoomGame) -> float:
+        """What the player has, in rewards."""
+        return sum(
+            worth * float(engine.get_game_variable(variable))
+            for variable, worth in self._worth.items()
+        )
 
     def _step_drawn(
         self, engine: vzd.DoomGame, buttons: list[float], tics: int, on_frame: FrameSink

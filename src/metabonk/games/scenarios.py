@@ -36,10 +36,16 @@ REWARD_SCALE = {
 }
 """Brings returns near 1. As in Sample Factory, ``sf_examples/vizdoom/doom/doom_utils.py``."""
 
-HEALTH_WORTH = {"health_gathering": 1.0, "health_gathering_supreme": 1.0}
-"""Reward for each point of health won, and the opposite for each one lost, to learn from. Their own
-reward only counts the time lived, and says nothing of the medkits that lengthen it. Summed over an
-episode it is the difference of two healths, so the best policy stays the best (Ng et al. 1999)."""
+WORTH: dict[str, dict[str, float]] = {
+    # Their own reward only counts the time lived, and says nothing of the medkits that lengthen it.
+    "health_gathering": {"HEALTH": 1.0},
+    "health_gathering_supreme": {"HEALTH": 1.0},
+    # There are 26 cartridges and no more, and nothing in the picture says that a shot was wasted.
+    "defend_the_center": {"SELECTED_WEAPON_AMMO": 0.2},
+}
+"""To learn from: the reward for each point won of a game variable of ViZDoom, and the opposite for
+each one lost. Summed over an episode it is the difference of the variable's last and first value,
+so it says what helps on the way and hardly changes what is best (Ng et al. 1999)."""
 
 WAIT = "wait"
 

@@ -5,6 +5,7 @@
 ``distributions``  what a policy may do
 ``network``        the actor-critic network
 ``actor``          acts, for several games at once
+``attention``      where the network looks
 ``wire``           named arrays and a header as safetensors bytes
 ``weights``        a network's weights as such bytes
 ``rollout``        what was lived through, as such bytes

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metabonk.policy.attention import attention
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.weights import load_weights
@@ -100,6 +101,20 @@ class Actor:
                 chosen, log_probs, values, probabilities, memories, strict=True
             )
         ]
+
+    @property
+    def sees_pictures(self) -> bool:
+        """Whether its observations are pictures."""
+        return len(self.spec.observation_shape) > 1
+
+    def attention(self, observation: NDArray[Any], decision: Decision) -> NDArray[np.uint8]:
+        """Where the network looks; see ``policy.attention``. Any thread may ask.
+
+        Args:
+            observation: a picture.
+            decision: that was made on it.
+        """
+        return attention(self._network, observation, decision.action, decision.memory)
 
     def forget(self, game: int) -> None:
         """An episode of this game begins: what was remembered of the last one is forgotten."""

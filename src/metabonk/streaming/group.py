@@ -1,8 +1,10 @@
 """From access units to what viewers get, and what one who joins now gets first. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metabonk.encoding.access_unit import AccessUnit
+from metabonk.messages import Thought, ThoughtMessage
 from metabonk.streaming.fmp4 import (
     TIMESCALE,
     ParameterSets,
@@ -60,11 +62,13 @@ class Fragment:
         unit: as it left the encoder.
         decode_time: on the epoch's clock, ``1/fmp4.TIMESCALE`` seconds.
         data: ``moof`` and ``mdat``.
+        thoughts: of the policy that led to it, each a ``messages.ThoughtMessage`` as JSON.
     """
 
     unit: AccessUnit
     decode_time: int
     data: bytes
+    thoughts: tuple[str, ...] = ()
 
     @property
     def keyframe(self) -> bool:
@@ -107,8 +111,10 @@ class GroupCache:
         self.group = []
         self._packing = False
 
-    def add(self, unit: AccessUnit) -> tuple[Epoch | None, Fragment | None]:
-        """Packs a unit.
+    def add(
+        self, unit: AccessUnit, thoughts: Sequence[Thought] = ()
+    ) -> tuple[Epoch | None, Fragment | None]:
+        """Packs a unit, and what was thought before it.
 
         Returns:
             The new epoch if it begins one; its fragment, or None where it can't be decoded because
@@ -126,7 +132,7 @@ class GroupCache:
             self._bytes = 0
         if not self._packing:
             return None, None
-        packed = self._pack(unit)
+        packed = self._pack(unit, thoughts)
         self._keep(packed)
         return begun, packed
 
@@ -146,7 +152,17 @@ class GroupCache:
         )
         return self.epoch
 
-    def _pack(self, unit: AccessUnit) -> Fragment:
+    def media_time(self, captured_at: float) -> tuple[int, float] | None:
+        """The epoch's number, and when in it this picture is shown; None outside an epoch.
+
+        Args:
+            captured_at: seconds, monotonic.
+        """
+        if self.epoch is None:
+            return None
+        return self.epoch.number, self._timeline.at(captured_at) / TIMESCALE
+
+    def _pack(self, unit: AccessUnit, thoughts: Sequence[Thought]) -> Fragment:
         self._sequence += 1
         decode_time = self._timeline.place(unit.captured_at)
         data = fragment(
@@ -156,7 +172,13 @@ class GroupCache:
             duration=self._timeline.duration,
             sync=unit.keyframe,
         )
-        return Fragment(unit, decode_time, data)
+        assert self.epoch is not None, "an epoch begins before anything is packed"
+        placed = {"epoch": self.epoch.number, "time": decode_time / TIMESCALE}
+        told = tuple(
+            ThoughtMessage(**placed, **thought.model_dump()).model_dump_json()
+            for thought in thoughts
+        )
+        return Fragment(unit, decode_time, data, told)
 
     def _keep(self, packed: Fragment) -> None:
         """Half a group is of no use, so one that grows too large is not kept at all."""

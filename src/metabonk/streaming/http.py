@@ -115,7 +115,7 @@ class LiveResponse(Response):
                     {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
                 )
                 await send(_body(packer.head))
-            elif packer is not None:
+            elif packer is not None and isinstance(item, Fragment):
                 await send(_body(packer.pack(item)))
         await send(_body(b"", more=False))
 

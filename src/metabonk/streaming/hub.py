@@ -11,17 +11,18 @@ encoder gives none within ``FALLBACK_S``, the viewer gets the group so far.
 """
 
 import asyncio
+import base64
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from metabonk.encoding.access_unit import AccessUnit
-from metabonk.messages import StateMessage, StreamState
+from metabonk.messages import AttentionMessage, StateMessage, StreamState, Thought
 from metabonk.streaming.group import Fragment, GroupCache, Limits
 from metabonk.streaming.rates import Rate
 from metabonk.streaming.viewer import Item, ViewerQueue
@@ -99,12 +100,17 @@ class Hub:
             self._units.restart()
             self._bits.restart()
 
-    def publish(self, unit: AccessUnit) -> None:
-        """Passes a unit on to all viewers; newer than the one before."""
+    def publish(self, unit: AccessUnit, thoughts: Sequence[Thought] = ()) -> None:
+        """Passes a unit on to all viewers; newer than the one before.
+
+        Args:
+            unit: from the encoder.
+            thoughts: of the policy since the unit before.
+        """
         with self._lock:
             self._units.count()
             self._bits.count(8 * len(unit.data))
-            epoch, fragment = self._cache.add(unit)
+            epoch, fragment = self._cache.add(unit, thoughts)
             if fragment is None:
                 self._keyframe_wanted = True
                 return
@@ -138,24 +144,54 @@ class Hub:
                 viewer.queue.put_state(self._state)
             self._wake()
 
+    def attention_wanted(self) -> bool:
+        """Whether any viewer wants to see where the network looks."""
+        return any(viewer.attention for viewer in tuple(self._viewers))
+
+    def show_attention(self, captured_at: float, columns: int, rows: int, cells: bytes) -> None:
+        """Tells the viewers who want to see it where the network looked.
+
+        Args:
+            captured_at: of the picture it looked at, seconds, monotonic.
+            columns: of the map.
+            rows: of the map.
+            cells: ``rows × columns`` bytes, row by row; 255: most.
+        """
+        with self._lock:
+            if (placed := self._cache.media_time(captured_at)) is None:
+                return
+            epoch, time = placed
+            told = AttentionMessage(
+                epoch=epoch,
+                time=time,
+                columns=columns,
+                rows=rows,
+                cells=base64.b64encode(cells).decode(),
+            )
+            for viewer in self._viewers:
+                if viewer.attention:
+                    viewer.queue.put_attention(told)
+            self._wake()
+
     def keyframe_wanted(self) -> bool:
         """Whether the next frame should become a keyframe; asked once a frame."""
         with self._lock:
             wanted, self._keyframe_wanted = self._keyframe_wanted, False
             return wanted
 
-    def join(self, dedicated: bool = True) -> "Viewer":
+    def join(self, dedicated: bool = True, *, attention: bool = False) -> "Viewer":
         """A new viewer, on the running loop; it stays joined until it is closed.
 
         Args:
             dedicated: whether it chose this stream, and not the broadcast.
+            attention: whether it wants to see where the network looks.
         """
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._loop is not loop:
                 assert not self._viewers, "all viewers of a hub live on one loop"
                 self._loop, self._waking = loop, False
-            viewer = Viewer(self, next(self._numbers), dedicated)
+            viewer = Viewer(self, next(self._numbers), dedicated, attention)
             self._viewers.add(viewer)
             viewer.queue.put_state(self._state)
             if self._cache.epoch is not None:
@@ -237,9 +273,10 @@ class Viewer:
     epochs and fragments come in the order of ``ViewerQueue``, for as long as it is joined.
     """
 
-    def __init__(self, hub: Hub, number: int, dedicated: bool) -> None:
+    def __init__(self, hub: Hub, number: int, dedicated: bool, attention: bool) -> None:
         self.number = number
         self.dedicated = dedicated
+        self.attention = attention
         self.queue = ViewerQueue(LIMITS)
         self.ready = asyncio.Event()
         self.slow = False

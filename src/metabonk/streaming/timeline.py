@@ -37,6 +37,10 @@ class Timeline:
         self._zero: float | None = None
         self._last = -1
 
+    def at(self, captured_at: float) -> int:
+        """The decode time of a picture that was captured then; 0 before the first is placed."""
+        return 0 if self._zero is None else round((captured_at - self._zero) * TIMESCALE)
+
     def place(self, captured_at: float) -> int:
         """The decode time, ``1/TIMESCALE`` seconds, of a picture newer than the one before.
 

@@ -1,14 +1,14 @@
 """A worker's video for the page: fragmented MP4 with states and epochs, over a WebSocket.
 
-Text messages are ``messages.StateMessage`` and ``messages.EpochMessage``; binary ones are the init
-segment that an epoch announces and then its fragments. A viewer stays joined whatever the stream
-does. Nothing is expected of the client.
+Text messages are ``messages.PolicyMessage``, ``StateMessage``, ``EpochMessage``, ``ThoughtMessage``
+and ``AttentionMessage``; binary ones are the init segment that an epoch announces and then its
+fragments. A viewer stays joined whatever the stream does. Nothing is expected of the client.
 """
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect, status
 from starlette.types import Message
 
-from metabonk.messages import EpochMessage, StateMessage
+from metabonk.messages import AttentionMessage, EpochMessage, PolicyMessage, StateMessage
 from metabonk.streaming.departure import until_gone
 from metabonk.streaming.group import Epoch
 from metabonk.streaming.http import Audience
@@ -18,16 +18,22 @@ LONGEST_MESSAGE = 1024
 """Bytes or characters; a client has nothing to say, so this only leaves room for greetings."""
 
 
-def websocket_routes(hub: Hub) -> APIRouter:
-    """The WebSocket of one stream; ``audience=broadcast`` makes the viewer not dedicated.
+def websocket_routes(hub: Hub, policy: PolicyMessage) -> APIRouter:
+    """The WebSocket of one stream.
+
+    ``audience=broadcast`` makes the viewer not dedicated; ``attention=true`` brings it maps of
+    where the network looks.
 
     Args:
         hub: of the stream.
+        policy: what every viewer is told first.
     """
     router = APIRouter(tags=["stream"])
 
     @router.websocket("/stream")
-    async def watch(socket: WebSocket, audience: Audience = "dedicated") -> None:
+    async def watch(
+        socket: WebSocket, audience: Audience = "dedicated", attention: bool = False
+    ) -> None:
         async def receive() -> Message:
             message = await socket.receive()
             if _too_long(message):
@@ -36,8 +42,9 @@ def websocket_routes(hub: Hub) -> APIRouter:
             return message
 
         await socket.accept()
-        with hub.join(audience == "dedicated") as viewer:
+        with hub.join(audience == "dedicated", attention=attention) as viewer:
             try:
+                await socket.send_text(policy.model_dump_json())
                 await until_gone(receive, _send(viewer, socket))
             except WebSocketDisconnect:
                 return  # it left while something was being sent
@@ -47,7 +54,7 @@ def websocket_routes(hub: Hub) -> APIRouter:
 
 async def _send(viewer: Viewer, socket: WebSocket) -> None:
     async for item in viewer:
-        if isinstance(item, StateMessage):
+        if isinstance(item, StateMessage | AttentionMessage):
             await socket.send_text(item.model_dump_json())
         elif isinstance(item, Epoch):
             announced = EpochMessage(
@@ -56,6 +63,8 @@ async def _send(viewer: Viewer, socket: WebSocket) -> None:
             await socket.send_text(announced.model_dump_json())
             await socket.send_bytes(item.init)
         else:
+            for thought in item.thoughts:
+                await socket.send_text(thought)
             await socket.send_bytes(item.data)
 
 

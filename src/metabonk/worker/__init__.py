@@ -5,6 +5,7 @@
 ``lane``       one game and its episode
 ``lanes``      all of them, as they open
 ``rounds``     plays those that nobody watches, as fast as it goes
+``gaze``       where the network looks, for viewers who ask
 ``streamer``   frames to the encoder and the hub, in the encode thread
 ``uplink``     rollouts to the learner and weights back, in a thread of its own
 ``heartbeat``  how it is, to the orchestrator; what the director wants, back

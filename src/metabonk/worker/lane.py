@@ -41,6 +41,9 @@ class Lane:
         number: of the game in its worker; 0 is the one that is shown.
         builder: gathers rollouts; None where nothing learns.
         on_begin: told whenever an episode has begun.
+
+    Attributes:
+        reward: unshaped, of the last decision.
     """
 
     def __init__(
@@ -57,6 +60,17 @@ class Lane:
         self._total_reward = 0.0
         self._length = 0
         self._observation: NDArray[Any] | None = None
+        self.reward = 0.0
+
+    @property
+    def total_reward(self) -> float:
+        """Unshaped, of the episode so far."""
+        return self._total_reward
+
+    @property
+    def length(self) -> int:
+        """Policy decisions of the episode so far."""
+        return self._length
 
     def begin(self) -> None:
         """Begins an episode.
@@ -88,6 +102,7 @@ class Lane:
         observation = self.seen()
         moved = self.game.step(decision.action, on_frame)
         self._observation = moved.observation
+        self.reward = moved.reward
         self._total_reward += moved.reward
         self._length += 1
         rollout = None

@@ -10,15 +10,17 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metabonk.messages import Counted, Episode
-from metabonk.policy import Actor
+from metabonk.messages import Counted, Episode, Thought
+from metabonk.policy import Actor, Decision
 from metabonk.process import lower_priority
 from metabonk.settings.schema import available_cores
 from metabonk.streaming.rates import Rate
+from metabonk.worker.gaze import Considered
 from metabonk.worker.lane import Ended, Lane, Lived
 from metabonk.worker.lanes import Lanes
 from metabonk.worker.pacing import Pacer
@@ -43,6 +45,7 @@ class Player:
         streamer: gets the frames while it is live.
         uplink: rollouts and weights; None in play mode, where nothing learns.
         on_episode: told of every finished episode.
+        on_decision: told of every decision that is shown.
         worker_index: for episodes.
         spectator_size: width and height of the stream, pixels.
         fps: frame rate of the stream.
@@ -57,6 +60,7 @@ class Player:
         streamer: Streamer,
         uplink: Uplink | None,
         on_episode: Callable[[Episode], None],
+        on_decision: Callable[[Considered], None],
         *,
         worker_index: int,
         spectator_size: tuple[int, int],
@@ -69,6 +73,7 @@ class Player:
         self._streamer = streamer
         self._uplink = uplink
         self._on_episode = on_episode
+        self._on_decision = on_decision
         self._worker_index = worker_index
         self._spectator_size = spectator_size
         self._waits = waits
@@ -79,6 +84,7 @@ class Player:
         self._counting = threading.Lock()
         self._loading = threading.Lock()
         self._glanced_at = float("-inf")
+        self._decided: tuple[Thought, NDArray[Any], Decision] | None = None
         self.steps = Rate()
         """Decisions of all games, in this process."""
         self._episodes = 0
@@ -176,7 +182,9 @@ class Player:
         if self._uplink is not None:
             self._take_weights()
         version = self._actor.version
-        (decision,) = self._actor.act([lane.seen()], [lane.number])
+        seen = lane.seen()
+        (decision,) = self._actor.act([seen], [lane.number])
+        self._decided = self._told(lane, decision), seen, decision
         self._lived(lane, lane.step(decision, version, self._spectate))
 
     def _spectate(self, pixels: NDArray[np.uint8]) -> None:
@@ -184,7 +192,24 @@ class Player:
         if pause > 0:
             time.sleep(pause)
         self.newest_frame = pixels
-        self._streamer.offer(pixels)
+        if self._decided is None:
+            self._streamer.offer(pixels)
+            return
+        (thought, seen, decision), self._decided = self._decided, None
+        captured_at = self._streamer.offer(pixels, thought)
+        self._on_decision(Considered(captured_at, seen, decision))
+
+    def _told(self, lane: Lane, decision: Decision) -> Thought:
+        chosen = decision.action if isinstance(decision.action, int) else None
+        return Thought(
+            action=chosen,
+            probabilities=[round(float(each), 4) for each in decision.probabilities],
+            value=decision.value,
+            reward=lane.reward,
+            episode_return=lane.total_reward,
+            episode=self.counted().episode + 1,
+            step=lane.length,
+        )
 
     def _take_weights(self) -> None:
         """Loads newer weights; where the other play thread is at it, that does for both."""

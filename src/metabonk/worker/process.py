@@ -12,7 +12,7 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.errors import CheckpointError
 from metabonk.games import make_game
 from metabonk.http_server import HttpServer
-from metabonk.messages import HeartbeatReply, Mode
+from metabonk.messages import HeartbeatReply, Mode, PolicyMessage
 from metabonk.policy import Actor, PolicySpec, RolloutBuilder, newest_weights
 from metabonk.process import StopSignal
 from metabonk.settings import Settings
@@ -21,6 +21,7 @@ from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.worker.app import make_app
+from metabonk.worker.gaze import Gaze
 from metabonk.worker.heartbeat import Heart
 from metabonk.worker.lane import Lane
 from metabonk.worker.lanes import Lanes
@@ -73,6 +74,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             _encoder_settings(settings),
             enabled=settings.stream.enabled,
         )
+        gaze = Gaze(actor, hub)
         uplink = None
         if settings.mode is Mode.TRAIN:
             uplink = Uplink(
@@ -108,6 +110,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             streamer,
             uplink,
             lambda episode: heart.finished(episode),
+            gaze.consider,
             worker_index=index,
             spectator_size=(settings.stream.width, settings.stream.height),
             fps=settings.stream.effective_fps,
@@ -140,14 +143,14 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
                     Snapshot(lambda: player.newest_frame),
                     enabled=settings.stream.enabled,
                 ),
-                websocket_routes(hub),
+                websocket_routes(hub, PolicyMessage(actions=list(game.action_names))),
             ),
             settings.host,
             settings.worker_port(index),
         )
         server.start()
         owned.callback(server.stop)
-        for part in (uplink, streamer, heart):
+        for part in (uplink, streamer, heart, gaze):
             if part is not None:
                 part.start()
                 owned.callback(part.close)

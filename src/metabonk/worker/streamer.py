@@ -17,7 +17,7 @@ from metabonk.encoding.frame import Frame
 from metabonk.encoding.ladder import Scarcity
 from metabonk.encoding.opening import NoSession, Opener, Session
 from metabonk.errors import EncoderBroken, EncodingError
-from metabonk.messages import Desired, StreamState
+from metabonk.messages import Desired, StreamState, Thought
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.rates import Rate
 
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 QUEUED_FRAMES = 4
 """Pictures that wait for the encoder, which takes a third of the time between two: a hitch of the
 machine of up to an eighth of a second costs none, and is caught up with at once."""
+
+QUEUED_THOUGHTS = 64
+"""They wait for their picture, seconds at the most; without an encoder they are worth nothing."""
 
 RETRY_S = 0.5
 PATIENCE_S = 3.0
@@ -80,6 +83,7 @@ class Streamer:
         self._settings = encoder_settings
         self._enabled = enabled
         self._frames: deque[Frame] = deque()
+        self._thoughts: deque[tuple[float, Thought]] = deque(maxlen=QUEUED_THOUGHTS)
         self._changed = threading.Condition()
         self._told = threading.Event()
         self._desired = Desired.STANDBY
@@ -140,15 +144,27 @@ class Streamer:
             self._drawing_large = large
             self._changed.notify_all()
 
-    def offer(self, pixels: NDArray[np.uint8]) -> None:
-        """Takes a drawn frame (``H×W×3`` uint8 RGB) without waiting for anything."""
+    def offer(self, pixels: NDArray[np.uint8], thought: Thought | None = None) -> float:
+        """Takes a drawn frame (``H×W×3`` uint8 RGB) without waiting for anything.
+
+        Args:
+            pixels: of the frame.
+            thought: that led to it, with the first frame after a decision.
+
+        Returns:
+            When it was taken, monotonic seconds.
+        """
         self._drawn.count()
+        now = time.monotonic()
         with self._changed:
+            if thought is not None:
+                self._thoughts.append((now, thought))
             if len(self._frames) >= QUEUED_FRAMES:
                 self._frames.popleft()
                 self._dropped += 1
-            self._frames.append(Frame(pixels, time.monotonic()))
+            self._frames.append(Frame(pixels, now))
             self._changed.notify_all()
+        return now
 
     def figures(self) -> Figures:
         """The stream as it is now; any thread may ask."""
@@ -272,7 +288,7 @@ class Streamer:
             session.close()
             return
         for unit in units:
-            self._hub.publish(unit)
+            self._hub.publish(unit, self._thoughts_until(unit.captured_at))
             self._encoded.count()
         if units:
             self._say(StreamState.LIVE, f"live through {session.rung.backend}")
@@ -282,6 +298,14 @@ class Streamer:
         if now - self._looked_around_at > LOOK_AROUND_S:
             self._looked_around_at = now
             self._move(session)
+
+    def _thoughts_until(self, captured_at: float) -> list[Thought]:
+        """Also those of frames that were dropped meanwhile."""
+        due = []
+        with self._changed:
+            while self._thoughts and self._thoughts[0][0] <= captured_at:
+                due.append(self._thoughts.popleft()[1])
+        return due
 
     def _move(self, session: Session) -> None:
         """Goes on with another encoder where that is called for; viewers see a new epoch."""

@@ -17,6 +17,7 @@ export type StreamState = "live" | "starting" | "standby" | "error";
  * Every message, by its name.
  */
 export interface Messages {
+  AttentionMessage: AttentionMessage;
   Counted: Counted;
   CurvePoint: CurvePoint;
   Desired: Desired;
@@ -28,10 +29,30 @@ export interface Messages {
   HeartbeatReply: HeartbeatReply;
   LearnerStatus: LearnerStatus;
   Mode: Mode;
+  PolicyMessage: PolicyMessage;
   Problem: Problem;
   StateMessage: StateMessage;
   StreamState: StreamState;
+  Thought: Thought;
+  ThoughtMessage: ThoughtMessage;
   WorkerStatus: WorkerStatus;
+}
+/**
+ * WebSocket ``/stream?attention=true``, text: where the network looks.
+ */
+export interface AttentionMessage {
+  type: "attention";
+  epoch: number;
+  /**
+   * of the picture it is about, media seconds
+   */
+  time: number;
+  columns: number;
+  rows: number;
+  /**
+   * base64 of columns × rows bytes, row by row; 255: most
+   */
+  cells: string;
 }
 /**
  * What the processes that were this worker before have counted in the run.
@@ -285,6 +306,16 @@ export interface Counted1 {
   episode: number;
 }
 /**
+ * WebSocket ``/stream``, text: what the policy can do; sent once, on joining.
+ */
+export interface PolicyMessage {
+  type: "policy";
+  /**
+   * names of the options that probabilities are given for
+   */
+  actions: string[];
+}
+/**
  * WebSocket ``/stream``, text: what the stream does; sent on joining and on every change.
  */
 export interface StateMessage {
@@ -294,4 +325,76 @@ export interface StateMessage {
    * a sentence for the viewer
    */
   reason: string;
+}
+/**
+ * What the policy thought when it decided.
+ */
+export interface Thought {
+  /**
+   * index of the chosen option; null where it is no index
+   */
+  action: number | null;
+  /**
+   * of every option; empty for continuous actions
+   */
+  probabilities: number[];
+  /**
+   * the discounted return it expects, in the game's rewards
+   */
+  value: number;
+  /**
+   * unshaped, of the decision before
+   */
+  reward: number;
+  /**
+   * unshaped, so far
+   */
+  episode_return: number;
+  /**
+   * number of the episode in this worker, from 1
+   */
+  episode: number;
+  /**
+   * decisions in this episode so far
+   */
+  step: number;
+}
+/**
+ * WebSocket ``/stream``, text: comes before the fragment that it belongs to.
+ */
+export interface ThoughtMessage {
+  /**
+   * index of the chosen option; null where it is no index
+   */
+  action: number | null;
+  /**
+   * of every option; empty for continuous actions
+   */
+  probabilities: number[];
+  /**
+   * the discounted return it expects, in the game's rewards
+   */
+  value: number;
+  /**
+   * unshaped, of the decision before
+   */
+  reward: number;
+  /**
+   * unshaped, so far
+   */
+  episode_return: number;
+  /**
+   * number of the episode in this worker, from 1
+   */
+  episode: number;
+  /**
+   * decisions in this episode so far
+   */
+  step: number;
+  type: "thought";
+  epoch: number;
+  /**
+   * of the first picture after the decision, media seconds
+   */
+  time: number;
 }
