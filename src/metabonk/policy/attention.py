@@ -3,9 +3,9 @@
 What is asked is how much the log-probability of the chosen action would change if a cell of the
 picture were blurred (perturbation saliency, Greydanus et al. 2018, "Visualizing and understanding
 Atari agents"). Asked cell by cell that takes a forward pass each; here it is the first-order Taylor
-term of the same, which takes one pass forward and one back: the maps look alike on trained agents,
-and a map of 16×9 cells costs a sixth (``benchmarks/attention.py``). The plain gradient is cheaper
-still, and smears over what surrounds a thing.
+term of the same, which takes one pass forward and one back: the maps look alike, and one of 16×9
+cells costs an eighth (``benchmarks/attention.py``). The gradient alone costs hardly less, and
+smears over what surrounds a thing.
 """
 
 import numpy as np

@@ -1,0 +1,127 @@
+"""What a map of where the network looks costs, and how near it is to asking cell by cell.
+
+``python -m benchmarks.attention [--run RUN_FOLDER] [--game doom:basic]``: of a run's newest policy,
+or of an untrained one. Milliseconds of one core for each map, medians of 20 alternating rounds, and
+the rank correlation with the cell-by-cell perturbation over 30 pictures of played episodes.
+"""
+
+import argparse
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from metabonk.games import Game, make_game
+from metabonk.policy import Actor, ActorCritic, Decision, PolicySpec, newest_weights
+from metabonk.policy.attention import CELL, _blurred, attention
+from metabonk.settings.schema import Learning
+from metabonk.worker.gaze import PERIOD_S
+
+ROUNDS = 20
+PICTURES = 30
+
+Map = Callable[[ActorCritic, NDArray[np.uint8], Decision], NDArray[np.float32]]
+
+
+def ours(network: ActorCritic, seen: NDArray[np.uint8], decision: Decision) -> NDArray[np.float32]:
+    return attention(network, seen, decision.action).astype(np.float32)
+
+
+def gradient(
+    network: ActorCritic, seen: NDArray[np.uint8], decision: Decision
+) -> NDArray[np.float32]:
+    picture = torch.from_numpy(seen)[None].to(torch.float32).requires_grad_()
+    log_prob = network.spec.distribution(network(picture.clone()).parameters).log_prob(
+        torch.tensor([decision.action])
+    )
+    (slope,) = torch.autograd.grad(log_prob.sum(), picture)
+    cells = torch.nn.functional.avg_pool2d(slope.abs().sum(1, keepdim=True), CELL)
+    return np.asarray(cells[0, 0], np.float32)
+
+
+def cell_by_cell(
+    network: ActorCritic, seen: NDArray[np.uint8], decision: Decision
+) -> NDArray[np.float32]:
+    """Every cell blurred in turn, in one batch (Greydanus et al. 2018)."""
+    picture = torch.from_numpy(seen)[None].to(torch.float32)
+    blurred = _blurred(picture)[0]
+    rows, columns = seen.shape[1] // CELL, seen.shape[2] // CELL
+    batch = picture.repeat(rows * columns + 1, 1, 1, 1)
+    for cell in range(rows * columns):
+        top, left = CELL * (cell // columns), CELL * (cell % columns)
+        part = (slice(None), slice(top, top + CELL), slice(left, left + CELL))
+        batch[cell + 1][part] = blurred[part]
+    with torch.inference_mode():
+        distribution = network.spec.distribution(network(batch).parameters)
+        chosen = torch.full((len(batch),), decision.action)
+        log_probs = distribution.log_prob(chosen)
+    change = (log_probs[1:] - log_probs[0]).abs().reshape(rows, columns)
+    return np.asarray(change, np.float32)
+
+
+MAPS: dict[str, Map] = {
+    "ours: first-order": ours,
+    "gradient alone": gradient,
+    "cell by cell": cell_by_cell,
+}
+
+
+def main() -> None:
+    """Plays, maps, times and compares."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--game", default="doom:basic")
+    arguments = parser.parse_args()
+    learning, processor = Learning(), torch.device("cpu")
+    with contextlib.closing(make_game(arguments.game, learning, seed=1)) as game:
+        spec = PolicySpec.of(game, learning)
+        actor, network = Actor(spec, device=processor), ActorCritic(spec).eval()
+        weights = newest_weights(arguments.run) if arguments.run else None
+        if weights:
+            actor.load(weights)
+        network.load_state_dict(actor._network.state_dict())
+        played = list(_play(game, actor))
+    milliseconds: dict[str, list[float]] = {name: [] for name in MAPS}
+    agreement: dict[str, list[float]] = {name: [] for name in MAPS}
+    for seen, decision in played:
+        whole = cell_by_cell(network, seen, decision)
+        for name, make in MAPS.items():
+            agreement[name].append(_rank_correlation(make(network, seen, decision), whole))
+    for number in range(ROUNDS):
+        seen, decision = played[number % len(played)]
+        for name, make in MAPS.items():
+            began = time.thread_time()
+            make(network, seen, decision)
+            milliseconds[name].append(1e3 * (time.thread_time() - began))
+    table = Table("map", "ms", f"of a core, one every {PERIOD_S} s", "like cell by cell")
+    for name in MAPS:
+        cost = statistics.median(milliseconds[name])
+        alike = statistics.median(agreement[name])
+        table.add_row(name, f"{cost:.1f}", f"{cost / 1e3 / PERIOD_S:.1%}", f"{alike:.2f}")
+    Console().print(table)
+
+
+def _play(game: Game, actor: Actor) -> Iterator[tuple[NDArray[np.uint8], Decision]]:
+    seen = game.reset()
+    for _ in range(PICTURES):
+        (decision,) = actor.act([seen], [0])
+        yield seen, decision
+        moved = game.step(decision.action)
+        seen = game.reset() if moved.terminated or moved.truncated else moved.observation
+
+
+def _rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Spearman's."""
+    ranks = [np.argsort(np.argsort(each, axis=None)) for each in (one, other)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+if __name__ == "__main__":
+    main()
