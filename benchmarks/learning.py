@@ -20,7 +20,7 @@ import httpx
 from rich.console import Console
 from tests.fleet import FleetUnderTest, run_fleet, until
 
-from metabonk.messages import LearnerStatus, StreamState
+from metabonk.messages import Fleet, StreamState
 from metabonk.settings.schema import available_cores
 
 WINDOW = 100
@@ -78,13 +78,13 @@ def _returns(fleet: FleetUnderTest) -> list[float]:
 
 def _point(fleet: FleetUnderTest, elapsed: float) -> Point:
     statuses = fleet.statuses().values()
-    answer = httpx.get(f"{fleet.learner}/status").raise_for_status()
-    learner = LearnerStatus.model_validate(answer.json())
+    answer = httpx.get(f"{fleet.page}/api/fleet").raise_for_status()
+    learner = Fleet.model_validate(answer.json()).learner
     return Point(
         seconds=round(elapsed, 1),
         steps=sum(status.step for status in statuses),
-        trained=learner.steps_trained,
-        lag=learner.policy_lag,
+        trained=learner.steps_trained if learner else 0,
+        lag=learner.policy_lag if learner else 0.0,
         mean_return=round(statistics.fmean(_returns(fleet)), 2),
         version=max((status.policy_version for status in statuses), default=0),
         live=sum(status.stream_state is StreamState.LIVE for status in statuses),

@@ -35,7 +35,7 @@ from benchmarks.breakdown import measure as measure_parts
 from benchmarks.breakdown import settings_of, table_of
 from benchmarks.rivals.environments import SAMPLE_FACTORY, STABLE_BASELINES3, Rival, python_of
 from metabonk.messages import LearnerStatus, StreamState
-from metabonk.settings.schema import available_cores
+from metabonk.settings.schema import Learning, available_cores
 
 SKIP = 4
 START_S = 180.0
@@ -118,7 +118,7 @@ def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, liv
         learned = _learner(fleet).steps_trained - learned
         fleet.stop()
     # Who plays without learning from it has not been faster.
-    return min(played, learned + int(learning.get("batch_steps", 512))) / elapsed
+    return min(played, learned + int(learning.get("batch_steps", Learning().batch_steps))) / elapsed
 
 
 def _steps(fleet: FleetUnderTest) -> int:

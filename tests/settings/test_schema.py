@@ -45,3 +45,15 @@ def test_games_play_beside_a_live_one_where_no_worker_in_standby_does_the_learni
 ):
     monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
     assert Settings(workers=workers).plays_beside_live is beside
+
+
+@pytest.mark.parametrize(
+    ("visible", "hidden"), [(None, False), ("", True), ("-1", True), ("0", False), ("1,0", False)]
+)
+def test_gpus_can_be_hidden_as_from_any_program(
+    visible: str | None, hidden: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert schema_module.gpus_are_hidden() is hidden

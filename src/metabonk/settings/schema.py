@@ -122,7 +122,7 @@ class Featured(Section):
 
 
 class Learning(Section):
-    """Asynchronous PPO. Defaults learn Doom's basic scenario in 25,000 decisions on two cores."""
+    """Asynchronous PPO. Defaults learn Doom's basic scenario in 25,000 decisions."""
 
     seed: int = Field(
         0, ge=0, description="of networks and games; worker i adds i, its game n 1000 n"
@@ -146,10 +146,10 @@ class Learning(Section):
     frame_skip: int = Field(4, ge=1, le=32, description="tics an action is held, in Doom games")
     rollout_steps: int = Field(32, ge=2, le=1024, description="policy decisions a rollout holds")
     batch_steps: int = Field(
-        512, ge=32, le=1_000_000, description="decisions an update learns from"
+        1024, ge=32, le=1_000_000, description="decisions an update learns from"
     )
     epochs: int = Field(4, ge=1, le=50, description="passes over a batch")
-    minibatches: int = Field(4, ge=1, le=64, description="gradient steps a pass")
+    minibatches: int = Field(8, ge=1, le=64, description="gradient steps a pass")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size")
     learning_rate_final: float = Field(
         0.0, ge=0, le=1, description="what it falls to over schedule_steps"
@@ -177,7 +177,7 @@ class Learning(Section):
     exploration: Literal["entropy", "symmetric_kl"] = Field(
         "entropy", description="what keeps the policy curious"
     )
-    entropy_coefficient: float = Field(0.005, ge=0, le=1, description="weight of exploration")
+    entropy_coefficient: float = Field(0.01, ge=0, le=1, description="weight of exploration")
     max_grad_norm: float = Field(4.0, gt=0, description="gradients are scaled down to this norm")
     max_policy_lag: int = Field(20, ge=1, description="older steps, in versions, are dropped")
     reward_scale: float = Field(
@@ -266,6 +266,11 @@ class Settings(Section):
     def worker_port(self, index: int) -> int:
         """The port of worker ``index``."""
         return self.ports.worker + index
+
+
+def gpus_are_hidden() -> bool:
+    """Whether the user has hidden every GPU, as CUDA's own programs understand it."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
 
 
 def available_cores() -> int:

@@ -52,3 +52,10 @@ def test_a_machine_without_a_driver_is_ordinary(monkeypatch: pytest.MonkeyPatch)
     census = Nvml().census()
     assert census.gpus == ()
     assert "no NVIDIA driver" in (census.unavailable or "")
+
+
+def test_gpus_that_the_user_hides_are_not_asked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: pytest.fail("the driver was asked"))
+    census = Nvml(hidden=True).census()
+    assert census.gpus == ()
+    assert "CUDA_VISIBLE_DEVICES" in (census.unavailable or "")

@@ -53,13 +53,20 @@ class Census:
 
 
 class Nvml:
-    """The library, initialised once a process, since that takes longer than any question to it."""
+    """The library, initialised once a process, since that takes longer than any question to it.
 
-    def __init__(self) -> None:
+    Args:
+        hidden: no GPU is to be used, whatever there is.
+    """
+
+    def __init__(self, *, hidden: bool = False) -> None:
         self._ready = False
+        self._hidden = hidden
 
     def census(self) -> Census:
         """Every GPU and its sessions now. Never raises: a machine without a GPU is ordinary."""
+        if self._hidden:
+            return Census(unavailable="every GPU is hidden by CUDA_VISIBLE_DEVICES")
         try:
             if not self._ready:
                 pynvml.nvmlInit()

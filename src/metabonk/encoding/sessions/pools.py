@@ -9,6 +9,7 @@ from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml, foreign_sessions
 from metabonk.encoding.sessions.pool import Pool
 from metabonk.runtime_dir import private_folder, runtime_dir
 from metabonk.settings import Settings
+from metabonk.settings.schema import gpus_are_hidden
 
 
 class Pools:
@@ -96,7 +97,7 @@ def open_pools(settings: Settings) -> Pools:
         folder,
         nvenc_limit=settings.nvenc.max_sessions,
         cpu_limit=settings.cpu.effective_max_sessions,
-        nvml=Nvml(),
+        nvml=Nvml(hidden=gpus_are_hidden()),
     )
 
 
