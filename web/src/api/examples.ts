@@ -1,6 +1,6 @@
 /** Well-formed answers for the tests to start from. */
 
-import type { Fleet, WorkerStatus } from "./schema";
+import type { AttentionMessage, Fleet, ThoughtMessage, WorkerStatus } from "./schema";
 
 /** A worker in standby that has just started. */
 export function workerStatus(index: number, changes: Partial<WorkerStatus> = {}): WorkerStatus {
@@ -52,5 +52,32 @@ export function fleetOf(workers: WorkerStatus[], changes: Partial<Fleet> = {}): 
     learner: null,
     problems: [],
     ...changes,
+  };
+}
+
+export function thoughtAt(time: number, changes: Partial<ThoughtMessage> = {}): ThoughtMessage {
+  return {
+    type: "thought",
+    epoch: 1,
+    time,
+    action: 0,
+    probabilities: [0.75, 0.25],
+    value: 1.5,
+    reward: 0,
+    episode_return: 10,
+    episode: 3,
+    step: 120,
+    ...changes,
+  };
+}
+
+export function attentionAt(time: number, cells: number[] = [0, 255]): AttentionMessage {
+  return {
+    type: "attention",
+    epoch: 1,
+    time,
+    columns: cells.length,
+    rows: 1,
+    cells: btoa(String.fromCharCode(...cells)),
   };
 }

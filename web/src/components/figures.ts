@@ -55,3 +55,38 @@ export function duration(seconds: Figure): string {
 export function clock(unixMs: number): string {
   return new Date(unixMs).toLocaleTimeString("en-GB");
 }
+
+/** 62 %, of a share between 0 and 1 */
+export function percent(share: Figure): string {
+  return figure(share, (n) => `${whole.format(100 * n)} %`);
+}
+
+/** +100, −5.0; a plain 0 */
+export function signed(value: Figure): string {
+  return figure(value, (n) => {
+    if (n === 0) return "0";
+    return `${n > 0 ? "+" : "−"}${rate(Math.abs(n))}`;
+  });
+}
+
+/** 340 ms, 1.2 s */
+export function interval(seconds: Figure): string {
+  return figure(seconds, (s) => (s < 1 ? `${whole.format(1000 * s)} ms` : `${tenths.format(s)} s`));
+}
+
+/** 1.4 MB */
+export function bytes(value: Figure): string {
+  return figure(value, (n) =>
+    n < 1e6 ? `${whole.format(n / 1e3)} kB` : `${tenths.format(n / 1e6)} MB`,
+  );
+}
+
+/** 23 Nov, 14:03, local time */
+export function moment(unixMs: number): string {
+  return new Date(unixMs).toLocaleString("en-GB", {
+    day: "numeric",
+    month: "short",
+    hour: "2-digit",
+    minute: "2-digit",
+  });
+}

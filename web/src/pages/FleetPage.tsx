@@ -1,12 +1,14 @@
 import { useCurve } from "../api/queries";
 import type { Fleet, LearnerStatus, WorkerStatus } from "../api/schema";
 import { Curve } from "../components/Curve";
+import { EventFeed } from "../components/EventFeed";
 import { type Figure, Figures } from "../components/Figures";
 import { FleetAnswer } from "../components/FleetAnswer";
 import { count, duration, rate, roughly } from "../components/figures";
 import { Problems } from "../components/Problems";
+import { Sessions } from "../components/Sessions";
 import { WorkerTable } from "../components/WorkerTable";
-import { byIndex, sessionPools } from "../streams/sessions";
+import { byIndex } from "../streams/workers";
 
 /** `/`: who is alive, who is live, and how learning goes. */
 export function FleetPage() {
@@ -30,10 +32,13 @@ function FleetReport({ fleet }: { fleet: Fleet }) {
         <WorkerTable workers={workers} />
       </section>
       <div className="side-by-side">
-        <LearningCurve />
         <div className="stack">
-          <Sessions workers={workers} />
+          <LearningCurve />
           <Learner learner={fleet.learner} playing={fleet.mode === "play"} />
+        </div>
+        <div className="stack">
+          <Sessions />
+          <EventFeed />
         </div>
       </div>
     </>
@@ -66,26 +71,6 @@ function LearningCurve() {
             ? "It begins with the first finished episode."
             : "Asking for the episodes so far."}
         </p>
-      )}
-    </section>
-  );
-}
-
-function Sessions({ workers }: { workers: WorkerStatus[] }) {
-  const pools = sessionPools(workers);
-  return (
-    <section className="card" aria-labelledby="sessions">
-      <h2 id="sessions">Encoder sessions</h2>
-      {pools.length > 0 ? (
-        <Figures
-          figures={pools.map(({ name, used, limit, holders }) => ({
-            name,
-            value: limit === null ? count(used) : `${count(used)} of ${count(limit)}`,
-            note: holders.join(", "),
-          }))}
-        />
-      ) : (
-        <p className="empty">No worker holds one.</p>
       )}
     </section>
   );

@@ -1,0 +1,32 @@
+import { Link } from "react-router";
+import { type Events, useEvents } from "../api/events";
+import { streamPage } from "../streams/addresses";
+import { clock } from "./figures";
+
+/** What happened in the fleet, newest first. */
+export function EventFeed() {
+  const { events, connected }: Events = useEvents();
+  return (
+    <section className="card" aria-labelledby="events">
+      <h2 id="events">Events</h2>
+      {!connected && events.length > 0 && (
+        <p className="detail">Not connected; what happens meanwhile is added afterwards.</p>
+      )}
+      {events.length === 0 && (
+        <p className="empty">
+          {connected ? "Nothing has happened since this page came." : "Waiting for the first one."}
+        </p>
+      )}
+      <ol className="events" role="log" aria-labelledby="events">
+        {events.map(({ id, at, kind, instance_id, message }) => (
+          <li key={`${id} ${at}`} data-kind={kind}>
+            <time dateTime={new Date(at * 1000).toISOString()}>{clock(at * 1000)}</time>
+            <span>
+              <Link to={streamPage(instance_id)}>{instance_id}</Link> {message}
+            </span>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
