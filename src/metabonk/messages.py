@@ -173,6 +173,88 @@ class Fleet(Message):
     problems: list[Problem]
 
 
+class RunSummary(Message):
+    """A run, from its first start until now."""
+
+    run: str
+    game: str
+    started_at: float = Field(description="Unix time, seconds")
+    updated_at: float = Field(description="Unix time of its last episode, seconds")
+    episodes: int
+    steps: int = Field(description="policy decisions of all finished episodes")
+    best_return: float | None = Field(description="of one episode")
+    recent_return: float | None = Field(description="mean of the last 100 episodes")
+    current: bool = Field(description="it is going on")
+
+
+class Checkpoint(Message):
+    """A file that can be played or resumed."""
+
+    name: str
+    kind: Literal["newest", "older", "best"]
+    policy_version: int
+    steps: int = Field(description="policy decisions learned from")
+    mean_return: float | None = Field(description="of the last 100 episodes before it")
+    saved_at: float = Field(description="Unix time, seconds")
+    bytes: int
+
+
+class LogTail(Message):
+    """The end of a log."""
+
+    lines: list[str]
+
+
+class SlotHolder(Message):
+    """Who has an encoder session."""
+
+    slot: int | None = Field(description="null for another program's")
+    instance_id: str | None = Field(description="null for another program's")
+    pid: int | None
+    ours: bool
+
+
+class PoolStatus(Message):
+    """The sessions of one scarce encoder."""
+
+    pool: Literal["nvenc", "cpu"]
+    gpu_index: int | None
+    gpu_name: str | None
+    used: int = Field(description="other programs' sessions included")
+    limit: int
+    holders: list[SlotHolder]
+
+
+class Featured(Message):
+    """Who is shown, and who comes next."""
+
+    live: list[str] = Field(description="instance ids, the one shown longest first")
+    rotate_s: float
+    next: str | None = Field(description="who gets the next place; null where nobody waits")
+    next_in_s: float | None = Field(description="null where every place is being watched")
+
+
+class EventKind(StrEnum):
+    """What can happen in a fleet."""
+
+    REGISTERED = "registered"
+    LIVE = "live"
+    STANDBY = "standby"
+    DIED = "died"
+    RESTARTED = "restarted"
+    BEST_RETURN = "best_return"
+
+
+class FleetEvent(Message):
+    """Server-sent event of ``/api/events``; its id is that of the event stream."""
+
+    id: int
+    at: float = Field(description="Unix time, seconds")
+    kind: EventKind
+    instance_id: str = Field(description="of the worker, or 'learner'")
+    message: str
+
+
 class StateMessage(Message):
     """WebSocket ``/stream``, text: what the stream does; sent on joining and on every change."""
 

@@ -9,15 +9,33 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from metabonk.http_app import make_http_app
-from metabonk.messages import Fleet, LearnerStatus, Problem, StreamState, WorkerStatus
+from metabonk.messages import (
+    Fleet,
+    LearnerStatus,
+    PoolStatus,
+    Problem,
+    SlotHolder,
+    StreamState,
+    WorkerStatus,
+)
 from metabonk.orchestrator.api import api_routes, episodes_unreadable
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.registry import STALE_AFTER_S
 from metabonk.orchestrator.state import FleetState
 from metabonk.orchestrator.store import Store
 from metabonk.settings import Settings
+from metabonk.settings.schema import Paths
 from tests.orchestrator.statuses import episode, heartbeat
 from tests.serving import served
+
+POOL = PoolStatus(
+    pool="nvenc",
+    gpu_index=0,
+    gpu_name="NVIDIA GeForce RTX 4070",
+    used=1,
+    limit=2,
+    holders=[SlotHolder(slot=0, instance_id="omega-0", pid=7, ours=True)],
+)
 
 
 class Clock:
@@ -35,7 +53,9 @@ def clock() -> Clock:
 @pytest.fixture
 def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
     store = Store(tmp_path, "doom:basic")
-    state = FleetState(Settings(workers=3, game="doom:basic"), "run-1", store, clock)
+    state = FleetState(
+        Settings(workers=3, game="doom:basic", paths=Paths(logs=tmp_path)), "run-1", store, clock
+    )
     state.set_capacity(1)
     yield state
     store.close()
@@ -45,7 +65,9 @@ def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
 def client(state: FleetState) -> Iterator[httpx.Client]:
     app = make_http_app("test")
     app.add_exception_handler(sqlite3.Error, episodes_unreadable)
-    app.include_router(api_routes(state, FleetMetrics(state, lambda: {"omega-0": 2})))
+    app.include_router(
+        api_routes(state, FleetMetrics(state, lambda: {"omega-0": 2}), lambda: [POOL])
+    )
     with served(app) as client:
         yield client
 
@@ -99,7 +121,7 @@ def test_a_silent_or_dead_worker_frees_its_place(
     clock.now = STALE_AFTER_S + 1
     assert beat(client, 1)["desired"] == "live"
     assert beat(client, 0)["desired"] == "standby"
-    state.died("omega-1")
+    state.died("omega-1", "omega-1 was killed by SIGKILL")
     assert beat(client, 0)["desired"] == "live"
 
 
@@ -165,3 +187,40 @@ def test_health_and_openapi_answer(client: httpx.Client):
     document = client.get("/openapi.json").json()
     assert {"/workers", "/api/fleet", "/api/heartbeat", "/metrics"} <= document["paths"].keys()
     assert "ErrorBody" in document["components"]["schemas"]
+
+
+def test_one_workers_episodes_and_curve(client: httpx.Client):
+    beat(client, 0, episode(1, 0, reward=1.0), episode(2, 0, reward=3.0))
+    beat(client, 1, episode(1, 1, reward=50.0))
+    mine = client.get("/api/episodes?worker=0").json()
+    assert [each["total_reward"] for each in mine] == [3.0, 1.0]
+    (point,) = client.get("/api/curve?worker=1").json()
+    assert point["mean_return"] == 50.0
+    assert client.get("/api/curve?worker=2").json() == []
+    assert len(client.get("/api/curve").json()) == 3
+
+
+def test_who_is_featured_and_who_comes_next(client: httpx.Client, clock: Clock):
+    for index in range(3):
+        beat(client, index)
+    clock.now += 2
+    featured = client.get("/api/featured").json()
+    assert featured == {
+        "live": ["omega-0"],
+        "rotate_s": 60.0,
+        "next": "omega-1",
+        "next_in_s": 58.0,
+    }
+
+
+def test_sessions_are_told(client: httpx.Client):
+    assert client.get("/api/sessions").json() == [POOL.model_dump()]
+
+
+def test_the_end_of_a_log_and_of_no_other_file(client: httpx.Client, tmp_path: Path):
+    (tmp_path / "omega-1.log").write_text("one\ntwo\nthree\n")
+    assert client.get("/api/worker/omega-1/log?lines=2").json() == {"lines": ["two", "three"]}
+    assert client.get("/api/worker/omega-2/log").json() == {"lines": []}
+    assert client.get("/api/worker/omega-9/log").status_code == 404
+    assert client.get("/api/worker/..%2Fsecret/log").status_code == 404
+    assert client.get("/api/worker/omega-1/log?lines=0").status_code == 422

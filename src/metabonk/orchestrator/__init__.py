@@ -8,8 +8,13 @@
 ``registry``    what each worker said last, and when
 ``director``    who should be live; ``handover``: each is shown until the next one is ready
 ``state``       all of that under one lock, as the routes and the terminal see it
+``tallies``     what each worker has counted, over all processes that it has been
+``journal``     what has happened, for people who watch
 ``store``       episodes in SQLite; ``curve``: the learning curve
-``api``         the HTTP routes; ``metrics``: Prometheus
+``api``         the HTTP routes over the fleet; ``metrics``: Prometheus
+``events``      the journal as server-sent events; ``logs``: the end of a log
+``holders``     encoder sessions and who holds them
+``archive``     runs as they can be read back; ``history``: the routes over them
 ``gateway``     every worker's stream through the page's port; ``page``: the page's own files
 ``runs``        folders of runs; ``preflight``: what is checked before a start
 ``watch``       asks for what nobody tells: the learner, encoder sessions, free disk

@@ -1,6 +1,7 @@
 """The HTTP routes of the orchestrator; the same on its own port and on the page's."""
 
 import sqlite3
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -12,11 +13,16 @@ from metabonk.messages import (
     CurvePoint,
     Episode,
     ErrorBody,
+    Featured,
     Fleet,
     Heartbeat,
     HeartbeatReply,
+    LogTail,
+    PoolStatus,
     WorkerStatus,
 )
+from metabonk.orchestrator.history import Limit, Points, Worker
+from metabonk.orchestrator.logs import tail
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.state import FleetState
 
@@ -25,8 +31,16 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def api_routes(state: FleetState, metrics: FleetMetrics) -> APIRouter:
-    """The routes over the fleet's state."""
+def api_routes(
+    state: FleetState, metrics: FleetMetrics, sessions: Callable[[], list[PoolStatus]]
+) -> APIRouter:
+    """The routes over the fleet's state.
+
+    Args:
+        state: of the fleet.
+        metrics: of the same.
+        sessions: who holds encoder sessions now.
+    """
     router = APIRouter(responses=REFUSALS)
 
     @router.get("/workers")
@@ -40,14 +54,31 @@ def api_routes(state: FleetState, metrics: FleetMetrics) -> APIRouter:
         return state.fleet()
 
     @router.get("/api/episodes")
-    def get_episodes(limit: Annotated[int, Query(ge=1, le=10_000)] = 100) -> list[Episode]:
-        """The last episodes, newest first."""
-        return state.episodes(limit)
+    def get_episodes(limit: Limit = 100, worker: Worker = None) -> list[Episode]:
+        """The last episodes, of all workers or of one, newest first."""
+        return state.episodes(limit, worker)
 
     @router.get("/api/curve")
-    def get_curve(points: Annotated[int, Query(ge=1, le=10_000)] = 500) -> list[CurvePoint]:
-        """The learning curve of the run, in at most so many points."""
-        return state.curve(points)
+    def get_curve(points: Points = 500, worker: Worker = None) -> list[CurvePoint]:
+        """The learning curve of the run, or of one worker, in at most so many points."""
+        return state.curve(points, worker)
+
+    @router.get("/api/featured")
+    def get_featured() -> Featured:
+        """Who is shown, and who comes next."""
+        return state.featured()
+
+    @router.get("/api/sessions")
+    def get_sessions() -> list[PoolStatus]:
+        """Encoder sessions and who holds them."""
+        return sessions()
+
+    @router.get("/api/worker/{instance_id}/log")
+    def get_log(instance_id: str, lines: Annotated[int, Query(ge=1, le=5_000)] = 200) -> LogTail:
+        """The end of a worker's log."""
+        if not state.knows(instance_id):
+            raise HTTPException(404, f"{instance_id} is no worker of this fleet")
+        return LogTail(lines=tail(state.settings.paths.logs / f"{instance_id}.log", lines))
 
     @router.post("/api/heartbeat")
     def post_heartbeat(heartbeat: Heartbeat) -> HeartbeatReply:

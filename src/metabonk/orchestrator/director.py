@@ -70,6 +70,21 @@ class Wish:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Who is shown, and what comes.
+
+    Attributes:
+        live: the one shown longest first.
+        next: who gets the next place; None where nobody waits.
+        next_in_s: seconds until then; None where every place is being watched.
+    """
+
+    live: tuple[int, ...]
+    next: int | None
+    next_in_s: float | None
+
+
 class Director:
     """Decides who is live; remembers since when.
 
@@ -104,6 +119,15 @@ class Director:
         self._make_room_for_viewers(present, now)
         self._rotate(present, now)
         return {index: self._wish(index, present, capacity, now) for index in present}
+
+    def outlook(self, candidates: Iterable[Candidate], now: float) -> Outlook:
+        """As things are; nothing is decided."""
+        present = {candidate.index: candidate for candidate in candidates}
+        live = tuple(sorted(self._live, key=lambda index: (self._live[index], index)))
+        waiting = self._waiting(present)
+        if not waiting:
+            return Outlook(live, None, None)
+        return Outlook(live, waiting[0], self._turn(waiting[0], present, now))
 
     def _note_viewers(self, present: dict[int, Candidate], now: float) -> None:
         for index, candidate in present.items():
@@ -219,19 +243,24 @@ class Director:
         shown = ", ".join(f"omega-{live}" for live in sorted(self._live)) or "workers yet to start"
         sessions = "the encoder session" if capacity == 1 else f"all {capacity} encoder sessions"
         reason = f"{sessions} went to {shown}"
+        turn = self._turn(index, present, now)
+        if turn is None:
+            return f"{reason}, and somebody watches each of them" if self._live else reason
+        return f"{reason}; its turn comes in {turn:.0f} s"
+
+    def _turn(self, index: int, present: dict[int, Candidate], now: float) -> float | None:
+        """Seconds until a worker that waits gets a place; None where all are being watched."""
         places = sorted(
             max(0.0, self._live[live] + self._rotate_s - now)
             for live in self._live
             if not self._watched(live, now)
         )
-        ahead = self._waiting(present).index(index)
         if not places:
-            return f"{reason}, and somebody watches each of them" if self._live else reason
-        rounds, place = divmod(ahead, len(places))
-        turn = max(
+            return None
+        rounds, place = divmod(self._waiting(present).index(index), len(places))
+        return max(
             places[place] + rounds * self._rotate_s, self._rotate_s - self._waited(index, now)
         )
-        return f"{reason}; its turn comes in {turn:.0f} s"
 
 
 def candidates_of(statuses: Sequence[WorkerStatus]) -> list[Candidate]:

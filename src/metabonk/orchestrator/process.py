@@ -13,12 +13,16 @@ from typing import Protocol
 
 from metabonk.encoding.capacity import capacity
 from metabonk.encoding.proofs import Proofs
-from metabonk.encoding.sessions import open_pools
+from metabonk.encoding.sessions import Pools, open_pools
 from metabonk.http_app import make_http_app
 from metabonk.http_server import HttpServer
 from metabonk.messages import Fleet, Mode
 from metabonk.orchestrator.api import api_routes, episodes_unreadable
+from metabonk.orchestrator.archive import Archive, NoSuchRun
+from metabonk.orchestrator.events import event_routes
 from metabonk.orchestrator.gateway import Gateway
+from metabonk.orchestrator.history import history_routes, no_such_run
+from metabonk.orchestrator.holders import pool_statuses
 from metabonk.orchestrator.lock import FleetLock
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.page import Page
@@ -84,7 +88,7 @@ def run(
             state,
             lambda: capacity(pools, proofs, allow_cpu_fallback=settings.stream.allow_cpu_fallback),
         )
-        servers = make_servers(state, supervisor)
+        servers = make_servers(state, supervisor, pools)
         at_the_end.callback(_stop_servers, servers)
         sweeper = Sweeper(_metabonk("sweep"))
         at_the_end.callback(_sweep_up, supervisor, sweeper)
@@ -114,16 +118,23 @@ def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Itera
             yield ChildSpec("learner", _metabonk("learner", *common), logs / "learner.log")
 
 
-def make_servers(state: FleetState, supervisor: Supervisor) -> list[HttpServer]:
+def make_servers(state: FleetState, supervisor: Supervisor, pools: Pools) -> list[HttpServer]:
     """The API on its own port, and the page with the API and every worker on another."""
     settings = state.settings
-    routes = api_routes(state, FleetMetrics(state, supervisor.restarts))
+    archive = Archive(settings.paths.runs, state.run)
+    routers = (
+        api_routes(state, FleetMetrics(state, supervisor.restarts), lambda: pool_statuses(pools)),
+        history_routes(archive),
+        event_routes(state.journal),
+    )
     gateway = Gateway(state)
     api = make_http_app("MetaBonk orchestrator")
     page = make_http_app("MetaBonk", lifespan=gateway.lifespan)
     for app in (api, page):
         app.add_exception_handler(sqlite3.Error, episodes_unreadable)
-        app.include_router(routes)
+        app.add_exception_handler(NoSuchRun, no_such_run)
+        for router in routers:
+            app.include_router(router)
     page.include_router(gateway.routes())
     page.mount("/", Page())
     return [
@@ -144,7 +155,7 @@ def _keep_running(
     shown_at = float("-inf")
     while not stop.is_set():
         for death in supervisor.tick():
-            state.died(death.name)
+            state.died(death.name, death.sentence)
             suspicion.died(death)
             sweeper.sweep()
         for name, silence in watch.hung().items():

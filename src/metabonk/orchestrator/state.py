@@ -8,6 +8,7 @@ from metabonk.messages import (
     CurvePoint,
     Desired,
     Episode,
+    Featured,
     Fleet,
     Heartbeat,
     HeartbeatReply,
@@ -17,6 +18,7 @@ from metabonk.messages import (
 )
 from metabonk.orchestrator.director import Director, Wish, candidates_of
 from metabonk.orchestrator.handover import Handover
+from metabonk.orchestrator.journal import Journal
 from metabonk.orchestrator.registry import Registry
 from metabonk.orchestrator.store import Store
 from metabonk.orchestrator.tallies import Tallies, including
@@ -43,6 +45,7 @@ class FleetState:
         self.settings = settings
         self.run = run
         self.store = store
+        self.journal = Journal()
         self._clock = clock
         self._lock = threading.Lock()
         self._registry = Registry()
@@ -66,6 +69,8 @@ class FleetState:
         wish = wishes.get(
             status.worker_index, Wish(Desired.STANDBY, "streaming is switched off for this worker")
         )
+        self.journal.heard(status, wish.reason)
+        self.journal.finished(heartbeat.episodes)
         return HeartbeatReply(desired=wish.desired, reason=wish.reason, counted=counted)
 
     def knows(self, instance_id: str) -> bool:
@@ -94,13 +99,25 @@ class FleetState:
                 ],
             )
 
-    def episodes(self, limit: int) -> list[Episode]:
-        """The last episodes, newest first."""
-        return self.store.newest(limit)
+    def episodes(self, limit: int, worker: int | None = None) -> list[Episode]:
+        """The last episodes, of all workers or of one, newest first."""
+        return self.store.newest(limit, worker)
 
-    def curve(self, points: int) -> list[CurvePoint]:
-        """The learning curve in at most so many points."""
-        return self.store.curve(points)
+    def curve(self, points: int, worker: int | None = None) -> list[CurvePoint]:
+        """The learning curve, or that of one worker, in at most so many points."""
+        return self.store.curve(points, worker)
+
+    def featured(self) -> Featured:
+        """Who is shown, and who comes next."""
+        now = self._clock()
+        with self._lock:
+            outlook = self._director.outlook(candidates_of(self._registry.fresh(now)), now)
+        return Featured(
+            live=[f"omega-{index}" for index in outlook.live],
+            rotate_s=self.settings.featured.rotate_s,
+            next=None if outlook.next is None else f"omega-{outlook.next}",
+            next_in_s=outlook.next_in_s,
+        )
 
     @property
     def capacity(self) -> int:
@@ -127,8 +144,14 @@ class FleetState:
         with self._lock:
             self._problems = list(problems)
 
-    def died(self, name: str) -> None:
-        """A process has ended: its place is free at once."""
+    def died(self, name: str, because: str) -> None:
+        """A process has ended: its place is free at once.
+
+        Args:
+            name: of the process.
+            because: how, in a sentence for people.
+        """
+        self.journal.died(name, because)
         with self._lock:
             self._registry.forget(name)
             if name == "learner":

@@ -70,6 +70,7 @@ class Store:
         self._failure: str | None = None
         self._lost = 0
         self._curve = Curve()
+        self._curves: dict[int, Curve] = {}
         self._fleet_step = 0
         try:
             self._database = sqlite3.connect(
@@ -91,18 +92,20 @@ class Store:
             if self._waiting and self._clock() >= self._retry_at:
                 self._flush()
 
-    def newest(self, limit: int) -> list[Episode]:
-        """The last episodes, newest first."""
-        query = f"SELECT {COLUMNS} FROM episodes ORDER BY id DESC LIMIT ?"
+    def newest(self, limit: int, worker: int | None = None) -> list[Episode]:
+        """The last episodes, of all workers or of one, newest first."""
+        condition, values = ("", ()) if worker is None else ("WHERE worker_index = ?", (worker,))
+        query = f"SELECT {COLUMNS} FROM episodes {condition} ORDER BY id DESC LIMIT ?"
         with self._lock:
-            rows = self._database.execute(query, (limit,)).fetchall()
+            rows = self._database.execute(query, (*values, limit)).fetchall()
         names = COLUMNS.split(", ")
         return [Episode.model_validate(dict(zip(names, row, strict=True))) for row in rows]
 
-    def curve(self, points: int) -> list[CurvePoint]:
-        """The learning curve of the run in at most so many points."""
+    def curve(self, points: int, worker: int | None = None) -> list[CurvePoint]:
+        """The learning curve of the run, or of one worker, in at most so many points."""
         with self._lock:
-            return self._curve.points(points)
+            curve = self._curve if worker is None else self._curves.get(worker, Curve())
+            return curve.points(points)
 
     def counted(self) -> dict[int, Counted]:
         """By worker, what it had counted at the end of its last episode."""
@@ -149,10 +152,9 @@ class Store:
         self._database.execute(
             "INSERT OR IGNORE INTO run VALUES (?, ?, ?)", (run, game, time.time())
         )
-        query = "SELECT fleet_step, ended_at, total_reward FROM episodes ORDER BY id"
-        for fleet_step, ended_at, total_reward in self._database.execute(query):
-            self._fleet_step = fleet_step
-            self._curve.add(fleet_step=fleet_step, ended_at=ended_at, total_reward=total_reward)
+        columns = "worker_index, fleet_step, ended_at, total_reward"
+        for row in self._database.execute(f"SELECT {columns} FROM episodes ORDER BY id"):
+            self._note(*row)
 
     def _flush(self) -> None:
         try:
@@ -168,12 +170,12 @@ class Store:
         self._failure = None
         self._waiting.clear()
         for episode, fleet_step in written:
-            self._fleet_step = fleet_step
-            self._curve.add(
-                fleet_step=fleet_step,
-                ended_at=episode.ended_at,
-                total_reward=episode.total_reward,
-            )
+            self._note(episode.worker_index, fleet_step, episode.ended_at, episode.total_reward)
+
+    def _note(self, worker: int, fleet_step: int, ended_at: float, total_reward: float) -> None:
+        self._fleet_step = fleet_step
+        for curve in (self._curve, self._curves.setdefault(worker, Curve())):
+            curve.add(fleet_step=fleet_step, ended_at=ended_at, total_reward=total_reward)
 
     def _insert(self, episodes: Iterable[Episode]) -> list[tuple[Episode, int]]:
         """In one transaction; those that were new, each with the fleet's step at its end."""

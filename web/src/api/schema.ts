@@ -5,6 +5,10 @@
  */
 export type Desired = "live" | "standby";
 /**
+ * What can happen in a fleet.
+ */
+export type EventKind = "registered" | "live" | "standby" | "died" | "restarted" | "best_return";
+/**
  * What a fleet is for.
  */
 export type Mode = "train" | "play";
@@ -18,19 +22,27 @@ export type StreamState = "live" | "starting" | "standby" | "error";
  */
 export interface Messages {
   AttentionMessage: AttentionMessage;
+  Checkpoint: Checkpoint;
   Counted: Counted;
   CurvePoint: CurvePoint;
   Desired: Desired;
   Episode: Episode;
   EpochMessage: EpochMessage;
   ErrorBody: ErrorBody;
+  EventKind: EventKind;
+  Featured: Featured;
   Fleet: Fleet;
+  FleetEvent: FleetEvent;
   Heartbeat: Heartbeat;
   HeartbeatReply: HeartbeatReply;
   LearnerStatus: LearnerStatus;
+  LogTail: LogTail;
   Mode: Mode;
   PolicyMessage: PolicyMessage;
+  PoolStatus: PoolStatus;
   Problem: Problem;
+  RunSummary: RunSummary;
+  SlotHolder: SlotHolder;
   StateMessage: StateMessage;
   StreamState: StreamState;
   Thought: Thought;
@@ -53,6 +65,27 @@ export interface AttentionMessage {
    * base64 of columns × rows bytes, row by row; 255: most
    */
   cells: string;
+}
+/**
+ * A file that can be played or resumed.
+ */
+export interface Checkpoint {
+  name: string;
+  kind: "newest" | "older" | "best";
+  policy_version: number;
+  /**
+   * policy decisions learned from
+   */
+  steps: number;
+  /**
+   * of the last 100 episodes before it
+   */
+  mean_return: number | null;
+  /**
+   * Unix time, seconds
+   */
+  saved_at: number;
+  bytes: number;
 }
 /**
  * What the processes that were this worker before have counted in the run.
@@ -133,6 +166,24 @@ export interface ErrorBody {
    * a sentence for people
    */
   message: string;
+}
+/**
+ * Who is shown, and who comes next.
+ */
+export interface Featured {
+  /**
+   * instance ids, the one shown longest first
+   */
+  live: string[];
+  rotate_s: number;
+  /**
+   * who gets the next place; null where nobody waits
+   */
+  next: string | null;
+  /**
+   * null where every place is being watched
+   */
+  next_in_s: number | null;
 }
 /**
  * Everything the page's first screen shows.
@@ -276,6 +327,22 @@ export interface Problem {
   do: string;
 }
 /**
+ * Server-sent event of ``/api/events``; its id is that of the event stream.
+ */
+export interface FleetEvent {
+  id: number;
+  /**
+   * Unix time, seconds
+   */
+  at: number;
+  kind: EventKind;
+  /**
+   * of the worker, or 'learner'
+   */
+  instance_id: string;
+  message: string;
+}
+/**
  * A worker tells the orchestrator how it is; sent about once a second.
  */
 export interface Heartbeat {
@@ -306,6 +373,12 @@ export interface Counted1 {
   episode: number;
 }
 /**
+ * The end of a log.
+ */
+export interface LogTail {
+  lines: string[];
+}
+/**
  * WebSocket ``/stream``, text: what the policy can do; sent once, on joining.
  */
 export interface PolicyMessage {
@@ -314,6 +387,67 @@ export interface PolicyMessage {
    * names of the options that probabilities are given for
    */
   actions: string[];
+}
+/**
+ * The sessions of one scarce encoder.
+ */
+export interface PoolStatus {
+  pool: "nvenc" | "cpu";
+  gpu_index: number | null;
+  gpu_name: string | null;
+  /**
+   * other programs' sessions included
+   */
+  used: number;
+  limit: number;
+  holders: SlotHolder[];
+}
+/**
+ * Who has an encoder session.
+ */
+export interface SlotHolder {
+  /**
+   * null for another program's
+   */
+  slot: number | null;
+  /**
+   * null for another program's
+   */
+  instance_id: string | null;
+  pid: number | null;
+  ours: boolean;
+}
+/**
+ * A run, from its first start until now.
+ */
+export interface RunSummary {
+  run: string;
+  game: string;
+  /**
+   * Unix time, seconds
+   */
+  started_at: number;
+  /**
+   * Unix time of its last episode, seconds
+   */
+  updated_at: number;
+  episodes: number;
+  /**
+   * policy decisions of all finished episodes
+   */
+  steps: number;
+  /**
+   * of one episode
+   */
+  best_return: number | null;
+  /**
+   * mean of the last 100 episodes
+   */
+  recent_return: number | null;
+  /**
+   * it is going on
+   */
+  current: boolean;
 }
 /**
  * WebSocket ``/stream``, text: what the stream does; sent on joining and on every change.
