@@ -1,6 +1,16 @@
 /** Well-formed answers for the tests to start from. */
 
-import type { AttentionMessage, Fleet, ThoughtMessage, WorkerStatus } from "./schema";
+import type {
+  AttentionMessage,
+  CurvePoint,
+  Episode,
+  Featured,
+  Fleet,
+  PoolStatus,
+  RunSummary,
+  ThoughtMessage,
+  WorkerStatus,
+} from "./schema";
 
 /** A worker in standby that has just started. */
 export function workerStatus(index: number, changes: Partial<WorkerStatus> = {}): WorkerStatus {
@@ -80,4 +90,57 @@ export function attentionAt(time: number, cells: number[] = [0, 255]): Attention
     rows: 1,
     cells: btoa(String.fromCharCode(...cells)),
   };
+}
+
+export function poolOf(changes: Partial<PoolStatus> = {}): PoolStatus {
+  return {
+    pool: "cpu",
+    gpu_index: null,
+    gpu_name: null,
+    used: 0,
+    limit: 1,
+    holders: [],
+    ...changes,
+  };
+}
+
+export function featuredOf(live: string[], next: string | null = null): Featured {
+  return { live, rotate_s: 30, next, next_in_s: next === null ? null : 12 };
+}
+
+export function runOf(run: string, changes: Partial<RunSummary> = {}): RunSummary {
+  return {
+    run,
+    game: "doom:basic",
+    started_at: 1_790_000_000,
+    updated_at: 1_790_000_600,
+    episodes: 250,
+    steps: 12_000,
+    best_return: 95,
+    recent_return: 70.5,
+    current: false,
+    ...changes,
+  };
+}
+
+export function episodeOf(episode: number, changes: Partial<Episode> = {}): Episode {
+  return {
+    worker_index: 0,
+    episode,
+    total_reward: 10 * episode,
+    length: 30,
+    step: 30 * episode,
+    policy_version: 4,
+    ended_at: 1_790_000_000 + episode,
+    ...changes,
+  };
+}
+
+export function curveOf(...returns: number[]): CurvePoint[] {
+  return returns.map((mean_return, i) => ({
+    fleet_step: 100 * i,
+    ended_at: 1_790_000_000 + i,
+    mean_return,
+    episodes: 1,
+  }));
 }

@@ -21,12 +21,21 @@ export function EventFeed() {
         {events.map(({ id, at, kind, instance_id, message }) => (
           <li key={`${id} ${at}`} data-kind={kind}>
             <time dateTime={new Date(at * 1000).toISOString()}>{clock(at * 1000)}</time>
-            <span>
-              <Link to={streamPage(instance_id)}>{instance_id}</Link> {message}
-            </span>
+            <Message subject={instance_id} message={message} />
           </li>
         ))}
       </ol>
     </section>
+  );
+}
+
+/** The worker's name in it leads to its picture. */
+function Message({ subject, message }: { subject: string; message: string }) {
+  if (!message.startsWith(`${subject} `) || subject === "learner") return <span>{message}</span>;
+  return (
+    <span>
+      <Link to={streamPage(subject)}>{subject}</Link>
+      {message.slice(subject.length)}
+    </span>
   );
 }

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { decimate, type Line } from "./decimate";
+import { decimate, knownAt, type Line } from "./decimate";
 import { count, rate, roughly } from "./figures";
 
 const HEIGHT = 280;
@@ -92,7 +92,8 @@ function options(element: HTMLElement, lines: [string, string, string][]): uPlot
         width: Number(width),
         spanGaps: true,
         points: { show: false },
-        value: (_: uPlot, value: number | null) => rate(value),
+        value: (plot: uPlot, _: number | null, line: number, at: number | null) =>
+          rate(at === null ? null : knownAt(plot.data[line] ?? [], at)),
       })),
     ],
     cursor: { y: false },

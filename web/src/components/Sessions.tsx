@@ -34,9 +34,7 @@ function Pool({ pool }: { pool: PoolStatus }) {
         {pool.holders.map(({ slot, instance_id, pid, ours }) => (
           <li key={`${slot} ${pid}`} data-held={ours ? "ours" : "theirs"}>
             <strong>{instance_id ?? (ours ? "MetaBonk" : "another program")}</strong>
-            <span>
-              slot {slot}, pid {pid}
-            </span>
+            <span>{placeOf(slot, pid)}</span>
           </li>
         ))}
         {unknown > 0 && (
@@ -58,4 +56,8 @@ function Pool({ pool }: { pool: PoolStatus }) {
 function nameOf({ pool, gpu_index, gpu_name }: PoolStatus): string {
   if (pool === "cpu") return "in software, on the processor";
   return `NVENC, GPU ${gpu_index ?? 0}${gpu_name ? `, ${gpu_name}` : ""}`;
+}
+
+function placeOf(slot: number | null, pid: number | null): string {
+  return [slot !== null && `slot ${slot}`, pid !== null && `pid ${pid}`].filter(Boolean).join(", ");
 }

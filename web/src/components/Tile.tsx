@@ -38,6 +38,7 @@ export function Tile({ worker, place, pinned, hold, clean, tell, onPin }: TilePr
         hold={large && hold}
         onState={onState}
       >
+        <Title worker={worker} pinned={pinned} />
         <Toggle
           name={pinned ? "Pinned" : "Pin"}
           hotkey="p"
@@ -47,7 +48,7 @@ export function Tile({ worker, place, pinned, hold, clean, tell, onPin }: TilePr
       </Screen>
       {!clean &&
         (large ? (
-          <Credits worker={worker} pinned={pinned} />
+          <Figures figures={figuresOf(worker)} />
         ) : (
           <Caption worker={worker} onPin={() => onPin(true)} />
         ))}
@@ -55,27 +56,29 @@ export function Tile({ worker, place, pinned, hold, clean, tell, onPin }: TilePr
   );
 }
 
-function Credits({ worker, pinned }: { worker: WorkerStatus; pinned: boolean }) {
-  const { data: featured } = useFeatured();
-  const figures: Figure[] = [
+function figuresOf(worker: WorkerStatus): Figure[] {
+  return [
     { name: "Last return", value: rate(worker.episode_return) },
     { name: "Episode", value: count(worker.episode) },
     { name: "Steps/s", value: rate(worker.steps_per_s) },
     { name: "Policy", value: count(worker.policy_version) },
   ];
+}
+
+function Title({ worker, pinned }: { worker: WorkerStatus; pinned: boolean }) {
+  const { data: featured } = useFeatured();
   return (
-    <div className="credits">
-      <div>
-        <Link className="credits-name" to={streamPage(worker.instance_id)}>
-          {worker.instance_id}
-        </Link>
-        <p className="credits-next">
-          {pinned ? "Pinned: it stays until you let it go." : upNext(featured)}
-        </p>
-      </div>
-      <Figures figures={figures} />
-    </div>
+    <p className="stage-title">
+      <Link to={streamPage(worker.instance_id)}>{worker.instance_id}</Link>
+      <span>{pinned ? pinnedWords(worker) : upNext(featured)}</span>
+    </p>
   );
+}
+
+function pinnedWords({ stream_state }: WorkerStatus): string {
+  return stream_state === "live"
+    ? "Pinned: it stays until you let it go."
+    : "Pinned: it gets the next session that is free.";
 }
 
 function upNext(featured: Featured | undefined): string {

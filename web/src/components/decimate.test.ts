@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { decimate } from "./decimate";
+import { decimate, knownAt } from "./decimate";
 
 const xs = Array.from({ length: 100_000 }, (_, i) => i * 10);
 
@@ -29,4 +29,9 @@ test("few points are left as they are", () => {
   const line = { xs: [1, 2, 3], ys: [5, 4, 6] };
   expect(decimate(line, 100)).toBe(line);
   expect(decimate({ xs: [], ys: [] }, 100).xs).toEqual([]);
+});
+
+test("between its points a line has the value of the last one", () => {
+  const values = [null, 4, undefined, null, 7];
+  expect([0, 1, 3, 4].map((index) => knownAt(values, index))).toEqual([null, 4, 4, 7]);
 });

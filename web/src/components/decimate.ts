@@ -33,3 +33,15 @@ export function decimate({ xs, ys }: Line, columns: number): Line {
   const indices = [...kept];
   return { xs: indices.map((i) => xs[i] as number), ys: indices.map((i) => ys[i] as number) };
 }
+
+/** The value at `index`, or the last one before it: lines of several runs have their points apart. */
+export function knownAt(
+  values: ArrayLike<number | null | undefined>,
+  index: number,
+): number | null {
+  for (let at = index; at >= 0; at--) {
+    const value = values[at];
+    if (value !== null && value !== undefined) return value;
+  }
+  return null;
+}

@@ -9,7 +9,9 @@ const tenths = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFr
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 function figure(value: Figure, text: (value: number) => string): string {
-  return value === null || value === undefined || !Number.isFinite(value) ? MISSING : text(value);
+  return value === null || value === undefined || !Number.isFinite(value)
+    ? MISSING
+    : text(value).replace("-", "−");
 }
 
 /** 3,823 */

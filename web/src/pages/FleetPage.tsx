@@ -1,4 +1,4 @@
-import { useCurve } from "../api/queries";
+import { useCurve, useRuns } from "../api/queries";
 import type { Fleet, LearnerStatus, WorkerStatus } from "../api/schema";
 import { Curve } from "../components/Curve";
 import { EventFeed } from "../components/EventFeed";
@@ -25,7 +25,7 @@ function FleetReport({ fleet }: { fleet: Fleet }) {
   const workers = byIndex(fleet.workers);
   return (
     <>
-      <Figures large figures={headlines(workers)} />
+      <Headlines workers={workers} />
       <Problems problems={fleet.problems} />
       <section className="card" aria-labelledby="workers">
         <h2 id="workers">Workers</h2>
@@ -45,17 +45,26 @@ function FleetReport({ fleet }: { fleet: Fleet }) {
   );
 }
 
-function headlines(workers: WorkerStatus[]): Figure[] {
+/** What is read first, and from afar. */
+function Headlines({ workers }: { workers: WorkerStatus[] }) {
+  const { data: runs } = useRuns();
+  const run = runs?.find(({ current }) => current);
   const sum = (of: (worker: WorkerStatus) => number) =>
     workers.reduce((total, worker) => total + of(worker), 0);
   const live = workers.filter((worker) => worker.stream_state === "live").length;
-  return [
+  const figures: Figure[] = [
+    {
+      name: "Return",
+      value: rate(run?.recent_return),
+      note: `last 100 episodes; best ${rate(run?.best_return)}`,
+    },
     { name: "Live", value: count(live), note: `of ${count(workers.length)} workers` },
     { name: "Steps/s", value: rate(sum((worker) => worker.steps_per_s)), note: "all workers" },
     { name: "Steps", value: roughly(sum((worker) => worker.step)), note: "all workers" },
     { name: "Episodes", value: roughly(sum((worker) => worker.episode)), note: "finished" },
-    { name: "Viewers", value: count(sum((worker) => worker.stream_active_clients)) },
+    { name: "Viewers", value: count(sum((worker) => worker.stream_active_clients)), note: "now" },
   ];
+  return <Figures large figures={figures} />;
 }
 
 function LearningCurve() {

@@ -6,13 +6,14 @@ import type { PlayerState } from "./machine";
 import { useLivePlayer } from "./use-live-player";
 import { useWatched } from "./use-watched";
 
-const WORDS: Record<PlayerState, string> = {
-  live: "LIVE",
-  waiting: "WAITING FOR KEYFRAME",
-  standby: "STANDBY — TRAINING WITHOUT A SESSION",
-  reconnecting: "RECONNECTING",
-  paused: "PAUSED",
-  error: "NO PICTURE",
+/** A word, and what follows it where there is room. */
+const WORDS: Record<PlayerState, [string, string]> = {
+  live: ["LIVE", ""],
+  waiting: ["WAITING", " FOR KEYFRAME"],
+  standby: ["STANDBY", " — TRAINING WITHOUT A SESSION"],
+  reconnecting: ["RECONNECTING", ""],
+  paused: ["PAUSED", ""],
+  error: ["NO PICTURE", ""],
 };
 
 interface PlayerProps {
@@ -54,7 +55,8 @@ export function Player({
       <video ref={video} muted autoPlay playsInline aria-label={`Live picture of ${worker}`} />
       <div className="player-words">
         <p className="player-state" role="status">
-          {WORDS[state]}
+          {WORDS[state][0]}
+          <span className="player-more">{WORDS[state][1]}</span>
         </p>
         {state !== "live" && <p className="player-reason">{reason}</p>}
       </div>

@@ -144,6 +144,7 @@ export class LivePlayer {
         this.#keepPicture();
         this.#media?.close();
         this.#media = null;
+        this.mind.forget();
         break;
     }
   }

@@ -20,7 +20,7 @@ test("one that isn't next has been asked for", () => {
 test("a live one says who waits", () => {
   const live = workerStatus(0, { stream_state: "live" });
   expect(outlook(live, queue)).toContain("omega-1 waits");
-  expect(outlook(live, { ...queue, next: null })).toContain("Nobody else waits");
+  expect(outlook(live, { ...queue, next: null })).toBe("It stays live while this page is open.");
 });
 
 test("every other state has a sentence of its own", () => {

@@ -8,8 +8,8 @@ export function outlook(status: WorkerStatus, featured: Featured | undefined): s
   switch (status.stream_state) {
     case "live":
       return featured?.next
-        ? `Live, and it stays live while this page is open; ${featured.next} waits for another session.`
-        : "Live. Nobody else waits for its session.";
+        ? `It stays live while this page is open; ${featured.next} waits for another session.`
+        : "It stays live while this page is open.";
     case "starting":
       return "It has a session; its encoder is starting, and the picture comes with the first keyframe.";
     case "error":

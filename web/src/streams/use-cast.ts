@@ -18,25 +18,21 @@ export interface Cast {
 export function useCast(workers: readonly WorkerStatus[], pinned: string | null): Cast {
   const { data: featured, dataUpdatedAt } = useFeatured();
   const [shown, setShown] = useState<string | null>(null);
-  const [moving, setMoving] = useState<ReadonlySet<string>>(new Set());
+  const [told, setTold] = useState<ReadonlyMap<string, PlayerState>>(new Map());
   const known = workers.map(({ instance_id }) => instance_id);
   const pin = pinned !== null && known.includes(pinned) ? pinned : null;
-  const wanted = pin ?? directed(featured, workers, dataUpdatedAt);
-  const cut = wanted !== null && cutsNow(wanted, shown, pin !== null, moving, known);
+  const wanted = pin ?? directed(featured, workers, told, dataUpdatedAt);
+  const cut = wanted !== null && cutsNow(wanted, shown, pin !== null, told, known);
 
   useEffect(() => {
     if (!cut) return;
     softly(() => setShown(wanted));
   }, [cut, wanted]);
 
-  const tell = useCallback((worker: string, state: PlayerState) => {
-    setMoving((before) => {
-      const after = new Set(before);
-      if (state === "live") after.add(worker);
-      else after.delete(worker);
-      return after;
-    });
-  }, []);
+  const tell = useCallback(
+    (worker: string, state: PlayerState) => setTold((before) => new Map(before).set(worker, state)),
+    [],
+  );
 
   return { shown: shown ?? wanted, wanted, tell };
 }
