@@ -17,14 +17,22 @@ export function EventFeed() {
           {connected ? "Nothing has happened since this page came." : "Waiting for the first one."}
         </p>
       )}
-      <ol className="events" role="log" aria-labelledby="events">
-        {events.map(({ id, at, kind, instance_id, message }) => (
-          <li key={`${id} ${at}`} data-kind={kind}>
-            <time dateTime={new Date(at * 1000).toISOString()}>{clock(at * 1000)}</time>
-            <Message subject={instance_id} message={message} />
-          </li>
-        ))}
-      </ol>
+      <div
+        className="scroll"
+        role="log"
+        aria-labelledby="events"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys
+        tabIndex={0}
+      >
+        <ol className="events">
+          {events.map(({ id, at, kind, instance_id, message }) => (
+            <li key={`${id} ${at}`} data-kind={kind}>
+              <time dateTime={new Date(at * 1000).toISOString()}>{clock(at * 1000)}</time>
+              <Message subject={instance_id} message={message} />
+            </li>
+          ))}
+        </ol>
+      </div>
     </section>
   );
 }

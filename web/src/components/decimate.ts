@@ -11,10 +11,11 @@ export interface Line {
  *
  * @param xs ascending
  */
-export function decimate({ xs, ys }: Line, columns: number): Line {
+export function decimate(line: Line, columns: number): Line {
+  const { xs, ys } = line;
   const first = xs[0];
   const last = xs.at(-1);
-  if (first === undefined || last === undefined || xs.length <= 2 * columns + 2) return { xs, ys };
+  if (first === undefined || last === undefined || xs.length <= 2 * columns + 2) return line;
   const kept = new Set([0]);
   let from = 0;
   for (let column = 1; column <= columns; column++) {

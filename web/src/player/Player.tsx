@@ -58,6 +58,7 @@ export function Player({
           {WORDS[state][0]}
           <span className="player-more">{WORDS[state][1]}</span>
         </p>
+        <p className="player-worker">{worker}</p>
         {state !== "live" && <p className="player-reason">{reason}</p>}
       </div>
       {watched && state === "paused" && (
