@@ -7,6 +7,7 @@ import { HeatMap } from "./HeatMap";
 import { useKeys } from "./keys";
 import { Thoughts } from "./Thoughts";
 import { Toggle } from "./Toggle";
+import { useFlag } from "./use-flag";
 
 interface ScreenProps {
   worker: string;
@@ -27,17 +28,13 @@ export function Screen({ worker, large, clean = false, onPlayer, children, ...re
   const frame = useRef<HTMLDivElement>(null);
   const [player, setPlayer] = useState<LivePlayer | null>(null);
   const [state, setState] = useState<PlayerState>("waiting");
-  const [thoughts, setThoughts] = useState(true);
-  const [heat, setHeat] = useState(false);
+  const [thoughts, toggleThoughts] = useFlag("thoughts", true);
+  const [heat, toggleHeat] = useFlag("heat", false);
   const { audience, hold, onState } = rest;
 
   const actions = useMemo(
-    () => ({
-      f: () => toggleFullscreen(frame),
-      t: () => setThoughts((shown) => !shown),
-      h: () => setHeat((shown) => !shown),
-    }),
-    [],
+    () => ({ f: () => toggleFullscreen(frame), t: toggleThoughts, h: toggleHeat }),
+    [toggleThoughts, toggleHeat],
   );
   useKeys(large ? actions : NO_KEYS);
 

@@ -7,6 +7,7 @@ import { open, say, withOrchestrator } from "./harness";
 interface FakePlayer {
   worker: string;
   audience: string;
+  attention: boolean;
   onState?: (state: PlayerState) => void;
 }
 
@@ -14,9 +15,9 @@ let tell: Map<string, (state: PlayerState) => void>;
 
 // A player needs video; it has tests of its own.
 vi.mock("../player/Player", () => ({
-  Player: ({ worker, audience, onState }: FakePlayer) => {
+  Player: ({ worker, audience, attention, onState }: FakePlayer) => {
     if (onState) tell.set(worker, onState);
-    return <p>{`player of ${worker}, ${audience}`}</p>;
+    return <p>{`player of ${worker}, ${audience}${attention ? ", attention" : ""}`}</p>;
   },
   toggleFullscreen: () => {},
 }));
@@ -73,6 +74,15 @@ test("the keyboard pins by number and lets go again", async () => {
   expect(screen.getByLabelText("address").textContent).toBe("/neural/broadcast");
   fireEvent.keyDown(window, { key: "p" });
   expect(screen.getByLabelText("address").textContent).toBe("/neural/broadcast?pin=omega-1");
+});
+
+test("the heat map goes along with a cut, and only the large worker is asked for it", async () => {
+  open("/neural/broadcast?heat=1");
+  await screen.findByText("player of omega-0, broadcast, attention");
+  fireEvent.keyDown(window, { key: "2" });
+  expect(await screen.findByText("player of omega-1, dedicated, attention")).toBeTruthy();
+  expect(screen.getByText("player of omega-0, broadcast")).toBeTruthy();
+  expect(screen.getByLabelText("address").textContent).toContain("heat=1");
 });
 
 test("a pin of a worker that isn't there is as none", async () => {
