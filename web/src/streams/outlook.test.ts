@@ -14,7 +14,8 @@ test("a worker in standby whose page was opened is told when its session comes, 
 });
 
 test("one that isn't next has been asked for", () => {
-  expect(outlook(workerStatus(2), queue)).toContain("has asked for a session");
+  expect(outlook(workerStatus(2), queue)).toContain("has asked for a session for it. It trains on");
+  expect(outlook(workerStatus(2, { mode: "play" }), queue)).toContain("It plays on");
 });
 
 test("a live one says who waits", () => {

@@ -5,6 +5,7 @@ import type { Featured, WorkerStatus } from "../api/schema";
 /** For a viewer who has opened the worker's own page, which asks for a session for it. */
 export function outlook(status: WorkerStatus, featured: Featured | undefined): string {
   const name = status.instance_id;
+  const goesOn = status.mode === "train" ? "trains on" : "plays on";
   switch (status.stream_state) {
     case "live":
       return featured?.next
@@ -17,13 +18,14 @@ export function outlook(status: WorkerStatus, featured: Featured | undefined): s
     case "standby":
       break;
   }
-  if (!status.stream_enabled) return "Streams are switched off for this fleet; it trains unseen.";
+  if (!status.stream_enabled)
+    return `Streams are switched off for this fleet; it ${goesOn} unseen.`;
   const why = status.stream_error ? ` ${sentence(status.stream_error)}` : "";
   if (featured?.next === name) {
     const when = featured.next_in_s === null ? "as soon as one is free" : soon(featured.next_in_s);
-    return `Because you opened it, it gets the next session ${when}; it trains on until then.${why}`;
+    return `Because you opened it, it gets the next session ${when}; it ${goesOn} until then.${why}`;
   }
-  return `This page has asked for a session for it. It trains on, faster than with a picture.${why}`;
+  return `This page has asked for a session for it. It ${goesOn}, faster than with a picture.${why}`;
 }
 
 function soon(seconds: number): string {
