@@ -1,29 +1,13 @@
 """The page in a real browser, against a real fleet."""
 
-import shutil
-from collections.abc import Iterator
-
-import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
-from tests.fleet import FleetUnderTest, run_fleet, until
-from tests.requirements import require
+from tests.fleet import FleetUnderTest
 
 pytestmark = pytest.mark.timeout(240)
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
 
 # A few pixels of the picture that is on the screen now, as one string.
 FINGERPRINT = """video => {
@@ -33,36 +17,6 @@ FINGERPRINT = """video => {
   context.drawImage(video, 0, 0, 32, 18);
   return Array.from(context.getImageData(0, 0, 32, 18).data).join();
 }"""
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
-    folder = tmp_path_factory.mktemp("fleet")
-    environment = {"METABONK_CPU_MAX_SESSIONS": "1"}
-    with run_fleet(folder, "--workers", "2", environment=environment) as fleet:
-        until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 30)
-        until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
-        until("one stands by", lambda: fleet.in_state(StreamState.STANDBY), 30)
-        yield fleet
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = require(shutil.which("chromium"), "chromium", apt="chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    troubles: list[str] = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    yield page
-    page.close()
-    assert troubles == []
 
 
 def test_a_live_worker_plays_and_moves(fleet: FleetUnderTest, page: Page):

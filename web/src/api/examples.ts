@@ -1,6 +1,16 @@
 /** Well-formed answers for the tests to start from. */
 
-import type { Fleet, WorkerStatus } from "./schema";
+import type {
+  AttentionMessage,
+  CurvePoint,
+  Episode,
+  Featured,
+  Fleet,
+  PoolStatus,
+  RunSummary,
+  ThoughtMessage,
+  WorkerStatus,
+} from "./schema";
 
 /** A worker in standby that has just started. */
 export function workerStatus(index: number, changes: Partial<WorkerStatus> = {}): WorkerStatus {
@@ -53,4 +63,84 @@ export function fleetOf(workers: WorkerStatus[], changes: Partial<Fleet> = {}): 
     problems: [],
     ...changes,
   };
+}
+
+export function thoughtAt(time: number, changes: Partial<ThoughtMessage> = {}): ThoughtMessage {
+  return {
+    type: "thought",
+    epoch: 1,
+    time,
+    action: 0,
+    probabilities: [0.75, 0.25],
+    value: 1.5,
+    reward: 0,
+    episode_return: 10,
+    episode: 3,
+    step: 120,
+    ...changes,
+  };
+}
+
+export function attentionAt(time: number, cells: number[] = [0, 255]): AttentionMessage {
+  return {
+    type: "attention",
+    epoch: 1,
+    time,
+    columns: cells.length,
+    rows: 1,
+    cells: btoa(String.fromCharCode(...cells)),
+  };
+}
+
+export function poolOf(changes: Partial<PoolStatus> = {}): PoolStatus {
+  return {
+    pool: "cpu",
+    gpu_index: null,
+    gpu_name: null,
+    used: 0,
+    limit: 1,
+    holders: [],
+    ...changes,
+  };
+}
+
+export function featuredOf(live: string[], next: string | null = null): Featured {
+  return { live, rotate_s: 30, next, next_in_s: next === null ? null : 12 };
+}
+
+export function runOf(run: string, changes: Partial<RunSummary> = {}): RunSummary {
+  return {
+    run,
+    game: "doom:basic",
+    started_at: 1_790_000_000,
+    updated_at: 1_790_000_600,
+    episodes: 250,
+    steps: 12_000,
+    best_return: 95,
+    recent_return: 70.5,
+    current: false,
+    ...changes,
+  };
+}
+
+export function episodeOf(episode: number, changes: Partial<Episode> = {}): Episode {
+  return {
+    worker_index: 0,
+    episode,
+    total_reward: 10 * episode,
+    length: 30,
+    step: 30 * episode,
+    policy_version: 4,
+    ended_at: 1_790_000_000 + episode,
+    ...changes,
+  };
+}
+
+export function curveOf(...returns: number[]): CurvePoint[] {
+  return returns.map((mean_return, i) => ({
+    fleet_step: 100 * i,
+    ended_at: 1_790_000_000 + i,
+    mean_return,
+    episodes: 1,
+  }));
 }

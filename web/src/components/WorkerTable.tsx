@@ -3,6 +3,7 @@ import { Link } from "react-router";
 import type { WorkerStatus } from "../api/schema";
 import { streamPage } from "../streams/addresses";
 import { count, MISSING, rate } from "./figures";
+import { Sparkline } from "./Sparkline";
 import { StateTag } from "./StateTag";
 
 interface Column {
@@ -18,6 +19,7 @@ const COLUMNS: Column[] = [
   { name: "Steps/s", numeric: true, cell: (worker) => rate(worker.steps_per_s) },
   { name: "Episode", numeric: true, cell: (worker) => count(worker.episode) },
   { name: "Return", numeric: true, cell: (worker) => rate(worker.episode_return) },
+  { name: "Trend", cell: (worker) => <Sparkline worker={worker.worker_index} /> },
   { name: "Policy", numeric: true, cell: (worker) => count(worker.policy_version) },
   { name: "Viewers", numeric: true, cell: (worker) => count(worker.stream_active_clients) },
 ];

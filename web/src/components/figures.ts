@@ -9,7 +9,9 @@ const tenths = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFr
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 function figure(value: Figure, text: (value: number) => string): string {
-  return value === null || value === undefined || !Number.isFinite(value) ? MISSING : text(value);
+  return value === null || value === undefined || !Number.isFinite(value)
+    ? MISSING
+    : text(value).replace("-", "−");
 }
 
 /** 3,823 */
@@ -54,4 +56,39 @@ export function duration(seconds: Figure): string {
 /** 14:03:27, local time */
 export function clock(unixMs: number): string {
   return new Date(unixMs).toLocaleTimeString("en-GB");
+}
+
+/** 62 %, of a share between 0 and 1 */
+export function percent(share: Figure): string {
+  return figure(share, (n) => `${whole.format(100 * n)} %`);
+}
+
+/** +100, −5.0; a plain 0 */
+export function signed(value: Figure): string {
+  return figure(value, (n) => {
+    if (n === 0) return "0";
+    return `${n > 0 ? "+" : "−"}${rate(Math.abs(n))}`;
+  });
+}
+
+/** 340 ms, 1.2 s */
+export function interval(seconds: Figure): string {
+  return figure(seconds, (s) => (s < 1 ? `${whole.format(1000 * s)} ms` : `${tenths.format(s)} s`));
+}
+
+/** 1.4 MB */
+export function bytes(value: Figure): string {
+  return figure(value, (n) =>
+    n < 1e6 ? `${whole.format(n / 1e3)} kB` : `${tenths.format(n / 1e6)} MB`,
+  );
+}
+
+/** 23 Nov, 14:03, local time */
+export function moment(unixMs: number): string {
+  return new Date(unixMs).toLocaleString("en-GB", {
+    day: "numeric",
+    month: "short",
+    hour: "2-digit",
+    minute: "2-digit",
+  });
 }

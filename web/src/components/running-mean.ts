@@ -13,7 +13,7 @@ export function runningMean(points: readonly CurvePoint[], share: number): numbe
   return points.map((point, newest) => {
     episodes += point.episodes;
     returns += point.episodes * point.mean_return;
-    for (const past of points.slice(oldest, newest)) {
+    for (let past = points[oldest]; past && oldest < newest; past = points[oldest]) {
       if (episodes - past.episodes < wanted) break;
       episodes -= past.episodes;
       returns -= past.episodes * past.mean_return;

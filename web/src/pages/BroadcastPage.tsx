@@ -1,11 +1,12 @@
-import { Link } from "react-router";
+import { type CSSProperties, useCallback, useMemo } from "react";
+import { useSearchParams } from "react-router";
 import type { Fleet, WorkerStatus } from "../api/schema";
 import { FleetAnswer } from "../components/FleetAnswer";
-import { rate } from "../components/figures";
+import { useKeys } from "../components/keys";
 import { Notice } from "../components/Notice";
-import { Player } from "../player/Player";
-import { streamPage } from "../streams/addresses";
-import { byIndex } from "../streams/sessions";
+import { type Place, Tile } from "../components/Tile";
+import { useCast } from "../streams/use-cast";
+import { byIndex } from "../streams/workers";
 
 /** `/neural/broadcast`: whoever is live, large; those who train without a picture, small. */
 export function BroadcastPage() {
@@ -19,39 +20,70 @@ export function BroadcastPage() {
 }
 
 function Broadcast({ fleet }: { fleet: Fleet }) {
+  const [query, setQuery] = useSearchParams();
+  const clean = query.get("clean") === "1";
+  const pinned = query.get("pin");
   const workers = byIndex(fleet.workers);
-  const featured = workers.find((worker) => worker.stream_state === "live") ?? workers[0];
-  if (!featured) {
+  const { shown, wanted, tell } = useCast(workers, pinned);
+
+  const set = useCallback(
+    (name: string, value: string | null) =>
+      setQuery(
+        (before) => {
+          if (value === null) before.delete(name);
+          else before.set(name, value);
+          return before;
+        },
+        { replace: true },
+      ),
+    [setQuery],
+  );
+  const ids = workers.map(({ instance_id }) => instance_id).join();
+  const actions = useMemo(() => {
+    const numbered = ids.split(",").map((id, i) => [`${i + 1}`, () => set("pin", id)] as const);
+    return {
+      ...Object.fromEntries(numbered.slice(0, 9)),
+      p: () => set("pin", pinned === null ? shown : null),
+      "0": () => set("pin", null),
+      c: () => set("clean", clean ? null : "1"),
+    };
+  }, [ids, set, pinned, shown, clean]);
+  useKeys(actions);
+
+  if (workers.length === 0) {
     return (
       <Notice title="Nobody is on stage yet">
         <p>The first worker appears here as soon as it has started.</p>
       </Notice>
     );
   }
-  const rest = workers.filter((worker) => worker !== featured);
+  // Without tiles the next one waits unseen behind the shown one until its picture is there.
+  const seen = clean
+    ? workers.filter(({ instance_id: id }) => id === shown || id === wanted)
+    : workers;
   return (
-    <div className="broadcast">
-      <Tile key={featured.instance_id} worker={featured} />
-      {rest.length > 0 && (
-        <div className="tiles">
-          {rest.map((worker) => (
-            <Tile key={worker.instance_id} worker={worker} />
-          ))}
-        </div>
-      )}
+    <div className="broadcast" data-clean={clean} style={rowsFor(seen)}>
+      {seen.map((worker) => (
+        <Tile
+          key={worker.instance_id}
+          worker={worker}
+          place={worker.instance_id === shown ? "stage" : placeOf(worker)}
+          pinned={worker.instance_id === pinned}
+          hold={wanted !== shown}
+          clean={clean}
+          tell={tell}
+          onPin={(pin) => set("pin", pin ? worker.instance_id : null)}
+        />
+      ))}
     </div>
   );
 }
 
-function Tile({ worker }: { worker: WorkerStatus }) {
-  return (
-    <article className="tile">
-      <Player worker={worker.instance_id} audience="broadcast" />
-      <p>
-        <Link to={streamPage(worker.instance_id)}>{worker.instance_id}</Link>
-        <span>return {rate(worker.episode_return)}</span>
-        <span>{rate(worker.steps_per_s)} steps/s</span>
-      </p>
-    </article>
-  );
+function placeOf(worker: WorkerStatus): Place {
+  return worker.stream_state === "live" ? "side" : "standby";
+}
+
+/** As many rows as the tiles beside the stage need, so that the stage can reach along all of them. */
+function rowsFor(workers: readonly WorkerStatus[]): CSSProperties {
+  return { "--rows": workers.length } as CSSProperties;
 }

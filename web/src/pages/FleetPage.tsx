@@ -1,12 +1,14 @@
-import { useCurve } from "../api/queries";
+import { useCurve, useRuns } from "../api/queries";
 import type { Fleet, LearnerStatus, WorkerStatus } from "../api/schema";
 import { Curve } from "../components/Curve";
+import { EventFeed } from "../components/EventFeed";
 import { type Figure, Figures } from "../components/Figures";
 import { FleetAnswer } from "../components/FleetAnswer";
 import { count, duration, rate, roughly } from "../components/figures";
 import { Problems } from "../components/Problems";
+import { Sessions } from "../components/Sessions";
 import { WorkerTable } from "../components/WorkerTable";
-import { byIndex, sessionPools } from "../streams/sessions";
+import { byIndex } from "../streams/workers";
 
 /** `/`: who is alive, who is live, and how learning goes. */
 export function FleetPage() {
@@ -23,34 +25,46 @@ function FleetReport({ fleet }: { fleet: Fleet }) {
   const workers = byIndex(fleet.workers);
   return (
     <>
-      <Figures large figures={headlines(workers)} />
+      <Headlines workers={workers} />
       <Problems problems={fleet.problems} />
       <section className="card" aria-labelledby="workers">
         <h2 id="workers">Workers</h2>
         <WorkerTable workers={workers} />
       </section>
       <div className="side-by-side">
-        <LearningCurve />
         <div className="stack">
-          <Sessions workers={workers} />
+          <LearningCurve />
           <Learner learner={fleet.learner} playing={fleet.mode === "play"} />
+        </div>
+        <div className="stack">
+          <Sessions />
+          <EventFeed />
         </div>
       </div>
     </>
   );
 }
 
-function headlines(workers: WorkerStatus[]): Figure[] {
+/** What is read first, and from afar. */
+function Headlines({ workers }: { workers: WorkerStatus[] }) {
+  const { data: runs } = useRuns();
+  const run = runs?.find(({ current }) => current);
   const sum = (of: (worker: WorkerStatus) => number) =>
     workers.reduce((total, worker) => total + of(worker), 0);
   const live = workers.filter((worker) => worker.stream_state === "live").length;
-  return [
+  const figures: Figure[] = [
+    {
+      name: "Return",
+      value: rate(run?.recent_return),
+      note: `last 100 episodes; best ${rate(run?.best_return)}`,
+    },
     { name: "Live", value: count(live), note: `of ${count(workers.length)} workers` },
     { name: "Steps/s", value: rate(sum((worker) => worker.steps_per_s)), note: "all workers" },
     { name: "Steps", value: roughly(sum((worker) => worker.step)), note: "all workers" },
     { name: "Episodes", value: roughly(sum((worker) => worker.episode)), note: "finished" },
-    { name: "Viewers", value: count(sum((worker) => worker.stream_active_clients)) },
+    { name: "Viewers", value: count(sum((worker) => worker.stream_active_clients)), note: "now" },
   ];
+  return <Figures large figures={figures} />;
 }
 
 function LearningCurve() {
@@ -66,26 +80,6 @@ function LearningCurve() {
             ? "It begins with the first finished episode."
             : "Asking for the episodes so far."}
         </p>
-      )}
-    </section>
-  );
-}
-
-function Sessions({ workers }: { workers: WorkerStatus[] }) {
-  const pools = sessionPools(workers);
-  return (
-    <section className="card" aria-labelledby="sessions">
-      <h2 id="sessions">Encoder sessions</h2>
-      {pools.length > 0 ? (
-        <Figures
-          figures={pools.map(({ name, used, limit, holders }) => ({
-            name,
-            value: limit === null ? count(used) : `${count(used)} of ${count(limit)}`,
-            note: holders.join(", "),
-          }))}
-        />
-      ) : (
-        <p className="empty">No worker holds one.</p>
       )}
     </section>
   );

@@ -3,6 +3,7 @@ import { Layout } from "../components/Layout";
 import { BroadcastPage } from "./BroadcastPage";
 import { FleetPage } from "./FleetPage";
 import { NotFoundPage } from "./NotFoundPage";
+import { RunsPage } from "./RunsPage";
 import { StreamPage } from "./StreamPage";
 
 /** Which address shows which page. */
@@ -13,6 +14,7 @@ export function Pages() {
         <Route index element={<FleetPage />} />
         <Route path="/stream" element={<StreamPage />} />
         <Route path="/neural/broadcast" element={<BroadcastPage />} />
+        <Route path="/runs" element={<RunsPage />} />
         <Route path="*" element={<NotFoundPage />} />
       </Route>
     </Routes>

@@ -1,16 +1,25 @@
-import type { ReactNode } from "react";
-import { Link, useSearchParams } from "react-router";
+import { type ReactNode, useMemo, useState } from "react";
+import { Link, useNavigate, useSearchParams } from "react-router";
 import { Refused } from "../api/client";
-import { useFleet, useWorkerStatus } from "../api/queries";
+import { useCurve, useEpisodes, useFeatured, useFleet, useWorkerStatus } from "../api/queries";
 import type { WorkerStatus } from "../api/schema";
-import { type Figure, Figures } from "../components/Figures";
+import { Curve } from "../components/Curve";
+import { EpisodeTable } from "../components/EpisodeTable";
 import { FleetAnswer } from "../components/FleetAnswer";
-import { bitrate, clock, count, duration, MISSING, rate, size } from "../components/figures";
+import { clock } from "../components/figures";
+import { useKeys } from "../components/keys";
+import { LogTail } from "../components/LogTail";
 import { Notice } from "../components/Notice";
+import { Screen } from "../components/Screen";
+import { StateTag } from "../components/StateTag";
+import { StreamFigures, TrainingFigures } from "../components/StreamFigures";
 import { WorkerTable } from "../components/WorkerTable";
-import { Player } from "../player/Player";
+import type { LivePlayer } from "../player/live-player";
 import { streamPage } from "../streams/addresses";
-import { byIndex } from "../streams/sessions";
+import { outlook } from "../streams/outlook";
+import { byIndex } from "../streams/workers";
+
+const EPISODES = 20;
 
 /** `/stream?worker=omega-0`: one worker, its picture and its figures. */
 export function StreamPage() {
@@ -21,6 +30,7 @@ export function StreamPage() {
 
 function OneStream({ worker }: { worker: string }) {
   const { data: status, error, dataUpdatedAt } = useWorkerStatus(worker);
+  const [player, setPlayer] = useState<LivePlayer | null>(null);
   if (!status && error instanceof Refused && error.status === 404) {
     return (
       <Choice title={`There is no worker ${worker}`}>
@@ -35,7 +45,8 @@ function OneStream({ worker }: { worker: string }) {
         <h1>{worker}</h1>
         <Siblings worker={worker} />
       </div>
-      <Player worker={worker} />
+      {status && <Outlook status={status} />}
+      <Screen worker={worker} large onPlayer={setPlayer} />
       {error && (
         <Notice title={`${worker} does not answer`} tone="warning">
           <p>
@@ -46,7 +57,17 @@ function OneStream({ worker }: { worker: string }) {
         </Notice>
       )}
       {status ? (
-        <Statistics status={status} stale={error !== null} />
+        <div className="answer" data-stale={error !== null}>
+          <div className="side-by-side">
+            <StreamFigures status={status} player={player} />
+            <TrainingFigures status={status} />
+          </div>
+          <div className="side-by-side">
+            <Returns worker={status.worker_index} />
+            <LastEpisodes worker={status.worker_index} />
+          </div>
+          <LogTail worker={worker} />
+        </div>
       ) : (
         !error && <p className="empty">Asking {worker} for its figures.</p>
       )}
@@ -54,23 +75,78 @@ function OneStream({ worker }: { worker: string }) {
   );
 }
 
+/** The state, and what will come of it. */
+function Outlook({ status }: { status: WorkerStatus }) {
+  const { data: featured } = useFeatured();
+  return (
+    <p className="outlook">
+      <StateTag state={status.stream_state} />
+      <span>{outlook(status, featured)}</span>
+    </p>
+  );
+}
+
 /** The other workers, one step away. */
 function Siblings({ worker }: { worker: string }) {
   const { data: fleet } = useFleet();
+  const navigate = useNavigate();
+  const ids = fleet ? byIndex(fleet.workers).map(({ instance_id }) => instance_id) : [];
+  const all = ids.join();
+  const actions = useMemo(() => {
+    const names = all.split(",");
+    const step = (by: number) => () => {
+      const next = names[(names.indexOf(worker) + by + names.length) % names.length];
+      if (next) void navigate(streamPage(next));
+    };
+    return { ArrowLeft: step(-1), ArrowRight: step(1) };
+  }, [all, worker, navigate]);
+  useKeys(actions);
   if (!fleet) return null;
   return (
     <nav className="siblings" aria-label="Workers">
-      {byIndex(fleet.workers).map(({ instance_id, stream_state }) => (
+      {ids.map((id) => (
         <Link
-          key={instance_id}
-          to={streamPage(instance_id)}
-          aria-current={instance_id === worker ? "page" : undefined}
-          data-state={stream_state}
+          key={id}
+          to={streamPage(id)}
+          aria-current={id === worker ? "page" : undefined}
+          data-state={fleet.workers[id]?.stream_state}
         >
-          {instance_id}
+          {id}
         </Link>
       ))}
     </nav>
+  );
+}
+
+function Returns({ worker }: { worker: number }) {
+  const { data: points } = useCurve(worker);
+  return (
+    <section className="card" aria-labelledby="curve">
+      <h2 id="curve">Its returns</h2>
+      {points && points.length > 0 ? (
+        <Curve points={points} />
+      ) : (
+        <p className="empty">
+          {points ? "They begin with its first finished episode." : "Asking for its episodes."}
+        </p>
+      )}
+    </section>
+  );
+}
+
+function LastEpisodes({ worker }: { worker: number }) {
+  const { data: episodes } = useEpisodes(worker, EPISODES);
+  return (
+    <section className="card" aria-labelledby="episodes">
+      <h2 id="episodes">Last episodes</h2>
+      {episodes && episodes.length > 0 ? (
+        <EpisodeTable caption="Its last episodes, newest first" episodes={episodes} />
+      ) : (
+        <p className="empty">
+          {episodes ? "None has ended in this run yet." : "Asking for its episodes."}
+        </p>
+      )}
+    </section>
   );
 }
 
@@ -89,63 +165,4 @@ function Choice({ title, children }: { title: string; children?: ReactNode }) {
       </FleetAnswer>
     </>
   );
-}
-
-function Statistics({ status, stale }: { status: WorkerStatus; stale: boolean }) {
-  return (
-    <div className="answer side-by-side" data-stale={stale}>
-      <section className="card" aria-labelledby="stream">
-        <h2 id="stream">Stream</h2>
-        <Figures figures={streamFigures(status)} />
-        {status.stream_error && <p className="detail">{status.stream_error}</p>}
-        {status.streamer_last_error && (
-          <p className="detail">Last failure: {status.streamer_last_error}</p>
-        )}
-      </section>
-      <section className="card" aria-labelledby="training">
-        <h2 id="training">{status.mode === "train" ? "Training" : "Playing"}</h2>
-        <Figures figures={trainingFigures(status)} />
-      </section>
-    </div>
-  );
-}
-
-function streamFigures(status: WorkerStatus): Figure[] {
-  const session =
-    status.nvenc_slot === null
-      ? []
-      : [{ name: "NVENC slot", value: count(status.nvenc_slot), note: `GPU ${status.gpu_index}` }];
-  return [
-    { name: "Encoded FPS", value: rate(status.stream_fps) },
-    { name: "Drawn FPS", value: rate(status.frames_fps) },
-    {
-      name: "Bitrate",
-      value: status.stream_state === "live" ? bitrate(status.stream_bitrate) : MISSING,
-    },
-    { name: "Size", value: size(status.spectator_width, status.spectator_height) },
-    {
-      name: "Frames",
-      value: count(status.frames_ok),
-      note: `${count(status.frames_dropped)} dropped`,
-    },
-    {
-      name: "Viewers",
-      value: count(status.stream_active_clients),
-      note: `${count(status.stream_dedicated_clients)} on its own page`,
-    },
-    { name: "Backend", value: status.stream_backend || MISSING },
-    ...session,
-  ];
-}
-
-function trainingFigures(status: WorkerStatus): Figure[] {
-  return [
-    { name: "Steps/s", value: rate(status.steps_per_s) },
-    { name: "Steps", value: count(status.step) },
-    { name: "Episodes", value: count(status.episode) },
-    { name: "Last return", value: rate(status.episode_return) },
-    { name: "Policy version", value: count(status.policy_version) },
-    { name: "Observation", value: size(status.pixel_obs_width, status.pixel_obs_height) },
-    { name: "Running for", value: duration(status.uptime_s) },
-  ];
 }

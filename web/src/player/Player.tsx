@@ -1,33 +1,52 @@
-import { useRef } from "react";
+import { type RefObject, useEffect, useRef } from "react";
 import { type Audience, socketAddress } from "../streams/addresses";
 import { useSnapshot } from "../streams/use-snapshot";
+import type { LivePlayer } from "./live-player";
 import type { PlayerState } from "./machine";
 import { useLivePlayer } from "./use-live-player";
 import { useWatched } from "./use-watched";
 
-const WORDS: Record<PlayerState, string> = {
-  live: "LIVE",
-  waiting: "WAITING FOR KEYFRAME",
-  standby: "STANDBY — TRAINING WITHOUT A SESSION",
-  reconnecting: "RECONNECTING",
-  paused: "PAUSED",
-  error: "NO PICTURE",
+/** A word, and what follows it where there is room. */
+const WORDS: Record<PlayerState, [string, string]> = {
+  live: ["LIVE", ""],
+  waiting: ["WAITING", " FOR KEYFRAME"],
+  standby: ["STANDBY", " — TRAINING WITHOUT A SESSION"],
+  reconnecting: ["RECONNECTING", ""],
+  paused: ["PAUSED", ""],
+  error: ["NO PICTURE", ""],
 };
 
 interface PlayerProps {
   worker: string;
   audience?: Audience;
+  /** Whether the worker should send where its network looks. */
+  attention?: boolean;
+  /** The last live picture stays instead of the worker's newest small one: a cut is coming. */
+  hold?: boolean;
+  onState?: (state: PlayerState) => void;
+  onPlayer?: (player: LivePlayer | null) => void;
 }
 
 /** A worker's live picture, and in words what is the matter when it isn't live. */
-export function Player({ worker, audience = "dedicated" }: PlayerProps) {
+export function Player({
+  worker,
+  audience = "dedicated",
+  attention = false,
+  hold = false,
+  onState,
+  onPlayer,
+}: PlayerProps) {
   const frame = useRef<HTMLElement>(null);
   const video = useRef<HTMLVideoElement>(null);
   const still = useRef<HTMLCanvasElement>(null);
   const watched = useWatched(frame);
-  const address = socketAddress(worker, audience);
-  const { state, reason, play } = useLivePlayer(video, still, address, watched);
-  const snapshot = useSnapshot(worker, watched && NEEDS_SNAPSHOT.has(state));
+  const address = socketAddress(worker, audience, attention);
+  const { player, view } = useLivePlayer(video, still, address, watched);
+  const { state, reason } = view;
+  const snapshot = useSnapshot(worker, watched && !hold && NEEDS_SNAPSHOT.has(state));
+
+  useEffect(() => onState?.(state), [onState, state]);
+  useEffect(() => onPlayer?.(player), [onPlayer, player]);
 
   return (
     <section className="player" ref={frame} data-state={state} aria-label={`Stream of ${worker}`}>
@@ -36,25 +55,15 @@ export function Player({ worker, audience = "dedicated" }: PlayerProps) {
       <video ref={video} muted autoPlay playsInline aria-label={`Live picture of ${worker}`} />
       <div className="player-words">
         <p className="player-state" role="status">
-          {WORDS[state]}
+          {WORDS[state][0]}
+          <span className="player-more">{WORDS[state][1]}</span>
         </p>
+        <p className="player-worker">{worker}</p>
         {state !== "live" && <p className="player-reason">{reason}</p>}
       </div>
       {watched && state === "paused" && (
-        <button type="button" className="player-play" onClick={play}>
+        <button type="button" className="player-play" onClick={() => player?.play()}>
           Play
-        </button>
-      )}
-      {document.fullscreenEnabled && (
-        <button
-          type="button"
-          className="player-fullscreen"
-          aria-label="Full screen"
-          onClick={() => toggleFullscreen(frame.current)}
-        >
-          <svg viewBox="0 0 16 16" aria-hidden="true">
-            <path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4" />
-          </svg>
         </button>
       )}
     </section>
@@ -64,7 +73,8 @@ export function Player({ worker, audience = "dedicated" }: PlayerProps) {
 /** In these states the video element is empty, and the worker's newest picture stands in. */
 const NEEDS_SNAPSHOT: ReadonlySet<PlayerState> = new Set(["waiting", "standby", "error"]);
 
-function toggleFullscreen(element: HTMLElement | null): void {
+/** Fills the screen with the element, or gives the screen back. */
+export function toggleFullscreen(element: RefObject<HTMLElement | null>): void {
   if (document.fullscreenElement) void document.exitFullscreen();
-  else void element?.requestFullscreen();
+  else void element.current?.requestFullscreen();
 }

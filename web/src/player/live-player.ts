@@ -3,19 +3,31 @@
 import { advise } from "./live-edge";
 import { type Command, type PlayerEvent, PlayerMachine, type PlayerView } from "./machine";
 import { Media, refusal } from "./media";
-import { openSocket } from "./socket";
+import { Mind } from "./mind";
+import { openSocket, type StreamMessage } from "./socket";
 
 const TICK_MS = 250;
 
+/** What only this viewer's player knows. */
+export interface PlayerFigures {
+  /** Seconds between the newest picture received and the one on the screen; null without any. */
+  behind: number | null;
+  /** Pictures of this element since it was made: shown late or never. */
+  dropped: number;
+}
+
 export class LivePlayer {
+  /** What the policy thought, in step with the picture. */
+  readonly mind = new Mind();
   readonly #machine = new PlayerMachine(() => performance.now(), Math.random);
   readonly #listeners = new Set<() => void>();
   readonly #video: HTMLVideoElement;
   readonly #still: HTMLCanvasElement;
-  readonly #address: string;
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #abort = new AbortController();
   #view: PlayerView = this.#machine.view;
+  #address: string;
+  #epoch: number | null = null;
   #closeSocket: (() => void) | null = null;
   #media: Media | null = null;
   #landed = false;
@@ -46,6 +58,27 @@ export class LivePlayer {
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  get figures(): PlayerFigures {
+    const newest = this.#media?.buffered.at(-1)?.end;
+    return {
+      behind: newest === undefined || !this.#landed ? null : newest - this.#video.currentTime,
+      dropped: this.#video.getVideoPlaybackQuality().droppedVideoFrames,
+    };
+  }
+
+  /** Width of the picture over its height; 16:9 until there is one. */
+  get aspect(): number {
+    const { videoWidth, videoHeight } = this.#video;
+    return videoWidth && videoHeight ? videoWidth / videoHeight : 16 / 9;
+  }
+
+  /** Where the stream is from now on; the old picture stays until the new one comes. */
+  setAddress(address: string): void {
+    if (address === this.#address) return;
+    this.#address = address;
+    this.#handle({ type: "moved" });
   }
 
   /** Whether somebody can see the player: nothing is downloaded otherwise. */
@@ -79,13 +112,20 @@ export class LivePlayer {
     for (const listener of this.#listeners) listener();
   }
 
+  #hear(message: StreamMessage): void {
+    if (message.type === "state" || message.type === "epoch")
+      this.#handle({ type: "message", message });
+    else this.mind.hear(message);
+  }
+
   #carryOut(command: Command): void {
     switch (command.do) {
       case "connect":
+        this.mind.forget();
         this.#closeSocket = openSocket(this.#address, {
           opened: () => this.#handle({ type: "opened" }),
           closed: () => this.#handle({ type: "closed" }),
-          message: (message) => this.#handle({ type: "message", message }),
+          message: (message) => this.#hear(message),
           bytes: (bytes) => this.#handle({ type: "bytes", bytes }),
         });
         break;
@@ -94,14 +134,17 @@ export class LivePlayer {
         this.#closeSocket = null;
         break;
       case "rebuild":
+        this.#epoch = command.epoch.epoch;
         this.#rebuild(command.epoch.mime);
         break;
       case "append":
         this.#media?.append(command.bytes);
         break;
       case "clear":
+        this.#keepPicture();
         this.#media?.close();
         this.#media = null;
+        this.mind.forget();
         break;
     }
   }
@@ -156,17 +199,20 @@ export class LivePlayer {
   }
 
   #awaitPicture(): void {
-    const painted = () => {
+    const painted = (time: number) => {
       if (this.#abort.signal.aborted) return;
       this.#landed = true;
       this.#handle({ type: "painted" });
+      if (this.#epoch !== null) this.mind.show(this.#epoch, time);
     };
     if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) {
-      this.#video.addEventListener("timeupdate", painted, { signal: this.#abort.signal });
+      const { signal } = this.#abort;
+      const shown = () => painted(this.#video.currentTime);
+      this.#video.addEventListener("timeupdate", shown, { signal });
       return;
     }
-    const next = () => {
-      painted();
+    const next: VideoFrameRequestCallback = (_, { mediaTime }) => {
+      painted(mediaTime);
       if (!this.#abort.signal.aborted) this.#video.requestVideoFrameCallback(next);
     };
     this.#video.requestVideoFrameCallback(next);

@@ -225,6 +225,31 @@ describe("trouble", () => {
   });
 });
 
+describe("a new address", () => {
+  test("is joined at once, and what was shown stays until it paints", () => {
+    goLive();
+    const commands = feed({ type: "moved" });
+    expect(commands).toEqual([{ do: "disconnect" }, { do: "connect" }]);
+    expect(machine.view.state).toBe("waiting");
+    feed({ type: "opened" }, state("live"), epoch(1), { type: "painted" });
+    expect(machine.view.state).toBe("live");
+  });
+
+  test("doesn't wait for a back-off that belonged to the old one", () => {
+    goLive();
+    feed({ type: "closed" });
+    expect(feed({ type: "moved" })).toContainEqual({ do: "connect" });
+    expect(machine.view.state).toBe("waiting");
+  });
+
+  test("connects nobody who doesn't look", () => {
+    expect(feed({ type: "moved" })).toEqual([]);
+    goLive();
+    feed({ type: "watched", watched: false });
+    expect(feed({ type: "moved" })).toEqual([]);
+  });
+});
+
 describe("out of sight", () => {
   test("stops downloading, and joins anew when it is seen again", () => {
     goLive();

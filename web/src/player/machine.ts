@@ -21,6 +21,7 @@ export type PlayerEvent =
   | { type: "watched"; watched: boolean }
   | { type: "opened" }
   | { type: "closed" }
+  | { type: "moved" }
   | { type: "message"; message: StateMessage | EpochMessage }
   | { type: "bytes"; bytes: Uint8Array<ArrayBuffer> }
   | { type: "painted" }
@@ -82,6 +83,8 @@ export class PlayerMachine {
         return [];
       case "closed":
         return this.#lose("The connection was closed.");
+      case "moved":
+        return this.#move();
       case "message":
         return event.message.type === "epoch"
           ? this.#startEpoch(event.message)
@@ -127,6 +130,14 @@ export class PlayerMachine {
     if (!watched) return this.#leave();
     this.#failures = 0;
     return this.#connect();
+  }
+
+  /** The stream has a new address; the picture of the old one stays until the new one paints. */
+  #move(): Command[] {
+    if (this.#watched !== true || this.#link === "off") return [];
+    this.#failures = 0;
+    this.#forgetStream();
+    return [{ do: "disconnect" }, ...this.#connect()];
   }
 
   #setStream(message: StateMessage): Command[] {

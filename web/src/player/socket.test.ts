@@ -45,7 +45,7 @@ test("text is a message, binary is video", () => {
 });
 
 test("a kind of message from the future is left alone", () => {
-  expect(parseMessage('{"type":"thought","value":1}')).toBeNull();
+  expect(parseMessage('{"type":"smell","value":1}')).toBeNull();
 });
 
 test("nothing is heard of a socket after it was closed", () => {

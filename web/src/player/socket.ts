@@ -1,11 +1,16 @@
 /** The WebSocket of one worker's stream, as events of the player. */
 
 import type { EpochMessage, StateMessage } from "../api/schema";
+import type { MindMessage } from "./mind";
+
+export type StreamMessage = StateMessage | EpochMessage | MindMessage;
+
+const KNOWN = ["state", "epoch", "policy", "thought", "attention"];
 
 export interface SocketEvents {
   opened(): void;
   closed(): void;
-  message(message: StateMessage | EpochMessage): void;
+  message(message: StreamMessage): void;
   bytes(bytes: Uint8Array<ArrayBuffer>): void;
 }
 
@@ -27,7 +32,7 @@ export function openSocket(address: string, events: SocketEvents): () => void {
 }
 
 /** Null for a kind of message that this player doesn't know: a newer server may send more. */
-export function parseMessage(text: string): StateMessage | EpochMessage | null {
-  const message = JSON.parse(text) as StateMessage | EpochMessage;
-  return message.type === "state" || message.type === "epoch" ? message : null;
+export function parseMessage(text: string): StreamMessage | null {
+  const message = JSON.parse(text) as StreamMessage;
+  return KNOWN.includes(message.type) ? message : null;
 }

@@ -1,4 +1,11 @@
-import { type RefObject, useCallback, useEffect, useState, useSyncExternalStore } from "react";
+import {
+  type RefObject,
+  useCallback,
+  useEffect,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from "react";
 import { LivePlayer } from "./live-player";
 import { CONNECTING, type PlayerView } from "./machine";
 
@@ -8,18 +15,21 @@ export function useLivePlayer(
   still: RefObject<HTMLCanvasElement | null>,
   address: string,
   watched: boolean,
-): PlayerView & { play: () => void } {
+): { player: LivePlayer | null; view: PlayerView } {
   const [player, setPlayer] = useState<LivePlayer | null>(null);
+  const joinedAt = useRef(address);
 
   useEffect(() => {
     if (!video.current || !still.current) return;
-    const created = new LivePlayer(video.current, still.current, address);
+    const created = new LivePlayer(video.current, still.current, joinedAt.current);
     setPlayer(created);
     return () => {
       created.close();
       setPlayer(null);
     };
-  }, [video, still, address]);
+  }, [video, still]);
+
+  useEffect(() => player?.setAddress(address), [player, address]);
 
   useEffect(() => player?.setWatched(watched), [player, watched]);
 
@@ -28,6 +38,5 @@ export function useLivePlayer(
     [player],
   );
   const view = useSyncExternalStore(subscribe, () => player?.view ?? CONNECTING);
-  const play = useCallback(() => player?.play(), [player]);
-  return { ...view, play };
+  return { player, view };
 }

@@ -10,10 +10,20 @@ export function snapshotAddress(worker: string): string {
   return `/api/worker/${encodeURIComponent(worker)}/snapshot.jpg`;
 }
 
-/** A viewer of the broadcast doesn't count as one who asked for this worker in particular. */
-export function socketAddress(worker: string, audience: Audience): string {
-  const query = audience === "broadcast" ? "?audience=broadcast" : "";
-  return `/api/worker/${encodeURIComponent(worker)}/stream${query}`;
+export function logAddress(worker: string, lines: number): string {
+  return `/api/worker/${encodeURIComponent(worker)}/log?lines=${lines}`;
+}
+
+/**
+ * @param audience a viewer of the broadcast doesn't count as one who asked for this worker
+ * @param attention whether the heat map is wanted too: it costs the worker some of its time
+ */
+export function socketAddress(worker: string, audience: Audience, attention = false): string {
+  const query = new URLSearchParams();
+  if (audience === "broadcast") query.set("audience", audience);
+  if (attention) query.set("attention", "true");
+  const asked = query.size > 0 ? `?${query}` : "";
+  return `/api/worker/${encodeURIComponent(worker)}/stream${asked}`;
 }
 
 /** The page that shows one worker. */

@@ -1,0 +1,55 @@
+"""A real fleet with one encoder session for two workers, and a real browser to look at it."""
+
+import shutil
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from metabonk.messages import StreamState
+from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.requirements import require
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
+    """It runs until the last browser test has ended; a test leaves it with a live worker."""
+    folder = tmp_path_factory.mktemp("fleet")
+    environment = {"METABONK_CPU_MAX_SESSIONS": "1"}
+    with run_fleet(folder, "--workers", "2", environment=environment) as fleet:
+        until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 30)
+        until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
+        until("one stands by", lambda: fleet.in_state(StreamState.STANDBY), 30)
+        yield fleet
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = require(shutil.which("chromium"), "chromium", apt="chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A desktop's page; an exception in it fails the test."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    yield page
+    page.close()
+    assert troubles == []

@@ -1,0 +1,73 @@
+"""What axe-core finds on each page, at a desktop's and a phone's width: nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from metabonk.messages import StreamState
+from tests.fleet import FleetUnderTest, until
+from tests.requirements import require
+
+pytestmark = pytest.mark.timeout(120)
+
+AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+# Long enough for every answer of a page to have come and be drawn.
+SETTLED_MS = 2_500
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    found = AXE if AXE.is_file() else None
+    return require(found, "web/node_modules/axe-core", apt="npm").read_text()
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/neural/broadcast",
+        "/neural/broadcast?clean=1",
+        "/stream?worker=omega-0",
+        "/stream",
+        "/runs",
+        "/nowhere",
+    ],
+)
+def test_axe_finds_nothing(
+    fleet: FleetUnderTest, page: Page, axe: str, path: str, width: dict[str, int]
+):
+    until("somebody is live", lambda: fleet.in_state(StreamState.LIVE), 60)
+    page.set_viewport_size({"width": width["width"], "height": width["height"]})
+    page.goto(f"{fleet.page}{path}")
+    page.wait_for_timeout(SETTLED_MS)
+    page.evaluate(axe)
+    found = page.evaluate(
+        f"axe.run({{ runOnly: {json.dumps(RULES)} }}).then(({{ violations }}) => violations)"
+    )
+    told = [
+        f"{violation['id']}: {violation['help']}: {node['html'][:160]}"
+        for violation in found
+        for node in violation["nodes"]
+    ]
+    assert told == []
+    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0, "the page is no wider than its window"
+
+
+def test_the_keys_are_shown_with_a_question_mark_and_keep_the_focus(
+    fleet: FleetUnderTest, page: Page
+):
+    page.goto(f"{fleet.page}/")
+    page.get_by_role("heading", name="Workers").wait_for()
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keys")
+    dialog.wait_for()
+    assert page.evaluate("document.activeElement.closest('dialog') !== null")
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")

@@ -1,0 +1,98 @@
+"""The broadcast in a real browser: the cut, the pin, thoughts, the heat map, and many at once."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from metabonk.messages import StreamState
+from tests.fleet import FleetUnderTest
+
+pytestmark = pytest.mark.timeout(180)
+
+STAGE = ".tile[data-place=stage]"
+LIVE_MS = 30_000
+TILES = 9
+
+# Each frame of the page is a whole page of its own, with its own player.
+MANY = """tiles => {
+  document.body.innerHTML = '';
+  for (let i = 0; i < tiles; i++) {
+    const frame = document.createElement('iframe');
+    frame.src = '/neural/broadcast?clean=1';
+    frame.style = 'width: 320px; height: 180px; border: 0';
+    document.body.append(frame);
+  }
+}"""
+
+
+def test_the_live_worker_is_on_stage_with_its_thoughts(fleet: FleetUnderTest, page: Page):
+    page.goto(f"{fleet.page}/neural/broadcast")
+    stage = page.locator(STAGE)
+    expect(stage.locator(".player")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    actions = stage.get_by_role("list", name="Probability of each action")
+    expect(actions).to_be_visible(timeout=LIVE_MS)
+    shares = [int(text.split()[0]) for text in actions.locator(".action-share").all_inner_texts()]
+    assert len(shares) >= 2
+    assert 95 <= sum(shares) <= 105, "probabilities, each rounded"
+    expect(actions.locator("li[data-chosen=true]")).to_have_count(1)
+    before = stage.locator(".trace polyline").get_attribute("points")
+    expect(stage.locator(".trace polyline")).not_to_have_attribute("points", before or "")
+
+
+def test_every_tile_has_a_picture(fleet: FleetUnderTest, page: Page):
+    page.goto(f"{fleet.page}/neural/broadcast")
+    expect(page.locator(STAGE).locator(".player")).to_have_attribute(
+        "data-state", "live", timeout=LIVE_MS
+    )
+    still = page.locator(".tile[data-place=standby] img")
+    expect(still).to_be_visible(timeout=10_000)
+    first = still.get_attribute("src")
+    expect(still).not_to_have_attribute("src", first or "", timeout=10_000)
+
+
+def test_the_heat_map_comes_with_its_key_and_goes_with_it(fleet: FleetUnderTest, page: Page):
+    page.goto(f"{fleet.page}/neural/broadcast")
+    player = page.locator(STAGE).locator(".player")
+    expect(player).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    page.keyboard.press("h")
+    heat = page.locator("canvas.heat")
+    expect(heat).to_be_visible(timeout=LIVE_MS)
+    page.wait_for_function(
+        """() => {
+          const canvas = document.querySelector('canvas.heat');
+          if (!canvas) return false;
+          const { width, height } = canvas;
+          const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+          return data.some((value, i) => i % 4 === 3 && value > 0);
+        }""",
+        timeout=LIVE_MS,
+    )
+    page.keyboard.press("h")
+    expect(heat).to_have_count(0)
+
+
+def test_a_pinned_worker_gets_the_session_and_plays_large(fleet: FleetUnderTest, page: Page):
+    standby = fleet.in_state(StreamState.STANDBY)[0]
+    page.goto(f"{fleet.page}/neural/broadcast")
+    expect(page.locator(STAGE)).to_be_visible()
+    page.keyboard.press(str(standby.worker_index + 1))
+    stage = page.get_by_role("article", name=standby.instance_id)
+    expect(stage).to_have_attribute("data-place", "stage")
+    expect(stage.get_by_text("Pinned:")).to_be_visible()
+    expect(page).to_have_url(f"{fleet.page}/neural/broadcast?pin={standby.instance_id}")
+    expect(stage.locator(".player")).to_have_attribute("data-state", "live", timeout=60_000)
+
+
+def test_nine_players_at_once_in_one_browser_play(fleet: FleetUnderTest, page: Page):
+    page.set_viewport_size({"width": 1000, "height": 600})
+    page.goto(f"{fleet.page}/healthz")
+    page.evaluate(MANY, TILES)
+    frames = page.frames[1:]
+    assert len(frames) == TILES
+    for frame in frames:
+        player = frame.locator(f"{STAGE} .player")
+        expect(player).to_have_attribute("data-state", "live", timeout=60_000)
+    clock = "document.querySelector('.tile[data-place=stage] video').currentTime"
+    began = [frame.evaluate(clock) for frame in frames]
+    page.wait_for_timeout(3_000)
+    played = [frame.evaluate(clock) - start for frame, start in zip(frames, began, strict=True)]
+    assert min(played) > 1, f"seconds played of three: {played}"

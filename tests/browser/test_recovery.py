@@ -1,0 +1,31 @@
+"""The page without its orchestrator: it says so, keeps what it knew, and comes back by itself."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.fleet import FleetUnderTest
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "known"),
+    [
+        ("/", "The orchestrator is gone", ".worker-table"),
+        ("/neural/broadcast", "The orchestrator is gone", ".tile"),
+        ("/stream?worker=omega-0", "omega-0 does not answer", ".figures"),
+        ("/runs", "The orchestrator does not answer", ".table"),
+    ],
+)
+def test_a_page_recovers_without_a_reload(
+    fleet: FleetUnderTest, page: Page, path: str, words: str, known: str
+):
+    page.goto(f"{fleet.page}{path}")
+    expect(page.locator(known).first).to_be_visible(timeout=15_000)
+    page.evaluate("window.sameDocument = true")
+    page.context.set_offline(True)
+    expect(page.get_by_role("heading", name=words)).to_be_visible(timeout=15_000)
+    expect(page.locator(known).first).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_role("heading", name=words)).to_have_count(0, timeout=15_000)
+    assert page.evaluate("window.sameDocument")
