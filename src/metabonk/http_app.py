@@ -3,7 +3,8 @@
 The guards are for a browser on this machine that has somebody else's page open. Such a page can
 send requests to loopback addresses, and with a name of its own that resolves to 127.0.0.1 (DNS
 rebinding) it would even read the answers. So only loopback names are served, and nothing that
-changes anything, nor a WebSocket, to a page of another origin.
+changes anything, nor a WebSocket, to a page of another origin. A port that is open to other
+machines can't know its names, and asks for a token instead (``access``).
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from metabonk.access import TokenRequired
 from metabonk.messages import ErrorBody
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -30,7 +32,11 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def make_http_app(
-    title: str, *, largest_body: int = LARGEST_BODY, lifespan: Lifespan | None = None
+    title: str,
+    *,
+    largest_body: int = LARGEST_BODY,
+    lifespan: Lifespan | None = None,
+    token: str | None = None,
 ) -> FastAPI:
     """An application without routes.
 
@@ -38,10 +44,14 @@ def make_http_app(
         title: for its OpenAPI document.
         largest_body: of a request, bytes.
         lifespan: entered while it is served, in the server's event loop.
+        token: what everybody has to know; None: served on loopback only, to whoever is there.
     """
     app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(BodyLimit, largest=largest_body)
-    app.add_middleware(LoopbackOnly)
+    if token is None:
+        app.add_middleware(LoopbackOnly)
+    else:
+        app.add_middleware(TokenRequired, token=token)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     return app

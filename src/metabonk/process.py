@@ -109,4 +109,6 @@ def configure_logging(name: str, file: Path | None = None) -> None:
         format=f"%(asctime)s %(levelname)-7s {name} %(message)s",
         force=True,
     )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # A line for each request, and for each pair of addresses that a WebRTC viewer might have.
+    for talkative in ("httpx", "aioice"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)

@@ -65,3 +65,42 @@ def test_the_player_reconnects_by_itself_after_its_worker_was_killed(
     expect(player).not_to_have_attribute("data-state", "live", timeout=10_000)
     expect(player).to_have_attribute("data-state", "live", timeout=60_000)
     assert fleet.statuses()[live.instance_id].pid != live.pid
+
+
+def test_the_page_plays_over_webrtc_where_it_is_asked_to(fleet: FleetUnderTest, page: Page):
+    live = fleet.in_state(StreamState.LIVE)[0].instance_id
+    page.goto(f"{fleet.page}/stream?worker={live}&transport=webrtc")
+    player = page.locator(".player[data-state]").first
+    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+    video = page.locator("video").first
+    expect(video).to_have_attribute("data-transport", "webrtc")
+    fingerprints = set()
+    for _ in range(5):
+        fingerprints.add(video.evaluate(FINGERPRINT))
+        page.wait_for_timeout(400)
+    assert len(fingerprints) >= 3, "the picture changes"
+    assert video.evaluate("video => [video.videoWidth, video.srcObject !== null]") == [1280, True]
+    assert fleet.statuses()[live].stream_dedicated_clients == 1
+
+
+def test_a_worker_without_a_session_is_watched_the_other_way(fleet: FleetUnderTest, page: Page):
+    standby = fleet.in_state(StreamState.STANDBY)[0].instance_id
+    page.goto(f"{fleet.page}/stream?worker={standby}&transport=webrtc")
+    player = page.locator(".player[data-state]").first
+    expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
+    video = page.locator("video").first
+    expect(video).to_have_attribute("data-transport", "mse")
+    # Its turn comes, as somebody watches it; then it comes over WebRTC after all.
+    expect(player).to_have_attribute("data-state", "live", timeout=60_000)
+    expect(video).to_have_attribute("data-transport", "webrtc", timeout=15_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+
+
+def test_without_a_way_for_webrtc_the_page_plays_all_the_same(fleet: FleetUnderTest, page: Page):
+    # As where a firewall lets no UDP through: the offer is answered, and nothing follows.
+    page.add_init_script("RTCPeerConnection.prototype.setRemoteDescription = async () => {}")
+    live = fleet.in_state(StreamState.LIVE)[0].instance_id
+    page.goto(f"{fleet.page}/stream?worker={live}&transport=webrtc")
+    player = page.locator(".player[data-state]").first
+    expect(player).to_have_attribute("data-state", "live", timeout=20_000)
+    expect(page.locator("video").first).to_have_attribute("data-transport", "mse")

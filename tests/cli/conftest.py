@@ -74,13 +74,15 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    ports = free_ports(4, spare=7)
+    go2rtc, media, *ports = free_ports(6, spare=7)
     names = ("ORCHESTRATOR", "PAGE", "LEARNER", "WORKER")
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("METABONK_")},
         **{f"METABONK_PORTS_{name}": str(port) for name, port in zip(names, ports, strict=True)},
         "METABONK_PATHS_RUNTIME": str(tmp_path / "runtime"),
         "METABONK_WORKER_SPAWN_STAGGER_S": "0.05",
+        "METABONK_PORTS_GO2RTC": str(go2rtc),
+        "METABONK_PORTS_GO2RTC_MEDIA": str(media),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
     }
     terminal = Terminal(tmp_path, environment, ports)

@@ -15,6 +15,7 @@ from metabonk.orchestrator.groups import ProcessName, members, name_of
 from metabonk.orchestrator.lock import read_record
 from tests.cli.conftest import Terminal
 from tests.orchestrator.children import all_gone, until
+from tests.orchestrator.go2rtc_stand_in import put
 
 
 def gone(family: list[psutil.Process]) -> bool:
@@ -176,7 +177,7 @@ def test_a_port_in_use_stops_the_start_before_anything_is_made(terminal: Termina
         (("--games-per-worker", "65"), "worker.games (METABONK_WORKER_GAMES) is '65'", 2),
         (("--seed", "-1"), "learning.seed (METABONK_LEARNING_SEED) is '-1'", 2),
         (("--mode", "watch"), "invalid choice: 'watch'", 2),
-        (("--host", "0.0.0.0"), "only loopback", 2),
+        (("--host", "my.house"), "0.0.0.0 for all of them", 2),
         (("--stream-profile", "nine"), "there is no such profile", 2),
         (("--resume", "nine"), "there is no run 'nine' in runs", 1),
         (("--mode", "play"), "there is no run with a checkpoint", 1),
@@ -198,13 +199,57 @@ def test_a_folder_for_logs_that_cannot_be_made_is_named(terminal: Terminal):
     assert "METABONK_PATHS_LOGS" in refused.stderr
 
 
+def test_go2rtc_runs_beside_the_fleet_is_started_again_and_ends_with_it(terminal: Terminal):
+    terminal.environment["METABONK_GO2RTC_BIN"] = str(put(terminal.folder))
+    process = terminal.start("OBEDIENT", "--go2rtc")
+    terminal.ready(("learner", "omega-0", "omega-1", "go2rtc"))
+    api = f"http://127.0.0.1:{terminal.environment['METABONK_PORTS_GO2RTC']}/api/streams"
+    assert httpx.get(api).json() == {
+        f"omega-{i}": f"http://127.0.0.1:{terminal.ports[3] + i}/stream.ts" for i in range(2)
+    }
+    first = children_of(terminal, process)["go2rtc"]
+    os.kill(first.pid, signal.SIGKILL)
+    until(lambda: children_of(terminal, process).get("go2rtc", first) != first, 10)
+    again = children_of(terminal, process)["go2rtc"]
+    stopped = terminal.run("stop", "--all", "--go2rtc").stdout
+    assert f"stopped its go2rtc (pid {again.pid})" in stopped
+    assert process.wait(1) == 0
+    assert not psutil.pid_exists(again.pid)
+    assert "go2rtc: running" in terminal.text
+
+
+def test_a_fleet_that_is_killed_takes_go2rtc_with_it(terminal: Terminal):
+    terminal.environment["METABONK_GO2RTC_BIN"] = str(put(terminal.folder))
+    process = terminal.start("OBEDIENT", "--go2rtc")
+    terminal.ready(("learner", "omega-0", "omega-1", "go2rtc"))
+    beside = psutil.Process(children_of(terminal, process)["go2rtc"].pid)
+    others = [member for member in terminal.family(process) if member != beside]
+    for member in others:
+        member.kill()
+    process.wait()
+    until(lambda: not beside.is_running(), 5)
+
+
+def test_a_go2rtc_that_cannot_run_leaves_the_fleet_alone(terminal: Terminal):
+    broken = "#!/bin/sh\necho panic >&2\nexit 2\n"
+    terminal.environment["METABONK_GO2RTC_BIN"] = str(put(terminal.folder, broken))
+    process = terminal.start("OBEDIENT", "--go2rtc")
+    terminal.ready()
+    until(lambda: "problem: go2rtc" in terminal.text, 10, lambda: terminal.text)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 0
+
+
 def test_go2rtc_and_variables_that_are_no_settings_are_noted(terminal: Terminal):
     terminal.environment["METABONK_WORKERZ"] = "3"
+    terminal.environment["METABONK_GO2RTC_BIN"] = str(terminal.folder / "nowhere")
     process = terminal.start("OBEDIENT", "--go2rtc")
     terminal.ready()
     process.send_signal(signal.SIGINT)
     process.wait(5)
-    assert "go2rtc is not supported yet" in terminal.text
+    assert "go2rtc is not used: METABONK_GO2RTC_BIN is" in terminal.text
+    assert "the built-in WebRTC serves instead" in terminal.text
     assert "did you mean METABONK_WORKERS?" in terminal.text
 
 
@@ -259,3 +304,38 @@ def test_the_lock_tells_every_child(terminal: Terminal):
     for child in record.children.values():
         assert child.pid in family
         assert members(child) == [child]
+
+
+def test_beyond_loopback_there_is_one_port_and_it_asks_for_the_token(terminal: Terminal):
+    process = terminal.start("OBEDIENT", "--host", "0.0.0.0")
+    terminal.ready()
+    (shown,) = [line for line in terminal.text.splitlines() if line.startswith("page: ")]
+    address, token = shown.removeprefix("page: ").split("/?token=")
+    assert len(token) >= 43, "256 bits"
+    page = f"http://127.0.0.1:{terminal.ports[1]}"
+    assert httpx.get(f"{page}/api/fleet").status_code == 401
+    known = httpx.get(f"{page}/api/fleet", headers={"Authorization": f"Bearer {token}"})
+    assert known.json()["workers"] == {}
+    assert httpx.get(f"{address}/api/fleet?token={token}").is_success
+    listening = {
+        (each.laddr.ip, each.laddr.port)
+        for each in psutil.Process(process.pid).net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN
+    }
+    assert listening == {("0.0.0.0", terminal.ports[1]), ("127.0.0.1", terminal.ports[0])}
+    (run_dir,) = (terminal.folder / "runs").iterdir()
+    files = [*(terminal.folder / "logs").iterdir(), *terminal.locks(), *run_dir.iterdir()]
+    assert not [file for file in files if token.encode() in file.read_bytes()]
+    others = [word for member in terminal.family(process) for word in member.cmdline()]
+    assert token not in " ".join(others)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 0
+
+
+def test_the_token_may_be_ones_own(terminal: Terminal):
+    terminal.environment["METABONK_ACCESS_TOKEN"] = "a-token-that-nobody-guesses"
+    process = terminal.start("OBEDIENT", "--host", "0.0.0.0")
+    terminal.ready()
+    assert "/?token=a-token-that-nobody-guesses\n" in terminal.text
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 0

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI, Request, WebSocket
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -47,6 +47,19 @@ class Worker:
         def refuse() -> JSONResponse:
             body = {"error": "no_encoder_session", "message": "all are in use"}
             return JSONResponse(body, 503, {"Retry-After": "5"})
+
+        @self.app.post("/whep")
+        async def offer(request: Request) -> Response:
+            told = [
+                request.headers.get(name) for name in ("content-type", "x-forwarded-for", "cookie")
+            ]
+            body = (await request.body()).decode()
+            headers = {"Location": "/whep/one?worker=omega-0"}
+            return Response(f"{told} {body}", 201, headers, "application/sdp")
+
+        @self.app.delete("/whep/{session}")
+        def end(session: str) -> JSONResponse:
+            return JSONResponse({"ended": session})
 
         @self.app.websocket("/stream")
         async def stream_socket(websocket: WebSocket) -> None:
@@ -192,6 +205,24 @@ def test_there_is_no_way_to_anything_but_the_workers(door: SimpleNamespace, name
 def test_only_what_the_page_needs_of_a_worker_is_passed_on(door: SimpleNamespace):
     assert door.http.get(f"{door.worker}/metrics").status_code == 422
     assert door.http.post(f"{door.worker}/status").status_code == 405
+
+
+def test_a_webrtc_offer_and_its_end_come_through(door: SimpleNamespace):
+    sdp = {"Content-Type": "application/sdp", "Cookie": "secret=1"}
+    answer = door.http.post("/whep?worker=omega-0", content="the offer", headers=sdp)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (201, "application/sdp")
+    assert answer.text == "['application/sdp', '127.0.0.1', None] the offer"
+    ended = door.http.delete(answer.headers["Location"])
+    assert ended.json() == {"ended": "one"}
+    assert door.http.delete("/whep/..%2Fstatus?worker=omega-0").status_code == 404
+
+
+def test_an_offer_is_refused_where_it_is_large_or_for_nobody(door: SimpleNamespace):
+    large = door.http.post("/whep?worker=omega-0", content="x" * 70_000)
+    assert (large.status_code, large.json()["error"]) == (413, "too_large")
+    assert door.http.post("/whep?worker=omega-2", content="x").status_code == 404
+    assert door.http.post("/whep?worker=omega-1", content="x").status_code == 502
+    assert door.http.post("/whep", content="x").status_code == 422
 
 
 def test_a_worker_that_dies_in_mid_stream_ends_it_where_it_was(tmp_path: Path):

@@ -88,7 +88,7 @@ def test_the_shipped_profiles_can_be_loaded():
         ("MODE", "watch", "'train' or 'play'"),
         ("WORKERS", "0", "greater than or equal to 1"),
         ("STREAM_WIDTH", "1281", "multiple of 2"),
-        ("HOST", "0.0.0.0", "only loopback"),
+        ("HOST", "my.house", "0.0.0.0 for all of them"),
     ],
 )
 def test_a_value_that_cannot_be_used_names_setting_value_and_what_is_allowed(
@@ -157,3 +157,20 @@ def test_settings_that_cannot_be_read_back_are_an_error_of_one_sentence(text: st
         read_settings(Path("settings.json"))
     assert "pydantic" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_access_token_that_is_too_short_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("METABONK_ACCESS_TOKEN", "hunter2")
+    with pytest.raises(SettingsError, match="access_token") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value) and "16" in str(caught.value)
+
+
+def test_an_access_token_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("METABONK_ACCESS_TOKEN", "a-token-that-nobody-guesses")
+    settings = load_settings()
+    write_settings(settings, tmp_path / "settings.json")
+    assert "nobody" not in (tmp_path / "settings.json").read_text() + repr(settings)
+    assert read_settings(tmp_path / "settings.json").access_token is None

@@ -15,7 +15,9 @@ from metabonk.messages import PolicyMessage, StreamState
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
+from metabonk.streaming.webrtc import WebRtc, gather_on
 from metabonk.streaming.websocket import websocket_routes
+from metabonk.streaming.whep import whep_routes
 from tests.serving import free_port
 
 from .pictures import HEIGHT, WIDTH, open_encoder, picture
@@ -30,17 +32,26 @@ class Stage:
     Attributes:
         hub: of the stream.
         frame: what the snapshot shows.
+        webrtc: the connections of the stream.
+        frames: how many were encoded.
+        keyframes: how many of them are keyframes.
         port: of the server.
     """
 
-    def __init__(self, *, enabled: bool = True) -> None:
+    def __init__(self, *, enabled: bool = True, silence_s: float = 10.0) -> None:
         self.hub = Hub()
         self.frame: NDArray[np.uint8] | None = None
-        app = FastAPI()
+        self.webrtc = WebRtc(self.hub, silence_s=silence_s)
+        app = FastAPI(lifespan=self.webrtc.lifespan)
         app.include_router(stream_routes(self.hub, Snapshot(lambda: self.frame), enabled=enabled))
         app.include_router(websocket_routes(self.hub, POLICY))
+        app.include_router(
+            whep_routes(self.webrtc, lambda: self.hub.state, "omega-0", enabled=enabled)
+        )
         self.port = free_port()
         self._server = HttpServer(app, "127.0.0.1", self.port)
+        self.frames = 0
+        self.keyframes = 0
         self._encoding: threading.Thread | None = None
         self._stopped = threading.Event()
 
@@ -84,6 +95,8 @@ class Stage:
             frame = Frame(picture(number, *size), time.monotonic())
             for unit in encoder.encode(frame, keyframe=self.hub.keyframe_wanted()):
                 self.hub.publish(unit)
+                self.frames += 1
+                self.keyframes += unit.keyframe
             if number == 0:
                 self.hub.set_state(StreamState.LIVE, "live through av:libx264")
                 live.set()
@@ -92,8 +105,9 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(*, enabled: bool = True) -> Iterator[Stage]:
-    opened = Stage(enabled=enabled)
+def stage(*, enabled: bool = True, silence_s: float = 10.0) -> Iterator[Stage]:
+    gather_on(["127.0.0.1"])
+    opened = Stage(enabled=enabled, silence_s=silence_s)
     opened._server.start()
     try:
         yield opened

@@ -20,7 +20,7 @@ from metabonk.messages import (
 from metabonk.streaming import hub as module
 from metabonk.streaming.fmp4 import TIMESCALE
 from metabonk.streaming.group import Epoch, Fragment, Limits
-from metabonk.streaming.hub import FALLBACK_S, SHARED_S, Hub, Viewer
+from metabonk.streaming.hub import FALLBACK_S, REPEAT_S, SHARED_S, Hub, Viewer
 from metabonk.streaming.viewer import Item
 
 from .pictures import encoded, regular
@@ -326,6 +326,20 @@ def test_figures_are_counted():
         assert (hub.figures().fps, hub.figures().bitrate) == (0, 0)
 
     on_loop(watch)
+
+
+def test_lost_pictures_are_answered_by_one_keyframe_at_a_time():
+    now = [100.0]
+    hub = Hub(clock=lambda: now[0])
+    hub.open_epoch(320, 180, 30)
+    hub.publish(encoded(regular(1))[0])
+    assert not hub.keyframe_wanted()
+    for _ in range(10):
+        hub.request_keyframe()
+    assert not hub.keyframe_wanted(), "the last one is too new"
+    now[0] += REPEAT_S
+    assert hub.keyframe_wanted()
+    assert not hub.keyframe_wanted(), "asked for once"
 
 
 def thought(step: int) -> Thought:

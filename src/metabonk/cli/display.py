@@ -22,6 +22,9 @@ STYLES = {
     StreamState.ERROR: "bold red",
 }
 NOTHING = "–"
+GO2RTC = "go2rtc"
+BESIDE = ("learner", GO2RTC)
+"""Processes that are no workers."""
 
 
 class LiveTable:
@@ -128,6 +131,8 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
     head.add_row(Text("run", "dim"), Text(f"{fleet.run} ({fleet.game}, {fleet.mode})"))
     if "learner" in processes:
         head.add_row(Text("learner", "dim"), Text(_learner(fleet.learner, processes["learner"])))
+    if GO2RTC in processes:
+        head.add_row(Text(GO2RTC, "dim"), Text(processes[GO2RTC]))
     table = Table(expand=False)
     table.add_column("worker")
     table.add_column("state", min_width=10)
@@ -135,7 +140,7 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
         table.add_column(title, justify="right")
     table.add_column("backend")
     for name, process in processes.items():
-        if name != "learner":
+        if name not in BESIDE:
             table.add_row(*_row(name, fleet.workers.get(name), process))
     problems = [Text(f"{problem.what}\n  → {problem.do}", "yellow") for problem in fleet.problems]
     return Group(head, table, *problems, Text("Ctrl-C stops everything", "dim"))
@@ -160,6 +165,8 @@ def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple
         worker = fleet.workers.get(name)
         if name == "learner" and fleet.learner is not None:
             yield name, "running"
+        elif name == GO2RTC:
+            yield name, process.value
         elif worker is not None and process is ChildState.RUNNING:
             backend = f" ({worker.stream_backend})" if worker.stream_backend else ""
             yield name, f"{worker.stream_state}{backend}"

@@ -24,6 +24,7 @@ COMMANDS = {
     "debug": "plays and learns in one thread, so that a run repeats exactly",
     "worker": "one worker of a fleet (started by 'start')",
     "learner": "the learner of a fleet (started by 'start')",
+    "go2rtc": "go2rtc beside a fleet (started by 'start')",
     "sweep": "removes what killed games left behind",
 }
 

@@ -120,7 +120,9 @@ def _worker_line(settings: Settings, index: int) -> str:
     start = f"- worker={index} port={port} instance_id=omega-{index}"
     try:
         answer = httpx.get(
-            f"http://{settings.host}:{port}/status", timeout=WORKER_TIMEOUT_S, trust_env=False
+            f"http://{settings.internal_authority(port)}/status",
+            timeout=WORKER_TIMEOUT_S,
+            trust_env=False,
         )
         status = WorkerStatus.model_validate_json(answer.content)
     except httpx.HTTPError:

@@ -4,7 +4,9 @@ import argparse
 import contextlib
 import logging
 import os
+import secrets
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from rich.console import Console
 from metabonk.cli.display import Lines, LiveTable
 from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode
-from metabonk.orchestrator import preflight, process
+from metabonk.orchestrator import go2rtc, preflight, process
 from metabonk.orchestrator.lock import FleetLock
 from metabonk.orchestrator.runs import NEWEST, discard, find_run, game_of, new_run
 from metabonk.process import StopSignal, configure_logging
@@ -44,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stream-profile", metavar="NAME|FILE", help="of profiles/, or a TOML file"
     )
-    parser.add_argument("--go2rtc", action="store_true", help="serve the streams through go2rtc")
+    parser.add_argument(
+        "--go2rtc", action="store_true", help="also through go2rtc, if it is installed"
+    )
     parser.add_argument("--host", metavar="H", help="address that the page is bound to")
 
 
@@ -62,9 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
     settings, resumed = _settings(arguments)
     for sentence in unknown_variables():
         out.print(f"note: {sentence}")
-    if arguments.go2rtc:
-        out.print("note: go2rtc is not supported yet; the built-in streams serve every viewer")
-    page = f"http://localhost:{settings.ports.page}"
+    if missing := go2rtc.note(settings):
+        out.print(f"note: {missing}")
+    token = _token(settings)
+    page = f"http://{_shown_host(settings)}:{settings.ports.page}"
+    shown = page if token is None else f"{page}/?token={token}"
     lock = FleetLock(runtime_dir(settings.paths.runtime), settings.ports.orchestrator)
     with lock:
         lock.acquire(page=page)
@@ -73,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         run_dir = resumed or new_run(settings)
         log.info("pid %d, run %s", os.getpid(), run_dir.absolute())
         try:
-            with LiveTable(out, page) if out.is_terminal else Lines(sys.stdout, page) as display:
-                process.run(settings, run_dir, lock, display, stop)
+            with LiveTable(out, shown) if out.is_terminal else Lines(sys.stdout, shown) as display:
+                process.run(settings, run_dir, lock, display, stop, token=token)
         except SettingsError:
             # For instance a game that doesn't exist: there was nothing to run.
             if resumed is None:
@@ -92,6 +98,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
     said |= {
         "worker": {"games": arguments.games_per_worker},
         "learning": {"seed": arguments.seed},
+        "go2rtc": {"enabled": arguments.go2rtc or None},
     }
     settings = load_settings(said)
     if arguments.resume is None and settings.mode is Mode.TRAIN:
@@ -104,6 +111,29 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
             "leave out --game, or begin a new run without --resume"
         )
     return load_settings({**said, "game": game}), run_dir
+
+
+def _token(settings: Settings) -> str | None:
+    if not settings.is_remote:
+        return None
+    given = settings.access_token
+    return given.get_secret_value() if given else secrets.token_urlsafe(32)
+
+
+def _shown_host(settings: Settings) -> str:
+    """The name or address by which people reach the page."""
+    if not settings.is_remote:
+        return "localhost"
+    if settings.host not in ("0.0.0.0", "::"):
+        return f"[{settings.host}]" if ":" in settings.host else settings.host
+    # Connecting a datagram socket sends nothing; it only tells which address would be used to reach
+    # others (192.0.2.1 is nobody's: RFC 5737).
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
 
 
 def _log_to(folder: Path) -> None:

@@ -27,7 +27,9 @@ POLL_S = 0.02
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares which fleets are meant."""
     parser.add_argument("--all", action="store_true", help="every fleet of this user")
-    parser.add_argument("--go2rtc", action="store_true", help="also a go2rtc that belongs to it")
+    parser.add_argument(
+        "--go2rtc", action="store_true", help="also its go2rtc, which ends with it in any case"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -62,12 +64,15 @@ def stop_fleet(file: Path) -> Iterator[str]:
             f"{file} is locked by a process that can't be told to be a fleet of this machine; "
             f"'lsof {file}' shows which"
         )
+    beside = record.children.get("go2rtc")
     killed = end([record.process], PATIENCE_S)
     # It writes the last of its children before it ends.
     record = read_record(file) or record
     _wait_until_free(file)
     how = f"stopped the fleet (pid {record.process.pid}, page {record.page})"
     yield f"{how}: it did not end by itself and was killed" if killed else how
+    if beside is not None:
+        yield f"stopped its go2rtc (pid {beside.pid})"
     if killed:
         yield from _end_leftovers(record)
         yield from sweep()

@@ -74,7 +74,7 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     _publish(learner, shelf)
     queue = RolloutQueue(capacity)
     app = make_app(spec, queue, shelf, figures, rollout_steps=learning.rollout_steps)
-    server = HttpServer(app, settings.host, settings.ports.learner)
+    server = HttpServer(app, settings.internal_host, settings.ports.learner)
     server.start()
     log.info("learns %s on port %d", settings.game, settings.ports.learner)
     saves = Saves(learner, run_dir)

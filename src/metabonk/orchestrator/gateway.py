@@ -6,8 +6,10 @@ sees a slow viewer as slow and drops its groups, as for a viewer of its own.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Literal
+from urllib.parse import quote
 
 import anyio
 import httpx
@@ -30,7 +32,16 @@ SILENCE_S = 30.0
 
 LARGEST_MESSAGE = 16 << 20
 QUEUED_MESSAGES = 4
-PASSED_ON = ("content-type", "content-length", "cache-control", "etag", "retry-after")
+PASSED_ON = (
+    *("content-type", "content-length", "cache-control", "etag", "retry-after"),
+    *("location", "accept-post", "allow"),
+)
+
+LARGEST_OFFER = 64 << 10
+"""Bytes of a WebRTC offer, as the worker takes them; the body is held here as a whole."""
+
+VIEWER_HEADER = "X-Forwarded-For"
+"""Tells the worker whose connection it is to make."""
 
 Resource = Literal["status", "snapshot.jpg", "stream.mp4", "stream.ts"]
 
@@ -58,13 +69,27 @@ class Gateway:
             yield
 
     def routes(self) -> APIRouter:
-        """``/api/worker/{instance_id}/…``, to be included before the page."""
+        """``/api/worker/{instance_id}/…`` and ``/whep``, to be included before the page."""
         router = APIRouter()
 
-        @router.api_route("/api/worker/{instance_id}/{resource}", methods=["GET", "HEAD"])
+        # A route for each method: one for several has one operation id for all of them in OpenAPI.
+        @router.get("/api/worker/{instance_id}/{resource}")
+        @router.head("/api/worker/{instance_id}/{resource}")
         async def forward(instance_id: str, resource: Resource, request: Request) -> Response:
             """The worker's own ``/{resource}``."""
             return await self._forward(instance_id, resource, request)
+
+        @router.post("/whep")
+        @router.options("/whep")
+        async def offer(worker: str, request: Request) -> Response:
+            """The worker's own ``/whep``: begins to watch over WebRTC."""
+            return await self._pass_on(worker, "whep", request)
+
+        @router.delete("/whep/{session}")
+        @router.patch("/whep/{session}")
+        async def session(session: str, worker: str, request: Request) -> Response:
+            """The worker's own ``/whep/{session}``, as its ``Location`` said."""
+            return await self._pass_on(worker, f"whep/{quote(session, safe='')}", request)
 
         @router.websocket("/api/worker/{instance_id}/stream")
         async def relay(websocket: WebSocket, instance_id: str) -> None:
@@ -73,13 +98,34 @@ class Gateway:
 
         return router
 
-    async def _forward(self, instance_id: str, resource: Resource, request: Request) -> Response:
+    async def _pass_on(self, instance_id: str, path: str, request: Request) -> Response:
+        """A request with a body, which is held here: it is small, or refused."""
+        size = int(request.headers.get("content-length", 0))
+        if size > LARGEST_OFFER:
+            why = f"the offer has {size} bytes; at most {LARGEST_OFFER} are taken"
+            return error_response(413, "too_large", why)
+        assert request.client is not None, "served over TCP"
+        headers = {VIEWER_HEADER: request.client.host}
+        if kind := request.headers.get("content-type"):
+            headers["Content-Type"] = kind
+        return await self._forward(instance_id, path, request, headers, await request.body())
+
+    async def _forward(
+        self,
+        instance_id: str,
+        path: str,
+        request: Request,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        body: bytes | None = None,
+    ) -> Response:
         assert self._client is not None, "served within its lifespan"
-        url = f"http://{self._authority(instance_id)}/{resource}"
         # The viewer's own headers stay here, but for what changes the worker's answer.
-        headers = {"Accept-Encoding": "identity"}
         asked = self._client.build_request(
-            request.method, url, params=request.query_params, headers=headers
+            request.method,
+            f"http://{self._authority(instance_id)}/{path}",
+            params=request.query_params,
+            headers={"Accept-Encoding": "identity", **headers},
+            content=body,
         )
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -122,10 +168,9 @@ class Gateway:
         if not self._state.knows(instance_id):
             count = self._state.settings.workers
             raise HTTPException(404, f"there is no worker {instance_id}; this fleet has {count}")
-        index = int(instance_id.removeprefix("omega-"))
         settings = self._state.settings
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        return f"{host}:{settings.worker_port(index)}"
+        port = settings.worker_port(int(instance_id.removeprefix("omega-")))
+        return settings.internal_authority(port)
 
 
 class _Forwarded(StreamingResponse):

@@ -9,6 +9,7 @@ from pathlib import Path
 from metabonk.encoding.sessions import open_pools
 from metabonk.errors import StartError
 from metabonk.messages import Mode, Problem
+from metabonk.orchestrator import go2rtc
 from metabonk.settings import Settings
 
 NEEDED_BYTES = 500 << 20
@@ -31,7 +32,8 @@ def check(settings: Settings) -> None:
             )
         owners[port] = owner
     for owner, setting, port in _ports(settings):
-        _require_free_port(settings.host, port, owner, setting)
+        host = settings.host if setting == "page" else settings.internal_host
+        _require_free_port(host, port, owner, setting)
     open_pools(settings).cpu.usage()
     for folder in (settings.paths.runs, settings.paths.logs):
         _require_space(folder)
@@ -53,6 +55,9 @@ def _ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
     yield "the page", "page", settings.ports.page
     if settings.mode is Mode.TRAIN:
         yield "the learner", "learner", settings.ports.learner
+    if go2rtc.is_used(settings):
+        yield "go2rtc", "go2rtc", settings.ports.go2rtc
+        yield "go2rtc's WebRTC", "go2rtc_media", settings.ports.go2rtc_media
     for index in range(settings.workers):
         yield f"omega-{index}", "worker", settings.worker_port(index)
 

@@ -7,9 +7,11 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
+
+from fastapi import FastAPI
 
 from metabonk.encoding.capacity import capacity
 from metabonk.encoding.proofs import Proofs
@@ -17,6 +19,7 @@ from metabonk.encoding.sessions import Pools, open_pools
 from metabonk.http_app import make_http_app
 from metabonk.http_server import HttpServer
 from metabonk.messages import Fleet, Mode
+from metabonk.orchestrator import go2rtc
 from metabonk.orchestrator.api import api_routes, episodes_unreadable
 from metabonk.orchestrator.archive import Archive, NoSuchRun
 from metabonk.orchestrator.events import event_routes
@@ -55,7 +58,13 @@ class Display(Protocol):
 
 
 def run(
-    settings: Settings, run_dir: Path, lock: FleetLock, display: Display, stop: StopSignal
+    settings: Settings,
+    run_dir: Path,
+    lock: FleetLock,
+    display: Display,
+    stop: StopSignal,
+    *,
+    token: str | None = None,
 ) -> None:
     """Runs the fleet until ``stop``, and ends all of it.
 
@@ -67,13 +76,17 @@ def run(
         lock: held; learns of every process that is started.
         display: shows the fleet.
         stop: asks it to end.
+        token: what viewers of the page have to know; None where it is served on loopback.
 
     Raises:
         MetaBonkError: it can't start, or a child can't be used as it is set up.
     """
     settings_file = save_settings(settings, run_dir)
     supervisor = Supervisor(
-        list(child_specs(settings, settings_file, run_dir)),
+        [
+            *child_specs(settings, settings_file, run_dir),
+            *([beside] if (beside := go2rtc.child(settings, run_dir)) else []),
+        ],
         stagger_s=settings.worker.effective_spawn_stagger_s,
         restart_limit_s=settings.worker.restart_limit_s,
         on_change=lock.update,
@@ -88,7 +101,7 @@ def run(
             state,
             lambda: capacity(pools, proofs, allow_cpu_fallback=settings.stream.allow_cpu_fallback),
         )
-        servers = make_servers(state, supervisor, pools)
+        servers = make_servers(state, supervisor, pools, token)
         at_the_end.callback(_stop_servers, servers)
         sweeper = Sweeper(_metabonk("sweep"))
         at_the_end.callback(_sweep_up, supervisor, sweeper)
@@ -118,18 +131,31 @@ def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Itera
             yield ChildSpec("learner", _metabonk("learner", *common), logs / "learner.log")
 
 
-def make_servers(state: FleetState, supervisor: Supervisor, pools: Pools) -> list[HttpServer]:
+def make_servers(
+    state: FleetState, supervisor: Supervisor, pools: Pools, token: str | None = None
+) -> list[HttpServer]:
     """The API on its own port, and the page with the API and every worker on another."""
     settings = state.settings
-    archive = Archive(settings.paths.runs, state.run)
+    api, page = make_apps(state, supervisor.restarts, pools, token)
+    return [
+        HttpServer(page, settings.host, settings.ports.page),
+        HttpServer(api, settings.internal_host, settings.ports.orchestrator),
+    ]
+
+
+def make_apps(
+    state: FleetState, restarts: Callable[[], dict[str, int]], pools: Pools, token: str | None
+) -> tuple[FastAPI, FastAPI]:
+    """The API, and the page with the API and every worker; ``token`` guards the page."""
+    archive = Archive(state.settings.paths.runs, state.run)
     routers = (
-        api_routes(state, FleetMetrics(state, supervisor.restarts), lambda: pool_statuses(pools)),
+        api_routes(state, FleetMetrics(state, restarts), lambda: pool_statuses(pools)),
         history_routes(archive),
         event_routes(state.journal),
     )
     gateway = Gateway(state)
     api = make_http_app("MetaBonk orchestrator")
-    page = make_http_app("MetaBonk", lifespan=gateway.lifespan)
+    page = make_http_app("MetaBonk", lifespan=gateway.lifespan, token=token)
     for app in (api, page):
         app.add_exception_handler(sqlite3.Error, episodes_unreadable)
         app.add_exception_handler(NoSuchRun, no_such_run)
@@ -137,10 +163,7 @@ def make_servers(state: FleetState, supervisor: Supervisor, pools: Pools) -> lis
             app.include_router(router)
     page.include_router(gateway.routes())
     page.mount("/", Page())
-    return [
-        HttpServer(page, settings.host, settings.ports.page),
-        HttpServer(api, settings.host, settings.ports.orchestrator),
-    ]
+    return api, page
 
 
 def _keep_running(

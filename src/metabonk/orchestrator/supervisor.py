@@ -45,6 +45,8 @@ class ChildSpec:
     command: tuple[str, ...]
     log: Path
     """Its standard output and error are appended to this file."""
+    vital: bool = True
+    """Whether the fleet is nothing without it, so that its finding a setting unusable ends it."""
 
 
 class ChildState(StrEnum):
@@ -187,7 +189,7 @@ class Supervisor:
         assert death is not None
         log.error("%s", death.sentence)
         self.killed = self.killed or death.code != 0
-        if death.code == HOPELESS and not child.was_healthy:
+        if death.code == HOPELESS and child.spec.vital and not child.was_healthy:
             raise SettingsError(death.last_words or death.sentence)
         self._plan_restart(child, now)
         return death

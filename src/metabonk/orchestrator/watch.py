@@ -59,7 +59,7 @@ class Watch:
 
     def _run(self) -> None:
         settings = self._state.settings
-        learner = f"http://{settings.host}:{settings.ports.learner}/status"
+        learner = f"http://{settings.internal_authority(settings.ports.learner)}/status"
         with httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
             while True:
                 found = [self._ask_capacity(), disk_problem(settings.paths.runs)]
@@ -77,8 +77,9 @@ class Watch:
     def _lives(self, client: httpx.Client, name: str) -> bool:
         settings = self._state.settings
         port = settings.worker_port(int(name.removeprefix("omega-")))
+        worker = settings.internal_authority(port)
         try:
-            return client.get(f"http://{settings.host}:{port}/healthz").is_success
+            return client.get(f"http://{worker}/healthz").is_success
         except httpx.HTTPError:
             return False
 

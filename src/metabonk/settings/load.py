@@ -155,9 +155,9 @@ def _sentence(error: ValidationError) -> str:
         elif not path:
             lines.append(message)
         else:
+            given = "as it is" if setting == "access_token" else f"{problem['input']!r}"
             lines.append(
-                f"{setting} ({_variable(path)}) is {problem['input']!r}: "
-                f"{message[0].lower()}{message[1:]}"
+                f"{setting} ({_variable(path)}) is {given}: {message[0].lower()}{message[1:]}"
             )
     return "\n".join(lines)
 

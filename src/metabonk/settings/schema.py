@@ -4,14 +4,17 @@ A setting ``section.name`` is ``[section] name = …`` in a TOML file and ``META
 the environment. ``metabonk.example.toml`` shows all of them; a test holds it against this file.
 """
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from metabonk.messages import Mode
 
+LOOPBACK = "127.0.0.1"
+LOOPBACK_HOSTS = (LOOPBACK, "localhost", "::1")
 MOST_GAMES = 8
 """That a worker plays unless it is told otherwise."""
 
@@ -28,6 +31,8 @@ class Ports(Section):
     orchestrator: int = Field(8040, ge=1, le=65535, description="the API")
     page: int = Field(5173, ge=1, le=65535, description="the web page, and everything it needs")
     learner: int = Field(8061, ge=1, le=65535, description="rollouts in, weights out")
+    go2rtc: int = Field(1984, ge=1, le=65535, description="go2rtc's page and API, where it is used")
+    go2rtc_media: int = Field(8555, ge=1, le=65535, description="go2rtc's WebRTC, TCP and UDP")
     worker: int = Field(5000, ge=1, le=65000, description="worker i listens on this plus i")
 
 
@@ -113,6 +118,13 @@ class Cpu(Section):
         learning needs the rest.
         """
         return self.max_sessions or max(1, available_cores() // 2)
+
+
+class Go2rtc(Section):
+    """go2rtc beside the fleet."""
+
+    enabled: bool = Field(False, description="start it, where it is installed; --go2rtc says so")
+    bin: Path | None = Field(None, description="the program; default: go2rtc on PATH")
 
 
 class Featured(Section):
@@ -204,7 +216,15 @@ class Settings(Section):
     )
     game: str = Field("doom:defend_the_center", description="doom:<scenario> or gym:<Gymnasium id>")
     workers: int = Field(2, ge=1, le=256, description="how many")
-    host: str = Field("127.0.0.1", description="address that the page and the API are bound to")
+    host: str = Field(
+        "127.0.0.1", description="address that the page is bound to; beyond loopback with a token"
+    )
+    access_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        exclude=True,
+        description="what the page asks for where it is served beyond loopback; default: a new one",
+    )
     stream_profile: str = Field("local", description="a name under profiles/, or a TOML file")
 
     ports: Ports = Ports()
@@ -214,18 +234,19 @@ class Settings(Section):
     nvml: Nvml = Nvml()
     cpu: Cpu = Cpu()
     featured: Featured = Featured()
+    go2rtc: Go2rtc = Go2rtc()
     learning: Learning = Learning()
     paths: Paths = Paths()
 
     @field_validator("host")
     @classmethod
-    def _loopback_only(cls, host: str) -> str:
-        if host not in ("127.0.0.1", "localhost", "::1"):
+    def _an_address(cls, host: str) -> str:
+        try:
+            return host if host == "localhost" else str(ipaddress.ip_address(host))
+        except ValueError:
             raise ValueError(
-                "only loopback (127.0.0.1) is served until access tokens exist; "
-                "view from elsewhere through 'ssh -L 5173:127.0.0.1:5173'"
-            )
-        return host
+                "must be an IP address of this machine, as 192.168.1.5; 0.0.0.0 for all of them"
+            ) from None
 
     @property
     def games_per_worker(self) -> int:
@@ -262,6 +283,28 @@ class Settings(Section):
         return (
             available_cores() > 3 * self.workers or self.workers <= self.cpu.effective_max_sessions
         )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the page is served beyond this machine, and so asks for the access token."""
+        return self.host not in LOOPBACK_HOSTS
+
+    @property
+    def internal_host(self) -> str:
+        """Where all but the page listens: never beyond this machine."""
+        return LOOPBACK if self.is_remote else self.host
+
+    @property
+    def media_addresses(self) -> list[str] | None:
+        """Where WebRTC's packets come and go; None: on every address of this machine."""
+        if self.host in ("0.0.0.0", "::"):
+            return None
+        return [LOOPBACK if self.host == "localhost" else self.host]
+
+    def internal_authority(self, port: int) -> str:
+        """``internal_host`` and a port, as in a URL."""
+        host = self.internal_host
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def worker_port(self, index: int) -> int:
         """The port of worker ``index``."""

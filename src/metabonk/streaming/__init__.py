@@ -8,9 +8,11 @@
 ``hub``        one stream and its viewers; between the encode thread and asyncio
 ``mpegts``     the same access units as MPEG-TS
 ``snapshot``   the newest frame as JPEG
-``http``, ``websocket``   the routes
+``offer``      what is taken of a WebRTC viewer's offer
+``webrtc``     connections that pass the access units on
+``http``, ``websocket``, ``whep``   the routes
 ``departure``  notices that a client has left
 ``rates``      counted rates
 
-The first five do no I/O, know no thread and no clock.
+The first five and ``offer`` do no I/O, know no thread and no clock.
 """

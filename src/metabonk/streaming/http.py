@@ -130,12 +130,11 @@ def stream_routes(hub: Hub, snapshot: Snapshot, *, enabled: bool = True) -> APIR
     """
     router = APIRouter(tags=["stream"])
 
-    def refusal(state: StateMessage) -> Response:
-        error, retry_s = REFUSALS.get(state.state, REFUSALS[StreamState.STARTING])
-        return _refused(*((error, retry_s) if enabled else DISABLED), state.reason)
+    def refuse(state: StateMessage) -> Response:
+        return refusal(state, enabled=enabled)
 
     def live(media_type: str, packer: Callable[[Epoch], Packer], audience: Audience) -> Response:
-        return LiveResponse(hub, media_type, packer, refusal, audience == "dedicated")
+        return LiveResponse(hub, media_type, packer, refuse, audience == "dedicated")
 
     @router.get("/stream.mp4", response_class=LiveResponse, responses=REFUSAL_DOC)
     def get_mp4(audience: Audience = "dedicated") -> Response:
@@ -160,7 +159,7 @@ def stream_routes(hub: Hub, snapshot: Snapshot, *, enabled: bool = True) -> APIR
     def _head(media_type: str) -> Response:
         state = hub.state
         if state.state is not StreamState.LIVE:
-            return refusal(state)
+            return refuse(state)
         response = Response(media_type=media_type, headers=NEVER_STORED)
         del response.headers["content-length"]
         return response
@@ -176,6 +175,17 @@ def stream_routes(hub: Hub, snapshot: Snapshot, *, enabled: bool = True) -> APIR
         return Response(data, media_type="image/jpeg", headers=NEVER_STORED)
 
     return router
+
+
+def refusal(state: StateMessage, *, enabled: bool) -> Response:
+    """The answer where there is no stream: 503, and why.
+
+    Args:
+        state: what the stream does instead.
+        enabled: false where the user wants no streams at all.
+    """
+    error, retry_s = REFUSALS.get(state.state, REFUSALS[StreamState.STARTING])
+    return _refused(*((error, retry_s) if enabled else DISABLED), state.reason)
 
 
 def _refused(error: str, retry_s: int, reason: str) -> Response:

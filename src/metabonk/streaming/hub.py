@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 SHARED_S = 0.25
 FALLBACK_S = 0.3
 
+REPEAT_S = 0.5
+"""Least distance of keyframes that viewers ask for again and again, as those on a bad line do."""
+
 LIMITS = Limits(seconds=3.0, size=8 * 2**20)
 """A viewer three seconds behind watches something else than a live stream; the bytes are twice what
 three seconds take at 10 Mbit/s."""
@@ -72,6 +75,7 @@ class Hub:
         self._state = StateMessage(state=StreamState.STANDBY, reason="nothing was streamed yet")
         self._keyframe_wanted = False
         self._keyframe_at = float("-inf")
+        self._keyframe_due = float("inf")
         self._viewers: set[Viewer] = set()
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,6 +121,7 @@ class Hub:
             if fragment.keyframe:
                 self._keyframe_wanted = False
                 self._keyframe_at = self._clock()
+                self._keyframe_due = float("inf")
             for viewer in self._viewers:
                 if epoch is not None:
                     viewer.queue.put_epoch(epoch)
@@ -176,8 +181,15 @@ class Hub:
     def keyframe_wanted(self) -> bool:
         """Whether the next frame should become a keyframe; asked once a frame."""
         with self._lock:
-            wanted, self._keyframe_wanted = self._keyframe_wanted, False
+            wanted = self._keyframe_wanted or self._clock() >= self._keyframe_due
+            if wanted:
+                self._keyframe_wanted, self._keyframe_due = False, float("inf")
             return wanted
+
+    def request_keyframe(self) -> None:
+        """A viewer lost a picture: a keyframe for everyone, ``REPEAT_S`` after the last one."""
+        with self._lock:
+            self._keyframe_due = self._keyframe_at + REPEAT_S
 
     def join(self, dedicated: bool = True, *, attention: bool = False) -> "Viewer":
         """A new viewer, on the running loop; it stays joined until it is closed.

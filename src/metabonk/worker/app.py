@@ -7,19 +7,25 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.responses import Response
 
-from metabonk.http_app import make_http_app
+from metabonk.http_app import Lifespan, make_http_app
 from metabonk.messages import StreamState, WorkerStatus
 
 
-def make_app(instance_id: str, status: Callable[[], WorkerStatus], *routers: APIRouter) -> FastAPI:
+def make_app(
+    instance_id: str,
+    status: Callable[[], WorkerStatus],
+    *routers: APIRouter,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
     """The application of one worker.
 
     Args:
         instance_id: the worker's name.
         status: the status object now.
         routers: the stream's routes.
+        lifespan: entered while it is served.
     """
-    app = make_http_app("MetaBonk worker")
+    app = make_http_app("MetaBonk worker", lifespan=lifespan)
     for router in routers:
         app.include_router(router)
     metrics = _Metrics(status)

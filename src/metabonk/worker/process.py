@@ -19,7 +19,9 @@ from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
+from metabonk.streaming.webrtc import WebRtc, gather_on
 from metabonk.streaming.websocket import websocket_routes
+from metabonk.streaming.whep import whep_routes
 from metabonk.worker.app import make_app
 from metabonk.worker.gaze import Gaze
 from metabonk.worker.heartbeat import Heart
@@ -78,7 +80,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         uplink = None
         if settings.mode is Mode.TRAIN:
             uplink = Uplink(
-                f"http://{settings.host}:{settings.ports.learner}",
+                f"http://{settings.internal_authority(settings.ports.learner)}",
                 games=settings.games_per_worker,
             )
         else:
@@ -133,7 +135,10 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             player.go_on_from(reply.counted)
             streamer.desire(reply.desired, reply.reason)
 
-        heart = Heart(f"http://{settings.host}:{settings.ports.orchestrator}", status, heed)
+        orchestrator = settings.internal_authority(settings.ports.orchestrator)
+        heart = Heart(f"http://{orchestrator}", status, heed)
+        gather_on(settings.media_addresses)
+        webrtc = WebRtc(hub)
         server = HttpServer(
             make_app(
                 worker,
@@ -144,8 +149,10 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
                     enabled=settings.stream.enabled,
                 ),
                 websocket_routes(hub, PolicyMessage(actions=list(game.action_names))),
+                whep_routes(webrtc, lambda: hub.state, worker, enabled=settings.stream.enabled),
+                lifespan=webrtc.lifespan,
             ),
-            settings.host,
+            settings.internal_host,
             settings.worker_port(index),
         )
         server.start()

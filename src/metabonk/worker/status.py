@@ -54,7 +54,7 @@ class StatusReport:
         width, height = self._game.source_size
         *_, obs_height, obs_width = (1, *self._game.observation_shape)
         used, limit = self._nvenc_usage()
-        address = f"http://{self._settings.host}:{self._settings.worker_port(self._index)}"
+        port = self._settings.worker_port(self._index)
         return WorkerStatus(
             instance_id=f"omega-{self._index}",
             worker_index=self._index,
@@ -63,7 +63,7 @@ class StatusReport:
             mode=self._settings.mode,
             gpu_index=self._gpu_index,
             uptime_s=round(time.monotonic() - self._started, 3),
-            stream_url=f"{address}/stream.mp4",
+            stream_url=f"http://{self._settings.internal_authority(port)}/stream.mp4",
             stream_enabled=self._settings.stream.enabled,
             stream_state=stream.state,
             stream_backend=stream.backend,

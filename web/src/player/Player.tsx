@@ -1,8 +1,9 @@
 import { type RefObject, useEffect, useRef } from "react";
-import { type Audience, socketAddress } from "../streams/addresses";
+import { type Audience, socketAddress, webRtcAddress } from "../streams/addresses";
 import { useSnapshot } from "../streams/use-snapshot";
 import type { LivePlayer } from "./live-player";
 import type { PlayerState } from "./machine";
+import { wishedTransport } from "./transport";
 import { useLivePlayer } from "./use-live-player";
 import { useWatched } from "./use-watched";
 
@@ -40,8 +41,16 @@ export function Player({
   const video = useRef<HTMLVideoElement>(null);
   const still = useRef<HTMLCanvasElement>(null);
   const watched = useWatched(frame);
-  const address = socketAddress(worker, audience, attention);
-  const { player, view } = useLivePlayer(video, still, address, watched);
+  const { player, view } = useLivePlayer(
+    video,
+    still,
+    {
+      socket: socketAddress(worker, audience, attention),
+      webRtc:
+        wishedTransport(location.search) === "webrtc" ? webRtcAddress(worker, audience) : null,
+    },
+    watched,
+  );
   const { state, reason } = view;
   const snapshot = useSnapshot(worker, watched && !hold && NEEDS_SNAPSHOT.has(state));
 

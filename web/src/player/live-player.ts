@@ -5,8 +5,17 @@ import { type Command, type PlayerEvent, PlayerMachine, type PlayerView } from "
 import { Media, refusal } from "./media";
 import { Mind } from "./mind";
 import { openSocket, type StreamMessage } from "./socket";
+import { TransportChoice } from "./transport";
+import { openWebRtc } from "./webrtc";
 
 const TICK_MS = 250;
+
+/** Where one stream is to be had, relative to the page. */
+export interface StreamAddresses {
+  socket: string;
+  /** For an offer; null where nobody asked for WebRTC. */
+  webRtc: string | null;
+}
 
 /** What only this viewer's player knows. */
 export interface PlayerFigures {
@@ -14,6 +23,10 @@ export interface PlayerFigures {
   behind: number | null;
   /** Pictures of this element since it was made: shown late or never. */
   dropped: number;
+}
+
+function chosen({ webRtc }: StreamAddresses): TransportChoice {
+  return new TransportChoice(webRtc ? "webrtc" : "mse", () => performance.now());
 }
 
 export class LivePlayer {
@@ -26,21 +39,22 @@ export class LivePlayer {
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #abort = new AbortController();
   #view: PlayerView = this.#machine.view;
-  #address: string;
+  #addresses: StreamAddresses;
+  #choice: TransportChoice;
   #epoch: number | null = null;
-  #closeSocket: (() => void) | null = null;
+  #closeLink: (() => void) | null = null;
   #media: Media | null = null;
   #landed = false;
   #seekedAt = 0;
 
   /**
    * @param still keeps the last picture on screen while the video element changes its source
-   * @param address of the stream's WebSocket, relative to the page
    */
-  constructor(video: HTMLVideoElement, still: HTMLCanvasElement, address: string) {
+  constructor(video: HTMLVideoElement, still: HTMLCanvasElement, addresses: StreamAddresses) {
     this.#video = video;
     this.#still = still;
-    this.#address = address;
+    this.#addresses = addresses;
+    this.#choice = chosen(addresses);
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     const { signal } = this.#abort;
     video.addEventListener("error", () => this.#videoFailed(), { signal });
@@ -75,9 +89,11 @@ export class LivePlayer {
   }
 
   /** Where the stream is from now on; the old picture stays until the new one comes. */
-  setAddress(address: string): void {
-    if (address === this.#address) return;
-    this.#address = address;
+  setAddresses(addresses: StreamAddresses): void {
+    const { socket, webRtc } = this.#addresses;
+    if (addresses.socket === socket && addresses.webRtc === webRtc) return;
+    this.#addresses = addresses;
+    this.#choice = chosen(addresses);
     this.#handle({ type: "moved" });
   }
 
@@ -100,7 +116,8 @@ export class LivePlayer {
   close(): void {
     this.#abort.abort();
     clearInterval(this.#timer);
-    this.#closeSocket?.();
+    this.#closeLink?.();
+    this.#video.srcObject = null;
     this.#media?.close();
   }
 
@@ -122,16 +139,12 @@ export class LivePlayer {
     switch (command.do) {
       case "connect":
         this.mind.forget();
-        this.#closeSocket = openSocket(this.#address, {
-          opened: () => this.#handle({ type: "opened" }),
-          closed: () => this.#handle({ type: "closed" }),
-          message: (message) => this.#hear(message),
-          bytes: (bytes) => this.#handle({ type: "bytes", bytes }),
-        });
+        this.#closeLink = this.#connect();
         break;
       case "disconnect":
-        this.#closeSocket?.();
-        this.#closeSocket = null;
+        this.#closeLink?.();
+        this.#closeLink = null;
+        this.#dropTrack();
         break;
       case "rebuild":
         this.#epoch = command.epoch.epoch;
@@ -147,6 +160,46 @@ export class LivePlayer {
         this.mind.forget();
         break;
     }
+  }
+
+  #connect(): () => void {
+    const { socket, webRtc } = this.#addresses;
+    const transport = this.#choice.current;
+    this.#video.dataset.transport = transport;
+    if (transport === "webrtc" && webRtc) {
+      return openWebRtc(webRtc, {
+        opened: (stream) => this.#showTrack(stream),
+        failed: (failure) => {
+          this.#choice.failed(failure);
+          this.#handle({ type: "switch" });
+        },
+        isShown: () => this.#video.srcObject !== null && this.#landed,
+      });
+    }
+    return openSocket(socket, {
+      opened: () => this.#handle({ type: "opened" }),
+      closed: () => this.#handle({ type: "closed" }),
+      message: (message) => this.#hear(message),
+      bytes: (bytes) => this.#handle({ type: "bytes", bytes }),
+    });
+  }
+
+  #showTrack(stream: MediaStream): void {
+    this.#handle({ type: "opened" });
+    this.#keepPicture();
+    this.#media?.close();
+    this.#media = null;
+    this.#landed = false;
+    this.#video.playbackRate = 1;
+    this.#video.srcObject = stream;
+    this.#handle({ type: "track" });
+    this.play();
+  }
+
+  #dropTrack(): void {
+    if (!this.#video.srcObject) return;
+    this.#keepPicture();
+    this.#video.srcObject = null;
   }
 
   /** A new media source for each encoder: nothing of the old size, codec or clock can linger. */
@@ -177,7 +230,8 @@ export class LivePlayer {
 
   #tick(): void {
     this.#handle({ type: "tick" });
-    if (this.#closeSocket) this.#stayLive();
+    if (this.#view.state === "live" && this.#choice.returns()) this.#handle({ type: "switch" });
+    if (this.#closeLink) this.#stayLive();
   }
 
   #stayLive(): void {
@@ -202,6 +256,7 @@ export class LivePlayer {
     const painted = (time: number) => {
       if (this.#abort.signal.aborted) return;
       this.#landed = true;
+      this.#choice.worked();
       this.#handle({ type: "painted" });
       if (this.#epoch !== null) this.mind.show(this.#epoch, time);
     };

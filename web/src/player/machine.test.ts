@@ -275,3 +275,27 @@ describe("out of sight", () => {
     expect(machine.view.state).toBe("live");
   });
 });
+
+describe("over WebRTC", () => {
+  test("the picture is live when it is painted, without any epoch", () => {
+    feed({ type: "watched", watched: true }, { type: "opened" });
+    expect(feed({ type: "track" })).toEqual([]);
+    expect(machine.view.state).toBe("waiting");
+    feed({ type: "painted" });
+    expect(machine.view.state).toBe("live");
+    pass(FROZEN_AFTER + 250);
+    expect(machine.view.state).toBe("waiting");
+  });
+
+  test("the other transport takes over at once", () => {
+    feed({ type: "watched", watched: true }, { type: "opened" }, { type: "track" });
+    expect(feed({ type: "switch" })).toEqual([{ do: "disconnect" }, { do: "connect" }]);
+    feed({ type: "opened" }, state("standby", "others are shown"));
+    expect(machine.view).toEqual({ state: "standby", reason: "others are shown" });
+  });
+
+  test("nothing takes over where nobody watches", () => {
+    feed({ type: "watched", watched: true }, { type: "watched", watched: false });
+    expect(feed({ type: "switch" })).toEqual([]);
+  });
+});

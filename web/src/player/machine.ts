@@ -23,6 +23,10 @@ export type PlayerEvent =
   | { type: "closed" }
   | { type: "moved" }
   | { type: "message"; message: StateMessage | EpochMessage }
+  /** The picture comes by WebRTC, which needs no epochs. */
+  | { type: "track" }
+  /** The other transport takes over. */
+  | { type: "switch" }
   | { type: "bytes"; bytes: Uint8Array<ArrayBuffer> }
   | { type: "painted" }
   | { type: "autoplay"; allowed: boolean }
@@ -59,7 +63,8 @@ export class PlayerMachine {
   #retryAt = 0;
   #lostBecause = "";
   #stream: StateMessage | null = null;
-  #epoch: EpochMessage | null = null;
+  /** Whether what is painted is of the stream that plays now. */
+  #begun = false;
   #painting = false;
   #lastProgress = 0;
   #autoplay = true;
@@ -89,10 +94,16 @@ export class PlayerMachine {
         return event.message.type === "epoch"
           ? this.#startEpoch(event.message)
           : this.#setStream(event.message);
+      case "track":
+        this.#stream = { type: "state", state: "live", reason: "It plays over WebRTC." };
+        this.#begin();
+        return [];
+      case "switch":
+        return this.#link === "off" ? [] : [...this.#leave(), ...this.#connect()];
       case "bytes":
-        return this.#epoch ? [{ do: "append", bytes: event.bytes }] : [];
+        return this.#begun ? [{ do: "append", bytes: event.bytes }] : [];
       case "painted":
-        if (this.#epoch) {
+        if (this.#begun) {
           this.#painting = true;
           this.#lastProgress = this.now();
         }
@@ -148,14 +159,18 @@ export class PlayerMachine {
   }
 
   #startEpoch(epoch: EpochMessage): Command[] {
-    this.#epoch = epoch;
-    this.#painting = false;
-    this.#lastProgress = this.now();
+    this.#begin();
     return [{ do: "rebuild", epoch }];
   }
 
+  #begin(): void {
+    this.#begun = true;
+    this.#painting = false;
+    this.#lastProgress = this.now();
+  }
+
   #endEpoch(): Command[] {
-    this.#epoch = null;
+    this.#begun = false;
     this.#painting = false;
     return [{ do: "clear" }];
   }
@@ -187,7 +202,7 @@ export class PlayerMachine {
 
   #forgetStream(): void {
     this.#stream = null;
-    this.#epoch = null;
+    this.#begun = false;
     this.#painting = false;
   }
 

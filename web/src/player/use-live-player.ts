@@ -6,18 +6,18 @@ import {
   useState,
   useSyncExternalStore,
 } from "react";
-import { LivePlayer } from "./live-player";
+import { LivePlayer, type StreamAddresses } from "./live-player";
 import { CONNECTING, type PlayerView } from "./machine";
 
 /** A player on the given elements for as long as they are mounted. */
 export function useLivePlayer(
   video: RefObject<HTMLVideoElement | null>,
   still: RefObject<HTMLCanvasElement | null>,
-  address: string,
+  { socket, webRtc }: StreamAddresses,
   watched: boolean,
 ): { player: LivePlayer | null; view: PlayerView } {
   const [player, setPlayer] = useState<LivePlayer | null>(null);
-  const joinedAt = useRef(address);
+  const joinedAt = useRef({ socket, webRtc });
 
   useEffect(() => {
     if (!video.current || !still.current) return;
@@ -29,7 +29,7 @@ export function useLivePlayer(
     };
   }, [video, still]);
 
-  useEffect(() => player?.setAddress(address), [player, address]);
+  useEffect(() => player?.setAddresses({ socket, webRtc }), [player, socket, webRtc]);
 
   useEffect(() => player?.setWatched(watched), [player, watched]);
 

@@ -26,6 +26,12 @@ export function socketAddress(worker: string, audience: Audience, attention = fa
   return `/api/worker/${encodeURIComponent(worker)}/stream${asked}`;
 }
 
+/** Where an offer of a WebRTC connection to the worker is posted. */
+export function webRtcAddress(worker: string, audience: Audience): string {
+  const query = audience === "broadcast" ? "&audience=broadcast" : "";
+  return `/whep?worker=${encodeURIComponent(worker)}${query}`;
+}
+
 /** The page that shows one worker. */
 export function streamPage(worker: string): string {
   return `/stream?worker=${encodeURIComponent(worker)}`;

@@ -1,0 +1,100 @@
+"""A viewer on another machine: the page by this machine's own address, with the token."""
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from metabonk.messages import StreamState
+from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.requirements import require
+
+from .test_page import FLAGS
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
+    folder = tmp_path_factory.mktemp("fleet")
+    with run_fleet(folder, "--workers", "1", "--host", "0.0.0.0") as fleet:
+        until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), 90)
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = require(shutil.which("chromium"), "chromium", apt="chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+def printed(fleet: FleetUnderTest) -> tuple[str, str]:
+    """Address and token, as the terminal shows them."""
+    found = re.search(r"^page: (http://\S+)/\?token=(\S+)$", fleet.output.read_text(), re.M)
+    assert found is not None
+    return found[1], found[2]
+
+
+@pytest.mark.parametrize("transport", ["mse", "webrtc"])
+def test_the_printed_token_opens_everything(
+    fleet: FleetUnderTest, browser: Browser, transport: str
+):
+    address, token = printed(fleet)
+    page = browser.new_context().new_page()
+    page.goto(f"{address}/stream?worker=omega-0&transport={transport}&token={token}")
+    assert page.url == f"{address}/stream?worker=omega-0&transport={transport}"
+    player = page.locator(".player[data-state]").first
+    expect(player).to_have_attribute("data-state", "live", timeout=20_000)
+    expect(page.locator("video").first).to_have_attribute("data-transport", transport)
+    page.wait_for_function("() => document.querySelector('video').videoWidth === 1280")
+    assert page.evaluate("document.cookie") == "", "no script can read it"
+    (cookie,) = page.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    page.context.close()
+
+
+def test_without_it_there_is_a_page_that_says_what_to_do(fleet: FleetUnderTest, browser: Browser):
+    address, _ = printed(fleet)
+    page = browser.new_context().new_page()
+    answer = page.goto(f"{address}/stream?worker=omega-0")
+    assert answer is not None and answer.status == 401
+    expect(page.get_by_text("metabonk start")).to_be_visible()
+    page.context.close()
+
+
+def test_a_page_of_another_origin_gets_nothing_even_from_a_browser_that_is_known(
+    fleet: FleetUnderTest, browser: Browser
+):
+    address, token = printed(fleet)
+    page = browser.new_context().new_page()
+    page.goto(f"{address}/?token={token}")
+    # Another port of the same machine is the same site to a browser: the cookie goes along.
+    other = re.sub(r":\d+$", ":9", address)
+    page.route(f"{other}/**", lambda route: route.fulfill(content_type="text/html", body="hello"))
+    page.goto(f"{other}/")
+    got = page.evaluate(
+        """async address => {
+          const stream = '/api/worker/omega-0/stream';
+          const read = fetch(`${address}/workers`, { credentials: 'include' });
+          const socket = new WebSocket(address.replace('http', 'ws') + stream);
+          const opened = new Promise(done => {
+            socket.onopen = () => done('opened');
+            socket.onerror = () => done('refused');
+          });
+          const image = new Image();
+          const shown = new Promise(done => {
+            image.onload = () => done('shown');
+            image.onerror = () => done('refused');
+          });
+          image.src = `${address}/api/worker/omega-0/snapshot.jpg`;
+          return [await read.then(() => 'read', () => 'refused'), await opened, await shown];
+        }""",
+        address,
+    )
+    assert got == ["refused", "refused", "refused"]
+    page.context.close()

@@ -1,0 +1,353 @@
+"""WebRTC viewers, with aiortc as the player, on a real server and a real encoder."""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket
+from av.video.frame import VideoFrame
+
+from metabonk.messages import StreamState
+from metabonk.streaming.offer import OfferRefused
+from metabonk.streaming.webrtc import NoCommonCodec, WebRtc
+
+from .serving import FPS, Stage, stage
+
+SDP = {"Content-Type": "application/sdp"}
+
+
+@pytest.fixture
+def staged() -> Iterator[Stage]:
+    with stage() as opened:
+        yield opened
+
+
+def watching(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(scene(), 20))
+
+
+class Watcher:
+    """A player: one connection that asks for one video."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.receiver: RTCRtpReceiver = self.connection.addTransceiver(
+            "video", direction="recvonly"
+        ).receiver
+        self.answer = ""
+        self.location = ""
+
+    async def offer(self) -> str:
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        return str(self.connection.localDescription.sdp)
+
+    async def post(self, query: str = "") -> httpx.Response:
+        return await self.client.post(f"/whep{query}", content=await self.offer(), headers=SDP)
+
+    async def connect(self, query: str = "") -> None:
+        response = await self.post(query)
+        assert response.status_code == 201, response.text
+        self.answer, self.location = response.text, response.headers["Location"]
+        await self.connection.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
+
+    async def frame(self) -> VideoFrame:
+        frame = await asyncio.wait_for(self.receiver.track.recv(), 8)
+        assert isinstance(frame, VideoFrame)
+        return frame
+
+
+@contextlib.asynccontextmanager
+async def watcher(staged: Stage) -> AsyncIterator[Watcher]:
+    async with httpx.AsyncClient(base_url=staged.http, trust_env=False) as client:
+        opened = Watcher(client)
+        try:
+            yield opened
+        finally:
+            await opened.connection.close()
+
+
+async def until(what: str, condition: Callable[[], object], timeout: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
+        await asyncio.sleep(0.01)
+
+
+def test_a_viewer_decodes_the_stream_from_its_first_keyframe(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            await viewer.connect("?worker=omega-0")
+            frames = [await viewer.frame() for _ in range(20)]
+            assert {(frame.width, frame.height) for frame in frames} == {(320, 180)}
+            steps = [b.pts - a.pts for a, b in itertools.pairwise(frames)]
+            assert min(steps) > 0 and sum(steps) / len(steps) == pytest.approx(
+                90_000 / FPS, rel=0.5
+            )
+            assert staged.hub.figures().clients == 1
+
+    watching(scene)
+
+
+def test_the_answer_is_constrained_baseline_on_loopback_only(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            await viewer.connect()
+            lines = viewer.answer.splitlines()
+            fmtp = [line for line in lines if line.startswith("a=fmtp") and "profile" in line]
+            assert fmtp and all("42e01f" in line or "42001f" in line for line in fmtp)
+            assert not [line for line in lines if "VP8" in line]
+            candidates = [line.split()[4] for line in lines if line.startswith("a=candidate")]
+            assert set(candidates) == {"127.0.0.1"}
+            assert "a=sendonly" in lines and "a=end-of-candidates" in lines
+
+    watching(scene)
+
+
+def test_eight_viewers_cost_one_encode(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            viewers = [await stack.enter_async_context(watcher(staged)) for _ in range(8)]
+            await asyncio.gather(*(viewer.connect() for viewer in viewers))
+            await asyncio.gather(*(viewer.frame() for viewer in viewers))
+            encoded, sent = staged.frames, staged.hub.figures().fragments_sent
+            await asyncio.gather(*(some_frames(viewer, 20) for viewer in viewers))
+            encoded, sent = staged.frames - encoded, staged.hub.figures().fragments_sent - sent
+            assert staged.hub.figures().clients == 8
+            assert sent >= 3 * encoded, "what is encoded once goes to all"
+
+    watching(scene)
+
+
+async def some_frames(viewer: Watcher, count: int) -> None:
+    for _ in range(count):
+        await viewer.frame()
+
+
+def test_a_lost_picture_is_answered_by_one_keyframe_for_all(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            await viewer.connect()
+            await viewer.frame()
+            await asyncio.sleep(0.6)
+            before = staged.keyframes
+            for _ in range(20):
+                await report_loss(viewer)
+                await asyncio.sleep(0.01)
+            await until("a keyframe", lambda: staged.keyframes > before)
+            assert staged.keyframes - before <= 2, "each report made one of its own"
+
+    watching(scene)
+
+
+async def report_loss(viewer: Watcher) -> None:
+    sdp = viewer.answer.split("a=ssrc:")[1]
+    media = int(sdp.split(" ")[0])
+    packet = RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=1, media_ssrc=media)
+    await viewer.receiver.transport._send_rtp(bytes(packet))
+
+
+def test_delete_ends_the_session_and_only_once(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            await viewer.connect()
+            await viewer.frame()
+            assert (await viewer.client.delete(viewer.location)).status_code == 200
+            assert (staged.hub.figures().clients, len(staged.webrtc)) == (0, 0)
+            assert (await viewer.client.delete(viewer.location)).status_code == 404
+            await until("told", lambda: viewer.connection.connectionState == "closed")
+
+    watching(scene)
+
+
+def test_a_viewer_that_says_goodbye_over_webrtc_is_gone_at_once(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            await viewer.connect()
+            await viewer.frame()
+            await viewer.connection.close()
+            await until("gone", lambda: staged.hub.figures().clients == 0, 3)
+            assert len(staged.webrtc) == 0
+
+    watching(scene)
+
+
+def test_a_viewer_that_vanishes_is_noticed_by_its_silence():
+    with stage(silence_s=2.0) as staged:
+        staged.go_live()
+
+        async def scene() -> None:
+            async with watcher(staged) as viewer:
+                await viewer.connect()
+                await viewer.frame()
+                # Its cable is cut: packets neither leave nor arrive.
+                ice = viewer.receiver.transport.transport
+                for protocol in ice._connection._protocols:
+                    protocol.transport.abort()
+                await until("gone", lambda: staged.hub.figures().clients == 0, 8)
+                await until("forgotten", lambda: len(staged.webrtc) == 0, 2)
+
+        watching(scene)
+
+
+def test_the_connection_ends_with_the_stream(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            await viewer.connect()
+            await viewer.frame()
+            staged.go_standby()
+            await until("ended", lambda: viewer.connection.connectionState == "closed")
+            assert len(staged.webrtc) == 0
+
+    watching(scene)
+
+
+def test_the_broadcast_is_not_dedicated(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            await viewer.connect("?audience=broadcast")
+            await viewer.frame()
+            figures = staged.hub.figures()
+            assert (figures.clients, figures.dedicated_clients) == (1, 0)
+
+    watching(scene)
+
+
+def test_an_offer_without_candidates_is_met_by_the_viewers_own_checks(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            offer = [
+                line
+                for line in (await viewer.offer()).splitlines()
+                if not line.startswith(("a=candidate", "a=end-of-candidates"))
+            ]
+            response = await viewer.client.post("/whep", content="\r\n".join(offer), headers=SDP)
+            answer = RTCSessionDescription(response.text, "answer")
+            await viewer.connection.setRemoteDescription(answer)
+            await viewer.frame()
+
+    watching(scene)
+
+
+def test_without_a_session_the_answer_is_the_one_of_stream_mp4(staged: Stage):
+    with httpx.Client(base_url=staged.http) as client:
+        offered = client.post("/whep", content="v=0\r\n", headers=SDP)
+        plain = client.get("/stream.mp4")
+        assert (offered.status_code, offered.json()) == (503, plain.json())
+        assert offered.headers["Retry-After"] == plain.headers["Retry-After"]
+    with stage(enabled=False) as disabled:
+        refused = httpx.post(f"{disabled.http}/whep", content="v=0\r\n", headers=SDP)
+        assert (refused.status_code, refused.json()["error"]) == (503, "stream_disabled")
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "says"),
+    [
+        ("v=0", {"Content-Type": "text/plain"}, 415, "application/sdp"),
+        ("v=0", {}, 415, "application/sdp"),
+        ("x" * 70_000, SDP, 413, "65536"),
+        ("hello", SDP, 400, "v=0"),
+        (b"\xff\xfe", SDP, 400, ""),
+        ("v=0\r\n", SDP, 400, "nothing"),
+        ("v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n", SDP, 400, "application"),
+        ("v=0\r\n" + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * 2, SDP, 400, "one video"),
+        ("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n", SDP, 400, "can't be used"),
+        ("v=0\r\nm=video x y z\r\na=rtpmap:\r\n", SDP, 400, "can't be used"),
+    ],
+)
+def test_an_offer_that_makes_no_sense_is_refused_with_a_sentence(
+    staged: Stage, content: str | bytes, headers: dict[str, str], status: int, says: str
+):
+    staged.go_live()
+    answer = httpx.post(f"{staged.http}/whep", content=content, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert says in answer.json()["message"]
+    assert len(staged.webrtc) == 0
+
+
+def test_a_player_without_h264_is_told_so(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            vp8 = [c for c in RTCRtpReceiver.getCapabilities("video").codecs if "VP8" in c.mimeType]
+            viewer.connection.getTransceivers()[0].setCodecPreferences(vp8)
+            answer = await viewer.post()
+            assert (answer.status_code, answer.json()["error"]) == (406, "no_common_codec")
+
+    watching(scene)
+
+
+def test_another_workers_name_is_not_found_and_patch_is_not_allowed(staged: Stage):
+    staged.go_live()
+    with httpx.Client(base_url=staged.http) as client:
+        assert client.post("/whep?worker=omega-1", content="v=0", headers=SDP).status_code == 404
+        assert client.delete("/whep/nothing").status_code == 404
+        patched = client.patch("/whep/nothing")
+        assert (patched.status_code, patched.headers["Allow"]) == (405, "DELETE")
+        described = client.options("/whep")
+        assert (described.status_code, described.headers["Accept-Post"]) == (
+            204,
+            SDP["Content-Type"],
+        )
+
+
+def test_stopping_the_server_ends_its_viewers():
+    async def scene() -> None:
+        with stage() as staged:
+            staged.go_live()
+            async with watcher(staged) as viewer:
+                await viewer.connect()
+                await viewer.frame()
+                began = time.monotonic()
+                await asyncio.to_thread(staged._server.stop)
+                assert time.monotonic() - began < 3
+                await until("told", lambda: viewer.connection.connectionState == "closed")
+                assert staged.hub.state.state is StreamState.LIVE
+
+    watching(scene)
+
+
+def test_no_damage_to_an_offer_is_an_error_of_ours(staged: Stage):
+    staged.go_live()
+
+    async def scene() -> None:
+        async with watcher(staged) as viewer:
+            lines = (await viewer.offer()).splitlines()
+            for number, line in enumerate(lines):
+                damages = ([], [line] * 2, [line[: len(line) // 2]], [line + " -1 é/"])
+                damaged = damages[number % 4]
+                offer = "\r\n".join([*lines[:number], *damaged, *lines[number + 1 :]])
+                try:
+                    name, _ = await webrtc.open(offer, "127.0.0.1", dedicated=True)
+                except (OfferRefused, NoCommonCodec):
+                    continue
+                await webrtc.close(name)
+            assert len(webrtc) == 0
+
+    webrtc = WebRtc(staged.hub)
+    watching(scene)
