@@ -166,7 +166,7 @@ def test_closing_frees_the_session_at_once_even_after_an_error(monkeypatch: pyte
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 1), (8, 2), (64, 4)])
 def test_a_small_machine_keeps_its_cores_for_playing_and_learning(cores: int, threads: int):
-    assert backend._threads(cores) == threads
+    assert backend.threads_of(cores) == threads
 
 
 def test_settings_that_the_encoder_refuses_are_explained():
