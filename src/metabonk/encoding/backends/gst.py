@@ -27,13 +27,17 @@ from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.settings.schema import available_cores
 
 ORIGIN_NS = 3_600_000 * 1_000_000_000
-"""Added to every time. x264enc moves a stream that begins earlier to begin at its 1000th hour, so
-that it has room for decoding times before it (gst_video_encoder_set_min_pts)."""
+"""When a stream begins inside the pipeline. x264enc moves one that begins earlier to its 1000th
+hour, so that it has room for decoding times before it (gst_video_encoder_set_min_pts)."""
 
 GLANCE_NS = 100_000_000
 """How long a wait for an access unit lasts before it is looked whether the pipeline has failed."""
 
 MEMORY_READONLY = 2  # GST_MEMORY_FLAG_READONLY
+
+
+class _Failed(Exception):
+    """The pipeline failed; what it says."""
 
 
 class GstEncoder:
@@ -55,8 +59,11 @@ class GstEncoder:
         self.backend = f"gst:{source}:{encoder}"
         self._settings = settings
         self._captured_at: dict[int, float] = {}
-        self._last_pts = -1
+        self._last_pts = ORIGIN_NS
+        self._began_at: float | None = None
         self._caps = (0, 0)
+        self._error: str | None = None
+        self._held: NDArray[np.uint8] | None = None
         self._library = library()
         self._library.load(PLUGINS[encoder])
         element = _element(self._library, settings, encoder, gpu_index)
@@ -64,14 +71,14 @@ class GstEncoder:
         self._source = self._pipeline.get_by_name("source")
         self._sink = self._pipeline.get_by_name("sink")
         self._force = self._pipeline.get_by_name("encoder").get_static_pad("src").send_event
-        gst = self._library.gst
-        if self._pipeline.set_state(gst.State.PLAYING) == gst.StateChangeReturn.FAILURE:
-            reason = self._failure() or "it doesn't say why"
+        try:
+            self._open()
+        except _Failed as error:
             self.close()
             raise EncoderUnavailable(
-                f"GStreamer can't open {element.name}: {reason}",
+                f"GStreamer can't open {element.name}: {error}",
                 nvenc_code=_nvenc_code(gpu_index) if encoder == NVIDIA else None,
-            )
+            ) from None
 
     def encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
         """Encodes a frame; see ``Encoder.encode``.
@@ -81,33 +88,64 @@ class GstEncoder:
         """
         if self._pipeline is None:
             raise EncoderBroken(f"{self.backend} is closed")
-        gst, video = self._library.gst, self._library.video
-        if keyframe:
-            self._force(video.video_event_new_upstream_force_key_unit(gst.CLOCK_TIME_NONE, True, 0))
-        pixels = _rows_of_whole_words(frame.pixels)
-        self._expect(frame.width, frame.height)
-        buffer = self._wrap(pixels)
-        buffer.pts = self._time_of(frame)
-        if self._source.push_buffer(buffer) != gst.FlowReturn.OK:
-            raise self._broken()
-        units = [self._next()]
-        while sample := self._sink.try_pull_sample(0):
-            units.append(self._unit(sample))
-        return units
+        try:
+            return self._encode(frame, keyframe=keyframe or self._began_at is None)
+        except _Failed as error:
+            raise EncoderBroken(f"{self.backend} stopped working: {error}") from None
 
     def close(self) -> None:
         """Frees the session at once; may be repeated."""
         if self._pipeline is not None:
             self._pipeline.set_state(self._library.gst.State.NULL)
-        self._pipeline = self._source = self._sink = self._force = None
+        self._pipeline = self._source = self._sink = self._force = self._held = None
+
+    def _open(self) -> None:
+        """Starts the pipeline and encodes a black picture that nobody sees.
+
+        An encoder element opens its session with the first picture; it must be open, or known not
+        to, when the constructor ends.
+
+        Raises:
+            _Failed: it doesn't.
+        """
+        gst = self._library.gst
+        if self._pipeline.set_state(gst.State.PLAYING) == gst.StateChangeReturn.FAILURE:
+            raise _Failed(self._failure())
+        black = np.zeros((self._settings.height, self._settings.width, 3), np.uint8)
+        self._push(black, ORIGIN_NS)
+        self._pull()
+
+    def _encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
+        gst, video = self._library.gst, self._library.video
+        if keyframe:
+            self._force(video.video_event_new_upstream_force_key_unit(gst.CLOCK_TIME_NONE, True, 0))
+        self._push(frame.pixels, self._time_of(frame))
+        units = [self._unit(self._pull())]
+        while sample := self._sink.try_pull_sample(0):
+            units.append(self._unit(sample))
+        return units
+
+    def _push(self, pixels: NDArray[np.uint8], pts: int) -> None:
+        self._expect(pixels.shape[1], pixels.shape[0])
+        self._held = _rows_of_whole_words(pixels)
+        buffer = self._wrap(self._held)
+        buffer.pts = pts
+        if self._source.push_buffer(buffer) != self._library.gst.FlowReturn.OK:
+            raise _Failed(self._failure())
 
     def _launch(self, element: Element) -> Any:
+        gst = self._library.gst
         try:
-            return self._library.gst.parse_launch(pipeline(element, self._settings, cuda=False))
+            made = gst.parse_launch(pipeline(element, self._settings, cuda=False))
         except glib_error() as error:
             raise EncoderUnavailable(
                 f"GStreamer can't make the pipeline of {element.name}: {error.message}"
             ) from None
+        encoder = made.get_by_name("encoder")
+        for name, value in element.properties:
+            if encoder.find_property(name):
+                gst.util_set_object_arg(encoder, name, str(value))
+        return made
 
     def _expect(self, width: int, height: int) -> None:
         """Tells the pipeline of which size the frames are from now on."""
@@ -123,8 +161,8 @@ class GstEncoder:
     def _wrap(self, pixels: NDArray[np.uint8]) -> Any:
         """A buffer of these very pixels: the bindings would copy them twice.
 
-        They stay where they are for as long as the pipeline reads them, as ``encode`` keeps its
-        frame until its access unit has come out.
+        ``_held`` keeps them for as long as the pipeline reads them, which is until the access unit
+        has come out.
         """
         buffer = self._library.gst.Buffer.new()
         memory = self._library.c.gst_memory_new_wrapped(
@@ -135,22 +173,25 @@ class GstEncoder:
         return buffer
 
     def _time_of(self, frame: Frame) -> int:
+        if self._began_at is None:
+            self._began_at = frame.captured_at - 1 / self._settings.fps
         # Times must grow, and rounding could make two of them equal.
-        self._last_pts = max(self._last_pts + 1, ORIGIN_NS + round(frame.captured_at * 1e9))
+        since = ORIGIN_NS + round((frame.captured_at - self._began_at) * 1e9)
+        self._last_pts = max(self._last_pts + 1, since)
         self._captured_at[self._last_pts] = frame.captured_at
         return self._last_pts
 
-    def _next(self) -> AccessUnit:
-        """The next access unit; waits for it, as for an encoder that is called directly.
+    def _pull(self) -> Any:
+        """The next access unit as a sample; waits for it, as for an encoder called directly.
 
         Raises:
-            EncoderBroken: the pipeline failed.
+            _Failed: the pipeline did.
         """
         while True:
             if sample := self._sink.try_pull_sample(GLANCE_NS):
-                return self._unit(sample)
+                return sample
             if self._sink.is_eos() or self._has_failed():
-                raise self._broken()
+                raise _Failed(self._failure())
 
     def _unit(self, sample: Any) -> AccessUnit:
         buffer = sample.get_buffer()
@@ -165,20 +206,19 @@ class GstEncoder:
         return self._captured_at.pop(pts)
 
     def _has_failed(self) -> bool:
-        error = self._library.gst.MessageType.ERROR
-        return bool(self._pipeline.get_bus().peek_filtered(error))
+        return self._pipeline.get_bus().have_pending() and self._said() is not None
 
-    def _failure(self) -> str | None:
+    def _failure(self) -> str:
         """What the pipeline says went wrong."""
-        message = self._pipeline.get_bus().pop_filtered(self._library.gst.MessageType.ERROR)
-        if message is None:
-            return None
-        error, detail = message.parse_error()
-        last = (detail or "").strip().splitlines()[-1:]
-        return ": ".join([error.message.rstrip("."), *last])
+        return self._said() or "it doesn't say why"
 
-    def _broken(self) -> EncoderBroken:
-        return EncoderBroken(f"{self.backend} stopped working: {self._failure() or 'it ended'}")
+    def _said(self) -> str | None:
+        message = self._pipeline.get_bus().pop_filtered(self._library.gst.MessageType.ERROR)
+        if message is not None and self._error is None:
+            error, detail = message.parse_error()
+            last = (detail or "").strip().splitlines()[-1:]
+            self._error = ": ".join([error.message.rstrip("."), *last])
+        return self._error
 
 
 def _element(library: Library, settings: EncoderSettings, encoder: str, gpu_index: int) -> Element:

@@ -1,18 +1,21 @@
 """Which GStreamer elements make a rung's pipeline, by GStreamer's version. Pure.
 
-NVIDIA's H.264 encoder has had three names and two sets of properties (GStreamer's own pages of the
-``nvcodec`` plugin, and ``gst-inspect-1.0`` of 1.22):
+NVIDIA's H.264 encoder has had several names and words for its properties (GStreamer's own pages of
+the ``nvcodec`` plugin, and what 1.22 lists of its elements):
 
-=========== ===================== =========================================================
-version     element               properties
-=========== ===================== =========================================================
-1.22, 1.24  ``nvcudah264enc``     ``rate-control zero-reorder-delay b-frames``
-1.22, 1.24  ``nvh264enc``, older  ``rc-mode zerolatency bframes``, no ``repeat-sequence-header``
-from 1.26   ``nvh264enc``         ``rc-mode zerolatency bframes``, the older one is gone
-=========== ===================== =========================================================
+=========== ================== ====================================================================
+version     element            words
+=========== ================== ====================================================================
+1.22, 1.24  ``nvcudah264enc``  ``rate-control zero-reorder-delay b-frames repeat-sequence-header``
+1.22, 1.24  ``nvh264enc``      ``rc-mode zerolatency bframes``; an older encoder of the same name
+from 1.26   ``nvh264enc``      ``rc-mode zerolatency bframes repeat-sequence-header``
+=========== ================== ====================================================================
+
+Besides, an element has only the properties that the card's encoder has a use for: without B-frames
+there is no ``b-frames``. So all words are in one table, and those are set that an element has.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from metabonk.encoding.encoder import EncoderSettings
@@ -21,7 +24,6 @@ Version: TypeAlias = tuple[int, int]
 
 OLDEST: Version = (1, 22)
 RENAMED: Version = (1, 26)
-TUNED: Version = (1, 24)
 
 BUFFER_S = 0.25
 """Of the rate control: as in ``backends.av``, so that both engines give streams alike."""
@@ -52,21 +54,15 @@ class Element:
 
     Attributes:
         name: of its factory.
-        properties: name and value, as ``gst-launch-1.0`` takes them.
+        properties: name and value, as ``gst-launch-1.0`` takes them; for those that it has.
         format: of the pictures that it is given.
         repeats_headers: whether it puts SPS and PPS in front of every IDR picture by itself.
     """
 
     name: str
     properties: tuple[tuple[str, object], ...]
-    format: str
-    repeats_headers: bool
-
-    @property
-    def launch(self) -> str:
-        """As ``gst-launch-1.0`` writes it; the element is named ``encoder`` there."""
-        settings = " ".join(f"{name}={value}" for name, value in self.properties)
-        return f"{self.name} name=encoder {settings}"
+    format: str = "NV12"
+    repeats_headers: bool = True
 
 
 def candidates(
@@ -83,61 +79,53 @@ def candidates(
     """
     kbit = max(1, settings.bitrate // 1000)
     buffer_kbit = max(1, round(settings.bitrate * BUFFER_S / 1000))
-    gop = settings.gop_frames
+    common: tuple[tuple[str, object], ...] = (
+        ("bitrate", kbit),
+        ("aud", "false"),
+        ("b-frames", 0),
+        ("bframes", 0),
+        ("rc-lookahead", 0),
+    )
     if encoder == SOFTWARE:
-        properties: tuple[tuple[str, object], ...] = (
+        software = (
             ("speed-preset", "ultrafast"),
             ("tune", "zerolatency"),
             ("bitrate", kbit),
             ("vbv-buf-capacity", round(BUFFER_S * 1000)),
-            ("key-int-max", gop),
+            ("key-int-max", settings.gop_frames),
             ("threads", threads),
             ("byte-stream", "true"),
             ("aud", "false"),
         )
-        return [Element(SOFTWARE, properties, "I420", repeats_headers=True)]
+        return [Element(SOFTWARE, software, format="I420")]
     if encoder == VA:
-        properties = (
-            ("bitrate", kbit),
-            ("cpb-size", buffer_kbit),
+        va = (
             ("rate-control", "cbr"),
-            ("key-int-max", gop),
-            ("b-frames", 0),
+            ("cpb-size", buffer_kbit),
+            ("key-int-max", settings.gop_frames),
             ("ref-frames", 1),
             ("target-usage", 6),
         )
-        return [
-            Element(name, properties, "NV12", repeats_headers=False)
-            for name in (VA, "vah264lpenc")
-        ]
-    rate = (("bitrate", kbit), ("vbv-buffer-size", buffer_kbit), ("gop-size", gop), ("aud", "false"))
-    words_1_26 = (("rc-mode", "cbr"), ("zerolatency", "true"), ("bframes", 0), ("rc-lookahead", 0))
-    words_1_22 = (
+        names = (VA, "vah264lpenc")
+        return [Element(name, (*common, *va), repeats_headers=False) for name in names]
+    nvidia = (
+        ("vbv-buffer-size", buffer_kbit),
+        ("gop-size", settings.gop_frames),
         ("rate-control", "cbr"),
+        ("rc-mode", "cbr"),
         ("zero-reorder-delay", "true"),
-        ("b-frames", 0),
-        ("rc-lookahead", 0),
+        ("zerolatency", "true"),
+        ("repeat-sequence-header", "true"),
     )
-    tuned = (("preset", "p4"), ("tune", "ultra-low-latency"))
-    repeats = (("repeat-sequence-header", "true"),)
+    today = Element("", (*common, *nvidia, ("preset", "p4"), ("tune", "ultra-low-latency")))
+    older = Element(
+        _of_gpu("nvh264", gpu_index),
+        (*common, *nvidia, ("preset", "low-latency-hq")),
+        repeats_headers=False,
+    )
     if version >= RENAMED:
-        name = _of_gpu("nvh264", gpu_index)
-        return [Element(name, (*rate, *words_1_26, *tuned, *repeats), "NV12", repeats_headers=True)]
-    preset = tuned if version >= TUNED else (("preset", "p4"),)
-    return [
-        Element(
-            _of_gpu("nvcudah264", gpu_index),
-            (*rate, *words_1_22, *preset, *repeats),
-            "NV12",
-            repeats_headers=True,
-        ),
-        Element(
-            _of_gpu("nvh264", gpu_index),
-            (*rate, *words_1_26, ("preset", "low-latency-hq")),
-            "NV12",
-            repeats_headers=False,
-        ),
-    ]
+        return [replace(today, name=_of_gpu("nvh264", gpu_index))]
+    return [replace(today, name=_of_gpu("nvcudah264", gpu_index)), older]
 
 
 def pipeline(element: Element, settings: EncoderSettings, *, cuda: bool) -> str:
@@ -159,7 +147,7 @@ def pipeline(element: Element, settings: EncoderSettings, *, cuda: bool) -> str:
     return (
         "appsrc name=source is-live=true format=time max-bytes=0 ! "
         + ("" if cuda else f"{convert} ! ")
-        + f"{element.launch} ! {stream}{parse},alignment=au ! "
+        + f"{element.name} name=encoder ! {stream}{parse},alignment=au ! "
         "appsink name=sink sync=false"
     )
 
