@@ -8,7 +8,6 @@ an encoder needs it, which is under its lease, and what came of it ends with the
 
 import ctypes
 import importlib
-import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -70,13 +69,6 @@ class Library:
         return self.gst.ElementFactory.find(element) is not None
 
 
-def missing_bindings() -> str | None:
-    """Why GStreamer can't be used from this Python at all, or None where it may be; quick."""
-    if importlib.util.find_spec("gi") is None:
-        return "PyGObject is not installed: pip install 'metabonk[gst]' adds it"
-    return None
-
-
 @cache
 def library() -> Library:
     """GStreamer, started once a process.
@@ -84,8 +76,6 @@ def library() -> Library:
     Raises:
         EncoderUnavailable: it is not installed, too old, or doesn't start.
     """
-    if missing := missing_bindings():
-        raise EncoderUnavailable(missing)
     keep_gstreamer_from_scanning()
     gst, _, video = (namespace(name) for name in ("Gst", "GstApp", "GstVideo"))
     try:
@@ -105,9 +95,14 @@ def namespace(name: str) -> Any:
     """A namespace of GObject introspection, version 1.0.
 
     Raises:
-        EncoderUnavailable: this machine has no description of it.
+        EncoderUnavailable: this machine has no description of it, or PyGObject is missing.
     """
-    gi = importlib.import_module("gi")
+    try:
+        gi = importlib.import_module("gi")
+    except ImportError:
+        raise EncoderUnavailable(
+            "PyGObject is not installed: pip install 'metabonk[gst]' adds it"
+        ) from None
     try:
         gi.require_version(name, "1.0")
         return importlib.import_module(f"gi.repository.{name}")
