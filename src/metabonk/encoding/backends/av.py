@@ -92,7 +92,7 @@ class AvEncoder:
         self._context = None
 
     def _picture(self, frame: Frame) -> VideoFrame:
-        pixels = frame.pixels
+        pixels = frame.host_pixels
         if pixels.strides[1:] != (3, 1):
             pixels = np.ascontiguousarray(pixels)
         picture = self._reformatter.reformat(

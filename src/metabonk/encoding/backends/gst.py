@@ -5,6 +5,7 @@ pipeline works in a thread of its own. Colours, profile and rate control are tho
 ``backends.av`` too. ``gst_elements`` says what a pipeline is made of, ``gst_library`` loads it.
 """
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from metabonk.encoding.backends.gst_elements import (
     PLUGINS,
     Element,
     candidates,
+    cuda_caps,
     pipeline,
 )
-from metabonk.encoding.backends.gst_library import Library, glib_error, library
+from metabonk.encoding.backends.gst_library import CudaMemoryError, Library, glib_error, library
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import Frame
+from metabonk.encoding.inventory import CUDA_SOURCE
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.settings.schema import available_cores
 
@@ -45,7 +48,8 @@ class GstEncoder:
 
     Args:
         settings: of the stream.
-        source: ``appsrc``: frames in host memory.
+        source: ``appsrc``: frames in host memory; ``cuda_appsrc``: from anywhere, but the encoder
+            gets them in CUDA memory.
         encoder: ``x264enc``, ``nvh264enc`` or ``vah264enc``.
         gpu_index: the GPU that NVENC encodes on.
 
@@ -67,13 +71,19 @@ class GstEncoder:
         self._library = library()
         self._library.load(PLUGINS[encoder])
         element = _element(self._library, settings, encoder, gpu_index)
+        self._cuda: Any = None
+        if source == CUDA_SOURCE:
+            # Imports PyTorch, which the other sources have no use for.
+            module = importlib.import_module("metabonk.encoding.backends.cuda_frames")
+            caps = cuda_caps(element, settings)
+            self._cuda = module.CudaFrames(self._library, settings, caps, gpu_index)
         self._pipeline: Any = self._launch(element)
         self._source = self._pipeline.get_by_name("source")
         self._sink = self._pipeline.get_by_name("sink")
         self._force = self._pipeline.get_by_name("encoder").get_static_pad("src").send_event
         try:
             self._open()
-        except _Failed as error:
+        except (_Failed, CudaMemoryError) as error:
             self.close()
             raise EncoderUnavailable(
                 f"GStreamer can't open {element.name}: {error}",
@@ -90,13 +100,15 @@ class GstEncoder:
             raise EncoderBroken(f"{self.backend} is closed")
         try:
             return self._encode(frame, keyframe=keyframe or self._began_at is None)
-        except _Failed as error:
+        except (_Failed, CudaMemoryError) as error:
             raise EncoderBroken(f"{self.backend} stopped working: {error}") from None
 
     def close(self) -> None:
         """Frees the session at once; may be repeated."""
         if self._pipeline is not None:
             self._pipeline.set_state(self._library.gst.State.NULL)
+        if self._cuda is not None:
+            self._cuda.close()
         self._pipeline = self._source = self._sink = self._force = self._held = None
 
     def _open(self) -> None:
@@ -112,23 +124,26 @@ class GstEncoder:
         if self._pipeline.set_state(gst.State.PLAYING) == gst.StateChangeReturn.FAILURE:
             raise _Failed(self._failure())
         black = np.zeros((self._settings.height, self._settings.width, 3), np.uint8)
-        self._push(black, ORIGIN_NS)
+        self._push(Frame(black, 0.0), ORIGIN_NS)
         self._pull()
 
     def _encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
         gst, video = self._library.gst, self._library.video
         if keyframe:
             self._force(video.video_event_new_upstream_force_key_unit(gst.CLOCK_TIME_NONE, True, 0))
-        self._push(frame.pixels, self._time_of(frame))
+        self._push(frame, self._time_of(frame))
         units = [self._unit(self._pull())]
         while sample := self._sink.try_pull_sample(0):
             units.append(self._unit(sample))
         return units
 
-    def _push(self, pixels: NDArray[np.uint8], pts: int) -> None:
-        self._expect(pixels.shape[1], pixels.shape[0])
-        self._held = _rows_of_whole_words(pixels)
-        buffer = self._wrap(self._held)
+    def _push(self, frame: Frame, pts: int) -> None:
+        if self._cuda is not None:
+            buffer = self._cuda.buffer(frame.pixels)
+        else:
+            self._expect(frame.width, frame.height)
+            self._held = _rows_of_whole_words(frame.host_pixels)
+            buffer = self._wrap(self._held)
         buffer.pts = pts
         if self._source.push_buffer(buffer) != self._library.gst.FlowReturn.OK:
             raise _Failed(self._failure())
@@ -136,7 +151,7 @@ class GstEncoder:
     def _launch(self, element: Element) -> Any:
         gst = self._library.gst
         try:
-            made = gst.parse_launch(pipeline(element, self._settings, cuda=False))
+            made = gst.parse_launch(pipeline(element, self._settings, cuda=self._cuda is not None))
         except glib_error() as error:
             raise EncoderUnavailable(
                 f"GStreamer can't make the pipeline of {element.name}: {error.message}"
@@ -145,6 +160,10 @@ class GstEncoder:
         for name, value in element.properties:
             if encoder.find_property(name):
                 gst.util_set_object_arg(encoder, name, str(value))
+        if self._cuda is not None:
+            made.set_context(self._cuda.context)
+            caps = gst.Caps.from_string(cuda_caps(element, self._settings))
+            made.get_by_name("source").set_caps(caps)
         return made
 
     def _expect(self, width: int, height: int) -> None:

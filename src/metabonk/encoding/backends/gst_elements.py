@@ -152,6 +152,15 @@ def pipeline(element: Element, settings: EncoderSettings, *, cuda: bool) -> str:
     )
 
 
+def cuda_caps(element: Element, settings: EncoderSettings) -> str:
+    """What ``source`` says of pictures in CUDA memory; without "progressive" none is taken."""
+    return (
+        f"video/x-raw(memory:CUDAMemory),format={element.format},width={settings.width},"
+        f"height={settings.height},framerate={settings.fps}/1,pixel-aspect-ratio=1/1,"
+        f"interlace-mode=progressive,colorimetry={COLORIMETRY_YUV}"
+    )
+
+
 def _of_gpu(prefix: str, gpu_index: int) -> str:
     """The first GPU's element has no number in its name."""
     return f"{prefix}enc" if gpu_index == 0 else f"{prefix}device{gpu_index}enc"

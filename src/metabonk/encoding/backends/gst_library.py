@@ -25,6 +25,10 @@ APT = (
 """Debian's and Ubuntu's packages of all that is used here."""
 
 
+class CudaMemoryError(Exception):
+    """GStreamer has no CUDA memory for a picture; says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Library:
     """GStreamer, started.
@@ -129,6 +133,11 @@ def _core_library() -> ctypes.CDLL:
         ctypes.c_void_p,
         ctypes.c_void_p,
     )
+    c.gst_buffer_peek_memory.restype = ctypes.c_void_p
+    c.gst_buffer_peek_memory.argtypes = (ctypes.c_void_p, ctypes.c_uint)
+    c.gst_memory_map.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+    c.gst_memory_unmap.restype = None
+    c.gst_memory_unmap.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     c.gst_buffer_append_memory.restype = None
     c.gst_buffer_append_memory.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     return c
