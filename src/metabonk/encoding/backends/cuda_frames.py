@@ -4,7 +4,9 @@ PyTorch and GStreamer work in one CUDA context, PyTorch's primary one, so that P
 write NV12 straight into the memory that NVENC reads. Nothing comes back to the host but H.264.
 """
 
+import contextlib
 import ctypes
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -86,15 +88,26 @@ class CudaFrames:
         self.context: Any = cuda.context_new_cuda_context(self._context)
         """For the pipeline: encoder and buffers share one object, else frames are copied through
         host memory without a word."""
-        self._pool = cuda.CudaBufferPool.new(self._context)
-        config = self._pool.get_config()
-        size = settings.width * settings.height * 3 // 2
-        described = library.gst.Caps.from_string(caps)
-        library.gst.BufferPool.config_set_params(config, described, size, POOLED, 0)
-        if not (self._pool.set_config(config) and self._pool.set_active(True)):
-            raise EncoderUnavailable(
-                f"GStreamer has no CUDA memory for pictures on GPU {gpu_index}"
-            )
+        self._cuda = cuda
+        self._pool: Any = self.pool_of(caps, settings.width * settings.height * 3 // 2)
+
+    def pool_of(self, caps: str, size: int) -> Any:
+        """Buffers of CUDA memory that are used again and again.
+
+        Args:
+            caps: of what they hold.
+            size: of one, bytes, without what the device adds to a row.
+
+        Raises:
+            EncoderUnavailable: there is no memory, or GStreamer has no CUDA for such caps.
+        """
+        gst = self._library.gst
+        pool = self._cuda.CudaBufferPool.new(self._context)
+        config = pool.get_config()
+        gst.BufferPool.config_set_params(config, gst.Caps.from_string(caps), size, POOLED, 0)
+        if not (pool.set_config(config) and pool.set_active(True)):
+            raise EncoderUnavailable(f"GStreamer has no CUDA memory for pictures: {caps}")
+        return pool
 
     def buffer(self, pixels: Pixels) -> Any:
         """A buffer with this picture, scaled and converted; it is on the device when this ends.
@@ -105,22 +118,38 @@ class CudaFrames:
         flow, buffer = self._pool.acquire_buffer(None)
         if flow != self._library.gst.FlowReturn.OK:
             raise CudaMemoryError("GStreamer has no CUDA memory left")
-        meta = self._library.video.buffer_get_video_meta(buffer)
-        memory = self._library.c.gst_buffer_peek_memory(hash(buffer), 0)
-        mapped = _MapInfo()
-        if not self._library.c.gst_memory_map(memory, ctypes.byref(mapped), MAP_WRITE | MAP_CUDA):
-            raise CudaMemoryError("GStreamer can't map its CUDA memory")
         width, height = self._settings.width, self._settings.height
-        planes = [
-            self._tensor(mapped.data + meta.offset[plane], rows, width, meta.stride[plane])
-            for plane, rows in ((0, height), (1, height // 2))
-        ]
-        self._nv12.convert(self.on_device(pixels), *planes)
-        if self._device.type == "cuda":
-            # The encoder reads in a stream of its own.
-            torch.cuda.current_stream(self._device).synchronize()
-        self._library.c.gst_memory_unmap(memory, ctypes.byref(mapped))
+        with self.mapped(buffer) as (address, meta):
+            luma, chroma = (
+                self.plane(address + meta.offset[plane], rows, width, meta.stride[plane])
+                for plane, rows in ((0, height), (1, height // 2))
+            )
+            self._nv12.convert(self.on_device(pixels), luma, chroma)
+            if self._device.type == "cuda":
+                # The encoder reads in a stream of its own.
+                torch.cuda.current_stream(self._device).synchronize()
         return buffer
+
+    @contextlib.contextmanager
+    def mapped(self, buffer: Any) -> Iterator[tuple[int, Any]]:
+        """The device's address of a buffer, for writing, and how its planes lie there.
+
+        Raises:
+            CudaMemoryError: it can't be written to.
+        """
+        c = self._library.c
+        memory = c.gst_buffer_peek_memory(hash(buffer), 0)
+        mapped = _MapInfo()
+        if not c.gst_memory_map(memory, ctypes.byref(mapped), MAP_WRITE | MAP_CUDA):
+            raise CudaMemoryError("GStreamer can't map its CUDA memory")
+        try:
+            yield mapped.data, self._library.video.buffer_get_video_meta(buffer)
+        finally:
+            c.gst_memory_unmap(memory, ctypes.byref(mapped))
+
+    def plane(self, address: int, rows: int, width: int, stride: int) -> Tensor:
+        """Memory at this address of the device as ``rows×width`` uint8; nothing is copied."""
+        return torch.as_tensor(_Plane(address, rows, width, stride), device=self._device)
 
     def on_device(self, pixels: Pixels) -> Tensor:
         """The picture as a tensor on the device; uploaded once, from pinned memory, if need be."""
@@ -141,10 +170,6 @@ class CudaFrames:
         if self._pool is not None:
             self._pool.set_active(False)
         self._pool = self._context = self.context = None
-
-    def _tensor(self, address: int, rows: int, width: int, stride: int) -> Tensor:
-        plane = _Plane(address, rows, width, stride)
-        return torch.as_tensor(plane, device=self._device)
 
 
 def _primary_context(gpu_index: int) -> int:
