@@ -1,9 +1,9 @@
 """Pictures on a GPU: are they right, do they stay there, how fast, and how many streams.
 
 ``python -m benchmarks.gpu_frames [--json FILE] [--seconds 6] [--streams 1 2 4 8]`` needs a GPU and
-PyTorch with CUDA. Where GStreamer with its nvcodec plugin is there too (``benchmarks/gpu_prefix.sh``
-brings it along), pictures also go through its appsrc and its own convert-and-scale; where it isn't,
-the output says so.
+PyTorch with CUDA. Where GStreamer with its nvcodec plugin is there too, pictures also go through
+its appsrc and its own convert-and-scale; where it isn't, the output says so.
+``benchmarks/gpu_prefix.sh`` brings it along to a machine that has no packages.
 """
 
 import argparse

@@ -33,6 +33,8 @@ for nvrtc in $(python3 -c 'import sys; print(*sys.path)' | tr ' ' '\n' |
     xargs -I{} find {} -maxdepth 4 -path '*nvidia*' -name 'libnvrtc.so.*' 2>/dev/null) \
     /usr/local/cuda/lib64/libnvrtc.so.*; do
     case $nvrtc in *alt* | *'*') continue ;; esac
+    # It looks for its own parts beside itself.
+    ln -sf "$(dirname "$nvrtc")"/libnvrtc* "$here/lib/"
     ln -sf "$nvrtc" "$here/lib/libnvrtc.so"
     break
 done
