@@ -1,4 +1,4 @@
-"""GStreamer's encoders: how they fail, and NVENC on the simulated driver, in a process of its own."""
+"""GStreamer's encoders: how they fail, and NVENC on the simulated driver, in its own process."""
 
 import json
 import os
@@ -163,7 +163,7 @@ def test_a_plugin_that_is_missing_is_named_with_its_package(
     require_gstreamer()
     whole = library()
     bare = Library(whole.gst, whole.video, whole.c, whole.version, tmp_path)
-    with pytest.raises(EncoderUnavailable, match="apt-get install gstreamer1.0-plugins-ugly"):
+    with pytest.raises(EncoderUnavailable, match=r"apt-get install gstreamer1\.0-plugins-ugly"):
         bare.load(("x264",))
     (tmp_path / "libgstx264.so").write_text("no library")
     with pytest.raises(EncoderUnavailable, match="GStreamer can't load its plugin x264: "):
