@@ -32,6 +32,7 @@ if "cuda" in sys.argv[1]:
     # The simulated device's memory is the host's, and PyTorch here may have no CUDA.
     import torch
     from metabonk.encoding.backends import cuda_frames
+    torch.set_num_threads(1)
     cuda_frames.DEVICE = "cpu"
     def plane(self, address, rows, width, stride):
         there = (ctypes.c_uint8 * (rows * stride)).from_address(address)
@@ -165,9 +166,10 @@ def test_a_plugin_that_is_missing_is_named_with_its_package(
     bare = Library(whole.gst, whole.video, whole.c, whole.version, tmp_path)
     with pytest.raises(EncoderUnavailable, match=r"apt-get install gstreamer1\.0-plugins-ugly"):
         bare.load(("x264",))
-    (tmp_path / "libgstx264.so").write_text("no library")
-    with pytest.raises(EncoderUnavailable, match="GStreamer can't load its plugin x264: "):
-        bare.load(("x264",))
+    # Of a name that no plugin of this process has: GStreamer knows those by their files' names.
+    (tmp_path / "libgstbroken.so").write_text("no library")
+    with pytest.raises(EncoderUnavailable, match="GStreamer can't load its plugin broken: "):
+        bare.load(("broken",))
 
 
 def test_without_the_bindings_the_command_that_adds_them_is_named(monkeypatch: pytest.MonkeyPatch):
