@@ -1,10 +1,10 @@
 """What encoding costs: both engines in software, against bare programs doing the same work.
 
-``python -m benchmarks.encoders [--rounds 3] [--frames 300] [--json FILE]`` writes raw RGB pictures to
-a file once and has each of four encode them: MetaBonk's ``av:libx264`` and ``gst:appsrc:x264enc``,
-``ffmpeg`` and ``gst-launch-1.0`` with the same settings. They take turns; each is a process of its own,
-and what counts is the CPU time of the whole process, less that of a run with a single picture, so that
-neither Python's start nor a program's is compared.
+``python -m benchmarks.encoders [--rounds 3] [--frames 150] [--json FILE]`` writes raw RGB pictures
+to a file once and has each of four encode them: MetaBonk's ``av:libx264`` and
+``gst:appsrc:x264enc``, ``ffmpeg`` and ``gst-launch-1.0`` with the same settings. They take turns;
+each is a process of its own, and what counts is the CPU time of the whole process, less that of a
+run with a single picture, so that neither Python's start nor a program's is compared.
 """
 
 import argparse
@@ -132,7 +132,7 @@ def measure(file: Path, rounds: int, frames: int) -> dict[str, list[float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--backend", help=argparse.SUPPRESS)
     parser.add_argument("--pictures", type=Path, help=argparse.SUPPRESS)

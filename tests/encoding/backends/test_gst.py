@@ -90,16 +90,14 @@ def run(
         env={"PATH": os.defpath, "PYTHONPATH": ":".join(sys.path), **driver.environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=True,
     )
     assert "OpenEncodeSessionEx" not in done.stderr
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(
-    ("backend", "wrap"), [(APPSRC, False), (CUDA, False), (CUDA, True)], ids=str
-)
+@pytest.mark.parametrize(("backend", "wrap"), [(APPSRC, False), (CUDA, True)])
 def test_what_it_encodes_decodes_to_the_pictures_that_went_in(
     driver: SimulatedDriver, backend: str, wrap: bool
 ):
@@ -131,7 +129,7 @@ def test_twenty_sessions_one_after_another_leave_nothing_behind(
     driver: SimulatedDriver, backend: str
 ):
     said = run(driver, backend, rounds=20, frames=10)
-    assert said["error"] == ""
+    assert (said["error"], said["keyframes"]) == ("", [0])
     threads, files, memory = zip(*said["resources"], strict=True)
     assert Counter(files[4:]).keys() == {files[-1]}
     assert max(threads[4:]) <= threads[4] + 1
