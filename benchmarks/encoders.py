@@ -79,10 +79,6 @@ def bare(program: str, file: Path, frames: int) -> list[str]:
         return f"ffmpeg -nostdin -v error -filter_threads 1 {loops} {coding}".split()
     element = candidates(SOFTWARE, (1, 22), SETTINGS, 0, 1)[0]
     settings = " ".join(f"{name}={value}" for name, value in element.properties)
-    caps = (
-        f"video/x-raw,format=RGB,width={SETTINGS.width},height={SETTINGS.height},"
-        f"framerate={SETTINGS.fps}/1,colorimetry={COLORIMETRY_RGB}"
-    )
     ours = pipeline(element, SETTINGS, cuda=False)
     middle = ours.partition(" ! ")[2].rpartition(" ! ")[0]
     middle = middle.replace("name=encoder", settings)
@@ -95,7 +91,11 @@ def bare(program: str, file: Path, frames: int) -> list[str]:
             for _ in range(whole):
                 written.write(pixels)
             written.write(pixels[: rest * size])
-    parse = f"filesrc location={repeated} blocksize={size} ! {caps}"
+    parse = (
+        f"filesrc location={repeated} blocksize={size} ! rawvideoparse format=rgb "
+        f"width={SETTINGS.width} height={SETTINGS.height} framerate={SETTINGS.fps}/1 "
+        f"colorimetry={COLORIMETRY_RGB}"
+    )
     return f"gst-launch-1.0 -q {parse} ! {middle} ! fakesink sync=false".split()
 
 

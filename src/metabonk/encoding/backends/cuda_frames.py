@@ -103,6 +103,9 @@ class CudaFrames:
         """
         gst = self._library.gst
         pool = self._cuda.CudaBufferPool.new(self._context)
+        if pool.__grefcount__ > 1:
+            # 1.22 gives its own reference away, and the bindings take another: none would free it.
+            self._library.c.gst_object_unref(hash(pool))
         config = pool.get_config()
         gst.BufferPool.config_set_params(config, gst.Caps.from_string(caps), size, POOLED, 0)
         if not (pool.set_config(config) and pool.set_active(True)):

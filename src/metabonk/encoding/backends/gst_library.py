@@ -138,6 +138,8 @@ def _core_library() -> ctypes.CDLL:
     c.gst_memory_map.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
     c.gst_memory_unmap.restype = None
     c.gst_memory_unmap.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+    c.gst_object_unref.restype = None
+    c.gst_object_unref.argtypes = (ctypes.c_void_p,)
     c.gst_buffer_append_memory.restype = None
     c.gst_buffer_append_memory.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
     return c
