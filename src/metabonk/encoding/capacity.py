@@ -17,8 +17,8 @@ def capacity(pools: Pools, proofs: Proofs, *, allow_cpu_fallback: bool) -> int:
     encoding_gpus = [
         gpu
         for gpu in pools.census.gpus
-        if any(
-            (proof := proofs.known(rung, gpu)) is None or proof.hardware
+        if not any(
+            (proof := proofs.known(rung, gpu)) is not None and not proof.hardware
             for rung in RUNGS
             if rung.scarcity is Scarcity.NVENC
         )

@@ -96,7 +96,7 @@ class Situation:
             for rung in RUNGS
             if rung.scarcity is Scarcity.NVENC and (proof := (self.proofs or {}).get(rung.backend))
         ]
-        return not tried or any(proof.hardware for proof in tried)
+        return all(proof.hardware for proof in tried)
 
 
 @dataclass(frozen=True, slots=True)
