@@ -4,7 +4,13 @@ import pytest
 
 from metabonk.encoding.ladder import FrameKind, Proof, Situation, climb
 
-NVENC, SOFTWARE = "av:h264_nvenc", "av:libx264"
+CUDA, GST = "gst:cuda_appsrc:nvh264enc", "gst:appsrc:nvh264enc"
+NVENC, VA, SOFTWARE, GST_SOFTWARE = (
+    "av:h264_nvenc",
+    "gst:appsrc:vah264enc",
+    "av:libx264",
+    "gst:appsrc:x264enc",
+)
 
 
 def reasons(situation: Situation) -> dict[str, str | None]:
@@ -12,27 +18,38 @@ def reasons(situation: Situation) -> dict[str, str | None]:
 
 
 def test_hardware_comes_first():
-    assert [step.rung.backend for step in climb(Situation())] == [NVENC, SOFTWARE]
+    assert [step.rung.backend for step in climb(Situation())] == [
+        CUDA,
+        GST,
+        NVENC,
+        VA,
+        SOFTWARE,
+        GST_SOFTWARE,
+    ]
 
 
 def test_without_a_gpu_software_is_used_without_being_asked_for():
     refused = reasons(Situation(gpu_unavailable="no NVIDIA driver on this machine"))
-    assert refused == {NVENC: "no NVIDIA driver on this machine", SOFTWARE: None}
+    assert [refused[rung] for rung in (CUDA, GST, NVENC)] == [
+        "no NVIDIA driver on this machine"
+    ] * 3
+    assert [refused[rung] for rung in (VA, SOFTWARE, GST_SOFTWARE)] == [None] * 3
 
 
 def test_with_a_gpu_software_needs_the_users_word():
     refused = reasons(Situation())
     assert refused[NVENC] is None
     assert "METABONK_STREAM_ALLOW_CPU_FALLBACK=1" in (refused[SOFTWARE] or "")
-    assert reasons(Situation(allow_cpu_fallback=True)) == {NVENC: None, SOFTWARE: None}
+    assert refused[GST_SOFTWARE] == refused[SOFTWARE]
+    assert refused[VA] is None
+    assert set(reasons(Situation(allow_cpu_fallback=True)).values()) == {None}
 
 
 def test_a_gpu_without_an_encoder_does_not_forbid_software():
     proof = Proof(works=False, reason="the H200 has no encoder", hardware=False)
-    assert reasons(Situation(proofs={NVENC: proof})) == {
-        NVENC: "the H200 has no encoder",
-        SOFTWARE: None,
-    }
+    refused = reasons(Situation(proofs={CUDA: proof, GST: proof, NVENC: proof}))
+    assert [refused[rung] for rung in (CUDA, GST, NVENC)] == ["the H200 has no encoder"] * 3
+    assert refused[SOFTWARE] is None
 
 
 def test_an_encoder_that_is_there_but_does_not_work_still_forbids_software():
@@ -53,7 +70,8 @@ def test_a_missing_library_is_named():
     assert refused[NVENC] == "PyAV was built without h264_nvenc"
 
 
-@pytest.mark.parametrize("backend", [NVENC, SOFTWARE])
+@pytest.mark.parametrize("backend", [GST, NVENC, VA, SOFTWARE, GST_SOFTWARE])
 def test_a_frame_on_the_gpu_is_not_fed_to_an_encoder_of_host_frames(backend: str):
     refused = reasons(Situation(frames=FrameKind.CUDA, allow_cpu_fallback=True))
     assert "cuda" in (refused[backend] or "")
+    assert refused[CUDA] is None

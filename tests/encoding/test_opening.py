@@ -10,6 +10,7 @@ import pytest
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import Frame
+from metabonk.encoding.inventory import missing
 from metabonk.encoding.ladder import Proof, Rung
 from metabonk.encoding.opening import FIRST_REST_S, NoSession, Opener, Session
 from metabonk.encoding.probe import Busy
@@ -96,6 +97,7 @@ class Bench:
             worker="omega-0",
             gpu_index=0,
             allow_cpu_fallback=cpu_fallback,
+            missing=missing("av"),
             clock=lambda: self.now,
         )
 

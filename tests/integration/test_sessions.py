@@ -22,8 +22,10 @@ SMALL = {
     "METABONK_STREAM_WIDTH": "256",
     "METABONK_STREAM_HEIGHT": "144",
     "METABONK_STREAM_FPS": "15",
+    "METABONK_STREAM_ENGINE": "av",
 }
-"""A stream that costs little: the simulated encoder works on the processor."""
+"""A stream that costs little: the simulated encoder works on the processor. GStreamer has tests of
+its own (``test_gstreamer``)."""
 
 ROTATE_S = 5
 

@@ -1,7 +1,11 @@
-/* libcuda.so.1: as much of CUDA's driver as FFmpeg's NVENC needs for frames in host memory. */
+/* libcuda.so.1: as much of CUDA's driver as NVENC needs in FFmpeg and in GStreamer 1.22.
+ *
+ * Device memory is host memory, so a pointer to it can be read and written. A copy between the two
+ * kinds is noted as an event all the same (`uploaded`, `downloaded`, with the bytes).
+ */
 #include "simulation.h"
 
-enum { SUCCESS = 0, INVALID_VALUE = 1, NO_DEVICE = 100, INVALID_DEVICE = 101, NOT_SUPPORTED = 801 };
+enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, NOT_SUPPORTED = 801 };
 
 EXPORT int cuInit(unsigned flags) {
     (void)flags;
@@ -34,26 +38,152 @@ EXPORT int cuDeviceComputeCapability(int *major, int *minor, int device) {
     return SUCCESS;
 }
 
+static __thread struct context *current[16];
+static __thread unsigned depth;
+
+EXPORT int cuCtxPushCurrent_v2(struct context *context) {
+    if (depth == sizeof current / sizeof *current)
+        return OUT_OF_MEMORY;
+    current[depth++] = context;
+    return SUCCESS;
+}
+
+/* A new context is current in the thread that made it. */
 EXPORT int cuCtxCreate_v2(struct context **context, unsigned flags, int device) {
     (void)flags;
     *context = malloc(sizeof **context);
     (*context)->gpu = device;
-    return SUCCESS;
+    return cuCtxPushCurrent_v2(*context);
 }
 
 EXPORT int cuCtxDestroy_v2(struct context *context) {
+    if (depth && current[depth - 1] == context)
+        depth--;
     free(context);
     return SUCCESS;
 }
 
-EXPORT int cuCtxPushCurrent_v2(struct context *context) {
-    (void)context;
+EXPORT int cuCtxPopCurrent_v2(struct context **context) {
+    struct context *popped = depth ? current[--depth] : NULL;
+    if (context)
+        *context = popped;
+    return popped ? SUCCESS : INVALID_VALUE;
+}
+
+EXPORT int cuCtxGetCurrent(struct context **context) {
+    *context = depth ? current[depth - 1] : NULL;
     return SUCCESS;
 }
 
-EXPORT int cuCtxPopCurrent_v2(struct context **context) {
-    if (context)
-        *context = NULL;
+/* The context that all programs of a process share, PyTorch's too. */
+EXPORT int cuDevicePrimaryCtxRetain(struct context **context, int device) {
+    static struct context primary[16];
+    if (device < 0 || device >= number("gpus", 1))
+        return INVALID_DEVICE;
+    primary[device].gpu = device;
+    *context = &primary[device];
+    return SUCCESS;
+}
+
+EXPORT int cuDevicePrimaryCtxRelease(int device) {
+    (void)device;
+    return SUCCESS;
+}
+
+EXPORT int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) {
+    (void)device;
+    *flags = 0;
+    *active = 1;
+    return SUCCESS;
+}
+
+EXPORT int cuDriverGetVersion(int *version) {
+    *version = 13000;
+    return SUCCESS;
+}
+
+EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device) {
+    enum { TEXTURE_ALIGNMENT = 14, MAJOR = 75, MINOR = 76 };
+    (void)device;
+    *value = attribute == TEXTURE_ALIGNMENT ? 512
+             : attribute == MAJOR           ? 8
+             : attribute == MINOR           ? 9
+                                            : 0;
+    return SUCCESS;
+}
+
+EXPORT int cuMemAlloc_v2(void **memory, size_t size) {
+    *memory = aligned_alloc(512, (size + 511) / 512 * 512);
+    return *memory ? SUCCESS : OUT_OF_MEMORY;
+}
+
+EXPORT int cuMemAllocPitch_v2(void **memory, size_t *pitch, size_t width, size_t height,
+                              unsigned element) {
+    (void)element;
+    *pitch = (width + 511) / 512 * 512;
+    return cuMemAlloc_v2(memory, *pitch * height);
+}
+
+EXPORT int cuMemAllocHost_v2(void **memory, size_t size) {
+    return cuMemAlloc_v2(memory, size);
+}
+
+EXPORT int cuMemFree_v2(void *memory) {
+    free(memory);
+    return SUCCESS;
+}
+
+EXPORT int cuMemFreeHost(void *memory) {
+    return cuMemFree_v2(memory);
+}
+
+/* CUDA_MEMCPY2D. */
+struct side {
+    size_t x, y;
+    int type;
+    char *host, *device;
+    void *array;
+    size_t pitch;
+};
+struct copy {
+    struct side from, to;
+    size_t width, height;
+};
+
+enum { HOST = 1 };
+
+static char *begin_of(const struct side *side) {
+    return (side->type == HOST ? side->host : side->device) + side->y * side->pitch + side->x;
+}
+
+EXPORT int cuMemcpy2D_v2(const struct copy *copy) {
+    const char *from = begin_of(&copy->from);
+    char *to = begin_of(&copy->to);
+    for (size_t row = 0; row < copy->height; row++)
+        memcpy(to + row * copy->to.pitch, from + row * copy->from.pitch, copy->width);
+    if ((copy->from.type == HOST) != (copy->to.type == HOST))
+        note(copy->to.type == HOST ? "downloaded" : "uploaded", 0, copy->width * copy->height);
+    return SUCCESS;
+}
+
+EXPORT int cuMemcpy2DAsync_v2(const struct copy *copy, void *stream) {
+    (void)stream;
+    return cuMemcpy2D_v2(copy);
+}
+
+EXPORT int cuStreamCreate(void **stream, unsigned flags) {
+    (void)flags;
+    *stream = malloc(1);
+    return SUCCESS;
+}
+
+EXPORT int cuStreamDestroy_v2(void *stream) {
+    free(stream);
+    return SUCCESS;
+}
+
+EXPORT int cuStreamSynchronize(void *stream) {
+    (void)stream;
     return SUCCESS;
 }
 
@@ -69,33 +199,32 @@ EXPORT int cuGetErrorString(int error, const char **text) {
     return SUCCESS;
 }
 
-/* FFmpeg refuses a driver that lacks any of these names, though it calls none of them here. */
+/* FFmpeg and GStreamer refuse a driver that lacks any of these names, and call none of them here. */
 #define ABSENT(name) \
     EXPORT int name(void) { return NOT_SUPPORTED; }
 
 ABSENT(cuArray3DCreate_v2)
 ABSENT(cuArrayCreate_v2)
 ABSENT(cuArrayDestroy)
-ABSENT(cuCtxGetCurrent)
+ABSENT(cuCtxDisablePeerAccess)
+ABSENT(cuCtxEnablePeerAccess)
 ABSENT(cuCtxGetDevice)
 ABSENT(cuCtxSetLimit)
-ABSENT(cuDeviceGetAttribute)
+ABSENT(cuDeviceCanAccessPeer)
 ABSENT(cuDeviceGetUuid)
-ABSENT(cuDevicePrimaryCtxGetState)
-ABSENT(cuDevicePrimaryCtxRelease)
 ABSENT(cuDevicePrimaryCtxReset)
-ABSENT(cuDevicePrimaryCtxRetain)
 ABSENT(cuDevicePrimaryCtxSetFlags)
-ABSENT(cuDriverGetVersion)
 ABSENT(cuEventCreate)
 ABSENT(cuEventDestroy_v2)
 ABSENT(cuEventQuery)
 ABSENT(cuEventRecord)
 ABSENT(cuEventSynchronize)
 ABSENT(cuGLGetDevices_v2)
+ABSENT(cuGraphicsGLRegisterBuffer)
 ABSENT(cuGraphicsGLRegisterImage)
 ABSENT(cuGraphicsMapResources)
 ABSENT(cuGraphicsResourceGetMappedPointer_v2)
+ABSENT(cuGraphicsResourceSetMapFlags_v2)
 ABSENT(cuGraphicsSubResourceGetMappedArray)
 ABSENT(cuGraphicsUnmapResources)
 ABSENT(cuGraphicsUnregisterResource)
@@ -105,12 +234,7 @@ ABSENT(cuLinkComplete)
 ABSENT(cuLinkCreate)
 ABSENT(cuLinkDestroy)
 ABSENT(cuMemAllocManaged)
-ABSENT(cuMemAllocPitch_v2)
-ABSENT(cuMemAlloc_v2)
-ABSENT(cuMemFree_v2)
 ABSENT(cuMemcpy)
-ABSENT(cuMemcpy2DAsync_v2)
-ABSENT(cuMemcpy2D_v2)
 ABSENT(cuMemcpyAsync)
 ABSENT(cuMemcpyDtoDAsync_v2)
 ABSENT(cuMemcpyDtoD_v2)
@@ -124,10 +248,8 @@ ABSENT(cuModuleGetGlobal)
 ABSENT(cuModuleLoadData)
 ABSENT(cuModuleUnload)
 ABSENT(cuStreamAddCallback)
-ABSENT(cuStreamCreate)
-ABSENT(cuStreamDestroy_v2)
+ABSENT(cuStreamDestroy)
 ABSENT(cuStreamQuery)
-ABSENT(cuStreamSynchronize)
 ABSENT(cuStreamWaitEvent)
 ABSENT(cuTexObjectCreate)
 ABSENT(cuTexObjectDestroy)

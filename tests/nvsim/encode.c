@@ -1,4 +1,5 @@
-/* libnvidia-encode.so.1: NVENC's interface 13.0 as FFmpeg uses it, with x264 as the encoder.
+/* libnvidia-encode.so.1: NVENC's interface as FFmpeg (13.0) and GStreamer 1.22 (11.1) use it, with
+ * x264 as the encoder.
  *
  * Structures of the interface are addressed by the offsets of their members on x86-64, so that no
  * header of NVIDIA's is needed here.
@@ -19,7 +20,7 @@ enum {
 };
 enum { FORCE_INTRA = 1, FORCE_IDR = 2, END_OF_STREAM = 8 };
 enum { TYPE_P = 0, TYPE_I = 2, TYPE_IDR = 3 };
-enum { YV12 = 16, IYUV = 256 };
+enum { NV12 = 1, YV12 = 16, IYUV = 256 };
 
 #define FIELD(type, structure, offset) (*(type *)((char *)(structure) + (offset)))
 
@@ -31,6 +32,16 @@ typedef struct {
 
 static const guid H264 = {0x6bc82762, 0x4e63, 0x4ca4,
                           {0xaa, 0x85, 0x1e, 0x50, 0xf3, 0x21, 0xf6, 0xbf}};
+
+static const guid PROFILES[] = {
+    {0xbfd6f8e7, 0x233c, 0x4341, {0x8b, 0x3e, 0x48, 0x18, 0x52, 0x38, 0x03, 0xf4}}, /* automatic */
+    {0x0727bcaa, 0x78c4, 0x4c83, {0x8c, 0x2f, 0xef, 0x3d, 0xff, 0x26, 0x7c, 0x6a}}, /* baseline */
+    {0x60b5c1d4, 0x67fe, 0x4790, {0x94, 0xd5, 0xc4, 0x72, 0x6d, 0x7b, 0x6e, 0x6d}}, /* main */
+    {0xe7cbc309, 0x4f7a, 0x4b89, {0xaf, 0x2a, 0xd5, 0x37, 0xc9, 0x2b, 0xe3, 0x10}}, /* high */
+};
+static const int FORMATS[] = {NV12, YV12, IYUV};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
 
 struct encoder {
     int gpu, file;
@@ -118,6 +129,34 @@ static int guids(struct encoder *encoder, guid *found, uint32_t room, uint32_t *
     return SUCCESS;
 }
 
+static int profile_count(struct encoder *encoder, guid codec, uint32_t *count) {
+    (void)encoder, (void)codec;
+    *count = COUNT(PROFILES);
+    return SUCCESS;
+}
+
+static int profiles(struct encoder *encoder, guid codec, guid *found, uint32_t room,
+                    uint32_t *count) {
+    (void)encoder, (void)codec;
+    *count = room < COUNT(PROFILES) ? room : COUNT(PROFILES);
+    memcpy(found, PROFILES, *count * sizeof *found);
+    return SUCCESS;
+}
+
+static int format_count(struct encoder *encoder, guid codec, uint32_t *count) {
+    (void)encoder, (void)codec;
+    *count = COUNT(FORMATS);
+    return SUCCESS;
+}
+
+static int formats(struct encoder *encoder, guid codec, int *found, uint32_t room,
+                   uint32_t *count) {
+    (void)encoder, (void)codec;
+    *count = room < COUNT(FORMATS) ? room : COUNT(FORMATS);
+    memcpy(found, FORMATS, *count * sizeof *found);
+    return SUCCESS;
+}
+
 static int caps(struct encoder *encoder, guid codec, void *parameters, int *value) {
     (void)encoder, (void)codec;
     switch (FIELD(int, parameters, 4)) {
@@ -130,6 +169,9 @@ static int caps(struct encoder *encoder, guid codec, void *parameters, int *valu
     case 16: /* width */
     case 17: /* height */
         *value = 4096;
+        break;
+    case 26: /* a buffer size of one's own for the rate control */
+        *value = 1;
         break;
     case 31: /* macroblocks */
         *value = 65536;
@@ -154,6 +196,11 @@ static int preset_config(struct encoder *encoder, guid codec, guid preset, int t
     FIELD(uint32_t, config, 20) = 30; /* gopLength */
     FIELD(int32_t, config, 24) = 1;   /* frameIntervalP */
     return SUCCESS;
+}
+
+static int older_preset_config(struct encoder *encoder, guid codec, guid preset,
+                               void *configuration) {
+    return preset_config(encoder, codec, preset, 0, configuration);
 }
 
 static int initialize(struct encoder *encoder, void *parameters) {
@@ -193,6 +240,10 @@ static int initialize(struct encoder *encoder, void *parameters) {
     return pwrite(encoder->file, text, length, 0) == length ? SUCCESS : GENERIC;
 }
 
+static int known(int format) {
+    return format == NV12 || format == YV12 || format == IYUV;
+}
+
 static int create_input(struct encoder *encoder, void *parameters) {
     (void)encoder;
     struct picture_buffer *buffer = calloc(1, sizeof *buffer);
@@ -202,7 +253,7 @@ static int create_input(struct encoder *encoder, void *parameters) {
     buffer->pitch = (buffer->width + 63) / 64 * 64;
     buffer->pixels = calloc(2, (size_t)buffer->pitch * (buffer->height + 1));
     FIELD(void *, parameters, 24) = buffer;
-    return buffer->format == YV12 || buffer->format == IYUV ? SUCCESS : INVALID_PARAM;
+    return known(buffer->format) ? SUCCESS : INVALID_PARAM;
 }
 
 static int destroy_input(struct encoder *encoder, struct picture_buffer *buffer) {
@@ -225,6 +276,38 @@ static int unlock_input(struct encoder *encoder, struct picture_buffer *buffer) 
     return SUCCESS;
 }
 
+/* Memory of the program's own, on the device: it is read where it lies. */
+static int register_resource(struct encoder *encoder, void *parameters) {
+    (void)encoder;
+    struct picture_buffer *buffer = calloc(1, sizeof *buffer);
+    buffer->width = FIELD(int, parameters, 8);
+    buffer->height = FIELD(int, parameters, 12);
+    buffer->pitch = FIELD(int, parameters, 16);
+    buffer->pixels = FIELD(uint8_t *, parameters, 24);
+    buffer->format = FIELD(int, parameters, 40);
+    FIELD(void *, parameters, 32) = buffer;
+    return known(buffer->format) ? SUCCESS : INVALID_PARAM;
+}
+
+static int unregister_resource(struct encoder *encoder, struct picture_buffer *buffer) {
+    (void)encoder;
+    free(buffer);
+    return SUCCESS;
+}
+
+static int map_resource(struct encoder *encoder, void *parameters) {
+    (void)encoder;
+    struct picture_buffer *buffer = FIELD(struct picture_buffer *, parameters, 16);
+    FIELD(void *, parameters, 24) = buffer;
+    FIELD(int, parameters, 32) = buffer->format;
+    return SUCCESS;
+}
+
+static int unmap_resource(struct encoder *encoder, struct picture_buffer *buffer) {
+    (void)encoder, (void)buffer;
+    return SUCCESS;
+}
+
 static int create_bitstream(struct encoder *encoder, void *parameters) {
     (void)encoder;
     FIELD(void *, parameters, 16) = calloc(1, sizeof(struct bitstream));
@@ -242,12 +325,19 @@ static void set_planes(x264_picture_t *picture, const struct picture_buffer *buf
     size_t luma = (size_t)buffer->pitch * buffer->height;
     size_t chroma = (size_t)(buffer->pitch / 2) * ((buffer->height + 1) / 2);
     int swapped = buffer->format == YV12;
+    picture->img.plane[0] = buffer->pixels;
+    picture->img.i_stride[0] = buffer->pitch;
+    if (buffer->format == NV12) {
+        picture->img.i_csp = X264_CSP_NV12;
+        picture->img.i_plane = 2;
+        picture->img.plane[1] = buffer->pixels + luma;
+        picture->img.i_stride[1] = buffer->pitch;
+        return;
+    }
     picture->img.i_csp = X264_CSP_I420;
     picture->img.i_plane = 3;
-    picture->img.plane[0] = buffer->pixels;
     picture->img.plane[1 + swapped] = buffer->pixels + luma;
     picture->img.plane[2 - swapped] = buffer->pixels + luma + chroma;
-    picture->img.i_stride[0] = buffer->pitch;
     picture->img.i_stride[1] = picture->img.i_stride[2] = buffer->pitch / 2;
 }
 
@@ -311,6 +401,19 @@ static int unlock_bitstream(struct encoder *encoder, struct bitstream *bitstream
     return SUCCESS;
 }
 
+static int sequence_params(struct encoder *encoder, void *parameters) {
+    x264_nal_t *nals;
+    int count;
+    if (!encoder->x264 || x264_encoder_headers(encoder->x264, &nals, &count) < 0 || count < 2)
+        return GENERIC;
+    uint32_t size = nals[0].i_payload + nals[1].i_payload;
+    if (size > FIELD(uint32_t, parameters, 4))
+        return INVALID_PARAM;
+    memcpy(FIELD(void *, parameters, 16), nals[0].p_payload, size);
+    *FIELD(uint32_t *, parameters, 24) = size;
+    return SUCCESS;
+}
+
 static int set_streams(struct encoder *encoder, void *input, void *output) {
     (void)encoder, (void)input, (void)output;
     return SUCCESS;
@@ -335,8 +438,13 @@ EXPORT int NvEncodeAPICreateInstance(void *list) {
     for (int index = 0; index < 42; index++)
         functions[index] = (void *)absent;
     functions[1] = (void *)guid_count;
+    functions[2] = (void *)profile_count;
+    functions[3] = (void *)profiles;
     functions[4] = (void *)guids;
+    functions[5] = (void *)format_count;
+    functions[6] = (void *)formats;
     functions[7] = (void *)caps;
+    functions[10] = (void *)older_preset_config;
     functions[11] = (void *)initialize;
     functions[12] = (void *)create_input;
     functions[13] = (void *)destroy_input;
@@ -347,8 +455,13 @@ EXPORT int NvEncodeAPICreateInstance(void *list) {
     functions[18] = (void *)unlock_bitstream;
     functions[19] = (void *)lock_input;
     functions[20] = (void *)unlock_input;
+    functions[22] = (void *)sequence_params;
+    functions[25] = (void *)map_resource;
+    functions[26] = (void *)unmap_resource;
     functions[27] = (void *)destroy_encoder;
     functions[29] = (void *)open_session;
+    functions[30] = (void *)register_resource;
+    functions[31] = (void *)unregister_resource;
     functions[37] = (void *)last_error;
     functions[38] = (void *)set_streams;
     functions[39] = (void *)preset_config;

@@ -15,7 +15,7 @@ from metabonk.orchestrator.obituary import Death
 from metabonk.orchestrator.suspicion import Suspicion
 
 GPU = Gpu(0, "GPU-0", "GeForce", pynvml.NVML_BRAND_GEFORCE, "590.44")
-NVENC = RUNGS[0]
+NVENC = next(rung for rung in RUNGS if rung.backend == "av:h264_nvenc")
 
 
 class Card(Nvml):

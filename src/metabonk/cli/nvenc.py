@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from metabonk.cli import cleanup
+from metabonk.encoding.inventory import missing
 from metabonk.encoding.ladder import RUNGS, Scarcity
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Holder, Pools, open_pools
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 def status_lines(settings: Settings, pools: Pools) -> Iterator[str]:
     """The report, line by line."""
     yield from session_lines(settings, pools)
-    yield from _encoder_lines(pools, settings.nvml.gpu_index)
+    yield from _encoder_lines(pools, settings.nvml.gpu_index, settings.stream.engine)
     for index in range(settings.workers):
         yield _worker_line(settings, index)
 
@@ -77,12 +78,15 @@ def session_lines(settings: Settings, pools: Pools) -> Iterator[str]:
         yield from _foreign_lines(gpu, usages)
 
 
-def _encoder_lines(pools: Pools, gpu_index: int) -> Iterator[str]:
+def _encoder_lines(pools: Pools, gpu_index: int, engine: str) -> Iterator[str]:
     """Every rung of the ladder and what is known of it on this host."""
     proofs, gpu = Proofs(pools.folder), pools.census.by_index.get(gpu_index)
+    out = missing(engine)
     for rung in RUNGS:
         proof = proofs.known(rung, gpu)
-        if rung.scarcity is Scarcity.NVENC and gpu is None:
+        if rung.backend in out:
+            known = f"out: {out[rung.backend]}"
+        elif rung.scarcity is Scarcity.NVENC and gpu is None:
             known = f"out: {pools.census.unavailable or f'there is no GPU {gpu_index}'}"
         elif proof is None:
             known = "not tried yet on this host"

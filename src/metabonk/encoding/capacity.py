@@ -8,7 +8,8 @@ from metabonk.encoding.sessions import Pools
 def capacity(pools: Pools, proofs: Proofs, *, allow_cpu_fallback: bool) -> int:
     """Sessions that are open or could be opened by this fleet now, over all pools.
 
-    Sessions of other programs are taken off. A GPU counts until it is known to have no encoder.
+    Sessions of other programs are taken off. A GPU counts until it is known to have no encoder;
+    VA-API counts once it has worked here.
 
     Raises:
         SlotFolderError: the slot directory can't be used.
@@ -16,13 +17,19 @@ def capacity(pools: Pools, proofs: Proofs, *, allow_cpu_fallback: bool) -> int:
     encoding_gpus = [
         gpu
         for gpu in pools.census.gpus
-        if any(
-            (proof := proofs.known(rung, gpu)) is None or proof.hardware
+        if not any(
+            (proof := proofs.known(rung, gpu)) is not None and not proof.hardware
             for rung in RUNGS
             if rung.scarcity is Scarcity.NVENC
         )
     ]
     usable = {pool.name: pool for gpu in encoding_gpus if (pool := pools.nvenc(gpu.index))}
+    if any(
+        (proof := proofs.known(rung, None)) is not None and proof.works
+        for rung in RUNGS
+        if rung.scarcity is Scarcity.VA
+    ):
+        usable["va"] = pools.va
     if not encoding_gpus or allow_cpu_fallback:
         usable["cpu"] = pools.cpu
     usages = [pool.usage() for pool in usable.values()]

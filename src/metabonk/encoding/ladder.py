@@ -13,6 +13,7 @@ class Scarcity(StrEnum):
     """The pool that a rung's sessions come from."""
 
     NVENC = "nvenc"
+    VA = "va"
     CPU = "cpu"
 
 
@@ -30,19 +31,23 @@ class Rung:
     Attributes:
         backend: ``engine:source:encoder`` or ``engine:encoder``, as the status shows it.
         scarcity: whose sessions it takes.
-        frames: the kind of frame it can be fed.
+        frames: the kinds of frame it can be fed.
     """
 
     backend: str
     scarcity: Scarcity
-    frames: FrameKind = FrameKind.HOST
+    frames: frozenset[FrameKind] = frozenset({FrameKind.HOST})
 
 
 RUNGS = (
+    Rung("gst:cuda_appsrc:nvh264enc", Scarcity.NVENC, frozenset(FrameKind)),
+    Rung("gst:appsrc:nvh264enc", Scarcity.NVENC),
     Rung("av:h264_nvenc", Scarcity.NVENC),
+    Rung("gst:appsrc:vah264enc", Scarcity.VA),
     Rung("av:libx264", Scarcity.CPU),
+    Rung("gst:appsrc:x264enc", Scarcity.CPU),
 )
-"""Best first."""
+"""Best first (docs/adr/0005-gstreamer-beside-ffmpeg.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class Situation:
             for rung in RUNGS
             if rung.scarcity is Scarcity.NVENC and (proof := (self.proofs or {}).get(rung.backend))
         ]
-        return not tried or any(proof.hardware for proof in tried)
+        return all(proof.hardware for proof in tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +115,9 @@ def climb(situation: Situation) -> list[Step]:
 def _refusal(rung: Rung, situation: Situation) -> str | None:
     if missing := (situation.missing or {}).get(rung.backend):
         return missing
-    if rung.frames is not situation.frames:
-        return f"takes {rung.frames} frames, and the game delivers {situation.frames} frames"
+    if situation.frames not in rung.frames:
+        taken = " or ".join(sorted(rung.frames))
+        return f"takes {taken} frames, and the game delivers {situation.frames} frames"
     if rung.scarcity is Scarcity.NVENC and situation.gpu_unavailable:
         return situation.gpu_unavailable
     proof = (situation.proofs or {}).get(rung.backend)

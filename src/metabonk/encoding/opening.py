@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from metabonk.encoding.backends import make_encoder
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 FIRST_REST_S = 1.0
 LONGEST_REST_S = 30.0
+
+NVENC_BACKENDS = {rung.backend for rung in RUNGS if rung.scarcity is Scarcity.NVENC}
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class NoSession:
     """Why no encoder could be opened now.
 
     Attributes:
-        refusals: backend and reason, for every rung.
+        refusals: backend and reason, for every rung that this machine has the libraries for.
         limit_reached: whether sessions being in use is all that stands in the way, as is expected
             when there are more workers than sessions.
     """
@@ -83,6 +85,7 @@ class Opener:
         worker: for logs and for the holders' list.
         gpu_index: the GPU whose encoder is used.
         allow_cpu_fallback: whether software may stand in where there is NVENC hardware.
+        missing: backend to the reason why it is out on this machine, whatever the GPU.
         clock: seconds, monotonic.
     """
 
@@ -94,6 +97,7 @@ class Opener:
         worker: str,
         gpu_index: int,
         allow_cpu_fallback: bool,
+        missing: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pools = pools
@@ -101,6 +105,7 @@ class Opener:
         self._worker = worker
         self._gpu_index = gpu_index
         self._allow_cpu_fallback = allow_cpu_fallback
+        self._missing = missing or {}
         self._clock = clock
         self._breaks: dict[str, _Break] = {}
         self._told: str | None = None
@@ -114,6 +119,9 @@ class Opener:
         refusals: list[tuple[str, str]] = []
         limited = other = False
         for rung in [step.rung for step in climb(self._situation())]:
+            if rung.backend in self._missing:
+                # Nothing was tried; 'nvenc status' says why. A spectator has no use for it.
+                continue
             # Proving one rung may rule another in or out, so each is judged when its turn comes.
             refused = self._refusal_of(rung)
             if refused is None:
@@ -191,6 +199,7 @@ class Opener:
         known = {rung.backend: self._prover.known(rung, self._gpu) for rung in RUNGS}
         return Situation(
             gpu_unavailable=unavailable,
+            missing=self._missing,
             proofs={backend: proof for backend, proof in known.items() if proof},
             resting={
                 backend: broke.reason
@@ -254,7 +263,7 @@ class Opener:
     def _tell_opened(self, session: Session, refusals: list[tuple[str, str]]) -> None:
         self._told = None
         for backend, reason in refusals:
-            if session.rung.scarcity is Scarcity.CPU and backend.endswith("nvenc"):
+            if session.rung.scarcity is Scarcity.CPU and backend in NVENC_BACKENDS:
                 log.info("falls back to %s; %s: %s", session.rung.backend, backend, reason)
         log.info(
             "Acquired %s session slot=%d pool=%s%s worker=%s backend=%s",

@@ -105,10 +105,13 @@ class Prover:
         if child.returncode < 0:
             return _doubtful(f"crashed with signal {-child.returncode} while it was tried")
         try:
-            return _Result.model_validate_json(child.stdout), False
+            result = _Result.model_validate_json(child.stdout)
         except ValidationError:
             last = (child.stderr.strip().splitlines() or ["no output"])[-1]
             return _doubtful(f"could not be tried: {last}")
+        # A plugin of GStreamer's that is missing may be added, and then its proof has to be new.
+        gst_lacks = rung.backend.startswith("gst:") and not result.works and result.hardware
+        return result, gst_lacks
 
 
 def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
@@ -141,7 +144,13 @@ def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
 
 def pool_of(rung: Rung, gpu_index: int, pools: Pools) -> Pool | None:
     """The pool that this rung's sessions come from; None where its GPU is not there."""
-    return pools.cpu if rung.scarcity is Scarcity.CPU else pools.nvenc(gpu_index)
+    match rung.scarcity:
+        case Scarcity.NVENC:
+            return pools.nvenc(gpu_index)
+        case Scarcity.VA:
+            return pools.va
+        case Scarcity.CPU:
+            return pools.cpu
 
 
 def _encode_some(backend: str, gpu_index: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from metabonk.encoding.inventory import gstreamer_version
 from metabonk.encoding.ladder import Proof, Rung, Scarcity
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import locked
@@ -74,4 +75,7 @@ class Proofs:
 
 def _key(rung: Rung, gpu: Gpu | None) -> str:
     where = f"{gpu.uuid} driver {gpu.driver}" if gpu and rung.scarcity is Scarcity.NVENC else "host"
-    return f"{rung.backend} on {where} with av {version('av')}"
+    with_what = f"av {version('av')}"
+    if rung.backend.startswith("gst:"):
+        with_what = f"{gstreamer_version()}, {with_what}"
+    return f"{rung.backend} on {where} with {with_what}"

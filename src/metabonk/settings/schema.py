@@ -80,6 +80,9 @@ class Stream(Section):
     keyframe_interval_s: float = Field(
         2.0, gt=0, le=30, description="longest distance of keyframes"
     )
+    engine: Literal["any", "av", "gst"] = Field(
+        "any", description="what encodes; any: the best that works; av: FFmpeg; gst: GStreamer"
+    )
     allow_cpu_fallback: bool = Field(
         False, description="with NVENC hardware: may overflow workers encode in software?"
     )

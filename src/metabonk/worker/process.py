@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from metabonk.encoding.encoder import EncoderSettings
+from metabonk.encoding.inventory import missing
 from metabonk.encoding.opening import Opener
 from metabonk.encoding.probe import Prover
 from metabonk.encoding.proofs import Proofs
@@ -71,6 +72,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
                 worker=worker,
                 gpu_index=gpu_index or 0,
                 allow_cpu_fallback=settings.stream.allow_cpu_fallback,
+                missing=missing(settings.stream.engine),
             ),
             hub,
             _encoder_settings(settings),

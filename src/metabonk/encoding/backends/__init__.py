@@ -1,6 +1,7 @@
 """One module an engine; each makes encoders that satisfy ``encoding.encoder.Encoder``."""
 
 from metabonk.encoding.backends.av import AvEncoder
+from metabonk.encoding.backends.gst import GstEncoder
 from metabonk.encoding.encoder import Encoder, EncoderSettings
 
 
@@ -15,7 +16,9 @@ def make_encoder(backend: str, settings: EncoderSettings, gpu_index: int) -> Enc
     Raises:
         EncoderUnavailable: it can't be opened here and now; says why.
     """
-    engine, _, codec = backend.partition(":")
-    if engine == "av":
-        return AvEncoder(settings, codec, gpu_index)
+    match backend.split(":"):
+        case ["av", codec]:
+            return AvEncoder(settings, codec, gpu_index)
+        case ["gst", source, encoder]:
+            return GstEncoder(settings, source, encoder, gpu_index)
     raise ValueError(f"no module makes encoders of backend {backend!r}")

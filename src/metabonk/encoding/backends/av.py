@@ -92,7 +92,7 @@ class AvEncoder:
         self._context = None
 
     def _picture(self, frame: Frame) -> VideoFrame:
-        pixels = frame.pixels
+        pixels = frame.host_pixels
         if pixels.strides[1:] != (3, 1):
             pixels = np.ascontiguousarray(pixels)
         picture = self._reformatter.reformat(
@@ -137,7 +137,7 @@ def _open(settings: EncoderSettings, codec: str, gpu_index: int) -> VideoCodecCo
         context.colorspace = MATRIX_BT709
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.IEC61966_2_1
-        context.thread_count = _threads(available_cores())
+        context.thread_count = threads_of(available_cores())
         # Without FFmpeg's global-header flag, which containers set and this does not, both
         # encoders put SPS and PPS in front of every IDR picture.
         context.options = {
@@ -159,7 +159,7 @@ def _open(settings: EncoderSettings, codec: str, gpu_index: int) -> VideoCodecCo
     return context
 
 
-def _threads(cores: int) -> int:
+def threads_of(cores: int) -> int:
     """Threads of the encoder: one, where they would only take from the games and the learner.
 
     On two cores libx264 with one thread takes 8.4 ms of CPU for a 1280×720 frame and is the

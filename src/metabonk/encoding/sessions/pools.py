@@ -1,4 +1,4 @@
-"""The pools of this host: ``cpu``, and ``nvenc`` for its NVIDIA cards."""
+"""The pools of this host: ``cpu``, ``va``, and ``nvenc`` for its NVIDIA cards."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,12 @@ from metabonk.encoding.sessions.pool import Pool
 from metabonk.runtime_dir import private_folder, runtime_dir
 from metabonk.settings import Settings
 from metabonk.settings.schema import gpus_are_hidden
+
+VA_SESSIONS = 16
+"""VA-API has no limit of sessions. One at 1280×720 and 60 frames a second takes some hundredths of
+an integrated GPU; this keeps a large fleet from taking all of it."""
+
+RENDER_NODES = Path("/dev/dri")
 
 
 class Pools:
@@ -26,6 +32,7 @@ class Pools:
         self._experiences = Experiences(folder / "learned-limits.json")
         self.census: Census = nvml.census()
         self.cpu = Pool("cpu", folder, lambda: cpu_limit)
+        self.va = Pool("va", folder, lambda: VA_SESSIONS)
         self._nvenc = {gpu.index: self._pool_of(gpu) for gpu in self.census.gpus}
 
     def nvenc(self, gpu_index: int) -> Pool | None:
@@ -38,7 +45,8 @@ class Pools:
 
     def all(self) -> list[Pool]:
         """Every pool of this host, once."""
-        return [*self.nvenc_pools(), self.cpu]
+        va = [self.va] if RENDER_NODES.exists() else []
+        return [*self.nvenc_pools(), *va, self.cpu]
 
     def limit(self, gpu: Gpu) -> Limit:
         """How many sessions this GPU's pool has, and how that is known."""

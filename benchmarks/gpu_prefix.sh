@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Puts this machine's GStreamer into a folder of its own, for a GPU machine without packages or
+# network: libraries, the plugins that MetaBonk loads, and what PyGObject needs to know of them.
+#
+#     benchmarks/gpu_prefix.sh .gpu/gst          here (Debian's GStreamer packages are installed)
+#     . .gpu/gst/activate                        there, before Python is started
+#
+# What is linked against glibc 2.36 (Debian 12) runs on any newer one. Each of its own folder's
+# libraries comes along but glibc's and libstdc++, so that PyTorch keeps those it was built for.
+set -euo pipefail
+prefix=${1:?usage: gpu_prefix.sh FOLDER}
+system=/usr/lib/$(gcc -dumpmachine)
+mkdir -p "$prefix/lib/gstreamer-1.0" "$prefix/girepository-1.0"
+plugins=(coreelements app videoconvertscale videoparsersbad x264 nvcodec)
+for name in "${plugins[@]}"; do
+    file=$system/gstreamer-1.0/libgst$name.so
+    [ -e "$file" ] && cp "$file" "$prefix/lib/gstreamer-1.0/"
+done
+for name in GLib GObject Gio GModule Gst GstBase GstVideo GstApp GstCuda CudaGst; do
+    cp "$system/girepository-1.0/$name"-*.typelib "$prefix/girepository-1.0/"
+done
+own=("$system"/lib{gstreamer,gstapp,gstvideo,gstcuda,girepository}-1.0.so.?)
+ldd "$prefix"/lib/gstreamer-1.0/*.so "${own[@]}" | awk '$2 == "=>" { print $3 }' | sort -u |
+    grep -vE '/(libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libz|ld-linux[^/]*)\.' |
+    xargs cp -Lnt "$prefix/lib"
+cp -Ln "${own[@]}" "$prefix/lib/"
+cat >"$prefix/activate" <<'END'
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export LD_LIBRARY_PATH=$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export GI_TYPELIB_PATH=$here/girepository-1.0
+# GStreamer looks for NVRTC by the name that only its -dev package has; PyTorch's wheel has it too.
+for nvrtc in $(python3 -c 'import sys; print(*sys.path)' | tr ' ' '\n' |
+    xargs -I{} find {} -maxdepth 4 -path '*nvidia*' -name 'libnvrtc.so.*' 2>/dev/null) \
+    /usr/local/cuda/lib64/libnvrtc.so.*; do
+    case $nvrtc in *alt* | *'*') continue ;; esac
+    # It looks for its own parts beside itself.
+    ln -sf "$(dirname "$nvrtc")"/libnvrtc* "$here/lib/"
+    ln -sf "$nvrtc" "$here/lib/libnvrtc.so"
+    break
+done
+END
+du -sh "$prefix"

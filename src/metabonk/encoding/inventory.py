@@ -1,0 +1,48 @@
+"""Which rungs are out on this machine at first sight: a library is missing, or a setting says so.
+
+Quick, and loads nothing: what is there may still not work, which only a proof tells.
+"""
+
+import importlib.util
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+from metabonk.encoding.ladder import RUNGS, Scarcity
+from metabonk.encoding.sessions.pools import RENDER_NODES
+
+CUDA_SOURCE = "cuda_appsrc"
+
+
+def missing(engine: str = "any") -> dict[str, str]:
+    """Backend to the reason why it is out.
+
+    Args:
+        engine: the setting ``stream.engine``.
+    """
+    found = {}
+    for rung in RUNGS:
+        own, *words = rung.backend.split(":")
+        if engine not in ("any", own):
+            found[rung.backend] = f"stream.engine is {engine!r}"
+        elif own == "gst" and (lacking := _bindings_missing()):
+            found[rung.backend] = lacking
+        elif rung.scarcity is Scarcity.VA and not RENDER_NODES.exists():
+            found[rung.backend] = f"this machine has no GPU that VA-API could use ({RENDER_NODES})"
+        elif CUDA_SOURCE in words and version("torch").endswith("+cpu"):
+            found[rung.backend] = "PyTorch is installed without CUDA (torch +cpu)"
+    return found
+
+
+@cache
+def gstreamer_version() -> str:
+    """Of its bindings: what is known of GStreamer's encoders holds as long as they stay."""
+    try:
+        return f"PyGObject {version('PyGObject')}"
+    except PackageNotFoundError:
+        return "no PyGObject"
+
+
+def _bindings_missing() -> str | None:
+    if importlib.util.find_spec("gi") is None:
+        return "PyGObject is not installed: pip install 'metabonk[gst]' adds it"
+    return None

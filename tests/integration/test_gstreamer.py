@@ -1,0 +1,46 @@
+"""GStreamer's NVENC in real fleets, on a simulated NVIDIA driver with Debian's GStreamer."""
+
+from pathlib import Path
+
+import pytest
+
+from metabonk.messages import StreamState
+from tests.encoding.backends.gstreamer import require_gstreamer
+from tests.fleet import until
+from tests.integration.test_sessions import ROTATE_S, answers, fleet_on, live, logs
+from tests.nvsim.driver import UNSUPPORTED_DEVICE, SimulatedDriver
+
+pytestmark = pytest.mark.timeout(180)
+
+GST = "gst:appsrc:nvh264enc"
+
+
+def test_workers_hand_over_two_sessions_and_no_open_is_refused(tmp_path: Path):
+    require_gstreamer()
+    driver = SimulatedDriver(tmp_path / "driver", cap=2)
+    settings = {"NVENC_MAX_SESSIONS": 2, "STREAM_ENGINE": "gst", "FEATURED_ROTATE_S": ROTATE_S}
+    with fleet_on(driver, tmp_path, 3, **settings) as fleet:
+        until("two are live", lambda: len(live(fleet)) == 2, 90)
+        until("200 and 503", lambda: answers(fleet, 3) == [200, 200, 503], 20)
+        backends = {status.stream_backend for status in fleet.in_state(StreamState.LIVE)}
+        assert backends == {GST}
+        first = live(fleet)
+        until("another one's turn", lambda: live(fleet) - first, 60)
+    said = logs(fleet, 3)
+    assert driver.events("refused") == []
+    assert driver.most_open() == 2
+    assert "OpenEncodeSessionEx failed" not in said
+    assert said.count("Acquired NVENC session") == said.count("Released NVENC session")
+
+
+def test_where_the_gpu_has_no_encoder_software_takes_over_and_the_rung_says_why(tmp_path: Path):
+    require_gstreamer()
+    driver = SimulatedDriver(
+        tmp_path / "driver", name="NVIDIA H200", brand=14, open_code=UNSUPPORTED_DEVICE
+    )
+    with fleet_on(driver, tmp_path, 1, STREAM_ENGINE="any") as fleet:
+        until("it is live", lambda: live(fleet), 90)
+        assert fleet.statuses()["omega-0"].stream_backend == "av:libx264"
+        status = fleet.command("nvenc", "status", "--workers", "1").stdout
+    assert f"Encoder {GST}: out: GStreamer finds no nvcudah264enc" in status
+    assert "its plugin could open no NVENC session (code 2)" in status
