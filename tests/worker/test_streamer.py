@@ -19,6 +19,7 @@ from metabonk.worker import streamer as streamer_module
 from metabonk.worker.streamer import QUEUED_FRAMES, Streamer
 
 SETTINGS = EncoderSettings(64, 36, 30, 100_000, 2.0)
+SOFTWARE = next(rung for rung in RUNGS if rung.backend == "av:libx264")
 PIXELS = np.zeros((36, 64, 3), np.uint8)
 # SPS and PPS of a 64×36 stream, and the start of an IDR slice: enough for the hub.
 KEYFRAME = (
@@ -71,7 +72,7 @@ class Opener:
     def open(self, settings: EncoderSettings) -> Session | NoSession:
         if self.answer:
             return self.answer
-        session = Session(RUNGS[-1], Encoder(), Lease(), "omega-0")  # type: ignore[arg-type]
+        session = Session(SOFTWARE, Encoder(), Lease(), "omega-0")  # type: ignore[arg-type]
         self.opened.append(session)
         return session
 
