@@ -51,8 +51,8 @@ def run(settings: Settings, run_dir: Path) -> None:
     """
     stop = StopSignal()
     stop.watch_threads()
-    # Workers use one thread each. Half the cores leave room for what is shown; where nothing is, the
-    # learner is what everybody waits for.
+    # Workers use one thread each. Half the cores leave room for what is shown; where nothing is,
+    # the learner is what everybody waits for.
     shown = settings.stream.enabled
     torch.set_num_threads(max(1, available_cores() // 2) if shown else available_cores())
     learn(settings, run_dir, stop)
