@@ -1,5 +1,7 @@
 """A map of where the network looks, held against a network that looks at one place."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +59,21 @@ def test_what_is_remembered_is_taken_into_account():
 def test_rows_of_numbers_are_no_pictures():
     assert Actor(SPEC).sees_pictures
     assert not Actor(NUMBERS).sees_pictures
+
+
+def test_weights_that_come_meanwhile_harm_no_map(monkeypatch: pytest.MonkeyPatch):
+    actor = looking_at(0, 1)
+    (decision,) = actor.act([PICTURE], [0])
+    expected = actor.attention(PICTURE, decision)
+    newer = encode_weights(ActorCritic(SPEC), 2)
+    taken = torch.autograd.grad
+
+    def while_weights_come(*arguments: Any) -> Any:
+        actor.load(newer)
+        actor.load(newer)
+        return taken(*arguments)
+
+    monkeypatch.setattr(torch.autograd, "grad", while_weights_come)
+    assert (actor.attention(PICTURE, decision) == expected).all()
+    monkeypatch.undo()
+    assert not (actor.attention(PICTURE, decision) == expected).all()

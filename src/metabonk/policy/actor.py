@@ -1,5 +1,6 @@
 """Acts: observations of several games in, a decision for each out."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -68,6 +69,8 @@ class Actor:
             self._network = ActorCritic(spec).eval().to(self._device)
             # Weights are loaded into the one that doesn't act, and then it acts.
             self._spare = ActorCritic(spec).eval().to(self._device)
+        self._loading = threading.Lock()
+        self._looked_into: ActorCritic | None = None
         self._greedy = greedy
         self._seed = seed
         self._randoms: dict[int, np.random.Generator] = {}
@@ -108,13 +111,18 @@ class Actor:
         return len(self.spec.observation_shape) > 1
 
     def attention(self, observation: NDArray[Any], decision: Decision) -> NDArray[np.uint8]:
-        """Where the network looks; see ``policy.attention``. Any thread may ask.
+        """Where the network looks; see ``policy.attention``. One thread at a time may ask.
 
         Args:
             observation: a picture.
             decision: that was made on it.
         """
-        return attention(self._network, observation, decision.action, decision.memory)
+        with self._loading:
+            if self._looked_into is None:
+                self._looked_into = ActorCritic(self.spec).eval().to(self._device)
+            # A gradient can't be taken through weights that are replaced meanwhile.
+            self._looked_into.load_state_dict(self._network.state_dict())
+        return attention(self._looked_into, observation, decision.action, decision.memory)
 
     def forget(self, game: int) -> None:
         """An episode of this game begins: what was remembered of the last one is forgotten."""
@@ -148,6 +156,7 @@ class Actor:
             WireError: they can't be read.
             PolicyError: they are for another game or network.
         """
-        version = load_weights(self._spare, weights)
-        self._network, self._spare = self._spare, self._network
-        self.version = version
+        with self._loading:
+            version = load_weights(self._spare, weights)
+            self._network, self._spare = self._spare, self._network
+            self.version = version
