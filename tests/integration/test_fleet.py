@@ -1,6 +1,7 @@
 """The main job, end to end: a real fleet, a real decoder."""
 
 import itertools
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -172,6 +173,23 @@ def test_a_worker_that_is_killed_comes_back(fleet: FleetUnderTest):
     assert (again.step, again.episode) >= (victim.step, victim.episode), "it counts on"
     until("it plays", lambda: fleet.statuses()[victim.instance_id].step > again.step, 20)
     until("one worker is live", lambda: live(fleet), 20)
+
+
+def test_the_fleet_is_validated_by_really_looking(fleet: FleetUnderTest):
+    until("one worker is live", lambda: live(fleet), 20)
+    checked = fleet.command("validate", "--json")
+    answer = json.loads(checked.stdout)
+    assert answer["passed"], checked.stdout
+    assert checked.returncode == 0
+    facts = {check["name"]: " ".join(check["facts"]) for check in answer["checks"]}
+    assert "cpu: 1 of 1 sessions used" in facts["session management"]
+    assert "HTTP 200" in facts["worker streaming"]
+    assert "HTTP 503" in facts["worker streaming"]
+    assert "frames/s" in facts["FPS and quality"]
+    assert "streamed at 1280×720" in facts["resolution"]
+    more = fleet.command("validate", "--workers", "3")
+    assert more.returncode == 1
+    assert "omega-2 is not there" in more.stdout
 
 
 def test_a_second_start_says_so_and_touches_nothing(fleet: FleetUnderTest):

@@ -174,3 +174,22 @@ def test_an_access_token_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.
     write_settings(settings, tmp_path / "settings.json")
     assert "nobody" not in (tmp_path / "settings.json").read_text() + repr(settings)
     assert read_settings(tmp_path / "settings.json").access_token is None
+
+
+@pytest.mark.parametrize("profile", ["local", "laptop", "rtx5090_webrtc_8", "template"])
+def test_every_profile_that_comes_along_can_be_used(
+    profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings({"stream_profile": profile})
+    assert settings.stream_profile == profile
+
+
+def test_the_profile_for_eight_workers_keeps_nvenc_capped_and_lets_the_others_overflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings({"workers": 8, "stream_profile": "rtx5090_webrtc_8"})
+    assert settings.nvenc.max_sessions == 2
+    assert settings.stream.allow_cpu_fallback
+    assert settings.nvenc.max_sessions + settings.cpu.effective_max_sessions == 8

@@ -1,0 +1,118 @@
+"""The five checks: a sound fleet passes, and each thing that is broken fails in its own place."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from metabonk.messages import StreamState
+from metabonk.validation import CHECKS, Seen, validate
+from metabonk.validation.checks import Decoded, PageSeen, SessionsSeen, StreamSeen
+from tests.orchestrator.statuses import status
+
+DECODED = Decoded(3.0, 90, 0, 2.0, 1280, 720, 0)
+LIVE = StreamSeen(200, decoded=DECODED)
+STANDBY = StreamSeen(503, "no_session", retry_after=True)
+SOUND = Seen(
+    expected=("omega-0", "omega-1"),
+    fps=30,
+    keyframe_interval_s=2.0,
+    workers={
+        "omega-0": status(
+            0, stream_state=StreamState.LIVE, pixel_src_width=1280, pixel_src_height=720
+        ),
+        "omega-1": status(1),
+    },
+    sessions=[
+        SessionsSeen("nvenc-gpu0", 2, ("omega-0",), 0, counted=1),
+        SessionsSeen("cpu", 1, (), 0),
+    ],
+    streams={"omega-0": LIVE, "omega-1": STANDBY},
+    page=PageSeen(200, (), "MetaBonk omega-0"),
+)
+
+
+def failed(seen: Seen) -> dict[str, str]:
+    """Check → what it says is wrong and what to do."""
+    return {
+        check.name: " ".join(f"{what} → {do}" for what, do in check.failures)
+        for check in validate(seen)
+        if not check.passed
+    }
+
+
+def test_a_sound_fleet_passes_all_five():
+    assert failed(SOUND) == {}
+    assert [check.name for check in validate(SOUND)] == list(CHECKS)
+    assert all(check.facts for check in validate(SOUND))
+
+
+def with_stream(name: str, **changed: Any) -> Seen:
+    return replace(SOUND, streams={**SOUND.streams, name: replace(SOUND.streams[name], **changed)})
+
+
+def with_decoded(**changed: Any) -> Seen:
+    return with_stream("omega-0", decoded=replace(DECODED, **changed))
+
+
+def with_worker(index: int, **changed: Any) -> Seen:
+    assert SOUND.workers is not None
+    name = f"omega-{index}"
+    worker = SOUND.workers[name].model_copy(update=changed)
+    return replace(SOUND, workers={**SOUND.workers, name: worker})
+
+
+def with_sessions(**changed: Any) -> Seen:
+    return replace(SOUND, sessions=[replace(SOUND.sessions[0], **changed), SOUND.sessions[1]])
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "words"),
+    [
+        (with_sessions(foreign=2), "session management", "3 sessions open and a limit of 2"),
+        (with_sessions(counted=2), "session management", "the driver counts 2"),
+        (with_sessions(holders=(), counted=0), "session management", "omega-0 is live and holds"),
+        (replace(SOUND, expected=("omega-0", "omega-1", "omega-2")), "worker streaming", "omega-2"),
+        (with_stream("omega-0", code=503), "worker streaming", "is live and answers 503"),
+        (with_stream("omega-1", code=None), "worker streaming", "does not answer"),
+        (with_stream("omega-1", code=500), "worker streaming", "answers 500"),
+        (with_stream("omega-1", error=None), "worker streaming", "without a reason"),
+        (with_stream("omega-1", retry_after=False), "worker streaming", "without a reason"),
+        (
+            with_worker(1, stream_state=StreamState.ERROR, stream_error="the driver hangs"),
+            "worker streaming",
+            "the driver hangs",
+        ),
+        (with_stream("omega-0", decoded=None, failure="no"), "FPS and quality", "can't be decoded"),
+        (with_decoded(frames=70), "FPS and quality", "23.3 frames a second of 30"),
+        (with_decoded(dropped=9), "FPS and quality", "dropped 9 frames"),
+        (with_decoded(damaged=1), "FPS and quality", "damaged"),
+        (with_decoded(longest_gap_s=2.8), "FPS and quality", "2.8 s apart"),
+        (with_decoded(width=640, height=360), "resolution", "streams 640×360 and says 1280×720"),
+        (with_worker(0, pixel_src_width=256, pixel_src_height=144), "resolution", "blurred"),
+        (replace(SOUND, page=PageSeen(None)), "page", "answers nothing"),
+        (replace(SOUND, page=PageSeen(401)), "page", "asks for a token"),
+        (replace(SOUND, page=PageSeen(200, ("/assets/a.js",))), "page", "/assets/a.js"),
+        (replace(SOUND, page=PageSeen(200, (), "  \n")), "page", "stays empty"),
+    ],
+)
+def test_what_is_broken_fails_its_check_with_a_fix(broken: Seen, check: str, words: str):
+    failures = failed(broken)
+    assert words in failures[check]
+    assert "→ " in failures[check]
+
+
+def test_a_browser_is_not_needed():
+    assert failed(replace(SOUND, page=PageSeen(200, (), None))) == {}
+
+
+def test_without_any_stream_there_is_nothing_to_watch():
+    everyone = with_worker(0, stream_state=StreamState.STANDBY)
+    everyone = replace(everyone, streams={"omega-0": STANDBY, "omega-1": STANDBY})
+    assert "no worker streams" in failed(everyone)["worker streaming"]
+
+
+def test_without_a_fleet_every_check_says_how_to_start_one():
+    failures = failed(replace(SOUND, workers=None, streams={}, page=PageSeen(None)))
+    assert set(failures) == set(CHECKS)
+    assert all("./start" in words for words in failures.values())
