@@ -75,7 +75,13 @@ def test_returns_that_are_not_finite_spoil_nothing():
 def test_it_learns_what_to_do_in_what_it_sees(advantage: str):
     learner = Learner(
         TINY,
-        Learning(advantage=advantage, batch_steps=64, learning_rate=1e-3, epochs=4),
+        Learning(
+            advantage=advantage,
+            batch_steps=64,
+            minibatches=4,
+            learning_rate=1e-3,
+            entropy_coefficient=0.005,
+        ),
         reward_scale=0.01,
     )
     actor, bandit = Actor(TINY, seed=1), Bandit(seed=1)
