@@ -20,6 +20,7 @@ COMMANDS = {
     "start": "runs a fleet until it is stopped",
     "stop": "stops a running fleet",
     "eval": "plays a trained policy and says how well it does",
+    "doctor": "what this machine can do, and what is missing",
     "validate": "five checks of the running fleet",
     "nvenc": "who holds encoder sessions",
     "debug": "plays and learns in one thread, so that a run repeats exactly",

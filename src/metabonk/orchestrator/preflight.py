@@ -39,6 +39,16 @@ def check(settings: Settings) -> None:
         _require_space(folder)
 
 
+def port_problems(settings: Settings) -> Iterator[str]:
+    """Says of every port that a fleet needs, and that is taken, by what it is needed."""
+    for owner, setting, port in _ports(settings):
+        host = settings.host if setting == "page" else settings.internal_host
+        try:
+            _require_free_port(host, port, owner, setting)
+        except StartError as error:
+            yield str(error)
+
+
 def disk_problem(folder: Path) -> Problem | None:
     """Says when a running fleet is about to fill the disk."""
     free = shutil.disk_usage(_existing(folder)).free

@@ -1,0 +1,61 @@
+"""What ``metabonk doctor`` finds on this machine, by really trying."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from metabonk.cli import doctor as doctor_module
+from metabonk.cli.main import main
+from tests.serving import free_ports
+
+
+@pytest.fixture(autouse=True)
+def _a_machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, port in zip(
+        ("ORCHESTRATOR", "PAGE", "LEARNER", "WORKER"), free_ports(4), strict=True
+    ):
+        monkeypatch.setenv(f"METABONK_PORTS_{name}", str(port))
+    monkeypatch.setenv("METABONK_WORKERS", "1")
+    monkeypatch.setenv("METABONK_PATHS_RUNTIME", str(tmp_path / "runtime"))
+    monkeypatch.setenv("METABONK_STREAM_ENGINE", "av")
+    monkeypatch.setattr(doctor_module, "BROWSERS", ())
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").touch()
+    monkeypatch.setattr(doctor_module, "PAGE_DIR", tmp_path / "page")
+
+
+def test_a_machine_that_can_run_a_fleet(capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "✓ encoder av:libx264: works" in said
+    assert "– encoder gst:appsrc:x264enc: stream.engine is 'av'" in said
+    assert "✓ all ports are free" in said
+    assert "✗" not in said
+    assert said.splitlines()[-1] == "this machine can run a fleet"
+
+
+def test_a_taken_port_is_named_and_is_no_fault_of_the_machine(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("METABONK_PORTS_LEARNER", str(taken.getsockname()[1]))
+        assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "which the learner needs, is in use" in said
+    assert "→ 'python scripts/stop.py --all'" in said
+
+
+def test_what_is_missing_comes_with_the_command_that_adds_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(doctor_module, "PAGE_DIR", tmp_path / "nowhere")
+    monkeypatch.setattr(doctor_module, "SHARED_MEMORY_NEEDED", 1 << 60)
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "✗ the web page is not built\n    → ./start builds it" in said
+    assert "--shm-size=1g" in said
+    assert said.splitlines()[-1] == "see what is marked ✗"
