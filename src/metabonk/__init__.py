@@ -9,5 +9,5 @@ The folders follow the data::
 
 ``games``, ``policy``, ``encoding`` and ``streaming`` are libraries and know no process; ``worker``,
 ``learner`` and ``orchestrator`` are processes and meet only through ``messages``; ``cli`` starts
-them.
+them, and ``validation`` looks at them from outside.
 """
