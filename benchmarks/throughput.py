@@ -9,7 +9,9 @@ the machine does meets all of them:
 * MetaBonk as it comes, with nothing live and with one live stream: what a stream costs.
 
 All play the same scenario and hold an action for the same tics. MetaBonk is a whole fleet, started
-by its command line. The rivals are installed into virtual environments under ``--cache``.
+by its command line. The rivals are installed into virtual environments under ``--cache``, and run
+at the low priority that MetaBonk gives its own training: what else the machine does takes as much
+from each. CPU milliseconds a decision, of all processes of a contestant, hang least on that.
 """
 
 import argparse
@@ -24,6 +26,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import psutil
@@ -35,6 +38,7 @@ from benchmarks.breakdown import measure as measure_parts
 from benchmarks.breakdown import settings_of, table_of
 from benchmarks.rivals.environments import SAMPLE_FACTORY, STABLE_BASELINES3, Rival, python_of
 from metabonk.messages import LearnerStatus, StreamState
+from metabonk.process import BACKGROUND_NICE
 from metabonk.settings.schema import Learning, available_cores
 
 SKIP = 4
@@ -60,28 +64,40 @@ SAMPLE_FACTORYS = {
 AS_IT_COMES: dict[str, str] = {}
 
 
+class Speed(NamedTuple):
+    """How fast somebody plays and learns.
+
+    Attributes:
+        per_second: decisions.
+        cpu_ms: milliseconds of CPU that a decision takes, all processes together.
+    """
+
+    per_second: float
+    cpu_ms: float
+
+
 @dataclass(frozen=True)
 class Contestant:
     """Somebody who plays and learns.
 
     Attributes:
         name: for people.
-        measure: decisions a second, over so many seconds after a warm-up of some updates.
+        measure: its speed, over so many seconds after a warm-up of some updates.
         against: whom it is to be compared with.
     """
 
     name: str
-    measure: Callable[[float], float]
+    measure: Callable[[float], Speed]
     against: str | None = None
 
 
 def contestants(scenario: str, cache: Path) -> list[Contestant]:
     """Everybody, those to be compared next to each other."""
 
-    def ours(learning: Mapping[str, str], *, live: bool = False) -> Callable[[float], float]:
+    def ours(learning: Mapping[str, str], *, live: bool = False) -> Callable[[float], Speed]:
         return lambda seconds: measure_fleet(f"doom:{scenario}", learning, seconds, live=live)
 
-    def theirs(rival: Rival) -> Callable[[float], float]:
+    def theirs(rival: Rival) -> Callable[[float], Speed]:
         return lambda seconds: measure_rival(rival, scenario, cache, seconds)
 
     return [
@@ -94,8 +110,8 @@ def contestants(scenario: str, cache: Path) -> list[Contestant]:
     ]
 
 
-def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, live: bool) -> float:
-    """Decisions a second that a fleet of one worker plays, and its learner keeps up with."""
+def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, live: bool) -> Speed:
+    """Decisions that a fleet of one worker plays, and its learner keeps up with."""
     environment = {
         "METABONK_STREAM_ENABLED": str(live).lower(),
         "METABONK_CPU_MAX_SESSIONS": "1",
@@ -111,14 +127,16 @@ def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, liv
         until("some updates", lambda: _learner(fleet).updates >= 3, START_S)
         if unknown := [line for line in fleet.output.read_text().splitlines() if "note:" in line]:
             raise SystemExit(f"the fleet was not set up as it should be: {unknown[0]}")
-        before, began = _steps(fleet), time.monotonic()
+        before, began, spent = _steps(fleet), time.monotonic(), _cpu(fleet.process.pid)
         learned = _learner(fleet).steps_trained
         time.sleep(seconds)
         played, elapsed = _steps(fleet) - before, time.monotonic() - began
+        spent = _cpu(fleet.process.pid) - spent
         learned = _learner(fleet).steps_trained - learned
         fleet.stop()
     # Who plays without learning from it has not been faster.
-    return min(played, learned + int(learning.get("batch_steps", Learning().batch_steps))) / elapsed
+    decisions = min(played, learned + int(learning.get("batch_steps", Learning().batch_steps)))
+    return Speed(decisions / elapsed, 1e3 * spent / decisions)
 
 
 def _steps(fleet: FleetUnderTest) -> int:
@@ -130,10 +148,11 @@ def _learner(fleet: FleetUnderTest) -> LearnerStatus:
     return LearnerStatus.model_validate(answer.json())
 
 
-def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> float:
-    """Decisions a second between the first and the last update that fall into the time."""
+def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> Speed:
+    """Decisions between the first and the last update that fall into the time."""
     process = subprocess.Popen(
         [
+            *("nice", "-n", str(BACKGROUND_NICE)),
             *(str(python_of(rival, cache)), str(RIVALS / rival.script)),
             *("--scenario", scenario, "--skip", str(SKIP)),
         ],
@@ -144,13 +163,13 @@ def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> f
         text=True,
         start_new_session=True,
     )
-    reports: list[tuple[float, int]] = []
+    reports: list[tuple[float, int, float]] = []
 
     def read() -> None:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("steps "):
-                reports.append((time.monotonic(), int(line.split()[1])))
+                reports.append((time.monotonic(), int(line.split()[1]), _cpu(process.pid)))
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
@@ -165,8 +184,15 @@ def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> f
             member.kill()
         process.wait(10)
         reader.join(5)
-    (began, first), (ended, last) = measured[0], measured[-1]
-    return (last - first) / (ended - began)
+    (began, first, before), (ended, last, after) = measured[0], measured[-1]
+    return Speed((last - first) / (ended - began), 1e3 * (after - before) / (last - first))
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds of a process and of all below it."""
+    root = psutil.Process(pid)
+    spent = [member.cpu_times() for member in [root, *root.children(recursive=True)]]
+    return sum(times.user + times.system for times in spent)
 
 
 def main() -> None:
@@ -185,38 +211,42 @@ def main() -> None:
         for contestant in contestants(arguments.scenario, arguments.cache)
         if not arguments.only or any(map(contestant.name.startswith, arguments.only))
     ]
-    rates: dict[str, list[float]] = {contestant.name: [] for contestant in chosen}
+    speeds: dict[str, list[Speed]] = {contestant.name: [] for contestant in chosen}
     for number in range(1, arguments.rounds + 1):
         for contestant in chosen:
-            rate = contestant.measure(arguments.seconds)
-            rates[contestant.name].append(rate)
-            console.print(f"round {number}: {contestant.name} {rate:.0f} decisions/s")
-    console.print(_table(chosen, rates))
+            speed = contestant.measure(arguments.seconds)
+            speeds[contestant.name].append(speed)
+            said = f"{speed.per_second:.0f} decisions/s, {speed.cpu_ms:.2f} CPU ms each"
+            console.print(f"round {number}: {contestant.name} {said}")
+    console.print(_table(chosen, speeds))
     parts = measure_parts(settings_of(f"doom:{arguments.scenario}", 8, {}), arguments.seconds)
     console.print(table_of(parts))
     if arguments.json:
         result = {
             "machine": f"{platform.platform()}, {available_cores()} cores",
             "scenario": arguments.scenario,
-            "decisions_per_s": rates,
+            "speeds": {name: [each._asdict() for each in own] for name, own in speeds.items()},
             "where_time_goes": parts,
         }
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def _table(chosen: list[Contestant], rates: Mapping[str, list[float]]) -> Table:
+def _table(chosen: list[Contestant], speeds: Mapping[str, list[Speed]]) -> Table:
     """Medians, and for each pair the median of the rounds' ratios."""
-    table = Table("who", "decisions/s", "rounds", "ratio", title=f"{available_cores()} cores")
+    columns = ("who", "decisions/s", "rounds", "CPU ms each", "ratio")
+    table = Table(*columns, title=f"{available_cores()} cores")
     for contestant in chosen:
-        own = rates[contestant.name]
+        own = speeds[contestant.name]
         ratio = ""
-        if other := rates.get(contestant.against or ""):
-            ratios = [mine / yours for mine, yours in zip(own, other, strict=True)]
+        if other := speeds.get(contestant.against or ""):
+            pairs = zip(own, other, strict=True)
+            ratios = [mine.per_second / yours.per_second for mine, yours in pairs]
             ratio = f"{statistics.median(ratios):.2f}× {contestant.against}"
         table.add_row(
             contestant.name,
-            f"{statistics.median(own):.0f}",
-            " ".join(f"{rate:.0f}" for rate in own),
+            f"{statistics.median(each.per_second for each in own):.0f}",
+            " ".join(f"{each.per_second:.0f}" for each in own),
+            f"{statistics.median(each.cpu_ms for each in own):.2f}",
             ratio,
         )
     return table

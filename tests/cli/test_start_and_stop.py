@@ -326,8 +326,9 @@ def test_beyond_loopback_there_is_one_port_and_it_asks_for_the_token(terminal: T
     (run_dir,) = (terminal.folder / "runs").iterdir()
     files = [*(terminal.folder / "logs").iterdir(), *terminal.locks(), *run_dir.iterdir()]
     assert not [file for file in files if token.encode() in file.read_bytes()]
-    others = [word for member in terminal.family(process) for word in member.cmdline()]
-    assert token not in " ".join(others)
+    children = children_of(terminal, process).values()
+    others = [psutil.Process(child.pid).cmdline() for child in (name_of(process.pid), *children)]
+    assert token not in str(others)
     process.send_signal(signal.SIGINT)
     assert process.wait(5) == 0
 
