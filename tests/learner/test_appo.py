@@ -284,3 +284,25 @@ def test_rows_of_numbers_are_followed_as_they_come():
     trained.update([rollout])
     assert int(trained.network.observation_count) == 17
     assert trained.network.observation_mean.mean().item() == pytest.approx(50, abs=1)
+
+
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.game}-{spec.action_kind}")
+def test_a_single_gradient_step_looks_once_and_learns_the_same(
+    spec: PolicySpec, monkeypatch: pytest.MonkeyPatch
+):
+    rollouts = [made_up(8, spec=spec, seed=seed, terminated=(3,)) for seed in range(4)]
+    settings = Learning(batch_steps=32, epochs=1, minibatches=1)
+    one, other = Learner(spec, settings), Learner(spec, settings)
+    looks = []
+    encode = one.network.encode
+    monkeypatch.setattr(one.network, "encode", lambda seen: looks.append(len(seen)) or encode(seen))
+    told = one.update(rollouts).losses
+    steps = Learner._steps
+    monkeypatch.setattr(
+        Learner, "_steps", lambda self, batch, targets, _: steps(self, batch, targets, None)
+    )
+    expected = other.update(rollouts).losses
+    assert sum(looks) == 4 * 9, "every observation once"
+    assert told == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    for mine, theirs in zip(one.network.parameters(), other.network.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

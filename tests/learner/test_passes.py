@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from metabonk.learner.batch import Batch, make_batch
-from metabonk.learner.passes import assess, look_again, parts
+from metabonk.learner.passes import assess, look, look_again, parts
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
 from tests.learner.rollouts import made_up
 from tests.policy.specs import NUMBERS, REMEMBERING
@@ -40,7 +40,7 @@ def one_by_one(network: ActorCritic, rollout: Rollout) -> torch.Tensor:
 def test_every_observation_is_assessed_as_whoever_lived_it_would(spec: PolicySpec):
     network, rollouts = ActorCritic(spec), rollouts_of(spec)
     network.set_return_scale(3.0)
-    values, parameters = assess(network, batch_of(rollouts))
+    values, parameters = assess(network, look(network, batch_of(rollouts)))
     expected = torch.cat([one_by_one(network, rollout) for rollout in rollouts])
     torch.testing.assert_close(values, expected)
     assert parameters.shape == (len(expected), 2)
@@ -52,7 +52,7 @@ def test_the_parts_hold_every_valid_step_once_and_say_of_it_what_was_assessed(sp
     network, rollouts = ActorCritic(spec), rollouts_of(spec)
     rollouts[2].versions[:2] = 9  # Too far off to be learned from.
     batch = batch_of(rollouts)
-    values, _ = assess(network, batch)
+    values, _ = assess(network, look(network, batch))
     of_valid = values[batch.acted_on][batch.valid]
     seen = []
     for part in parts(batch, spec, 2, torch.Generator().manual_seed(0)):

@@ -129,7 +129,8 @@ def test_unrolled_it_says_what_it_says_step_by_step():
     before = torch.randn(2, 8)
     begins = torch.zeros(5, 2, dtype=torch.bool)
     begins[2, 1] = begins[4, 0] = True
-    unrolled = network.unroll(network.encode(seen.flatten(0, 1)).view(5, 2, -1), before, begins)
+    features = network.encode(seen.flatten(0, 1)).view(5, 2, -1)
+    unrolled = network.conclude(network.unroll(features, before, begins))
     memory = before
     for step in range(5):
         memory = torch.where(begins[step][:, None], torch.zeros(()), memory)
@@ -145,7 +146,8 @@ def test_what_is_learned_reaches_through_time_but_not_into_the_episode_before():
     features = network.encode(numbers(6)).view(6, 1, -1).detach().requires_grad_()
     begins = torch.zeros(6, 1, dtype=torch.bool)
     begins[3] = True
-    network.unroll(features, torch.zeros(1, 8), begins).values[5].sum().backward()
+    remembered = network.unroll(features, torch.zeros(1, 8), begins)
+    network.conclude(remembered).values[5].sum().backward()
     assert features.grad is not None
     reached = features.grad.abs().sum((1, 2)) > 0
     assert reached.tolist() == [False, False, False, True, True, True]

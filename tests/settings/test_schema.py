@@ -8,9 +8,9 @@ from metabonk.settings import schema as schema_module
 
 @pytest.mark.parametrize(
     ("cores", "workers", "games"),
-    [(2, 1, 2), (2, 2, 1), (2, 4, 1), (16, 2, 8), (16, 4, 4), (64, 2, 8), (1, 8, 1)],
+    [(2, 1, 2), (2, 2, 1), (2, 4, 1), (16, 2, 8), (16, 4, 4), (64, 2, 16), (1, 8, 1)],
 )
-def test_a_worker_plays_a_game_for_each_core_it_has_to_itself_and_eight_at_most(
+def test_a_worker_plays_a_game_for_each_core_it_has_to_itself_and_sixteen_at_most(
     cores: int, workers: int, games: int, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
@@ -21,7 +21,7 @@ def test_games_can_be_chosen_and_where_nothing_learns_there_is_one():
     chosen = Settings.model_validate({"worker": {"games": 12}})
     assert chosen.games_per_worker == 12
     unseen = Settings.model_validate({"stream": {"enabled": False}, "workers": 64})
-    assert unseen.games_per_worker == 8
+    assert unseen.games_per_worker == 16
     playing = Settings.model_validate({"worker": {"games": 12}, "mode": "play"})
     assert playing.games_per_worker == 1
 

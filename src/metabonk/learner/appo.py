@@ -14,7 +14,7 @@ from metabonk.games import ActionKind
 from metabonk.learner.advantages import Advantages, gae, vtrace
 from metabonk.learner.batch import Batch, make_batch
 from metabonk.learner.losses import Surrogate, surrogate, value_loss
-from metabonk.learner.passes import assess, look_again, parts
+from metabonk.learner.passes import assess, look, look_again, parts
 from metabonk.learner.schedule import learning_rate
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
 from metabonk.policy.distributions import Choices, Distribution
@@ -161,7 +161,11 @@ class Learner:
     def _learn(self, batch: Batch) -> dict[str, float]:
         settings, network = self.settings, self.network
         network.adapt_observations(batch.observations)
-        values, parameters = assess(network, batch)
+        # A single gradient step is made by the very weights that say what things are worth.
+        once = settings.epochs == settings.minibatches == 1
+        with torch.set_grad_enabled(once):
+            features = look(network, batch)
+        values, parameters = assess(network, features)
         estimate = self._estimate(batch, values, parameters)
         if not bool(torch.isfinite(estimate.returns[batch.valid]).all()):
             self._left_out("its returns are not finite")
@@ -179,19 +183,32 @@ class Learner:
         rate = learning_rate(settings, self.counters.steps_trained)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        taken = [terms for terms in self._steps(batch, targets) if terms]
+        steps = self._steps(batch, targets, features if once else None)
+        taken = [terms for terms in steps if terms]
         losses = {name: fmean(terms[name] for terms in taken) for name in taken[0]} if taken else {}
         losses["explained_variance"] = _explained_variance(targets.old_values, targets.returns)
         losses["learning_rate"] = rate
         losses["gradient_steps"] = len(taken)
         return losses
 
-    def _steps(self, batch: Batch, targets: Targets) -> Iterator[dict[str, float] | None]:
-        """Gradient steps, until all are made or the policy has moved as far as it may."""
+    def _steps(
+        self, batch: Batch, targets: Targets, features: Tensor | None
+    ) -> Iterator[dict[str, float] | None]:
+        """Gradient steps, until all are made or the policy has moved as far as it may.
+
+        Args:
+            batch: of rollouts.
+            targets: of its valid steps.
+            features: of every observation, with gradients, where all steps are taken at once.
+        """
         settings = self.settings
         for _ in range(settings.epochs):
             for part in parts(batch, self.spec, settings.minibatches, self.random):
-                output, chosen = look_again(self.network, batch, part)
+                if features is None:
+                    output, chosen = look_again(self.network, batch, part)
+                else:
+                    output = self.network.conclude(features[batch.acted_on[batch.valid]])
+                    chosen = torch.arange(batch.steps, device=features.device)
                 if len(chosen) == 0:
                     continue
                 distribution = self.spec.distribution(output.parameters)

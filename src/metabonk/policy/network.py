@@ -105,18 +105,15 @@ class ActorCritic(nn.Module):
             memory: the recurrent state before them, ``[N, H]``; None: nothing is remembered.
         """
         features = self.encode(observations)
-        if self.memory is None:
-            return self._conclude(features, features[:, :0])
-        features = self.memory(features, memory)
-        return self._conclude(features, features)
+        return self.conclude(features if self.memory is None else self.memory(features, memory))
 
     def encode(self, observations: Tensor) -> Tensor:
         """Features of N observations, ``[N, F]``, before anything is remembered."""
         encoded: Tensor = self.encoder(self._normalised(observations))
         return encoded
 
-    def unroll(self, features: Tensor, memory: Tensor, begins: Tensor) -> Output:
-        """What it says along B sequences of L observations; only with a memory.
+    def unroll(self, features: Tensor, memory: Tensor, begins: Tensor) -> Tensor:
+        """What it remembers along B sequences of L observations; only with a memory.
 
         Args:
             features: from ``encode``; ``[L, B, F]``.
@@ -125,7 +122,7 @@ class ActorCritic(nn.Module):
                 ``[L, B]`` bool. For the first of a sequence ``memory`` says so.
 
         Returns:
-            With the leading dimensions ``[L, B]``; the memory is that after each observation.
+            The recurrent state after each observation, ``[L, B, H]``.
         """
         assert self.memory is not None, "only a network with a memory is unrolled"
         kept = (~begins).to(memory.dtype)[..., None]
@@ -133,13 +130,21 @@ class ActorCritic(nn.Module):
         for step, seen in enumerate(features):
             memory = self.memory(seen, memory * kept[step] if step else memory)
             states.append(memory)
-        remembered = torch.stack(states)
-        return self._conclude(remembered, remembered)
+        return torch.stack(states)
 
-    def _conclude(self, features: Tensor, memory: Tensor) -> Output:
+    def conclude(self, features: Tensor) -> Output:
+        """What follows from features, or with a memory from the recurrent state after them.
+
+        Args:
+            features: ``[…, F]`` from ``encode``; with a memory ``[…, H]``.
+
+        Returns:
+            With the leading dimensions of ``features``.
+        """
         parameters = self.policy_head(features)
         if self.log_std is not None:
             parameters = torch.cat([parameters, self.log_std.expand_as(parameters)], -1)
+        memory = features[..., :0] if self.memory is None else features
         return Output(parameters, self.value_head(features).squeeze(-1), memory)
 
     def _normalised(self, observations: Tensor) -> Tensor:
