@@ -61,7 +61,7 @@ def train(game: str, seconds: float, *, workers: int, settings: dict[str, str]) 
     with tempfile.TemporaryDirectory() as folder:
         arguments = ("--workers", str(workers), "--game", game)
         with run_fleet(Path(folder), *arguments, environment=environment) as fleet:
-            until("an episode has ended", lambda: _returns(fleet), 120)
+            until("an episode has ended", lambda: returns_of(fleet), 120)
             while (elapsed := time.monotonic() - began) < seconds:
                 if elapsed >= 10 * (len(points) + 1):
                     points.append(_point(fleet, elapsed))
@@ -71,7 +71,8 @@ def train(game: str, seconds: float, *, workers: int, settings: dict[str, str]) 
     return points
 
 
-def _returns(fleet: FleetUnderTest) -> list[float]:
+def returns_of(fleet: FleetUnderTest) -> list[float]:
+    """The last unshaped returns, newest first."""
     episodes = httpx.get(f"{fleet.page}/api/episodes?limit={WINDOW}").raise_for_status().json()
     return [episode["total_reward"] for episode in episodes]
 
@@ -85,7 +86,7 @@ def _point(fleet: FleetUnderTest, elapsed: float) -> Point:
         steps=sum(status.step for status in statuses),
         trained=learner.steps_trained if learner else 0,
         lag=learner.policy_lag if learner else 0.0,
-        mean_return=round(statistics.fmean(_returns(fleet)), 2),
+        mean_return=round(statistics.fmean(returns_of(fleet)), 2),
         version=max((status.policy_version for status in statuses), default=0),
         live=sum(status.stream_state is StreamState.LIVE for status in statuses),
         dropped=sum(status.frames_dropped for status in statuses),

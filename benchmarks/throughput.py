@@ -4,7 +4,8 @@
 [--json FILE]`` measures every contestant in each round, one after the other, so that whatever else
 the machine does meets all of them:
 
-* MetaBonk with NatureCNN and the batches of RL Baselines3 Zoo, against Stable-Baselines3 PPO;
+* MetaBonk with NatureCNN and the batches of RL Baselines3 Zoo, against Stable-Baselines3 PPO: with
+  as many passes over each batch, and with one pass in as many gradient steps;
 * MetaBonk with Sample Factory's network and batches, against Sample Factory's own ViZDoom recipe;
 * MetaBonk as it comes, with nothing live and with one live stream: what a stream costs.
 
@@ -23,7 +24,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +56,9 @@ NATURE = {
     "epochs": "4",
     "minibatches": "4",
 }
+NATURE_ONCE = NATURE | {"epochs": "1", "minibatches": "16"}
+"""As many gradient steps, each from decisions that no other step has seen."""
+
 SAMPLE_FACTORYS = {
     "network": "sample_factory",
     "recurrent": "true",
@@ -103,6 +108,7 @@ def contestants(scenario: str, cache: Path) -> list[Contestant]:
     return [
         Contestant(STABLE_BASELINES3.name, theirs(STABLE_BASELINES3)),
         Contestant("MetaBonk, NatureCNN", ours(NATURE), STABLE_BASELINES3.name),
+        Contestant("MetaBonk, one pass", ours(NATURE_ONCE), STABLE_BASELINES3.name),
         Contestant(SAMPLE_FACTORY.name, theirs(SAMPLE_FACTORY)),
         Contestant("MetaBonk, its network", ours(SAMPLE_FACTORYS), SAMPLE_FACTORY.name),
         Contestant("MetaBonk as it comes", ours(AS_IT_COMES)),
@@ -112,12 +118,7 @@ def contestants(scenario: str, cache: Path) -> list[Contestant]:
 
 def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, live: bool) -> Speed:
     """Decisions that a fleet of one worker plays, and its learner keeps up with."""
-    environment = {
-        "METABONK_STREAM_ENABLED": str(live).lower(),
-        "METABONK_CPU_MAX_SESSIONS": "1",
-        "METABONK_LEARNING_FRAME_SKIP": str(SKIP),
-        **{f"METABONK_LEARNING_{name.upper()}": value for name, value in learning.items()},
-    }
+    environment = environment_of(learning, live=live)
     with (
         tempfile.TemporaryDirectory() as folder,
         run_fleet(Path(folder), "--workers", "1", "--game", game, environment=environment) as fleet,
@@ -127,10 +128,10 @@ def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, liv
         until("some updates", lambda: _learner(fleet).updates >= 3, START_S)
         if unknown := [line for line in fleet.output.read_text().splitlines() if "note:" in line]:
             raise SystemExit(f"the fleet was not set up as it should be: {unknown[0]}")
-        before, began, spent = _steps(fleet), time.monotonic(), _cpu(fleet.process.pid)
+        before, began, spent = steps_of(fleet), time.monotonic(), _cpu(fleet.process.pid)
         learned = _learner(fleet).steps_trained
         time.sleep(seconds)
-        played, elapsed = _steps(fleet) - before, time.monotonic() - began
+        played, elapsed = steps_of(fleet) - before, time.monotonic() - began
         spent = _cpu(fleet.process.pid) - spent
         learned = _learner(fleet).steps_trained - learned
         fleet.stop()
@@ -139,7 +140,18 @@ def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, liv
     return Speed(decisions / elapsed, 1e3 * spent / decisions)
 
 
-def _steps(fleet: FleetUnderTest) -> int:
+def environment_of(learning: Mapping[str, str], *, live: bool) -> dict[str, str]:
+    """A fleet's variables: the same game for everybody, one stream or none."""
+    return {
+        "METABONK_STREAM_ENABLED": str(live).lower(),
+        "METABONK_CPU_MAX_SESSIONS": "1",
+        "METABONK_LEARNING_FRAME_SKIP": str(SKIP),
+        **{f"METABONK_LEARNING_{name.upper()}": value for name, value in learning.items()},
+    }
+
+
+def steps_of(fleet: FleetUnderTest) -> int:
+    """Decisions of all its workers."""
     return sum(status.step for status in fleet.statuses().values())
 
 
@@ -148,8 +160,25 @@ def _learner(fleet: FleetUnderTest) -> LearnerStatus:
     return LearnerStatus.model_validate(answer.json())
 
 
-def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> Speed:
-    """Decisions between the first and the last update that fall into the time."""
+class Report(NamedTuple):
+    """What a rival said after an update.
+
+    Attributes:
+        at: monotonic seconds.
+        steps: decisions so far.
+        cpu: seconds of CPU so far, of all its processes.
+        mean_return: of the last 100 episodes, where it tells.
+    """
+
+    at: float
+    steps: int
+    cpu: float
+    mean_return: float | None
+
+
+@contextmanager
+def running(rival: Rival, scenario: str, cache: Path) -> Iterator[list[Report]]:
+    """Runs a rival for as long as the block lasts; the list grows by a report an update."""
     process = subprocess.Popen(
         [
             *("nice", "-n", str(BACKGROUND_NICE)),
@@ -163,29 +192,37 @@ def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> S
         text=True,
         start_new_session=True,
     )
-    reports: list[tuple[float, int, float]] = []
+    reports: list[Report] = []
 
     def read() -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            if line.startswith("steps "):
-                reports.append((time.monotonic(), int(line.split()[1]), _cpu(process.pid)))
+            match line.split():
+                case ["steps", steps, *told]:
+                    mean_return = float(told[1]) if told else None
+                    spent = _cpu(process.pid)
+                    reports.append(Report(time.monotonic(), int(steps), spent, mean_return))
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        until(f"some updates of {rival.name}", lambda: len(reports) > 3, START_S)
-        time.sleep(seconds)
-        measured = reports[3:]
-        until("two updates in the time", lambda: len(reports) > 4, START_S)
-        measured = reports[3:]
+        yield reports
     finally:
         for member in [*psutil.Process(process.pid).children(recursive=True), process]:
             member.kill()
         process.wait(10)
         reader.join(5)
-    (began, first, before), (ended, last, after) = measured[0], measured[-1]
-    return Speed((last - first) / (ended - began), 1e3 * (after - before) / (last - first))
+
+
+def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> Speed:
+    """Decisions between the first and the last update that fall into the time."""
+    with running(rival, scenario, cache) as reports:
+        until(f"some updates of {rival.name}", lambda: len(reports) > 3, START_S)
+        time.sleep(seconds)
+        until("two updates in the time", lambda: len(reports) > 4, START_S)
+        first, last = reports[3], reports[-1]
+    steps = last.steps - first.steps
+    return Speed(steps / (last.at - first.at), 1e3 * (last.cpu - first.cpu) / steps)
 
 
 def _cpu(pid: int) -> float:

@@ -17,7 +17,8 @@ class Rival:
 
     Attributes:
         name: for people.
-        script: in this folder; prints ``steps <decisions so far>`` after every update.
+        script: in this folder; prints ``steps <decisions so far>`` after every update, and in the
+            same line, if it can, ``return <mean of the last 100 episodes>``.
         installs: arguments of one ``pip install`` after the other.
     """
 

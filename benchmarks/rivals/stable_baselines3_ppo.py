@@ -19,6 +19,8 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecMonitor
 
 SIDE = 84
 ENVIRONMENTS = 8
+EPISODES = 100
+"""Of a mean return; as many as the library keeps."""
 
 
 class Doom(gymnasium.Env):
@@ -63,10 +65,13 @@ class Doom(gymnasium.Env):
 
 
 class Reports(BaseCallback):
-    """Prints how far it is after every update."""
+    """Prints how far it is after every update, and how good."""
 
     def _on_rollout_start(self) -> None:
-        sys.stdout.write(f"steps {self.num_timesteps}\n")
+        told = ""
+        if len(self.model.ep_info_buffer) == EPISODES:
+            told = f" return {np.mean([each['r'] for each in self.model.ep_info_buffer])}"
+        sys.stdout.write(f"steps {self.num_timesteps}{told}\n")
         sys.stdout.flush()
 
     def _on_step(self) -> bool:

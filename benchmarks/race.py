@@ -1,0 +1,116 @@
+"""Seconds from a cold start until a policy is good, beside Stable-Baselines3.
+
+``python -m benchmarks.race [--scenario basic] [--goal 75] [--rounds 1] [--json FILE]`` runs each
+contestant of ``throughput`` that can tell its returns, in turn, until the mean of its last 100
+unshaped returns has reached the goal. Decisions a second say little where one library looks four
+times at what another looks at once; this says what they are for.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+from tests.fleet import run_fleet, until
+
+from benchmarks.learning import WINDOW, returns_of
+from benchmarks.rivals.environments import STABLE_BASELINES3
+from benchmarks.throughput import (
+    AS_IT_COMES,
+    NATURE,
+    NATURE_ONCE,
+    START_S,
+    environment_of,
+    running,
+    steps_of,
+)
+from metabonk.settings.schema import available_cores
+
+LONGEST_S = 600.0
+
+
+class Finish(NamedTuple):
+    """When a policy was good.
+
+    Attributes:
+        seconds: since the command was given; None where it was not good in time.
+        steps: decisions made by then.
+    """
+
+    seconds: float | None
+    steps: int
+
+
+def race_fleet(game: str, learning: dict[str, str], goal: float) -> Finish:
+    """A fleet of one worker, nothing live."""
+    environment, began = environment_of(learning, live=False), time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        run_fleet(Path(folder), "--workers", "1", "--game", game, environment=environment) as fleet,
+    ):
+        until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, START_S)
+        while (seconds := time.monotonic() - began) < LONGEST_S:
+            returns = returns_of(fleet)
+            if len(returns) == WINDOW and statistics.fmean(returns) >= goal:
+                return Finish(seconds, steps_of(fleet))
+            time.sleep(0.2)
+        return Finish(None, steps_of(fleet))
+
+
+def race_stable_baselines3(scenario: str, goal: float, cache: Path) -> Finish:
+    """Its PPO, as ``throughput`` runs it."""
+    began = time.monotonic()
+    with running(STABLE_BASELINES3, scenario, cache) as reports:
+        until("an update", lambda: bool(reports), START_S)
+        while time.monotonic() - began < LONGEST_S:
+            last = reports[-1]
+            if last.mean_return is not None and last.mean_return >= goal:
+                return Finish(last.at - began, last.steps)
+            time.sleep(0.2)
+        return Finish(None, reports[-1].steps)
+
+
+def main() -> None:
+    """Races and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenario", default="basic")
+    parser.add_argument("--goal", type=float, default=75.0)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "metabonk-rivals")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    game, goal = f"doom:{arguments.scenario}", arguments.goal
+    contestants = {
+        STABLE_BASELINES3.name: lambda: race_stable_baselines3(
+            arguments.scenario, goal, arguments.cache
+        ),
+        "MetaBonk, NatureCNN": lambda: race_fleet(game, NATURE, goal),
+        "MetaBonk, NatureCNN, one pass": lambda: race_fleet(game, NATURE_ONCE, goal),
+        "MetaBonk as it comes": lambda: race_fleet(game, AS_IT_COMES, goal),
+    }
+    console = Console(highlight=False)
+    finishes: dict[str, list[Finish]] = {name: [] for name in contestants}
+    for _ in range(arguments.rounds):
+        for name, race in contestants.items():
+            finishes[name].append(race())
+            console.print(f"{name}: {finishes[name][-1]}")
+    table = Table("who", "seconds until it is good", "decisions by then")
+    for name, own in finishes.items():
+        seconds = ("never" if each.seconds is None else f"{each.seconds:.0f}" for each in own)
+        table.add_row(name, ", ".join(seconds), ", ".join(str(each.steps) for each in own))
+    console.print(table)
+    if arguments.json:
+        machine = f"{platform.platform()}, {available_cores()} cores"
+        told = {name: [each._asdict() for each in own] for name, own in finishes.items()}
+        arguments.json.write_text(json.dumps({"machine": machine, "finishes": told}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
