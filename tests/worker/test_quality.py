@@ -1,7 +1,7 @@
 """What a stream may be, how it is measured, and when it steps."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -97,37 +97,37 @@ def test_a_game_is_drawn_as_large_as_it_is_streamed_and_at_1280x720_at_most(
 
 
 def test_a_stretch_is_measured_once_it_is_a_second_long():
-    meter = Meter()
+    meter = Meter(lambda: 1.5)
     meter.restart(100.0)
     for number in range(1, 11):
         meter.drawn(100 + number / 10, waited_s=0.04)
         meter.encoded(0.02)
     meter.dropped()
     assert meter.take(100.9) is None
-    assert meter.take(101.0) == Measured(1.0, 10, 1, pytest.approx(0.6), pytest.approx(0.2))
+    assert meter.take(101.0) == Measured(1.0, 10, 1, pytest.approx(0.6), pytest.approx(0.2), 1.5)
     assert meter.take(101.5) is None
-    assert meter.take(102.0) == Measured(1.0, 0, 0, 1.0, 0.0)
+    assert meter.take(102.0) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
 
 
 def test_a_pause_between_episodes_counts_for_nothing():
-    meter = Meter()
+    meter = Meter(lambda: 1.5)
     meter.restart(100.0)
     meter.drawn(100.5, waited_s=0.25)
     meter.begun()
     meter.drawn(107.5, waited_s=0.0)
     assert meter.take(107.6) is None
     meter.drawn(108.0, waited_s=0.25)
-    assert meter.take(108.0) == Measured(1.0, 2, 0, 0.5, 0.0)
+    assert meter.take(108.0) == Measured(1.0, 2, 0, 0.5, 0.0, 1.5)
 
 
 def test_a_pause_that_goes_beyond_a_stretch_counts_for_nothing_in_the_next_one_either():
-    meter = Meter()
+    meter = Meter(lambda: 1.5)
     meter.restart(100.0)
     meter.begun()
     assert meter.take(101.0) is not None
     meter.drawn(103.0, waited_s=0.0)
     assert meter.take(103.9) is None
-    assert meter.take(104.0) == Measured(1.0, 0, 0, 1.0, 0.0)
+    assert meter.take(104.0) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
 
 
 @dataclass
@@ -138,11 +138,13 @@ class Machine:
         fixed_s: for a picture of any size.
         pixel_s: a million pixels of it.
         encoder: how much longer the encoder takes than the game.
+        spare: cores that have nothing to do.
     """
 
     fixed_s: float
     pixel_s: float
     encoder: float = 0.5
+    spare: float = 8.0
 
     def stretch(self, settings: EncoderSettings) -> Measured:
         playing = self.fixed_s + self.pixel_s * settings.width * settings.height / 1e6
@@ -155,6 +157,7 @@ class Machine:
             round(drawn - encoded),
             min(1.0, drawn * playing),
             min(1.0, drawn * encoding),
+            self.spare,
         )
 
     def holds(self, settings: EncoderSettings) -> bool:
@@ -182,7 +185,7 @@ def test_a_machine_that_keeps_up_changes_nothing():
 def test_one_hitch_changes_nothing():
     keeper = Keeper(LADDER)
     list(watch(keeper, FAST, 10))
-    assert keeper.judge(Measured(1.0, 26, 1, 1.0, 0.5)) is None
+    assert keeper.judge(Measured(1.0, 26, 1, 1.0, 0.5, 1.0)) is None
     assert list(watch(keeper, FAST, 10)) == []
 
 
@@ -229,6 +232,15 @@ def test_without_room_it_does_not_step_up():
     keeper = Keeper(LADDER)
     list(watch(keeper, HOLDS_540, 1000))
     assert keeper.settings == LADDER[1]
+
+
+def test_without_cores_to_spare_it_does_not_step_up_though_it_is_not_busy_itself():
+    """The others of the machine are."""
+    keeper = Keeper(LADDER)
+    list(watch(keeper, replace(TOO_SLOW, spare=0.0), 20))
+    assert keeper.settings == BOTTOM
+    assert list(watch(keeper, replace(FAST, spare=0.01), 1000)) == []
+    assert list(watch(keeper, replace(FAST, spare=0.5), 100)) != []
 
 
 def test_a_step_that_proves_too_much_is_waited_for_twice_as_long_each_time():

@@ -19,7 +19,8 @@ from metabonk.messages import Desired, StreamState
 from metabonk.streaming.hub import Hub
 from metabonk.worker import quality as quality_module
 from metabonk.worker import streamer as streamer_module
-from metabonk.worker.streamer import QUEUED_FRAMES, Streamer
+from metabonk.worker.inbox import QUEUED_FRAMES
+from metabonk.worker.streamer import Streamer
 
 SETTINGS = EncoderSettings(64, 36, 30, 100_000, 2.0)
 LADDER = (SETTINGS, replace(SETTINGS, width=32, height=18), replace(SETTINGS, fps=15))

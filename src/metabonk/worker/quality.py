@@ -6,7 +6,7 @@ there is measured room for it (docs/adr/0008-quality-steps.md).
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from metabonk.encoding.encoder import EncoderSettings
@@ -45,6 +45,9 @@ CALM = 10
 
 CALM_LOAD = 0.75
 """How busy a thread may become by a step up; the rest is for scenes that cost more."""
+
+CALM_SPARE = 0.5
+"""Share of the cores left that a step up may take: other streams may do the same just now."""
 
 PATIENCE_S = 15.0
 LONGEST_PATIENCE_S = 600.0
@@ -101,6 +104,7 @@ class Measured:
         dropped: pictures that waited for the encoder in vain.
         playing_s: in which the play thread did not wait for the clock, seconds.
         encoding_s: in which the encode thread encoded, seconds.
+        spare_s: seconds in which a core idled or worked in the background, over all cores.
     """
 
     seconds: float
@@ -108,6 +112,7 @@ class Measured:
     dropped: int
     playing_s: float
     encoding_s: float
+    spare_s: float
 
     @property
     def load(self) -> float:
@@ -130,6 +135,7 @@ def _sum(stretches: Sequence[Measured]) -> Measured:
         sum(each.dropped for each in stretches),
         sum(each.playing_s for each in stretches),
         sum(each.encoding_s for each in stretches),
+        sum(each.spare_s for each in stretches),
     )
 
 
@@ -137,9 +143,13 @@ class Meter:
     """Measures one stretch after the other. Not thread-safe.
 
     A pause between two episodes counts for nothing: a smaller picture would not shorten it.
+
+    Args:
+        spare_cores: says how many there were on average since it was asked last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spare_cores: Callable[[], float]) -> None:
+        self._spare_cores = spare_cores
         self.restart(0.0)
 
     def restart(self, now: float) -> None:
@@ -181,7 +191,14 @@ class Meter:
         if seconds < STRETCH_S:
             return None
         playing_s = max(0.0, seconds - self._waited_s)
-        measured = Measured(seconds, self._drawn, self._dropped, playing_s, self._encoding_s)
+        measured = Measured(
+            seconds,
+            self._drawn,
+            self._dropped,
+            playing_s,
+            self._encoding_s,
+            self._spare_cores() * seconds,
+        )
         between = self._between_episodes
         self.restart(now)
         self._between_episodes = between
@@ -269,7 +286,12 @@ class Keeper:
             return False
         calm, better = _sum(self._recent), self._ladder[self._at - 1]
         growth = _work(better) / _work(self.settings)
-        return not calm.in_trouble(self.settings.fps) and calm.load * growth <= CALM_LOAD
+        more_s = (calm.playing_s + calm.encoding_s) * (growth - 1)
+        return (
+            not calm.in_trouble(self.settings.fps)
+            and calm.load * growth <= CALM_LOAD
+            and more_s <= CALM_SPARE * calm.spare_s
+        )
 
     def _step_up(self) -> EncoderSettings:
         return self._step_to(self._at - 1, climbed=True)

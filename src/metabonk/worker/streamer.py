@@ -7,7 +7,6 @@ machine that can't keep up gets a smaller stream to make (``quality``).
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,16 +22,11 @@ from metabonk.errors import EncoderBroken, EncodingError
 from metabonk.messages import Desired, StreamState, Thought
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.rates import Rate
+from metabonk.worker.inbox import Inbox
 from metabonk.worker.quality import Keeper, Measured, Meter, drawn_size
+from metabonk.worker.spare import SpareCores
 
 log = logging.getLogger(__name__)
-
-QUEUED_FRAMES = 4
-"""Pictures that wait for the encoder, which takes a third of the time between two: a hitch of the
-machine of up to an eighth of a second costs none, and is caught up with at once."""
-
-QUEUED_THOUGHTS = 64
-"""They wait for their picture, seconds at the most; without an encoder they are worth nothing."""
 
 RETRY_S = 0.5
 PATIENCE_S = 3.0
@@ -103,11 +97,10 @@ class Streamer:
         self._enabled = enabled
         self._spread = spread
         self._keepers: dict[str, Keeper] = {}
-        self._meter = Meter()
+        self._meter = Meter(SpareCores().since_last)
         # Which rung it will be isn't known yet; the size that is drawn hardly depends on it.
         self._drawn_size = drawn_size(self._settings_on(RUNGS[0]))
-        self._frames: deque[Frame] = deque()
-        self._thoughts: deque[tuple[float, Thought]] = deque(maxlen=QUEUED_THOUGHTS)
+        self._inbox = Inbox()
         self._changed = threading.Condition()
         self._told = threading.Event()
         self._desired = Desired.STANDBY
@@ -117,7 +110,6 @@ class Streamer:
         self._session: Session | None = None
         self._closed = False
         self._last_error: str | None = None
-        self._dropped = 0
         self._drawn = Rate()
         self._encoded = Rate()
         self._state: tuple[StreamState, str] | None = None
@@ -195,13 +187,8 @@ class Streamer:
         now = time.monotonic()
         with self._changed:
             self._meter.drawn(now, waited_s)
-            if thought is not None:
-                self._thoughts.append((now, thought))
-            if len(self._frames) >= QUEUED_FRAMES:
-                self._frames.popleft()
-                self._dropped += 1
+            if self._inbox.put(Frame(pixels, now), thought):
                 self._meter.dropped()
-            self._frames.append(Frame(pixels, now))
             self._changed.notify_all()
         return now
 
@@ -221,7 +208,7 @@ class Streamer:
             ),
             frames_ok=self._encoded.total,
             frames_fps=self._drawn.per_second() if session else 0.0,
-            frames_dropped=self._dropped,
+            frames_dropped=self._inbox.dropped,
         )
 
     def _make_thread(self) -> threading.Thread:
@@ -255,7 +242,7 @@ class Streamer:
                 if time.monotonic() - since < HANG_S:
                     continue
                 self._session = self._encoding_since = None
-                self._frames.clear()
+                self._inbox.clear()
                 self._thread = self._make_thread()
             reason = (
                 f"{session.rung.backend} has not answered for {HANG_S:.0f} s: the driver hangs. "
@@ -299,7 +286,7 @@ class Streamer:
         self._say(StreamState.STARTING, "waiting for the first keyframe")
         self._looked_around_at = time.monotonic()
         with self._changed:
-            self._frames.clear()
+            self._inbox.clear()
         self._begin(opened)
 
     def _begin(self, session: Session) -> None:
@@ -325,10 +312,10 @@ class Streamer:
 
     def _encode(self, session: Session) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._frames or not self.wanted, RETRY_S)
-            if self._closed or not self.wanted or not self._frames:
+            self._changed.wait_for(lambda: self._closed or self._inbox or not self.wanted, RETRY_S)
+            if self._closed or not self.wanted or not self._inbox:
                 return
-            frame = self._frames.popleft()
+            frame = self._inbox.take()
             self._encoding_since = began = time.monotonic()
         try:
             units = session.encoder.encode(frame, keyframe=self._hub.keyframe_wanted())
@@ -349,7 +336,9 @@ class Streamer:
             session.close()
             return
         for unit in units:
-            self._hub.publish(unit, self._thoughts_until(unit.captured_at))
+            with self._changed:
+                thoughts = self._inbox.thoughts_until(unit.captured_at)
+            self._hub.publish(unit, thoughts)
             self._encoded.count()
         if units:
             self._say(StreamState.LIVE, f"live through {session.rung.backend}")
@@ -364,14 +353,6 @@ class Streamer:
             self._move(session)
         elif measured is not None:
             self._keep_up(session, measured)
-
-    def _thoughts_until(self, captured_at: float) -> list[Thought]:
-        """Also those of frames that were dropped meanwhile."""
-        due = []
-        with self._changed:
-            while self._thoughts and self._thoughts[0][0] <= captured_at:
-                due.append(self._thoughts.popleft()[1])
-        return due
 
     def _move(self, session: Session) -> None:
         """Goes on with another encoder where that is called for."""
@@ -423,7 +404,7 @@ class Streamer:
     def _drop_session(self) -> None:
         with self._changed:
             session, self._session = self._session, None
-            self._frames.clear()
+            self._inbox.clear()
         if session is not None:
             session.close()
 
