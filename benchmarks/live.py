@@ -22,7 +22,8 @@ from metabonk.messages import StreamState, WorkerStatus
 
 def measure(seconds: float) -> dict[str, float]:
     """Runs a fleet; the figures of one start and of ``seconds`` of watching."""
-    environment = {"METABONK_CPU_MAX_SESSIONS": "1"}
+    # What one quality costs; which one a machine holds, benchmarks/overload.py measures.
+    environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
     with tempfile.TemporaryDirectory() as folder:
         # The first start on a machine proves the encoders; the second one knows.
         began = time.monotonic()

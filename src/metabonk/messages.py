@@ -61,7 +61,14 @@ class WorkerStatus(Message):
     )
     stream_fps: float = Field(0.0, description="access units encoded per second")
     stream_bitrate: int = Field(0, description="bit/s, measured")
-    spectator_width: int
+    stream_target_fps: int | None = Field(
+        None, description="frames per second that the stream is paced at; null without one"
+    )
+    stream_quality: str | None = Field(
+        None,
+        description="what the stream is instead of what was wanted, and why; null where it is that",
+    )
+    spectator_width: int = Field(description="of the stream; without one, of the snapshot")
     spectator_height: int
 
     frames_ok: int = Field(0, description="frames encoded since the worker started")

@@ -27,7 +27,7 @@ FLAGS = [
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     """It runs until the last browser test has ended; a test leaves it with a live worker."""
     folder = tmp_path_factory.mktemp("fleet")
-    environment = {"METABONK_CPU_MAX_SESSIONS": "1"}
+    environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
     with run_fleet(folder, "--workers", "2", environment=environment) as fleet:
         until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 30)
         until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)

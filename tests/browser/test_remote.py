@@ -19,7 +19,8 @@ pytestmark = pytest.mark.timeout(240)
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     folder = tmp_path_factory.mktemp("fleet")
-    with run_fleet(folder, "--workers", "1", "--host", "0.0.0.0") as fleet:
+    arguments = ("--workers", "1", "--host", "0.0.0.0")
+    with run_fleet(folder, *arguments, environment={"METABONK_STREAM_ADAPTIVE": "0"}) as fleet:
         until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), 90)
         yield fleet
 

@@ -88,6 +88,18 @@ def test_lines_say_each_change_once_and_a_summary_now_and_then():
         assert out.getvalue().splitlines()[5:] == ["omega-0: standby", summary(fleet(live=False))]
 
 
+def test_a_stream_that_stepped_down_is_marked_in_the_table_and_has_a_line():
+    quality = "960×540 at 30 frames/s instead of 1280×720 at 30: this machine can't keep up"
+    size = {"spectator_width": 960, "spectator_height": 540}
+    stepped = LIVE.model_copy(update={"stream_quality": quality, **size})
+    shown = fleet().model_copy(update={"workers": {"omega-0": stepped, "omega-1": STANDBY}})
+    assert "1280×720" in drawn(fleet(), PROCESSES)
+    assert "960×540" in drawn(shown, PROCESSES)
+    out = io.StringIO()
+    Lines(out, PAGE, lambda: 0.0).show(shown, PROCESSES)
+    assert f"omega-0: live (av:libx264), {quality}" in out.getvalue().splitlines()
+
+
 def test_a_problem_is_said_once_though_its_seconds_run_on_and_again_when_it_comes_back():
     out = io.StringIO()
     lines = Lines(out, PAGE, lambda: 0.0)

@@ -23,8 +23,13 @@ pytestmark = pytest.mark.timeout(180)
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     folder = tmp_path_factory.mktemp("fleet")
     arguments = ("--mode", "train", "--workers", "2", "--game", "doom:basic")
-    # One game a worker, so that its steps are those of the game that is shown.
-    environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_WORKER_GAMES": "1"}
+    environment = {
+        "METABONK_CPU_MAX_SESSIONS": "1",
+        # One game a worker, so that its steps are those of the game that is shown.
+        "METABONK_WORKER_GAMES": "1",
+        # A step of quality ends what a decoder reads (test_overload is about those).
+        "METABONK_STREAM_ADAPTIVE": "0",
+    }
     with run_fleet(folder, *arguments, environment=environment) as fleet:
         until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 20)
         until("one worker is live", lambda: live(fleet), 40)

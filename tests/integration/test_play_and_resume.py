@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "METABONK_LEARNING_BATCH_STEPS": "128",
     "METABONK_LEARNING_EPOCHS": "1",
     "METABONK_LEARNING_CHECKPOINT_S": "1",
+    "METABONK_STREAM_ADAPTIVE": "0",
 }
 LIVE_STEPS_PER_S = 30 / 4
 """Of one game paced at 30 tics a second, four a decision, as on up to four cores; else twice it."""

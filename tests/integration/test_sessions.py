@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
@@ -147,6 +148,39 @@ def test_another_program_takes_a_session_and_gives_it_back(fallback: int, tmp_pa
             assert "other program: pid 1, 1920×1080 at 60 fps" in status
         until("both are back on the GPU", lambda: backends() == [NVENC, NVENC], 30)
     assert driver.events("refused") == []
+
+
+def test_a_stream_is_larger_through_the_gpu_and_what_the_status_says_is_what_comes(
+    tmp_path: Path,
+):
+    """Sizes as they come; the rate alone is lowered, as the simulated encoder takes a core."""
+    driver = SimulatedDriver(tmp_path / "driver", cap=2)
+    settings = {"NVENC_MAX_SESSIONS": 1, "STREAM_ALLOW_CPU_FALLBACK": 1, "STREAM_ADAPTIVE": 0}
+    unset = {"STREAM_WIDTH": "", "STREAM_HEIGHT": "", "STREAM_FPS": 5}
+    with fleet_on(driver, tmp_path, 1, **settings, **unset) as fleet:
+
+        def shown() -> tuple[str, int, int] | None:
+            """Backend and size, once the stream and the status agree on it."""
+            for status in fleet.in_state(StreamState.LIVE):
+                with av.open(status.stream_url, timeout=20) as container:
+                    picture = next(container.decode(video=0))
+                size = status.spectator_width, status.spectator_height
+                if (picture.width, picture.height) == size:
+                    return status.stream_backend, *size
+            return None
+
+        until("through the GPU", lambda: shown() == (NVENC, 1920, 1080), 90)
+        until("it is drawn large", lambda: _drawn(fleet) == (1280, 720), 60)
+        with driver.sessions_of_others(1):
+            until("in software", lambda: shown() == (SOFTWARE, 1280, 720), 30)
+        until("through the GPU again", lambda: shown() == (NVENC, 1920, 1080), 30)
+        assert fleet.statuses()["omega-0"].stream_target_fps == 5
+    assert driver.events("refused") == []
+
+
+def _drawn(fleet: FleetUnderTest) -> tuple[int, int]:
+    status = fleet.statuses()["omega-0"]
+    return status.pixel_src_width, status.pixel_src_height
 
 
 def test_in_a_container_whose_pids_the_driver_does_not_know_our_sessions_are_ours(tmp_path: Path):

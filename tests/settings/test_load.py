@@ -192,4 +192,7 @@ def test_the_profile_for_eight_workers_keeps_nvenc_capped_and_lets_the_others_ov
     settings = load_settings({"workers": 8, "stream_profile": "rtx5090_webrtc_8"})
     assert settings.nvenc.max_sessions == 2
     assert settings.stream.allow_cpu_fallback
-    assert settings.nvenc.max_sessions + settings.cpu.effective_max_sessions == 8
+    assert settings.cpu.effective_max_sessions == 8, "also where there is no NVENC"
+    assert settings.stream.effective_size(hardware=True) == (1280, 720)
+    assert settings.stream.effective_fps == 30
+    assert settings.stream.adaptive

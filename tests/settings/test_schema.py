@@ -4,6 +4,7 @@ import pytest
 
 from metabonk.settings import Settings
 from metabonk.settings import schema as schema_module
+from metabonk.settings.schema import Stream
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,39 @@ def test_games_play_beside_a_live_one_where_no_worker_in_standby_does_the_learni
 ):
     monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
     assert Settings(workers=workers).plays_beside_live is beside
+
+
+@pytest.mark.parametrize(
+    ("given", "hardware", "software"),
+    [
+        ({}, (1920, 1080), (1280, 720)),
+        ({"width": 640, "height": 480}, (640, 480), (640, 480)),
+        ({"width": 1600}, (1600, 900), (1600, 900)),
+        ({"height": 360}, (640, 360), (640, 360)),
+    ],
+)
+def test_a_stream_is_as_large_as_was_set_or_by_what_encodes(
+    given: dict[str, int], hardware: tuple[int, int], software: tuple[int, int]
+):
+    stream = Stream.model_validate(given)
+    assert stream.effective_size(hardware=True) == hardware
+    assert stream.effective_size(hardware=False) == software
+
+
+def test_a_bitrate_is_what_was_set_or_by_what_encodes():
+    assert Stream().effective_bitrate(hardware=True) == 8_000_000
+    assert Stream().effective_bitrate(hardware=False) == 4_000_000
+    assert Stream(bitrate_kbps=500).effective_bitrate(hardware=True) == 500_000
+
+
+@pytest.mark.parametrize(
+    ("cores", "given", "fps"), [(2, 0, 30), (4, 0, 30), (5, 0, 60), (2, 24, 24)]
+)
+def test_sixty_frames_a_second_are_for_more_than_four_cores_unless_it_is_chosen(
+    cores: int, given: int, fps: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
+    assert Stream(fps=given).effective_fps == fps
 
 
 @pytest.mark.parametrize(

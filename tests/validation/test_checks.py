@@ -15,11 +15,14 @@ LIVE = StreamSeen(200, decoded=DECODED)
 STANDBY = StreamSeen(503, "no_session", retry_after=True)
 SOUND = Seen(
     expected=("omega-0", "omega-1"),
-    fps=30,
     keyframe_interval_s=2.0,
     workers={
         "omega-0": status(
-            0, stream_state=StreamState.LIVE, pixel_src_width=1280, pixel_src_height=720
+            0,
+            stream_state=StreamState.LIVE,
+            stream_target_fps=30,
+            pixel_src_width=1280,
+            pixel_src_height=720,
         ),
         "omega-1": status(1),
     },
@@ -100,6 +103,23 @@ def test_what_is_broken_fails_its_check_with_a_fix(broken: Seen, check: str, wor
     failures = failed(broken)
     assert words in failures[check]
     assert "→ " in failures[check]
+
+
+def test_a_planned_step_down_is_said_and_is_no_failure():
+    assert SOUND.workers is not None
+    quality = "640×360 at 15 frames/s instead of 1280×720 at 30: this machine can't keep up"
+    shown = {"spectator_width": 640, "spectator_height": 360, "stream_target_fps": 15}
+    stepped = SOUND.workers["omega-0"].model_copy(update={"stream_quality": quality, **shown})
+    decoded = replace(DECODED, frames=45, width=640, height=360)
+    seen = with_stream("omega-0", decoded=decoded, status=stepped)
+    assert failed(seen) == {}
+    facts = {check.name: check.facts for check in validate(seen)}
+    assert facts["FPS and quality"] == [
+        "omega-0: 15.0 of 15 frames/s, 0 dropped, 0 damaged",
+        f"omega-0 by plan: {quality}",
+    ]
+    slower = with_stream("omega-0", decoded=replace(decoded, frames=30), status=stepped)
+    assert "10.0 frames a second of 15" in failed(slower)["FPS and quality"]
 
 
 def test_a_browser_is_not_needed():

@@ -32,7 +32,7 @@ class Stepping(Game):
         self.on_step = on_step
         self.steps = self.resets = 0
         self.closed = False
-        self.large = False
+        self.size: tuple[int, int] | None = None
         self.drawn: list[bool] = []
         self.threads: set[str] = set()
         self._in_episode = 0
@@ -64,7 +64,7 @@ class Stepping(Game):
             self._used.release()
 
     def spectate(self, size: tuple[int, int] | None) -> None:
-        self.large = size is not None
+        self.size = size
 
     def frame(self) -> NDArray[np.uint8]:
         return PICTURE

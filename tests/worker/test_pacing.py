@@ -24,10 +24,3 @@ def test_after_a_long_delay_frames_do_not_come_in_a_burst():
     pacer.wait(100.0)
     assert pacer.wait(105.0) == 0
     assert pacer.wait(105.0) == pytest.approx(0.1)
-
-
-def test_a_restart_forgets_what_was_due():
-    pacer = Pacer(fps=10)
-    pacer.wait(100.0)
-    pacer.restart()
-    assert pacer.wait(100.01) == 0

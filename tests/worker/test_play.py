@@ -21,28 +21,33 @@ from metabonk.worker.play import Player
 from tests.worker.stand_ins import DESCRIPTION, TICS, Deciding, Stepping, until
 
 FPS = 200
+SIZE = (64, 36)
 
 
 class Streaming:
     """What the director and the encoder say, as the test wants it."""
 
     def __init__(self, *, live: bool) -> None:
-        self.live = self.wanted = live
+        self.change(live=live)
         self.offered = 0
         self.thoughts: list[tuple[int, Thought]] = []
         self.told_large: list[bool] = []
 
-    def offer(self, pixels: NDArray[np.uint8], thought: Thought | None = None) -> float:
+    def offer(
+        self, pixels: NDArray[np.uint8], thought: Thought | None = None, waited_s: float = 0.0
+    ) -> float:
+        assert 0 <= waited_s < 1
         self.offered += 1
         if thought is not None:
             self.thoughts.append((self.offered, thought))
         return float(self.offered)
 
-    def drawing_large(self, large: bool) -> None:
+    def episode_begun(self, *, large: bool) -> None:
         self.told_large.append(large)
 
     def change(self, *, live: bool) -> None:
-        self.live = self.wanted = live
+        self.fps = FPS if live else None
+        self.drawn_size = SIZE if live else None
 
 
 class Sending:
@@ -93,8 +98,6 @@ class Playing:
             self.episodes.append,
             self.considered.append,
             worker_index=3,
-            spectator_size=(64, 36),
-            fps=FPS,
             waits=waits,
             beside_live=beside_live,
         )
@@ -214,12 +217,23 @@ def test_no_change_ends_an_episode():
 def test_the_shown_game_is_drawn_large_from_the_next_episode_on_and_it_is_told():
     with Playing([Stepping(length=3), Stepping()], live=False).run() as playing:
         more_steps(playing.games[0])
-        playing.streamer.wanted = True
+        playing.streamer.drawn_size = SIZE
         until("it is told", lambda: playing.streamer.told_large[-1])
-        assert playing.games[0].large
-        assert not playing.games[1].large
-        playing.streamer.wanted = False
+        assert playing.games[0].size == SIZE
+        assert playing.games[1].size is None
+        playing.streamer.drawn_size = None
         until("it is told again", lambda: not playing.streamer.told_large[-1])
+
+
+def test_a_stream_of_another_quality_is_paced_and_drawn_as_it_is_and_no_episode_ends():
+    with Playing([Stepping(length=10**6)], live=True).run() as playing:
+        more_steps(playing.games[0])
+        playing.streamer.fps, playing.streamer.drawn_size = FPS // 4, (32, 18)
+        until("the game is told", lambda: playing.games[0].size == (32, 18))
+        before, began = playing.streamer.offered, time.monotonic()
+        until("twenty frames", lambda: playing.streamer.offered >= before + 20)
+        assert time.monotonic() - began >= 0.9 * 18 / (FPS // 4)
+    assert playing.games[0].resets == 1
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -295,13 +309,13 @@ def test_where_cores_are_few_the_other_games_stand_still_while_one_is_live():
     games = [Stepping(), Stepping()]
     with Playing(games, live=False, beside_live=False).run() as playing:
         more_steps(games[1])
-        playing.streamer.live = True
+        playing.streamer.fps = FPS
         more_steps(games[0])
         stood_at = games[1].steps
         more_steps(games[0])
         more_steps(games[0])
         assert games[1].steps == stood_at
-        playing.streamer.live = False
+        playing.streamer.fps = None
         more_steps(games[1])
 
 

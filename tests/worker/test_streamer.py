@@ -2,7 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,16 +12,21 @@ import pytest
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import Frame
-from metabonk.encoding.ladder import RUNGS
-from metabonk.encoding.opening import NoSession, Session
+from metabonk.encoding.ladder import RUNGS, Rung
+from metabonk.encoding.opening import NoSession, Session, SettingsOn
 from metabonk.errors import EncoderBroken
 from metabonk.messages import Desired, StreamState
 from metabonk.streaming.hub import Hub
+from metabonk.worker import quality as quality_module
 from metabonk.worker import streamer as streamer_module
-from metabonk.worker.streamer import QUEUED_FRAMES, Streamer
+from metabonk.worker.inbox import QUEUED_FRAMES
+from metabonk.worker.streamer import Streamer
 
 SETTINGS = EncoderSettings(64, 36, 30, 100_000, 2.0)
+LADDER = (SETTINGS, replace(SETTINGS, width=32, height=18), replace(SETTINGS, fps=15))
+LARGER = EncoderSettings(128, 72, 60, 200_000, 2.0)
 SOFTWARE = next(rung for rung in RUNGS if rung.backend == "av:libx264")
+HARDWARE = RUNGS[0]
 PIXELS = np.zeros((36, 64, 3), np.uint8)
 # SPS and PPS of a 64×36 stream, and the start of an IDR slice: enough for the hub.
 KEYFRAME = (
@@ -44,11 +51,13 @@ class Encoder:
 
     def __init__(self) -> None:
         self.broken = False
+        self.pause_s = 0.0
         self.answers = threading.Event()
         self.answers.set()
 
     def encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
         assert self.answers.wait(10)
+        time.sleep(self.pause_s)
         if self.broken:
             raise EncoderBroken("the driver was reset")
         return [AccessUnit(KEYFRAME, frame.captured_at, True)]
@@ -63,25 +72,36 @@ class Opener:
     def __init__(self) -> None:
         self.answer: NoSession | None = None
         self.opened: list[Session] = []
+        self.reopened: list[EncoderSettings] = []
         self.moves = False
 
     @property
     def closed(self) -> list[Session]:
         return [session for session in self.opened if not session.lease.held]
 
-    def open(self, settings: EncoderSettings) -> Session | NoSession:
-        if self.answer:
-            return self.answer
-        session = Session(SOFTWARE, Encoder(), Lease(), "omega-0")  # type: ignore[arg-type]
-        self.opened.append(session)
-        return session
+    def open(self, settings_on: SettingsOn) -> Session | NoSession:
+        return self.answer or self._open(SOFTWARE, settings_on)
 
-    def move(self, session: Session, settings: EncoderSettings) -> Session | None:
+    def move(self, session: Session, settings_on: SettingsOn) -> Session | None:
         if not self.moves:
             return None
         self.moves = False
-        successor = self.open(settings)
-        return successor if isinstance(successor, Session) else None
+        return self._open(HARDWARE, settings_on)
+
+    def _open(self, rung: Rung, settings_on: SettingsOn) -> Session:
+        lease: Any = Lease()
+        session = Session(rung, Encoder(), settings_on(rung), lease, "omega-0")
+        self.opened.append(session)
+        return session
+
+    def reopen(self, session: Session, settings: EncoderSettings) -> NoSession | None:
+        assert session.lease.held
+        if self.answer:
+            session.close()
+            return self.answer
+        session.encoder, session.settings = Encoder(), settings
+        self.reopened.append(settings)
+        return None
 
     def broke(self, session: Session, reason: str) -> None:
         session.close()
@@ -91,6 +111,10 @@ class Opener:
 
     def worked(self, session: Session) -> None:
         pass
+
+
+def qualities(rung: Rung) -> Sequence[EncoderSettings]:
+    return (LARGER,) if rung.hardware else LADDER
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -108,7 +132,7 @@ def opener() -> Opener:
 @pytest.fixture
 def streamer(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> Iterator[Streamer]:
     monkeypatch.setattr(streamer_module, "RETRY_S", 0.01)
-    made = Streamer(opener, Hub(), SETTINGS, enabled=True)  # type: ignore[arg-type]
+    made = Streamer(opener, Hub(), qualities, enabled=True)  # type: ignore[arg-type]
     made.start()
     yield made
     made.close()
@@ -116,15 +140,15 @@ def streamer(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stream
 
 def go_live(streamer: Streamer) -> None:
     streamer.desire(Desired.LIVE, "chosen")
-    streamer.drawing_large(True)
-    until(lambda: streamer.live)
+    streamer.episode_begun(large=True)
+    until(lambda: streamer.fps)
     streamer.offer(PIXELS)
     until(lambda: streamer.figures().state is StreamState.LIVE)
 
 
 def test_without_a_wish_it_stands_by_and_opens_nothing(streamer: Streamer, opener: Opener):
     until(lambda: streamer.figures().state is StreamState.STANDBY)
-    assert not streamer.wanted
+    assert streamer.drawn_size is None
     assert opener.opened == []
 
 
@@ -145,7 +169,7 @@ def test_a_game_that_is_never_drawn_large_is_shown_all_the_same(
 ):
     monkeypatch.setattr(streamer_module, "PATIENCE_S", 0.05)
     streamer.desire(Desired.LIVE, "chosen")
-    until(lambda: streamer.live)
+    until(lambda: streamer.fps)
 
 
 def test_the_wish_for_standby_gives_the_session_back(streamer: Streamer, opener: Opener):
@@ -173,7 +197,7 @@ def test_an_encoder_that_breaks_is_opened_again_and_the_error_is_kept(
 def test_a_full_pool_is_standby_and_anything_else_is_an_error(streamer: Streamer, opener: Opener):
     opener.answer = NoSession((("av:libx264", "1 of 1 in use"),), limit_reached=True)
     streamer.desire(Desired.LIVE, "chosen")
-    streamer.drawing_large(True)
+    streamer.episode_begun(large=True)
     until(lambda: "1 of 1" in streamer.figures().reason)
     assert streamer.figures().state is StreamState.STANDBY
     assert streamer.figures().last_error is None
@@ -181,11 +205,11 @@ def test_a_full_pool_is_standby_and_anything_else_is_an_error(streamer: Streamer
     until(lambda: streamer.figures().state is StreamState.ERROR)
     assert "signal 11" in (streamer.figures().last_error or "")
     opener.answer = None
-    until(lambda: streamer.live)
+    until(lambda: streamer.fps)
 
 
 def test_offering_frames_never_waits_and_drops_the_oldest(opener: Opener):
-    asleep = Streamer(opener, Hub(), SETTINGS, enabled=True)  # type: ignore[arg-type]
+    asleep = Streamer(opener, Hub(), qualities, enabled=True)  # type: ignore[arg-type]
     began = time.monotonic()
     for _ in range(100):
         asleep.offer(PIXELS)
@@ -194,7 +218,7 @@ def test_offering_frames_never_waits_and_drops_the_oldest(opener: Opener):
 
 
 def test_streams_that_are_switched_off_stay_off(opener: Opener):
-    off = Streamer(opener, Hub(), SETTINGS, enabled=False)  # type: ignore[arg-type]
+    off = Streamer(opener, Hub(), qualities, enabled=False)  # type: ignore[arg-type]
     off.start()
     off.desire(Desired.LIVE, "chosen")
     until(lambda: "switched off" in off.figures().reason)
@@ -218,7 +242,7 @@ def test_an_encoder_that_hangs_is_left_behind_and_another_is_opened(
     until(lambda: streamer.figures().state is StreamState.LIVE)
     hanging.encoder.answers.set()  # type: ignore[attr-defined]
     until(lambda: not hanging.lease.held)
-    assert streamer.live, "the new session is not touched"
+    assert streamer.fps, "the new session is not touched"
 
 
 def test_another_encoder_takes_over_without_a_gap(
@@ -236,4 +260,71 @@ def test_another_encoder_takes_over_without_a_gap(
 
     until(moved)
     assert states == {StreamState.LIVE}
-    assert streamer.live
+    assert streamer.fps == LARGER.fps
+    assert streamer.drawn_size == (LARGER.width, LARGER.height)
+    assert streamer.figures().settings == LARGER
+
+
+def play(streamer: Streamer, fps: float, done: Callable[[], object]) -> None:
+    """Offers frames until it is done, as a game does that is drawn in half of its time."""
+    deadline = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < deadline, "not within 20 s"
+        streamer.offer(PIXELS, waited_s=0.5 / fps)
+        time.sleep(1 / fps)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality_module, "STRETCH_S", 0.1)
+    monkeypatch.setattr(quality_module, "SETTLE_S", 0.1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_game_that_falls_behind_gets_a_smaller_stream_under_the_same_lease(
+    streamer: Streamer, opener: Opener
+):
+    go_live(streamer)
+    assert streamer.figures().quality is None
+    play(streamer, 10, lambda: opener.reopened)
+    assert opener.reopened[0] in LADDER[1:]
+    assert len(opener.opened) == 1 and opener.closed == []
+    until(lambda: streamer.figures().settings == opener.reopened[-1])
+    assert "instead of 64×36 at 30: this machine can't keep up" in (
+        streamer.figures().quality or ""
+    )
+    assert streamer.figures().state is StreamState.LIVE
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_encoder_that_is_too_slow_gets_a_smaller_stream(streamer: Streamer, opener: Opener):
+    go_live(streamer)
+    opener.opened[0].encoder.pause_s = 0.1  # type: ignore[attr-defined]
+    play(streamer, 30, lambda: opener.reopened)
+    assert streamer.figures().frames_dropped > 0
+    assert opener.closed == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_quality_is_kept_for_the_next_session(streamer: Streamer, opener: Opener):
+    go_live(streamer)
+    play(streamer, 10, lambda: len(opener.reopened) == 1)
+    streamer.desire(Desired.STANDBY, "omega-1 is featured")
+    until(lambda: opener.closed == opener.opened)
+    assert streamer.figures().settings is None
+    go_live(streamer)
+    assert opener.opened[1].settings == opener.reopened[0]
+
+
+@pytest.mark.usefixtures("quick")
+def test_where_the_smaller_stream_can_not_be_opened_the_ladder_is_walked_again(
+    streamer: Streamer, opener: Opener
+):
+    go_live(streamer)
+    opener.answer = NoSession((("av:libx264", "out of memory"),), limit_reached=False)
+    play(streamer, 10, lambda: opener.closed)
+    until(lambda: streamer.figures().state is StreamState.ERROR)
+    assert streamer.figures().last_error == "av:libx264: out of memory"
+    opener.answer = None
+    until(lambda: streamer.fps)
+    assert len(opener.opened) == 2

@@ -136,7 +136,7 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
     table = Table(expand=False)
     table.add_column("worker")
     table.add_column("state", min_width=10)
-    for title in ("FPS", "steps/s", "return", "viewers"):
+    for title in ("FPS", "picture", "steps/s", "return", "viewers"):
         table.add_column(title, justify="right")
     table.add_column("backend")
     for name, process in processes.items():
@@ -169,7 +169,8 @@ def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple
             yield name, process.value
         elif worker is not None and process is ChildState.RUNNING:
             backend = f" ({worker.stream_backend})" if worker.stream_backend else ""
-            yield name, f"{worker.stream_state}{backend}"
+            quality = f", {worker.stream_quality}" if worker.stream_quality else ""
+            yield name, f"{worker.stream_state}{backend}{quality}"
         else:
             yield name, _process_state(process)
 
@@ -181,17 +182,26 @@ def _timeless(sentence: str) -> str:
 
 def _row(name: str, worker: WorkerStatus | None, process: ChildState) -> list[Text]:
     if worker is None or process is not ChildState.RUNNING:
-        return [Text(name), Text(_process_state(process), "yellow"), *([Text(NOTHING)] * 5)]
+        return [Text(name), Text(_process_state(process), "yellow"), *([Text(NOTHING)] * 6)]
     last_return = worker.episode_return
     return [
         Text(name),
         Text(worker.stream_state, STYLES[worker.stream_state]),
         Text(f"{worker.frames_fps:.1f}" if worker.stream_backend else NOTHING),
+        _picture(worker),
         Text(f"{worker.steps_per_s:.0f}"),
         Text(NOTHING if last_return is None else f"{last_return:.1f}"),
         Text(str(worker.stream_active_clients)),
         Text(worker.stream_backend or NOTHING),
     ]
+
+
+def _picture(worker: WorkerStatus) -> Text:
+    """The size of the stream, marked where it is not what was wanted."""
+    if not worker.stream_backend:
+        return Text(NOTHING)
+    size = f"{worker.spectator_width}×{worker.spectator_height}"
+    return Text(size, "yellow" if worker.stream_quality else "")
 
 
 def _process_state(process: ChildState) -> str:

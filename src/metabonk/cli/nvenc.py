@@ -136,4 +136,6 @@ def _worker_line(settings: Settings, index: int) -> str:
     used = "" if status.nvenc_used is None else status.nvenc_used
     active = "true" if status.stream_backend else "false"
     why = f" ({status.stream_state}: {status.stream_error})" if status.stream_error else ""
+    if status.stream_quality:
+        why = f" ({status.stream_quality})"
     return f"{start} backend={status.stream_backend} active={active} nvenc_used={used}{why}"

@@ -25,6 +25,9 @@ class EncoderSettings:
     bitrate: int
     gop_s: float
 
+    def __str__(self) -> str:
+        return f"{self.width}×{self.height} at {self.fps} frames/s"
+
     @property
     def gop_frames(self) -> int:
         """Longest distance of two keyframes, frames."""

@@ -38,6 +38,11 @@ class Rung:
     scarcity: Scarcity
     frames: frozenset[FrameKind] = frozenset({FrameKind.HOST})
 
+    @property
+    def hardware(self) -> bool:
+        """Whether a device of its own encodes, and so no core of the machine."""
+        return self.scarcity is not Scarcity.CPU
+
 
 RUNGS = (
     Rung("gst:cuda_appsrc:nvh264enc", Scarcity.NVENC, frozenset(FrameKind)),

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import Encoder, EncoderSettings
@@ -21,12 +22,17 @@ LONGEST_REST_S = 30.0
 NVENC_BACKENDS = {rung.backend for rung in RUNGS if rung.scarcity is Scarcity.NVENC}
 
 
+SettingsOn: TypeAlias = Callable[[Rung], EncoderSettings]
+"""What a stream should be on a rung: one in hardware may be larger than one in software."""
+
+
 @dataclass(slots=True)
 class Session:
-    """An open encoder and the lease that allows it."""
+    """An open encoder, how it encodes, and the lease that allows it."""
 
     rung: Rung
     encoder: Encoder
+    settings: EncoderSettings
     lease: Lease
     worker: str
 
@@ -38,13 +44,17 @@ class Session:
             self.encoder.close()
         finally:
             self.lease.release()
-            log.info(
-                "Released %s session slot=%d pool=%s worker=%s",
-                self.rung.scarcity.upper(),
-                self.lease.slot,
-                self.lease.pool,
-                self.worker,
-            )
+            self.tell_released()
+
+    def tell_released(self) -> None:
+        """Logs the end of the session."""
+        log.info(
+            "Released %s session slot=%d pool=%s worker=%s",
+            self.rung.scarcity.upper(),
+            self.lease.slot,
+            self.lease.pool,
+            self.worker,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +120,7 @@ class Opener:
         self._breaks: dict[str, _Break] = {}
         self._told: str | None = None
 
-    def open(self, settings: EncoderSettings) -> Session | NoSession:
+    def open(self, settings_on: SettingsOn) -> Session | NoSession:
         """An open encoder on the best rung that is to be had, or why there is none.
 
         Raises:
@@ -125,7 +135,7 @@ class Opener:
             # Proving one rung may rule another in or out, so each is judged when its turn comes.
             refused = self._refusal_of(rung)
             if refused is None:
-                opened = self._open_rung(rung, settings)
+                opened = self._open_rung(rung, settings_on(rung))
                 if isinstance(opened, Session):
                     self._tell_opened(opened, refusals)
                     return opened
@@ -137,7 +147,7 @@ class Opener:
         self._tell_missing(missing)
         return missing
 
-    def move(self, session: Session, settings: EncoderSettings) -> Session | None:
+    def move(self, session: Session, settings_on: SettingsOn) -> Session | None:
         """Another open encoder for a stream to go on with, where there is a reason to move.
 
         Reasons: a better rung has become free; or another program has taken sessions of this one's
@@ -156,11 +166,29 @@ class Opener:
                 continue
             proven = self._prover.known(step.rung, self._gpu) is not None
             if step.refused is None and (proven or must_leave):
-                opened = self._open_rung(step.rung, settings)
+                opened = self._open_rung(step.rung, settings_on(step.rung))
                 if isinstance(opened, Session):
                     self._tell_opened(opened, [])
                     return opened
         return None
+
+    def reopen(self, session: Session, settings: EncoderSettings) -> NoSession | None:
+        """Goes on with other settings: the encoder is closed, and opened anew under its lease.
+
+        Returns:
+            None, or why it could not be opened; then the session has ended.
+        """
+        session.encoder.close()
+        session.lease.session_closed()
+        pool = pool_of(session.rung, self._gpu_index, self._pools)
+        assert pool is not None, "its session came from it"
+        opened = self._open_under(session.lease, pool, session.rung, settings)
+        if isinstance(opened, Session):
+            session.encoder, session.settings = opened.encoder, opened.settings
+            return None
+        session.tell_released()
+        reason, at_limit = opened
+        return NoSession(((session.rung.backend, reason),), limit_reached=at_limit)
 
     def _is_one_too_many(self, session: Session) -> bool:
         pool = pool_of(session.rung, self._gpu_index, self._pools)
@@ -249,7 +277,7 @@ class Opener:
             lease.release()
             raise
         lease.session_opened()
-        return Session(rung, encoder, lease, self._worker)
+        return Session(rung, encoder, settings, lease, self._worker)
 
     def _rest(self, rung: Rung, reason: str) -> None:
         before = self._breaks.get(rung.backend)

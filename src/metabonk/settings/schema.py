@@ -71,12 +71,21 @@ class Stream(Section):
     """The video that spectators see."""
 
     enabled: bool = Field(True, description="false: every worker trains, none is shown")
-    width: int = Field(1280, ge=128, le=3840, multiple_of=2, description="pixels")
-    height: int = Field(720, ge=72, le=2160, multiple_of=2, description="pixels")
+    width: int | None = Field(
+        None, ge=128, le=3840, multiple_of=2, description="pixels; default: by what encodes"
+    )
+    height: int | None = Field(
+        None, ge=72, le=2160, multiple_of=2, description="pixels; default: by what encodes"
+    )
     fps: int = Field(
         0, ge=0, le=120, description="frames per second; 0: 30 on up to four cores, 60 on more"
     )
-    bitrate_kbps: int = Field(4000, ge=100, le=100_000, description="target, kbit/s")
+    bitrate_kbps: int | None = Field(
+        None, ge=100, le=100_000, description="target, kbit/s; default: by what encodes"
+    )
+    adaptive: bool = Field(
+        True, description="step down where the machine can't keep up, instead of losing pictures"
+    )
     keyframe_interval_s: float = Field(
         2.0, gt=0, le=30, description="longest distance of keyframes"
     )
@@ -87,9 +96,28 @@ class Stream(Section):
         False, description="with NVENC hardware: may overflow workers encode in software?"
     )
 
+    def effective_size(self, *, hardware: bool) -> tuple[int, int]:
+        """Width and height, pixels: unset, 1920×1080 where a device of its own encodes.
+
+        In software 1280×720, which is what games are drawn at: a larger picture would cost cores
+        and show no more. Where only one of them is set, the other makes it 16:9.
+        """
+        if self.width is not None:
+            return self.width, self.height or 2 * round(self.width * 9 / 32)
+        if self.height is not None:
+            return 2 * round(self.height * 8 / 9), self.height
+        return (1920, 1080) if hardware else (1280, 720)
+
+    def effective_bitrate(self, *, hardware: bool) -> int:
+        """Target, bit/s: unset, 4 Mbit/s in software and 8 where a device of its own encodes."""
+        return 1000 * (self.bitrate_kbps or (8000 if hardware else 4000))
+
     @property
     def effective_fps(self) -> int:
-        """Frames per second, with 0 resolved by the number of cores."""
+        """Frames per second, with 0 resolved by the number of cores.
+
+        Whatever encodes: a picture is drawn on a core, 8 ms each at 1280×720 in ViZDoom.
+        """
         return self.fps or (30 if available_cores() <= 4 else 60)
 
 

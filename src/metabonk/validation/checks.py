@@ -63,6 +63,7 @@ class StreamSeen:
         retry_after: whether a refusal says when to ask again.
         decoded: what was in it; None where nothing could be decoded.
         failure: why nothing could be.
+        status: what the worker itself said when it had been watched.
     """
 
     code: int | None
@@ -70,6 +71,7 @@ class StreamSeen:
     retry_after: bool = False
     decoded: Decoded | None = None
     failure: str | None = None
+    status: WorkerStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,6 @@ class Seen:
 
     Attributes:
         expected: names of the workers that there should be.
-        fps: nominal frames per second of the streams.
         keyframe_interval_s: longest distance of keyframes.
         workers: status objects by instance id; None where no fleet answers.
         sessions: pools of this host.
@@ -102,7 +103,6 @@ class Seen:
     """
 
     expected: tuple[str, ...]
-    fps: int
     keyframe_interval_s: float
     workers: Mapping[str, WorkerStatus] | None
     sessions: Sequence[SessionsSeen]
@@ -209,14 +209,18 @@ def _quality(seen: Seen, check: Check) -> None:
                 f"look into logs/{name}.log",
             )
             continue
+        status = stream.status or _statuses(seen)[name]
         fps = decoded.frames / decoded.seconds if decoded.seconds else 0.0
+        target = status.stream_target_fps or 0
         check.facts.append(
-            f"{name}: {fps:.1f} of {seen.fps} frames/s, {decoded.dropped} dropped, "
+            f"{name}: {fps:.1f} of {target} frames/s, {decoded.dropped} dropped, "
             f"{decoded.damaged} damaged"
         )
-        if fps < LEAST_FPS_SHARE * seen.fps:
+        if status.stream_quality:
+            check.facts.append(f"{name} by plan: {status.stream_quality}")
+        if fps < LEAST_FPS_SHARE * target:
             check.fail(
-                f"{name} shows {fps:.1f} frames a second of {seen.fps}",
+                f"{name} shows {fps:.1f} frames a second of {target}",
                 "lower stream.fps or stream.width and stream.height, or run fewer workers",
             )
         if decoded.dropped > MOST_DROPPED_SHARE * decoded.frames:
@@ -238,10 +242,11 @@ def _quality(seen: Seen, check: Check) -> None:
 
 
 def _resolution(seen: Seen, check: Check) -> None:
-    for name, status in _statuses(seen).items():
-        decoded = seen.streams[name].decoded
+    for name, stream in seen.streams.items():
+        decoded = stream.decoded
         if decoded is None:
             continue
+        status = stream.status or _statuses(seen)[name]
         source = f"{status.pixel_src_width}×{status.pixel_src_height}"
         wanted = f"{status.spectator_width}×{status.spectator_height}"
         came = f"{decoded.width}×{decoded.height}"

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ from metabonk.settings import Settings
 from metabonk.validation.checks import Decoded, PageSeen, Seen, SessionsSeen, StreamSeen
 
 WATCHED_S = 3.0
+WATCHES = 3
 TIMEOUT_S = 5.0
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER_TIMEOUT_S = 30.0
@@ -44,7 +46,6 @@ def look(settings: Settings, expected: Iterable[str]) -> Seen:
             streams = dict(zip(workers or {}, threads.map(_stream, statuses), strict=True))
         return Seen(
             expected=tuple(expected),
-            fps=settings.stream.effective_fps,
             keyframe_interval_s=settings.stream.keyframe_interval_s,
             workers=workers,
             sessions=_sessions(open_pools(settings)),
@@ -84,17 +85,29 @@ def _stream(status: WorkerStatus) -> StreamSeen:
             with client.stream("GET", status.stream_url) as answer:
                 if answer.status_code != 200:
                     return _refusal(answer)
-            dropped = _dropped(client, status)
-            decoded = _decode(status.stream_url)
-            lost = _dropped(client, status) - dropped
+            return _watch(client, status.stream_url)
         except httpx.HTTPError as error:
             return StreamSeen(None, failure=str(error) or type(error).__name__)
-        except FFmpegError as error:
-            return StreamSeen(200, failure=str(error))
+
+
+def _watch(client: httpx.Client, url: str) -> StreamSeen:
+    """Decodes some seconds; again where the stream went on as another one meanwhile."""
+    for _ in range(WATCHES):
+        before = _own_status(client, url)
+        decoded = _decode(url)
+        after = _own_status(client, url)
+        if _shape(before) == _shape(after):
+            break
     if isinstance(decoded, str):
-        return StreamSeen(200, failure=decoded)
-    seconds, frames, damaged, gap, width, height = decoded
-    return StreamSeen(200, decoded=Decoded(seconds, frames, damaged, gap, width, height, lost))
+        return StreamSeen(200, failure=decoded, status=after)
+    lost = after.frames_dropped - before.frames_dropped
+    return StreamSeen(200, decoded=replace(decoded, dropped=lost), status=after)
+
+
+def _shape(status: WorkerStatus) -> tuple[object, ...]:
+    """What a step of its quality or a move to another encoder changes."""
+    size = status.spectator_width, status.spectator_height
+    return *size, status.stream_target_fps, status.stream_backend
 
 
 def _refusal(answer: httpx.Response) -> StreamSeen:
@@ -105,34 +118,36 @@ def _refusal(answer: httpx.Response) -> StreamSeen:
     return StreamSeen(answer.status_code, error, "retry-after" in answer.headers)
 
 
-def _dropped(client: httpx.Client, status: WorkerStatus) -> int:
-    address = status.stream_url.removesuffix("/stream.mp4")
-    answer = client.get(f"{address}/status").raise_for_status()
-    return WorkerStatus.model_validate_json(answer.content).frames_dropped
+def _own_status(client: httpx.Client, url: str) -> WorkerStatus:
+    answer = client.get(f"{url.removesuffix('/stream.mp4')}/status").raise_for_status()
+    return WorkerStatus.model_validate_json(answer.content)
 
 
-def _decode(url: str) -> tuple[float, int, int, float | None, int, int] | str:
-    """Seconds, frames, damaged ones, longest gap of keyframes, width, height; or why not."""
+def _decode(url: str) -> Decoded | str:
+    """Some seconds, or why not; what was lost meanwhile the worker knows."""
     times: list[float] = []
     keyframes: list[float] = []
     damaged, width, height = 0, 0, 0
-    with av.open(url, timeout=TIMEOUT_S) as container:
-        for frame in container.decode(video=0):
-            if frame.time is None:
-                return "a picture without a time"
-            times.append(frame.time)
-            damaged += frame.is_corrupt
-            width, height = frame.width, frame.height
-            if frame.key_frame:
-                keyframes.append(frame.time)
-            if times[-1] - times[0] >= WATCHED_S:
-                break
+    try:
+        with av.open(url, timeout=TIMEOUT_S) as container:
+            for frame in container.decode(video=0):
+                if frame.time is None:
+                    return "a picture without a time"
+                times.append(frame.time)
+                damaged += frame.is_corrupt
+                width, height = frame.width, frame.height
+                if frame.key_frame:
+                    keyframes.append(frame.time)
+                if times[-1] - times[0] >= WATCHED_S:
+                    break
+    except FFmpegError as error:
+        return str(error)
     if len(times) < 2:
         return f"it ended after {len(times)} pictures"
     gaps = [later - earlier for earlier, later in pairwise(keyframes)]
     # The first picture is the start of the first interval, not one of its pictures.
     seconds = times[-1] - times[0]
-    return seconds, len(times) - 1, damaged, max(gaps, default=None), width, height
+    return Decoded(seconds, len(times) - 1, damaged, max(gaps, default=None), width, height, 0)
 
 
 def _page(client: httpx.Client, settings: Settings) -> PageSeen:

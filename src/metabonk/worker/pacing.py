@@ -22,7 +22,3 @@ class Pacer:
         pause = max(0.0, self._due - now)
         self._due += self._interval
         return pause
-
-    def restart(self) -> None:
-        """Forgets the past: the next frame is due at once."""
-        self._due = None

@@ -47,8 +47,6 @@ class Player:
         on_episode: told of every finished episode.
         on_decision: told of every decision that is shown.
         worker_index: for episodes.
-        spectator_size: width and height of the stream, pixels.
-        fps: frame rate of the stream.
         waits: whether games that nobody sees stand still while the learner is behind.
         beside_live: whether they play on while the shown one is live.
     """
@@ -63,8 +61,6 @@ class Player:
         on_decision: Callable[[Considered], None],
         *,
         worker_index: int,
-        spectator_size: tuple[int, int],
-        fps: int,
         waits: bool,
         beside_live: bool,
     ) -> None:
@@ -75,12 +71,10 @@ class Player:
         self._on_episode = on_episode
         self._on_decision = on_decision
         self._worker_index = worker_index
-        self._spectator_size = spectator_size
         self._waits = waits
         self._beside_live = beside_live
-        self._pacer = Pacer(fps)
-        self._large = False
-        self._live = False
+        self._size: tuple[int, int] | None = None
+        self._fps: int | None = None
         self._counting = threading.Lock()
         self._loading = threading.Lock()
         self._glanced_at = float("-inf")
@@ -104,7 +98,7 @@ class Player:
 
     def begun(self) -> None:
         """An episode of the shown game has begun, at the size that was last asked for."""
-        self._streamer.drawing_large(self._large)
+        self._streamer.episode_begun(large=self._size is not None)
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Plays until ``stopped``: live on the calling thread, standby on one of lower priority.
@@ -118,12 +112,12 @@ class Player:
         rounds = Rounds(self._actor, self._lived, threads=available_cores())
         self._follow_wish()
         self._lanes.first.begin()
-        self._lanes.start(lambda: self._beside_live or not (self._live or self._large))
+        self._lanes.start(lambda: self._beside_live or not (self._fps or self._size))
         with ThreadPoolExecutor(1, "standby-play", initializer=lower_priority) as background:
             try:
                 while not stopped():
-                    if self._live:
-                        self._play_live(rounds, background, stopped)
+                    if self._fps is not None:
+                        self._play_live(Pacer(self._fps), rounds, background, stopped)
                     else:
                         background.submit(self._play_standby, rounds, stopped).result()
                     self._follow_wish()
@@ -131,29 +125,32 @@ class Player:
                 rounds.close()
 
     def _follow_wish(self) -> None:
-        self._live = self._streamer.live
-        self._pacer.restart()
+        self._fps = self._streamer.fps
         self.steps.restart()
-        if self._large != self._streamer.wanted:
-            self._large = self._streamer.wanted
-            self._lanes.first.game.spectate(self._spectator_size if self._large else None)
+        if self._size != (size := self._streamer.drawn_size):
+            self._size = size
+            self._lanes.first.game.spectate(size)
 
     def _as_wished(self, stopped: Callable[[], bool]) -> bool:
         return (
             not stopped()
-            and self._live == self._streamer.live
-            and self._large == self._streamer.wanted
+            and self._fps == self._streamer.fps
+            and self._size == self._streamer.drawn_size
         )
 
     def _play_standby(self, rounds: Rounds, stopped: Callable[[], bool]) -> None:
         rounds.play(self._lanes.all, lambda: self._may_go_on(lambda: self._as_wished(stopped)))
 
     def _play_live(
-        self, rounds: Rounds, background: ThreadPoolExecutor, stopped: Callable[[], bool]
+        self,
+        pacer: Pacer,
+        rounds: Rounds,
+        background: ThreadPoolExecutor,
+        stopped: Callable[[], bool],
     ) -> None:
         if not self._beside_live:
             while self._as_wished(stopped):
-                self._decide_live(self._lanes.first)
+                self._decide_live(self._lanes.first, pacer)
             return
         halt = threading.Event()
 
@@ -165,7 +162,7 @@ class Player:
         others = background.submit(play_others)
         try:
             while self._as_wished(stopped) and not others.done():
-                self._decide_live(self._lanes.first)
+                self._decide_live(self._lanes.first, pacer)
         finally:
             halt.set()
             others.result()
@@ -178,25 +175,27 @@ class Player:
                 return True
         return False
 
-    def _decide_live(self, lane: Lane) -> None:
+    def _decide_live(self, lane: Lane, pacer: Pacer) -> None:
         if self._uplink is not None:
             self._take_weights()
         version = self._actor.version
         seen = lane.seen()
         (decision,) = self._actor.act([seen], [lane.number])
         self._decided = self._told(lane, decision), seen, decision
-        self._lived(lane, lane.step(decision, version, self._spectate))
+        self._lived(
+            lane, lane.step(decision, version, lambda pixels: self._spectate(pixels, pacer))
+        )
 
-    def _spectate(self, pixels: NDArray[np.uint8]) -> None:
-        pause = self._pacer.wait(time.monotonic())
+    def _spectate(self, pixels: NDArray[np.uint8], pacer: Pacer) -> None:
+        pause = pacer.wait(time.monotonic())
         if pause > 0:
             time.sleep(pause)
         self.newest_frame = pixels
         if self._decided is None:
-            self._streamer.offer(pixels)
+            self._streamer.offer(pixels, waited_s=pause)
             return
         (thought, seen, decision), self._decided = self._decided, None
-        captured_at = self._streamer.offer(pixels, thought)
+        captured_at = self._streamer.offer(pixels, thought, pause)
         self._on_decision(Considered(captured_at, seen, decision))
 
     def _told(self, lane: Lane, decision: Decision) -> Thought:
@@ -223,7 +222,7 @@ class Player:
 
     def _lived(self, lane: Lane, lived: Lived) -> None:
         self.steps.count()
-        if lane is self._lanes.first and not self._live:
+        if lane is self._lanes.first and self._fps is None:
             self._glance(lane)
         if lived.rollout is not None and self._uplink is not None:
             self._uplink.submit(lived.rollout)

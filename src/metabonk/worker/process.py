@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.inventory import missing
+from metabonk.encoding.ladder import Rung
 from metabonk.encoding.opening import Opener
 from metabonk.encoding.probe import Prover
 from metabonk.encoding.proofs import Proofs
@@ -29,6 +30,7 @@ from metabonk.worker.heartbeat import Heart
 from metabonk.worker.lane import Lane
 from metabonk.worker.lanes import Lanes
 from metabonk.worker.play import Player
+from metabonk.worker.quality import qualities
 from metabonk.worker.status import StatusReport
 from metabonk.worker.streamer import Streamer
 from metabonk.worker.uplink import Uplink
@@ -40,6 +42,9 @@ FIRST_WISH_S = 1.0
 
 SEED_STEP = 1000
 """Between the seeds of a worker's games; there are fewer workers, so no two games share a seed."""
+
+GOLDEN_RATIO = 0.618
+"""Its multiples are spread evenly over the whole numbers between, however many there are."""
 
 
 def run(settings: Settings, index: int, run_dir: Path) -> None:
@@ -75,8 +80,9 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
                 missing=missing(settings.stream.engine),
             ),
             hub,
-            _encoder_settings(settings),
+            lambda rung: _qualities(settings, rung),
             enabled=settings.stream.enabled,
+            spread=index * GOLDEN_RATIO % 1,
         )
         gaze = Gaze(actor, hub)
         uplink = None
@@ -116,8 +122,6 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             lambda episode: heart.finished(episode),
             gaze.consider,
             worker_index=index,
-            spectator_size=(settings.stream.width, settings.stream.height),
-            fps=settings.stream.effective_fps,
             waits=settings.worker.wait_for_learner,
             beside_live=settings.plays_beside_live,
         )
@@ -185,12 +189,15 @@ def _trained_weights(run_dir: Path) -> bytes:
     return weights
 
 
-def _encoder_settings(settings: Settings) -> EncoderSettings:
+def _qualities(settings: Settings, rung: Rung) -> tuple[EncoderSettings, ...]:
+    """What a stream may be on this rung, best first."""
     stream = settings.stream
-    return EncoderSettings(
-        width=stream.width,
-        height=stream.height,
+    width, height = stream.effective_size(hardware=rung.hardware)
+    wanted = EncoderSettings(
+        width=width,
+        height=height,
         fps=stream.effective_fps,
-        bitrate=stream.bitrate_kbps * 1000,
+        bitrate=stream.effective_bitrate(hardware=rung.hardware),
         gop_s=stream.keyframe_interval_s,
     )
+    return qualities(wanted) if stream.adaptive else (wanted,)

@@ -51,7 +51,9 @@ class StatusReport:
         stream = self._streamer.figures()
         hub = self._hub.figures()
         counted = self._player.counted()
-        width, height = self._game.source_size
+        drawn = self._game.source_size
+        # Without a stream spectators get the picture as it is drawn, one by one.
+        shown = (encoded.width, encoded.height) if (encoded := stream.settings) else drawn
         *_, obs_height, obs_width = (1, *self._game.observation_shape)
         used, limit = self._nvenc_usage()
         port = self._settings.worker_port(self._index)
@@ -73,13 +75,15 @@ class StatusReport:
             stream_dedicated_clients=hub.dedicated_clients,
             stream_fps=round(hub.fps, 2) if stream.backend else 0.0,
             stream_bitrate=round(hub.bitrate) if stream.backend else 0,
-            spectator_width=self._settings.stream.width,
-            spectator_height=self._settings.stream.height,
+            stream_target_fps=encoded.fps if encoded else None,
+            stream_quality=stream.quality,
+            spectator_width=shown[0],
+            spectator_height=shown[1],
             frames_ok=stream.frames_ok,
             frames_fps=round(stream.frames_fps, 2),
             frames_dropped=stream.frames_dropped,
-            pixel_src_width=width,
-            pixel_src_height=height,
+            pixel_src_width=drawn[0],
+            pixel_src_height=drawn[1],
             pixel_obs_width=obs_width,
             pixel_obs_height=obs_height,
             nvenc_used=used,

@@ -1,34 +1,32 @@
 """Takes frames from the play thread and makes them a stream, while the director wants one.
 
-Nothing here ever makes the play thread wait: a full queue drops its oldest frame and counts it.
+Nothing here ever makes the play thread wait: a full queue drops its oldest frame and counts it. A
+machine that can't keep up gets a smaller stream to make (``quality``).
 """
 
 import logging
 import threading
 import time
-from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import Frame
-from metabonk.encoding.ladder import Scarcity
+from metabonk.encoding.ladder import RUNGS, Rung, Scarcity
 from metabonk.encoding.opening import NoSession, Opener, Session
 from metabonk.errors import EncoderBroken, EncodingError
 from metabonk.messages import Desired, StreamState, Thought
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.rates import Rate
+from metabonk.worker.inbox import Inbox
+from metabonk.worker.quality import Keeper, Measured, Meter, drawn_size
+from metabonk.worker.spare import SpareCores
 
 log = logging.getLogger(__name__)
-
-QUEUED_FRAMES = 4
-"""Pictures that wait for the encoder, which takes a third of the time between two: a hitch of the
-machine of up to an eighth of a second costs none, and is caught up with at once."""
-
-QUEUED_THOUGHTS = 64
-"""They wait for their picture, seconds at the most; without an encoder they are worth nothing."""
 
 RETRY_S = 0.5
 PATIENCE_S = 3.0
@@ -46,6 +44,10 @@ PROVEN_AFTER_S = 30.0
 """An encoder that ran this long did not break at once: its back-off starts from the beginning."""
 
 
+Qualities: TypeAlias = Callable[[Rung], Sequence[EncoderSettings]]
+"""What a stream may be on a rung, best first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What the status says of the stream."""
@@ -53,6 +55,10 @@ class Figures:
     state: StreamState
     reason: str
     backend: str
+    settings: EncoderSettings | None
+    """Of the open encoder."""
+    quality: str | None
+    """Why they are not what was wanted, as a sentence."""
     last_error: str | None
     nvenc_slot: int | None
     frames_ok: int
@@ -71,19 +77,30 @@ class Streamer:
     Args:
         opener: opens encoders.
         hub: where access units go.
-        encoder_settings: size, rate and bitrate of the stream.
+        qualities: what the stream may be.
         enabled: false where the user wants no streams at all.
+        spread: see ``Keeper``.
     """
 
     def __init__(
-        self, opener: Opener, hub: Hub, encoder_settings: EncoderSettings, *, enabled: bool
+        self,
+        opener: Opener,
+        hub: Hub,
+        qualities: Qualities,
+        *,
+        enabled: bool,
+        spread: float = 0.0,
     ) -> None:
         self._opener = opener
         self._hub = hub
-        self._settings = encoder_settings
+        self._qualities = qualities
         self._enabled = enabled
-        self._frames: deque[Frame] = deque()
-        self._thoughts: deque[tuple[float, Thought]] = deque(maxlen=QUEUED_THOUGHTS)
+        self._spread = spread
+        self._keepers: dict[str, Keeper] = {}
+        self._meter = Meter(SpareCores().since_last)
+        # Which rung it will be isn't known yet; the size that is drawn hardly depends on it.
+        self._drawn_size = drawn_size(self._settings_on(RUNGS[0]))
+        self._inbox = Inbox()
         self._changed = threading.Condition()
         self._told = threading.Event()
         self._desired = Desired.STANDBY
@@ -93,7 +110,6 @@ class Streamer:
         self._session: Session | None = None
         self._closed = False
         self._last_error: str | None = None
-        self._dropped = 0
         self._drawn = Rate()
         self._encoded = Rate()
         self._state: tuple[StreamState, str] | None = None
@@ -130,26 +146,39 @@ class Streamer:
 
     @property
     def wanted(self) -> bool:
-        """Whether the game should be drawn at the spectators' size from its next episode on."""
+        """Whether there should be a stream."""
         return self._enabled and self._desired is Desired.LIVE
 
     @property
-    def live(self) -> bool:
-        """Whether an encoder is open, so that every tic is worth drawing and pacing."""
-        return self._session is not None
+    def drawn_size(self) -> tuple[int, int] | None:
+        """Width and height that the game should be drawn at from its next episode on, pixels.
 
-    def drawing_large(self, large: bool) -> None:
+        None: small, since nobody is to see it.
+        """
+        return self._drawn_size if self.wanted else None
+
+    @property
+    def fps(self) -> int | None:
+        """The rate at which every tic is worth drawing; None while no encoder is open."""
+        session = self._session
+        return session.settings.fps if session else None
+
+    def episode_begun(self, *, large: bool) -> None:
         """The play thread tells whether the game is now drawn at the spectators' size."""
         with self._changed:
             self._drawing_large = large
+            self._meter.begun()
             self._changed.notify_all()
 
-    def offer(self, pixels: NDArray[np.uint8], thought: Thought | None = None) -> float:
+    def offer(
+        self, pixels: NDArray[np.uint8], thought: Thought | None = None, waited_s: float = 0.0
+    ) -> float:
         """Takes a drawn frame (``H×W×3`` uint8 RGB) without waiting for anything.
 
         Args:
             pixels: of the frame.
             thought: that led to it, with the first frame after a decision.
+            waited_s: how long the game had to wait for its clock, seconds.
 
         Returns:
             When it was taken, monotonic seconds.
@@ -157,12 +186,9 @@ class Streamer:
         self._drawn.count()
         now = time.monotonic()
         with self._changed:
-            if thought is not None:
-                self._thoughts.append((now, thought))
-            if len(self._frames) >= QUEUED_FRAMES:
-                self._frames.popleft()
-                self._dropped += 1
-            self._frames.append(Frame(pixels, now))
+            self._meter.drawn(now, waited_s)
+            if self._inbox.put(Frame(pixels, now), thought):
+                self._meter.dropped()
             self._changed.notify_all()
         return now
 
@@ -174,13 +200,15 @@ class Streamer:
             state=state,
             reason=reason,
             backend=session.rung.backend if session else "",
+            settings=session.settings if session else None,
+            quality=self._keeper(session.rung).sentence if session else None,
             last_error=self._last_error,
             nvenc_slot=(
                 session.lease.slot if session and session.rung.scarcity is Scarcity.NVENC else None
             ),
             frames_ok=self._encoded.total,
             frames_fps=self._drawn.per_second() if session else 0.0,
-            frames_dropped=self._dropped,
+            frames_dropped=self._inbox.dropped,
         )
 
     def _make_thread(self) -> threading.Thread:
@@ -214,7 +242,7 @@ class Streamer:
                 if time.monotonic() - since < HANG_S:
                     continue
                 self._session = self._encoding_since = None
-                self._frames.clear()
+                self._inbox.clear()
                 self._thread = self._make_thread()
             reason = (
                 f"{session.rung.backend} has not answered for {HANG_S:.0f} s: the driver hangs. "
@@ -244,7 +272,7 @@ class Streamer:
                 )
             return
         try:
-            opened = self._opener.open(self._settings)
+            opened = self._opener.open(self._settings_on)
         except EncodingError as error:
             self._fail(str(error))
             return
@@ -256,19 +284,39 @@ class Streamer:
                 self._fail(opened.reason)
             return
         self._say(StreamState.STARTING, "waiting for the first keyframe")
-        self._hub.open_epoch(self._settings.width, self._settings.height, self._settings.fps)
-        self._opened_at = self._looked_around_at = time.monotonic()
+        self._looked_around_at = time.monotonic()
         with self._changed:
-            self._frames.clear()
-            self._session = opened
+            self._inbox.clear()
+        self._begin(opened)
+
+    def _begin(self, session: Session) -> None:
+        """Goes on with an encoder that was opened; viewers see a new epoch."""
+        settings = session.settings
+        self._hub.open_epoch(settings.width, settings.height, settings.fps)
+        self._keeper(session.rung).begin()
+        self._drawn.restart()
+        self._opened_at = time.monotonic()
+        with self._changed:
+            self._meter.restart(self._opened_at)
+            self._drawn_size = drawn_size(settings)
+            self._session = session
+
+    def _keeper(self, rung: Rung) -> Keeper:
+        """It outlasts sessions: what the machine could not hold before it does not hold now."""
+        if rung.backend not in self._keepers:
+            self._keepers[rung.backend] = Keeper(self._qualities(rung), self._spread)
+        return self._keepers[rung.backend]
+
+    def _settings_on(self, rung: Rung) -> EncoderSettings:
+        return self._keeper(rung).settings
 
     def _encode(self, session: Session) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._frames or not self.wanted, RETRY_S)
-            if self._closed or not self.wanted or not self._frames:
+            self._changed.wait_for(lambda: self._closed or self._inbox or not self.wanted, RETRY_S)
+            if self._closed or not self.wanted or not self._inbox:
                 return
-            frame = self._frames.popleft()
-            self._encoding_since = time.monotonic()
+            frame = self._inbox.take()
+            self._encoding_since = began = time.monotonic()
         try:
             units = session.encoder.encode(frame, keyframe=self._hub.keyframe_wanted())
         except EncoderBroken as error:
@@ -288,39 +336,61 @@ class Streamer:
             session.close()
             return
         for unit in units:
-            self._hub.publish(unit, self._thoughts_until(unit.captured_at))
+            with self._changed:
+                thoughts = self._inbox.thoughts_until(unit.captured_at)
+            self._hub.publish(unit, thoughts)
             self._encoded.count()
         if units:
             self._say(StreamState.LIVE, f"live through {session.rung.backend}")
         now = time.monotonic()
+        with self._changed:
+            self._meter.encoded(now - began)
+            measured = self._meter.take(now)
         if now - self._opened_at > PROVEN_AFTER_S:
             self._opener.worked(session)
         if now - self._looked_around_at > LOOK_AROUND_S:
             self._looked_around_at = now
             self._move(session)
-
-    def _thoughts_until(self, captured_at: float) -> list[Thought]:
-        """Also those of frames that were dropped meanwhile."""
-        due = []
-        with self._changed:
-            while self._thoughts and self._thoughts[0][0] <= captured_at:
-                due.append(self._thoughts.popleft()[1])
-        return due
+        elif measured is not None:
+            self._keep_up(session, measured)
 
     def _move(self, session: Session) -> None:
-        """Goes on with another encoder where that is called for; viewers see a new epoch."""
+        """Goes on with another encoder where that is called for."""
         try:
-            successor = self._opener.move(session, self._settings)
+            successor = self._opener.move(session, self._settings_on)
         except EncodingError as error:
             self._last_error = str(error)
             return
-        if successor is None:
+        if successor is not None:
+            self._begin(successor)
+            session.close()
+
+    def _keep_up(self, session: Session, measured: Measured) -> None:
+        """Steps to the quality that the machine can hold, under the same lease."""
+        settings = self._keeper(session.rung).judge(measured)
+        if settings is None:
             return
-        self._hub.open_epoch(self._settings.width, self._settings.height, self._settings.fps)
-        self._opened_at = time.monotonic()
+        log.info(
+            "goes on with %s after %s: in a second %d frames came, %d were dropped, load %.2f",
+            settings,
+            session.settings,
+            measured.drawn,
+            measured.dropped,
+            measured.load,
+        )
+        try:
+            refused = self._opener.reopen(session, settings)
+            reason = refused.reason if refused else None
+        except EncodingError as error:
+            session.close()
+            reason = str(error)
+        if reason is None:
+            self._begin(session)
+            return
         with self._changed:
-            self._session = successor
-        session.close()
+            self._session = None
+        self._last_error = reason
+        self._say(StreamState.STARTING, f"the encoder is opened again: {reason}")
 
     def _fail(self, reason: str) -> None:
         self._last_error = reason
@@ -334,7 +404,7 @@ class Streamer:
     def _drop_session(self) -> None:
         with self._changed:
             session, self._session = self._session, None
-            self._frames.clear()
+            self._inbox.clear()
         if session is not None:
             session.close()
 

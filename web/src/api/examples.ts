@@ -32,6 +32,8 @@ export function workerStatus(index: number, changes: Partial<WorkerStatus> = {})
     stream_dedicated_clients: 0,
     stream_fps: 0,
     stream_bitrate: 0,
+    stream_target_fps: null,
+    stream_quality: null,
     spectator_width: 256,
     spectator_height: 144,
     frames_ok: 0,

@@ -249,6 +249,17 @@ export interface WorkerStatus {
    * bit/s, measured
    */
   stream_bitrate: number;
+  /**
+   * frames per second that the stream is paced at; null without one
+   */
+  stream_target_fps: number | null;
+  /**
+   * what the stream is instead of what was wanted, and why; null where it is that
+   */
+  stream_quality: string | null;
+  /**
+   * of the stream; without one, of the snapshot
+   */
   spectator_width: number;
   spectator_height: number;
   /**

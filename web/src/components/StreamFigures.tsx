@@ -20,7 +20,7 @@ export function StreamFigures({ status, player }: StreamFiguresProps) {
     {
       name: "Encoded FPS",
       value: rate(status.stream_fps),
-      note: `${rate(status.frames_fps)} drawn`,
+      note: `${rate(status.frames_fps)} drawn${wantedOf(status)}`,
     },
     { name: "Bitrate", value: live ? bitrate(status.stream_bitrate) : MISSING },
     { name: "Behind live", value: live ? interval(seen?.behind) : MISSING, note: "in this player" },
@@ -35,12 +35,17 @@ export function StreamFigures({ status, player }: StreamFiguresProps) {
       note: `${count(status.stream_dedicated_clients)} on its own page`,
     },
     { name: "Session", value: sessionOf(status), note: status.stream_backend || undefined },
-    { name: "Size", value: size(status.spectator_width, status.spectator_height) },
+    {
+      name: "Size",
+      value: size(status.spectator_width, status.spectator_height),
+      note: `drawn at ${size(status.pixel_src_width, status.pixel_src_height)}`,
+    },
   ];
   return (
     <section className="card" aria-labelledby="stream">
       <h2 id="stream">Stream</h2>
       <Figures figures={figures} />
+      {status.stream_quality && <p className="detail">{status.stream_quality}.</p>}
       {status.streamer_last_error && (
         <p className="detail">Last failure: {status.streamer_last_error}</p>
       )}
@@ -64,6 +69,10 @@ export function TrainingFigures({ status }: { status: WorkerStatus }) {
       <Figures figures={figures} />
     </section>
   );
+}
+
+function wantedOf({ stream_target_fps }: WorkerStatus): string {
+  return stream_target_fps === null ? "" : ` of ${stream_target_fps}`;
 }
 
 function sessionOf({ nvenc_slot, gpu_index, stream_backend }: WorkerStatus): string {

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { Link } from "react-router";
 import type { WorkerStatus } from "../api/schema";
 import { streamPage } from "../streams/addresses";
-import { count, MISSING, rate } from "./figures";
+import { count, MISSING, rate, size } from "./figures";
 import { Sparkline } from "./Sparkline";
 import { StateTag } from "./StateTag";
 
@@ -15,6 +15,7 @@ interface Column {
 const COLUMNS: Column[] = [
   { name: "State", cell: (worker) => <StateTag state={worker.stream_state} /> },
   { name: "FPS", numeric: true, cell: (worker) => rate(worker.frames_fps) },
+  { name: "Picture", numeric: true, cell: picture },
   { name: "Backend", cell: (worker) => worker.stream_backend || MISSING },
   { name: "Steps/s", numeric: true, cell: (worker) => rate(worker.steps_per_s) },
   { name: "Episode", numeric: true, cell: (worker) => count(worker.episode) },
@@ -23,6 +24,17 @@ const COLUMNS: Column[] = [
   { name: "Policy", numeric: true, cell: (worker) => count(worker.policy_version) },
   { name: "Viewers", numeric: true, cell: (worker) => count(worker.stream_active_clients) },
 ];
+
+function picture(worker: WorkerStatus): ReactNode {
+  if (!worker.stream_backend) return MISSING;
+  const shown = size(worker.spectator_width, worker.spectator_height);
+  if (!worker.stream_quality) return shown;
+  return (
+    <span title={worker.stream_quality}>
+      {shown} <small>reduced</small>
+    </span>
+  );
+}
 
 // The roles repeat what the elements mean, because on a phone they are laid out as cards, and a
 // browser forgets a table that isn't displayed as one.

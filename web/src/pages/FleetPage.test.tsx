@@ -11,6 +11,8 @@ const live = workerStatus(0, {
   stream_state: "live",
   stream_backend: "av:libx264",
   frames_fps: 29.94,
+  spectator_width: 1280,
+  spectator_height: 720,
   steps_per_s: 30,
   episode_return: 11,
   stream_active_clients: 2,
@@ -41,6 +43,7 @@ test("has a row a worker with its figures, and a link to its stream", async () =
   expect(cells.map((cell) => cell.textContent)).toEqual([
     "live",
     "29.9",
+    "1280 × 720",
     "av:libx264",
     "30.0",
     "0",
@@ -53,6 +56,14 @@ test("has a row a worker with its figures, and a link to its stream", async () =
   expect(link.getAttribute("href")).toBe("/stream?worker=omega-1");
   expect(screen.getByText("of 2 workers")).toBeTruthy();
   expect(screen.getByText("241")).toBeTruthy();
+});
+
+test("marks a picture that is less than was wanted, and says why", async () => {
+  const quality = "960×540 at 30 frames/s instead of 1280×720 at 30: this machine can't keep up";
+  say("/api/fleet", fleetOf([{ ...live, spectator_width: 960, stream_quality: quality }]));
+  open("/");
+  const picture = await screen.findByTitle(quality);
+  expect(picture.textContent).toBe("960 × 720 reduced");
 });
 
 test("keeps the last figures when the orchestrator is gone, and says so", async () => {

@@ -33,6 +33,22 @@ test("has the player and the worker's own figures", async () => {
   expect(screen.getByText("software")).toBeTruthy();
 });
 
+test("says what the stream is, and why it is less than was wanted", async () => {
+  const quality = "640×360 at 20 frames/s instead of 1280×720 at 30: this machine can't keep up";
+  const shown = { spectator_width: 640, spectator_height: 360, stream_target_fps: 20 };
+  say("/api/worker/omega-0/status", {
+    ...live,
+    ...shown,
+    frames_fps: 19.8,
+    stream_quality: quality,
+  });
+  open("/stream?worker=omega-0");
+  expect(await screen.findByText(`${quality}.`)).toBeTruthy();
+  expect(screen.getByText("640 × 360")).toBeTruthy();
+  expect(screen.getByText("drawn at 256 × 144")).toBeTruthy();
+  expect(screen.getByText("19.8 drawn of 20")).toBeTruthy();
+});
+
 test("lets one choose when no worker is named", async () => {
   say("/api/fleet", fleetOf([live]));
   open("/stream");

@@ -61,7 +61,14 @@ class Lease:
 
     def session_opened(self) -> None:
         """Notes that the driver now counts this session."""
-        self.holder = self.holder.model_copy(update={"session_open": True})
+        self._note(session_open=True)
+
+    def session_closed(self) -> None:
+        """Notes that the driver counts it no longer; another one is opened under this lease."""
+        self._note(session_open=False)
+
+    def _note(self, *, session_open: bool) -> None:
+        self.holder = self.holder.model_copy(update={"session_open": session_open})
         if self._descriptor is not None:
             _write(self._descriptor, self.holder)
 
