@@ -11,6 +11,7 @@ from metabonk.errors import StartError
 from metabonk.messages import Mode, Problem
 from metabonk.orchestrator import go2rtc
 from metabonk.settings import Settings
+from metabonk.settings.schema import Paths
 
 NEEDED_BYTES = 500 << 20
 """A run of an hour writes some tens of MB; the rest is so that a full disk is seen in time."""
@@ -49,15 +50,17 @@ def port_problems(settings: Settings) -> Iterator[str]:
             yield str(error)
 
 
-def disk_problem(folder: Path) -> Problem | None:
-    """Says when a running fleet is about to fill the disk."""
-    free = shutil.disk_usage(_existing(folder)).free
-    if free >= NEEDED_BYTES:
-        return None
-    return Problem(
-        what=f"only {_mb(free)} are free where {folder} is; checkpoints may fail",
-        do="free some disk",
-    )
+def disk_problems(paths: Paths) -> Iterator[Problem]:
+    """Says of each disk that a running fleet writes to when it is about to be full."""
+    disks = {}
+    for folder, losing in ((paths.logs, "logs may have gaps"), (paths.runs, "checkpoints may fail")):
+        disks[_existing(folder).stat().st_dev] = folder, losing
+    for folder, losing in disks.values():
+        free = shutil.disk_usage(_existing(folder)).free
+        if free < NEEDED_BYTES:
+            yield Problem(
+                what=f"only {_mb(free)} are free where {folder} is; {losing}", do="free some disk"
+            )
 
 
 def _ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
