@@ -52,15 +52,21 @@ def port_problems(settings: Settings) -> Iterator[str]:
 
 def disk_problems(paths: Paths) -> Iterator[Problem]:
     """Says of each disk that a running fleet writes to when it is about to be full."""
-    disks = {}
-    for folder, losing in ((paths.logs, "logs may have gaps"), (paths.runs, "checkpoints may fail")):
-        disks[_existing(folder).stat().st_dev] = folder, losing
-    for folder, losing in disks.values():
-        free = shutil.disk_usage(_existing(folder)).free
-        if free < NEEDED_BYTES:
-            yield Problem(
-                what=f"only {_mb(free)} are free where {folder} is; {losing}", do="free some disk"
-            )
+    on_disk = {_existing(folder).stat().st_dev: folder for folder in (paths.logs, paths.runs)}
+    for folder in on_disk.values():
+        if problem := disk_problem(folder):
+            yield problem
+
+
+def disk_problem(folder: Path) -> Problem | None:
+    """Says when the disk of a folder is about to be full."""
+    free = shutil.disk_usage(_existing(folder)).free
+    if free >= NEEDED_BYTES:
+        return None
+    return Problem(
+        what=f"only {_mb(free)} are free where {folder} is; what is written there may be lost",
+        do="free some disk",
+    )
 
 
 def _ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
