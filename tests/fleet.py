@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,13 +100,23 @@ def until(what: str, probe: Callable[[], T | None], timeout: float) -> T:
     raise AssertionError(f"{what}: not within {timeout:.0f} s; last trouble: {trouble}")
 
 
+def fleet_ports() -> list[int]:
+    """Free ones for a fleet; the last is the first worker's, and the others' follow it."""
+    return free_ports(4, spare=7)
+
+
 @contextmanager
 def run_fleet(
-    folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    ports: Sequence[int] | None = None,
 ) -> Iterator[FleetUnderTest]:
-    """Starts ``metabonk start <arguments>`` in ``folder``; it ends with the block."""
-    # The last is the first worker's; the others' follow it.
-    ports = free_ports(4, spare=7)
+    """Starts ``metabonk start <arguments>`` in ``folder``; it ends with the block.
+
+    ``ports`` are from ``fleet_ports``, for a fleet that is to come back where it was.
+    """
+    ports = ports or fleet_ports()
     variables = {
         **os.environ,
         "METABONK_PORTS_ORCHESTRATOR": str(ports[0]),

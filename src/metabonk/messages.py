@@ -151,6 +151,9 @@ class LearnerStatus(Message):
     updates: int
     policy_lag: float = Field(description="mean age of the last batch, in versions")
     losses: dict[str, float] = Field(default_factory=dict)
+    save_error: str | None = Field(
+        None, description="why the last checkpoint was not written; null once one is again"
+    )
 
 
 class CurvePoint(Message):

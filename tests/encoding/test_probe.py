@@ -73,11 +73,30 @@ def test_a_driver_that_crashes_hangs_or_babbles_takes_only_the_child_along(
     assert expected in proof.reason
 
 
-def test_a_doubtful_result_is_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("number", ["KILL", "TERM"])
+def test_a_trial_that_somebody_ended_says_nothing_of_the_encoder(
+    number: str, settings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    child = tmp_path / "child"
+    child.write_text(f"#!/bin/sh\nkill -{number} $$\n")
+    child.chmod(0o755)
+    prover = Prover(settings_file, Proofs(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr(probe.sys, "executable", str(child))
+        answer = prover.prove(SOFTWARE, None)
+    assert isinstance(answer, Busy)
+    assert f"SIG{number}" in answer.reason
+    assert prover.prove(SOFTWARE, None) == Proof(works=True)
+
+
+@pytest.mark.parametrize("passed_s", [DOUBT_S + 1, -3600])
+def test_a_doubtful_result_is_forgotten_in_time_also_where_the_clock_is_set_back(
+    passed_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     proofs = Proofs(tmp_path)
     crashed = Proof(works=False, reason="crashed")
     proofs.keep(SOFTWARE, None, crashed, doubtful=True)
     assert proofs.known(SOFTWARE, None) == crashed
-    later = time.time() + DOUBT_S + 1
+    later = time.time() + passed_s
     monkeypatch.setattr("metabonk.encoding.proofs.time.time", lambda: later)
     assert proofs.known(SOFTWARE, None) is None

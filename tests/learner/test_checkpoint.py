@@ -117,7 +117,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_earlier_ones(tmp_path: Path):
     trained = learner(updates=1)
     whole = save_checkpoint(trained, tmp_path)
     trained.update([made_up(16, version=1)])
-    partial = tmp_path / "checkpoints" / "000000000032-00000002.partial"
+    partial = tmp_path / "checkpoints" / "000000000032-00000002.safetensors.partial"
     partial.symlink_to("/dev/full")
     with pytest.raises(CheckpointError, match="No space left on device"):
         save_checkpoint(trained, tmp_path)

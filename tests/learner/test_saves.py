@@ -89,3 +89,7 @@ def test_a_disk_that_is_full_ends_nothing(bench: Bench, caplog: pytest.LogCaptur
     with caplog.at_level(logging.ERROR):
         bench.later(60)
     assert "Training goes on" in caplog.text
+    assert "can't be written" in str(bench.saves.error)
+    (bench.run_dir / "checkpoints").unlink()
+    bench.later(60)
+    assert bench.saves.error is None

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from metabonk.errors import StartError
-from metabonk.orchestrator.preflight import NEEDED_BYTES, check, disk_problem
+from metabonk.orchestrator.preflight import NEEDED_BYTES, check, disk_problems
 from metabonk.settings import Settings
 from metabonk.settings.schema import Nvenc
 from tests.serving import free_ports
@@ -69,10 +69,10 @@ def test_a_full_disk_stops_the_start_and_worries_a_running_fleet(
 ):
     given = settings(tmp_path)
     check(given)
-    assert disk_problem(given.paths.runs) is None
+    assert list(disk_problems(given.paths)) == []
     full = SimpleNamespace(free=NEEDED_BYTES - (1 << 20))
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
     with pytest.raises(StartError, match=r"only 499 MB are free .* at least 500 MB"):
         check(given)
-    problem = disk_problem(given.paths.runs)
-    assert problem is not None and "free some disk" in problem.do
+    (problem,) = disk_problems(given.paths)
+    assert str(given.paths.runs) in problem.what and "free some disk" in problem.do

@@ -1,5 +1,6 @@
 """A hub behind a real server, fed by a real encoder in a thread of its own."""
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -54,6 +55,11 @@ class Stage:
         self.keyframes = 0
         self._encoding: threading.Thread | None = None
         self._stopped = threading.Event()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        assert self._server.loop is not None
+        return self._server.loop
 
     @property
     def http(self) -> str:

@@ -6,6 +6,7 @@ session like everybody else. What came of it is kept (``proofs``).
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,10 +34,14 @@ AT_THE_LIMIT = (10, 21)  # NV_ENC_ERR_OUT_OF_MEMORY, NV_ENC_ERR_INCOMPATIBLE_CLI
 
 PROOF_FRAMES = 5
 
+ENDED_BY_OTHERS = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a child that somebody ended, or the kernel for want of memory: says nothing of the
+encoder, so that it is tried again at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """No session was free to prove it with; nothing is known yet."""
+    """It could not be tried now, as where no session is free; nothing is known yet."""
 
     reason: str
 
@@ -102,6 +107,9 @@ class Prover:
             )
         except subprocess.TimeoutExpired:
             return _doubtful(f"hung for {PROOF_TIMEOUT_S:.0f} s while it was tried")
+        if child.returncode in ENDED_BY_OTHERS:
+            name = signal.Signals(-child.returncode).name
+            return _Result(works=False, busy=True, reason=f"its trial was ended by {name}"), False
         if child.returncode < 0:
             return _doubtful(f"crashed with signal {-child.returncode} while it was tried")
         try:

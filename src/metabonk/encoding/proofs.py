@@ -3,13 +3,13 @@
 A result holds until the GPU, the driver or the library changes; one in doubt only for some minutes.
 """
 
-import json
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from metabonk.durable import set_aside, write_durably
 from metabonk.encoding.inventory import gstreamer_version
 from metabonk.encoding.ladder import Proof, Rung, Scarcity
 from metabonk.encoding.sessions.nvml import Gpu
@@ -43,7 +43,7 @@ class Proofs:
     def known(self, rung: Rung, gpu: Gpu | None) -> Proof | None:
         """What came of trying ``rung`` on ``gpu``; None where nobody has tried."""
         kept = self._read().get(_key(rung, gpu))
-        if kept is None or (kept.until is not None and time.time() > kept.until):
+        if kept is None or (kept.until is not None and not _is_near(kept.until)):
             return None
         return Proof(works=kept.works, reason=kept.reason, hardware=kept.hardware)
 
@@ -62,15 +62,21 @@ class Proofs:
         )
         with locked(self._file.with_suffix(".lock")):
             entries = self._read() | {_key(rung, gpu): kept}
-            written = self._file.with_suffix(".new")
-            written.write_text(json.dumps({key: e.model_dump() for key, e in entries.items()}))
-            written.replace(self._file)
+            write_durably(self._file, _FILE.dump_json(entries))
 
     def _read(self) -> dict[str, _Kept]:
         try:
             return _FILE.validate_json(self._file.read_bytes())
-        except (FileNotFoundError, ValidationError):
+        except FileNotFoundError:
             return {}
+        except ValidationError as error:
+            set_aside(self._file, error)
+            return {}
+
+
+def _is_near(until: float) -> bool:
+    """Whether a doubt still holds; one from further ahead was noted before the clock was set."""
+    return 0 <= until - time.time() <= DOUBT_S
 
 
 def _key(rung: Rung, gpu: Gpu | None) -> str:

@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +10,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
+from metabonk.durable import write_durably
 from metabonk.errors import CheckpointError, PolicyError, WireError
 from metabonk.learner.appo import Counters, Learner
 from metabonk.policy.weights import (
@@ -23,8 +22,9 @@ from metabonk.policy.weights import (
     checkpoint_files,
     network_arrays,
     put_tensors,
+    require_digest,
 )
-from metabonk.policy.wire import Array, pack, unpack
+from metabonk.policy.wire import Array, digest, pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,6 @@ KEPT = 3
 
 OPTIMIZER = "optimizer/"
 RANDOM = "random/minibatches"
-PARTIAL = ".partial"
 
 
 class CheckpointHeader(WeightsHeader):
@@ -45,7 +44,7 @@ class CheckpointHeader(WeightsHeader):
         format: of the file; a larger one is from a newer MetaBonk.
         counters: of the learner, see ``Counters``.
         learning: the settings it learned with, for people.
-        digest: SHA-256 of its tensors.
+        digest: of its tensors; never None.
         created_at: Unix time, seconds.
         mean_return: unshaped, of the last episodes before it; None where there were none.
     """
@@ -106,10 +105,7 @@ def best_return(run_dir: Path) -> float | None:
 
 
 def _write(learner: Learner, file: Path, mean_return: float | None) -> None:
-    """A power cut leaves the new file whole or absent, never an old one spoilt.
-
-    It is written under another name, synced, renamed, and the folder is synced.
-    """
+    """A power cut leaves the new file whole or absent, never an old one spoilt."""
     arrays = _arrays(learner)
     counters = learner.counters
     header = CheckpointHeader(
@@ -117,19 +113,12 @@ def _write(learner: Learner, file: Path, mean_return: float | None) -> None:
         spec=learner.spec,
         counters=dataclasses.asdict(counters),
         learning=learner.settings.model_dump(mode="json"),
-        digest=_digest(arrays),
+        digest=digest(arrays),
         mean_return=mean_return,
     )
-    partial = file.with_suffix(PARTIAL)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _write_synced(partial, pack(arrays, header))
-            partial.replace(file)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        _sync_folder(file.parent)
+        write_durably(file, pack(arrays, header))
     except OSError as error:
         raise CheckpointError(
             f"the checkpoint {file} can't be written: {error.strerror or error}"
@@ -150,8 +139,7 @@ def restore_newest(learner: Learner, run_dir: Path) -> Path | None:
         try:
             data = file.read_bytes()
             arrays, header = unpack(data, CheckpointHeader)
-            if _digest(arrays) != header.digest:
-                raise WireError("its tensors are not those that were written")
+            require_digest(arrays, header)
         except (OSError, WireError) as error:
             log.warning("the checkpoint %s is damaged and passed over: %s", file, error)
             continue
@@ -213,26 +201,3 @@ def _optimizer_state(learner: Learner, arrays: dict[str, Array]) -> dict[str, An
         if moments:
             state[index] = moments
     return {"state": state, "param_groups": learner.optimizer.state_dict()["param_groups"]}
-
-
-def _digest(arrays: dict[str, Array]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()
-
-
-def _write_synced(file: Path, data: bytes) -> None:
-    with file.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

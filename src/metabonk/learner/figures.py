@@ -28,6 +28,8 @@ class Figures:
         self._counters = Counters()
         self._lag = 0.0
         self._losses: dict[str, float] = {}
+        self.save_error: str | None = None
+        """Why the last checkpoint was not written."""
 
     def restored(self, counters: Counters) -> None:
         """Takes over the counters of a checkpoint."""
@@ -61,6 +63,7 @@ class Figures:
                 updates=self._counters.updates,
                 policy_lag=round(self._lag, 3),
                 losses=dict(self._losses),
+                save_error=self.save_error,
             )
 
     def skipped(self) -> int:

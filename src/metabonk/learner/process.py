@@ -115,6 +115,7 @@ def _learn_from(
                 curves = scalars(figures.status(), update, saves.returns)
                 events.add(curves, learner.counters.steps_trained)
         saves.save_when_due()
+        figures.save_error = saves.error
 
 
 def scalars(status: LearnerStatus, update: Update, returns: Returns) -> dict[str, float | None]:

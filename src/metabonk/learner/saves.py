@@ -28,12 +28,14 @@ class Saves:
 
     Attributes:
         returns: of the last episodes.
+        error: why the last checkpoint was not written; None where it was.
     """
 
     def __init__(
         self, learner: Learner, run_dir: Path, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.returns = Returns()
+        self.error: str | None = None
         self._learner = learner
         self._run_dir = run_dir
         self._clock = clock
@@ -62,6 +64,8 @@ class Saves:
         try:
             file = save()
         except CheckpointError as error:
+            self.error = str(error)
             log.error("%s. Training goes on; the next attempt is the next checkpoint", error)
         else:
+            self.error = None
             log.info("wrote %s", file)

@@ -11,6 +11,7 @@ from metabonk.errors import StartError
 from metabonk.messages import Mode, Problem
 from metabonk.orchestrator import go2rtc
 from metabonk.settings import Settings
+from metabonk.settings.schema import Paths
 
 NEEDED_BYTES = 500 << 20
 """A run of an hour writes some tens of MB; the rest is so that a full disk is seen in time."""
@@ -49,13 +50,21 @@ def port_problems(settings: Settings) -> Iterator[str]:
             yield str(error)
 
 
+def disk_problems(paths: Paths) -> Iterator[Problem]:
+    """Says of each disk that a running fleet writes to when it is about to be full."""
+    on_disk = {_existing(folder).stat().st_dev: folder for folder in (paths.logs, paths.runs)}
+    for folder in on_disk.values():
+        if problem := disk_problem(folder):
+            yield problem
+
+
 def disk_problem(folder: Path) -> Problem | None:
-    """Says when a running fleet is about to fill the disk."""
+    """Says when the disk of a folder is about to be full."""
     free = shutil.disk_usage(_existing(folder)).free
     if free >= NEEDED_BYTES:
         return None
     return Problem(
-        what=f"only {_mb(free)} are free where {folder} is; checkpoints may fail",
+        what=f"only {_mb(free)} are free where {folder} is; what is written there may be lost",
         do="free some disk",
     )
 

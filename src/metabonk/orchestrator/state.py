@@ -95,6 +95,7 @@ class FleetState:
                 problems=[
                     *self._problems,
                     *self.store.problems(),
+                    *_unsaved(self._learner),
                     *(_silence(name, seconds) for name, seconds in silent.items()),
                 ],
             )
@@ -156,6 +157,17 @@ class FleetState:
             self._registry.forget(name)
             if name == "learner":
                 self._learner = None
+
+
+def _unsaved(learner: LearnerStatus | None) -> list[Problem]:
+    if learner is None or learner.save_error is None:
+        return []
+    return [
+        Problem(
+            what=f"{learner.save_error}; training goes on from memory",
+            do="free some disk; the next checkpoint is tried in any case",
+        )
+    ]
 
 
 def _silence(name: str, seconds: float) -> Problem:

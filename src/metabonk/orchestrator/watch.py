@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from metabonk.errors import EncodingError
 from metabonk.messages import LearnerStatus, Mode, Problem
-from metabonk.orchestrator.preflight import disk_problem
+from metabonk.orchestrator.preflight import disk_problems
 from metabonk.orchestrator.state import FleetState
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Watch:
         learner = f"http://{settings.internal_authority(settings.ports.learner)}/status"
         with httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
             while True:
-                found = [self._ask_capacity(), disk_problem(settings.paths.runs)]
+                found = [self._ask_capacity(), *disk_problems(settings.paths)]
                 self._problems = [problem for problem in found if problem is not None]
                 if settings.mode is Mode.TRAIN:
                     self._state.set_learner(_ask(client, learner))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from metabonk.errors import PolicyError, WireError
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.spec import PolicySpec
-from metabonk.policy.wire import Array, pack, unpack
+from metabonk.policy.wire import Array, digest, pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,13 @@ class WeightsHeader(BaseModel):
         kind: tells them from rollouts.
         version: updates that led to them.
         spec: what they are for.
+        digest: of the tensors, see ``wire.digest``; None where they only travel.
     """
 
     kind: Literal["weights", "checkpoint"] = "weights"
     version: int = Field(ge=0)
     spec: PolicySpec
+    digest: str | None = None
 
 
 class Weights(NamedTuple):
@@ -72,12 +74,23 @@ def decode_weights(data: bytes) -> Weights:
         WireError: they can't be read.
     """
     arrays, header = unpack(data, WeightsHeader)
+    require_digest(arrays, header)
     tensors = {
         name.removeprefix(NETWORK): array
         for name, array in arrays.items()
         if name.startswith(NETWORK)
     }
     return Weights(header.version, header.spec, tensors)
+
+
+def require_digest(arrays: dict[str, Array], header: WeightsHeader) -> None:
+    """Makes sure that a file's tensors are those that were written.
+
+    Raises:
+        WireError: they are not; the file is damaged.
+    """
+    if header.digest is not None and digest(arrays) != header.digest:
+        raise WireError("its tensors are not those that were written")
 
 
 def load_weights(network: ActorCritic, data: bytes) -> int:
@@ -130,22 +143,22 @@ def checkpoint_files(run_dir: Path) -> list[Path]:
 
 def best_weights(run_dir: Path) -> bytes | None:
     """The checkpoint of a run's best mean return, for ``Actor.load``; None without one."""
-    try:
-        data = (run_dir / BEST).read_bytes()
-        decode_weights(data)
-    except (OSError, WireError):
-        return None
-    return data
+    file = run_dir / BEST
+    return _first_whole([file] if file.exists() else [])
 
 
 def newest_weights(run_dir: Path) -> bytes | None:
     """The newest checkpoint of a run that can be read, for ``Actor.load``; None without one."""
-    for file in checkpoint_files(run_dir):
+    return _first_whole(checkpoint_files(run_dir))
+
+
+def _first_whole(files: list[Path]) -> bytes | None:
+    for file in files:
         try:
             data = file.read_bytes()
             decode_weights(data)
         except (OSError, WireError) as error:
-            log.warning("%s is passed over: %s", file, error)
+            log.warning("%s is damaged and passed over: %s", file, error)
         else:
             return data
     return None

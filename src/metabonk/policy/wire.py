@@ -3,6 +3,7 @@
 Nothing that arrives can run code; nothing that is malformed raises anything but WireError.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -69,6 +70,15 @@ def unpack(data: bytes, header_type: type[Header]) -> tuple[dict[str, Array], He
         flat = raw != 0 if dtype == np.bool_ else raw
         arrays[name] = flat.reshape(tensor["shape"])
     return arrays, _header(data, header_type)
+
+
+def digest(arrays: Mapping[str, Array]) -> str:
+    """SHA-256 of arrays and their names, for what has to lie on a disk for long."""
+    summed = hashlib.sha256()
+    for name in sorted(arrays):
+        summed.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
+        summed.update(arrays[name].tobytes())
+    return summed.hexdigest()
 
 
 def _header(data: bytes, header_type: type[Header]) -> Header:

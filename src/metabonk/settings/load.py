@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from metabonk.durable import write_durably
 from metabonk.errors import SettingsError
 from metabonk.settings.schema import Settings
 
@@ -47,8 +48,12 @@ def load_settings(
 
 
 def write_settings(settings: Settings, file: Path) -> None:
-    """Writes the effective settings where child processes, and people later, read them."""
-    file.write_text(settings.model_dump_json(indent=2) + "\n")
+    """Writes the effective settings where child processes, and people later, read them.
+
+    Raises:
+        OSError: they can't be written; the file is as it was.
+    """
+    write_durably(file, (settings.model_dump_json(indent=2) + "\n").encode())
 
 
 def read_settings(file: Path) -> Settings:

@@ -1,5 +1,6 @@
 """The limit of a card: table, the user's number, experience."""
 
+import logging
 from pathlib import Path
 
 import pynvml
@@ -72,9 +73,15 @@ def test_experience_is_kept_on_disk_and_forgotten_with_the_driver(tmp_path: Path
     assert Experiences(file).learned("GPU-1", "550.54") is None
 
 
-def test_rubbish_in_the_file_is_no_experience(tmp_path: Path):
+def test_rubbish_in_the_file_is_no_experience_and_is_named_and_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     file = tmp_path / "learned.json"
     file.write_text("{broken")
-    assert Experiences(file).learned("GPU-0", "550.54") is None
+    with caplog.at_level(logging.WARNING):
+        assert Experiences(file).learned("GPU-0", "550.54") is None
+        assert Experiences(file).learned("GPU-0", "550.54") is None
+    assert [str(file) in line for line in caplog.messages] == [True], "it is said once"
+    assert (tmp_path / "learned.json.damaged").read_text() == "{broken"
     Experiences(file).learn("GPU-0", "550.54", 2)
     assert Experiences(file).learned("GPU-0", "550.54") == 2

@@ -329,6 +329,10 @@ export interface LearnerStatus {
   losses: {
     [k: string]: number;
   };
+  /**
+   * why the last checkpoint was not written; null once one is again
+   */
+  save_error: string | null;
 }
 /**
  * Something a person should know: what is so, and what to do.

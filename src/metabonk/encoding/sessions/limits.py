@@ -4,13 +4,13 @@ NVIDIA's application note says that the cap counts all capped cards of a system 
 processes; cards without a cap are bounded by their resources alone.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pynvml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from metabonk.durable import set_aside, write_durably
 from metabonk.encoding.sessions.nvml import Gpu
 
 UNCAPPED = 32
@@ -101,16 +101,15 @@ class Experiences:
         """Remembers that ``driver`` opened ``limit`` sessions on these cards, not one more."""
         experiences = self._read()
         experiences[cards] = Experience(driver=driver, limit=limit)
-        written = self._file.with_suffix(".new")
-        written.write_text(
-            json.dumps({uuid: known.model_dump() for uuid, known in experiences.items()})
-        )
-        written.replace(self._file)
+        write_durably(self._file, _EXPERIENCES.dump_json(experiences))
 
     def _read(self) -> dict[str, Experience]:
         try:
             return _EXPERIENCES.validate_json(self._file.read_bytes())
-        except (FileNotFoundError, ValidationError):
+        except FileNotFoundError:
+            return {}
+        except ValidationError as error:
+            set_aside(self._file, error)
             return {}
 
 

@@ -1,0 +1,74 @@
+"""Many viewers of one stream on one asyncio loop; each notes which fragments it got."""
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
+
+from websockets.asyncio.client import ClientConnection, connect
+
+# ``moof``, then ``mfhd`` with its version and flags (ISO/IEC 14496-12, 8.8.4 and 8.8.5).
+SEQUENCE_OFFSET = 8 + 8 + 4
+
+
+class Viewer:
+    """One who watches, and can stop reading without leaving."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.numbers: list[int] = []
+        """Of the fragments of this epoch, in the order they came."""
+        self.epochs = 0
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self._socket = socket
+
+    async def watch(self) -> None:
+        """Reads until it is cancelled or cut off."""
+        announced = False
+        async for message in self._socket:
+            await self.reads.wait()
+            if isinstance(message, str):
+                if json.loads(message)["type"] == "epoch":
+                    announced = True
+            elif announced:
+                announced, self.epochs, self.numbers = False, self.epochs + 1, []
+            else:
+                (number,) = struct.unpack_from(">I", message, SEQUENCE_OFFSET)
+                self.numbers.append(number)
+
+    @property
+    def lost(self) -> int:
+        """Fragments that are missing between its first and its last."""
+        return sum(after - before - 1 for before, after in pairwise(self.numbers))
+
+
+@asynccontextmanager
+async def audience(address: str, size: int) -> AsyncIterator[list[Viewer]]:
+    """So many viewers, each of whom has got a picture."""
+    async with AsyncExitStack() as stack:
+        viewers, watching = [], []
+        for _ in range(size):
+            socket = await stack.enter_async_context(
+                connect(address, max_size=None, compression=None, ping_interval=None)
+            )
+            viewers.append(Viewer(socket))
+            watching.append(asyncio.create_task(viewers[-1].watch()))
+        async with asyncio.timeout(60):
+            while not all(viewer.numbers for viewer in viewers):
+                await asyncio.sleep(0.05)
+        yield viewers
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+
+
+async def join_and_leave(address: str, *, abruptly: bool) -> None:
+    """Comes, gets a picture, and goes, with or without saying so."""
+    async with connect(address, max_size=None, compression=None) as socket:
+        async for message in socket:
+            if isinstance(message, bytes) and message[4:8] == b"moof":
+                break
+        if abruptly:
+            socket.transport.abort()

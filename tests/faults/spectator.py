@@ -1,0 +1,117 @@
+"""A viewer that notes what it gets and when, in a thread of its own."""
+
+import io
+import json
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import av
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from metabonk.streaming.fmp4 import TIMESCALE
+
+SILENCE_S = 0.25
+RETRY_S = 0.1
+
+# ISO/IEC 14496-12, 8.8.12; version 1, as every fragment of ours has it.
+_TFDT = b"tfdt\x01\x00\x00\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One picture.
+
+    Attributes:
+        at: monotonic seconds at which it came.
+        time: on its epoch's clock, seconds.
+    """
+
+    at: float
+    time: float
+
+
+@dataclass
+class Stretch:
+    """What came of one epoch over one connection: a file that a decoder must take."""
+
+    data: bytearray
+    arrivals: list[Arrival] = field(default_factory=list)
+
+    def decoded(self) -> int:
+        """Pictures in it, counted by a decoder."""
+        with av.open(io.BytesIO(bytes(self.data))) as container:
+            return sum(1 for _ in container.decode(video=0))
+
+
+class Spectator:
+    """Watches ``ws://…/stream`` and comes back whenever it is cut off, as the page does.
+
+    Args:
+        address: of the worker or the page, ``http://…``.
+        audience: ``dedicated`` keeps the worker's place, ``broadcast`` does not.
+        path: of the WebSocket.
+        keep: whether the pictures themselves are kept, for a decoder.
+    """
+
+    def __init__(
+        self, address: str, *, audience: str = "dedicated", path: str = "/stream", keep: bool = True
+    ) -> None:
+        self.address = f"{address.replace('http', 'ws', 1)}{path}?audience={audience}"
+        self.stretches: list[Stretch] = []
+        self._keep = keep
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="spectator", daemon=True)
+
+    def __enter__(self) -> "Spectator":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+    def arrivals(self, since: float = 0.0) -> list[Arrival]:
+        """Every picture that came after ``since``, in order."""
+        return [one for stretch in tuple(self.stretches) for one in tuple(stretch.arrivals)
+                if one.at >= since]
+
+    def longest_gap(self, since: float, until: float) -> float:
+        """Seconds without a picture, at most, between two moments."""
+        moments = [since, *(one.at for one in self.arrivals(since) if one.at <= until), until]
+        return max(later - earlier for earlier, later in pairwise(moments))
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with connect(self.address, max_size=None, compression=None) as socket:
+                    self._listen(socket)
+            except (OSError, WebSocketException):
+                self._stop.wait(RETRY_S)
+
+    def _listen(self, socket: ClientConnection) -> None:
+        announced = False
+        while not self._stop.is_set():
+            try:
+                message = socket.recv(SILENCE_S)
+            except TimeoutError:
+                continue
+            if isinstance(message, str):
+                announced = json.loads(message)["type"] == "epoch"
+            elif announced:
+                announced = False
+                self.stretches.append(Stretch(bytearray(message)))
+            else:
+                arrival = Arrival(time.monotonic(), media_time(message))
+                self.stretches[-1].arrivals.append(arrival)
+                if self._keep:
+                    self.stretches[-1].data += message
+
+
+def media_time(fragment: bytes) -> float:
+    """When the picture of a fragment is shown, seconds on its epoch's clock."""
+    start = fragment.index(_TFDT) + len(_TFDT)
+    return struct.unpack_from(">Q", fragment, start)[0] / TIMESCALE

@@ -1,0 +1,181 @@
+"""A disk that takes nothing more: training goes on, it is said, and nothing whole is lost.
+
+In two ways. ``limited``: the kernel refuses the fleet's processes every further byte of a file
+(RLIMIT_FSIZE), which any user may do to their own. ``full``: runs and logs are on a disk of 640 MB
+of which every byte is taken, which needs root to mount it.
+"""
+
+import contextlib
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from metabonk.learner.checkpoint import CheckpointHeader
+from metabonk.messages import LearnerStatus
+from metabonk.policy.weights import checkpoint_files, decode_weights
+from metabonk.policy.wire import unpack
+from tests.faults.census import members
+from tests.fleet import FleetUnderTest, run_fleet, until
+
+pytestmark = pytest.mark.timeout(240)
+
+DISK_MB = 640
+WORKERS = 2
+ENVIRONMENT = {
+    "METABONK_STREAM_ENABLED": "false",
+    "METABONK_WORKER_GAMES": "1",
+    "METABONK_LEARNING_BATCH_STEPS": "128",
+    "METABONK_LEARNING_EPOCHS": "1",
+    "METABONK_LEARNING_CHECKPOINT_S": "1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A fleet and the disk that it writes to."""
+
+    fleet: FleetUnderTest
+    disk: Path
+    mounted: bool
+
+    @property
+    def run_dir(self) -> Path:
+        (run_dir,) = (self.disk / "runs").iterdir()
+        return run_dir
+
+    def learner(self) -> LearnerStatus:
+        answer = httpx.get(f"{self.fleet.learner}/status").raise_for_status()
+        return LearnerStatus.model_validate(answer.json())
+
+    def problems(self) -> str:
+        answer = httpx.get(f"{self.fleet.page}/api/fleet").raise_for_status().json()
+        return "\n".join(problem["what"] for problem in answer["problems"])
+
+    def steps(self) -> list[int]:
+        return [status.step for status in self.fleet.statuses().values()]
+
+    def saved(self) -> int:
+        """Steps of the newest checkpoint, which is whole."""
+        newest = checkpoint_files(self.run_dir)[0]
+        data = newest.read_bytes()
+        decode_weights(data)
+        _, header = unpack(data, CheckpointHeader)
+        return header.counters["steps_trained"]
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writer]:
+    folder = tmp_path_factory.mktemp("disk")
+    disk = folder / "disk"
+    disk.mkdir()
+    environment = ENVIRONMENT | {
+        "METABONK_PATHS_RUNS": str(disk / "runs"),
+        "METABONK_PATHS_LOGS": str(disk / "logs"),
+    }
+    with contextlib.ExitStack() as stack:
+        mounted = _mount(disk)
+        if mounted:
+            stack.callback(subprocess.run, ["umount", "--lazy", str(disk)], check=True)
+        arguments = ("--workers", str(WORKERS), "--game", "doom:basic")
+        fleet = stack.enter_context(run_fleet(folder, *arguments, environment=environment))
+        writer = Writer(fleet, disk, mounted)
+        until("both workers play", lambda: len(writer.steps()) == WORKERS, 90)
+        until("something was learned", lambda: writer.learner().updates >= 2, 60)
+        yield writer
+        assert fleet.stop() < 5
+        assert "Traceback" not in fleet.output.read_text()
+        assert "Logging error" not in fleet.output.read_text()
+
+
+def _mount(disk: Path) -> bool:
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "metabonk-faults", str(disk)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def limited(writer: Writer) -> Iterator[None]:
+    found = members(writer.fleet)
+    pids = [found[name][0].pid for name in ("orchestrator", "learner")]
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+
+@contextlib.contextmanager
+def full(writer: Writer) -> Iterator[None]:
+    if not writer.mounted:
+        pytest.skip("mounting a small disk needs root and the right to mount")
+    ballast = writer.disk / "ballast"
+    with ballast.open("wb", buffering=0) as stream:
+        for block in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    stream.write(bytes(block))
+    assert shutil.disk_usage(writer.disk).free == 0
+    try:
+        yield
+    finally:
+        ballast.unlink()
+
+
+Fault = Callable[[Writer], contextlib.AbstractContextManager[None]]
+
+
+@pytest.mark.parametrize("fault", [limited, full])
+def test_training_goes_on_and_says_so_while_nothing_can_be_written(writer: Writer, fault: Fault):
+    with fault(writer):
+        saved = until("there is a checkpoint", writer.saved, 30)
+        until("a checkpoint fails, and that is shown",
+              lambda: "the checkpoint" in writer.problems(), 30)
+        until("episodes fail, and that is shown",
+              lambda: "episodes can't be written" in writer.problems(), 30)
+        if fault is full:
+            assert "only 0 MB are free" in writer.problems()
+        before, steps = writer.learner(), writer.steps()
+        until("learning goes on", lambda: writer.learner().updates >= before.updates + 3, 60)
+        until("play goes on",
+              lambda: all(now > then for now, then in zip(writer.steps(), steps, strict=True)), 30)
+        assert writer.saved() >= saved, "the last good checkpoint is whole"
+    until("a newer checkpoint is written", lambda: writer.saved() > before.steps_trained, 60)
+    until("nothing is wrong any more", lambda: not writer.problems(), 60)
+    assert_no_episode_is_missing(writer)
+
+
+def test_a_learner_that_dies_on_a_full_disk_goes_on_from_the_last_good_checkpoint(writer: Writer):
+    with full(writer):
+        until("a checkpoint fails", lambda: writer.learner().save_error, 30)
+        saved, first = writer.saved(), writer.learner()
+        psutil.Process(first.pid).kill()
+        again = until(
+            "another learner", lambda: (s := writer.learner()) and s.pid != first.pid and s, 60
+        )
+        assert again.steps_trained >= saved
+        until("it learns on", lambda: writer.learner().updates > again.updates, 60)
+    until("a checkpoint is written", lambda: writer.saved() > again.steps_trained, 60)
+
+
+def assert_no_episode_is_missing(writer: Writer) -> None:
+    """Each worker's are numbered from 1 on, and written in that order."""
+    address = f"{(writer.run_dir / 'metabonk.sqlite').as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+        for index in range(WORKERS):
+            query = "SELECT episode FROM episodes WHERE worker_index = ? ORDER BY id"
+            numbers = [row[0] for row in database.execute(query, (index,))]
+            assert numbers == list(range(1, len(numbers) + 1))

@@ -1,0 +1,224 @@
+"""Anything may be killed at any time: the fleet mends itself, and nobody else notices.
+
+``python -m pytest tests/faults/test_kills.py --long -s`` does it twenty times and prints a table.
+"""
+
+import contextlib
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from metabonk.encoding.sessions import Pool
+from metabonk.messages import LearnerStatus, StreamState
+from tests.faults.census import engines_of, members, runs, shared_memory, taken
+from tests.faults.spectator import Spectator
+from tests.fleet import FleetUnderTest, fleet_ports, run_fleet, until
+
+WORKERS = 2
+VICTIMS = ("worker", "engine", "learner", "proof", "orchestrator")
+PROMISE_S = 10.0
+PATIENCE_S = 60.0
+"""On a machine that is busy with something else, importing PyTorch alone may take longer than what
+is promised; what was measured is printed."""
+
+GAP_S = 2.0
+ENVIRONMENT = {
+    "METABONK_STREAM_WIDTH": "256",
+    "METABONK_STREAM_HEIGHT": "144",
+    "METABONK_STREAM_FPS": "15",
+    "METABONK_STREAM_BITRATE_KBPS": "300",
+    "METABONK_CPU_MAX_SESSIONS": str(WORKERS),
+    "METABONK_STREAM_ENGINE": "av",
+    "METABONK_WORKER_GAMES": "2",
+    "METABONK_LEARNING_BATCH_STEPS": "128",
+    "METABONK_LEARNING_EPOCHS": "1",
+    "METABONK_LEARNING_CHECKPOINT_S": "2",
+}
+
+
+class Trial:
+    """A fleet that is killed in parts and started again in the same folder, on the same ports."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        self.folder = folder
+        self.ports = fleet_ports()
+        self._stack = stack
+        self.fleet = self._start("--game", "doom:basic")
+
+    def resume(self) -> None:
+        self.fleet = self._start("--resume")
+
+    def _start(self, *arguments: str) -> FleetUnderTest:
+        fleet = self._stack.enter_context(
+            run_fleet(
+                self.folder,
+                *("--workers", str(WORKERS), *arguments),
+                environment=ENVIRONMENT,
+                ports=self.ports,
+            )
+        )
+        return fleet
+
+    @property
+    def all_ports(self) -> list[int]:
+        return [*self.ports, *(self.ports[-1] + index for index in range(1, WORKERS))]
+
+    def pids(self) -> dict[str, int]:
+        """Role → the process that has it, as the fleet itself says."""
+        fleet = httpx.get(f"{self.fleet.page}/api/fleet").raise_for_status().json()
+        workers = {name: status["pid"] for name, status in fleet["workers"].items()}
+        return workers | ({"learner": fleet["learner"]["pid"]} if fleet["learner"] else {})
+
+    def steps(self) -> dict[str, int]:
+        return {name: status.step for name, status in self.fleet.statuses().items()}
+
+    def trained(self) -> int:
+        answer = httpx.get(f"{self.fleet.learner}/status").raise_for_status()
+        return LearnerStatus.model_validate(answer.json()).steps_trained
+
+    def saved(self) -> int:
+        """Steps of the newest checkpoint; 0 before the first."""
+        files = self.folder.glob("runs/*/checkpoints/*.safetensors")
+        return max((int(file.name.split("-")[0]) for file in files), default=0)
+
+    def is_whole(self) -> bool:
+        """Whether everybody is there, live, and each process is the one that the fleet names."""
+        found = members(self.fleet)
+        pids = self.pids()
+        expected = {"learner", *(f"omega-{index}" for index in range(WORKERS))}
+        return (
+            set(pids) == expected
+            and all([each.pid for each in found[name]] == [pids[name]] for name in expected)
+            and len(self.fleet.in_state(StreamState.LIVE)) == WORKERS
+            and all(engines_of(found[f"omega-{index}"][0]) for index in range(WORKERS))
+        )
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[Trial]:
+    with contextlib.ExitStack() as stack:
+        trial = Trial(tmp_path, stack)
+        until("the fleet is whole", trial.is_whole, 120)
+        until("there is a checkpoint", lambda: trial.saved() > 0, 60)
+        yield trial
+
+
+@pytest.mark.timeout(1800)
+def test_whatever_is_killed_the_fleet_is_whole_again_and_nobody_else_notices(
+    trial: Trial, long: bool
+):
+    rounds = 20 if long else len(VICTIMS)
+    seed = random.randrange(10**6)
+    chance = random.Random(seed)
+    print(f"\n{rounds} rounds, seed {seed}")
+    # Each kind once at least; the rest by chance.
+    plan = [*VICTIMS, *chance.choices(VICTIMS, k=rounds - len(VICTIMS))]
+    chance.shuffle(plan)
+    took = {
+        number: one_round(trial, kind, chance, number) for number, kind in enumerate(plan, start=1)
+    }
+    print(f"whole again after {statistics.median(took.values()):.1f} s at the median, "
+          f"{max(took.values()):.1f} s at most; {sum(t <= PROMISE_S for t in took.values())} of "
+          f"{rounds} within {PROMISE_S:.0f} s")
+    everybody = trial.fleet.tree()
+    shared = shared_memory(everybody)
+    assert trial.fleet.stop() < 5
+    assert_nothing_left(trial, everybody)
+    assert not any(file.exists() for file in shared)
+
+
+def one_round(trial: Trial, kind: str, chance: random.Random, number: int) -> float:
+    """Kills one process of this kind; seconds until the fleet was whole again."""
+    index = chance.randrange(WORKERS)
+    others = [other for other in range(WORKERS) if other != index]
+    steps, saved = trial.steps(), trial.saved()
+    everybody = trial.fleet.tree()
+    shared = shared_memory(everybody)
+    with contextlib.ExitStack() as watching:
+        spectators = [
+            watching.enter_context(Spectator(trial.fleet.worker(other))) for other in others
+        ]
+        for spectator in spectators:
+            until("the others are watched", lambda s=spectator: len(s.arrivals()) > 5, 20)
+        victim, *with_it = find_victims(trial, kind, index)
+        began = time.monotonic()
+        victim.kill()
+        if kind == "orchestrator":
+            trial.fleet.process.wait(10)
+            until("its children end with it", lambda: not any(map(runs, everybody)), 10)
+            assert_nothing_left(trial, everybody)
+            began = time.monotonic()
+            trial.resume()
+        until("the victim has gone", lambda: not any(map(runs, [victim, *with_it])), 20)
+        until("the fleet is whole again", trial.is_whole, PATIENCE_S)
+        took = time.monotonic() - began
+        until(
+            "play goes on",
+            lambda: all(now > steps[name] * (kind != "orchestrator")
+                        for name, now in trial.steps().items()),
+            20,
+        )
+        gap = 0.0
+        if kind != "orchestrator":
+            gap = max(each.longest_gap(began, time.monotonic()) for each in spectators)
+    trained = until("the learner answers", trial.trained, 30)
+    print(f"  {number:2}  {kind:12} (pid {victim.pid}): whole after {took:4.1f} s, "
+          f"longest gap for others {gap * 1000:4.0f} ms, steps {saved} saved, {trained} after")
+    assert trained >= saved, "no step count goes back further than the last checkpoint"
+    if kind != "orchestrator":
+        assert gap < GAP_S
+        for spectator in spectators:
+            assert [s.decoded() for s in spectator.stretches] == [
+                len(s.arrivals) for s in spectator.stretches
+            ]
+    assert_leases_are_of_the_living(trial)
+    until(
+        "shared memory of the dead is gone",
+        lambda: not any(
+            file.exists() for file in shared - shared_memory(trial.fleet.tree())
+        ),
+        20,
+    )
+    return took
+
+
+def find_victims(trial: Trial, kind: str, index: int) -> list[psutil.Process]:
+    """Who is to be killed, and who will end because of it."""
+    found = members(trial.fleet)
+    worker = found[f"omega-{index}"][0]
+    match kind:
+        case "orchestrator":
+            return [psutil.Process(trial.fleet.process.pid)]
+        case "learner":
+            return found["learner"]
+        case "worker":
+            return [worker, *engines_of(worker)]
+        case "engine":
+            return [engines_of(worker)[0], worker]
+    # An encoder is tried in a child of its own, once on each machine: as if this were a new one.
+    (trial.folder / "runtime" / "slots" / "proofs.json").unlink()
+    worker.kill()
+    return [until("an encoder is tried", lambda: members(trial.fleet).get("proof"), 60)[0]]
+
+
+def assert_leases_are_of_the_living(trial: Trial) -> None:
+    sessions = httpx.get(f"{trial.fleet.page}/api/sessions").raise_for_status().json()
+    (cpu,) = [pool for pool in sessions if pool["pool"] == "cpu"]
+    living = trial.pids()
+    assert {h["instance_id"]: h["pid"] for h in cpu["holders"]} == {
+        name: pid for name, pid in living.items() if name != "learner"
+    }
+
+
+def assert_nothing_left(trial: Trial, everybody: list[psutil.Process]) -> None:
+    """No process, no port, no lease."""
+    until("every process has ended", lambda: not any(map(runs, everybody)), 5)
+    assert taken(trial.all_ports) == []
+    pool = Pool("cpu", trial.folder / "runtime" / "slots", lambda: WORKERS)
+    assert pool.usage().holders == ()

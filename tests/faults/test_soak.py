@@ -1,0 +1,167 @@
+"""Half an hour of what happens in weeks: rotation, viewers who come and go, deaths.
+
+``python -m pytest tests/faults/test_soak.py --long -s`` takes 31 minutes and prints a table.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+from metabonk.messages import StreamState
+from metabonk.streaming.fmp4 import TIMESCALE
+from metabonk.streaming.timeline import Timeline
+from tests.faults.census import Census, engines_of, members
+from tests.faults.spectator import Arrival, Spectator
+from tests.fleet import FleetUnderTest, run_fleet, until
+
+WORKERS = 3
+FPS = 15
+SPARED = ("orchestrator", "learner", "omega-0")
+"""Never killed here, so that they have time to grow."""
+
+ENVIRONMENT = {
+    "METABONK_STREAM_WIDTH": "256",
+    "METABONK_STREAM_HEIGHT": "144",
+    "METABONK_STREAM_FPS": str(FPS),
+    "METABONK_STREAM_BITRATE_KBPS": "300",
+    "METABONK_CPU_MAX_SESSIONS": "1",
+    "METABONK_FEATURED_ROTATE_S": "10",
+    "METABONK_LEARNING_CHECKPOINT_S": "15",
+    "METABONK_WORKER_GAMES": "1",
+}
+
+SAMPLE_S = 1.0
+JOIN_EVERY_S = 1.0
+CLOCK_TOLERANCE_S = 0.1
+
+
+class Passerby(threading.Thread):
+    """Joins whatever is live, stays for a few pictures, and leaves, over and over."""
+
+    def __init__(self, fleet: FleetUnderTest) -> None:
+        super().__init__(name="passerby", daemon=True)
+        self._fleet = fleet
+        self._over = threading.Event()
+        self.joins = 0
+
+    def run(self) -> None:
+        while not self._over.wait(JOIN_EVERY_S):
+            for index in range(WORKERS):
+                self._look(self._fleet.worker(index).replace("http", "ws", 1))
+
+    def _look(self, address: str) -> None:
+        try:
+            with connect(f"{address}/stream?audience=broadcast", max_size=None) as socket:
+                for _ in range(8):
+                    socket.recv(0.3)
+                self.joins += 1
+        except (OSError, TimeoutError, WebSocketException):
+            pass  # In standby, or just killed.
+
+    def end(self) -> None:
+        self._over.set()
+        self.join(5)
+
+
+@pytest.mark.timeout(2400)
+def test_nothing_grows_while_workers_rotate_viewers_come_and_go_and_processes_die(
+    tmp_path: Path, long: bool
+):
+    duration, kill_every = (1800.0, 60.0) if long else (45.0, 15.0)
+    seed = random.randrange(10**6)
+    chance = random.Random(seed)
+    print(f"\nsoak of {duration:.0f} s, seed {seed}")
+    census, kills = Census(), 0
+    arguments = ("--workers", str(WORKERS), "--game", "doom:basic")
+    with run_fleet(tmp_path, *arguments, environment=ENVIRONMENT) as fleet:
+        until("all workers are there", lambda: len(fleet.statuses()) == WORKERS, 90)
+        until("one is live", lambda: fleet.in_state(StreamState.LIVE), 60)
+        spectators = [
+            Spectator(fleet.worker(index), audience="broadcast", keep=False)
+            for index in range(WORKERS)
+        ]
+        passerby = Passerby(fleet)
+        passerby.start()
+        began, killed_at = time.monotonic(), time.monotonic()
+        with spectators[0], spectators[1], spectators[2]:
+            while time.monotonic() - began < duration:
+                census.take(fleet)
+                if time.monotonic() - killed_at >= kill_every:
+                    kills += kill_one(fleet, chance)
+                    killed_at = time.monotonic()
+                time.sleep(SAMPLE_S)
+            passerby.end()
+        until("all workers are there", lambda: len(fleet.statuses()) == WORKERS, 60)
+        learner = httpx.get(f"{fleet.learner}/status").json()
+        epochs = sum(len(spectator.stretches) for spectator in spectators)
+        assert fleet.stop() < 5
+
+    settled, window, share = (300.0, 120.0, 0.05) if long else (15.0, 10.0, 0.30)
+    growth = census.growth(settled_s=settled, window_s=window)
+    drifts = [
+        drift
+        for spectator in spectators
+        for stretch in spectator.stretches
+        for drift in clock_drifts(stretch.arrivals)
+    ]
+    print(f"{kills} kills, {passerby.joins} joins, {epochs} epochs, {learner['updates']} updates")
+    for (name, pid), grown in sorted(growth.items()):
+        print(f"  {name:14} {pid:7} {grown}")
+    print(f"  clock: off by {max(drifts, default=0) * 1000:.0f} ms at most in {len(drifts)} stretches")
+
+    assert kills >= duration / kill_every - 2
+    assert passerby.joins >= duration / 10
+    assert epochs >= duration / 30, "sessions go round"
+    assert set(SPARED) <= {name for name, _ in growth}
+    for who, grown in growth.items():
+        assert grown.memory < share, f"{who} grew: {grown}"
+        assert grown.descriptors_after <= grown.descriptors_before + 4, f"{who}: {grown}"
+        assert grown.threads_after <= grown.threads_before + 2, f"{who}: {grown}"
+    assert drifts
+    assert max(drifts) < CLOCK_TOLERANCE_S
+
+
+def kill_one(fleet: FleetUnderTest, chance: random.Random) -> int:
+    """Kills a worker or an engine, by chance; 0 where those of now have gone by themselves."""
+    found = members(fleet)
+    workers = [found[f"omega-{index}"][0] for index in range(1, WORKERS)
+               if found.get(f"omega-{index}")]
+    victims = [*workers, *(engine for worker in workers for engine in engines_of(worker))]
+    if not victims:
+        return 0
+    try:
+        chance.choice(victims).kill()
+    except psutil.NoSuchProcess:
+        return 0
+    return 1
+
+
+def clock_drifts(arrivals: Sequence[Arrival]) -> list[float]:
+    """By how much the stream's clock went wrong against the wall's, seconds, stretch by stretch.
+
+    A stretch ends where a pause was shortened, as ``Timeline`` says it does. Pictures come late by
+    chance, never early: what counts is the least delay at a stretch's beginning and at its end.
+    """
+    longest_step = (2 * Timeline(FPS).duration - TIMESCALE // 1000 - 1) / TIMESCALE
+    stretches: list[list[Arrival]] = [[]]
+    for before, after in pairwise(arrivals):
+        if after.time - before.time >= longest_step:
+            stretches.append([])
+        stretches[-1].append(after)
+    drifts = []
+    for stretch in stretches:
+        if not stretch or stretch[-1].time - stretch[0].time < 6:
+            continue
+        delays = [one.at - one.time for one in stretch]
+        third = len(delays) // 3
+        drifts.append(abs(min(delays[-third:]) - min(delays[:third])))
+    return drifts

@@ -1,0 +1,187 @@
+"""Many viewers of one worker: one encode serves all, and who is slow harms nobody.
+
+``python -m pytest tests/faults/test_viewers.py --long -s`` has a hundred of them, two thousand
+joins, and prints what they cost.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import httpx
+import psutil
+import pytest
+
+from metabonk.messages import StreamState, WorkerStatus
+from metabonk.streaming.hub import LIMITS
+from tests.faults.audience import audience, join_and_leave
+from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.streaming.serving import stage
+
+pytestmark = pytest.mark.timeout(300)
+
+ENVIRONMENT = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_WORKER_GAMES": "1"}
+AT_ONCE = 10
+"""Who join at the same time."""
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
+    folder = tmp_path_factory.mktemp("viewers")
+    arguments = ("--workers", "1", "--game", "doom:basic")
+    with run_fleet(folder, *arguments, environment=ENVIRONMENT) as fleet:
+        until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), 90)
+        yield fleet
+        assert fleet.stop() < 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a worker's process has done so far."""
+
+    at: float
+    frames: int
+    dropped: int
+    processor_s: float
+    memory: int
+
+    @classmethod
+    def of(cls, fleet: FleetUnderTest) -> "Reading":
+        status = worker(fleet)
+        process = psutil.Process(status.pid)
+        times = process.cpu_times()
+        return cls(
+            time.monotonic(),
+            status.frames_ok,
+            status.frames_dropped,
+            times.user + times.system,
+            process.memory_info().rss,
+        )
+
+
+def worker(fleet: FleetUnderTest) -> WorkerStatus:
+    answer = httpx.get(f"{fleet.worker(0)}/status").raise_for_status()
+    return WorkerStatus.model_validate(answer.json())
+
+
+async def over(fleet: FleetUnderTest, seconds: float) -> tuple[float, float, int]:
+    """Frames encoded a second, share of a core, and frames lost before the encoder, meanwhile."""
+    before = await asyncio.to_thread(Reading.of, fleet)
+    await asyncio.sleep(seconds)
+    after = await asyncio.to_thread(Reading.of, fleet)
+    elapsed = after.at - before.at
+    return (
+        (after.frames - before.frames) / elapsed,
+        (after.processor_s - before.processor_s) / elapsed,
+        after.dropped - before.dropped,
+    )
+
+
+def test_everyone_gets_every_picture_of_one_encode(fleet: FleetUnderTest, long: bool):
+    size, seconds = (100, 30.0) if long else (30, 8.0)
+    address = f"{fleet.worker(0).replace('http', 'ws', 1)}/stream"
+
+    async def watch() -> None:
+        async with audience(address, 1) as alone:
+            rate_alone, load_alone, lost_alone = await over(fleet, seconds)
+        async with audience(address, size) as viewers:
+            began = [len(viewer.numbers) for viewer in viewers]
+            rate, load, lost = await over(fleet, seconds)
+            got = [len(v.numbers) - b for v, b in zip(viewers, began, strict=True)]
+        print(
+            f"\n1 viewer: {rate_alone:.1f} frames/s encoded ({lost_alone} lost before that), "
+            f"{load_alone:.0%} of a core for the whole worker; {size} viewers: {rate:.1f} "
+            f"({lost}), {load:.0%}; pictures got: {min(got)} to {max(got)}, "
+            f"lost {sum(viewer.lost for viewer in viewers)}"
+        )
+        assert [viewer.lost for viewer in alone + viewers] == [0] * (size + 1)
+        assert {viewer.epochs for viewer in viewers} == {1}
+        assert min(got) >= 0.9 * max(got)
+        assert rate >= 0.75 * rate_alone
+
+    asyncio.run(watch())
+    assert worker(fleet).spectator_width == 1280
+
+
+def test_who_stops_reading_loses_groups_and_nobody_else_does(fleet: FleetUnderTest, long: bool):
+    size, stopped, seconds = (100, 20, 20.0) if long else (12, 4, 9.0)
+    address = f"{fleet.worker(0).replace('http', 'ws', 1)}/stream"
+
+    async def watch() -> None:
+        async with audience(address, size) as viewers:
+            slow, quick = viewers[:stopped], viewers[stopped:]
+            before = await asyncio.to_thread(Reading.of, fleet)
+            for viewer in slow:
+                viewer.reads.clear()
+            await asyncio.sleep(seconds)
+            after = await asyncio.to_thread(Reading.of, fleet)
+            for viewer in slow:
+                viewer.reads.set()
+            async with asyncio.timeout(30):
+                while not all(viewer.lost for viewer in slow):
+                    await asyncio.sleep(0.05)
+            grown = after.memory - before.memory
+            print(
+                f"\n{stopped} of {size} did not read for {seconds:.0f} s: they lost "
+                f"{min(v.lost for v in slow)} to {max(v.lost for v in slow)} pictures, the others "
+                f"{sum(v.lost for v in quick)}; the worker grew by {grown / 2**20:.0f} MB"
+            )
+            assert [viewer.lost for viewer in quick] == [0] * len(quick)
+            for viewer in slow:
+                gaps = [b for a, b in pairwise(viewer.numbers) if b != a + 1]
+                assert gaps, "it lost pictures"
+            assert grown < stopped * LIMITS.size
+
+    asyncio.run(watch())
+
+
+def test_viewers_who_come_and_go_leave_nothing_in_the_worker(fleet: FleetUnderTest, long: bool):
+    joins = 2000 if long else 200
+    address = f"{fleet.worker(0).replace('http', 'ws', 1)}/stream"
+    process = psutil.Process(worker(fleet).pid)
+
+    def held() -> tuple[int, int]:
+        return process.num_fds(), process.num_threads()
+
+    asyncio.run(come_and_go(address, joins // 4))
+    until("they have left", lambda: worker(fleet).stream_active_clients == 0, 10)
+    before, memory = held(), process.memory_info().rss
+    began = time.monotonic()
+    asyncio.run(come_and_go(address, joins))
+    took = time.monotonic() - began
+    until("they have left", lambda: worker(fleet).stream_active_clients == 0, 10)
+    until("nothing is held any more", lambda: held() <= before, 20)
+    grown = process.memory_info().rss / memory - 1
+    print(
+        f"\n{joins} joined and left in {took:.0f} s: descriptors and threads {before} → {held()}, "
+        f"memory {memory / 2**20:.0f} MB {grown:+.1%}"
+    )
+    assert grown < 0.05
+
+
+def test_viewers_who_come_and_go_leave_no_task(long: bool):
+    joins = 2000 if long else 200
+    with stage() as staged:
+        staged.go_live()
+        loop = staged.loop
+        asyncio.run(come_and_go(f"{staged.ws}/stream", AT_ONCE))
+        assert staged.clients_become(0)
+        before = len(asyncio.all_tasks(loop))
+        asyncio.run(come_and_go(f"{staged.ws}/stream", joins))
+        assert staged.clients_become(0)
+        until("no task is left", lambda: len(asyncio.all_tasks(loop)) <= before, 10)
+
+
+async def come_and_go(address: str, joins: int) -> None:
+    """Half of them say that they leave, and half don't."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int) -> None:
+        async with places:
+            await join_and_leave(address, abruptly=number % 2 == 0)
+
+    async with asyncio.timeout(240), asyncio.TaskGroup() as group:
+        for number in range(joins):
+            group.create_task(one(number))
