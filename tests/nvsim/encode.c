@@ -76,7 +76,7 @@ static int refuse(int gpu, int code) {
 static int open_session(void *parameters, struct encoder **opened) {
     struct session others[MOST_SESSIONS];
     struct context *context = FIELD(struct context *, parameters, 8);
-    int gpu = context ? context->gpu : 0, code = number("open_code", SUCCESS);
+    int gpu = context ? context->gpu : 0, code = number_of(gpu, "open_code", SUCCESS);
     *opened = NULL;
     while (number("open_hangs", 0))
         usleep(10000);

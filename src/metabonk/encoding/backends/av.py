@@ -51,19 +51,19 @@ class AvEncoder:
     Args:
         settings: of the stream.
         codec: FFmpeg's name, ``libx264`` or ``h264_nvenc``.
-        gpu_index: the GPU that NVENC encodes on; libx264 has no use for it.
+        ordinal: CUDA's number of the GPU that NVENC encodes on; libx264 has no use for it.
 
     Raises:
         EncoderUnavailable: it can't be opened; carries NVENC's code where the driver gave one.
     """
 
-    def __init__(self, settings: EncoderSettings, codec: str, gpu_index: int = 0) -> None:
+    def __init__(self, settings: EncoderSettings, codec: str, ordinal: int = 0) -> None:
         self.backend = f"av:{codec}"
         self._settings = settings
         self._reformatter = VideoReformatter()
         self._captured_at: dict[int, float] = {}
         self._last_pts = -1
-        self._context: VideoCodecContext | None = _open(settings, codec, gpu_index)
+        self._context: VideoCodecContext | None = _open(settings, codec, ordinal)
 
     def encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
         """Encodes a frame; see ``Encoder.encode``.
@@ -120,7 +120,7 @@ class AvEncoder:
         return self._captured_at.pop(pts)
 
 
-def _open(settings: EncoderSettings, codec: str, gpu_index: int) -> VideoCodecContext:
+def _open(settings: EncoderSettings, codec: str, ordinal: int) -> VideoCodecContext:
     with _errors_of_ffmpeg() as errors:
         try:
             context = cast(VideoCodecContext, CodecContext.create(codec, "w"))
@@ -145,7 +145,7 @@ def _open(settings: EncoderSettings, codec: str, gpu_index: int) -> VideoCodecCo
             "forced-idr": "1",
             "maxrate": str(settings.bitrate),
             "bufsize": str(round(settings.bitrate * BUFFER_S)),
-            **(LIBX264 if codec == "libx264" else NVENC | {"gpu": str(gpu_index)}),
+            **(LIBX264 if codec == "libx264" else NVENC | {"gpu": str(ordinal)}),
         }
         try:
             context.open()

@@ -61,20 +61,20 @@ class CudaFrames:
         library: GStreamer with its ``nvcodec`` plugin loaded.
         settings: of the stream; pictures are scaled to its size.
         caps: of the buffers.
-        gpu_index: the GPU.
+        ordinal: CUDA's number of the GPU.
 
     Raises:
         EncoderUnavailable: PyTorch or GStreamer has no CUDA here.
     """
 
     def __init__(
-        self, library: Library, settings: EncoderSettings, caps: str, gpu_index: int
+        self, library: Library, settings: EncoderSettings, caps: str, ordinal: int
     ) -> None:
         if DEVICE == "cuda" and not torch.cuda.is_available():
             raise EncoderUnavailable("PyTorch finds no CUDA device on this machine")
         self._library = library
         self._settings = settings
-        self._device = torch.device(DEVICE, gpu_index)
+        self._device = torch.device(DEVICE, ordinal)
         self._nv12 = Nv12(settings.width, settings.height, self._device)
         self._staging: Tensor | None = None
         cuda = namespace("GstCuda")
@@ -82,9 +82,9 @@ class CudaFrames:
         load = getattr(cuda, "cuda_load_library", None) or cuda.load_library
         if not load():
             raise EncoderUnavailable("GStreamer can't load libcuda.so.1")
-        self._context = cuda.CudaContext.new_wrapped(_primary_context(gpu_index), gpu_index)
+        self._context = cuda.CudaContext.new_wrapped(_primary_context(ordinal), ordinal)
         if self._context is None:
-            raise EncoderUnavailable(f"GStreamer can't use the CUDA context of GPU {gpu_index}")
+            raise EncoderUnavailable(f"GStreamer can't use the context of CUDA device {ordinal}")
         self.context: Any = cuda.context_new_cuda_context(self._context)
         """For the pipeline: encoder and buffers share one object, else frames are copied through
         host memory without a word."""
@@ -175,15 +175,15 @@ class CudaFrames:
         self._pool = self._context = self.context = None
 
 
-def _primary_context(gpu_index: int) -> int:
+def _primary_context(ordinal: int) -> int:
     """The context that PyTorch works in, retained for as long as the process lives."""
     driver = ctypes.CDLL("libcuda.so.1")
     device, context = ctypes.c_int(), ctypes.c_void_p()
     for code in (
         driver.cuInit(0),
-        driver.cuDeviceGet(ctypes.byref(device), gpu_index),
+        driver.cuDeviceGet(ctypes.byref(device), ordinal),
         driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device),
     ):
         if code:
-            raise EncoderUnavailable(f"CUDA refuses GPU {gpu_index} with code {code}")
+            raise EncoderUnavailable(f"CUDA refuses device {ordinal} with code {code}")
     return context.value or 0
