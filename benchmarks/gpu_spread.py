@@ -132,7 +132,7 @@ def learner(fleet: FleetUnderTest) -> LearnerStatus:
 
 
 def processes_on(handle: Any, fleet: FleetUnderTest) -> list[str]:
-    """Who has a CUDA context there, ours by name; others' pids may be those of another namespace."""
+    """Who has a CUDA context there: ours by name, of others the pid that the driver knows."""
     ours = {process.pid: named(process) for process in fleet.tree()}
     found = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
     return sorted(ours.get(process.pid, f"pid {process.pid}") for process in found)

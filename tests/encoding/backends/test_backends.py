@@ -1,5 +1,9 @@
-"""What every encoder does, held against FFmpeg's decoder: each in software, really opened."""
+"""What every encoder does, held against FFmpeg's decoder: each really opened.
 
+In software; with the simulated driver in the environment NVENC's instead (``test_nvenc``).
+"""
+
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -13,18 +17,26 @@ from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.backends.av import BUFFER_S
 from metabonk.encoding.encoder import Encoder, EncoderSettings
 from metabonk.encoding.frame import Frame
+from metabonk.encoding.ladder import RUNGS, Scarcity
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from tests.encoding.backends.gstreamer import require_gstreamer
+from tests.nvsim import as_torch_device
 
 SETTINGS = EncoderSettings(width=320, height=180, fps=30, bitrate=1_000_000, gop_s=2.0)
 SEQUENCE, PICTURE, IDR = 7, 8, 5
 
 
-@pytest.fixture(params=["av:libx264", "gst:appsrc:x264enc"])
+SOFTWARE = ["av:libx264", "gst:appsrc:x264enc"]
+NVENC = [rung.backend for rung in RUNGS if rung.scarcity is Scarcity.NVENC]
+
+
+@pytest.fixture(params=NVENC if "NVSIM_DIR" in os.environ else SOFTWARE)
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if name.startswith("gst:"):
         require_gstreamer()
+    if "cuda" in name:
+        as_torch_device.install()
     return name
 
 

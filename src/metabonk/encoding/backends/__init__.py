@@ -19,6 +19,8 @@ def make_encoder(backend: str, settings: EncoderSettings, ordinal: int) -> Encod
     match backend.split(":"):
         case ["av", codec]:
             return AvEncoder(settings, codec, ordinal)
+        case ["av", "cuda", codec]:
+            return AvEncoder(settings, codec, ordinal, cuda=True)
         case ["gst", source, encoder]:
             return GstEncoder(settings, source, encoder, ordinal)
     raise ValueError(f"no module makes encoders of backend {backend!r}")

@@ -9,11 +9,10 @@ import ctypes
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
-import torch.utils.dlpack
 from torch import Tensor
 
+from metabonk.encoding.backends import device as devices
 from metabonk.encoding.backends.gst_library import CudaMemoryError, Library, namespace
 from metabonk.encoding.backends.nv12 import Nv12
 from metabonk.encoding.encoder import EncoderSettings
@@ -76,7 +75,6 @@ class CudaFrames:
         self._settings = settings
         self._device = torch.device(DEVICE, ordinal)
         self._nv12 = Nv12(settings.width, settings.height, self._device)
-        self._staging: Tensor | None = None
         cuda = namespace("GstCuda")
         # The bindings of 1.22 keep the prefix.
         load = getattr(cuda, "cuda_load_library", None) or cuda.load_library
@@ -127,10 +125,9 @@ class CudaFrames:
                 self.plane(address + meta.offset[plane], rows, width, meta.stride[plane])
                 for plane, rows in ((0, height), (1, height // 2))
             )
-            self._nv12.convert(self.on_device(pixels), luma, chroma)
-            if self._device.type == "cuda":
-                # The encoder reads in a stream of its own.
-                torch.cuda.current_stream(self._device).synchronize()
+            with devices.in_picture_stream(self._device):
+                self._nv12.convert(devices.on_device(pixels, self._device), luma, chroma)
+            devices.finish(self._device)
         return buffer
 
     @contextlib.contextmanager
@@ -153,20 +150,6 @@ class CudaFrames:
     def plane(self, address: int, rows: int, width: int, stride: int) -> Tensor:
         """Memory at this address of the device as ``rows×width`` uint8; nothing is copied."""
         return torch.as_tensor(_Plane(address, rows, width, stride), device=self._device)
-
-    def on_device(self, pixels: Pixels) -> Tensor:
-        """The picture as a tensor on the device; uploaded once, from pinned memory, if need be."""
-        if not isinstance(pixels, np.ndarray):
-            # PyTorch's own tensors, __cuda_array_interface__ and DLPack; none is copied.
-            if hasattr(pixels, "__cuda_array_interface__"):
-                return torch.as_tensor(pixels, device=self._device)
-            return torch.utils.dlpack.from_dlpack(pixels)
-        if self._device.type != "cuda":
-            return torch.from_numpy(np.ascontiguousarray(pixels))
-        if self._staging is None or self._staging.shape != pixels.shape:
-            self._staging = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
-        self._staging.numpy()[...] = pixels
-        return self._staging.to(self._device, non_blocking=True)
 
     def close(self) -> None:
         """Frees the memory; may be repeated."""
