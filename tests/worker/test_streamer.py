@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
@@ -237,3 +238,24 @@ def test_another_encoder_takes_over_without_a_gap(
     until(moved)
     assert states == {StreamState.LIVE}
     assert streamer.live
+
+
+def test_it_says_whether_the_open_encoder_takes_pictures_on_the_gpu(
+    streamer: Streamer, opener: Opener
+):
+    assert not streamer.takes_device_frames
+    streamer.drawing_large(True)
+    streamer.desire(Desired.LIVE, "test")
+    until(lambda: streamer.live)
+    assert not streamer.takes_device_frames, "software"
+    for rung in RUNGS:
+        opener.opened[-1].rung = rung
+        assert streamer.takes_device_frames == ("cuda" in rung.backend)
+
+
+def test_an_encoder_is_given_both_and_takes_the_nearest():
+    uploaded = torch.ones(36, 64, 3, dtype=torch.uint8)
+    frame = Frame(PIXELS, 1.0, uploaded)
+    assert frame.nearest_pixels is uploaded
+    assert frame.host_pixels is PIXELS
+    assert Frame(PIXELS, 1.0).nearest_pixels is PIXELS

@@ -16,9 +16,10 @@ from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.visible import gpu_of_worker
 from metabonk.errors import CheckpointError
 from metabonk.games import make_game
+from metabonk.games.picture import observe
 from metabonk.http_server import HttpServer
 from metabonk.messages import HeartbeatReply, Mode, PolicyMessage
-from metabonk.policy import Actor, PolicySpec, RolloutBuilder, newest_weights
+from metabonk.policy import Actor, PolicySpec, RolloutBuilder, Sight, newest_weights
 from metabonk.process import StopSignal
 from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
@@ -64,10 +65,13 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     gpu = gpu_of_worker(index, pools.census.gpus)
     learning = settings.learning
     seed = learning.seed + index
-    game = make_game(settings.game, learning, seed=seed)
+    device = _device(gpu)
+    sight = Sight(device) if device is not None else None
+    eye = sight.observe if sight is not None else observe
+    game = make_game(settings.game, learning, seed=seed, eye=eye)
     with contextlib.ExitStack() as owned:
         owned.callback(game.close)
-        actor = Actor(PolicySpec.of(game, learning), seed=seed, device=_device(gpu))
+        actor = Actor(PolicySpec.of(game, learning), seed=seed, device=device)
         hub = Hub()
         streamer = Streamer(
             Opener(
@@ -124,6 +128,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             fps=settings.stream.effective_fps,
             waits=settings.worker.wait_for_learner,
             beside_live=settings.plays_beside_live,
+            sight=sight,
         )
         status = StatusReport(
             settings,

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
-from metabonk.encoding.ladder import Scarcity
+from metabonk.encoding.frame import DevicePixels, Frame
+from metabonk.encoding.ladder import FrameKind, Scarcity
 from metabonk.encoding.opening import NoSession, Opener, Session
 from metabonk.errors import EncoderBroken, EncodingError
 from metabonk.messages import Desired, StreamState, Thought
@@ -144,12 +144,25 @@ class Streamer:
             self._drawing_large = large
             self._changed.notify_all()
 
-    def offer(self, pixels: NDArray[np.uint8], thought: Thought | None = None) -> float:
+    @property
+    def takes_device_frames(self) -> bool:
+        """Whether the open encoder makes use of pictures that are on the GPU already."""
+        session = self._session
+        return session is not None and FrameKind.CUDA in session.rung.frames
+
+    def offer(
+        self,
+        pixels: NDArray[np.uint8],
+        thought: Thought | None = None,
+        *,
+        uploaded: DevicePixels | None = None,
+    ) -> float:
         """Takes a drawn frame (``H×W×3`` uint8 RGB) without waiting for anything.
 
         Args:
             pixels: of the frame.
             thought: that led to it, with the first frame after a decision.
+            uploaded: the same picture on the GPU, where it has been brought there.
 
         Returns:
             When it was taken, monotonic seconds.
@@ -162,7 +175,7 @@ class Streamer:
             if len(self._frames) >= QUEUED_FRAMES:
                 self._frames.popleft()
                 self._dropped += 1
-            self._frames.append(Frame(pixels, now))
+            self._frames.append(Frame(pixels, now, uploaded))
             self._changed.notify_all()
         return now
 

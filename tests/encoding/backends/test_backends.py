@@ -10,6 +10,7 @@ from dataclasses import replace
 import av
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from metabonk.encoding.access_unit import AccessUnit
@@ -139,6 +140,20 @@ def test_a_frame_that_is_a_view_is_taken_as_it_is_seen(encoder: Encoder):
     bright_left[:, :160] = 240
     shown = decode(encode(encoder, [bright_left[:, ::-1]]))[-1].to_ndarray(format="rgb24")
     assert shown[:, :150].mean() < 20 and shown[:, 170:].mean() > 230
+
+
+def test_a_picture_that_is_on_the_gpu_already_is_taken_from_there_if_it_can_be(
+    encoder: Encoder, backend: str
+):
+    """The two differ only here, so that it shows which one was taken."""
+    in_host, on_gpu = flat((10, 10, 10)), torch.from_numpy(flat((240, 240, 240)))
+    units = [
+        unit
+        for number in range(3)
+        for unit in encoder.encode(Frame(in_host, number / 30, on_gpu), keyframe=False)
+    ]
+    shown = decode(units)[-1].to_ndarray(format="rgb24")
+    assert (shown.mean() > 200) == ("cuda" in backend)
 
 
 def test_it_is_constrained_baseline_without_reordering(encoder: Encoder):

@@ -139,7 +139,7 @@ class GstEncoder:
 
     def _push(self, frame: Frame, pts: int) -> None:
         if self._cuda is not None:
-            buffer = self._cuda.buffer(frame.pixels)
+            buffer = self._cuda.buffer(frame.nearest_pixels)
         else:
             self._expect(frame.width, frame.height)
             self._held = _rows_of_whole_words(frame.host_pixels)

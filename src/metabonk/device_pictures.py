@@ -15,8 +15,6 @@ import torch.utils.dlpack
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metabonk.encoding.frame import Pixels
-
 
 @cache
 def picture_stream(device: torch.device) -> torch.cuda.Stream:
@@ -34,7 +32,7 @@ def in_picture_stream(device: torch.device) -> contextlib.AbstractContextManager
 def upload(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     """The picture on the device: copied into pinned memory, and from there without a wait.
 
-    PyTorch hands out the pinned memory again when the copy is done.
+    PyTorch hands the pinned memory out again only when the copy is done.
     """
     if device.type != "cuda":
         return torch.from_numpy(np.ascontiguousarray(pixels))
@@ -44,24 +42,31 @@ def upload(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
         return pinned.to(device, non_blocking=True)
 
 
-def on_device(pixels: Pixels, device: torch.device) -> Tensor:
+def on_device(pixels: Any, device: torch.device) -> Tensor:
     """The picture as a tensor on the device; one that is there already is not copied.
 
     Args:
-        pixels: in host memory, a tensor, or anything with ``__cuda_array_interface__`` or DLPack.
+        pixels: ``H×W×3`` uint8, in host memory, or on the device as anything that has
+            ``__cuda_array_interface__`` or DLPack.
         device: where it is wanted.
     """
     if isinstance(pixels, np.ndarray):
         return upload(pixels, device)
     if device.type == "cuda":
-        # Whoever made it did so in a stream of their own.
+        # Whoever made it may have done so in another stream.
         picture_stream(device).wait_stream(torch.cuda.current_stream(device))
     if hasattr(pixels, "__cuda_array_interface__"):
         return torch.as_tensor(pixels, device=device)
     return torch.utils.dlpack.from_dlpack(pixels)
 
 
-def finish(device: torch.device) -> None:
-    """Waits until all that was enqueued is done: NVENC reads in a stream of its own."""
+def await_pictures(device: torch.device) -> None:
+    """What the current stream does next comes after what has been enqueued for pictures."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).wait_stream(picture_stream(device))
+
+
+def finish_pictures(device: torch.device) -> None:
+    """Waits, in this thread, until all that was enqueued for pictures is done."""
     if device.type == "cuda":
         picture_stream(device).synchronize()
