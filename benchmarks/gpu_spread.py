@@ -72,8 +72,14 @@ def one_fleet(workers: int, seconds: float, environment: Mapping[str, str]) -> d
             environment=environment,
         ) as fleet,
     ):
-        until("all workers play", lambda: all_play(fleet, workers), START_S + 2 * workers)
-        before, began = learner(fleet), time.monotonic()
+        try:
+            until("all workers play", lambda: all_play(fleet, workers), START_S + 2 * workers)
+            before = until("the learner answers", lambda: learner(fleet), START_S)
+        except AssertionError:
+            for file in (fleet.output, *sorted((fleet.folder / "logs").glob("*.log"))):
+                say(f"{file.name}:\n{file.read_text()}")
+            raise
+        began = time.monotonic()
         samples: list[list[int]] = []
         while time.monotonic() - began < seconds:
             samples.append([use.gpu for use in map(utilisation, handles())])
