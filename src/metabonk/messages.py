@@ -44,7 +44,7 @@ class WorkerStatus(Message):
     pid: int
     game: str
     mode: Mode
-    gpu_index: int | None = Field(None, description="CUDA device, null on a machine without one")
+    gpu_index: int | None = Field(None, description="as nvidia-smi counts; null without a GPU")
     uptime_s: float
 
     stream_url: str = Field(description="absolute address of the worker's own /stream.mp4")
@@ -221,6 +221,7 @@ class SlotHolder(Message):
     slot: int | None = Field(description="null for another program's")
     instance_id: str | None = Field(description="null for another program's")
     pid: int | None
+    gpu_index: int | None = Field(None, description="that it encodes on; null in software")
     ours: bool
 
 
@@ -230,6 +231,9 @@ class PoolStatus(Message):
     pool: Literal["nvenc", "cpu"]
     gpu_index: int | None
     gpu_name: str | None
+    gpu_indices: list[int] = Field(
+        default_factory=list, description="every GPU whose sessions these are: some share a limit"
+    )
     used: int = Field(description="other programs' sessions included")
     limit: int
     holders: list[SlotHolder]

@@ -5,10 +5,11 @@ real thing. KIND names a program of ``tests.orchestrator.children``, or is sourc
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metabonk.cli import main
+from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.orchestrator import process
 from metabonk.orchestrator.supervisor import ChildSpec
 from metabonk.settings import Settings
@@ -17,7 +18,9 @@ from tests.orchestrator import children
 kind, *arguments = sys.argv[1:]
 
 
-def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Iterator[ChildSpec]:
+def child_specs(
+    settings: Settings, settings_file: Path, run_dir: Path, gpus: Sequence[Gpu]
+) -> Iterator[ChildSpec]:
     program = getattr(children, kind, kind)
     for name in ("learner", *(f"omega-{index}" for index in range(settings.workers))):
         # The mark by which 'stop' knows MetaBonk's own processes.

@@ -10,6 +10,8 @@ from metabonk.encoding.ladder import RUNGS
 
 CUDA, GST, VA = "gst:cuda_appsrc:nvh264enc", "gst:appsrc:nvh264enc", "gst:appsrc:vah264enc"
 
+AV_CUDA = "av:cuda:h264_nvenc"
+
 
 @pytest.mark.parametrize("engine", ["av", "gst"])
 def test_a_chosen_engine_leaves_the_other_out(engine: str):
@@ -21,6 +23,7 @@ def test_a_chosen_engine_leaves_the_other_out(engine: str):
 
 def test_without_the_bindings_the_command_that_adds_them_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(inventory, "version", lambda name: "2.13.0+cu130")
     out = inventory.missing()
     assert "pip install 'metabonk[gst]'" in out[GST]
     assert {backend.partition(":")[0] for backend in out} == {"gst"}
@@ -30,8 +33,9 @@ def test_frames_on_the_gpu_need_a_pytorch_with_cuda(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(inventory, "version", lambda name: "2.13.0+cpu")
     assert "without CUDA" in inventory.missing()[CUDA]
+    assert "without CUDA" in inventory.missing()[AV_CUDA]
     monkeypatch.setattr(inventory, "version", lambda name: "2.13.0+cu130")
-    assert CUDA not in inventory.missing()
+    assert inventory.missing().keys().isdisjoint({CUDA, AV_CUDA})
 
 
 def test_va_api_needs_a_render_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,8 @@ import pytest
 from metabonk.encoding.ladder import FrameKind, Proof, Situation, climb
 
 CUDA, GST = "gst:cuda_appsrc:nvh264enc", "gst:appsrc:nvh264enc"
-NVENC, VA, SOFTWARE, GST_SOFTWARE = (
+AV_CUDA, NVENC, VA, SOFTWARE, GST_SOFTWARE = (
+    "av:cuda:h264_nvenc",
     "av:h264_nvenc",
     "gst:appsrc:vah264enc",
     "av:libx264",
@@ -21,6 +22,7 @@ def test_hardware_comes_first():
     assert [step.rung.backend for step in climb(Situation())] == [
         CUDA,
         GST,
+        AV_CUDA,
         NVENC,
         VA,
         SOFTWARE,

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from metabonk.errors import GameError
-from metabonk.games import FrameSink, Transition, available_games, make_game
+from metabonk.games import FrameSink, Observation, Transition, available_games, make_game
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.picture import View, observe
 from metabonk.settings.schema import Learning
@@ -245,3 +245,25 @@ def test_a_scenario_is_described_without_an_engine():
     assert engines() == []
     assert description.action_names == ("wait", "move left", "move right", "attack")
     assert description.reward_scale == 0.01
+
+
+def test_the_policys_eye_is_given_the_picture_that_spectators_were_given_last():
+    shown: list[NDArray[np.uint8]] = []
+    looked_at: list[NDArray[np.uint8]] = []
+
+    def eye(pixels: NDArray[np.uint8], view: View) -> Observation:
+        looked_at.append(pixels)
+        return observe(pixels, view)
+
+    game = Doom("basic", seed=1, frame_skip=4, eye=eye)
+    try:
+        game.reset()
+        for _ in range(3):
+            moved = game.step(WAIT, shown.append)
+            assert looked_at[-1] is shown[-1]
+            assert np.array_equal(moved.observation, observe(shown[-1], View(128, 72)))
+        assert len(looked_at) == 4, "one look a decision, and one at the beginning"
+        moved = game.step(WAIT)
+        assert looked_at[-1] is game.frame()
+    finally:
+        game.close()

@@ -7,18 +7,64 @@
 
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, NOT_SUPPORTED = 801 };
 
+enum { MOST_GPUS = 16 };
+
+/* The GPUs that this process sees; CUDA numbers them from 0. */
+static int shown[MOST_GPUS], shown_count = -1;
+
+static int gpu_named(const char *name, const int *order, int count) {
+    char uuid[TEXT];
+    if (name[0] >= '0' && name[0] <= '9')
+        return atoi(name) < count ? order[atoi(name)] : -1;
+    for (int gpu = 0; gpu < count; gpu++) {
+        uuid_of(gpu, uuid, sizeof uuid);
+        if (*name && !strcmp(uuid, name))
+            return gpu;
+    }
+    return -1;
+}
+
+/* CUDA_VISIBLE_DEVICES counts the fastest card (setting `fastest`) first, unless CUDA_DEVICE_ORDER
+ * asks for the order of NVML; what follows a name that means nothing is hidden too. */
+static void look_around(void) {
+    int order[MOST_GPUS], count = number("gpus", 1), fastest = number("fastest", 0);
+    const char *by = getenv("CUDA_DEVICE_ORDER"), *variable = getenv("CUDA_VISIBLE_DEVICES");
+    if (by && !strcmp(by, "PCI_BUS_ID"))
+        fastest = 0;
+    order[0] = fastest;
+    for (int gpu = 0, next = 1; gpu < count; gpu++)
+        if (gpu != fastest)
+            order[next++] = gpu;
+    shown_count = 0;
+    if (!variable) {
+        memcpy(shown, order, sizeof shown);
+        shown_count = count;
+        return;
+    }
+    char names[TEXT], *rest = names, *name;
+    snprintf(names, sizeof names, "%s", variable);
+    while ((name = strsep(&rest, ",")) && shown_count < MOST_GPUS) {
+        int gpu = gpu_named(name, order, count);
+        if (gpu < 0)
+            break;
+        shown[shown_count++] = gpu;
+    }
+}
+
 EXPORT int cuInit(unsigned flags) {
     (void)flags;
-    return number("gpus", 1) ? SUCCESS : NO_DEVICE;
+    if (shown_count < 0)
+        look_around();
+    return shown_count ? SUCCESS : NO_DEVICE;
 }
 
 EXPORT int cuDeviceGetCount(int *count) {
-    *count = number("gpus", 1);
+    *count = shown_count;
     return SUCCESS;
 }
 
 EXPORT int cuDeviceGet(int *device, int ordinal) {
-    if (ordinal < 0 || ordinal >= number("gpus", 1))
+    if (ordinal < 0 || ordinal >= shown_count)
         return INVALID_DEVICE;
     *device = ordinal;
     return SUCCESS;
@@ -26,8 +72,21 @@ EXPORT int cuDeviceGet(int *device, int ordinal) {
 
 EXPORT int cuDeviceGetName(char *name, int length, int device) {
     char value[TEXT];
-    (void)device;
-    snprintf(name, length, "%s", setting("name", "NVIDIA GeForce", value));
+    snprintf(name, length, "%s", setting_of(shown[device], "name", "NVIDIA GeForce", value));
+    return SUCCESS;
+}
+
+/* The sixteen bytes that `uuid_of` writes as text. */
+EXPORT int cuDeviceGetUuid(unsigned char *bytes, int device) {
+    char text[TEXT];
+    int digits = 0;
+    uuid_of(shown[device], text, sizeof text);
+    memset(bytes, 0, 16);
+    for (char *digit = text + strlen("GPU-"); *digit; digit++)
+        if (*digit != '-') {
+            bytes[digits / 2] = bytes[digits / 2] << 4 | (*digit - '0');
+            digits++;
+        }
     return SUCCESS;
 }
 
@@ -52,7 +111,7 @@ EXPORT int cuCtxPushCurrent_v2(struct context *context) {
 EXPORT int cuCtxCreate_v2(struct context **context, unsigned flags, int device) {
     (void)flags;
     *context = malloc(sizeof **context);
-    (*context)->gpu = device;
+    (*context)->gpu = shown[device];
     return cuCtxPushCurrent_v2(*context);
 }
 
@@ -77,10 +136,10 @@ EXPORT int cuCtxGetCurrent(struct context **context) {
 
 /* The context that all programs of a process share, PyTorch's too. */
 EXPORT int cuDevicePrimaryCtxRetain(struct context **context, int device) {
-    static struct context primary[16];
-    if (device < 0 || device >= number("gpus", 1))
+    static struct context primary[MOST_GPUS];
+    if (device < 0 || device >= shown_count)
         return INVALID_DEVICE;
-    primary[device].gpu = device;
+    primary[device].gpu = shown[device];
     *context = &primary[device];
     return SUCCESS;
 }
@@ -211,7 +270,6 @@ ABSENT(cuCtxEnablePeerAccess)
 ABSENT(cuCtxGetDevice)
 ABSENT(cuCtxSetLimit)
 ABSENT(cuDeviceCanAccessPeer)
-ABSENT(cuDeviceGetUuid)
 ABSENT(cuDevicePrimaryCtxReset)
 ABSENT(cuDevicePrimaryCtxSetFlags)
 ABSENT(cuEventCreate)

@@ -73,12 +73,22 @@ class SimulatedDriver:
                 for none; ``open_hangs=1``; ``encode_fails_after``, ``encode_hangs_after``,
                 ``encode_crashes_after``: frames of a session, -1 for never; ``listed=0``: NVML
                 counts sessions and lists none; ``host_pids``: NVML's pids are ours plus this, as
-                in a container; ``nvml_lost=1``: NVML answers nothing more.
+                in a container; ``nvml_lost=1``: NVML answers nothing more; ``fastest``: the GPU
+                that CUDA counts first.
         """
         self._settings |= settings
         written = self._folder / "settings.new"
         written.write_text("".join(f"{key} {value}\n" for key, value in self._settings.items()))
         written.replace(self._folder / "settings")
+
+    def set_gpu(self, gpu: int, **settings: int | str) -> None:
+        """Changes one GPU from now on.
+
+        Args:
+            gpu: index, as NVML counts.
+            settings: ``name``, ``brand`` or ``open_code``, as in ``set``.
+        """
+        self.set(**{f"{key}.{gpu}": value for key, value in settings.items()})
 
     @property
     def environment(self) -> dict[str, str]:

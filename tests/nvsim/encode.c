@@ -76,7 +76,7 @@ static int refuse(int gpu, int code) {
 static int open_session(void *parameters, struct encoder **opened) {
     struct session others[MOST_SESSIONS];
     struct context *context = FIELD(struct context *, parameters, 8);
-    int gpu = context ? context->gpu : 0, code = number("open_code", SUCCESS);
+    int gpu = context ? context->gpu : 0, code = number_of(gpu, "open_code", SUCCESS);
     *opened = NULL;
     while (number("open_hangs", 0))
         usleep(10000);
@@ -225,6 +225,14 @@ static int initialize(struct encoder *encoder, void *parameters) {
     x264.b_annexb = 1;
     x264.i_keyint_max = FIELD(uint32_t, config, 20);
     x264.i_scenecut_threshold = 0;
+    /* h264VUIParameters: what the stream says of its colours. */
+    if (FIELD(uint32_t, config, 248))
+        x264.vui.b_fullrange = FIELD(uint32_t, config, 256);
+    if (FIELD(uint32_t, config, 260)) {
+        x264.vui.i_colorprim = FIELD(uint32_t, config, 264);
+        x264.vui.i_transfer = FIELD(uint32_t, config, 268);
+        x264.vui.i_colmatrix = FIELD(uint32_t, config, 272);
+    }
     if (FIELD(uint32_t, config, 60)) {
         x264.rc.i_rc_method = X264_RC_ABR;
         x264.rc.i_bitrate = FIELD(uint32_t, config, 60) / 1000;

@@ -56,19 +56,17 @@ EXPORT int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
 
 EXPORT int nvmlDeviceGetName(void *device, char *name, unsigned length) {
     char value[TEXT];
-    (void)device;
-    snprintf(name, length, "%s", setting("name", "NVIDIA GeForce", value));
+    snprintf(name, length, "%s", setting_of(gpu_of(device), "name", "NVIDIA GeForce", value));
     return SUCCESS;
 }
 
 EXPORT int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length) {
-    snprintf(uuid, length, "GPU-00000000-0000-0000-0000-%012u", gpu_of(device));
+    uuid_of(gpu_of(device), uuid, length);
     return SUCCESS;
 }
 
 EXPORT int nvmlDeviceGetBrand(void *device, unsigned *brand) {
-    (void)device;
-    *brand = number("brand", 5);
+    *brand = number_of(gpu_of(device), "brand", 5);
     return SUCCESS;
 }
 
@@ -122,6 +120,19 @@ EXPORT int nvmlDeviceGetEncoderUtilization(void *device, unsigned *percent, unsi
     struct session found[MOST_SESSIONS];
     *percent = open_on(device, found) ? 10 : 0;
     *period_us = 167000;
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetUtilizationRates(void *device, unsigned *gpu_and_memory) {
+    gpu_and_memory[0] = open_on(device, (struct session[MOST_SESSIONS]){0}) ? 10 : 0;
+    gpu_and_memory[1] = 0;
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *total_free_used) {
+    (void)device;
+    total_free_used[0] = total_free_used[1] = 16ull << 30;
+    total_free_used[2] = 0;
     return SUCCESS;
 }
 

@@ -4,6 +4,8 @@
  * each question, so a test can change the driver while programs use it. An open session is a file
  * `session-N` that its process keeps locked, as the real driver frees the sessions of a process
  * that dies. `events` gets a line for each session that is opened, refused or closed.
+ *
+ * A GPU is known by its index in NVML's order, whatever number CUDA gives it in a process.
  */
 #ifndef NVSIM_SIMULATION_H
 #define NVSIM_SIMULATION_H
@@ -56,6 +58,24 @@ static inline int number(const char *key, int fallback) {
     char value[TEXT];
     setting(key, "", value);
     return *value ? atoi(value) : fallback;
+}
+
+/* The same of one GPU: a line `key.GPU value` counts more than `key value`. */
+static inline const char *setting_of(int gpu, const char *key, const char *fallback, char *value) {
+    char own[TEXT / 2], common[TEXT];
+    snprintf(own, sizeof own, "%s.%d", key, gpu);
+    return setting(own, setting(key, fallback, common), value);
+}
+
+static inline int number_of(int gpu, const char *key, int fallback) {
+    char value[TEXT];
+    setting_of(gpu, key, "", value);
+    return *value ? atoi(value) : fallback;
+}
+
+/* As NVML writes it, which is how CUDA_VISIBLE_DEVICES takes it. */
+static inline void uuid_of(int gpu, char *uuid, size_t length) {
+    snprintf(uuid, length, "GPU-00000000-0000-0000-0000-%012d", gpu);
 }
 
 static inline void note(const char *event, unsigned gpu, int detail) {

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from metabonk.encoding.capacity import Capacity
 from metabonk.http_app import make_http_app
 from metabonk.messages import (
     Fleet,
@@ -34,7 +35,7 @@ POOL = PoolStatus(
     gpu_name="NVIDIA GeForce RTX 4070",
     used=1,
     limit=2,
-    holders=[SlotHolder(slot=0, instance_id="omega-0", pid=7, ours=True)],
+    holders=[SlotHolder(slot=0, instance_id="omega-0", pid=7, gpu_index=0, ours=True)],
 )
 
 
@@ -56,7 +57,7 @@ def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
     state = FleetState(
         Settings(workers=3, game="doom:basic", paths=Paths(logs=tmp_path)), "run-1", store, clock
     )
-    state.set_capacity(1)
+    state.set_capacity(Capacity(cpu=1))
     yield state
     store.close()
 

@@ -1,10 +1,11 @@
 """Who is live: examples from the contract, then properties over arbitrary histories."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
+from metabonk.encoding.capacity import Capacity
 from metabonk.messages import Desired, StreamState
 from metabonk.orchestrator.director import (
     FAILING_S,
@@ -18,12 +19,21 @@ from metabonk.orchestrator.director import (
 from tests.orchestrator.statuses import status
 
 ROTATE_S = 60.0
+TWO_GPUS = Capacity(gpus=("nvenc-gpu0", "nvenc-gpu1"), nvenc={"nvenc-gpu0": 1, "nvenc-gpu1": 1})
+"""Even workers have the first, odd ones the second."""
 
 
-def live(director: Director, candidates: list[Candidate], capacity: int, now: float) -> set[int]:
-    wishes = director.decide(candidates, capacity, now)
+def live(
+    director: Director, candidates: list[Candidate], capacity: int | Capacity, now: float
+) -> set[int]:
+    wishes = director.decide(candidates, of(capacity), now)
     assert wishes.keys() == {candidate.index for candidate in candidates}
     return {index for index, wish in wishes.items() if wish.desired is Desired.LIVE}
+
+
+def of(sessions: int | Capacity) -> Capacity:
+    """So many sessions that all workers share, unless it is said how they are divided."""
+    return Capacity(cpu=sessions) if isinstance(sessions, int) else sessions
 
 
 def idle(*indices: int) -> list[Candidate]:
@@ -116,16 +126,80 @@ def test_fewer_sessions_take_the_newest_place_and_none_at_all_takes_every_one():
     director = Director(ROTATE_S)
     live(director, idle(0, 1), 2, 0.0)
     assert live(director, idle(0, 1), 1, 1.0) == {0}
-    wishes = director.decide(idle(0, 1), 0, 2.0)
+    wishes = director.decide(idle(0, 1), of(0), 2.0)
     assert "no encoder session" in wishes[0].reason
     assert {wish.desired for wish in wishes.values()} == {Desired.STANDBY}
 
 
 def test_who_waits_is_told_for_whom_and_for_how_long():
     director = Director(ROTATE_S)
-    wishes = director.decide(idle(0, 1, 2), 1, 0.0)
+    wishes = director.decide(idle(0, 1, 2), of(1), 0.0)
     assert wishes[1].reason == "the encoder session went to omega-0; its turn comes in 60 s"
     assert wishes[2].reason == "the encoder session went to omega-0; its turn comes in 120 s"
+
+
+def test_each_gpu_shows_its_own_workers_and_both_go_round():
+    director = Director(ROTATE_S)
+    shown = [live(director, idle(*range(6)), TWO_GPUS, turn * ROTATE_S) for turn in range(4)]
+    assert shown == [{0, 1}, {2, 3}, {4, 5}, {0, 1}]
+
+
+def test_the_session_of_one_gpu_lies_idle_rather_than_be_promised_to_a_worker_of_another():
+    director = Director(ROTATE_S)
+    for now in (0.0, SETTLE_S):
+        assert live(director, idle(0, 2, 4), TWO_GPUS, now) == {0}
+    assert live(director, idle(0, 2, 4, 5), TWO_GPUS, SETTLE_S + 1) == {0, 5}
+
+
+def test_at_the_start_places_wait_for_the_first_workers_of_each_gpu():
+    director = Director(ROTATE_S)
+    assert live(director, idle(2, 3), TWO_GPUS, 0.0) == set()
+    assert live(director, idle(1, 2, 3), TWO_GPUS, 1.0) == {1}
+    assert live(director, idle(0, 1, 2, 3), TWO_GPUS, 2.0) == {0, 1}
+
+
+def test_a_worker_that_is_opened_takes_the_place_of_one_on_its_own_gpu():
+    director = Director(ROTATE_S)
+    live(director, idle(0, 1, 2, 3), TWO_GPUS, 0.0)
+    opened = [*idle(0, 1, 2), Candidate(3, watched=True)]
+    assert live(director, opened, TWO_GPUS, MIN_LIVE_S) == {0, 3}
+
+
+def test_watched_workers_beyond_the_limit_of_one_gpu_cost_another_nothing():
+    director = Director(ROTATE_S)
+    both = Capacity(gpus=TWO_GPUS.gpus, nvenc={"nvenc-gpu0": 2, "nvenc-gpu1": 1})
+    watched = [Candidate(0, watched=True), Candidate(1), Candidate(2, watched=True)]
+    assert live(director, watched, both, 0.0) == {0, 1, 2}
+    assert live(director, watched, TWO_GPUS, 1.0) == {0, 1, 2}
+    assert live(director, watched[:1] + watched[2:], TWO_GPUS, 2.0) == {0, 2}
+    assert live(director, [*watched, Candidate(3)], TWO_GPUS, SETTLE_S) == {0, 2, 3}
+
+
+def test_overflow_in_software_goes_to_whoever_waits():
+    director = Director(ROTATE_S)
+    overflow = replace(TWO_GPUS, cpu=1, cpu_fallback=True)
+    assert live(director, idle(*range(6)), overflow, SETTLE_S) == {0, 1, 2}
+    assert live(director, idle(*range(6)), overflow, SETTLE_S + ROTATE_S) == {3, 4, 5}
+
+
+def test_who_waits_is_told_for_which_sessions():
+    director = Director(ROTATE_S)
+    wishes = director.decide(idle(*range(5)), TWO_GPUS, 0.0)
+    went = "the nvenc-gpu0 encoder session went to omega-0"
+    assert wishes[2].reason == f"{went}; its turn comes in 60 s"
+    assert wishes[4].reason == f"{went}; its turn comes in 120 s"
+    assert "nvenc-gpu1 encoder session went to omega-1; its turn comes in 60 s" in wishes[3].reason
+    taken = replace(TWO_GPUS, nvenc={"nvenc-gpu0": 0, "nvenc-gpu1": 1})
+    wishes = director.decide(idle(*range(4)), taken, 1.0)
+    assert wishes[0].reason == "the nvenc-gpu0 pool has no encoder session to give"
+
+
+def test_what_comes_next_is_whoever_gets_a_place_soonest():
+    director = Director(ROTATE_S)
+    live(director, idle(0), TWO_GPUS, 0.0)
+    live(director, idle(0, 1, 3), TWO_GPUS, 10.0)
+    outlook = director.outlook(idle(0, 1, 2, 3), 20.0)
+    assert (outlook.live, outlook.next, outlook.next_in_s) == ((0, 1), 2, 40.0)
 
 
 def test_a_status_says_who_is_watched_and_who_may_stream():
@@ -148,21 +222,36 @@ def test_a_status_says_who_is_watched_and_who_may_stream():
 
 @dataclass(frozen=True)
 class Moment:
-    """One call: seconds since the last, who is there, how many sessions."""
+    """One call: seconds since the last, who is there, what sessions there are."""
 
     wait: float
     candidates: tuple[Candidate, ...]
-    capacity: int
+    capacity: Capacity
 
 
 candidate = st.builds(Candidate, st.integers(0, 6), watched=st.booleans(), failing=st.booleans())
-moment = st.builds(
-    Moment,
-    st.sampled_from([0.0, 0.5, 1.0, 4.0, 10.0, 61.0]),
-    st.lists(candidate, max_size=7, unique_by=lambda c: c.index).map(tuple),
-    st.integers(0, 5),
+shared = st.builds(of, st.integers(0, 5))
+sessions = st.integers(0, 2)
+divided = st.builds(
+    Capacity,
+    gpus=st.permutations(["a", "b", None]).map(tuple),
+    nvenc=st.fixed_dictionaries({"a": sessions, "b": sessions}),
+    va=sessions,
+    cpu=sessions,
+    cpu_fallback=st.booleans(),
 )
-histories = st.lists(moment, max_size=40)
+
+
+def moments(capacities: st.SearchStrategy[Capacity]) -> st.SearchStrategy[list[Moment]]:
+    waits = st.sampled_from([0.0, 0.5, 1.0, 4.0, 10.0, 61.0])
+    candidates = st.lists(candidate, max_size=7, unique_by=lambda c: c.index).map(tuple)
+    return st.lists(st.builds(Moment, waits, candidates, capacities), max_size=40)
+
+
+# Which worker has which GPU stays as it is while a fleet runs; how many sessions there are doesn't.
+histories = moments(shared) | divided.flatmap(
+    lambda first: moments(divided.map(lambda now: replace(now, gpus=first.gpus)))
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -182,20 +271,25 @@ def test_over_any_history_the_rules_hold(history: list[Moment]):
             first_heard = now
         chosen = live(director, list(at.candidates), at.capacity, now)
 
-        assert len(chosen) <= max(at.capacity, len(before & chosen)), "more than there is"
         kept = {i for i in chosen if now - watched_at.get(i, -1e9) <= VIEWER_GRACE_S}
-        assert len(chosen) <= at.capacity or chosen == kept, "only the watched exceed the limit"
+        short = at.capacity.shortage(chosen)
+        assert short <= at.capacity.shortage(kept), "only the watched exceed the limit"
+        assert short == 0 or short <= at.capacity.shortage(before & chosen), "more than there is"
         assert before & watched <= chosen, "a watched worker lost its place"
         if first_heard is not None and now - first_heard >= SETTLE_S:
-            assert len(chosen) >= min(at.capacity, len(present)), "a session lies idle"
-        if len(before) <= at.capacity:
+            idle_sessions = [i for i in present - chosen if at.capacity.has_room(chosen, i)]
+            assert not idle_sessions, "a session lies idle"
+        if at.capacity.shortage(before) == 0:
             for lost in (before & present) - chosen:
                 assert now - live_since[lost] >= MIN_LIVE_S, "it flapped"
-        if watched - chosen:
+        for waiting in watched - chosen:
             free_for_viewers = {
                 i
                 for i in chosen
-                if i in before and i not in kept and now - live_since[i] >= MIN_LIVE_S
+                if i in before
+                and i not in kept
+                and now - live_since[i] >= MIN_LIVE_S
+                and at.capacity.may_replace(chosen, i, waiting)
             }
             assert not free_for_viewers, "a viewer waits while nobody watches another"
         assert live(director, list(at.candidates), at.capacity, now) == chosen, "not settled"

@@ -1,10 +1,13 @@
 """Who passes a place on stays live until the successor is ready."""
 
+from metabonk.encoding.capacity import Capacity
 from metabonk.messages import Desired
 from metabonk.orchestrator.director import Candidate, Director, Wish
 from metabonk.orchestrator.handover import HEARD_S, LONGEST_S, Handover
 
 ROTATE_S = 60.0
+ONE = Capacity(cpu=1)
+TWO_GPUS = Capacity(gpus=("a", "b"), nvenc={"a": 1, "b": 1})
 
 
 def wishes(live: set[int], workers: int = 3) -> dict[int, Wish]:
@@ -15,11 +18,16 @@ def wishes(live: set[int], workers: int = 3) -> dict[int, Wish]:
 
 
 def shown(
-    handover: Handover, live: set[int], now: float, *candidates: Candidate, workers: int = 3
+    handover: Handover,
+    live: set[int],
+    now: float,
+    *candidates: Candidate,
+    workers: int = 3,
+    capacity: Capacity = ONE,
 ) -> set[int]:
     present = {index: Candidate(index) for index in range(workers)}
     present |= {candidate.index: candidate for candidate in candidates}
-    applied = handover.apply(wishes(live, workers), present.values(), now)
+    applied = handover.apply(wishes(live, workers), present.values(), capacity, now)
     return {index for index, wish in applied.items() if wish.desired is Desired.LIVE}
 
 
@@ -67,7 +75,7 @@ def test_when_the_successor_dies_the_director_has_the_word():
 def test_when_the_old_one_dies_nothing_of_it_is_left():
     handover = handing_over()
     present = [Candidate(1), Candidate(2)]
-    kept = handover.apply({i: w for i, w in wishes({1}).items() if i}, present, 10.5)
+    kept = handover.apply({i: w for i, w in wishes({1}).items() if i}, present, ONE, 10.5)
     assert kept.keys() == {1, 2}
 
 
@@ -78,9 +86,16 @@ def test_two_places_change_hands_at_once():
     assert shown(handover, {2, 3}, 10.5, Candidate(2, live=True), workers=4) == {1, 2, 3}
 
 
+def test_a_successor_follows_the_one_whose_session_it_can_have():
+    handover = Handover()
+    assert shown(handover, {0, 1}, 0.0, workers=5, capacity=TWO_GPUS) == {0, 1}
+    passed = [Candidate(3, preparing=True), Candidate(4, live=True)]
+    assert shown(handover, {3, 4}, 9.0, *passed, workers=5, capacity=TWO_GPUS) == {1, 3, 4}
+
+
 def test_who_waits_learns_who_comes_after():
     director, handover = Director(ROTATE_S), Handover()
     candidates = [Candidate(0), Candidate(1)]
     for now in (0.0, ROTATE_S):
-        told = handover.apply(director.decide(candidates, 1, now), candidates, now)
+        told = handover.apply(director.decide(candidates, ONE, now), candidates, ONE, now)
     assert told[0] == Wish(Desired.LIVE, "shown until omega-1 is ready")

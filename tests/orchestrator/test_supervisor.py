@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -182,6 +183,19 @@ time.sleep(600)
     supervisor.tick()
     until(supervisor.tick)
     assert "exit code 2" in supervisor.problems()[0].what
+
+
+def test_a_child_sees_the_gpu_that_it_is_given_and_so_does_its_successor(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    tell = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], 'PATH' in os.environ)"
+    child = replace(spec(tmp_path, "omega-1", tell), environment={"CUDA_VISIBLE_DEVICES": "GPU-1"})
+    supervisor = supervise(made, clock, child)
+    until(supervisor.tick)
+    clock.now += 1.0
+    supervisor.tick()
+    until(supervisor.tick)
+    assert text(child).split() == ["GPU-1", "True"] * 2
 
 
 def test_a_program_that_cannot_be_started_is_a_problem_and_no_crash(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI, Response
 
+from metabonk.encoding.capacity import Capacity
 from metabonk.errors import EncodingError
 from metabonk.messages import Heartbeat, LearnerStatus
 from metabonk.orchestrator.state import FleetState
@@ -41,11 +42,11 @@ def test_capacity_and_the_learner_are_asked_for_and_one_that_is_silent_is_none(s
         asked.append(1)
         return Response(answers[0], media_type="application/json")
 
-    watch = Watch(state, lambda: 3)
+    watch = Watch(state, lambda: Capacity(cpu=3))
     with served(app, state.settings.ports.learner):
         watch.start()
         until(lambda: state.fleet().learner == LEARNER)
-        assert state.capacity == 3
+        assert state.capacity.total == 3
         answers[0] = '{"pid": "rubbish"}'
         until(lambda: state.fleet().learner is None)
         assert len(asked) >= 2
@@ -54,16 +55,16 @@ def test_capacity_and_the_learner_are_asked_for_and_one_that_is_silent_is_none(s
 
 
 def test_sessions_that_cannot_be_counted_are_a_problem_and_stop_nothing(state: FleetState):
-    def refuse() -> int:
+    def refuse() -> Capacity:
         raise EncodingError("the slots are gone")
 
-    state.set_capacity(2)
+    state.set_capacity(Capacity(cpu=2))
     watch = Watch(state, refuse)
     watch.start()
     until(watch.problems)
     watch.close()
     assert "the slots are gone" in watch.problems()[0].what
-    assert state.capacity == 2
+    assert state.capacity.total == 2
 
 
 def test_a_silent_worker_hangs_only_if_it_does_not_answer_either(
@@ -84,7 +85,7 @@ def test_a_silent_worker_hangs_only_if_it_does_not_answer_either(
     store = Store(tmp_path, "doom:basic")
     state = FleetState(settings, "run", store, clock=lambda: now)
     state.heartbeat(Heartbeat(status=status(0), episodes=[]))
-    watch = Watch(state, lambda: 1)
+    watch = Watch(state, lambda: Capacity(cpu=1))
     monkeypatch.setattr("metabonk.orchestrator.watch.INTERVAL_S", 0.02)
     with served(app, port):
         watch.start()

@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from metabonk.errors import PolicyError
+from metabonk.games import Observation
 from metabonk.policy import Actor, ActorCritic, Decision, encode_weights
+from metabonk.policy.sight import SeenOnDevice
 from tests.policy.specs import AXES, CHOICES, NUMBERS, OTHER, REMEMBERING, TINY
 
 RANDOM = np.random.default_rng(0)
@@ -64,6 +66,16 @@ def test_a_decision_says_what_the_policy_thought():
     assert decision.probabilities.tolist() == pytest.approx([0.1, 0.8, 0.1])
     assert decision.log_prob == pytest.approx(math.log(decision.probabilities[decision.action]))
     assert decision.value == pytest.approx(50.0)
+
+
+def test_what_is_seen_on_the_device_leads_to_the_same_decisions():
+    def decide(seen: Observation) -> list[Decision]:
+        return Actor(TINY, seed=1).act([seen, PICTURE], [0, 1])
+
+    there = SeenOnDevice(torch.from_numpy(PICTURE))
+    for one, other in zip(decide(PICTURE), decide(there), strict=True):
+        assert one.action == other.action
+        assert one.value == other.value
 
 
 def test_loaded_weights_bring_their_version():

@@ -1,6 +1,7 @@
 """Settings that follow from others."""
 
 import pytest
+from pydantic import ValidationError
 
 from metabonk.settings import Settings
 from metabonk.settings import schema as schema_module
@@ -81,13 +82,14 @@ def test_sixty_frames_a_second_are_for_more_than_four_cores_unless_it_is_chosen(
     assert Stream(fps=given).effective_fps == fps
 
 
-@pytest.mark.parametrize(
-    ("visible", "hidden"), [(None, False), ("", True), ("-1", True), ("0", False), ("1,0", False)]
-)
-def test_gpus_can_be_hidden_as_from_any_program(
-    visible: str | None, hidden: bool, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert schema_module.gpus_are_hidden() is hidden
+@pytest.mark.parametrize("given", ["0,2", "0, 2", [0, 2], (0, 2), ["0", "2"]])
+def test_gpus_are_a_list_or_the_same_with_commas_between(given: object):
+    settings = Settings.model_validate({"gpus": given})
+    assert settings.gpus == (0, 2)
+    assert Settings.model_validate_json(settings.model_dump_json()).gpus == (0, 2)
+
+
+@pytest.mark.parametrize("given", ["zero", "0;1", "0,0", "-1", "0,", [], [0.5, {}], 0])
+def test_what_are_no_gpus_is_refused_with_a_sentence(given: object):
+    with pytest.raises(ValidationError, match="must be numbers of GPUs as nvidia-smi counts"):
+        Settings.model_validate({"gpus": given})

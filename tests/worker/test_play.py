@@ -8,17 +8,19 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from metabonk.errors import GameError
 from metabonk.messages import Counted, Episode, Thought
-from metabonk.policy import PolicySpec, RolloutBuilder
+from metabonk.policy import PolicySpec, RolloutBuilder, Sight
 from metabonk.worker import lanes as lanes_module
 from metabonk.worker.gaze import Considered
 from metabonk.worker.lane import Lane
 from metabonk.worker.lanes import Lanes
 from metabonk.worker.play import Player
-from tests.worker.stand_ins import DESCRIPTION, TICS, Deciding, Stepping, until
+from tests.worker.stand_ins import DESCRIPTION, PICTURE, TICS, Deciding, Stepping, until
 
 FPS = 200
 SIZE = (64, 36)
@@ -30,14 +32,22 @@ class Streaming:
     def __init__(self, *, live: bool) -> None:
         self.change(live=live)
         self.offered = 0
+        self.takes_device_frames = False
+        self.uploaded: list[Tensor | None] = []
         self.thoughts: list[tuple[int, Thought]] = []
         self.told_large: list[bool] = []
 
     def offer(
-        self, pixels: NDArray[np.uint8], thought: Thought | None = None, waited_s: float = 0.0
+        self,
+        pixels: NDArray[np.uint8],
+        thought: Thought | None = None,
+        *,
+        waited_s: float = 0.0,
+        uploaded: Tensor | None = None,
     ) -> float:
         assert 0 <= waited_s < 1
         self.offered += 1
+        self.uploaded.append(uploaded)
         if thought is not None:
             self.thoughts.append((self.offered, thought))
         return float(self.offered)
@@ -100,6 +110,7 @@ class Playing:
             worker_index=3,
             waits=waits,
             beside_live=beside_live,
+            sight=Sight(torch.device("cpu")),
         )
         self._lanes = lanes
         self._thread = threading.Thread(target=self._run, name="main-play")
@@ -152,6 +163,19 @@ def test_live_every_tic_of_the_shown_game_is_offered_at_the_streams_rate():
         assert all(playing.games[0].drawn)
         assert playing.player.newest_frame is not None
     assert playing.streamer.offered == TICS * playing.games[0].steps
+
+
+def test_a_picture_is_uploaded_once_where_the_encoder_takes_it_there():
+    with Playing([Stepping()], live=True).run() as playing:
+        until("frames", lambda: playing.streamer.offered > 0)
+        assert not any(uploaded is not None for uploaded in playing.streamer.uploaded)
+        playing.streamer.takes_device_frames = True
+        until("uploads", lambda: playing.streamer.uploaded[-1] is not None)
+        more_steps(playing.games[0])
+        playing.streamer.takes_device_frames = False
+        until("no upload", lambda: playing.streamer.uploaded[-1] is None)
+        newest = next(each for each in reversed(playing.streamer.uploaded) if each is not None)
+    assert np.array_equal(newest.numpy(), PICTURE)
 
 
 def test_live_the_other_games_are_played_beside_it_and_never_drawn():

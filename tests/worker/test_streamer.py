@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
@@ -328,3 +329,22 @@ def test_where_the_smaller_stream_can_not_be_opened_the_ladder_is_walked_again(
     opener.answer = None
     until(lambda: streamer.fps)
     assert len(opener.opened) == 2
+
+
+def test_it_says_whether_the_open_encoder_takes_pictures_on_the_gpu(
+    streamer: Streamer, opener: Opener
+):
+    assert not streamer.takes_device_frames
+    go_live(streamer)
+    assert not streamer.takes_device_frames, "software"
+    for rung in RUNGS:
+        opener.opened[-1].rung = rung
+        assert streamer.takes_device_frames == ("cuda" in rung.backend)
+
+
+def test_an_encoder_is_given_both_and_takes_the_nearest():
+    uploaded = torch.ones(36, 64, 3, dtype=torch.uint8)
+    frame = Frame(PIXELS, 1.0, uploaded)
+    assert frame.nearest_pixels is uploaded
+    assert frame.host_pixels is PIXELS
+    assert Frame(PIXELS, 1.0).nearest_pixels is PIXELS

@@ -7,14 +7,14 @@ read from the slot files, other programs' sessions from NVML, workers over HTTP.
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import httpx
 from pydantic import ValidationError
 
 from metabonk.cli import cleanup
 from metabonk.encoding.inventory import missing
-from metabonk.encoding.ladder import RUNGS, Scarcity
+from metabonk.encoding.ladder import RUNGS, Proof, Scarcity
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Holder, Pools, open_pools
 from metabonk.encoding.sessions.nvml import Gpu
@@ -56,67 +56,86 @@ def run(arguments: argparse.Namespace) -> int:
 def status_lines(settings: Settings, pools: Pools) -> Iterator[str]:
     """The report, line by line."""
     yield from session_lines(settings, pools)
-    yield from _encoder_lines(pools, settings.nvml.gpu_index, settings.stream.engine)
+    yield from _encoder_lines(pools, settings.stream.engine)
     for index in range(settings.workers):
         yield _worker_line(settings, index)
 
 
 def session_lines(settings: Settings, pools: Pools) -> Iterator[str]:
-    """Who holds encoder sessions: leases, then other programs."""
-    gpu = pools.census.by_index.get(settings.nvml.gpu_index)
-    used = gpu.session_count if gpu else 0
-    name = gpu.name if gpu else f"none ({pools.census.unavailable or 'no GPU of this index'})"
-    yield f"NVML: gpu_index={settings.nvml.gpu_index} name={name} nvenc_used={used}"
-    usages = [pool.usage() for pool in pools.all()]
-    limits = ", ".join(f"{usage.pool} {usage.used} of {usage.limit}" for usage in usages)
-    yield f"Active Sessions: {sum(usage.used for usage in usages)} ({limits})"
-    if gpu:
-        yield f"  limit of GPU {gpu.index}: {pools.limit(gpu).because}"
-    for usage in usages:
+    """Who holds encoder sessions: the GPU that was asked for, then every pool with its GPUs."""
+    census, index = pools.census, settings.nvml.gpu_index
+    asked = census.by_index.get(index)
+    if asked:
+        yield _gpu_line(asked)
+    else:
+        there = ", ".join(str(gpu.index) for gpu in census.gpus)
+        why = census.unavailable or f"there is no GPU {index}, but {there}"
+        yield f"NVML: gpu_index={index} name=none ({why}) nvenc_used=0"
+    usages = {pool.name: pool.usage() for pool in pools.all()}
+    limits = ", ".join(f"{usage.pool} {usage.used} of {usage.limit}" for usage in usages.values())
+    yield f"Active Sessions: {sum(usage.used for usage in usages.values())} ({limits})"
+    for pool, gpus in sorted(pools.shared(), key=lambda each: asked not in each[1]):
+        for gpu in sorted(gpus, key=lambda gpu: gpu is not asked):
+            if gpu is not asked:
+                yield _gpu_line(gpu)
+            yield f"  limit of GPU {gpu.index}: {pools.limit(gpu).because}"
+        usage = usages.pop(pool.name)
         yield from _holder_lines(usage)
-    if gpu:
-        yield from _foreign_lines(gpu, usages)
+        yield from _foreign_lines(gpus, usage)
+    for usage in usages.values():
+        yield from _holder_lines(usage)
 
 
-def _encoder_lines(pools: Pools, gpu_index: int, engine: str) -> Iterator[str]:
-    """Every rung of the ladder and what is known of it on this host."""
-    proofs, gpu = Proofs(pools.folder), pools.census.by_index.get(gpu_index)
-    out = missing(engine)
+def _gpu_line(gpu: Gpu) -> str:
+    return f"NVML: gpu_index={gpu.index} name={gpu.name} nvenc_used={gpu.session_count}"
+
+
+def _encoder_lines(pools: Pools, engine: str) -> Iterator[str]:
+    """Every rung of the ladder and what is known of it on this host; NVENC's on each GPU."""
+    proofs, gpus, out = Proofs(pools.folder), pools.census.gpus, missing(engine)
     for rung in RUNGS:
-        proof = proofs.known(rung, gpu)
         if rung.backend in out:
-            known = f"out: {out[rung.backend]}"
-        elif rung.scarcity is Scarcity.NVENC and gpu is None:
-            known = f"out: {pools.census.unavailable or f'there is no GPU {gpu_index}'}"
-        elif proof is None:
-            known = "not tried yet on this host"
+            yield f"Encoder {rung.backend}: out: {out[rung.backend]}"
+        elif rung.scarcity is not Scarcity.NVENC:
+            yield f"Encoder {rung.backend}: {_known(proofs.known(rung, None))}"
+        elif not gpus:
+            yield f"Encoder {rung.backend}: out: {pools.census.unavailable}"
         else:
-            known = "works" if proof.works else f"out: {proof.reason}"
-        yield f"Encoder {rung.backend}: {known}"
+            for gpu in gpus:
+                where = "" if len(gpus) == 1 else f" on GPU {gpu.index}"
+                yield f"Encoder {rung.backend}{where}: {_known(proofs.known(rung, gpu))}"
+
+
+def _known(proof: Proof | None) -> str:
+    if proof is None:
+        return "not tried yet on this host"
+    return "works" if proof.works else f"out: {proof.reason}"
 
 
 def _holder_lines(usage: Usage) -> Iterator[str]:
     for holder in usage.holders:
-        yield f"  {usage.pool} {holder}, {_age(holder)}"
+        where = "" if holder.gpu is None else f" on GPU {holder.gpu}"
+        yield f"  {usage.pool} {holder}{where}, {_age(holder)}"
 
 
 def _age(holder: Holder) -> str:
     return f"for {time.time() - holder.since:.0f} s" if holder.since else "since an unknown time"
 
 
-def _foreign_lines(gpu: Gpu, usages: list[Usage]) -> Iterator[str]:
+def _foreign_lines(gpus: Sequence[Gpu], usage: Usage) -> Iterator[str]:
     """Sessions of other programs; by pid where the driver's pids are those of this machine."""
-    foreign = sum(usage.foreign for usage in usages)
-    ours = {holder.pid for usage in usages for holder in usage.holders}
-    theirs = [session for session in gpu.sessions if session.pid not in ours]
-    if len(theirs) == foreign:
+    ours = {holder.pid for holder in usage.holders}
+    theirs = [session for gpu in gpus for session in gpu.sessions if session.pid not in ours]
+    if len(theirs) == usage.foreign:
         for session in theirs:
             yield (
                 f"  other program: pid {session.pid}, {session.width}×{session.height} at "
                 f"{session.fps} fps"
             )
-    elif foreign:
-        yield f"  other programs: {foreign} sessions, whose pids the driver does not tell here"
+    elif usage.foreign:
+        yield (
+            f"  other programs: {usage.foreign} sessions, whose pids the driver does not tell here"
+        )
 
 
 def _worker_line(settings: Settings, index: int) -> str:
@@ -138,4 +157,5 @@ def _worker_line(settings: Settings, index: int) -> str:
     why = f" ({status.stream_state}: {status.stream_error})" if status.stream_error else ""
     if status.stream_quality:
         why = f" ({status.stream_quality})"
-    return f"{start} backend={status.stream_backend} active={active} nvenc_used={used}{why}"
+    gpu = "" if status.gpu_index is None else f" gpu={status.gpu_index}"
+    return f"{start} backend={status.stream_backend} active={active} nvenc_used={used}{gpu}{why}"

@@ -31,10 +31,12 @@ class Frame:
     Attributes:
         pixels: ``H×W×3`` uint8 RGB, in host memory or on the GPU. The holder must not write to it.
         captured_at: when it was drawn, seconds on ``time.monotonic()``; the media clock.
+        uploaded: the same picture on the GPU, where somebody has brought it there.
     """
 
     pixels: Pixels
     captured_at: float
+    uploaded: DevicePixels | None = None
 
     @property
     def width(self) -> int:
@@ -45,6 +47,11 @@ class Frame:
     def height(self) -> int:
         """Rows."""
         return int(self.pixels.shape[0])
+
+    @property
+    def nearest_pixels(self) -> Pixels:
+        """The picture for an encoder that takes it from anywhere: on the GPU, if it is there."""
+        return self.pixels if self.uploaded is None else self.uploaded
 
     @property
     def host_pixels(self) -> NDArray[np.uint8]:

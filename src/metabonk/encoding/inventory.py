@@ -11,6 +11,8 @@ from metabonk.encoding.ladder import RUNGS, Scarcity
 from metabonk.encoding.sessions.pools import RENDER_NODES
 
 CUDA_SOURCE = "cuda_appsrc"
+CUDA_SOURCES = {CUDA_SOURCE, "cuda"}
+"""Words of the rungs whose pictures PyTorch converts on the GPU."""
 
 
 def missing(engine: str = "any") -> dict[str, str]:
@@ -28,7 +30,7 @@ def missing(engine: str = "any") -> dict[str, str]:
             found[rung.backend] = lacking
         elif rung.scarcity is Scarcity.VA and not RENDER_NODES.exists():
             found[rung.backend] = f"this machine has no GPU that VA-API could use ({RENDER_NODES})"
-        elif CUDA_SOURCE in words and version("torch").endswith("+cpu"):
+        elif CUDA_SOURCES.intersection(words) and version("torch").endswith("+cpu"):
             found[rung.backend] = "PyTorch is installed without CUDA (torch +cpu)"
     return found
 

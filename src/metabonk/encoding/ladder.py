@@ -47,6 +47,7 @@ class Rung:
 RUNGS = (
     Rung("gst:cuda_appsrc:nvh264enc", Scarcity.NVENC, frozenset(FrameKind)),
     Rung("gst:appsrc:nvh264enc", Scarcity.NVENC),
+    Rung("av:cuda:h264_nvenc", Scarcity.NVENC, frozenset(FrameKind)),
     Rung("av:h264_nvenc", Scarcity.NVENC),
     Rung("gst:appsrc:vah264enc", Scarcity.VA),
     Rung("av:libx264", Scarcity.CPU),

@@ -93,7 +93,7 @@ class Opener:
         pools: where leases come from.
         prover: says whether a rung works on this host.
         worker: for logs and for the holders' list.
-        gpu_index: the GPU whose encoder is used.
+        gpu_index: the GPU whose encoder is used, as NVML counts.
         allow_cpu_fallback: whether software may stand in where there is NVENC hardware.
         missing: backend to the reason why it is out on this machine, whatever the GPU.
         clock: seconds, monotonic.
@@ -263,7 +263,7 @@ class Opener:
         self, lease: Lease, pool: Pool, rung: Rung, settings: EncoderSettings
     ) -> Session | tuple[str, bool]:
         try:
-            encoder = make_encoder(rung.backend, settings, self._gpu_index)
+            encoder = make_encoder(rung.backend, settings, self._gpu.ordinal if self._gpu else 0)
         except EncoderUnavailable as error:
             if error.nvenc_code in AT_THE_LIMIT:
                 learned = pool.refused_by_driver(lease)

@@ -25,6 +25,7 @@ from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.errors import EncoderBroken, EncoderUnavailable, EncodingError, StartError
 from metabonk.process import die_with_parent
 from metabonk.settings import read_settings
+from metabonk.settings.gpus import environment_with
 
 PROOF_TIMEOUT_S = 20.0
 """Opening takes 0.1 to 0.5 s; a driver that is reset meanwhile may need several."""
@@ -103,7 +104,12 @@ class Prover:
         ]
         try:
             child = subprocess.run(
-                command, capture_output=True, text=True, timeout=PROOF_TIMEOUT_S, check=False
+                command,
+                env=environment_with(gpu.environment if gpu else {}),
+                capture_output=True,
+                text=True,
+                timeout=PROOF_TIMEOUT_S,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return _doubtful(f"hung for {PROOF_TIMEOUT_S:.0f} s while it was tried")
@@ -130,13 +136,14 @@ def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
         return _Result(
             works=False, reason=pools.census.unavailable or f"there is no GPU {gpu_index}"
         )
-    gpu = gpu_index if rung.scarcity is Scarcity.NVENC else None
-    lease = pool.take(worker="probe", purpose="proof", backend=backend, gpu=gpu)
+    leased = gpu_index if rung.scarcity is Scarcity.NVENC else None
+    lease = pool.take(worker="probe", purpose="proof", backend=backend, gpu=leased)
     if isinstance(lease, Refusal):
         return _Result(works=False, busy=True, reason=lease.reason)
     with lease:
         try:
-            _encode_some(backend, gpu_index)
+            gpu = pools.census.by_index.get(gpu_index)
+            _encode_some(backend, gpu.ordinal if gpu else 0)
         except EncoderUnavailable as error:
             if error.nvenc_code in AT_THE_LIMIT:
                 pool.refused_by_driver(lease)
@@ -161,9 +168,9 @@ def pool_of(rung: Rung, gpu_index: int, pools: Pools) -> Pool | None:
             return pools.cpu
 
 
-def _encode_some(backend: str, gpu_index: int) -> None:
+def _encode_some(backend: str, ordinal: int) -> None:
     settings = EncoderSettings(width=640, height=360, fps=30, bitrate=1_000_000, gop_s=1.0)
-    encoder = make_encoder(backend, settings, gpu_index)
+    encoder = make_encoder(backend, settings, ordinal)
     try:
         units = []
         for number in range(PROOF_FRAMES):

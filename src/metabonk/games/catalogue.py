@@ -5,7 +5,7 @@ from metabonk.games import doom, gym
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.game import Game, GameDescription
 from metabonk.games.gym import GymGame, describe_gym
-from metabonk.games.picture import View
+from metabonk.games.picture import Eye, View, observe
 from metabonk.games.scenarios import scenario_names
 from metabonk.settings.schema import Learning
 
@@ -18,7 +18,7 @@ def available_games() -> list[str]:
     return [f"{DOOM}:{name}" for name in scenario_names()]
 
 
-def make_game(game_id: str, learning: Learning, *, seed: int) -> Game:
+def make_game(game_id: str, learning: Learning, *, seed: int, eye: Eye = observe) -> Game:
     """Starts a game.
 
     Args:
@@ -26,6 +26,7 @@ def make_game(game_id: str, learning: Learning, *, seed: int) -> Game:
         learning: what a policy sees of it, and for how many tics it holds a decision in Doom;
             Gymnasium games have their own.
         seed: of everything that is random in it.
+        eye: makes a Doom game's observations; Gymnasium's are of small pictures of their own.
 
     Raises:
         UnknownGame: there is no such game; carries the ids there are.
@@ -34,7 +35,7 @@ def make_game(game_id: str, learning: Learning, *, seed: int) -> Game:
     kind, name = _parse(game_id)
     if kind == DOOM:
         view = _doom_view(game_id, learning)
-        return Doom(name, seed=seed, frame_skip=learning.frame_skip, view=view)
+        return Doom(name, seed=seed, frame_skip=learning.frame_skip, view=view, eye=eye)
     return GymGame(name, seed=seed, view=_gym_view(learning))
 
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from metabonk.errors import GameError
 from metabonk.games.engine import ENGINE_ERRORS, SMALLEST, nearest_size, start_engine
-from metabonk.games.game import FrameSink, Game, GameDescription, Transition
-from metabonk.games.picture import View, observe
+from metabonk.games.game import FrameSink, Game, GameDescription, Observation, Transition
+from metabonk.games.picture import Eye, View, observe
 from metabonk.games.scenarios import REWARD_SCALE, WORTH, load_scenario
 
 OWN_VIEW = View(128, 72)
@@ -40,14 +40,24 @@ class Doom(Game):
         seed: of the episodes.
         frame_skip: tics that a decision is held.
         view: of the policy.
+        eye: makes observations; it is given the very array that spectators were given last.
 
     Raises:
         GameError: the engine does not start.
     """
 
-    def __init__(self, name: str, *, seed: int, frame_skip: int, view: View = OWN_VIEW) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        seed: int,
+        frame_skip: int,
+        view: View = OWN_VIEW,
+        eye: Eye = observe,
+    ) -> None:
         super().__init__(describe_doom(name, view))
         self._view = view
+        self._eye = eye
         self._scenario = load_scenario(name)
         self._actions = [[float(down) for down in action] for action in self._scenario.actions]
         self._seeds = np.random.default_rng(seed)
@@ -64,7 +74,7 @@ class Doom(Game):
         self._tics = 0
         self._playing = False
         self._frame: NDArray[np.uint8] = np.zeros((SMALLEST[1], SMALLEST[0], 3), np.uint8)
-        self._observation: NDArray[np.uint8] = np.zeros(self.observation_shape, np.uint8)
+        self._observation: Observation = np.zeros(self.observation_shape, np.uint8)
 
     @property
     def source_size(self) -> tuple[int, int]:
@@ -81,7 +91,7 @@ class Doom(Game):
         if wanted != self._size:
             self._next = self._starter.submit(start_engine, self._scenario, wanted)
 
-    def reset(self) -> NDArray[np.uint8]:
+    def reset(self) -> Observation:
         """Starts the next episode, at the size that was last asked for.
 
         Raises:
@@ -97,7 +107,7 @@ class Doom(Game):
             raise self._broken(error) from None
         self._tics = 0
         self._playing = True
-        self._look(engine)
+        self._look(engine.get_state().screen_buffer)
         self._owned = self._appraise(engine)
         return self._observation
 
@@ -109,12 +119,12 @@ class Doom(Game):
         tics = self._frame_skip
         if limit := self._scenario.timeout_tics:
             tics = min(tics, limit - self._tics)
+        drawn: NDArray[np.uint8] | None = None
         try:
-            reward = (
-                engine.make_action(self._actions[action], tics)
-                if on_frame is None
-                else self._step_drawn(engine, self._actions[action], tics, on_frame)
-            )
+            if on_frame is None:
+                reward = engine.make_action(self._actions[action], tics)
+            else:
+                reward, drawn = self._step_drawn(engine, self._actions[action], tics, on_frame)
             terminated = engine.is_episode_finished()
         except ENGINE_ERRORS as error:
             raise self._broken(error) from None
@@ -123,7 +133,7 @@ class Doom(Game):
         self._playing = not (terminated or truncated)
         shaping = 0.0
         if not terminated:
-            self._look(engine)
+            self._look(engine.get_state().screen_buffer if drawn is None else drawn)
             before, self._owned = self._owned, self._appraise(engine)
             shaping = self._owned - before
         return Transition(self._observation, float(reward), terminated, truncated, shaping)
@@ -150,18 +160,20 @@ class Doom(Game):
 
     def _step_drawn(
         self, engine: vzd.DoomGame, buttons: list[float], tics: int, on_frame: FrameSink
-    ) -> float:
-        reward = 0.0
+    ) -> tuple[float, NDArray[np.uint8] | None]:
+        """The reward, and what was drawn last; None where the episode ended with the first tic."""
+        reward, drawn = 0.0, None
         for _ in range(tics):
             reward += engine.make_action(buttons, 1)
             if engine.is_episode_finished():
                 break
-            on_frame(engine.get_state().screen_buffer)
-        return reward
+            drawn = engine.get_state().screen_buffer
+            on_frame(drawn)
+        return reward, drawn
 
-    def _look(self, engine: vzd.DoomGame) -> None:
-        self._frame = engine.get_state().screen_buffer
-        self._observation = observe(self._frame, self._view)
+    def _look(self, drawn: NDArray[np.uint8]) -> None:
+        self._frame = drawn
+        self._observation = self._eye(drawn, self._view)
 
     def _change_over(self, started: Future[vzd.DoomGame]) -> None:
         self._next = None

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,15 @@ FrameSink = Callable[[NDArray[np.uint8]], None]
 """Takes one drawn tic, ``H×W×3`` uint8 RGB. It may block, to pace the game."""
 
 
-Observation = NDArray[Any]
+class Elsewhere(Protocol):
+    """An observation in memory of another device; ``np.asarray`` brings it into the host's."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """In host memory."""
+        ...
+
+
+Observation: TypeAlias = NDArray[Any] | Elsewhere
 """What a policy sees: a picture, ``C×H×W`` uint8, or a row of numbers, ``N`` float32."""
 
 

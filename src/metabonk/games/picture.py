@@ -1,10 +1,13 @@
 """From a drawn picture to the policy's observation, and to a spectator's picture."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from metabonk.games.game import Observation
 
 
 class View(NamedTuple):
@@ -24,6 +27,10 @@ class View(NamedTuple):
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
         return 1 if self.grayscale else 3, self.height, self.width
+
+
+Eye: TypeAlias = Callable[[NDArray[np.uint8], View], Observation]
+"""Makes the observation of a drawn picture, ``H×W×3`` uint8 RGB."""
 
 
 def observe(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:

@@ -12,6 +12,9 @@ The rules, strongest first:
 Against flapping: a place is kept for ``MIN_LIVE_S`` once given, and a viewer counts for
 ``VIEWER_GRACE_S`` after leaving, so that a reload of the page costs nobody anything.
 
+A worker takes the sessions of its own GPU, so places are not all alike: it gets only one that it
+could use, and waits only for such.
+
 The director only wishes. Encoder sessions are guarded by their leases, so a wish that comes before
 the old holder has let go opens nothing too early.
 """
@@ -19,6 +22,7 @@ the old holder has let go opens nothing too early.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from metabonk.encoding.capacity import Capacity
 from metabonk.messages import Desired, StreamState, WorkerStatus
 
 MIN_LIVE_S = 5.0
@@ -30,6 +34,7 @@ SETTLE_S = 3.0
 """After the first worker is heard of: places wait for the workers they belong to by index."""
 
 NEVER = float("-inf")
+NOT_IN_SIGHT = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,35 +104,40 @@ class Director:
         self._seen_watched: dict[int, float] = {}
         self._watched_since: dict[int, float] = {}
         self._first_heard: float | None = None
+        self._capacity = Capacity()
 
-    def decide(self, candidates: Iterable[Candidate], capacity: int, now: float) -> dict[int, Wish]:
+    def decide(
+        self, candidates: Iterable[Candidate], capacity: Capacity, now: float
+    ) -> dict[int, Wish]:
         """The wish for every candidate, by index.
 
         Args:
             candidates: the workers that are alive and may stream.
-            capacity: encoder sessions the fleet may hold.
+            capacity: the encoder sessions of the fleet.
             now: seconds, never less than in the call before.
         """
+        self._capacity = capacity
         present = {candidate.index: candidate for candidate in candidates}
         if present and self._first_heard is None:
             self._first_heard = now
         self._note_viewers(present, now)
         for index in [index for index in self._live if index not in present]:
             self._withdraw(index, now)
-        self._shrink(capacity, now)
-        self._fill(present, capacity, now)
+        self._shrink(now)
+        self._fill(present, now)
         self._make_room_for_viewers(present, now)
         self._rotate(present, now)
-        return {index: self._wish(index, present, capacity, now) for index in present}
+        return {index: self._wish(index, present, now) for index in present}
 
     def outlook(self, candidates: Iterable[Candidate], now: float) -> Outlook:
         """As things are; nothing is decided."""
         present = {candidate.index: candidate for candidate in candidates}
         live = tuple(sorted(self._live, key=lambda index: (self._live[index], index)))
-        waiting = self._waiting(present)
-        if not waiting:
+        turns = {index: self._turn(index, present, now) for index in self._waiting(present)}
+        if not turns:
             return Outlook(live, None, None)
-        return Outlook(live, waiting[0], self._turn(waiting[0], present, now))
+        soonest = min(turns, key=lambda index: _or_never(turns[index]))
+        return Outlook(live, soonest, turns[soonest])
 
     def _note_viewers(self, present: dict[int, Candidate], now: float) -> None:
         for index, candidate in present.items():
@@ -139,43 +149,42 @@ class Director:
         for index in [index for index in self._watched_since if index not in present]:
             del self._watched_since[index], self._seen_watched[index]
 
-    def _shrink(self, capacity: int, now: float) -> None:
+    def _shrink(self, now: float) -> None:
         """Takes places that are no longer to be had; a watched worker still keeps its own."""
-        newest_first = sorted(self._live, key=lambda index: (-self._live[index], -index))
-        for index in newest_first:
-            if len(self._live) <= capacity:
-                return
-            if not self._watched(index, now):
+        kept: list[int] = []
+        oldest_first = sorted(self._live, key=lambda index: (self._live[index], index))
+        for index in sorted(oldest_first, key=lambda index: not self._watched(index, now)):
+            if self._watched(index, now) or self._capacity.has_room(kept, index):
+                kept.append(index)
+            else:
                 self._withdraw(index, now)
 
-    def _fill(self, present: dict[int, Candidate], capacity: int, now: float) -> None:
+    def _fill(self, present: dict[int, Candidate], now: float) -> None:
         settling = self._first_heard is not None and now - self._first_heard < SETTLE_S
         for index in self._waiting(present):
-            if len(self._live) >= capacity:
-                return
-            if settling and index >= capacity and not self._watched(index, now):
+            if not self._capacity.has_room(self._live, index):
+                continue
+            if settling and not (self._watched(index, now) or self._capacity.comes_first(index)):
                 continue
             self._live[index] = now
 
     def _make_room_for_viewers(self, present: dict[int, Candidate], now: float) -> None:
         asked_for = [index for index in self._waiting(present) if present[index].watched]
         for index in asked_for:
-            leaving = self._oldest_unwatched(now, at_least=MIN_LIVE_S)
-            if leaving is None:
-                return
-            self._swap(leaving, index, now)
+            leaving = self._oldest_unwatched(index, now, at_least=MIN_LIVE_S)
+            if leaving is not None:
+                self._swap(leaving, index, now)
 
     def _rotate(self, present: dict[int, Candidate], now: float) -> None:
         for index in self._waiting(present):
             # Who has only just made room doesn't come back at once, and so send the next one away.
             leaving, waited = None, self._waited(index, now)
             if waited >= FAILING_S:
-                leaving = self._failing(present, now)
+                leaving = self._failing(index, present, now)
             if leaving is None and waited >= self._rotate_s:
-                leaving = self._oldest_unwatched(now, at_least=self._rotate_s)
-            if leaving is None:
-                return
-            self._swap(leaving, index, now)
+                leaving = self._oldest_unwatched(index, now, at_least=self._rotate_s)
+            if leaving is not None:
+                self._swap(leaving, index, now)
 
     def _waiting(self, present: dict[int, Candidate]) -> list[int]:
         """Who has no place: the watched by when their viewers came, then by who waited longest."""
@@ -190,28 +199,28 @@ class Director:
     def _waited(self, index: int, now: float) -> float:
         return now - self._left.get(index, NEVER)
 
-    def _oldest_unwatched(self, now: float, *, at_least: float) -> int | None:
-        return min(
-            (
-                index
-                for index, since in self._live.items()
-                if now - since >= at_least and not self._watched(index, now)
-            ),
+    def _places_for(self, coming: int) -> list[int]:
+        """Who has a place that this worker could take, the one shown longest first."""
+        return sorted(
+            (each for each in self._live if self._capacity.may_replace(self._live, each, coming)),
             key=lambda index: (self._live[index], index),
-            default=None,
         )
 
-    def _failing(self, present: dict[int, Candidate], now: float) -> int | None:
-        return next(
-            (
-                index
-                for index, since in self._live.items()
-                if present[index].failing
-                and now - since >= FAILING_S
+    def _oldest_unwatched(self, coming: int, now: float, *, at_least: float) -> int | None:
+        for index in self._places_for(coming):
+            if now - self._live[index] >= at_least and not self._watched(index, now):
+                return index
+        return None
+
+    def _failing(self, coming: int, present: dict[int, Candidate], now: float) -> int | None:
+        for index in self._places_for(coming):
+            if (
+                present[index].failing
+                and now - self._live[index] >= FAILING_S
                 and not self._watched(index, now)
-            ),
-            None,
-        )
+            ):
+                return index
+        return None
 
     def _swap(self, leaving: int, coming: int, now: float) -> None:
         self._withdraw(leaving, now)
@@ -225,7 +234,7 @@ class Director:
         seen = self._seen_watched.get(index)
         return seen is not None and now - seen <= VIEWER_GRACE_S
 
-    def _wish(self, index: int, present: dict[int, Candidate], capacity: int, now: float) -> Wish:
+    def _wish(self, index: int, present: dict[int, Candidate], now: float) -> Wish:
         if index in self._live:
             reason = (
                 "somebody watches this worker"
@@ -233,34 +242,42 @@ class Director:
                 else "there is an encoder session for this worker"
             )
             return Wish(Desired.LIVE, reason)
-        if capacity == 0:
-            return Wish(Desired.STANDBY, "this machine has no encoder session to give")
-        return Wish(Desired.STANDBY, self._why_waiting(index, present, capacity, now))
+        return Wish(Desired.STANDBY, self._why_waiting(index, present, now))
 
-    def _why_waiting(
-        self, index: int, present: dict[int, Candidate], capacity: int, now: float
-    ) -> str:
-        shown = ", ".join(f"omega-{live}" for live in sorted(self._live)) or "workers yet to start"
-        sessions = "the encoder session" if capacity == 1 else f"all {capacity} encoder sessions"
+    def _why_waiting(self, index: int, present: dict[int, Candidate], now: float) -> str:
+        count, pool = self._capacity.sessions_of(index), self._capacity.pool_of(index)
+        if not self._capacity.is_divided:
+            pool = None
+        if count == 0:
+            whose = f"the {pool} pool" if pool else "this machine"
+            return f"{whose} has no encoder session to give"
+        kind = f"{pool} encoder" if pool and not self._capacity.cpu_fallback else "encoder"
+        sessions = f"the {kind} session" if count == 1 else f"all {count} {kind} sessions"
+        places = sorted(self._places_for(index))
+        shown = ", ".join(f"omega-{live}" for live in places) or "workers yet to start"
         reason = f"{sessions} went to {shown}"
         turn = self._turn(index, present, now)
         if turn is None:
-            return f"{reason}, and somebody watches each of them" if self._live else reason
+            return f"{reason}, and somebody watches each of them" if places else reason
         return f"{reason}; its turn comes in {turn:.0f} s"
 
     def _turn(self, index: int, present: dict[int, Candidate], now: float) -> float | None:
         """Seconds until a worker that waits gets a place; None where all are being watched."""
-        places = sorted(
-            max(0.0, self._live[live] + self._rotate_s - now)
-            for live in self._live
-            if not self._watched(live, now)
-        )
-        if not places:
+        leaving = [live for live in self._places_for(index) if not self._watched(live, now)]
+        if not leaving:
             return None
-        rounds, place = divmod(self._waiting(present).index(index), len(places))
-        return max(
-            places[place] + rounds * self._rotate_s, self._rotate_s - self._waited(index, now)
-        )
+        rivals = [
+            each
+            for each in self._waiting(present)
+            if any(self._capacity.may_replace(self._live, live, each) for live in leaving)
+        ]
+        rounds, place = divmod(rivals.index(index), len(leaving))
+        free_in = max(0.0, self._live[leaving[place]] + self._rotate_s - now)
+        return max(free_in + rounds * self._rotate_s, self._rotate_s - self._waited(index, now))
+
+
+def _or_never(turn: float | None) -> float:
+    return NOT_IN_SIGHT if turn is None else turn
 
 
 def candidates_of(statuses: Sequence[WorkerStatus]) -> list[Candidate]:

@@ -8,6 +8,7 @@ more, the successor is live before the old holder ends.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from metabonk.encoding.capacity import Capacity
 from metabonk.messages import Desired
 from metabonk.orchestrator.director import Candidate, Wish
 
@@ -32,20 +33,28 @@ class Handover:
         self._passes: dict[int, _Pass] = {}
 
     def apply(
-        self, wishes: Mapping[int, Wish], candidates: Iterable[Candidate], now: float
+        self,
+        wishes: Mapping[int, Wish],
+        candidates: Iterable[Candidate],
+        capacity: Capacity,
+        now: float,
     ) -> dict[int, Wish]:
         """The director's wishes, with those who pass a place on kept live until then.
 
         Args:
             wishes: by index.
             candidates: those the wishes are for.
+            capacity: says whose sessions are alike.
             now: seconds, never less than in the call before.
         """
         present = {candidate.index: candidate for candidate in candidates}
         live = {index for index, wish in wishes.items() if wish.desired is Desired.LIVE}
         coming = sorted(live - self._live)
-        for leaving, successor in zip(sorted(self._live - live), coming, strict=False):
-            self._passes[leaving] = _Pass(successor, now)
+        for leaving in sorted(self._live - live):
+            pool = capacity.pool_of(leaving)
+            coming.sort(key=lambda index: (capacity.pool_of(index) != pool, index))
+            if coming:
+                self._passes[leaving] = _Pass(coming.pop(0), now)
         self._live = live
         self._passes = {
             leaving: passed

@@ -1,5 +1,6 @@
 """Encoder sessions and who holds them, as the page shows it."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from metabonk.encoding.sessions import Pools
@@ -9,31 +10,34 @@ from metabonk.messages import PoolStatus, SlotHolder
 
 
 def pool_statuses(pools: Pools) -> list[PoolStatus]:
-    """Every pool of this host now, NVENC first; cards that share one limit are one pool.
+    """Every pool that may be used, as it is now, NVENC first; cards that share a limit are one.
 
     Raises:
         SlotFolderError: the slot directory can't be used.
     """
-    first_card: dict[str, tuple[Pool, Gpu]] = {}
-    for gpu in pools.census.gpus:
-        if pool := pools.nvenc(gpu.index):
-            first_card.setdefault(pool.name, (pool, gpu))
-    nvenc = [_status(pool, "nvenc", gpu) for pool, gpu in first_card.values()]
-    return [*nvenc, _status(pools.cpu, "cpu", None)]
+    nvenc = [_status(pool, "nvenc", gpus) for pool, gpus in pools.shared()]
+    return [*nvenc, _status(pools.cpu, "cpu", [])]
 
 
-def _status(pool: Pool, kind: Literal["nvenc", "cpu"], gpu: Gpu | None) -> PoolStatus:
+def _status(pool: Pool, kind: Literal["nvenc", "cpu"], gpus: Sequence[Gpu]) -> PoolStatus:
     usage = pool.usage()
     ours = [
-        SlotHolder(slot=holder.slot, instance_id=holder.worker, pid=holder.pid, ours=True)
+        SlotHolder(
+            slot=holder.slot,
+            instance_id=holder.worker,
+            pid=holder.pid,
+            gpu_index=holder.gpu,
+            ours=True,
+        )
         for holder in usage.holders
     ]
-    theirs = [SlotHolder(slot=None, instance_id=None, pid=None, ours=False)] * usage.foreign
+    others = SlotHolder(slot=None, instance_id=None, pid=None, gpu_index=None, ours=False)
     return PoolStatus(
         pool=kind,
-        gpu_index=gpu.index if gpu else None,
-        gpu_name=gpu.name if gpu else None,
+        gpu_index=gpus[0].index if gpus else None,
+        gpu_name=gpus[0].name if gpus else None,
+        gpu_indices=[gpu.index for gpu in gpus],
         used=usage.used,
         limit=usage.limit,
-        holders=[*ours, *theirs],
+        holders=[*ours, *[others] * usage.foreign],
     )

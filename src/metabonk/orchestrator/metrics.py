@@ -39,7 +39,7 @@ class FleetMetrics(Collector):
             workers.add_metric([state], len(of_state))
         yield workers
         yield GaugeMetricFamily(
-            "metabonk_encoder_sessions", "sessions the fleet may hold", self._state.capacity
+            "metabonk_encoder_sessions", "sessions the fleet may hold", self._state.capacity.total
         )
         yield GaugeMetricFamily(
             "metabonk_steps_per_second",

@@ -3,10 +3,11 @@
 import errno
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from metabonk.encoding.sessions import open_pools
+from metabonk.encoding.sessions.nvml import Census
 from metabonk.errors import StartError
 from metabonk.messages import Mode, Problem
 from metabonk.orchestrator import go2rtc
@@ -18,7 +19,7 @@ NEEDED_BYTES = 500 << 20
 
 
 def check(settings: Settings) -> None:
-    """Ports free, a folder to lease encoder sessions in, and disk to write on.
+    """Ports free, a folder to lease encoder sessions in, the GPUs chosen, and disk to write on.
 
     Raises:
         StartError: says which port or folder, and what to do.
@@ -35,7 +36,9 @@ def check(settings: Settings) -> None:
     for owner, setting, port in _ports(settings):
         host = settings.host if setting == "page" else settings.internal_host
         _require_free_port(host, port, owner, setting)
-    open_pools(settings).cpu.usage()
+    pools = open_pools(settings)
+    pools.cpu.usage()
+    _require_gpus(settings, pools.census)
     for folder in (settings.paths.runs, settings.paths.logs):
         _require_space(folder)
 
@@ -79,6 +82,30 @@ def _ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
         yield "go2rtc's WebRTC", "go2rtc_media", settings.ports.go2rtc_media
     for index in range(settings.workers):
         yield f"omega-{index}", "worker", settings.worker_port(index)
+
+
+def _require_gpus(settings: Settings, census: Census) -> None:
+    usable = {gpu.index for gpu in census.gpus}
+    missing = [index for index in settings.gpus or () if index not in usable]
+    if not missing:
+        return
+    there = ", ".join(str(gpu.index) for gpu in census.machine)
+    hidden = [index for index in missing if index in census.by_index]
+    why = (
+        f"CUDA_VISIBLE_DEVICES hides {_listed(hidden)}"
+        if hidden
+        else f"this machine has {there}"
+        if there
+        else census.unavailable
+    )
+    raise StartError(
+        f"METABONK_GPUS is {_listed(settings.gpus or ())}, and there is no GPU {missing[0]} to "
+        f"use: {why}. Name others, or unset it to use all that there are"
+    )
+
+
+def _listed(indices: Iterable[int]) -> str:
+    return ",".join(map(str, indices))
 
 
 def _require_free_port(host: str, port: int, owner: str, setting: str) -> None:

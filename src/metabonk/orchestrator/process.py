@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from metabonk.encoding.capacity import capacity
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Pools, open_pools
+from metabonk.encoding.sessions.nvml import Gpu
+from metabonk.encoding.sessions.visible import gpu_of_worker
 from metabonk.http_app import make_http_app
 from metabonk.http_server import HttpServer
 from metabonk.messages import Fleet, Mode
@@ -82,9 +84,10 @@ def run(
         MetaBonkError: it can't start, or a child can't be used as it is set up.
     """
     settings_file = save_settings(settings, run_dir)
+    pools = open_pools(settings)
     supervisor = Supervisor(
         [
-            *child_specs(settings, settings_file, run_dir),
+            *child_specs(settings, settings_file, run_dir, pools.census.gpus),
             *([beside] if (beside := go2rtc.child(settings, run_dir)) else []),
         ],
         stagger_s=settings.worker.effective_spawn_stagger_s,
@@ -95,7 +98,6 @@ def run(
         store = Store(run_dir, settings.game)
         at_the_end.callback(store.close)
         state = FleetState(settings, run_dir.name, store)
-        pools = open_pools(settings)
         proofs = Proofs(pools.folder)
         watch = Watch(
             state,
@@ -115,8 +117,13 @@ def run(
         _keep_running(state, supervisor, suspicion, sweeper, watch, display, stop)
 
 
-def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Iterator[ChildSpec]:
-    """The first worker, the learner, the other workers: the first picture comes first."""
+def child_specs(
+    settings: Settings, settings_file: Path, run_dir: Path, gpus: Sequence[Gpu]
+) -> Iterator[ChildSpec]:
+    """The first worker, the learner, the other workers: the first picture comes first.
+
+    Each sees one GPU: the workers go round them, and the learner has the first.
+    """
     common = (
         *("--settings", str(settings_file.absolute())),
         *("--run", str(run_dir.absolute())),
@@ -126,9 +133,12 @@ def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Itera
     for index in range(settings.workers):
         name = f"omega-{index}"
         command = _metabonk("worker", *common, "--index", str(index))
-        yield ChildSpec(name, command, logs / f"{name}.log")
+        gpu = gpu_of_worker(index, gpus)
+        environment = gpu.environment if gpu else {}
+        yield ChildSpec(name, command, logs / f"{name}.log", environment=environment)
         if index == 0 and settings.mode is Mode.TRAIN:
-            yield ChildSpec("learner", _metabonk("learner", *common), logs / "learner.log")
+            command = _metabonk("learner", *common)
+            yield ChildSpec("learner", command, logs / "learner.log", environment=environment)
 
 
 def make_servers(

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from metabonk.encoding.capacity import Capacity
 from metabonk.messages import (
     CurvePoint,
     Desired,
@@ -52,7 +53,7 @@ class FleetState:
         self._tallies = Tallies(store.counted())
         self._director = Director(settings.featured.rotate_s)
         self._handover = Handover()
-        self._capacity = 0
+        self._capacity = Capacity()
         self._learner: LearnerStatus | None = None
         self._problems: list[Problem] = []
 
@@ -64,7 +65,7 @@ class FleetState:
             self._registry.record(including(status, counted), now)
             candidates = candidates_of(self._registry.fresh(now))
             wishes = self._director.decide(candidates, self._capacity, now)
-            wishes = self._handover.apply(wishes, candidates, now)
+            wishes = self._handover.apply(wishes, candidates, self._capacity, now)
         self.store.record(heartbeat.episodes)
         wish = wishes.get(
             status.worker_index, Wish(Desired.STANDBY, "streaming is switched off for this worker")
@@ -121,14 +122,14 @@ class FleetState:
         )
 
     @property
-    def capacity(self) -> int:
-        """Encoder sessions the fleet may hold."""
+    def capacity(self) -> Capacity:
+        """The encoder sessions that the fleet may hold."""
         return self._capacity
 
-    def set_capacity(self, sessions: int) -> None:
-        """Takes how many encoder sessions there are for this fleet now."""
+    def set_capacity(self, capacity: Capacity) -> None:
+        """Takes what encoder sessions there are for this fleet now."""
         with self._lock:
-            self._capacity = sessions
+            self._capacity = capacity
 
     def silent(self) -> dict[str, float]:
         """Instance id → seconds of silence, of the workers that should have been heard of."""

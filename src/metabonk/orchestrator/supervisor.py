@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from metabonk.errors import SettingsError
 from metabonk.messages import Problem
 from metabonk.orchestrator.groups import ProcessName, members, name_of, send
 from metabonk.orchestrator.obituary import Death, words_in
+from metabonk.settings.gpus import environment_with
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class ChildSpec:
     """Its standard output and error are appended to this file."""
     vital: bool = True
     """Whether the fleet is nothing without it, so that its finding a setting unusable ends it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What its environment says otherwise than this process's."""
 
 
 class ChildState(StrEnum):
@@ -170,6 +173,7 @@ class Supervisor:
                 child.log_start = output.tell()
                 child.process = subprocess.Popen(
                     child.spec.command,
+                    env=environment_with(child.spec.environment),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import httpx
 from pydantic import ValidationError
 
+from metabonk.encoding.capacity import Capacity
 from metabonk.errors import EncodingError
 from metabonk.messages import LearnerStatus, Mode, Problem
 from metabonk.orchestrator.preflight import disk_problems
@@ -29,10 +30,10 @@ class Watch:
 
     Args:
         state: takes the answers.
-        capacity: how many encoder sessions there are for this fleet now.
+        capacity: what encoder sessions there are for this fleet now.
     """
 
-    def __init__(self, state: FleetState, capacity: Callable[[], int]) -> None:
+    def __init__(self, state: FleetState, capacity: Callable[[], Capacity]) -> None:
         self._state = state
         self._capacity = capacity
         self._stop = threading.Event()

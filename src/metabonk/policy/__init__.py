@@ -5,6 +5,7 @@
 ``distributions``  what a policy may do
 ``network``        the actor-critic network
 ``actor``          acts, for several games at once
+``sight``          observations of pictures that are on the GPU
 ``attention``      where the network looks
 ``wire``           named arrays and a header as safetensors bytes
 ``weights``        a network's weights as such bytes
@@ -14,6 +15,7 @@
 from metabonk.policy.actor import Actor, Decision
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.rollout import EndedEpisode, Rollout, RolloutBuilder
+from metabonk.policy.sight import Sight
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.weights import (
     best_weights,
@@ -31,6 +33,7 @@ __all__ = [
     "PolicySpec",
     "Rollout",
     "RolloutBuilder",
+    "Sight",
     "best_weights",
     "decode_weights",
     "encode_weights",

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metabonk.games import Observation
 from metabonk.policy.attention import attention
 from metabonk.policy.network import ActorCritic
+from metabonk.policy.sight import SeenOnDevice
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.weights import load_weights
 
@@ -77,7 +79,7 @@ class Actor:
         self._memories: dict[int, NDArray[np.float32]] = {}
         self._nothing = np.zeros(spec.memory, np.float32)
 
-    def act(self, observations: Sequence[NDArray[Any]], games: Sequence[int]) -> list[Decision]:
+    def act(self, observations: Sequence[Observation], games: Sequence[int]) -> list[Decision]:
         """Chooses an action for each game, in one forward pass.
 
         Args:
@@ -86,9 +88,7 @@ class Actor:
         """
         network, memories = self._network, [self._memories.get(game) for game in games]
         with torch.inference_mode():
-            output = network(
-                torch.from_numpy(np.stack(observations)).to(self._device), self._recalled(memories)
-            )
+            output = network(self._stacked(observations), self._recalled(memories))
             values: NDArray[np.float32] = network.denormalise(output.values).cpu().numpy()
             policy = self.spec.distribution(output.parameters.cpu())
             actions = policy.likeliest() if self._greedy else policy.draw(self._drawn(games))
@@ -110,7 +110,7 @@ class Actor:
         """Whether its observations are pictures."""
         return len(self.spec.observation_shape) > 1
 
-    def attention(self, observation: NDArray[Any], decision: Decision) -> NDArray[np.uint8]:
+    def attention(self, observation: Observation, decision: Decision) -> NDArray[np.uint8]:
         """Where the network looks; see ``policy.attention``. One thread at a time may ask.
 
         Args:
@@ -122,11 +122,22 @@ class Actor:
                 self._looked_into = ActorCritic(self.spec).eval().to(self._device)
             # A gradient can't be taken through weights that are replaced meanwhile.
             self._looked_into.load_state_dict(self._network.state_dict())
-        return attention(self._looked_into, observation, decision.action, decision.memory)
+        picture = np.asarray(observation)
+        return attention(self._looked_into, picture, decision.action, decision.memory)
 
     def forget(self, game: int) -> None:
         """An episode of this game begins: what was remembered of the last one is forgotten."""
         self._memories.pop(game, None)
+
+    def _stacked(self, observations: Sequence[Observation]) -> torch.Tensor:
+        """One batch on the actor's device; what is there already stays."""
+        if not any(isinstance(each, SeenOnDevice) for each in observations):
+            return torch.from_numpy(np.stack(observations)).to(self._device)
+        tensors = [
+            each.tensor() if isinstance(each, SeenOnDevice) else torch.from_numpy(np.asarray(each))
+            for each in observations
+        ]
+        return torch.stack([tensor.to(self._device) for tensor in tensors])
 
     def _drawn(self, games: Sequence[int]) -> list[np.random.Generator]:
         """A generator for each game: none may be used by two threads at once."""

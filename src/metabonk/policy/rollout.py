@@ -74,7 +74,7 @@ class Rollout:
     """
 
     spec: PolicySpec
-    observations: Observation
+    observations: NDArray[Any]
     actions: NDArray[Any]
     log_probs: NDArray[np.float32]
     rewards: NDArray[np.float32]

@@ -257,6 +257,9 @@ class Settings(Section):
         description="what the page asks for where it is served beyond loopback; default: a new one",
     )
     stream_profile: str = Field("local", description="a name under profiles/, or a TOML file")
+    gpus: tuple[int, ...] | None = Field(
+        None, description="GPUs to use, as nvidia-smi counts them; unset: all; the first learns"
+    )
 
     ports: Ports = Ports()
     worker: Worker = Worker()
@@ -268,6 +271,24 @@ class Settings(Section):
     go2rtc: Go2rtc = Go2rtc()
     learning: Learning = Learning()
     paths: Paths = Paths()
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _numbers_of_gpus(cls, given: object) -> object:
+        """A list, as in TOML, or the same with commas between, as in the environment."""
+        if given is None:
+            return None
+        words = given.split(",") if isinstance(given, str) else given
+        try:
+            gpus = tuple(int(word) for word in words) if isinstance(words, list | tuple) else ()
+        except (TypeError, ValueError):
+            gpus = ()
+        if not gpus or min(gpus) < 0 or len(set(gpus)) < len(gpus):
+            raise ValueError(
+                "must be numbers of GPUs as nvidia-smi counts them, each once, as 0,2; "
+                "CUDA_VISIBLE_DEVICES= hides every GPU"
+            )
+        return gpus
 
     @field_validator("host")
     @classmethod
@@ -341,11 +362,6 @@ class Settings(Section):
     def worker_port(self, index: int) -> int:
         """The port of worker ``index``."""
         return self.ports.worker + index
-
-
-def gpus_are_hidden() -> bool:
-    """Whether the user has hidden every GPU, as CUDA's own programs understand it."""
-    return os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
 
 
 def available_cores() -> int:

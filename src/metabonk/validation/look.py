@@ -63,10 +63,7 @@ def _workers(client: httpx.Client, settings: Settings) -> dict[str, WorkerStatus
 
 
 def _sessions(pools: Pools) -> list[SessionsSeen]:
-    counted: dict[str, int] = {}
-    for gpu in pools.census.gpus:
-        if pool := pools.nvenc(gpu.index):
-            counted[pool.name] = counted.get(pool.name, 0) + gpu.session_count
+    counted = {pool.name: sum(gpu.session_count for gpu in gpus) for pool, gpus in pools.shared()}
     return [
         SessionsSeen(
             pool=usage.pool,

@@ -1,10 +1,9 @@
 """Works out where the network looks, for viewers who want to see it; nobody waits for it."""
 
 import threading
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from numpy.typing import NDArray
-
+from metabonk.games import Observation
 from metabonk.policy import Actor, Decision
 from metabonk.process import lower_priority
 from metabonk.streaming.hub import Hub
@@ -23,7 +22,7 @@ class Considered(NamedTuple):
     """
 
     captured_at: float
-    observation: NDArray[Any]
+    observation: Observation
     decision: Decision
 
 

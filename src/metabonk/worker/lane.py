@@ -1,11 +1,9 @@
 """One game of a worker: the episode that is played in it, and the rollout that grows of it."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from numpy.typing import NDArray
-
-from metabonk.games import FrameSink, Game
+from metabonk.games import FrameSink, Game, Observation
 from metabonk.policy import Decision, RolloutBuilder
 
 
@@ -59,7 +57,7 @@ class Lane:
         self._on_begin = on_begin
         self._total_reward = 0.0
         self._length = 0
-        self._observation: NDArray[Any] | None = None
+        self._observation: Observation | None = None
         self.reward = 0.0
 
     @property
@@ -83,7 +81,7 @@ class Lane:
         if self._on_begin is not None:
             self._on_begin()
 
-    def seen(self) -> NDArray[Any]:
+    def seen(self) -> Observation:
         """The observation that the next decision is to be made on."""
         assert self._observation is not None, "a lane begins before it is played"
         return self._observation

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metabonk.games import Observation
 from metabonk.messages import Counted, Episode, Thought
-from metabonk.policy import Actor, Decision
+from metabonk.policy import Actor, Decision, Sight
 from metabonk.process import lower_priority
 from metabonk.settings.schema import available_cores
 from metabonk.streaming.rates import Rate
@@ -49,6 +49,7 @@ class Player:
         worker_index: for episodes.
         waits: whether games that nobody sees stand still while the learner is behind.
         beside_live: whether they play on while the shown one is live.
+        sight: of the shown game, where the policy and the encoder are on one GPU.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Player:
         worker_index: int,
         waits: bool,
         beside_live: bool,
+        sight: Sight | None = None,
     ) -> None:
         self._lanes = lanes
         self._actor = actor
@@ -75,10 +77,11 @@ class Player:
         self._beside_live = beside_live
         self._size: tuple[int, int] | None = None
         self._fps: int | None = None
+        self._sight = sight
         self._counting = threading.Lock()
         self._loading = threading.Lock()
         self._glanced_at = float("-inf")
-        self._decided: tuple[Thought, NDArray[Any], Decision] | None = None
+        self._decided: tuple[Thought, Observation, Decision] | None = None
         self.steps = Rate()
         """Decisions of all games, in this process."""
         self._episodes = 0
@@ -191,11 +194,14 @@ class Player:
         if pause > 0:
             time.sleep(pause)
         self.newest_frame = pixels
+        uploaded = None
+        if self._sight is not None and self._streamer.takes_device_frames:
+            uploaded = self._sight.upload(pixels)
         if self._decided is None:
-            self._streamer.offer(pixels, waited_s=pause)
+            self._streamer.offer(pixels, waited_s=pause, uploaded=uploaded)
             return
         (thought, seen, decision), self._decided = self._decided, None
-        captured_at = self._streamer.offer(pixels, thought, pause)
+        captured_at = self._streamer.offer(pixels, thought, waited_s=pause, uploaded=uploaded)
         self._on_decision(Considered(captured_at, seen, decision))
 
     def _told(self, lane: Lane, decision: Decision) -> Thought:

@@ -4,6 +4,8 @@ import contextlib
 import logging
 from pathlib import Path
 
+import torch
+
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.inventory import missing
 from metabonk.encoding.ladder import Rung
@@ -11,11 +13,14 @@ from metabonk.encoding.opening import Opener
 from metabonk.encoding.probe import Prover
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import open_pools
+from metabonk.encoding.sessions.nvml import Gpu
+from metabonk.encoding.sessions.visible import gpu_of_worker
 from metabonk.errors import CheckpointError
 from metabonk.games import make_game
+from metabonk.games.picture import observe
 from metabonk.http_server import HttpServer
 from metabonk.messages import HeartbeatReply, Mode, PolicyMessage
-from metabonk.policy import Actor, PolicySpec, RolloutBuilder, newest_weights
+from metabonk.policy import Actor, PolicySpec, RolloutBuilder, Sight, newest_weights
 from metabonk.process import StopSignal
 from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
@@ -62,20 +67,23 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     stop.watch_threads()
     worker = f"omega-{index}"
     pools = open_pools(settings)
-    gpu_index = 0 if pools.census.gpus else None
+    gpu = gpu_of_worker(index, pools.census.gpus)
     learning = settings.learning
     seed = learning.seed + index
-    game = make_game(settings.game, learning, seed=seed)
+    device = _device(gpu)
+    sight = Sight(device) if device is not None else None
+    eye = sight.observe if sight is not None else observe
+    game = make_game(settings.game, learning, seed=seed, eye=eye)
     with contextlib.ExitStack() as owned:
         owned.callback(game.close)
-        actor = Actor(PolicySpec.of(game, learning), seed=seed)
+        actor = Actor(PolicySpec.of(game, learning), seed=seed, device=device)
         hub = Hub()
         streamer = Streamer(
             Opener(
                 pools,
                 Prover(run_dir / "settings.json", Proofs(pools.folder)),
                 worker=worker,
-                gpu_index=gpu_index or 0,
+                gpu_index=gpu.index if gpu else 0,
                 allow_cpu_fallback=settings.stream.allow_cpu_fallback,
                 missing=missing(settings.stream.engine),
             ),
@@ -124,11 +132,12 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             worker_index=index,
             waits=settings.worker.wait_for_learner,
             beside_live=settings.plays_beside_live,
+            sight=sight,
         )
         status = StatusReport(
             settings,
             index,
-            gpu_index,
+            gpu.index if gpu else None,
             game=game,
             actor=actor,
             player=player,
@@ -167,13 +176,21 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             if part is not None:
                 part.start()
                 owned.callback(part.close)
-        log.info("plays %s on port %d", settings.game, settings.worker_port(index))
+        where = f", on GPU {gpu.index} ({gpu.name})" if gpu else ""
+        log.info("plays %s on port %d%s", settings.game, settings.worker_port(index), where)
         # A game that begins at the size it is to be shown at need not be started a second time.
         streamer.wait_for_wish(FIRST_WISH_S)
         player.run(stop.is_set)
         stop.raise_failure()
         counted = player.counted()
         log.info("stops after %d steps and %d episodes", counted.step, counted.episode)
+
+
+def _device(gpu: Gpu | None) -> torch.device | None:
+    """Where the policy acts; None leaves it to the actor."""
+    if gpu is None or not torch.cuda.is_available():
+        return None
+    return torch.device("cuda", gpu.ordinal)
 
 
 def _builder(settings: Settings, actor: Actor) -> RolloutBuilder | None:

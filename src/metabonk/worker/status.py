@@ -19,7 +19,7 @@ class StatusReport:
     Args:
         settings: of the fleet.
         index: of the worker.
-        gpu_index: the CUDA device it uses, None without one.
+        gpu_index: of its GPU, as NVML counts; None without one.
     """
 
     def __init__(

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
-from metabonk.encoding.ladder import RUNGS, Rung, Scarcity
+from metabonk.encoding.frame import DevicePixels, Frame
+from metabonk.encoding.ladder import RUNGS, FrameKind, Rung, Scarcity
 from metabonk.encoding.opening import NoSession, Opener, Session
 from metabonk.errors import EncoderBroken, EncodingError
 from metabonk.messages import Desired, StreamState, Thought
@@ -170,8 +170,19 @@ class Streamer:
             self._meter.begun()
             self._changed.notify_all()
 
+    @property
+    def takes_device_frames(self) -> bool:
+        """Whether the open encoder makes use of pictures that are on the GPU already."""
+        session = self._session
+        return session is not None and FrameKind.CUDA in session.rung.frames
+
     def offer(
-        self, pixels: NDArray[np.uint8], thought: Thought | None = None, waited_s: float = 0.0
+        self,
+        pixels: NDArray[np.uint8],
+        thought: Thought | None = None,
+        *,
+        waited_s: float = 0.0,
+        uploaded: DevicePixels | None = None,
     ) -> float:
         """Takes a drawn frame (``H×W×3`` uint8 RGB) without waiting for anything.
 
@@ -179,6 +190,7 @@ class Streamer:
             pixels: of the frame.
             thought: that led to it, with the first frame after a decision.
             waited_s: how long the game had to wait for its clock, seconds.
+            uploaded: the same picture on the GPU, where it has been brought there.
 
         Returns:
             When it was taken, monotonic seconds.
@@ -187,7 +199,7 @@ class Streamer:
         now = time.monotonic()
         with self._changed:
             self._meter.drawn(now, waited_s)
-            if self._inbox.put(Frame(pixels, now), thought):
+            if self._inbox.put(Frame(pixels, now, uploaded), thought):
                 self._meter.dropped()
             self._changed.notify_all()
         return now

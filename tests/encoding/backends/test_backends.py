@@ -1,11 +1,16 @@
-"""What every encoder does, held against FFmpeg's decoder: each in software, really opened."""
+"""What every encoder does, held against FFmpeg's decoder: each really opened.
 
+In software; with the simulated driver in the environment NVENC's instead (``test_nvenc``).
+"""
+
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from metabonk.encoding.access_unit import AccessUnit
@@ -13,18 +18,26 @@ from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.backends.av import BUFFER_S
 from metabonk.encoding.encoder import Encoder, EncoderSettings
 from metabonk.encoding.frame import Frame
+from metabonk.encoding.ladder import RUNGS, Scarcity
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from tests.encoding.backends.gstreamer import require_gstreamer
+from tests.nvsim import as_torch_device
 
 SETTINGS = EncoderSettings(width=320, height=180, fps=30, bitrate=1_000_000, gop_s=2.0)
 SEQUENCE, PICTURE, IDR = 7, 8, 5
 
 
-@pytest.fixture(params=["av:libx264", "gst:appsrc:x264enc"])
+SOFTWARE = ["av:libx264", "gst:appsrc:x264enc"]
+NVENC = [rung.backend for rung in RUNGS if rung.scarcity is Scarcity.NVENC]
+
+
+@pytest.fixture(params=NVENC if "NVSIM_DIR" in os.environ else SOFTWARE)
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if name.startswith("gst:"):
         require_gstreamer()
+    if "cuda" in name:
+        as_torch_device.install()
     return name
 
 
@@ -127,6 +140,20 @@ def test_a_frame_that_is_a_view_is_taken_as_it_is_seen(encoder: Encoder):
     bright_left[:, :160] = 240
     shown = decode(encode(encoder, [bright_left[:, ::-1]]))[-1].to_ndarray(format="rgb24")
     assert shown[:, :150].mean() < 20 and shown[:, 170:].mean() > 230
+
+
+def test_a_picture_that_is_on_the_gpu_already_is_taken_from_there_if_it_can_be(
+    encoder: Encoder, backend: str
+):
+    """The two differ only here, so that it shows which one was taken."""
+    in_host, on_gpu = flat((10, 10, 10)), torch.from_numpy(flat((240, 240, 240)))
+    units = [
+        unit
+        for number in range(3)
+        for unit in encoder.encode(Frame(in_host, number / 30, on_gpu), keyframe=False)
+    ]
+    shown = decode(units)[-1].to_ndarray(format="rgb24")
+    assert (shown.mean() > 200) == ("cuda" in backend)
 
 
 def test_it_is_constrained_baseline_without_reordering(encoder: Encoder):

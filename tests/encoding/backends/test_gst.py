@@ -1,4 +1,7 @@
-"""GStreamer's encoders: how they fail, and NVENC on the simulated driver, in its own process."""
+"""GStreamer's encoders: how they fail; NVENC on the simulated driver, in its own process.
+
+There FFmpeg's NVENC with pictures in CUDA memory is tested beside them.
+"""
 
 import json
 import os
@@ -19,9 +22,10 @@ from tests.nvsim.driver import UNSUPPORTED_DEVICE, SimulatedDriver
 
 SETTINGS = EncoderSettings(width=320, height=180, fps=30, bitrate=1_000_000, gop_s=2.0)
 APPSRC, CUDA = "gst:appsrc:nvh264enc", "gst:cuda_appsrc:nvh264enc"
+FFMPEG_CUDA = "av:cuda:h264_nvenc"
 
 PROGRAM = """
-import ctypes, json, os, sys
+import json, os, sys
 import numpy as np
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import EncoderSettings
@@ -29,15 +33,9 @@ from metabonk.encoding.frame import Frame
 from metabonk.errors import EncodingError
 
 if "cuda" in sys.argv[1]:
-    # The simulated device's memory is the host's, and PyTorch here may have no CUDA.
     import torch
-    from metabonk.encoding.backends import cuda_frames
-    torch.set_num_threads(1)
-    cuda_frames.DEVICE = "cpu"
-    def plane(self, address, rows, width, stride):
-        there = (ctypes.c_uint8 * (rows * stride)).from_address(address)
-        return torch.from_numpy(np.ctypeslib.as_array(there).reshape(rows, stride))[:, :width]
-    cuda_frames.CudaFrames.plane = plane
+    from tests.nvsim import as_torch_device
+    as_torch_device.install()
 
 class OfAnotherLibrary:
     def __init__(self, pixels):
@@ -97,7 +95,7 @@ def run(
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("backend", "wrap"), [(APPSRC, False), (CUDA, True)])
+@pytest.mark.parametrize(("backend", "wrap"), [(APPSRC, False), (CUDA, True), (FFMPEG_CUDA, True)])
 def test_what_it_encodes_decodes_to_the_pictures_that_went_in(
     driver: SimulatedDriver, backend: str, wrap: bool
 ):
@@ -113,7 +111,7 @@ def test_what_it_encodes_decodes_to_the_pictures_that_went_in(
     red, black = shown[90, 75], shown[90, 250]
     assert red[0] > 200 > 60 > red[1]
     assert black.max() < 40
-    if backend == CUDA:
+    if "cuda" in backend:
         assert driver.events("downloaded") == driver.events("uploaded") == [], "it stays there"
 
 
@@ -124,7 +122,7 @@ def test_it_never_has_more_than_its_one_session_open(driver: SimulatedDriver):
     assert driver.open_now() == 0
 
 
-@pytest.mark.parametrize("backend", [APPSRC, CUDA])
+@pytest.mark.parametrize("backend", [APPSRC, CUDA, FFMPEG_CUDA])
 def test_twenty_sessions_one_after_another_leave_nothing_behind(
     driver: SimulatedDriver, backend: str
 ):

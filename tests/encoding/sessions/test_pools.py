@@ -61,6 +61,22 @@ def test_a_card_that_has_no_encoder_has_no_sessions_and_the_others_keep_theirs(
     assert isinstance(again.nvenc(0).take(worker="w", purpose="p"), Lease)  # type: ignore[union-attr]
 
 
+def test_cards_that_this_process_may_not_use_still_share_the_limit_and_are_not_shown(
+    tmp_path: Path,
+):
+    def second_only(census: Census) -> Census:
+        return Census(gpus=census.gpus[1:2], others=(census.gpus[0], census.gpus[2]))
+
+    made = Pools(
+        tmp_path, nvenc_limit=0, cpu_limit=1, nvml=Machine(*CARDS, H200), usable=second_only
+    )
+    assert names(made) == ["nvenc", "cpu"]
+    assert [(pool.name, gpus) for pool, gpus in made.shared()] == [("nvenc", [CARDS[1]])]
+    whole = pools(tmp_path, *CARDS, H200)
+    assert isinstance(whole.nvenc(0).take(worker="w", purpose="p"), Lease)  # type: ignore[union-attr]
+    assert made.nvenc(1).usage().used == 1  # type: ignore[union-attr]
+
+
 def test_a_new_driver_may_know_better(tmp_path: Path):
     pools(tmp_path, H200).learn_that_there_is_no_encoder(2)
     newer = replace(H200, driver="600.1")

@@ -99,6 +99,7 @@ export function poolOf(changes: Partial<PoolStatus> = {}): PoolStatus {
     pool: "cpu",
     gpu_index: null,
     gpu_name: null,
+    gpu_indices: [],
     used: 0,
     limit: 1,
     holders: [],

@@ -211,7 +211,7 @@ export interface WorkerStatus {
   game: string;
   mode: Mode;
   /**
-   * CUDA device, null on a machine without one
+   * as nvidia-smi counts; null without a GPU
    */
   gpu_index: number | null;
   uptime_s: number;
@@ -411,6 +411,10 @@ export interface PoolStatus {
   gpu_index: number | null;
   gpu_name: string | null;
   /**
+   * every GPU whose sessions these are: some share a limit
+   */
+  gpu_indices: number[];
+  /**
    * other programs' sessions included
    */
   used: number;
@@ -430,6 +434,10 @@ export interface SlotHolder {
    */
   instance_id: string | null;
   pid: number | null;
+  /**
+   * that it encodes on; null in software
+   */
+  gpu_index: number | null;
   ours: boolean;
 }
 /**

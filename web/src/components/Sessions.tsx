@@ -31,10 +31,10 @@ function Pool({ pool }: { pool: PoolStatus }) {
         <span>{nameOf(pool)}</span>
       </p>
       <ul className="slots">
-        {pool.holders.map(({ slot, instance_id, pid, ours }) => (
+        {pool.holders.map(({ slot, instance_id, pid, gpu_index, ours }) => (
           <li key={`${slot} ${pid}`} data-held={ours ? "ours" : "theirs"}>
             <strong>{instance_id ?? (ours ? "MetaBonk" : "another program")}</strong>
-            <span>{placeOf(slot, pid)}</span>
+            <span>{placeOf(slot, pid, pool.gpu_indices.length > 1 ? gpu_index : null)}</span>
           </li>
         ))}
         {unknown > 0 && (
@@ -53,11 +53,18 @@ function Pool({ pool }: { pool: PoolStatus }) {
   );
 }
 
-function nameOf({ pool, gpu_index, gpu_name }: PoolStatus): string {
+function nameOf({ pool, gpu_indices, gpu_name }: PoolStatus): string {
   if (pool === "cpu") return "in software, on the processor";
-  return `NVENC, GPU ${gpu_index ?? 0}${gpu_name ? `, ${gpu_name}` : ""}`;
+  if (gpu_indices.length > 1) return `NVENC, shared by GPUs ${gpu_indices.join(", ")}`;
+  return `NVENC, GPU ${gpu_indices[0] ?? 0}${gpu_name ? `, ${gpu_name}` : ""}`;
 }
 
-function placeOf(slot: number | null, pid: number | null): string {
-  return [slot !== null && `slot ${slot}`, pid !== null && `pid ${pid}`].filter(Boolean).join(", ");
+function placeOf(slot: number | null, pid: number | null, gpu: number | null): string {
+  return [
+    gpu !== null && `GPU ${gpu}`,
+    slot !== null && `slot ${slot}`,
+    pid !== null && `pid ${pid}`,
+  ]
+    .filter(Boolean)
+    .join(", ");
 }

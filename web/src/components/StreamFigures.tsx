@@ -61,6 +61,7 @@ export function TrainingFigures({ status }: { status: WorkerStatus }) {
     { name: "Episodes", value: count(status.episode) },
     { name: "Policy version", value: count(status.policy_version) },
     { name: "Observation", value: size(status.pixel_obs_width, status.pixel_obs_height) },
+    { name: "GPU", value: status.gpu_index === null ? "none" : String(status.gpu_index) },
     { name: "Running for", value: duration(status.uptime_s) },
   ];
   return (

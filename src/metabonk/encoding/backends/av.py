@@ -1,4 +1,4 @@
-"""Encoders of FFmpeg, through PyAV: frames in host memory, libx264 or NVENC.
+"""Encoders of FFmpeg, through PyAV: libx264, and NVENC from host or CUDA memory.
 
 Pictures are sRGB. They are coded as limited-range Y'CbCr with BT.709's matrix and primaries and
 sRGB's transfer curve, and the stream says so in its VUI (ITU-T H.264, E.2.1): without it players
@@ -10,8 +10,9 @@ transform, the next profile up would change nothing but the label.
 """
 
 import contextlib
+import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import cast
 
@@ -51,19 +52,26 @@ class AvEncoder:
     Args:
         settings: of the stream.
         codec: FFmpeg's name, ``libx264`` or ``h264_nvenc``.
-        gpu_index: the GPU that NVENC encodes on; libx264 has no use for it.
+        ordinal: CUDA's number of the GPU that NVENC encodes on; libx264 has no use for it.
+        cuda: whether NVENC is given pictures in CUDA memory, converted there.
 
     Raises:
         EncoderUnavailable: it can't be opened; carries NVENC's code where the driver gave one.
     """
 
-    def __init__(self, settings: EncoderSettings, codec: str, gpu_index: int = 0) -> None:
-        self.backend = f"av:{codec}"
-        self._settings = settings
-        self._reformatter = VideoReformatter()
+    def __init__(
+        self, settings: EncoderSettings, codec: str, ordinal: int = 0, *, cuda: bool = False
+    ) -> None:
+        self.backend = f"av:cuda:{codec}" if cuda else f"av:{codec}"
         self._captured_at: dict[int, float] = {}
         self._last_pts = -1
-        self._context: VideoCodecContext | None = _open(settings, codec, gpu_index)
+        self._began = not cuda
+        self._picture = _in_cuda_memory(settings, ordinal) if cuda else HostPictures(settings)
+        context = _context(settings, codec, ordinal, "cuda" if cuda else "yuv420p")
+        # FFmpeg learns only from a picture in which CUDA context to open the session.
+        black = Frame(np.zeros((settings.height, settings.width, 3), np.uint8), 0.0)
+        _open(context, codec, self._timed(black) if cuda else None)
+        self._context: VideoCodecContext | None = context
 
     def encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
         """Encodes a frame; see ``Encoder.encode``.
@@ -73,7 +81,9 @@ class AvEncoder:
         """
         if self._context is None:
             raise EncoderBroken(f"{self.backend} is closed")
-        picture = self._picture(frame)
+        picture = self._timed(frame)
+        # Nobody saw the black picture that the stream began with.
+        keyframe, self._began = keyframe or not self._began, True
         picture.pict_type = PictureType.I if keyframe else PictureType.NONE
         with _errors_of_ffmpeg() as errors:
             try:
@@ -91,20 +101,8 @@ class AvEncoder:
         # PyAV has no other way: FFmpeg's context is freed with the last reference to it.
         self._context = None
 
-    def _picture(self, frame: Frame) -> VideoFrame:
-        pixels = frame.host_pixels
-        if pixels.strides[1:] != (3, 1):
-            pixels = np.ascontiguousarray(pixels)
-        picture = self._reformatter.reformat(
-            VideoFrame.from_numpy_buffer(pixels, format="rgb24"),
-            width=self._settings.width,
-            height=self._settings.height,
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            # Two measured slower than one: 3.2 ms a frame, 3.6 with two, at 1280×720.
-            threads=1,
-        )
+    def _timed(self, frame: Frame) -> VideoFrame:
+        picture = self._picture(frame)
         # An encoder refuses a time that doesn't grow, and rounding could make two of them equal.
         self._last_pts = max(self._last_pts + 1, round(frame.captured_at * TIMESCALE))
         self._captured_at[self._last_pts] = frame.captured_at
@@ -120,35 +118,80 @@ class AvEncoder:
         return self._captured_at.pop(pts)
 
 
-def _open(settings: EncoderSettings, codec: str, gpu_index: int) -> VideoCodecContext:
+class HostPictures:
+    """Scales and converts on the processor.
+
+    Args:
+        settings: of the stream; pictures are scaled to its size.
+    """
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        self._settings = settings
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Frame) -> VideoFrame:
+        """The frame as the encoder takes it."""
+        pixels = frame.host_pixels
+        if pixels.strides[1:] != (3, 1):
+            pixels = np.ascontiguousarray(pixels)
+        return self._reformatter.reformat(
+            VideoFrame.from_numpy_buffer(pixels, format="rgb24"),
+            width=self._settings.width,
+            height=self._settings.height,
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            # Two measured slower than one: 3.2 ms a frame, 3.6 with two, at 1280×720.
+            threads=1,
+        )
+
+
+def _in_cuda_memory(settings: EncoderSettings, ordinal: int) -> Callable[[Frame], VideoFrame]:
+    # Imports PyTorch, which the other sources have no use for.
+    module = importlib.import_module("metabonk.encoding.backends.av_cuda")
+    make: Callable[[Frame], VideoFrame] = module.CudaPictures(settings, ordinal)
+    return make
+
+
+def _context(
+    settings: EncoderSettings, codec: str, ordinal: int, pix_fmt: str
+) -> VideoCodecContext:
+    try:
+        context = cast(VideoCodecContext, CodecContext.create(codec, "w"))
+    except ValueError:
+        raise EncoderUnavailable(f"this build of PyAV has no encoder {codec}") from None
+    context.width, context.height = settings.width, settings.height
+    context.pix_fmt = pix_fmt
+    context.time_base = TIME_BASE
+    context.framerate = Fraction(settings.fps)
+    context.gop_size = settings.gop_frames
+    context.max_b_frames = 0
+    context.bit_rate = settings.bitrate
+    context.color_range = ColorRange.MPEG
+    context.colorspace = MATRIX_BT709
+    context.color_primaries = ColorPrimaries.BT709
+    context.color_trc = ColorTrc.IEC61966_2_1
+    context.thread_count = threads_of(available_cores())
+    # Without FFmpeg's global-header flag, which containers set and this does not, both
+    # encoders put SPS and PPS in front of every IDR picture.
+    context.options = {
+        "profile": "baseline",
+        "forced-idr": "1",
+        "maxrate": str(settings.bitrate),
+        "bufsize": str(round(settings.bitrate * BUFFER_S)),
+        **(LIBX264 if codec == "libx264" else NVENC | {"gpu": str(ordinal)}),
+    }
+    return context
+
+
+def _open(context: VideoCodecContext, codec: str, first: VideoFrame | None) -> None:
+    """Opens the session, with the ``first`` picture where it takes one to do so."""
     with _errors_of_ffmpeg() as errors:
         try:
-            context = cast(VideoCodecContext, CodecContext.create(codec, "w"))
-        except ValueError:
-            raise EncoderUnavailable(f"this build of PyAV has no encoder {codec}") from None
-        context.width, context.height = settings.width, settings.height
-        context.pix_fmt = "yuv420p"
-        context.time_base = TIME_BASE
-        context.framerate = Fraction(settings.fps)
-        context.gop_size = settings.gop_frames
-        context.max_b_frames = 0
-        context.bit_rate = settings.bitrate
-        context.color_range = ColorRange.MPEG
-        context.colorspace = MATRIX_BT709
-        context.color_primaries = ColorPrimaries.BT709
-        context.color_trc = ColorTrc.IEC61966_2_1
-        context.thread_count = threads_of(available_cores())
-        # Without FFmpeg's global-header flag, which containers set and this does not, both
-        # encoders put SPS and PPS in front of every IDR picture.
-        context.options = {
-            "profile": "baseline",
-            "forced-idr": "1",
-            "maxrate": str(settings.bitrate),
-            "bufsize": str(round(settings.bitrate * BUFFER_S)),
-            **(LIBX264 if codec == "libx264" else NVENC | {"gpu": str(gpu_index)}),
-        }
-        try:
-            context.open()
+            if first is None:
+                context.open()
+            else:
+                context.encode(first)
         except FFmpegError as error:
             reason = _sentence(errors, error)
             refused = OPEN_REFUSED.search(reason)
@@ -156,7 +199,6 @@ def _open(settings: EncoderSettings, codec: str, gpu_index: int) -> VideoCodecCo
                 f"FFmpeg can't open {codec}: {reason}",
                 nvenc_code=int(refused[1]) if refused else None,
             ) from error
-    return context
 
 
 def threads_of(cores: int) -> int:

@@ -9,11 +9,10 @@ import ctypes
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
-import torch.utils.dlpack
 from torch import Tensor
 
+from metabonk.device_pictures import finish_pictures, in_picture_stream, on_device
 from metabonk.encoding.backends.gst_library import CudaMemoryError, Library, namespace
 from metabonk.encoding.backends.nv12 import Nv12
 from metabonk.encoding.encoder import EncoderSettings
@@ -61,30 +60,29 @@ class CudaFrames:
         library: GStreamer with its ``nvcodec`` plugin loaded.
         settings: of the stream; pictures are scaled to its size.
         caps: of the buffers.
-        gpu_index: the GPU.
+        ordinal: CUDA's number of the GPU.
 
     Raises:
         EncoderUnavailable: PyTorch or GStreamer has no CUDA here.
     """
 
     def __init__(
-        self, library: Library, settings: EncoderSettings, caps: str, gpu_index: int
+        self, library: Library, settings: EncoderSettings, caps: str, ordinal: int
     ) -> None:
         if DEVICE == "cuda" and not torch.cuda.is_available():
             raise EncoderUnavailable("PyTorch finds no CUDA device on this machine")
         self._library = library
         self._settings = settings
-        self._device = torch.device(DEVICE, gpu_index)
+        self._device = torch.device(DEVICE, ordinal)
         self._nv12 = Nv12(settings.width, settings.height, self._device)
-        self._staging: Tensor | None = None
         cuda = namespace("GstCuda")
         # The bindings of 1.22 keep the prefix.
         load = getattr(cuda, "cuda_load_library", None) or cuda.load_library
         if not load():
             raise EncoderUnavailable("GStreamer can't load libcuda.so.1")
-        self._context = cuda.CudaContext.new_wrapped(_primary_context(gpu_index), gpu_index)
+        self._context = cuda.CudaContext.new_wrapped(_primary_context(ordinal), ordinal)
         if self._context is None:
-            raise EncoderUnavailable(f"GStreamer can't use the CUDA context of GPU {gpu_index}")
+            raise EncoderUnavailable(f"GStreamer can't use the context of CUDA device {ordinal}")
         self.context: Any = cuda.context_new_cuda_context(self._context)
         """For the pipeline: encoder and buffers share one object, else frames are copied through
         host memory without a word."""
@@ -127,10 +125,9 @@ class CudaFrames:
                 self.plane(address + meta.offset[plane], rows, width, meta.stride[plane])
                 for plane, rows in ((0, height), (1, height // 2))
             )
-            self._nv12.convert(self.on_device(pixels), luma, chroma)
-            if self._device.type == "cuda":
-                # The encoder reads in a stream of its own.
-                torch.cuda.current_stream(self._device).synchronize()
+            with in_picture_stream(self._device):
+                self._nv12.convert(on_device(pixels, self._device), luma, chroma)
+            finish_pictures(self._device)
         return buffer
 
     @contextlib.contextmanager
@@ -154,20 +151,6 @@ class CudaFrames:
         """Memory at this address of the device as ``rows×width`` uint8; nothing is copied."""
         return torch.as_tensor(_Plane(address, rows, width, stride), device=self._device)
 
-    def on_device(self, pixels: Pixels) -> Tensor:
-        """The picture as a tensor on the device; uploaded once, from pinned memory, if need be."""
-        if not isinstance(pixels, np.ndarray):
-            # PyTorch's own tensors, __cuda_array_interface__ and DLPack; none is copied.
-            if hasattr(pixels, "__cuda_array_interface__"):
-                return torch.as_tensor(pixels, device=self._device)
-            return torch.utils.dlpack.from_dlpack(pixels)
-        if self._device.type != "cuda":
-            return torch.from_numpy(np.ascontiguousarray(pixels))
-        if self._staging is None or self._staging.shape != pixels.shape:
-            self._staging = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
-        self._staging.numpy()[...] = pixels
-        return self._staging.to(self._device, non_blocking=True)
-
     def close(self) -> None:
         """Frees the memory; may be repeated."""
         if self._pool is not None:
@@ -175,15 +158,15 @@ class CudaFrames:
         self._pool = self._context = self.context = None
 
 
-def _primary_context(gpu_index: int) -> int:
+def _primary_context(ordinal: int) -> int:
     """The context that PyTorch works in, retained for as long as the process lives."""
     driver = ctypes.CDLL("libcuda.so.1")
     device, context = ctypes.c_int(), ctypes.c_void_p()
     for code in (
         driver.cuInit(0),
-        driver.cuDeviceGet(ctypes.byref(device), gpu_index),
+        driver.cuDeviceGet(ctypes.byref(device), ordinal),
         driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device),
     ):
         if code:
-            raise EncoderUnavailable(f"CUDA refuses GPU {gpu_index} with code {code}")
+            raise EncoderUnavailable(f"CUDA refuses device {ordinal} with code {code}")
     return context.value or 0

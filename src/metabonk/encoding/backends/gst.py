@@ -51,14 +51,14 @@ class GstEncoder:
         source: ``appsrc``: frames in host memory; ``cuda_appsrc``: from anywhere, but the encoder
             gets them in CUDA memory.
         encoder: ``x264enc``, ``nvh264enc`` or ``vah264enc``.
-        gpu_index: the GPU that NVENC encodes on.
+        ordinal: CUDA's number of the GPU that NVENC encodes on.
 
     Raises:
         EncoderUnavailable: it can't be opened; carries NVENC's code where the driver gave one.
     """
 
     def __init__(
-        self, settings: EncoderSettings, source: str, encoder: str, gpu_index: int = 0
+        self, settings: EncoderSettings, source: str, encoder: str, ordinal: int = 0
     ) -> None:
         self.backend = f"gst:{source}:{encoder}"
         self._settings = settings
@@ -70,13 +70,13 @@ class GstEncoder:
         self._held: NDArray[np.uint8] | None = None
         self._library = library()
         self._library.load(PLUGINS[encoder])
-        element = _element(self._library, settings, encoder, gpu_index)
+        element = _element(self._library, settings, encoder, ordinal)
         self._cuda: Any = None
         if source == CUDA_SOURCE:
             # Imports PyTorch, which the other sources have no use for.
             module = importlib.import_module("metabonk.encoding.backends.cuda_frames")
             caps = cuda_caps(element, settings)
-            self._cuda = module.CudaFrames(self._library, settings, caps, gpu_index)
+            self._cuda = module.CudaFrames(self._library, settings, caps, ordinal)
         self._pipeline: Any = self._launch(element)
         self._source = self._pipeline.get_by_name("source")
         self._sink = self._pipeline.get_by_name("sink")
@@ -87,7 +87,7 @@ class GstEncoder:
             self.close()
             raise EncoderUnavailable(
                 f"GStreamer can't open {element.name}: {error}",
-                nvenc_code=_nvenc_code(gpu_index) if encoder == NVIDIA else None,
+                nvenc_code=_nvenc_code(ordinal) if encoder == NVIDIA else None,
             ) from None
 
     def encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
@@ -139,7 +139,7 @@ class GstEncoder:
 
     def _push(self, frame: Frame, pts: int) -> None:
         if self._cuda is not None:
-            buffer = self._cuda.buffer(frame.pixels)
+            buffer = self._cuda.buffer(frame.nearest_pixels)
         else:
             self._expect(frame.width, frame.height)
             self._held = _rows_of_whole_words(frame.host_pixels)
@@ -240,36 +240,36 @@ class GstEncoder:
         return self._error
 
 
-def _element(library: Library, settings: EncoderSettings, encoder: str, gpu_index: int) -> Element:
+def _element(library: Library, settings: EncoderSettings, encoder: str, ordinal: int) -> Element:
     """The best element that the loaded plugins have.
 
     Raises:
         EncoderUnavailable: they have none.
     """
     threads = threads_of(available_cores())
-    wanted = candidates(encoder, library.version, settings, gpu_index, threads)
+    wanted = candidates(encoder, library.version, settings, ordinal, threads)
     for element in wanted:
         if library.has(element.name):
             return element
     names = " nor ".join(element.name for element in wanted)
     if encoder != NVIDIA:
         raise EncoderUnavailable(f"GStreamer's plugin has no {names} for this machine")
-    code = _nvenc_code(gpu_index)
+    code = _nvenc_code(ordinal)
     raise EncoderUnavailable(
-        f"GStreamer finds no {names} on GPU {gpu_index}: its plugin could open no NVENC session "
+        f"GStreamer finds no {names}: its plugin could open no NVENC session "
         + (f"(code {code})" if code else "when this process loaded it"),
         nvenc_code=code,
     )
 
 
-def _nvenc_code(gpu_index: int) -> int | None:
+def _nvenc_code(ordinal: int) -> int | None:
     """Why the driver opens no session, which GStreamer keeps to itself: FFmpeg asks it again.
 
     Under the lease that the pipeline was to have.
     """
     small = EncoderSettings(width=640, height=360, fps=30, bitrate=1_000_000, gop_s=1.0)
     try:
-        AvEncoder(small, "h264_nvenc", gpu_index).close()
+        AvEncoder(small, "h264_nvenc", ordinal).close()
     except EncoderUnavailable as error:
         return error.nvenc_code
     return None

@@ -66,7 +66,7 @@ class Element:
 
 
 def candidates(
-    encoder: str, version: Version, settings: EncoderSettings, gpu_index: int, threads: int
+    encoder: str, version: Version, settings: EncoderSettings, ordinal: int, threads: int
 ) -> list[Element]:
     """The elements that may stand for ``encoder``, best first; the first that exists is used.
 
@@ -74,7 +74,7 @@ def candidates(
         encoder: the last word of a rung.
         version: of GStreamer, major and minor.
         settings: of the stream.
-        gpu_index: the GPU that NVENC encodes on.
+        ordinal: CUDA's number of the GPU that NVENC encodes on.
         threads: of an encoder in software.
     """
     kbit = max(1, settings.bitrate // 1000)
@@ -119,13 +119,13 @@ def candidates(
     )
     today = Element("", (*common, *nvidia, ("preset", "p4"), ("tune", "ultra-low-latency")))
     older = Element(
-        _of_gpu("nvh264", gpu_index),
+        _of_gpu("nvh264", ordinal),
         (*common, *nvidia, ("preset", "low-latency-hq")),
         repeats_headers=False,
     )
     if version >= RENAMED:
-        return [replace(today, name=_of_gpu("nvh264", gpu_index))]
-    return [replace(today, name=_of_gpu("nvcudah264", gpu_index)), older]
+        return [replace(today, name=_of_gpu("nvh264", ordinal))]
+    return [replace(today, name=_of_gpu("nvcudah264", ordinal)), older]
 
 
 def pipeline(element: Element, settings: EncoderSettings, *, cuda: bool) -> str:
@@ -161,6 +161,6 @@ def cuda_caps(element: Element, settings: EncoderSettings) -> str:
     )
 
 
-def _of_gpu(prefix: str, gpu_index: int) -> str:
+def _of_gpu(prefix: str, ordinal: int) -> str:
     """The first GPU's element has no number in its name."""
-    return f"{prefix}enc" if gpu_index == 0 else f"{prefix}device{gpu_index}enc"
+    return f"{prefix}enc" if ordinal == 0 else f"{prefix}device{ordinal}enc"

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from metabonk.errors import EncoderUnavailable
+
 RED, BLUE = 0.2126, 0.0722
 GREEN = 1 - RED - BLUE
 
@@ -29,9 +31,14 @@ class Nv12:
         width: of the result, pixels; even.
         height: of the result, pixels; even.
         device: where it is done.
+
+    Raises:
+        EncoderUnavailable: the size is odd, and chroma is halved.
     """
 
     def __init__(self, width: int, height: int, device: torch.device) -> None:
+        if width % 2 or height % 2:
+            raise EncoderUnavailable(f"a picture of {width}×{height} can't be NV12: both are even")
         self._size = (height, width)
         self._luma = torch.tensor([LUMA], device=device)
         self._chroma = torch.tensor(CHROMA, device=device)

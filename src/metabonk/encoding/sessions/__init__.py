@@ -3,6 +3,7 @@
 ``lease``   one slot, held by a kernel lock for as long as its process lives
 ``pool``    the slots of one scarce encoder, and the rule for taking one
 ``nvml``    what NVIDIA's driver says of its GPUs and of everybody's sessions
+``visible``  which of the GPUs a process may use, and which is a worker's (``cuda_order`` asks CUDA)
 ``limits``  how many sessions a GPU opens: the user's number, a table, experience
 ``pools``   the pools of this host
 """

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pynvml
 
 from metabonk.encoding.sessions.lease import Holder
+from metabonk.settings.gpus import seeing
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Gpu:
     """One NVIDIA GPU as the driver describes it."""
 
     index: int
+    """NVML's and ``nvidia-smi``'s number of it."""
     uuid: str
     name: str
     brand: int
@@ -38,18 +40,44 @@ class Gpu:
     sessions: tuple[Session, ...] = ()
     session_count: int = 0
     """May exceed ``len(sessions)``: on some systems only the count is right."""
+    ordinal: int = 0
+    """CUDA's number of it in this process. Where nothing narrows what CUDA shows, NVML's order is
+    taken for CUDA's; the processes of a fleet see one GPU each, and so its number is 0."""
+    alone: bool = True
+    """Whether the machine has no other."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the environment of a child has to say, for it to see this GPU and no other.
+
+        A child that sees one GPU has nothing to choose or to mix up: PyTorch, FFmpeg and GStreamer
+        each take the first, and GStreamer's plugin opens sessions on no other while it is loaded.
+        """
+        return {} if self.alone else seeing(self.uuid)
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """All GPUs, or why there is nothing to say of them."""
+    """The GPUs of the machine.
+
+    Attributes:
+        gpus: those that this process may use, in the order in which they are given out.
+        others: those that it may not; they count where cards share a limit.
+        unavailable: why there is none to use.
+    """
 
     gpus: tuple[Gpu, ...] = ()
+    others: tuple[Gpu, ...] = ()
     unavailable: str | None = None
     by_index: dict[int, Gpu] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_index", {gpu.index: gpu for gpu in self.gpus})
+        object.__setattr__(self, "by_index", {gpu.index: gpu for gpu in self.machine})
+
+    @property
+    def machine(self) -> tuple[Gpu, ...]:
+        """Every GPU, by index."""
+        return tuple(sorted((*self.gpus, *self.others), key=lambda gpu: gpu.index))
 
 
 class Nvml:
@@ -72,9 +100,8 @@ class Nvml:
                 pynvml.nvmlInit()
                 self._ready = True
             driver = _text(pynvml.nvmlSystemGetDriverVersion())
-            return Census(
-                tuple(_gpu(index, driver) for index in range(pynvml.nvmlDeviceGetCount()))
-            )
+            count = pynvml.nvmlDeviceGetCount()
+            return Census(tuple(_gpu(index, driver, alone=count == 1) for index in range(count)))
         except pynvml.NVMLError_LibraryNotFound:
             return Census(
                 unavailable="no NVIDIA driver on this machine (libnvidia-ml.so.1 not found)"
@@ -113,7 +140,7 @@ def foreign_sessions(sessions: Sequence[Session], count: int, holders: Sequence[
     return max(0, unmatched_sessions - unmatched_leases)
 
 
-def _gpu(index: int, driver: str) -> Gpu:
+def _gpu(index: int, driver: str, *, alone: bool) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     try:
         brand = int(pynvml.nvmlDeviceGetBrand(handle))
@@ -128,6 +155,7 @@ def _gpu(index: int, driver: str) -> Gpu:
         driver=driver,
         sessions=sessions,
         session_count=count,
+        alone=alone,
     )
 
 

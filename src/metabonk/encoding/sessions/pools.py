@@ -1,15 +1,17 @@
 """The pools of this host: ``cpu``, ``va``, and ``nvenc`` for its NVIDIA cards."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from metabonk.encoding.sessions import cuda_order
 from metabonk.encoding.sessions.lease import Holder
 from metabonk.encoding.sessions.limits import Experiences, Limit, effective_limit, is_capped
 from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml, foreign_sessions
 from metabonk.encoding.sessions.pool import Pool
+from metabonk.encoding.sessions.visible import narrowed
 from metabonk.runtime_dir import private_folder, runtime_dir
 from metabonk.settings import Settings
-from metabonk.settings.schema import gpus_are_hidden
+from metabonk.settings.gpus import gpus_are_hidden, visible_devices
 
 VA_SESSIONS = 16
 """VA-API has no limit of sessions. One at 1280×720 and 60 frames a second takes some hundredths of
@@ -22,31 +24,51 @@ class Pools:
     """Hands out the pool that an encoder on a given device needs.
 
     A limit that the user set holds for each GPU, as the user's page counts. A limit found by us is
-    one pool for all capped cards together, as NVIDIA counts.
+    one pool for all capped cards of the machine together, as NVIDIA counts: also those that this
+    process may not use, so that all of them mean the same pool.
+
+    Args:
+        folder: a private one, of the slots.
+        nvenc_limit: the user's; 0 where it is left to us.
+        cpu_limit: sessions in software.
+        nvml: asked for GPUs and sessions.
+        usable: from the GPUs of the machine to those that may be used.
     """
 
-    def __init__(self, folder: Path, *, nvenc_limit: int, cpu_limit: int, nvml: Nvml) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        nvenc_limit: int,
+        cpu_limit: int,
+        nvml: Nvml,
+        usable: Callable[[Census], Census] = lambda census: census,
+    ) -> None:
         self.folder = folder
         self._nvenc_limit = nvenc_limit
         self._nvml = nvml
         self._experiences = Experiences(folder / "learned-limits.json")
-        self.census: Census = nvml.census()
+        self.census: Census = usable(nvml.census())
         self.cpu = Pool("cpu", folder, lambda: cpu_limit)
         self.va = Pool("va", folder, lambda: VA_SESSIONS)
-        self._nvenc = {gpu.index: self._pool_of(gpu) for gpu in self.census.gpus}
+        self._nvenc = {gpu.index: self._pool_of(gpu) for gpu in self.census.machine}
 
     def nvenc(self, gpu_index: int) -> Pool | None:
         """The pool that NVENC sessions on this GPU come from; None where there is no such GPU."""
         return self._nvenc.get(gpu_index)
 
-    def nvenc_pools(self) -> list[Pool]:
-        """Every pool of NVENC sessions, once."""
-        return list({pool.name: pool for pool in self._nvenc.values()}.values())
+    def shared(self) -> list[tuple[Pool, list[Gpu]]]:
+        """Every NVENC pool that may be used, once, with the usable GPUs whose sessions it has."""
+        shared: dict[str, tuple[Pool, list[Gpu]]] = {}
+        for gpu in self.census.gpus:
+            pool = self._nvenc[gpu.index]
+            shared.setdefault(pool.name, (pool, []))[1].append(gpu)
+        return list(shared.values())
 
     def all(self) -> list[Pool]:
-        """Every pool of this host, once."""
+        """Every pool that may be used, once."""
         va = [self.va] if RENDER_NODES.exists() else []
-        return [*self.nvenc_pools(), *va, self.cpu]
+        return [*(pool for pool, _ in self.shared()), *va, self.cpu]
 
     def limit(self, gpu: Gpu) -> Limit:
         """How many sessions this GPU's pool has, and how that is known."""
@@ -85,7 +107,7 @@ class Pools:
         """The cards that share this one's limit."""
         if self._nvenc_limit or not is_capped(gpu):
             return [gpu]
-        return [card for card in self.census.gpus if is_capped(card)]
+        return [card for card in self.census.machine if is_capped(card)]
 
 
 def open_pools(settings: Settings) -> Pools:
@@ -106,6 +128,9 @@ def open_pools(settings: Settings) -> Pools:
         nvenc_limit=settings.nvenc.max_sessions,
         cpu_limit=settings.cpu.effective_max_sessions,
         nvml=Nvml(hidden=gpus_are_hidden()),
+        usable=lambda census: narrowed(
+            census, visible=visible_devices(), chosen=settings.gpus, ask_cuda=cuda_order.ask
+        ),
     )
 
 
