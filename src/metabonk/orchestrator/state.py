@@ -20,6 +20,7 @@ from metabonk.orchestrator.director import Director, Wish, candidates_of
 from metabonk.orchestrator.handover import Handover
 from metabonk.orchestrator.journal import Journal
 from metabonk.orchestrator.registry import Registry
+from metabonk.orchestrator.session_log import SessionLog
 from metabonk.orchestrator.store import Store
 from metabonk.orchestrator.tallies import Tallies, including
 from metabonk.settings import Settings
@@ -46,6 +47,7 @@ class FleetState:
         self.run = run
         self.store = store
         self.journal = Journal()
+        self._session_log = SessionLog()
         self._clock = clock
         self._lock = threading.Lock()
         self._registry = Registry()
@@ -69,6 +71,8 @@ class FleetState:
         wish = wishes.get(
             status.worker_index, Wish(Desired.STANDBY, "streaming is switched off for this worker")
         )
+        limited = wish.desired is Desired.STANDBY and status.worker_index in wishes
+        self._session_log.heard(status, wish.reason if limited and self._capacity else None)
         self.journal.heard(status, wish.reason)
         self.journal.finished(heartbeat.episodes)
         return HeartbeatReply(desired=wish.desired, reason=wish.reason, counted=counted)
@@ -152,6 +156,7 @@ class FleetState:
             because: how, in a sentence for people.
         """
         self.journal.died(name, because)
+        self._session_log.died(name)
         with self._lock:
             self._registry.forget(name)
             if name == "learner":
