@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from metabonk.doctor.host import LEAST_DISK
 from metabonk.errors import StartError
-from metabonk.orchestrator.preflight import NEEDED_BYTES, check, disk_problem
+from metabonk.orchestrator.preflight import check
 from metabonk.settings import Settings
 from metabonk.settings.schema import Nvenc
 from tests.serving import free_ports
@@ -64,15 +65,10 @@ def test_a_slot_folder_that_cannot_be_used_is_said_before_anything_starts(tmp_pa
         check(given)
 
 
-def test_a_full_disk_stops_the_start_and_worries_a_running_fleet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_full_disk_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     given = settings(tmp_path)
     check(given)
-    assert disk_problem(given.paths.runs) is None
-    full = SimpleNamespace(free=NEEDED_BYTES - (1 << 20))
+    full = SimpleNamespace(free=LEAST_DISK - (1 << 20))
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
     with pytest.raises(StartError, match=r"only 499 MB are free .* at least 500 MB"):
         check(given)
-    problem = disk_problem(given.paths.runs)
-    assert problem is not None and "free some disk" in problem.do

@@ -7,18 +7,20 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from fastapi import FastAPI
 
+from metabonk.doctor.finding import Finding
+from metabonk.doctor.glance import glance
 from metabonk.encoding.capacity import capacity
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Pools, open_pools
 from metabonk.http_app import make_http_app
 from metabonk.http_server import HttpServer
-from metabonk.messages import Fleet, Mode
+from metabonk.messages import Fleet, Mode, Problem
 from metabonk.orchestrator import go2rtc
 from metabonk.orchestrator.api import api_routes, episodes_unreadable
 from metabonk.orchestrator.archive import Archive, NoSuchRun
@@ -100,6 +102,7 @@ def run(
         watch = Watch(
             state,
             lambda: capacity(pools, proofs, allow_cpu_fallback=settings.stream.allow_cpu_fallback),
+            lambda: problems(glance(settings, pools, proofs)),
         )
         servers = make_servers(state, supervisor, pools, token)
         at_the_end.callback(_stop_servers, servers)
@@ -113,6 +116,11 @@ def run(
         at_the_end.callback(watch.close)
         suspicion = Suspicion(pools, proofs)
         _keep_running(state, supervisor, suspicion, sweeper, watch, display, stop)
+
+
+def problems(findings: Iterable[Finding]) -> list[Problem]:
+    """As the page and the terminal show them."""
+    return [Problem(what=found.what, do=found.do) for found in findings if found.do is not None]
 
 
 def child_specs(settings: Settings, settings_file: Path, run_dir: Path) -> Iterator[ChildSpec]:

@@ -1,9 +1,6 @@
 """Looks at a running fleet from outside, as its users do."""
 
-import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
@@ -14,6 +11,7 @@ import httpx
 from av.error import FFmpegError
 from pydantic import TypeAdapter, ValidationError
 
+from metabonk.doctor.browser import find_browser, text_of
 from metabonk.encoding.sessions import Pools, open_pools
 from metabonk.messages import ErrorBody, WorkerStatus
 from metabonk.settings import Settings
@@ -21,8 +19,6 @@ from metabonk.validation.checks import Decoded, PageSeen, Seen, SessionsSeen, St
 
 WATCHED_S = 3.0
 TIMEOUT_S = 5.0
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER_TIMEOUT_S = 30.0
 WORKERS = TypeAdapter(dict[str, WorkerStatus])
 
 
@@ -172,21 +168,10 @@ class _Assets(HTMLParser):
 
 def _shown(url: str) -> str | None:
     """The page's text in a headless browser; None where there is none that runs."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    browser = find_browser()
     if browser is None:
         return None
-    with tempfile.TemporaryDirectory() as profile:
-        command = [
-            *(browser, "--headless", "--disable-gpu", "--no-sandbox", "--dump-dom"),
-            *(f"--user-data-dir={profile}", "--timeout=8000", url),
-        ]
-        try:
-            ended = subprocess.run(
-                command, capture_output=True, text=True, timeout=BROWSER_TIMEOUT_S, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-    if ended.returncode != 0:
+    try:
+        return text_of(browser, url)
+    except (OSError, subprocess.SubprocessError):
         return None
-    body = ended.stdout.partition("<body")[2].partition(">")[2]
-    return re.sub(r"<script.*?</script>|<[^>]*>", " ", body, flags=re.DOTALL)
