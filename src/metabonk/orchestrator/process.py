@@ -84,6 +84,7 @@ def run(
         MetaBonkError: it can't start, or a child can't be used as it is set up.
     """
     settings_file = save_settings(settings, run_dir)
+    lock.tell_settings(settings_file)
     supervisor = Supervisor(
         [
             *child_specs(settings, settings_file, run_dir),
