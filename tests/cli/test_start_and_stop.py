@@ -207,6 +207,8 @@ def test_go2rtc_runs_beside_the_fleet_is_started_again_and_ends_with_it(terminal
     assert httpx.get(api).json() == {
         f"omega-{i}": f"http://127.0.0.1:{terminal.ports[3] + i}/stream.ts" for i in range(2)
     }
+    page = f"http://127.0.0.1:{terminal.ports[1]}/api/fleet"
+    until(lambda: httpx.get(page).json()["go2rtc"] == api.removesuffix("/api/streams"), 5)
     first = children_of(terminal, process)["go2rtc"]
     os.kill(first.pid, signal.SIGKILL)
     until(lambda: children_of(terminal, process).get("go2rtc", first) != first, 10)

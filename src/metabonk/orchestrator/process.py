@@ -194,6 +194,8 @@ def _keep_running(
             supervisor.end(name, f"it has not answered for {silence:.0f} s")
         sweeper.tick()
         state.set_problems([*supervisor.problems(), *watch.problems()])
+        beside = supervisor.states().get(go2rtc.NAME) is ChildState.RUNNING
+        state.set_go2rtc(go2rtc.address(state.settings) if beside else None)
         now = time.monotonic()
         if now - shown_at >= SHOW_EVERY_S:
             display.show(state.fleet(), supervisor.states())

@@ -57,6 +57,7 @@ class FleetState:
         self._capacity = 0
         self._learner: LearnerStatus | None = None
         self._problems: list[Problem] = []
+        self._go2rtc: str | None = None
 
     def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatReply:
         """Takes what a worker says; answers what it should be."""
@@ -101,6 +102,7 @@ class FleetState:
                     *self.store.problems(),
                     *(_silence(name, seconds) for name, seconds in silent.items()),
                 ],
+                go2rtc=self._go2rtc,
             )
 
     def episodes(self, limit: int, worker: int | None = None) -> list[Episode]:
@@ -147,6 +149,11 @@ class FleetState:
         """Takes what the processes' keeper has to say."""
         with self._lock:
             self._problems = list(problems)
+
+    def set_go2rtc(self, address: str | None) -> None:
+        """Takes where go2rtc's page is; None while it does not run."""
+        with self._lock:
+            self._go2rtc = address
 
     def died(self, name: str, because: str) -> None:
         """A process has ended: its place is free at once.
