@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from metabonk.doctor import host
+from metabonk.settings.schema import Paths
 
 MB = 1 << 20
 
@@ -15,18 +16,28 @@ def with_free(monkeypatch: pytest.MonkeyPatch, free: int, total: int = 1 << 40) 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free, total=total))
 
 
-def test_disk_that_is_there_is_told_also_of_a_folder_yet_to_be_made(tmp_path: Path):
-    found = host.disk(tmp_path / "not" / "yet")
+def paths(folder: Path) -> Paths:
+    return Paths(logs=folder / "logs" / "not" / "yet", runs=folder)
+
+
+def test_a_disk_is_told_once_also_for_a_folder_yet_to_be_made(tmp_path: Path):
+    (found,) = host.disks(paths(tmp_path))
     assert found.do is None
     assert found.mark == "✓"
 
 
 def test_little_disk_is_to_be_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with_free(monkeypatch, host.LEAST_DISK - MB)
-    found = host.disk(tmp_path)
+    (found,) = host.disks(paths(tmp_path))
     assert found.needed and found.mark == "✗"
-    assert "only 499 MB are free" in found.what
+    assert f"only 499 MB are free where {tmp_path} is; checkpoints may fail" in found.what
     assert found.do == "free some disk"
+
+
+def test_each_disk_is_told(tmp_path: Path):
+    other = Paths(logs=Path("/dev/shm"), runs=tmp_path)
+    if tmp_path.stat().st_dev != Path("/dev/shm").stat().st_dev:
+        assert len(list(host.disks(other))) == 2
 
 
 def test_shared_memory_of_this_machine_is_told():

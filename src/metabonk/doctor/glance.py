@@ -21,8 +21,6 @@ def glance(settings: Settings, pools: Pools, proofs: Proofs) -> list[Finding]:
 
 
 def _host(settings: Settings) -> Iterator[Finding]:
-    yield host.disk(settings.paths.runs)
-    if settings.paths.logs.absolute().parent != settings.paths.runs.absolute().parent:
-        yield host.disk(settings.paths.logs)
+    yield from host.disks(settings.paths)
     if settings.game.startswith("doom:"):
         yield host.shared_memory()

@@ -1,9 +1,11 @@
 """Disk and shared memory."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from metabonk.doctor.finding import Finding
+from metabonk.settings.schema import Paths
 
 LEAST_DISK = 500 << 20
 """A run of an hour writes some tens of MB; the rest is so that a full disk is seen in time."""
@@ -20,21 +22,25 @@ MOUNTS = Path("/proc/self/mounts")
 
 def free_disk(folder: Path) -> int:
     """Bytes that are free where ``folder`` is, or would be made."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def disks(paths: Paths) -> Iterator[Finding]:
+    """Whether there is room on each disk that a fleet writes to."""
+    losing = {paths.logs: "logs may have gaps", paths.runs: "checkpoints may fail"}
+    by_device = {_existing(folder).stat().st_dev: folder for folder in losing}
+    for folder in by_device.values():
+        free = free_disk(folder)
+        if free < LEAST_DISK:
+            what = f"only {megabytes(free)} are free where {folder} is; {losing[folder]}"
+            yield Finding(what, "free some disk", needed=True)
+        else:
+            yield Finding(f"{megabytes(free)} are free where {folder} is")
+
+
+def _existing(folder: Path) -> Path:
     folder = folder.absolute()
-    existing = next(each for each in (folder, *folder.parents) if each.exists())
-    return shutil.disk_usage(existing).free
-
-
-def disk(folder: Path) -> Finding:
-    """Whether there is room to write in ``folder``."""
-    free = free_disk(folder)
-    if free < LEAST_DISK:
-        return Finding(
-            f"only {megabytes(free)} are free where {folder} is; checkpoints may fail",
-            "free some disk",
-            needed=True,
-        )
-    return Finding(f"there is disk for {folder}: {megabytes(free)}")
+    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def shared_memory() -> Finding:

@@ -86,6 +86,7 @@ class StreamSeen:
         retry_after: whether a refusal says when to ask again.
         decoded: what was in it; None where nothing could be decoded.
         failure: why nothing could be.
+        status: what the worker itself said when it had been watched.
     """
 
     code: int | None
@@ -94,6 +95,7 @@ class StreamSeen:
     retry_after: bool = False
     decoded: Decoded | None = None
     failure: str | None = None
+    status: WorkerStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,10 +282,11 @@ def _quality(seen: Seen, check: Check) -> None:
 
 def _resolution(seen: Seen, check: Check) -> None:
     held = {lease.worker: lease.held_s for pool in seen.sessions for lease in pool.leases}
-    for name, status in _statuses(seen).items():
-        decoded = seen.streams[name].decoded
+    for name, stream in seen.streams.items():
+        decoded = stream.decoded
         if decoded is None:
             continue
+        status = stream.status or _statuses(seen)[name]
         source = f"{status.pixel_src_width}×{status.pixel_src_height}"
         wanted = f"{status.spectator_width}×{status.spectator_height}"
         came = f"{decoded.width}×{decoded.height}"

@@ -150,7 +150,7 @@ def look_at_stream(status: WorkerStatus, watched_s: float = WATCHED_S) -> Stream
         return StreamSeen(code, state, failure=media)
     end = _status(status)
     dropped = end.frames_dropped - after.frames_dropped if end and after else 0
-    return StreamSeen(code, state, decoded=replace(media, dropped=dropped))
+    return StreamSeen(code, state, decoded=replace(media, dropped=dropped), status=end)
 
 
 def _same(before: WorkerStatus, after: WorkerStatus) -> bool:
