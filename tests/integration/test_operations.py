@@ -200,6 +200,7 @@ NOT_RUN = {
     f"{COMPOSE} -f deploy/compose.nvidia.yaml up --build": "the same",
     f"{COMPOSE} exec metabonk python scripts/nvenc_status.py --workers 2": "the same",
     "sudo useradd --system --create-home metabonk": "changes the system",
+    "sudo chown -R metabonk: /opt/metabonk": "changes the system",
     "sudo cp deploy/metabonk.service /etc/systemd/system/": "changes the system",
     "sudo systemctl daemon-reload": "changes the system",
     "sudo systemctl enable --now metabonk": "changes the system",
@@ -285,6 +286,12 @@ def live() -> list[str]:
 def heads(workers: int) -> list[int]:
     addresses = [f"http://127.0.0.1:{5000 + index}/stream.mp4" for index in range(workers)]
     return [httpx.head(address).status_code for address in addresses]
+
+
+def test_the_command_that_installs_in_an_image_ends_by_itself(terminal: Terminal):
+    outcome = terminal.run("./start --help")
+    assert outcome.code == 0
+    assert "--stream-profile" in outcome.text
 
 
 @pytest.fixture(scope="module")

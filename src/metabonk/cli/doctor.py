@@ -9,7 +9,7 @@ from metabonk.doctor.browser import browser
 from metabonk.doctor.encoders import encoders
 from metabonk.doctor.finding import Finding
 from metabonk.doctor.gpus import gpu_problems, gpus
-from metabonk.encoding.inventory import gstreamer_version
+from metabonk.doctor.gstreamer import gstreamer
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import open_pools
 from metabonk.orchestrator.page import PAGE_DIR
@@ -58,7 +58,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield host.shared_memory()
     yield _page()
     yield browser()
-    yield Finding(f"GStreamer's bindings: {gstreamer_version()}")
+    yield gstreamer(pools)
     yield from encoders(settings, pools)
     # Last, since what was tried just now counts for more than a version.
     yield from gpu_problems(pools, Proofs(pools.folder))
