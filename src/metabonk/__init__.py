@@ -7,7 +7,7 @@ The folders follow the data::
     policy ◀──weights── learner ◀──rollouts── worker
                         orchestrator: who is alive, who is live, one door for the page
 
-``games``, ``policy``, ``encoding`` and ``streaming`` are libraries and know no process; ``worker``,
-``learner`` and ``orchestrator`` are processes and meet only through ``messages``; ``cli`` starts
-them, and ``validation`` looks at them from outside.
+``games``, ``policy``, ``encoding``, ``streaming`` and ``doctor`` are libraries and know no process;
+``worker``, ``learner`` and ``orchestrator`` are processes and meet only through ``messages``;
+``cli`` starts them, and ``validation`` looks at them from outside.
 """

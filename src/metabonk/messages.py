@@ -181,6 +181,9 @@ class Fleet(Message):
     workers: dict[str, WorkerStatus]
     learner: LearnerStatus | None
     problems: list[Problem]
+    go2rtc: str | None = Field(
+        None, description="address of go2rtc's page on this machine, while it runs"
+    )
 
 
 class RunSummary(Message):

@@ -7,6 +7,7 @@ import pytest
 
 from metabonk.cli import doctor as doctor_module
 from metabonk.cli.main import main
+from metabonk.doctor import browser, host
 from tests.serving import free_ports
 
 
@@ -20,7 +21,7 @@ def _a_machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("METABONK_WORKERS", "1")
     monkeypatch.setenv("METABONK_PATHS_RUNTIME", str(tmp_path / "runtime"))
     monkeypatch.setenv("METABONK_STREAM_ENGINE", "av")
-    monkeypatch.setattr(doctor_module, "BROWSERS", ())
+    monkeypatch.setattr(browser, "BROWSERS", ())
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").touch()
     monkeypatch.setattr(doctor_module, "PAGE_DIR", tmp_path / "page")
@@ -53,7 +54,7 @@ def test_what_is_missing_comes_with_the_command_that_adds_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr(doctor_module, "PAGE_DIR", tmp_path / "nowhere")
-    monkeypatch.setattr(doctor_module, "SHARED_MEMORY_NEEDED", 1 << 60)
+    monkeypatch.setattr(host, "LEAST_SHARED_MEMORY", 1 << 60)
     assert main(["doctor"]) == 1
     said = capsys.readouterr().out
     assert "✗ the web page is not built\n    → ./start builds it" in said

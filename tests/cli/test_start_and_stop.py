@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import httpx
 import psutil
@@ -14,6 +15,7 @@ import pytest
 from metabonk.orchestrator.groups import ProcessName, members, name_of
 from metabonk.orchestrator.lock import read_record
 from tests.cli.conftest import Terminal
+from tests.nvsim.driver import SimulatedDriver
 from tests.orchestrator.children import all_gone, until
 from tests.orchestrator.go2rtc_stand_in import put
 
@@ -207,6 +209,8 @@ def test_go2rtc_runs_beside_the_fleet_is_started_again_and_ends_with_it(terminal
     assert httpx.get(api).json() == {
         f"omega-{i}": f"http://127.0.0.1:{terminal.ports[3] + i}/stream.ts" for i in range(2)
     }
+    page = f"http://127.0.0.1:{terminal.ports[1]}/api/fleet"
+    until(lambda: httpx.get(page).json()["go2rtc"] == api.removesuffix("/api/streams"), 5)
     first = children_of(terminal, process)["go2rtc"]
     os.kill(first.pid, signal.SIGKILL)
     until(lambda: children_of(terminal, process).get("go2rtc", first) != first, 10)
@@ -251,6 +255,35 @@ def test_go2rtc_and_variables_that_are_no_settings_are_noted(terminal: Terminal)
     assert "go2rtc is not used: METABONK_GO2RTC_BIN is" in terminal.text
     assert "the built-in WebRTC serves instead" in terminal.text
     assert "did you mean METABONK_WORKERS?" in terminal.text
+
+
+def test_what_a_person_should_do_about_the_machine_is_on_the_page_and_the_terminal(
+    terminal: Terminal,
+):
+    driver = SimulatedDriver(terminal.folder / "driver", driver="550.54.14")
+    terminal.environment |= driver.environment
+    process = terminal.start("OBEDIENT")
+    terminal.ready()
+    page = f"http://127.0.0.1:{terminal.ports[1]}/api/fleet"
+    words = "driver 550.54.14 of GPU 0"
+    until(lambda: words in str(httpx.get(page).json()["problems"]), 10, lambda: terminal.text)
+    until(lambda: f"problem: {words}" in terminal.text, 10, lambda: terminal.text)
+    assert f"Problem: {words}" in terminal.run("nvenc", "status").stdout
+    driver.set(driver="590.44.01")
+    assert "Problem:" not in terminal.run("nvenc", "status").stdout
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 0
+
+
+def test_a_container_without_the_encoders_library_is_told_of(terminal: Terminal):
+    driver = SimulatedDriver(terminal.folder / "driver")
+    part = terminal.folder / "given"
+    part.mkdir()
+    for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
+        (part / name).symlink_to(Path(driver.environment["LD_LIBRARY_PATH"]) / name)
+    terminal.environment |= {**driver.environment, "LD_LIBRARY_PATH": str(part)}
+    said = terminal.run("nvenc", "status").stdout
+    assert "can't encode: libnvidia-encode.so.1 is missing" in said
 
 
 def test_a_run_can_be_resumed_with_its_game_and_no_other(terminal: Terminal):

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Response
 
 from metabonk.encoding.capacity import Capacity
 from metabonk.errors import EncodingError
-from metabonk.messages import Heartbeat, LearnerStatus
+from metabonk.messages import Heartbeat, LearnerStatus, Problem
 from metabonk.orchestrator.state import FleetState
 from metabonk.orchestrator.store import Store
 from metabonk.orchestrator.watch import HUNG_AFTER_S, Watch
@@ -52,6 +52,16 @@ def test_capacity_and_the_learner_are_asked_for_and_one_that_is_silent_is_none(s
         assert len(asked) >= 2
     watch.close()
     assert watch.problems() == []
+
+
+def test_what_is_seen_at_a_glance_is_a_problem_until_it_is_mended(state: FleetState):
+    seen = [Problem(what="little disk", do="free some")]
+    watch = Watch(state, lambda: 3, lambda: list(seen))
+    watch.start()
+    until(lambda: watch.problems() == seen != [])
+    seen.clear()
+    until(lambda: watch.problems() == [])
+    watch.close()
 
 
 def test_sessions_that_cannot_be_counted_are_a_problem_and_stop_nothing(state: FleetState):

@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from metabonk.cli import cleanup
+from metabonk.doctor.gpus import gpu_problems
 from metabonk.encoding.inventory import missing
 from metabonk.encoding.ladder import RUNGS, Proof, Scarcity
 from metabonk.encoding.proofs import Proofs
@@ -57,6 +58,8 @@ def status_lines(settings: Settings, pools: Pools) -> Iterator[str]:
     """The report, line by line."""
     yield from session_lines(settings, pools)
     yield from _encoder_lines(pools, settings.stream.engine)
+    for found in gpu_problems(pools, Proofs(pools.folder)):
+        yield f"Problem: {found.what} → {found.do}"
     for index in range(settings.workers):
         yield _worker_line(settings, index)
 

@@ -3,17 +3,18 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 
 from metabonk.orchestrator.lock import is_held, lock_files, read_record
 from metabonk.runtime_dir import runtime_dir
-from metabonk.settings import Settings, load_settings
+from metabonk.settings import Settings, load_settings, read_settings
 from metabonk.validation import Check, look, validate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what is checked against, and the form of the answer."""
-    parser.add_argument("--workers", type=int, help="how many there should be (default: setting)")
+    parser.add_argument(
+        "--workers", type=int, help="how many there should be (default: the fleet's)"
+    )
     parser.add_argument("--json", action="store_true", help="for machines")
 
 
@@ -26,19 +27,25 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MetaBonkError: a setting or the slot directory can't be used.
     """
-    settings = load_settings({"workers": arguments.workers})
-    started = [] if arguments.workers else list(_started(settings))
-    expected = started or [f"omega-{index}" for index in range(settings.workers)]
-    checks = validate(look(settings, expected))
+    given = load_settings()
+    settings, page = _of_the_running_fleet(given)
+    count = settings.workers if arguments.workers is None else arguments.workers
+    expected = [f"omega-{index}" for index in range(count)]
+    checks = validate(look(settings, expected, page))
     sys.stdout.write(as_json(checks) if arguments.json else as_text(checks))
     return 0 if all(check.passed for check in checks) else 1
 
 
-def _started(settings: Settings) -> Iterator[str]:
-    """The workers that the running fleet has started."""
-    for file in lock_files(runtime_dir(settings.paths.runtime), settings.ports.orchestrator):
-        if (record := read_record(file)) and is_held(file):
-            yield from sorted(name for name in record.children if name.startswith("omega-"))
+def _of_the_running_fleet(given: Settings) -> tuple[Settings, str]:
+    """The settings that it was started with, and its page: this command has not heard of either.
+
+    The token is in no file, so that it is asked for in the environment.
+    """
+    for file in lock_files(runtime_dir(given.paths.runtime), given.ports.orchestrator):
+        if (record := read_record(file)) and record.settings and is_held(file):
+            settings = read_settings(record.settings)
+            return settings.model_copy(update={"access_token": given.access_token}), record.page
+    return given, f"http://127.0.0.1:{given.ports.page}"
 
 
 def as_text(checks: list[Check]) -> str:

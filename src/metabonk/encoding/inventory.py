@@ -44,7 +44,12 @@ def gstreamer_version() -> str:
         return "no PyGObject"
 
 
+def has_gstreamer() -> bool:
+    """Whether its bindings are installed; its plugins may still be missing."""
+    return importlib.util.find_spec("gi") is not None
+
+
 def _bindings_missing() -> str | None:
-    if importlib.util.find_spec("gi") is None:
+    if not has_gstreamer():
         return "PyGObject is not installed: pip install 'metabonk[gst]' adds it"
     return None

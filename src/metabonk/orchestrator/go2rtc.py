@@ -51,17 +51,20 @@ def is_used(settings: Settings) -> bool:
     return settings.go2rtc.enabled and find(settings) is not None
 
 
+def address(settings: Settings) -> str:
+    """Of its own page, on this machine."""
+    return f"http://{settings.internal_authority(settings.ports.go2rtc)}"
+
+
 def configuration(settings: Settings) -> dict[str, Any]:
     """What it is to do, by go2rtc's ``internal/{api,webrtc,http,streams}/README.md``."""
-    host = settings.internal_host
-    shown = f"[{host}]" if ":" in host else host
     return {
-        "api": {"listen": f"{shown}:{settings.ports.go2rtc}"},
+        "api": {"listen": settings.internal_authority(settings.ports.go2rtc)},
         # Empty is off; the fleet needs neither, and their default is every address.
         "rtsp": {"listen": ""},
         "srtp": {"listen": ""},
         "webrtc": {
-            "listen": f"{shown}:{settings.ports.go2rtc_media}",
+            "listen": settings.internal_authority(settings.ports.go2rtc_media),
             "ice_servers": [],
             "filters": {"loopback": True},
         },

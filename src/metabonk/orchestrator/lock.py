@@ -5,7 +5,6 @@ The kernel's lock on the file is the truth; the text in it is for ``metabonk sto
 
 import contextlib
 import fcntl
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -32,6 +31,8 @@ class FleetRecord(BaseModel):
     boot: str
     """Ids and starts of processes mean nothing in another boot."""
     page: str
+    settings: Path | None = None
+    """Its effective settings, once they are written."""
     children: dict[str, ProcessName] = {}
     """Name → the process that leads its session."""
 
@@ -69,11 +70,18 @@ class FleetLock:
                 "Set METABONK_PATHS_RUNTIME to a folder on a local disk that you can write to"
             ) from None
 
+    def tell_settings(self, file: Path) -> None:
+        """Notes where the fleet's effective settings are, for whoever asks about it."""
+        self._change(settings=file.absolute())
+
     def update(self, children: Mapping[str, ProcessName]) -> None:
         """Notes the processes that were started, for whoever has to end them one day."""
+        self._change(children=dict(children))
+
+    def _change(self, **changed: object) -> None:
         if self._record is None:
             return
-        self._record = self._record.model_copy(update={"children": dict(children)})
+        self._record = self._record.model_copy(update=changed)
         # A full disk must not end a fleet that runs: the lock itself still holds.
         with contextlib.suppress(OSError):
             self._write()
@@ -99,7 +107,7 @@ class FleetLock:
 
     def _write(self) -> None:
         assert self._descriptor is not None and self._record is not None
-        text = json.dumps(self._record.model_dump(), indent=2).encode() + b"\n"
+        text = self._record.model_dump_json(indent=2).encode() + b"\n"
         os.pwrite(self._descriptor, text, 0)
         os.ftruncate(self._descriptor, len(text))
 

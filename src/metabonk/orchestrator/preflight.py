@@ -1,21 +1,17 @@
 """What is checked before anything is started."""
 
 import errno
-import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from metabonk.doctor.host import LEAST_DISK, free_disk, megabytes
 from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.nvml import Census
 from metabonk.errors import StartError
-from metabonk.messages import Mode, Problem
+from metabonk.messages import Mode
 from metabonk.orchestrator import go2rtc
 from metabonk.settings import Settings
-from metabonk.settings.schema import Paths
-
-NEEDED_BYTES = 500 << 20
-"""A run of an hour writes some tens of MB; the rest is so that a full disk is seen in time."""
 
 
 def check(settings: Settings) -> None:
@@ -51,25 +47,6 @@ def port_problems(settings: Settings) -> Iterator[str]:
             _require_free_port(host, port, owner, setting)
         except StartError as error:
             yield str(error)
-
-
-def disk_problems(paths: Paths) -> Iterator[Problem]:
-    """Says of each disk that a running fleet writes to when it is about to be full."""
-    on_disk = {_existing(folder).stat().st_dev: folder for folder in (paths.logs, paths.runs)}
-    for folder in on_disk.values():
-        if problem := disk_problem(folder):
-            yield problem
-
-
-def disk_problem(folder: Path) -> Problem | None:
-    """Says when the disk of a folder is about to be full."""
-    free = shutil.disk_usage(_existing(folder)).free
-    if free >= NEEDED_BYTES:
-        return None
-    return Problem(
-        what=f"only {_mb(free)} are free where {folder} is; what is written there may be lost",
-        do="free some disk",
-    )
 
 
 def _ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
@@ -129,19 +106,10 @@ def _require_free_port(host: str, port: int, owner: str, setting: str) -> None:
 
 
 def _require_space(folder: Path) -> None:
-    free = shutil.disk_usage(_existing(folder)).free
-    if free < NEEDED_BYTES:
+    free = free_disk(folder)
+    if free < LEAST_DISK:
         raise StartError(
-            f"only {_mb(free)} are free where {folder.absolute()} is, and a run needs at least "
-            f"{_mb(NEEDED_BYTES)}. Free some disk, or set METABONK_PATHS_RUNS and "
+            f"only {megabytes(free)} are free where {folder.absolute()} is, and a run needs at "
+            f"least {megabytes(LEAST_DISK)}. Free some disk, or set METABONK_PATHS_RUNS and "
             "METABONK_PATHS_LOGS to folders on another one"
         )
-
-
-def _existing(folder: Path) -> Path:
-    folder = folder.absolute()
-    return next(each for each in (folder, *folder.parents) if each.exists())
-
-
-def _mb(size: int) -> str:
-    return f"{size / (1 << 20):.0f} MB"

@@ -7,12 +7,14 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from fastapi import FastAPI
 
+from metabonk.doctor.finding import Finding
+from metabonk.doctor.glance import glance
 from metabonk.encoding.capacity import capacity
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Pools, open_pools
@@ -20,7 +22,7 @@ from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.visible import gpu_of_worker
 from metabonk.http_app import make_http_app
 from metabonk.http_server import HttpServer
-from metabonk.messages import Fleet, Mode
+from metabonk.messages import Fleet, Mode, Problem
 from metabonk.orchestrator import go2rtc
 from metabonk.orchestrator.api import api_routes, episodes_unreadable
 from metabonk.orchestrator.archive import Archive, NoSuchRun
@@ -85,6 +87,7 @@ def run(
     """
     settings_file = save_settings(settings, run_dir)
     pools = open_pools(settings)
+    lock.tell_settings(settings_file)
     supervisor = Supervisor(
         [
             *child_specs(settings, settings_file, run_dir, pools.census.gpus),
@@ -102,6 +105,7 @@ def run(
         watch = Watch(
             state,
             lambda: capacity(pools, proofs, allow_cpu_fallback=settings.stream.allow_cpu_fallback),
+            lambda: problems(glance(settings, pools, proofs)),
         )
         servers = make_servers(state, supervisor, pools, token)
         at_the_end.callback(_stop_servers, servers)
@@ -115,6 +119,11 @@ def run(
         at_the_end.callback(watch.close)
         suspicion = Suspicion(pools, proofs)
         _keep_running(state, supervisor, suspicion, sweeper, watch, display, stop)
+
+
+def problems(findings: Iterable[Finding]) -> list[Problem]:
+    """As the page and the terminal show them."""
+    return [Problem(what=found.what, do=found.do) for found in findings if found.do is not None]
 
 
 def child_specs(
@@ -195,6 +204,8 @@ def _keep_running(
             supervisor.end(name, f"it has not answered for {silence:.0f} s")
         sweeper.tick()
         state.set_problems([*supervisor.problems(), *watch.problems()])
+        beside = supervisor.states().get(go2rtc.NAME) is ChildState.RUNNING
+        state.set_go2rtc(go2rtc.address(state.settings) if beside else None)
         now = time.monotonic()
         if now - shown_at >= SHOW_EVERY_S:
             display.show(state.fleet(), supervisor.states())

@@ -21,6 +21,7 @@ from metabonk.orchestrator.director import Director, Wish, candidates_of
 from metabonk.orchestrator.handover import Handover
 from metabonk.orchestrator.journal import Journal
 from metabonk.orchestrator.registry import Registry
+from metabonk.orchestrator.session_log import SessionLog
 from metabonk.orchestrator.store import Store
 from metabonk.orchestrator.tallies import Tallies, including
 from metabonk.settings import Settings
@@ -47,6 +48,7 @@ class FleetState:
         self.run = run
         self.store = store
         self.journal = Journal()
+        self._session_log = SessionLog()
         self._clock = clock
         self._lock = threading.Lock()
         self._registry = Registry()
@@ -56,6 +58,7 @@ class FleetState:
         self._capacity = Capacity()
         self._learner: LearnerStatus | None = None
         self._problems: list[Problem] = []
+        self._go2rtc: str | None = None
 
     def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatReply:
         """Takes what a worker says; answers what it should be."""
@@ -70,6 +73,8 @@ class FleetState:
         wish = wishes.get(
             status.worker_index, Wish(Desired.STANDBY, "streaming is switched off for this worker")
         )
+        limited = wish.desired is Desired.STANDBY and status.worker_index in wishes
+        self._session_log.heard(status, wish.reason if limited and self._capacity else None)
         self.journal.heard(status, wish.reason)
         self.journal.finished(heartbeat.episodes)
         return HeartbeatReply(desired=wish.desired, reason=wish.reason, counted=counted)
@@ -99,6 +104,7 @@ class FleetState:
                     *_unsaved(self._learner),
                     *(_silence(name, seconds) for name, seconds in silent.items()),
                 ],
+                go2rtc=self._go2rtc,
             )
 
     def episodes(self, limit: int, worker: int | None = None) -> list[Episode]:
@@ -146,6 +152,11 @@ class FleetState:
         with self._lock:
             self._problems = list(problems)
 
+    def set_go2rtc(self, address: str | None) -> None:
+        """Takes where go2rtc's page is; None while it does not run."""
+        with self._lock:
+            self._go2rtc = address
+
     def died(self, name: str, because: str) -> None:
         """A process has ended: its place is free at once.
 
@@ -154,6 +165,7 @@ class FleetState:
             because: how, in a sentence for people.
         """
         self.journal.died(name, because)
+        self._session_log.died(name)
         with self._lock:
             self._registry.forget(name)
             if name == "learner":

@@ -1,11 +1,11 @@
-"""What the orchestrator has to ask for: the learner's status, encoder sessions, free disk.
+"""What the orchestrator has to ask for: the learner's status, encoder sessions, its machine.
 
 And whether a worker that has fallen silent lives: one that no longer answers at all hangs.
 """
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import httpx
 from pydantic import ValidationError
@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from metabonk.encoding.capacity import Capacity
 from metabonk.errors import EncodingError
 from metabonk.messages import LearnerStatus, Mode, Problem
-from metabonk.orchestrator.preflight import disk_problems
 from metabonk.orchestrator.state import FleetState
 
 log = logging.getLogger(__name__)
@@ -31,11 +30,18 @@ class Watch:
     Args:
         state: takes the answers.
         capacity: what encoder sessions there are for this fleet now.
+        glance: what a person should do about this machine now.
     """
 
-    def __init__(self, state: FleetState, capacity: Callable[[], Capacity]) -> None:
+    def __init__(
+        self,
+        state: FleetState,
+        capacity: Callable[[], Capacity],
+        glance: Callable[[], Sequence[Problem]] = lambda: (),
+    ) -> None:
         self._state = state
         self._capacity = capacity
+        self._glance = glance
         self._stop = threading.Event()
         self._problems: list[Problem] = []
         self._hung: dict[str, float] = {}
@@ -63,8 +69,8 @@ class Watch:
         learner = f"http://{settings.internal_authority(settings.ports.learner)}/status"
         with httpx.Client(timeout=ANSWER_TIMEOUT_S, trust_env=False) as client:
             while True:
-                found = [self._ask_capacity(), *disk_problems(settings.paths)]
-                self._problems = [problem for problem in found if problem is not None]
+                uncounted = self._ask_capacity()
+                self._problems = [*([uncounted] if uncounted else []), *self._glance()]
                 if settings.mode is Mode.TRAIN:
                     self._state.set_learner(_ask(client, learner))
                 self._hung = {

@@ -10,6 +10,27 @@ MOST_DROPPED_SHARE = 0.02
 KEYFRAME_MARGIN_S = 0.5
 """A keyframe comes with the first frame after its time, and frames come with jitter."""
 
+MOST_BLURRED_S = 120.0
+"""A worker that goes live is drawn larger from its next episode on; one in play lasts a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSeen:
+    """A lease, and what its holder wrote.
+
+    Attributes:
+        worker: its name.
+        backend: that it is for.
+        open: the encoder has been opened; true only where it was so before and after the driver was
+            asked.
+        held_s: seconds since it was given.
+    """
+
+    worker: str
+    backend: str
+    open: bool = True
+    held_s: float = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class SessionsSeen:
@@ -18,14 +39,14 @@ class SessionsSeen:
     Attributes:
         pool: its name.
         limit: how many there may be.
-        holders: workers that hold a lease, by instance id.
+        leases: those that are held.
         foreign: sessions of other programs.
-        counted: by the driver; None for software.
+        counted: by the driver, everybody's; None for encoders that it doesn't count.
     """
 
     pool: str
     limit: int
-    holders: tuple[str, ...]
+    leases: tuple[LeaseSeen, ...]
     foreign: int
     counted: int | None = None
 
@@ -38,7 +59,7 @@ class Decoded:
         seconds: of media time.
         frames: decoded.
         damaged: pictures that the decoder found damaged.
-        longest_gap_s: between two keyframes; None where there was one or none.
+        longest_gap_s: from a keyframe to the next, or to the end.
         width: of the pictures, pixels.
         height: of the pictures, pixels.
         dropped: frames that the worker lost meanwhile.
@@ -47,7 +68,7 @@ class Decoded:
     seconds: float
     frames: int
     damaged: int
-    longest_gap_s: float | None
+    longest_gap_s: float
     width: int
     height: int
     dropped: int
@@ -59,6 +80,8 @@ class StreamSeen:
 
     Attributes:
         code: HTTP status; None where nothing answered.
+        state: what the worker does, by its own word before and after; None where that changed, or
+            where it gave none.
         error: machine-readable, of a refusal.
         retry_after: whether a refusal says when to ask again.
         decoded: what was in it; None where nothing could be decoded.
@@ -67,6 +90,7 @@ class StreamSeen:
     """
 
     code: int | None
+    state: StreamState | None = None
     error: str | None = None
     retry_after: bool = False
     decoded: Decoded | None = None
@@ -97,6 +121,7 @@ class Seen:
         expected: names of the workers that there should be.
         keyframe_interval_s: longest distance of keyframes.
         workers: status objects by instance id; None where no fleet answers.
+        steady: live by their own word before and after the sessions were looked at.
         sessions: pools of this host.
         streams: by instance id.
         page: the web page.
@@ -105,6 +130,7 @@ class Seen:
     expected: tuple[str, ...]
     keyframe_interval_s: float
     workers: Mapping[str, WorkerStatus] | None
+    steady: frozenset[str]
     sessions: Sequence[SessionsSeen]
     streams: Mapping[str, StreamSeen]
     page: PageSeen
@@ -151,25 +177,35 @@ def validate(seen: Seen) -> list[Check]:
 
 
 def _sessions(seen: Seen, check: Check) -> None:
-    holders = [name for pool in seen.sessions for name in pool.holders]
+    leases = {lease.worker: lease for pool in seen.sessions for lease in pool.leases}
     for pool in seen.sessions:
-        used = len(pool.holders) + pool.foreign
-        check.facts.append(f"{pool.pool}: {used} of {pool.limit} sessions used")
+        used = len(pool.leases) + pool.foreign
+        others = f", {pool.foreign} of them by other programs" if pool.foreign else ""
+        check.facts.append(f"{pool.pool}: {used} of {pool.limit} sessions used{others}")
         if used > pool.limit:
             check.fail(
                 f"{pool.pool} has {used} sessions open and a limit of {pool.limit}",
                 "close the other program that encodes, or raise METABONK_NVENC_MAX_SESSIONS",
             )
-        if pool.counted is not None and pool.counted > used:
+        opened = sum(lease.open for lease in pool.leases)
+        if pool.counted is not None and pool.counted < opened:
             check.fail(
-                f"the driver counts {pool.counted} sessions on {pool.pool}, and {used} are known",
-                "run 'python scripts/cleanup_nvenc_sessions.py' to see who holds them",
+                f"{opened} leases of {pool.pool} have an encoder open, and the driver counts "
+                f"{pool.counted} sessions",
+                "the driver was reset, or can't be asked: see 'nvidia-smi' and 'dmesg', and "
+                "start the fleet again",
             )
-    for name, status in _statuses(seen).items():
-        if status.stream_state is StreamState.LIVE and name not in holders:
+    for name in sorted(seen.steady):
+        lease, backend = leases.get(name), _statuses(seen)[name].stream_backend
+        if lease is None:
             check.fail(
                 f"{name} is live and holds no lease",
                 "check that METABONK_NVENC_SLOT_DIR is the same here as where the fleet runs",
+            )
+        elif lease.backend != backend:
+            check.fail(
+                f"{name} streams through {backend}, and its lease is for {lease.backend}",
+                "report this: it is a fault of MetaBonk",
             )
 
 
@@ -181,15 +217,18 @@ def _streaming(seen: Seen, check: Check) -> None:
     for name, status in _statuses(seen).items():
         stream = seen.streams[name]
         live += stream.code == 200
-        check.facts.append(f"{name}: {status.stream_state}, HTTP {stream.code or 'no answer'}")
+        does = stream.state or "changing"
+        check.facts.append(f"{name}: {does}, HTTP {stream.code or 'no answer'}")
         if stream.code is None:
             check.fail(f"{name} does not answer on its port", f"look into logs/{name}.log")
-        elif status.stream_state is StreamState.ERROR:
+        elif stream.state is StreamState.ERROR:
             check.fail(f"{name} has no picture: {status.stream_error}", "see docs/sessions.md")
-        elif status.stream_state is StreamState.LIVE and stream.code != 200:
-            check.fail(f"{name} is live and answers {stream.code}", f"look into logs/{name}.log")
         elif stream.code not in (200, 503):
             check.fail(f"{name} answers {stream.code}", f"look into logs/{name}.log")
+        elif stream.state is StreamState.LIVE and stream.code != 200:
+            check.fail(f"{name} is live and answers {stream.code}", f"look into logs/{name}.log")
+        elif stream.state is StreamState.STANDBY and stream.code == 200:
+            check.fail(f"{name} is in standby and streams", f"look into logs/{name}.log")
         elif stream.code == 503 and not (stream.error and stream.retry_after):
             check.fail(f"{name} refuses without a reason", "report this: it is a fault of MetaBonk")
     if not live and not missing:
@@ -234,14 +273,17 @@ def _quality(seen: Seen, check: Check) -> None:
                 "try another encoder or driver version; logs name the one in use",
             )
         longest = seen.keyframe_interval_s + KEYFRAME_MARGIN_S
-        if decoded.longest_gap_s is not None and decoded.longest_gap_s > longest:
+        if decoded.longest_gap_s > longest:
             check.fail(
-                f"keyframes of {name} come {decoded.longest_gap_s:.1f} s apart",
-                "viewers wait that long for a picture; set stream.keyframe_interval_s",
+                f"{name} went {decoded.longest_gap_s:.1f} s without a keyframe, and one is due "
+                f"every {seen.keyframe_interval_s:.1f} s",
+                "viewers who lost a picture wait that long; look into "
+                f"logs/{name}.log, or try another encoder (docs/encoding.md)",
             )
 
 
 def _resolution(seen: Seen, check: Check) -> None:
+    held = {lease.worker: lease.held_s for pool in seen.sessions for lease in pool.leases}
     for name, stream in seen.streams.items():
         decoded = stream.decoded
         if decoded is None:
@@ -253,11 +295,16 @@ def _resolution(seen: Seen, check: Check) -> None:
         check.facts.append(f"{name}: drawn at {source}, streamed at {came}")
         if came != wanted:
             check.fail(f"{name} streams {came} and says {wanted}", f"look into logs/{name}.log")
-        if status.pixel_src_width * status.pixel_src_height * 4 < decoded.width * decoded.height:
+        blurred = (
+            status.pixel_src_width * status.pixel_src_height * 4 < decoded.width * decoded.height
+        )
+        if blurred and held.get(name, 0.0) > MOST_BLURRED_S:
             check.fail(
                 f"{name} is drawn at {source} and shown at {came}: it looks blurred",
-                f"it is drawn larger from its next episode on; if it stays so, see logs/{name}.log",
+                f"lower stream.width and stream.height, or look into logs/{name}.log",
             )
+        elif blurred:
+            check.facts.append(f"{name} has just gone live: its next episode is drawn larger")
 
 
 def _page(seen: Seen, check: Check) -> None:

@@ -1,10 +1,8 @@
 """Looks at a running fleet from outside, as its users do."""
 
-import re
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,44 +11,63 @@ from itertools import pairwise
 import av
 import httpx
 from av.error import FFmpegError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from metabonk.encoding.sessions import Pools, open_pools
-from metabonk.messages import ErrorBody, WorkerStatus
+from metabonk.doctor.browser import find_browser, text_of
+from metabonk.encoding.sessions import Holder, Pools, open_pools
+from metabonk.messages import ErrorBody, StreamState, WorkerStatus
 from metabonk.settings import Settings
-from metabonk.validation.checks import Decoded, PageSeen, Seen, SessionsSeen, StreamSeen
+from metabonk.validation.checks import (
+    Decoded,
+    LeaseSeen,
+    PageSeen,
+    Seen,
+    SessionsSeen,
+    StreamSeen,
+)
 
 WATCHED_S = 3.0
 WATCHES = 3
 TIMEOUT_S = 5.0
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER_TIMEOUT_S = 30.0
 WORKERS = TypeAdapter(dict[str, WorkerStatus])
 
 
-def look(settings: Settings, expected: Iterable[str]) -> Seen:
+def look(settings: Settings, expected: Iterable[str], page: str) -> Seen:
     """Everything that the checks need; takes some ten seconds.
+
+    Workers take turns at being live, so what is held against each other is seen at one moment: a
+    worker's word counts only if it was the same before and after.
 
     Args:
         settings: of the fleet.
         expected: names of the workers that there should be.
+        page: its address.
 
     Raises:
         MetaBonkError: the slot directory can't be used.
     """
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
         workers = _workers(client, settings)
+        statuses = list((workers or {}).values())
         # All at once: they are independent, and each takes its time.
-        with ThreadPoolExecutor(max(1, len(workers or {}))) as threads:
-            statuses = (workers or {}).values()
-            streams = dict(zip(workers or {}, threads.map(_stream, statuses), strict=True))
+        with ThreadPoolExecutor(max(1, len(statuses))) as threads:
+            before = list(threads.map(_status, statuses))
+            sessions = look_at_sessions(open_pools(settings))
+            after = list(threads.map(_status, statuses))
+            watched_s = max(WATCHED_S, settings.stream.keyframe_interval_s + 1)
+            streams = list(threads.map(lambda each: look_at_stream(each, watched_s), statuses))
         return Seen(
             expected=tuple(expected),
             keyframe_interval_s=settings.stream.keyframe_interval_s,
             workers=workers,
-            sessions=_sessions(open_pools(settings)),
-            streams=streams,
-            page=_page(client, settings),
+            steady=frozenset(
+                then.instance_id
+                for then, now in zip(before, after, strict=True)
+                if then and now and _is_live(then) and _is_live(now)
+            ),
+            sessions=sessions,
+            streams=dict(zip(workers or {}, streams, strict=True)),
+            page=look_at_page(client, page, settings.access_token),
         )
 
 
@@ -62,13 +79,33 @@ def _workers(client: httpx.Client, settings: Settings) -> dict[str, WorkerStatus
         return None
 
 
-def _sessions(pools: Pools) -> list[SessionsSeen]:
-    counted = {pool.name: sum(gpu.session_count for gpu in gpus) for pool, gpus in pools.shared()}
+def _is_live(status: WorkerStatus) -> bool:
+    return status.stream_state is StreamState.LIVE
+
+
+def _status(known: WorkerStatus) -> WorkerStatus | None:
+    """What the worker says now, itself; None where it does not answer."""
+    address = known.stream_url.removesuffix("/stream.mp4")
+    try:
+        answer = httpx.get(f"{address}/status", timeout=TIMEOUT_S, trust_env=False)
+        return WorkerStatus.model_validate_json(answer.raise_for_status().content)
+    except (httpx.HTTPError, ValidationError):
+        return None
+
+
+def look_at_sessions(pools: Pools) -> list[SessionsSeen]:
+    """Every pool's leases, held against what the driver counts at the same moment.
+
+    Raises:
+        SlotFolderError: the slot directory can't be used.
+    """
+    before = {pool.name: pool.usage() for pool in pools.all()}
+    counted = pools.sessions_counted()
     return [
         SessionsSeen(
             pool=usage.pool,
             limit=usage.limit,
-            holders=tuple(holder.worker for holder in usage.holders),
+            leases=tuple(_lease(holder, before[usage.pool].holders) for holder in usage.holders),
             foreign=usage.foreign,
             counted=counted.get(usage.pool),
         )
@@ -76,80 +113,100 @@ def _sessions(pools: Pools) -> list[SessionsSeen]:
     ]
 
 
-def _stream(status: WorkerStatus) -> StreamSeen:
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-        try:
-            with client.stream("GET", status.stream_url) as answer:
-                if answer.status_code != 200:
-                    return _refusal(answer)
-            return _watch(client, status.stream_url)
-        except httpx.HTTPError as error:
-            return StreamSeen(None, failure=str(error) or type(error).__name__)
+def _lease(holder: Holder, before: Sequence[Holder]) -> LeaseSeen:
+    return LeaseSeen(
+        worker=holder.worker,
+        backend=holder.backend,
+        open=holder.session_open and holder in before,
+        held_s=time.time() - holder.since if holder.since else 0.0,
+    )
 
 
-def _watch(client: httpx.Client, url: str) -> StreamSeen:
-    """Decodes some seconds; again where the stream went on as another one meanwhile."""
-    for _ in range(WATCHES):
-        before = _own_status(client, url)
-        decoded = _decode(url)
-        after = _own_status(client, url)
-        if _shape(before) == _shape(after):
-            break
-    if isinstance(decoded, str):
-        return StreamSeen(200, failure=decoded, status=after)
-    lost = after.frames_dropped - before.frames_dropped
-    return StreamSeen(200, decoded=replace(decoded, dropped=lost), status=after)
+def look_at_stream(status: WorkerStatus, watched_s: float = WATCHED_S) -> StreamSeen:
+    """What a worker answers for its stream, decoded where there is one.
 
-
-def _shape(status: WorkerStatus) -> tuple[object, ...]:
-    """What a step of its quality or a move to another encoder changes."""
-    size = status.spectator_width, status.spectator_height
-    return *size, status.stream_target_fps, status.stream_backend
-
-
-def _refusal(answer: httpx.Response) -> StreamSeen:
+    Args:
+        status: of the worker.
+        watched_s: seconds of media to decode.
+    """
+    before = _status(status)
     try:
-        error = ErrorBody.model_validate_json(answer.read()).error
+        with httpx.stream("GET", status.stream_url, timeout=TIMEOUT_S, trust_env=False) as answer:
+            code, error = answer.status_code, None
+            if code != 200:
+                error = _error(answer)
+            retry_after = "retry-after" in answer.headers
+    except httpx.HTTPError as failure:
+        return StreamSeen(None, failure=str(failure) or type(failure).__name__)
+    after = _status(status)
+    state = after.stream_state if after and before and _same(before, after) else None
+    if code != 200:
+        return StreamSeen(code, state, error, retry_after)
+    try:
+        media = _decode(status.stream_url, watched_s)
+    except FFmpegError as failure:
+        return StreamSeen(code, state, failure=str(failure))
+    if isinstance(media, str):
+        return StreamSeen(code, state, failure=media)
+    end = _status(status)
+    dropped = end.frames_dropped - after.frames_dropped if end and after else 0
+    return StreamSeen(code, state, decoded=replace(media, dropped=dropped), status=end)
+
+
+def _same(before: WorkerStatus, after: WorkerStatus) -> bool:
+    return before.stream_state is after.stream_state
+
+
+def _error(answer: httpx.Response) -> str | None:
+    try:
+        return ErrorBody.model_validate_json(answer.read()).error
     except ValidationError:
-        error = None
-    return StreamSeen(answer.status_code, error, "retry-after" in answer.headers)
+        return None
 
 
-def _own_status(client: httpx.Client, url: str) -> WorkerStatus:
-    answer = client.get(f"{url.removesuffix('/stream.mp4')}/status").raise_for_status()
-    return WorkerStatus.model_validate_json(answer.content)
+def _decode(url: str, watched_s: float) -> Decoded | str:
+    """What so many seconds of it hold; or why nothing can be said.
 
-
-def _decode(url: str) -> Decoded | str:
-    """Some seconds, or why not; what was lost meanwhile the worker knows."""
+    Raises:
+        FFmpegError: it can't be read or decoded.
+    """
     times: list[float] = []
     keyframes: list[float] = []
     damaged, width, height = 0, 0, 0
-    try:
-        with av.open(url, timeout=TIMEOUT_S) as container:
-            for frame in container.decode(video=0):
-                if frame.time is None:
-                    return "a picture without a time"
-                times.append(frame.time)
-                damaged += frame.is_corrupt
-                width, height = frame.width, frame.height
-                if frame.key_frame:
-                    keyframes.append(frame.time)
-                if times[-1] - times[0] >= WATCHED_S:
-                    break
-    except FFmpegError as error:
-        return str(error)
+    with av.open(url, timeout=TIMEOUT_S) as container:
+        for frame in container.decode(video=0):
+            if frame.time is None:
+                return "a picture without a time"
+            times.append(frame.time)
+            damaged += frame.is_corrupt
+            width, height = frame.width, frame.height
+            if frame.key_frame:
+                keyframes.append(frame.time)
+            if times[-1] - times[0] >= watched_s:
+                break
     if len(times) < 2:
         return f"it ended after {len(times)} pictures"
-    gaps = [later - earlier for earlier, later in pairwise(keyframes)]
-    # The first picture is the start of the first interval, not one of its pictures.
-    seconds = times[-1] - times[0]
-    return Decoded(seconds, len(times) - 1, damaged, max(gaps, default=None), width, height, 0)
+    marks = [times[0], *keyframes, times[-1]]
+    return Decoded(
+        # The first picture is the start of the first interval, not one of its pictures.
+        seconds=times[-1] - times[0],
+        frames=len(times) - 1,
+        damaged=damaged,
+        longest_gap_s=max(later - earlier for earlier, later in pairwise(marks)),
+        width=width,
+        height=height,
+        dropped=0,
+    )
 
 
-def _page(client: httpx.Client, settings: Settings) -> PageSeen:
-    address = f"http://127.0.0.1:{settings.ports.page}"
-    token = settings.access_token
+def look_at_page(client: httpx.Client, address: str, token: SecretStr | None) -> PageSeen:
+    """The page, the files it needs, and what a browser shows of it.
+
+    Args:
+        client: asks for it.
+        address: of the page.
+        token: what it asks for where it is served beyond this machine.
+    """
     if token is not None:
         client.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
     try:
@@ -184,21 +241,10 @@ class _Assets(HTMLParser):
 
 def _shown(url: str) -> str | None:
     """The page's text in a headless browser; None where there is none that runs."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    browser = find_browser()
     if browser is None:
         return None
-    with tempfile.TemporaryDirectory() as profile:
-        command = [
-            *(browser, "--headless", "--disable-gpu", "--no-sandbox", "--dump-dom"),
-            *(f"--user-data-dir={profile}", "--timeout=8000", url),
-        ]
-        try:
-            ended = subprocess.run(
-                command, capture_output=True, text=True, timeout=BROWSER_TIMEOUT_S, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-    if ended.returncode != 0:
+    try:
+        return text_of(browser, url)
+    except (OSError, subprocess.SubprocessError):
         return None
-    body = ended.stdout.partition("<body")[2].partition(">")[2]
-    return re.sub(r"<script.*?</script>|<[^>]*>", " ", body, flags=re.DOTALL)

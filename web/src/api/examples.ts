@@ -63,6 +63,7 @@ export function fleetOf(workers: WorkerStatus[], changes: Partial<Fleet> = {}): 
     workers: Object.fromEntries(workers.map((worker) => [worker.instance_id, worker])),
     learner: null,
     problems: [],
+    go2rtc: null,
     ...changes,
   };
 }

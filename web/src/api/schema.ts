@@ -197,6 +197,10 @@ export interface Fleet {
   };
   learner: LearnerStatus | null;
   problems: Problem[];
+  /**
+   * address of go2rtc's page on this machine, while it runs
+   */
+  go2rtc: string | null;
 }
 /**
  * One worker, as it is now. Rates are counted over the last few seconds, never configured.

@@ -7,6 +7,7 @@ import { Curve } from "../components/Curve";
 import { EpisodeTable } from "../components/EpisodeTable";
 import { FleetAnswer } from "../components/FleetAnswer";
 import { clock } from "../components/figures";
+import { Go2rtcLink } from "../components/Go2rtcLink";
 import { useKeys } from "../components/keys";
 import { LogTail } from "../components/LogTail";
 import { Notice } from "../components/Notice";
@@ -47,6 +48,7 @@ function OneStream({ worker }: { worker: string }) {
       </div>
       {status && <Outlook status={status} />}
       <Screen worker={worker} large onPlayer={setPlayer} />
+      <Go2rtcLink worker={worker} />
       {error && (
         <Notice title={`${worker} does not answer`} tone="warning">
           <p>

@@ -32,6 +32,15 @@ export function webRtcAddress(worker: string, audience: Audience): string {
   return `/whep?worker=${encodeURIComponent(worker)}${query}`;
 }
 
+/**
+ * The same stream in go2rtc's own player.
+ *
+ * @param page where go2rtc's page is
+ */
+export function go2rtcPage(page: string, worker: string): string {
+  return `${page}/stream.html?src=${encodeURIComponent(worker)}`;
+}
+
 /** The page that shows one worker. */
 export function streamPage(worker: string): string {
   return `/stream?worker=${encodeURIComponent(worker)}`;

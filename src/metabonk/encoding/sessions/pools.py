@@ -70,6 +70,14 @@ class Pools:
         va = [self.va] if RENDER_NODES.exists() else []
         return [*(pool for pool, _ in self.shared()), *va, self.cpu]
 
+    def sessions_counted(self) -> dict[str, int]:
+        """Pool to how many sessions the driver counts on its cards now, everybody's."""
+        counted: dict[str, int] = {}
+        for index, pool in self._nvenc.items():
+            _, count = self._nvml.sessions(index)
+            counted[pool.name] = counted.get(pool.name, 0) + count
+        return counted
+
     def limit(self, gpu: Gpu) -> Limit:
         """How many sessions this GPU's pool has, and how that is known."""
         learned = self._experiences.learned(_key([gpu]), gpu.driver)

@@ -1,0 +1,1 @@
+docs/stream/validate_deployment.py
