@@ -188,16 +188,17 @@ class Player:
         self._lived(lane, lane.step(decision, version, self._spectate))
 
     def _spectate(self, pixels: NDArray[np.uint8]) -> None:
-        pause = self._pacer.wait(time.monotonic())
-        if pause > 0:
-            time.sleep(pause)
+        """Shows a frame as soon as it is drawn, and rests until the next one is due."""
         self.newest_frame = pixels
         if self._decided is None:
             self._streamer.offer(pixels)
-            return
-        (thought, seen, decision), self._decided = self._decided, None
-        captured_at = self._streamer.offer(pixels, thought)
-        self._on_decision(Considered(captured_at, seen, decision))
+        else:
+            (thought, seen, decision), self._decided = self._decided, None
+            captured_at = self._streamer.offer(pixels, thought)
+            self._on_decision(Considered(captured_at, seen, decision))
+        pause = self._pacer.wait(time.monotonic())
+        if pause > 0:
+            time.sleep(pause)
 
     def _told(self, lane: Lane, decision: Decision) -> Thought:
         chosen = decision.action if isinstance(decision.action, int) else None

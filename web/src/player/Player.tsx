@@ -52,7 +52,11 @@ export function Player({
     watched,
   );
   const { state, reason } = view;
-  const snapshot = useSnapshot(worker, watched && !hold && NEEDS_SNAPSHOT.has(state));
+  const snapshot = useSnapshot(
+    worker,
+    watched && !hold && NEEDS_SNAPSHOT.has(state),
+    state === "live",
+  );
 
   useEffect(() => onState?.(state), [onState, state]);
   useEffect(() => onPlayer?.(player), [onPlayer, player]);

@@ -1,6 +1,6 @@
 /** The shell around the state machine: socket, media, video element and clock. */
 
-import { advise } from "./live-edge";
+import { advise, Cushion } from "./live-edge";
 import { type Command, type PlayerEvent, PlayerMachine, type PlayerView } from "./machine";
 import { Media, refusal } from "./media";
 import { Mind } from "./mind";
@@ -9,6 +9,8 @@ import { TransportChoice } from "./transport";
 import { openWebRtc } from "./webrtc";
 
 const TICK_MS = 250;
+/** What stands still sooner after a seek, or after the first picture, is its own doing. */
+const SETTLED_MS = 1_000;
 
 /** Where one stream is to be had, relative to the page. */
 export interface StreamAddresses {
@@ -45,7 +47,9 @@ export class LivePlayer {
   #closeLink: (() => void) | null = null;
   #media: Media | null = null;
   #landed = false;
+  #landedAt = 0;
   #seekedAt = 0;
+  readonly #cushion = new Cushion(() => performance.now());
 
   /**
    * @param still keeps the last picture on screen while the video element changes its source
@@ -58,6 +62,7 @@ export class LivePlayer {
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     const { signal } = this.#abort;
     video.addEventListener("error", () => this.#videoFailed(), { signal });
+    video.addEventListener("waiting", () => this.#ranOut(), { signal });
     video.addEventListener("playing", () => this.#handle({ type: "autoplay", allowed: true }), {
       signal,
     });
@@ -243,6 +248,7 @@ export class LivePlayer {
       rate: video.playbackRate,
       landed: this.#landed,
       sinceSeek: (performance.now() - this.#seekedAt) / 1000,
+      target: this.#cushion.target,
     });
     if (seekTo !== null) {
       video.currentTime = seekTo;
@@ -252,9 +258,16 @@ export class LivePlayer {
     if (trimBefore !== null) media.trim(trimBefore);
   }
 
+  /** A seek waits for its picture too, and so does a stream that has just begun. */
+  #ranOut(): void {
+    const since = performance.now() - Math.max(this.#seekedAt, this.#landedAt);
+    if (this.#media && this.#landed && since > SETTLED_MS) this.#cushion.ranOut();
+  }
+
   #awaitPicture(): void {
     const painted = (time: number) => {
       if (this.#abort.signal.aborted) return;
+      if (!this.#landed) this.#landedAt = performance.now();
       this.#landed = true;
       this.#choice.worked();
       this.#handle({ type: "painted" });
