@@ -210,6 +210,7 @@ class Player:
             episode_return=lane.total_reward,
             episode=self.counted().episode + 1,
             step=lane.length,
+            decided_at=time.time(),
         )
 
     def _take_weights(self) -> None:

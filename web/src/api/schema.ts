@@ -65,6 +65,10 @@ export interface AttentionMessage {
    * base64 of columns × rows bytes, row by row; 255: most
    */
   cells: string;
+  /**
+   * share of a core that maps take the worker, 0 to 1
+   */
+  cost: number;
 }
 /**
  * A file that can be played or resumed.
@@ -492,6 +496,10 @@ export interface Thought {
    * decisions in this episode so far
    */
   step: number;
+  /**
+   * by the worker's clock: Unix time, seconds
+   */
+  decided_at: number;
 }
 /**
  * WebSocket ``/stream``, text: comes before the fragment that it belongs to.
@@ -525,6 +533,10 @@ export interface ThoughtMessage {
    * decisions in this episode so far
    */
   step: number;
+  /**
+   * by the worker's clock: Unix time, seconds
+   */
+  decided_at: number;
   type: "thought";
   epoch: number;
   /**

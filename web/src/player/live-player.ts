@@ -21,6 +21,11 @@ export interface StreamAddresses {
 
 /** What only this viewer's player knows. */
 export interface PlayerFigures {
+  /**
+   * Seconds from the policy's decision to the picture that it led to, on this screen; null where
+   * none is known, and where worker and viewer have clocks of their own.
+   */
+  latency: number | null;
   /** Seconds between the newest picture received and the one on the screen; null without any. */
   behind: number | null;
   /** Pictures of this element since it was made: shown late or never. */
@@ -29,6 +34,11 @@ export interface PlayerFigures {
 
 function chosen({ webRtc }: StreamAddresses): TransportChoice {
   return new TransportChoice(webRtc ? "webrtc" : "mse", () => performance.now());
+}
+
+/** Whether the page's host is the viewer's own machine, so that both have one clock. */
+function sharesClock(host: string): boolean {
+  return ["localhost", "127.0.0.1", "[::1]"].includes(host);
 }
 
 export class LivePlayer {
@@ -46,6 +56,7 @@ export class LivePlayer {
   #epoch: number | null = null;
   #closeLink: (() => void) | null = null;
   #media: Media | null = null;
+  #latency: number | null = null;
   #landed = false;
   #landedAt = 0;
   #seekedAt = 0;
@@ -82,6 +93,7 @@ export class LivePlayer {
   get figures(): PlayerFigures {
     const newest = this.#media?.buffered.at(-1)?.end;
     return {
+      latency: this.#view.state === "live" && sharesClock(location.hostname) ? this.#latency : null,
       behind: newest === undefined || !this.#landed ? null : newest - this.#video.currentTime,
       dropped: this.#video.getVideoPlaybackQuality().droppedVideoFrames,
     };
@@ -144,6 +156,7 @@ export class LivePlayer {
     switch (command.do) {
       case "connect":
         this.mind.forget();
+        this.#latency = null;
         this.#closeLink = this.#connect();
         break;
       case "disconnect":
@@ -271,7 +284,7 @@ export class LivePlayer {
       this.#landed = true;
       this.#choice.worked();
       this.#handle({ type: "painted" });
-      if (this.#epoch !== null) this.mind.show(this.#epoch, time);
+      if (this.#epoch !== null) this.#showMind(this.#epoch, time);
     };
     if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) {
       const { signal } = this.#abort;
@@ -284,6 +297,14 @@ export class LivePlayer {
       if (!this.#abort.signal.aborted) this.#video.requestVideoFrameCallback(next);
     };
     this.#video.requestVideoFrameCallback(next);
+  }
+
+  #showMind(epoch: number, time: number): void {
+    const before = this.mind.view.thought;
+    this.mind.show(epoch, time);
+    const { thought } = this.mind.view;
+    if (!thought || thought === before) return;
+    this.#latency = Date.now() / 1000 - thought.decided_at - (time - thought.time);
   }
 
   #videoFailed(): void {
