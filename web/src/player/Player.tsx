@@ -22,6 +22,8 @@ interface PlayerProps {
   audience?: Audience;
   /** Whether the worker should send where its network looks. */
   attention?: boolean;
+  /** Whether nothing is laid over the picture, so that what matters is how new it is. */
+  alone?: boolean;
   /** The last live picture stays instead of the worker's newest small one: a cut is coming. */
   hold?: boolean;
   onState?: (state: PlayerState) => void;
@@ -33,6 +35,7 @@ export function Player({
   worker,
   audience = "dedicated",
   attention = false,
+  alone = false,
   hold = false,
   onState,
   onPlayer,
@@ -47,7 +50,9 @@ export function Player({
     {
       socket: socketAddress(worker, audience, attention),
       webRtc:
-        wishedTransport(location.search) === "webrtc" ? webRtcAddress(worker, audience) : null,
+        wishedTransport(location.search, alone) === "webrtc"
+          ? webRtcAddress(worker, audience)
+          : null,
     },
     watched,
   );
