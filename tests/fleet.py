@@ -106,7 +106,7 @@ def run_fleet(
 ) -> Iterator[FleetUnderTest]:
     """Starts ``metabonk start <arguments>`` in ``folder``; it ends with the block."""
     # The last is the first worker's; the others' follow it.
-    ports = free_ports(4, spare=7)
+    ports = free_ports(4, spare=8)
     variables = {
         **os.environ,
         "METABONK_PORTS_ORCHESTRATOR": str(ports[0]),

@@ -1,6 +1,6 @@
 import { fireEvent, screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { curveOf, episodeOf, featuredOf, fleetOf, workerStatus } from "../api/examples";
+import { curveOf, episodeOf, featuredOf, fleetOf, poolOf, workerStatus } from "../api/examples";
 import { open, say, withOrchestrator } from "./harness";
 
 // A plot needs a canvas and a player needs video; each has tests of its own.
@@ -31,6 +31,15 @@ test("has the player and the worker's own figures", async () => {
   expect(await screen.findByText("4.1 Mbit/s")).toBeTruthy();
   expect(screen.getByText("of 3; – here")).toBeTruthy();
   expect(screen.getByText("software")).toBeTruthy();
+  expect(screen.getByText("held in this player")).toBeTruthy();
+});
+
+test("says which slot the software encoder holds", async () => {
+  const holder = { slot: 1, instance_id: "omega-0", pid: 1_000, ours: true };
+  say("/api/worker/omega-0/status", live);
+  say("/api/sessions", [poolOf({ used: 1, limit: 2, holders: [holder] })]);
+  open("/stream?worker=omega-0");
+  expect(await screen.findByText("software, slot 1")).toBeTruthy();
 });
 
 test("lets one choose when no worker is named", async () => {
