@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from metabonk.faults import without_picture
 from metabonk.messages import (
     CurvePoint,
     Desired,
@@ -96,6 +97,7 @@ class FleetState:
                     *self._problems,
                     *self.store.problems(),
                     *(_silence(name, seconds) for name, seconds in silent.items()),
+                    *filter(None, map(without_picture, self._registry.known())),
                 ],
             )
 

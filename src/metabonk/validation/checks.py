@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from metabonk.faults import without_picture
 from metabonk.messages import StreamState, WorkerStatus
 
 LEAST_FPS_SHARE = 0.9
@@ -184,8 +185,8 @@ def _streaming(seen: Seen, check: Check) -> None:
         check.facts.append(f"{name}: {status.stream_state}, HTTP {stream.code or 'no answer'}")
         if stream.code is None:
             check.fail(f"{name} does not answer on its port", f"look into logs/{name}.log")
-        elif status.stream_state is StreamState.ERROR:
-            check.fail(f"{name} has no picture: {status.stream_error}", "see docs/sessions.md")
+        elif problem := without_picture(status):
+            check.fail(problem.what, problem.do)
         elif status.stream_state is StreamState.LIVE and stream.code != 200:
             check.fail(f"{name} is live and answers {stream.code}", f"look into logs/{name}.log")
         elif stream.code not in (200, 503):

@@ -1,0 +1,13 @@
+"""What is wrong with a worker, and what to do: the page and ``validate`` say the same. Pure."""
+
+from metabonk.messages import Problem, StreamState, WorkerStatus
+
+
+def without_picture(status: WorkerStatus) -> Problem | None:
+    """Of a worker that should be live and can't be; None of any other."""
+    if status.stream_state is not StreamState.ERROR:
+        return None
+    return Problem(
+        what=f"{status.instance_id} has no picture: {status.stream_error}",
+        do="it is tried again by itself; docs/sessions.md tells what to do for each reason",
+    )
