@@ -84,7 +84,12 @@ def test_the_stage_follows_the_rotation_and_survives_its_workers_death(
     psutil.Process(pid).kill()
     expect(player).not_to_have_attribute("data-state", "live", timeout=15_000)
     painted = page.evaluate("seen.pictures")
-    until("it is started again", lambda: fleet.statuses()[worker].pid != pid, 60)
+
+    def is_another() -> bool:
+        status = fleet.statuses().get(worker)
+        return status is not None and status.pid != pid
+
+    until("it is started again", is_another, 60)
     page.wait_for_function("before => seen.pictures > before + 10", arg=painted, timeout=60_000)
     expect(player).to_have_attribute("data-state", "live", timeout=15_000)
     assert page.locator(STAGE).get_attribute("aria-label") == worker

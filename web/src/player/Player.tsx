@@ -1,5 +1,6 @@
 import { type RefObject, useEffect, useRef } from "react";
 import { type Audience, socketAddress, webRtcAddress } from "../streams/addresses";
+import { sentence } from "../streams/outlook";
 import { useSnapshot } from "../streams/use-snapshot";
 import type { LivePlayer } from "./live-player";
 import type { PlayerState } from "./machine";
@@ -77,7 +78,7 @@ export function Player({
           <span className="player-more">{WORDS[state][1]}</span>
         </p>
         <p className="player-worker">{worker}</p>
-        {state !== "live" && <p className="player-reason">{reason}</p>}
+        {state !== "live" && reason && <p className="player-reason">{sentence(reason)}</p>}
       </div>
       {watched && state === "paused" && (
         <button type="button" className="player-play" onClick={() => player?.play()}>
