@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from metabonk.faults import without_picture
 from metabonk.messages import (
     CurvePoint,
     Desired,
@@ -23,6 +22,7 @@ from metabonk.orchestrator.journal import Journal
 from metabonk.orchestrator.registry import Registry
 from metabonk.orchestrator.store import Store
 from metabonk.orchestrator.tallies import Tallies, including
+from metabonk.problems import without_picture
 from metabonk.settings import Settings
 
 

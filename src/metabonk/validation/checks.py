@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from metabonk.faults import without_picture
 from metabonk.messages import StreamState, WorkerStatus
+from metabonk.problems import without_picture
 
 LEAST_FPS_SHARE = 0.9
 MOST_DROPPED_SHARE = 0.02

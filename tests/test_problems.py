@@ -2,8 +2,8 @@
 
 import pytest
 
-from metabonk.faults import without_picture
 from metabonk.messages import StreamState
+from metabonk.problems import without_picture
 from tests.orchestrator.statuses import status
 
 
