@@ -102,7 +102,7 @@ def until(what: str, probe: Callable[[], T | None], timeout: float) -> T:
 
 def fleet_ports() -> list[int]:
     """Free ones for a fleet; the last is the first worker's, and the others' follow it."""
-    return free_ports(4, spare=7)
+    return free_ports(4, spare=8)
 
 
 @contextmanager

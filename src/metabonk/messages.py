@@ -310,6 +310,7 @@ class Thought(Message):
     episode_return: float = Field(description="unshaped, so far")
     episode: int = Field(description="number of the episode in this worker, from 1")
     step: int = Field(description="decisions in this episode so far")
+    decided_at: float = Field(description="by the worker's clock: Unix time, seconds")
 
 
 class ThoughtMessage(Thought):
@@ -329,6 +330,7 @@ class AttentionMessage(Message):
     columns: int
     rows: int
     cells: str = Field(description="base64 of columns × rows bytes, row by row; 255: most")
+    cost: float = Field(description="share of a core that maps take the worker, 0 to 1")
 
 
 class ErrorBody(Message):

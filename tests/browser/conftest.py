@@ -23,9 +23,9 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
-    """It runs until the last browser test has ended; a test leaves it with a live worker."""
+    """For one module, as another may need the cores; a test leaves it with a live worker."""
     folder = tmp_path_factory.mktemp("fleet")
     environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
     with run_fleet(folder, "--workers", "2", environment=environment) as fleet:

@@ -1,11 +1,12 @@
 """The page in a real browser, against a real fleet."""
 
+import httpx
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
-from tests.fleet import FleetUnderTest
+from tests.fleet import FleetUnderTest, until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -104,3 +105,55 @@ def test_without_a_way_for_webrtc_the_page_plays_all_the_same(fleet: FleetUnderT
     player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "live", timeout=20_000)
     expect(page.locator("video").first).to_have_attribute("data-transport", "mse")
+
+
+# Eight connections that this page's own browser makes and keeps.
+EIGHT = """async worker => {
+  const watch = async () => {
+    const connection = new RTCPeerConnection();
+    connection.addTransceiver('video', { direction: 'recvonly' });
+    await connection.setLocalDescription();
+    const answer = await fetch(`/whep?worker=${worker}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/sdp' },
+      body: connection.localDescription.sdp,
+    });
+    if (answer.status !== 201) throw new Error(await answer.text());
+    await connection.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+    return connection;
+  };
+  window.watched = await Promise.all(Array.from({ length: 8 }, watch));
+  window.decoded = async () => Promise.all(watched.map(async connection => {
+    const reports = [...(await connection.getStats()).values()];
+    return reports.find(({ type }) => type === 'inbound-rtp')?.framesDecoded ?? 0;
+  }));
+}"""
+
+
+def test_eight_webrtc_viewers_share_one_encoder(fleet: FleetUnderTest, page: Page):
+    until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
+    live = fleet.in_state(StreamState.LIVE)[0]
+    page.goto(f"{fleet.page}/healthz")
+    opened = fleet.log(live.instance_id).count("Acquired CPU session")
+    page.evaluate(EIGHT, live.instance_id)
+    all_decoded = "async many => (await decoded()).every(frames => frames >= many)"
+    page.wait_for_function(all_decoded, arg=1, timeout=60_000)
+    until(
+        "all are counted",
+        lambda: fleet.statuses()[live.instance_id].stream_dedicated_clients == 8,
+        15,
+    )
+    before, seen = fleet.statuses()[live.instance_id], sum(page.evaluate("decoded()"))
+    page.wait_for_function(all_decoded, arg=60, timeout=90_000)
+    after = fleet.statuses()[live.instance_id]
+    encoded = after.frames_ok - before.frames_ok
+    decoded = sum(page.evaluate("decoded()")) - seen
+    assert decoded > 1.5 * encoded, "each picture is encoded once and decoded by many"
+    assert fleet.log(live.instance_id).count("Acquired CPU session") == opened
+    (pool,) = (
+        each
+        for each in httpx.get(f"{fleet.orchestrator}/api/sessions").json()
+        if each["pool"] == "cpu"
+    )
+    assert pool["used"] == 1
+    page.evaluate("watched.forEach(connection => connection.close())")

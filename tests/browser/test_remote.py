@@ -1,17 +1,13 @@
 """A viewer on another machine: the page by this machine's own address, with the token."""
 
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from metabonk.messages import StreamState
 from tests.fleet import FleetUnderTest, run_fleet, until
-from tests.requirements import require
-
-from .test_page import FLAGS
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -23,15 +19,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     with run_fleet(folder, *arguments, environment={"METABONK_STREAM_ADAPTIVE": "0"}) as fleet:
         until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), 90)
         yield fleet
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = require(shutil.which("chromium"), "chromium", apt="chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def printed(fleet: FleetUnderTest) -> tuple[str, str]:

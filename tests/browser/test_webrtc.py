@@ -1,15 +1,11 @@
 """WebRTC in a real Chromium, from a real server and a real encoder."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.requirements import require
 from tests.streaming.serving import Stage, stage
-
-from .test_page import FLAGS
 
 WATCH = """async count => {
   const watch = async () => {
@@ -44,14 +40,11 @@ def staged() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def page(staged: Stage) -> Iterator[Page]:
-    chromium = require(shutil.which("chromium"), "chromium", apt="chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page()
-        page.goto(f"{staged.http}/snapshot.jpg")
-        yield page
-        browser.close()
+def page(staged: Stage, browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    page.goto(f"{staged.http}/snapshot.jpg")
+    yield page
+    page.close()
 
 
 @pytest.mark.parametrize("viewers", [1, 8])

@@ -114,6 +114,13 @@ def test_the_fleet_shows_workers_learner_and_problems(
     assert [problem.what[:7] for problem in fleet.problems] == ["a", "omega-0"]
 
 
+def test_a_worker_whose_encoder_fails_is_a_problem(client: httpx.Client):
+    beat(client, 0, stream_state="error", stream_error="the driver refused")
+    beat(client, 1)
+    (problem,) = Fleet.model_validate(client.get("/api/fleet").json()).problems
+    assert problem.what == "omega-0 has no picture: the driver refused"
+
+
 def test_a_silent_or_dead_worker_frees_its_place(
     client: httpx.Client, state: FleetState, clock: Clock
 ):

@@ -351,6 +351,7 @@ def thought(step: int) -> Thought:
         episode_return=2.0,
         episode=1,
         step=step,
+        decided_at=0.0,
     )
 
 
@@ -381,12 +382,12 @@ def test_attention_goes_to_those_who_asked_and_only_the_newest_waits():
             assert not hub.attention_wanted()
             with hub.join(attention=True) as curious:
                 assert hub.attention_wanted()
-                hub.show_attention(0.0, 2, 1, b"\x00\xff")
+                hub.show_attention(0.0, 2, 1, b"\x00\xff", 0.01)
                 assert attentions(await waiting(curious)) == [], "there is no picture yet"
                 hub.publish(UNITS[0])
                 hub.publish(UNITS[1])
-                hub.show_attention(UNITS[0].captured_at, 2, 1, b"\x00\xff")
-                hub.show_attention(UNITS[1].captured_at, 2, 1, b"\xff\x00")
+                hub.show_attention(UNITS[0].captured_at, 2, 1, b"\x00\xff", 0.01)
+                hub.show_attention(UNITS[1].captured_at, 2, 1, b"\xff\x00", 0.01)
                 (told,) = attentions(await waiting(curious))
                 assert (told.epoch, told.columns, told.rows) == (1, 2, 1)
                 assert base64.b64decode(told.cells) == b"\xff\x00"

@@ -190,6 +190,7 @@ def test_thoughts_come_before_their_picture_and_attention_to_who_asks(staged: St
         episode_return=4.0,
         episode=2,
         step=7,
+        decided_at=1_790_000_000.5,
     )
     staged.hub.open_epoch(320, 180, 30)
     staged.hub.publish(units[0])
@@ -202,6 +203,7 @@ def test_thoughts_come_before_their_picture_and_attention_to_who_asks(staged: St
         assert told.model_dump(include=set(Thought.model_fields)) == thought.model_dump()
         assert told.time > 0
         assert binary(client)[4:8] == b"moof"
-        staged.hub.show_attention(units[1].captured_at, 2, 1, b"\x00\xff")
+        staged.hub.show_attention(units[1].captured_at, 2, 1, b"\x00\xff", 0.014)
         looked = AttentionMessage.model_validate_json(text(client))
         assert (looked.columns, looked.rows, looked.time) == (2, 1, pytest.approx(told.time))
+        assert looked.cost == 0.014

@@ -31,12 +31,16 @@ class Shown:
     def __init__(self) -> None:
         self.wanted = False
         self.maps: list[tuple[float, int, int, bytes]] = []
+        self.costs: list[float] = []
 
     def attention_wanted(self) -> bool:
         return self.wanted
 
-    def show_attention(self, captured_at: float, columns: int, rows: int, cells: bytes) -> None:
+    def show_attention(
+        self, captured_at: float, columns: int, rows: int, cells: bytes, cost: float
+    ) -> None:
         self.maps.append((captured_at, columns, rows, cells))
+        self.costs.append(cost)
 
 
 @pytest.fixture
@@ -67,6 +71,7 @@ def test_nothing_is_worked_out_until_somebody_asks(gaze: Gaze, looking: Looking,
     gaze.consider(Considered(20.0, PICTURE, decision()))
     until("it is shown", lambda: shown.maps)
     assert shown.maps == [(20.0, 3, 1, b"\x01\x02\x03")]
+    assert shown.costs[0] > 0, "what it took is told"
 
 
 def test_a_decision_is_shown_once(gaze: Gaze, looking: Looking, shown: Shown):

@@ -11,7 +11,14 @@ PIXELS = np.zeros((2, 2, 3), np.uint8)
 
 def thought(step: int) -> Thought:
     return Thought(
-        action=0, probabilities=[], value=0, reward=0, episode_return=0, episode=1, step=step
+        action=0,
+        probabilities=[],
+        value=0,
+        reward=0,
+        episode_return=0,
+        episode=1,
+        step=step,
+        decided_at=0,
     )
 
 

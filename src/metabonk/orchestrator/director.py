@@ -258,7 +258,8 @@ class Director:
         reason = f"{sessions} went to {shown}"
         turn = self._turn(index, present, now)
         if turn is None:
-            return f"{reason}, and somebody watches each of them" if places else reason
+            them = "it" if len(places) == 1 else "each of them"
+            return f"{reason}, and somebody watches {them}" if places else reason
         return f"{reason}; its turn comes in {turn:.0f} s"
 
     def _turn(self, index: int, present: dict[int, Candidate], now: float) -> float | None:

@@ -15,6 +15,7 @@ from metabonk.messages import (
     HeartbeatReply,
     LearnerStatus,
     Problem,
+    StreamState,
     WorkerStatus,
 )
 from metabonk.orchestrator.director import Director, Wish, candidates_of
@@ -24,6 +25,7 @@ from metabonk.orchestrator.registry import Registry
 from metabonk.orchestrator.session_log import SessionLog
 from metabonk.orchestrator.store import Store
 from metabonk.orchestrator.tallies import Tallies, including
+from metabonk.problems import no_picture
 from metabonk.settings import Settings
 
 
@@ -103,6 +105,11 @@ class FleetState:
                     *self.store.problems(),
                     *_unsaved(self._learner),
                     *(_silence(name, seconds) for name, seconds in silent.items()),
+                    *(
+                        no_picture(status)
+                        for status in self._registry.known()
+                        if status.stream_state is StreamState.ERROR
+                    ),
                 ],
                 go2rtc=self._go2rtc,
             )

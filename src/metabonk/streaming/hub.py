@@ -153,7 +153,9 @@ class Hub:
         """Whether any viewer wants to see where the network looks."""
         return any(viewer.attention for viewer in tuple(self._viewers))
 
-    def show_attention(self, captured_at: float, columns: int, rows: int, cells: bytes) -> None:
+    def show_attention(
+        self, captured_at: float, columns: int, rows: int, cells: bytes, cost: float
+    ) -> None:
         """Tells the viewers who want to see it where the network looked.
 
         Args:
@@ -161,6 +163,7 @@ class Hub:
             columns: of the map.
             rows: of the map.
             cells: ``rows × columns`` bytes, row by row; 255: most.
+            cost: share of a core that such maps take, 0 to 1.
         """
         with self._lock:
             if (placed := self._cache.media_time(captured_at)) is None:
@@ -172,6 +175,7 @@ class Hub:
                 columns=columns,
                 rows=rows,
                 cells=base64.b64encode(cells).decode(),
+                cost=round(cost, 4),
             )
             for viewer in self._viewers:
                 if viewer.attention:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metabonk.messages import StreamState, WorkerStatus
+from metabonk.problems import no_picture
 
 LEAST_FPS_SHARE = 0.9
 MOST_DROPPED_SHARE = 0.02
@@ -222,7 +223,8 @@ def _streaming(seen: Seen, check: Check) -> None:
         if stream.code is None:
             check.fail(f"{name} does not answer on its port", f"look into logs/{name}.log")
         elif stream.state is StreamState.ERROR:
-            check.fail(f"{name} has no picture: {status.stream_error}", "see docs/sessions.md")
+            problem = no_picture(status)
+            check.fail(problem.what, problem.do)
         elif stream.code not in (200, 503):
             check.fail(f"{name} answers {stream.code}", f"look into logs/{name}.log")
         elif stream.state is StreamState.LIVE and stream.code != 200:

@@ -1,6 +1,7 @@
 """Works out where the network looks, for viewers who want to see it; nobody waits for it."""
 
 import threading
+import time
 from typing import NamedTuple
 
 from metabonk.games import Observation
@@ -62,6 +63,8 @@ class Gaze:
             newest, self._newest = self._newest, None
             if newest is None or not self._hub.attention_wanted():
                 continue
+            began = time.thread_time()
             cells = self._actor.attention(newest.observation, newest.decision)
+            cost = (time.thread_time() - began) / PERIOD_S
             rows, columns = cells.shape
-            self._hub.show_attention(newest.captured_at, columns, rows, cells.tobytes())
+            self._hub.show_attention(newest.captured_at, columns, rows, cells.tobytes(), cost)

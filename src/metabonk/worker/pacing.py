@@ -2,7 +2,10 @@
 
 
 class Pacer:
-    """Says how long to wait before each frame.
+    """Says how long to rest after each frame, before the next one is drawn.
+
+    A frame is handed over as soon as it is drawn, and rested after: whoever watches has it as much
+    sooner as the game is faster than the stream.
 
     A game that falls behind is not chased: after a late frame the following ones keep their
     distance from it, since frames in a burst would look worse than a short pause.
@@ -16,9 +19,8 @@ class Pacer:
         self._due: float | None = None
 
     def wait(self, now: float) -> float:
-        """Seconds to sleep at ``now`` (monotonic) before the next frame is handed over."""
+        """Seconds to sleep after the frame that was handed over at ``now`` (monotonic)."""
         if self._due is None or now - self._due > self._interval:
             self._due = now
-        pause = max(0.0, self._due - now)
         self._due += self._interval
-        return pause
+        return max(0.0, self._due - now)

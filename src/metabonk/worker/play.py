@@ -81,6 +81,7 @@ class Player:
         self._counting = threading.Lock()
         self._loading = threading.Lock()
         self._glanced_at = float("-inf")
+        self._rested_s = 0.0
         self._decided: tuple[Thought, Observation, Decision] | None = None
         self.steps = Rate()
         """Decisions of all games, in this process."""
@@ -190,19 +191,22 @@ class Player:
         )
 
     def _spectate(self, pixels: NDArray[np.uint8], pacer: Pacer) -> None:
-        pause = pacer.wait(time.monotonic())
-        if pause > 0:
-            time.sleep(pause)
+        """Shows a frame as soon as it is drawn, and rests until the next one is due."""
         self.newest_frame = pixels
         uploaded = None
         if self._sight is not None and self._streamer.takes_device_frames:
             uploaded = self._sight.upload(pixels)
         if self._decided is None:
-            self._streamer.offer(pixels, waited_s=pause, uploaded=uploaded)
-            return
-        (thought, seen, decision), self._decided = self._decided, None
-        captured_at = self._streamer.offer(pixels, thought, waited_s=pause, uploaded=uploaded)
-        self._on_decision(Considered(captured_at, seen, decision))
+            self._streamer.offer(pixels, waited_s=self._rested_s, uploaded=uploaded)
+        else:
+            (thought, seen, decision), self._decided = self._decided, None
+            captured_at = self._streamer.offer(
+                pixels, thought, waited_s=self._rested_s, uploaded=uploaded
+            )
+            self._on_decision(Considered(captured_at, seen, decision))
+        self._rested_s = pacer.wait(time.monotonic())
+        if self._rested_s > 0:
+            time.sleep(self._rested_s)
 
     def _told(self, lane: Lane, decision: Decision) -> Thought:
         chosen = decision.action if isinstance(decision.action, int) else None
@@ -214,6 +218,7 @@ class Player:
             episode_return=lane.total_reward,
             episode=self.counted().episode + 1,
             step=lane.length,
+            decided_at=time.time(),
         )
 
     def _take_weights(self) -> None:

@@ -80,6 +80,7 @@ export function thoughtAt(time: number, changes: Partial<ThoughtMessage> = {}): 
     episode_return: 10,
     episode: 3,
     step: 120,
+    decided_at: 1_790_000_000,
     ...changes,
   };
 }
@@ -92,6 +93,7 @@ export function attentionAt(time: number, cells: number[] = [0, 255]): Attention
     columns: cells.length,
     rows: 1,
     cells: btoa(String.fromCharCode(...cells)),
+    cost: 0.014,
   };
 }
 

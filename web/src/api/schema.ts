@@ -65,6 +65,10 @@ export interface AttentionMessage {
    * base64 of columns × rows bytes, row by row; 255: most
    */
   cells: string;
+  /**
+   * share of a core that maps take the worker, 0 to 1
+   */
+  cost: number;
 }
 /**
  * A file that can be played or resumed.
@@ -519,6 +523,10 @@ export interface Thought {
    * decisions in this episode so far
    */
   step: number;
+  /**
+   * by the worker's clock: Unix time, seconds
+   */
+  decided_at: number;
 }
 /**
  * WebSocket ``/stream``, text: comes before the fragment that it belongs to.
@@ -552,6 +560,10 @@ export interface ThoughtMessage {
    * decisions in this episode so far
    */
   step: number;
+  /**
+   * by the worker's clock: Unix time, seconds
+   */
+  decided_at: number;
   type: "thought";
   epoch: number;
   /**

@@ -2,6 +2,7 @@ import { useEffect, useRef } from "react";
 import { drawHeat } from "../player/heat";
 import type { LivePlayer } from "../player/live-player";
 import { useMind } from "../player/use-mind";
+import { share } from "./figures";
 
 const WIDTH = 320;
 
@@ -22,7 +23,11 @@ export function HeatMap({ player }: { player: LivePlayer }) {
   return (
     <>
       <canvas ref={canvas} className="heat" role="img" aria-label="Where the network looks" />
-      {!attention && <p className="heat-awaited">Asking the worker where its network looks</p>}
+      <p className="heat-words">
+        {attention
+          ? `Where the network looks; ${share(attention.cost)} of a core`
+          : "Asking the worker where its network looks"}
+      </p>
     </>
   );
 }

@@ -58,6 +58,7 @@ export function Screen({ worker, large, clean = false, onPlayer, children, ...re
       <Player
         worker={worker}
         attention={large && heat}
+        alone={large && audience !== "broadcast" && !thoughts && !heat}
         onPlayer={listening.player}
         onState={listening.state}
         {...(audience && { audience })}

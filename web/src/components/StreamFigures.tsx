@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
-import type { WorkerStatus } from "../api/schema";
+import { useSessions } from "../api/queries";
+import type { PoolStatus, WorkerStatus } from "../api/schema";
 import type { LivePlayer, PlayerFigures } from "../player/live-player";
 import { type Figure, Figures } from "./Figures";
 import { bitrate, count, duration, interval, MISSING, rate, size } from "./figures";
@@ -15,6 +16,7 @@ interface StreamFiguresProps {
 /** How the picture travels: what the worker sends and what this page makes of it. */
 export function StreamFigures({ status, player }: StreamFiguresProps) {
   const seen = usePlayerFigures(player);
+  const { data: pools } = useSessions();
   const live = status.stream_state === "live";
   const figures: Figure[] = [
     {
@@ -23,7 +25,7 @@ export function StreamFigures({ status, player }: StreamFiguresProps) {
       note: `${rate(status.frames_fps)} drawn${wantedOf(status)}`,
     },
     { name: "Bitrate", value: live ? bitrate(status.stream_bitrate) : MISSING },
-    { name: "Behind live", value: live ? interval(seen?.behind) : MISSING, note: "in this player" },
+    latencyOf(live ? seen : null),
     {
       name: "Dropped",
       value: count(status.frames_dropped),
@@ -34,7 +36,11 @@ export function StreamFigures({ status, player }: StreamFiguresProps) {
       value: count(status.stream_active_clients),
       note: `${count(status.stream_dedicated_clients)} on its own page`,
     },
-    { name: "Session", value: sessionOf(status), note: status.stream_backend || undefined },
+    {
+      name: "Session",
+      value: sessionOf(status, pools ?? []),
+      note: status.stream_backend || undefined,
+    },
     {
       name: "Size",
       value: size(status.spectator_width, status.spectator_height),
@@ -76,9 +82,29 @@ function wantedOf({ stream_target_fps }: WorkerStatus): string {
   return stream_target_fps === null ? "" : ` of ${stream_target_fps}`;
 }
 
-function sessionOf({ nvenc_slot, gpu_index, stream_backend }: WorkerStatus): string {
+/** From the policy's decision to this screen where that can be known, else what the player holds. */
+function latencyOf(seen: PlayerFigures | null): Figure {
+  const behind = interval(seen?.behind);
+  if (seen?.latency == null)
+    return { name: "Behind live", value: behind, note: "held in this player" };
+  return {
+    name: "Latency",
+    value: interval(seen.latency),
+    note: `decision to screen; ${behind} held`,
+  };
+}
+
+function sessionOf(
+  { instance_id, nvenc_slot, gpu_index, stream_backend }: WorkerStatus,
+  pools: readonly PoolStatus[],
+): string {
   if (nvenc_slot !== null) return `NVENC ${gpu_index ?? 0}, slot ${nvenc_slot}`;
-  return stream_backend ? "software" : "none";
+  if (!stream_backend) return "none";
+  const held = pools
+    .filter(({ pool }) => pool === "cpu")
+    .flatMap(({ holders }) => holders)
+    .find((holder) => holder.ours && holder.instance_id === instance_id);
+  return held?.slot == null ? "software" : `software, slot ${held.slot}`;
 }
 
 function usePlayerFigures(player: LivePlayer | null): PlayerFigures | null {

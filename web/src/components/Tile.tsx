@@ -92,7 +92,9 @@ function Caption({ worker, onPin }: { worker: WorkerStatus; onPin: () => void })
   return (
     <p className="caption">
       <Link to={streamPage(worker.instance_id)}>{worker.instance_id}</Link>
-      <span>return {rate(worker.episode_return)}</span>
+      <span>
+        return <strong>{rate(worker.episode_return)}</strong>
+      </span>
       <button
         type="button"
         className="button"

@@ -14,7 +14,11 @@ interface Column {
 
 const COLUMNS: Column[] = [
   { name: "State", cell: (worker) => <StateTag state={worker.stream_state} /> },
-  { name: "FPS", numeric: true, cell: (worker) => rate(worker.frames_fps) },
+  {
+    name: "FPS",
+    numeric: true,
+    cell: ({ stream_state, frames_fps }) => rate(stream_state === "live" ? frames_fps : null),
+  },
   { name: "Picture", numeric: true, cell: picture },
   { name: "Backend", cell: (worker) => worker.stream_backend || MISSING },
   { name: "Steps/s", numeric: true, cell: (worker) => rate(worker.steps_per_s) },

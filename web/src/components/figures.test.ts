@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bitrate, count, duration, MISSING, rate, roughly, size } from "./figures";
+import { bitrate, count, duration, MISSING, rate, roughly, share, size } from "./figures";
 
 test.each([null, undefined, Number.NaN])(
   "a figure that isn't there is not shown as 0: %s",
@@ -18,6 +18,8 @@ test("large figures are shortened only where their last digits don't matter", ()
 test("rates have tenths only where they say something", () => {
   expect([0, 29.94, 939.6].map(rate)).toEqual(["0.0", "29.9", "940"]);
 });
+
+test("small shares have tenths of a percent", () => expect(share(0.0144)).toBe("1.4 %"));
 
 test("bitrates are in bit/s", () => {
   expect([840_000, 4_120_000].map(bitrate)).toEqual(["840 kbit/s", "4.1 Mbit/s"]);

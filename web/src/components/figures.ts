@@ -63,6 +63,11 @@ export function percent(share: Figure): string {
   return figure(share, (n) => `${whole.format(100 * n)} %`);
 }
 
+/** 1.4 %, of a share between 0 and 1 that is small */
+export function share(value: Figure): string {
+  return figure(value, (n) => `${tenths.format(100 * n)} %`);
+}
+
 /** +100, −5.0; a plain 0 */
 export function signed(value: Figure): string {
   return figure(value, (n) => {

@@ -85,6 +85,21 @@ test("the heat map goes along with a cut, and only the large worker is asked for
   expect(screen.getByLabelText("address").textContent).toContain("heat=1");
 });
 
+test("a pinned worker that has died stays large, with its last picture, until it is back", async () => {
+  open("/neural/broadcast?pin=omega-0");
+  expect((await tile("omega-0")).dataset.place).toBe("stage");
+  const others = [workerStatus(1, { stream_state: "live" }), workerStatus(2)];
+  say("/api/fleet", fleetOf(others));
+  say("/api/featured", featuredOf(["omega-1"], "omega-2"));
+  await act(() => vi.advanceTimersByTimeAsync(2_100));
+  act(() => tell.get("omega-0")?.("reconnecting"));
+  act(() => tell.get("omega-1")?.("live"));
+  expect((await tile("omega-0")).dataset.place).toBe("stage");
+  fireEvent.keyDown(window, { key: "0" });
+  expect((await tile("omega-1")).dataset.place).toBe("stage");
+  expect((await tile("omega-0")).dataset.place).not.toBe("stage");
+});
+
 test("a pin of a worker that isn't there is as none", async () => {
   open("/neural/broadcast?pin=omega-77");
   expect((await tile("omega-0")).dataset.place).toBe("stage");

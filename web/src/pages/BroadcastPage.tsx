@@ -6,6 +6,7 @@ import { useKeys } from "../components/keys";
 import { Notice } from "../components/Notice";
 import { type Place, Tile } from "../components/Tile";
 import { useCast } from "../streams/use-cast";
+import { useRoster } from "../streams/use-roster";
 import { byIndex } from "../streams/workers";
 
 /** `/neural/broadcast`: whoever is live, large; those who train without a picture, small. */
@@ -23,8 +24,9 @@ function Broadcast({ fleet }: { fleet: Fleet }) {
   const [query, setQuery] = useSearchParams();
   const clean = query.get("clean") === "1";
   const pinned = query.get("pin");
-  const workers = byIndex(fleet.workers);
-  const { shown, wanted, tell } = useCast(workers, pinned);
+  const present = useMemo(() => byIndex(fleet.workers), [fleet.workers]);
+  const workers = useRoster(present);
+  const { shown, wanted, tell } = useCast(present, workers, pinned);
 
   const set = useCallback(
     (name: string, value: string | null) =>

@@ -1,6 +1,6 @@
 import { fireEvent, screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { curveOf, episodeOf, featuredOf, fleetOf, workerStatus } from "../api/examples";
+import { curveOf, episodeOf, featuredOf, fleetOf, poolOf, workerStatus } from "../api/examples";
 import { open, say, withOrchestrator } from "./harness";
 
 // A plot needs a canvas and a player needs video; each has tests of its own.
@@ -31,6 +31,15 @@ test("has the player and the worker's own figures", async () => {
   expect(await screen.findByText("4.1 Mbit/s")).toBeTruthy();
   expect(screen.getByText("of 3; – here")).toBeTruthy();
   expect(screen.getByText("software")).toBeTruthy();
+  expect(screen.getByText("held in this player")).toBeTruthy();
+});
+
+test("says which slot the software encoder holds", async () => {
+  const holder = { slot: 1, instance_id: "omega-0", pid: 1_000, ours: true };
+  say("/api/worker/omega-0/status", live);
+  say("/api/sessions", [poolOf({ used: 1, limit: 2, holders: [holder] })]);
+  open("/stream?worker=omega-0");
+  expect(await screen.findByText("software, slot 1")).toBeTruthy();
 });
 
 test("says what the stream is, and why it is less than was wanted", async () => {
@@ -99,13 +108,11 @@ test("says of each of these what is the matter while it is empty", async () => {
   expect(screen.getByText(/can't be read now: there is no log/)).toBeTruthy();
 });
 
-test("a worker in standby is told to come next, and why not yet", async () => {
-  const reason = "the encoder session went to omega-0";
-  say("/api/worker/omega-1/status", workerStatus(1, { stream_error: reason }));
+test("a worker in standby is told to come next", async () => {
+  say("/api/worker/omega-1/status", workerStatus(1));
   say("/api/featured", featuredOf(["omega-0"], "omega-1"));
   open("/stream?worker=omega-1");
   expect(await screen.findByText(/it gets the next session in about 12 s/)).toBeTruthy();
-  expect(screen.getByText(/The encoder session went to omega-0/)).toBeTruthy();
 });
 
 test("the heat map is asked for with its key, and no longer when it is pressed again", () => {

@@ -92,11 +92,13 @@ test("out of view it closes the socket, stops the pictures, and says PAUSED", as
   expect(fetch).toHaveBeenCalledTimes(asked);
 });
 
-test("a lost connection is told, and made again", async () => {
+test("a lost connection is told, with the last picture, and made again", async () => {
   const player = join();
   FakeSocket.last.say({ type: "state", state: "standby", reason: "" });
+  await act(() => vi.advanceTimersByTimeAsync(50));
   act(() => FakeSocket.last.onclose?.());
   expect(player.dataset.state).toBe("reconnecting");
+  expect(screen.getByRole("img")).toBeTruthy();
   await act(() => vi.advanceTimersByTimeAsync(1_000));
   expect(FakeSocket.all).toHaveLength(2);
 });

@@ -1,5 +1,6 @@
 import { type RefObject, useEffect, useRef } from "react";
 import { type Audience, socketAddress, webRtcAddress } from "../streams/addresses";
+import { sentence } from "../streams/outlook";
 import { useSnapshot } from "../streams/use-snapshot";
 import type { LivePlayer } from "./live-player";
 import type { PlayerState } from "./machine";
@@ -22,6 +23,8 @@ interface PlayerProps {
   audience?: Audience;
   /** Whether the worker should send where its network looks. */
   attention?: boolean;
+  /** Whether nothing is laid over the picture, so that what matters is how new it is. */
+  alone?: boolean;
   /** The last live picture stays instead of the worker's newest small one: a cut is coming. */
   hold?: boolean;
   onState?: (state: PlayerState) => void;
@@ -33,6 +36,7 @@ export function Player({
   worker,
   audience = "dedicated",
   attention = false,
+  alone = false,
   hold = false,
   onState,
   onPlayer,
@@ -47,12 +51,18 @@ export function Player({
     {
       socket: socketAddress(worker, audience, attention),
       webRtc:
-        wishedTransport(location.search) === "webrtc" ? webRtcAddress(worker, audience) : null,
+        wishedTransport(location.search, alone) === "webrtc"
+          ? webRtcAddress(worker, audience)
+          : null,
     },
     watched,
   );
   const { state, reason } = view;
-  const snapshot = useSnapshot(worker, watched && !hold && NEEDS_SNAPSHOT.has(state));
+  const snapshot = useSnapshot(
+    worker,
+    watched && !hold && NEEDS_SNAPSHOT.has(state),
+    state === "live",
+  );
 
   useEffect(() => onState?.(state), [onState, state]);
   useEffect(() => onPlayer?.(player), [onPlayer, player]);
@@ -68,7 +78,7 @@ export function Player({
           <span className="player-more">{WORDS[state][1]}</span>
         </p>
         <p className="player-worker">{worker}</p>
-        {state !== "live" && <p className="player-reason">{reason}</p>}
+        {state !== "live" && reason && <p className="player-reason">{sentence(reason)}</p>}
       </div>
       {watched && state === "paused" && (
         <button type="button" className="player-play" onClick={() => player?.play()}>

@@ -1,19 +1,32 @@
 import { describe, expect, test } from "vitest";
 import {
   advise,
+  BAND,
+  CALM,
+  Cushion,
+  FARTHEST_TARGET,
   FASTEST,
   KEEP_BEHIND,
+  NEAREST_TARGET,
   type Playhead,
   SEEK_PAUSE,
   SLOWEST,
-  TARGET,
+  STEP,
   TRIM_SLACK,
 } from "./live-edge";
 
 const CLOCK = 47_721.858; // media time starts anywhere
+const TARGET = 0.2;
 
 function playhead(behindStart: number, changes: Partial<Playhead> = {}): Playhead {
-  return { time: CLOCK + behindStart, rate: 1, landed: true, sinceSeek: 60, ...changes };
+  return {
+    time: CLOCK + behindStart,
+    rate: 1,
+    landed: true,
+    sinceSeek: 60,
+    target: TARGET,
+    ...changes,
+  };
 }
 
 function buffered(...ranges: [number, number][]) {
@@ -26,7 +39,7 @@ describe("landing", () => {
   });
 
   test("goes to the end of a replayed group, wherever its clock starts", () => {
-    const arrival = { time: 0, rate: 1, landed: false, sinceSeek: 60 };
+    const arrival = { time: 0, rate: 1, landed: false, sinceSeek: 60, target: TARGET };
     expect(advise(buffered([0, 1.8]), arrival).seekTo).toBeCloseTo(CLOCK + 1.8 - TARGET);
   });
 
@@ -41,13 +54,13 @@ describe("landing", () => {
   });
 
   test("never seeks before the first picture there is", () => {
-    const arrival = { time: 0, rate: 1, landed: false, sinceSeek: 60 };
+    const arrival = { time: 0, rate: 1, landed: false, sinceSeek: 60, target: TARGET };
     expect(advise(buffered([0, 0.03]), arrival).seekTo).toBe(CLOCK);
   });
 });
 
 describe("holding the distance", () => {
-  test.each([0.11, 0.2, 0.29])("leaves the rate alone at %s s behind", (behind) => {
+  test.each([0.16, 0.2, 0.24])("leaves the rate alone at %s s behind", (behind) => {
     expect(advise(buffered([0, 10]), playhead(10 - behind))).toMatchObject({
       seekTo: null,
       rate: 1,
@@ -96,5 +109,52 @@ describe("memory", () => {
     expect(advise(buffered([0, keep + 1]), playhead(keep + 0.8)).trimBefore).toBeCloseTo(
       CLOCK + keep + 0.8 - KEEP_BEHIND,
     );
+  });
+});
+
+describe("the cushion", () => {
+  function cushion() {
+    let time = 5_000;
+    return {
+      cushion: new Cushion(() => time),
+      wait: (ms: number) => {
+        time += ms;
+      },
+    };
+  }
+
+  test("with its band it lies between a tenth and three tenths of a second", () => {
+    expect(NEAREST_TARGET - BAND).toBeCloseTo(0.1);
+    expect(FARTHEST_TARGET + BAND).toBeCloseTo(0.3);
+  });
+
+  test("grows each time the pictures ran out, up to its limit", () => {
+    const { cushion: held } = cushion();
+    expect(held.target).toBe(NEAREST_TARGET);
+    held.ranOut();
+    expect(held.target).toBeCloseTo(NEAREST_TARGET + STEP);
+    for (let i = 0; i < 10; i++) held.ranOut();
+    expect(held.target).toBe(FARTHEST_TARGET);
+  });
+
+  test("shrinks step by step while they come steadily", () => {
+    const { cushion: held, wait } = cushion();
+    held.ranOut();
+    held.ranOut();
+    wait(CALM - 1);
+    expect(held.target).toBeCloseTo(NEAREST_TARGET + 2 * STEP);
+    wait(1);
+    expect(held.target).toBeCloseTo(NEAREST_TARGET + STEP);
+    wait(10 * CALM);
+    expect(held.target).toBe(NEAREST_TARGET);
+  });
+
+  test("what ran out lately counts from then", () => {
+    const { cushion: held, wait } = cushion();
+    held.ranOut();
+    wait(CALM - 1);
+    held.ranOut();
+    wait(CALM - 1);
+    expect(held.target).toBeCloseTo(NEAREST_TARGET + 2 * STEP);
   });
 });

@@ -17,6 +17,8 @@ export interface Playhead {
   landed: boolean;
   /** Seconds of wall clock since the last seek. */
   sinceSeek: number;
+  /** Where to be, seconds behind the end of what is buffered; of a `Cushion`. */
+  target: number;
 }
 
 export interface Advice {
@@ -25,10 +27,14 @@ export interface Advice {
   trimBefore: number | null;
 }
 
-/** The band in which the rate is left alone, and its middle. */
-export const NEAREST = 0.1;
-export const TARGET = 0.2;
-export const FARTHEST = 0.3;
+/**
+ * Where the playhead may be aimed at: as near as a steady line allows, farther where pictures come
+ * unevenly. With `BAND` on both sides it is held between 0.1 and 0.3 s behind.
+ */
+export const NEAREST_TARGET = 0.15;
+export const FARTHEST_TARGET = 0.25;
+/** On both sides of the target the rate is left alone. */
+export const BAND = 0.05;
 /** Beyond this, catching up by rate would be seen as fast-forward. */
 export const SEEK_BEYOND = 1;
 /** A machine that decodes too slowly would otherwise seek all the time and show nothing. */
@@ -43,24 +49,56 @@ export function advise(buffered: readonly TimeRange[], playhead: Playhead): Advi
   const first = buffered.at(0);
   const last = buffered.at(-1);
   if (!first || !last) return { seekTo: null, rate: 1, trimBefore: null };
+  const { target } = playhead;
   const behind = last.end - playhead.time;
-  const tooFar = playhead.landed ? SEEK_BEYOND : FARTHEST;
+  const tooFar = playhead.landed ? SEEK_BEYOND : target + BAND;
   const astray = playhead.time < last.start || behind < 0 || behind > tooFar;
   const seek = astray && (!playhead.landed || playhead.sinceSeek >= SEEK_PAUSE);
   const keepFrom = playhead.time - KEEP_BEHIND;
   return {
-    seekTo: seek ? Math.max(last.start, last.end - TARGET) : null,
-    rate: seek ? 1 : rateFor(behind, playhead.rate),
+    seekTo: seek ? Math.max(last.start, last.end - target) : null,
+    rate: seek ? 1 : rateFor(behind - target, playhead.rate),
     trimBefore: first.start < keepFrom - TRIM_SLACK ? keepFrom : null,
   };
 }
 
-/** Outside the band the rate changes gently, and stays changed until the middle is reached. */
-function rateFor(behind: number, rate: number): number {
-  const tooFar = behind > FARTHEST || (rate > 1 && behind > TARGET);
-  const tooNear = behind < NEAREST || (rate < 1 && behind < TARGET);
+/** Outside the band the rate changes gently, and stays changed until the target is reached. */
+function rateFor(excess: number, rate: number): number {
+  const tooFar = excess > BAND || (rate > 1 && excess > 0);
+  const tooNear = excess < -BAND || (rate < 1 && excess < 0);
   if (tooNear) return SLOWEST;
   if (!tooFar) return 1;
-  const wanted = 1 + (behind - TARGET) * 0.2;
-  return Math.min(FASTEST, Math.max(1.02, Math.round(wanted * 100) / 100));
+  return Math.min(FASTEST, Math.max(1.02, Math.round((1 + excess * 0.2) * 100) / 100));
+}
+
+/** Added to the target each time the pictures ran out. */
+export const STEP = 0.05;
+/** Milliseconds without running out, after which a step is taken back. */
+export const CALM = 20_000;
+
+/** How far behind live the playhead is aimed at: farther after each time that the pictures ran out. */
+export class Cushion {
+  #target = NEAREST_TARGET;
+  #changedAt: number;
+
+  /** @param now milliseconds of a clock that never goes back */
+  constructor(private readonly now: () => number) {
+    this.#changedAt = now();
+  }
+
+  /** Seconds. */
+  get target(): number {
+    const calm = Math.floor((this.now() - this.#changedAt) / CALM);
+    if (calm > 0) {
+      this.#target = Math.max(NEAREST_TARGET, this.#target - calm * STEP);
+      this.#changedAt += calm * CALM;
+    }
+    return this.#target;
+  }
+
+  /** Playback stood still for want of pictures. */
+  ranOut(): void {
+    this.#target = Math.min(FARTHEST_TARGET, this.target + STEP);
+    this.#changedAt = this.now();
+  }
 }

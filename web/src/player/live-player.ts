@@ -1,6 +1,6 @@
 /** The shell around the state machine: socket, media, video element and clock. */
 
-import { advise } from "./live-edge";
+import { advise, Cushion } from "./live-edge";
 import { type Command, type PlayerEvent, PlayerMachine, type PlayerView } from "./machine";
 import { Media, refusal } from "./media";
 import { Mind } from "./mind";
@@ -9,6 +9,8 @@ import { TransportChoice } from "./transport";
 import { openWebRtc } from "./webrtc";
 
 const TICK_MS = 250;
+/** What stands still sooner after a seek, or after the first picture, is its own doing. */
+const SETTLED_MS = 1_000;
 
 /** Where one stream is to be had, relative to the page. */
 export interface StreamAddresses {
@@ -19,6 +21,11 @@ export interface StreamAddresses {
 
 /** What only this viewer's player knows. */
 export interface PlayerFigures {
+  /**
+   * Seconds from the policy's decision to the picture that it led to, on this screen; null where
+   * none is known, and where worker and viewer have clocks of their own.
+   */
+  latency: number | null;
   /** Seconds between the newest picture received and the one on the screen; null without any. */
   behind: number | null;
   /** Pictures of this element since it was made: shown late or never. */
@@ -27,6 +34,11 @@ export interface PlayerFigures {
 
 function chosen({ webRtc }: StreamAddresses): TransportChoice {
   return new TransportChoice(webRtc ? "webrtc" : "mse", () => performance.now());
+}
+
+/** Whether the page's host is the viewer's own machine, so that both have one clock. */
+function sharesClock(host: string): boolean {
+  return ["localhost", "127.0.0.1", "[::1]"].includes(host);
 }
 
 export class LivePlayer {
@@ -44,8 +56,11 @@ export class LivePlayer {
   #epoch: number | null = null;
   #closeLink: (() => void) | null = null;
   #media: Media | null = null;
+  #latency: number | null = null;
   #landed = false;
+  #landedAt = 0;
   #seekedAt = 0;
+  readonly #cushion = new Cushion(() => performance.now());
 
   /**
    * @param still keeps the last picture on screen while the video element changes its source
@@ -58,6 +73,7 @@ export class LivePlayer {
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     const { signal } = this.#abort;
     video.addEventListener("error", () => this.#videoFailed(), { signal });
+    video.addEventListener("waiting", () => this.#ranOut(), { signal });
     video.addEventListener("playing", () => this.#handle({ type: "autoplay", allowed: true }), {
       signal,
     });
@@ -77,6 +93,7 @@ export class LivePlayer {
   get figures(): PlayerFigures {
     const newest = this.#media?.buffered.at(-1)?.end;
     return {
+      latency: this.#view.state === "live" && sharesClock(location.hostname) ? this.#latency : null,
       behind: newest === undefined || !this.#landed ? null : newest - this.#video.currentTime,
       dropped: this.#video.getVideoPlaybackQuality().droppedVideoFrames,
     };
@@ -139,6 +156,7 @@ export class LivePlayer {
     switch (command.do) {
       case "connect":
         this.mind.forget();
+        this.#latency = null;
         this.#closeLink = this.#connect();
         break;
       case "disconnect":
@@ -243,6 +261,7 @@ export class LivePlayer {
       rate: video.playbackRate,
       landed: this.#landed,
       sinceSeek: (performance.now() - this.#seekedAt) / 1000,
+      target: this.#cushion.target,
     });
     if (seekTo !== null) {
       video.currentTime = seekTo;
@@ -252,13 +271,20 @@ export class LivePlayer {
     if (trimBefore !== null) media.trim(trimBefore);
   }
 
+  /** A seek waits for its picture too, and so does a stream that has just begun. */
+  #ranOut(): void {
+    const since = performance.now() - Math.max(this.#seekedAt, this.#landedAt);
+    if (this.#media && this.#landed && since > SETTLED_MS) this.#cushion.ranOut();
+  }
+
   #awaitPicture(): void {
     const painted = (time: number) => {
       if (this.#abort.signal.aborted) return;
+      if (!this.#landed) this.#landedAt = performance.now();
       this.#landed = true;
       this.#choice.worked();
       this.#handle({ type: "painted" });
-      if (this.#epoch !== null) this.mind.show(this.#epoch, time);
+      if (this.#epoch !== null) this.#showMind(this.#epoch, time);
     };
     if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) {
       const { signal } = this.#abort;
@@ -271,6 +297,14 @@ export class LivePlayer {
       if (!this.#abort.signal.aborted) this.#video.requestVideoFrameCallback(next);
     };
     this.#video.requestVideoFrameCallback(next);
+  }
+
+  #showMind(epoch: number, time: number): void {
+    const before = this.mind.view.thought;
+    this.mind.show(epoch, time);
+    const { thought } = this.mind.view;
+    if (!thought || thought === before) return;
+    this.#latency = Date.now() / 1000 - thought.decided_at - (time - thought.time);
   }
 
   #videoFailed(): void {

@@ -17,6 +17,9 @@ export interface PlayerView {
 
 export const CONNECTING: PlayerView = { state: "waiting", reason: "Connecting to the worker." };
 
+const COMING = "The stream is live; its first picture is on the way.";
+const FROZEN = "No new picture has come for a while.";
+
 export type PlayerEvent =
   | { type: "watched"; watched: boolean }
   | { type: "opened" }
@@ -66,6 +69,8 @@ export class PlayerMachine {
   /** Whether what is painted is of the stream that plays now. */
   #begun = false;
   #painting = false;
+  /** Whether anything of it was painted. */
+  #painted = false;
   #lastProgress = 0;
   #autoplay = true;
   #unsupported: string | null = null;
@@ -104,7 +109,7 @@ export class PlayerMachine {
         return this.#begun ? [{ do: "append", bytes: event.bytes }] : [];
       case "painted":
         if (this.#begun) {
-          this.#painting = true;
+          this.#painting = this.#painted = true;
           this.#lastProgress = this.now();
         }
         return [];
@@ -132,7 +137,9 @@ export class PlayerMachine {
     if (state === "standby" || state === "error") return { state, reason };
     if (!this.#autoplay)
       return { state: "paused", reason: "This browser starts video only when you ask for it." };
-    return { state: state === "live" && this.#painting ? "live" : "waiting", reason };
+    if (state !== "live") return { state: "waiting", reason };
+    if (this.#painting) return { state, reason };
+    return { state: "waiting", reason: this.#painted ? FROZEN : COMING };
   }
 
   #setWatched(watched: boolean): Command[] {
@@ -165,7 +172,7 @@ export class PlayerMachine {
 
   #begin(): void {
     this.#begun = true;
-    this.#painting = false;
+    this.#painting = this.#painted = false;
     this.#lastProgress = this.now();
   }
 

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { RETURN_AFTER, TRIES, TransportChoice, wishedTransport } from "./transport";
 
 function choice(wish: "webrtc" | "mse"): { choice: TransportChoice; wait: (ms: number) => void } {
@@ -9,10 +9,35 @@ function choice(wish: "webrtc" | "mse"): { choice: TransportChoice; wait: (ms: n
   return { choice: new TransportChoice(wish, () => time), wait };
 }
 
-test("only the page's address asks for WebRTC", () => {
-  expect(wishedTransport("?worker=omega-0&transport=webrtc")).toBe("webrtc");
-  expect(wishedTransport("?worker=omega-0")).toBe("mse");
-  expect(wishedTransport("?transport=carrier-pigeon")).toBe("mse");
+function withCodecs(...codecs: { mimeType: string; sdpFmtpLine?: string }[]): void {
+  vi.stubGlobal("RTCPeerConnection", class {});
+  vi.stubGlobal("RTCRtpReceiver", { getCapabilities: () => ({ codecs }) });
+}
+
+const BASELINE = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+
+test("the page's address decides, whatever else is the case", () => {
+  withCodecs({ mimeType: "video/H264", sdpFmtpLine: BASELINE });
+  expect(wishedTransport("?worker=omega-0&transport=webrtc", false)).toBe("webrtc");
+  expect(wishedTransport("?transport=mse", true)).toBe("mse");
+});
+
+test("a picture that is watched alone comes over WebRTC by itself", () => {
+  withCodecs({ mimeType: "video/VP8" }, { mimeType: "video/H264", sdpFmtpLine: BASELINE });
+  expect(wishedTransport("?worker=omega-0", true)).toBe("webrtc");
+  expect(wishedTransport("?worker=omega-0", false)).toBe("mse");
+  expect(wishedTransport("?transport=carrier-pigeon", false)).toBe("mse");
+});
+
+test("but not in a browser that doesn't take these streams that way", () => {
+  withCodecs(
+    { mimeType: "video/VP8" },
+    { mimeType: "video/H264", sdpFmtpLine: "packetization-mode=0;profile-level-id=42e01f" },
+    { mimeType: "video/H264", sdpFmtpLine: "packetization-mode=1;profile-level-id=640c1f" },
+  );
+  expect(wishedTransport("", true)).toBe("mse");
+  vi.unstubAllGlobals();
+  expect(wishedTransport("", true)).toBe("mse");
 });
 
 test("a worker without a picture is watched the other way until it is live", () => {

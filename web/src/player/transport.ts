@@ -1,6 +1,9 @@
 /**
- * Which way the picture comes: over WebRTC where it was asked for, else through the WebSocket and
- * Media Source Extensions, which work wherever the page does. Pure.
+ * Which way the picture comes. Pure, but for what the browser can decode.
+ *
+ * Through the WebSocket and Media Source Extensions it works wherever the page does, has thoughts
+ * along with it, and is a little behind. WebRTC is nearer and brings the picture alone: it is used
+ * where it was asked for, and by itself where one worker's picture alone is watched.
  */
 
 export type Transport = "webrtc" | "mse";
@@ -13,9 +16,26 @@ export const TRIES = 2;
 /** Milliseconds between two tries while the worker itself says that it is live. */
 export const RETURN_AFTER = 2_000;
 
-/** `?transport=webrtc` of the page's address; anything else is the default. */
-export function wishedTransport(query: string): Transport {
-  return new URLSearchParams(query).get("transport") === "webrtc" ? "webrtc" : "mse";
+/**
+ * @param query of the page's address; `transport=webrtc` or `transport=mse` decides
+ * @param alone whether one worker is watched, without what its policy thinks
+ */
+export function wishedTransport(query: string, alone: boolean): Transport {
+  const asked = new URLSearchParams(query).get("transport");
+  if (asked === "webrtc" || asked === "mse") return asked;
+  return alone && takesStream() ? "webrtc" : "mse";
+}
+
+/** Whether this browser takes Constrained Baseline over WebRTC, in packets as the workers send. */
+function takesStream(): boolean {
+  if (!("RTCPeerConnection" in globalThis) || !("RTCRtpReceiver" in globalThis)) return false;
+  const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
+  return codecs.some(
+    ({ mimeType, sdpFmtpLine = "" }) =>
+      mimeType === "video/H264" &&
+      sdpFmtpLine.includes("packetization-mode=1") &&
+      sdpFmtpLine.includes("profile-level-id=42"),
+  );
 }
 
 export class TransportChoice {

@@ -29,6 +29,12 @@ describe("whom the director shows", () => {
     );
   });
 
+  test("is not one whose connection this page has lost, before the fleet's report says so", () => {
+    const told = new Map<string, PlayerState>([["omega-0", "reconnecting"]]);
+    const fleet = workers("live", "live", "standby");
+    expect(directed(featured(["omega-1", "omega-0"], "omega-2"), fleet, told, 0)).toBe("omega-1");
+  });
+
   test("is whose picture this page already has, before the fleet's report says so", () => {
     const told = new Map<string, PlayerState>([
       ["omega-0", "standby"],

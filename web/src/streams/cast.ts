@@ -30,9 +30,12 @@ export function directed(
   return ready.at(-1) ?? live[0] ?? featured?.next ?? workers[0]?.instance_id ?? null;
 }
 
+/** In these a player knows of no picture, whatever the fleet's last report said. */
+const ELSEWHERE: ReadonlySet<PlayerState> = new Set(["standby", "error", "reconnecting"]);
+
 function isLive({ stream_state }: WorkerStatus, told: PlayerState | undefined): boolean {
   if (told === "live") return true;
-  return stream_state === "live" && told !== "standby" && told !== "error";
+  return stream_state === "live" && !(told && ELSEWHERE.has(told));
 }
 
 /**

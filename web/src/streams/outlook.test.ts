@@ -1,21 +1,24 @@
 import { expect, test } from "vitest";
 import { workerStatus } from "../api/examples";
 import type { Featured } from "../api/schema";
-import { outlook } from "./outlook";
+import { outlook, sentence } from "./outlook";
 
 const queue: Featured = { live: ["omega-0"], rotate_s: 30, next: "omega-1", next_in_s: 11.2 };
 
-test("a worker in standby whose page was opened is told when its session comes, and why not now", () => {
-  const status = workerStatus(1, { stream_error: "the encoder session went to omega-0" });
-  expect(outlook(status, queue)).toBe(
-    "Because you opened it, it gets the next session in about 12 s; it trains on until then. " +
-      "The encoder session went to omega-0.",
+test("a worker in standby whose page was opened is told when its session comes", () => {
+  expect(outlook(workerStatus(1), queue)).toBe(
+    "Because you opened it, it gets the next session in about 12 s; it trains on until then.",
   );
 });
 
 test("one that isn't next has been asked for", () => {
   expect(outlook(workerStatus(2), queue)).toContain("has asked for a session for it. It trains on");
   expect(outlook(workerStatus(2, { mode: "play" }), queue)).toContain("It plays on");
+});
+
+test("a reason begins with a capital, unless it begins with a name", () => {
+  expect(sentence("the encoder broke")).toBe("The encoder broke.");
+  expect(sentence("omega-0 has the session.")).toBe("omega-0 has the session.");
 });
 
 test("a live one says who waits", () => {

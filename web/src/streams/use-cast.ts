@@ -14,14 +14,23 @@ export interface Cast {
   tell: (worker: string, state: PlayerState) => void;
 }
 
-/** Follows the director, or stays with the pinned worker; cuts softly, and never to black. */
-export function useCast(workers: readonly WorkerStatus[], pinned: string | null): Cast {
+/**
+ * Follows the director, or stays with the pinned worker; cuts softly, and never to black.
+ *
+ * @param present who is there
+ * @param roster them, and who is being started again
+ */
+export function useCast(
+  present: readonly WorkerStatus[],
+  roster: readonly WorkerStatus[],
+  pinned: string | null,
+): Cast {
   const { data: featured, dataUpdatedAt } = useFeatured();
   const [shown, setShown] = useState<string | null>(null);
   const [told, setTold] = useState<ReadonlyMap<string, PlayerState>>(new Map());
-  const known = workers.map(({ instance_id }) => instance_id);
+  const known = roster.map(({ instance_id }) => instance_id);
   const pin = pinned !== null && known.includes(pinned) ? pinned : null;
-  const wanted = pin ?? directed(featured, workers, told, dataUpdatedAt);
+  const wanted = pin ?? directed(featured, present, told, dataUpdatedAt);
   const cut = wanted !== null && cutsNow(wanted, shown, pin !== null, told, known);
 
   useEffect(() => {

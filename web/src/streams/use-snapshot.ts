@@ -4,8 +4,13 @@ import { snapshotAddress } from "./addresses";
 const INTERVAL_MS = 1_000;
 const TIMEOUT_MS = 5_000;
 
-/** An address of the worker's newest picture, renewed once a second while `wanted`; null at first. */
-export function useSnapshot(worker: string, wanted: boolean): string | null {
+/**
+ * An address of the worker's newest picture, renewed once a second while `wanted`; null at first.
+ *
+ * The last one stays when it is no longer renewed, as where the worker is lost, until there is
+ * something `better` to see.
+ */
+export function useSnapshot(worker: string, wanted: boolean, better: boolean): string | null {
   const [picture, setPicture] = useState<string | null>(null);
 
   useEffect(() => {
@@ -24,9 +29,12 @@ export function useSnapshot(worker: string, wanted: boolean): string | null {
     return () => {
       abort.abort();
       clearTimeout(timer);
-      setPicture(null);
     };
   }, [worker, wanted]);
+
+  useEffect(() => {
+    if (better) setPicture(null);
+  }, [better]);
 
   useEffect(() => {
     if (picture) return () => URL.revokeObjectURL(picture);

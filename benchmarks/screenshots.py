@@ -1,0 +1,89 @@
+"""The pictures of the page in ``docs/screenshots``, of a real fleet in a real browser.
+
+``python -m benchmarks.screenshots [--train 70] [--out docs/screenshots]`` lets two runs learn for
+so many seconds each, goes on with the second one and takes every page at a desktop's and a
+phone's width.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.browser.conftest import FLAGS
+from tests.fleet import FleetUnderTest, run_fleet, until
+
+from benchmarks.latency import GAME, chromium
+from metabonk.messages import StreamState
+
+DESKTOP, PHONE = (1440, 900), (390, 844)
+ROTATE_S = "10"
+SETTLED_MS = 2_000
+PICTURE_MS = 45_000
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Takes and keeps them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=float, default=70.0, help="seconds a run")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "screenshots")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        _learn(Path(folder), arguments.train)
+        _learn(Path(folder), arguments.train)
+        environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_FEATURED_ROTATE_S": ROTATE_S}
+        with run_fleet(
+            Path(folder), "--workers", "3", "--resume", environment=environment
+        ) as fleet:
+            until("somebody is live", lambda: fleet.in_state(StreamState.LIVE), 120)
+            until("everybody plays", lambda: len(fleet.statuses()) == 3, 60)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+                _take(browser, fleet, arguments.out)
+                browser.close()
+            fleet.stop()
+
+
+def _learn(folder: Path, seconds: float) -> None:
+    environment = {"METABONK_STREAM_ENABLED": "false"}
+    arguments = ("--workers", "2", "--game", GAME)
+    with run_fleet(folder, *arguments, environment=environment) as fleet:
+        until("it learns", lambda: any(each.step for each in fleet.statuses().values()), 60)
+        time.sleep(seconds)
+        fleet.stop()
+
+
+def _take(browser: Browser, fleet: FleetUnderTest, out: Path) -> None:
+    for name, path in (
+        ("broadcast", "/neural/broadcast"),
+        ("fleet", "/"),
+        ("runs", "/runs"),
+        ("stream", "/stream?worker=omega-0"),
+    ):
+        for suffix, (width, height) in (("", DESKTOP), ("-phone", PHONE)):
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.goto(f"{fleet.page}{path}")
+            _wait(page)
+            if name == "broadcast" and not suffix:
+                page.screenshot(path=out / "broadcast.png")
+                page.keyboard.press("h")
+                page.get_by_text("of a core").wait_for(timeout=PICTURE_MS)
+                page.screenshot(path=out / "heat-map.png")
+            else:
+                page.screenshot(path=out / f"{name}{suffix}.png")
+            page.close()
+
+
+def _wait(page: Page) -> None:
+    """Until the page has its answers, and thoughts over a moving picture where it has one."""
+    page.wait_for_timeout(SETTLED_MS)
+    if page.locator(".screen[data-large=true]").count():
+        page.locator(".thoughts").first.wait_for(timeout=PICTURE_MS)
+        page.wait_for_timeout(SETTLED_MS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Nine live workers at once, each with an encoder of its own, on one page."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from metabonk.messages import StreamState
+from tests.fleet import FleetUnderTest, run_fleet, until
+
+pytestmark = pytest.mark.timeout(300)
+
+WORKERS = 9
+# Nine software encoders have to fit on two cores.
+SMALL = {
+    "METABONK_CPU_MAX_SESSIONS": str(WORKERS),
+    "METABONK_STREAM_WIDTH": "160",
+    "METABONK_STREAM_HEIGHT": "90",
+    "METABONK_STREAM_FPS": "10",
+    "METABONK_STREAM_BITRATE_KBPS": "200",
+    "METABONK_WORKER_SPAWN_STAGGER_S": "0.5",
+}
+CLOCKS = "[...document.querySelectorAll('video')].map(video => video.currentTime)"
+PLAYED = f"(began) => ({CLOCKS}).every((now, i) => now > began[i] + 2)"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
+    folder = tmp_path_factory.mktemp("nine")
+    with run_fleet(folder, "--workers", str(WORKERS), environment=SMALL) as fleet:
+        until("all are live", lambda: len(fleet.in_state(StreamState.LIVE)) == WORKERS, 180)
+        yield fleet
+
+
+def test_all_of_them_play_although_http_allows_a_browser_six_connections(
+    fleet: FleetUnderTest, page: Page
+):
+    page.goto(f"{fleet.page}/neural/broadcast")
+    expect(page.locator(".player[data-state=live]")).to_have_count(WORKERS, timeout=60_000)
+    began = page.evaluate(CLOCKS)
+    assert len(began) == WORKERS
+    page.wait_for_function(PLAYED, arg=began, timeout=60_000)
+    # Answers over HTTP come beside them.
+    expect(page.get_by_text("Nobody waits for a session.")).to_be_visible()
