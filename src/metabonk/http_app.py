@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from metabonk.access import TokenRequired
@@ -54,6 +55,7 @@ def make_http_app(
         app.add_middleware(TokenRequired, token=token)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ClientDisconnect, _incomplete)
     return app
 
 
@@ -135,3 +137,8 @@ async def _malformed(request: Request, error: Exception) -> JSONResponse:
     first: dict[str, Any] = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return error_response(422, "malformed", f"{where}: {first['msg']}")
+
+
+async def _incomplete(request: Request, error: Exception) -> JSONResponse:
+    """Nobody is there to read it; but it is no fault of ours, which would be logged."""
+    return error_response(400, "incomplete", "the body ended before its length")

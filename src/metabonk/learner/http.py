@@ -9,7 +9,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from metabonk.errors import WireError
@@ -81,11 +80,7 @@ def make_app(
     )
     async def post_rollout(request: Request) -> Response:
         """Takes one rollout as safetensors."""
-        try:
-            body = await request.body()
-        except ClientDisconnect:
-            return error_response(400, "incomplete", "the rollout ended before its length")
-        return await run_in_threadpool(_take, body, spec, queue)
+        return await run_in_threadpool(_take, await request.body(), spec, queue)
 
     @app.get("/weights", responses={304: {}, 503: {"model": ErrorBody}})
     async def get_weights(request: Request) -> Response:
