@@ -1,4 +1,7 @@
-"""With METABONK_TEST_STRICT=1, as in CI, a test that is skipped counts as failed."""
+"""With METABONK_TEST_STRICT=1, as in CI, a test that is skipped counts as failed.
+
+With ``--long`` the tests that can go on for longer, or more often, do.
+"""
 
 import os
 from collections.abc import Generator
@@ -8,6 +11,16 @@ import pytest
 
 STRICT = os.environ.get("METABONK_TEST_STRICT") == "1"
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long form of tests/faults")
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether tests have time: minutes instead of seconds."""
+    return bool(request.config.getoption("--long"))
 
 
 @pytest.hookimpl(wrapper=True)

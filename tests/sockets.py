@@ -35,9 +35,9 @@ def ended(connection: socket.socket) -> bool:
     return False
 
 
-def eventually(what: str, condition: Callable[[], object]) -> None:
+def eventually(what: str, condition: Callable[[], object], within_s: float = GENEROUS_S) -> None:
     """Waits for what the other end does in its own time."""
-    deadline = time.monotonic() + GENEROUS_S
+    deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {GENEROUS_S:.0f} s"
+        assert time.monotonic() < deadline, f"{what}: not within {within_s:.0f} s"
         time.sleep(0.02)

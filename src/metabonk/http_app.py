@@ -29,6 +29,10 @@ HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 8 << 20
 """Bytes; a heartbeat with as many episodes as it may carry is about a quarter of it."""
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody, "description": "says what is wrong with the request"}
+}
+
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -47,7 +51,7 @@ def make_http_app(
         lifespan: entered while it is served, in the server's event loop.
         token: what everybody has to know; None: served on loopback only, to whoever is there.
     """
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan, responses=REFUSALS)
     app.add_middleware(BodyLimit, largest=largest_body)
     if token is None:
         app.add_middleware(LoopbackOnly)

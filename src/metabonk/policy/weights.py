@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from metabonk.errors import PolicyError, WireError
+from metabonk.messages import LARGEST_COUNT
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.wire import Array, pack, unpack
@@ -37,7 +38,7 @@ class WeightsHeader(BaseModel):
     """
 
     kind: Literal["weights", "checkpoint"] = "weights"
-    version: int = Field(ge=0)
+    version: int = Field(ge=0, le=LARGEST_COUNT)
     spec: PolicySpec
 
 
