@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import h11
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
@@ -118,6 +119,16 @@ class HttpConnection(H11Protocol):
         super().on_response_complete()
         self._look()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is no HTTP. Where a body is not, its reader is there already, and leaves."""
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hands the connection over: pings take care of it from here on."""
         self._room.leave(self.transport)
@@ -164,3 +175,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if not self.writable.is_set():
             self.transport.pause_reading()
         return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Sends it; an application that was not told yet that the connection closes is told.
+
+        Raises:
+            ClientDisconnected: nobody is there.
+        """
+        await self.writable.wait()
+        if self.handshake_complete and self.close_sent:
+            raise ClientDisconnected
+        await super().send(message)

@@ -8,6 +8,7 @@ be counted.
 import contextlib
 import json
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -82,17 +83,14 @@ class Target:
     def unharmed(self) -> Iterator[None]:
         """It holds no more at the end than at the beginning, and had no reason to complain."""
         memory, descriptors = self.process.memory_info().rss, self.process.num_fds()
+        said = len(self.log.read_text())
         yield
         assert self.client.get("/healthz").is_success
         eventually("its descriptors are free", lambda: self.process.num_fds() <= descriptors)
         grown = self.process.memory_info().rss - memory
         assert grown < GROWTH, f"it grew by {grown >> 20} MB"
-        complaints = [line for line in self.log.read_text().splitlines() if is_complaint(line)]
-        assert not complaints, self.log.read_text()[-5000:]
-
-
-def is_complaint(line: str) -> bool:
-    return " ERROR " in line or line.startswith("Traceback")
+        complaint = re.search(r"( ERROR |Traceback)(.*\n){1,80}", self.log.read_text()[said:])
+        assert complaint is None, complaint and complaint[0]
 
 
 @contextlib.contextmanager
@@ -402,7 +400,7 @@ def test_no_message_over_a_websocket_harms_a_worker_or_its_viewers(worker: Targe
         with socket.create_connection(("127.0.0.1", worker.port), 20) as client:
             client.sendall(upgrade(worker.port, query))
             assert client.recv(1 << 16)[:12] in (b"HTTP/1.1 101", b"HTTP/1.1 403")
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):  # It has closed already.
                 client.sendall(said)
                 client.shutdown(socket.SHUT_WR)
             assert ended(client)
@@ -431,7 +429,7 @@ def test_no_damage_to_a_request_is_a_fault_of_the_process(
 
     def send(said: bytes) -> None:
         with socket.create_connection(("127.0.0.1", target.port), 20) as client:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):  # It has closed already.
                 client.sendall(said)
                 client.shutdown(socket.SHUT_WR)
             answer = all_of(client)
@@ -460,7 +458,7 @@ def all_of(client: socket.socket) -> bytes:
         ("Content-Length: 5\r\nContent-Length: 6", b"400"),
         ("Content-Length: 5\r\nTransfer-Encoding: chunked", b"411"),
         ("Transfer-Encoding: chunked", b"411"),
-        ("Transfer-Encoding: gzip", b"501"),
+        ("Transfer-Encoding: gzip", b"400"),
     ],
 )
 def test_a_body_is_refused_before_it_comes(
