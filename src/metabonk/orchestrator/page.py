@@ -55,6 +55,9 @@ class Page(StaticFiles):
         return response
 
     def _is_file(self, path: str) -> bool:
-        full, status = self.lookup_path(path)
+        try:
+            full, status = self.lookup_path(path)
+        except (OSError, ValueError):
+            return False  # Too long for a file's name, or with a NUL in it.
         # The build's own notes are no part of the page.
         return bool(full) and status is not None and not Path(path).name.startswith(".")
