@@ -8,17 +8,20 @@ from contextlib import contextmanager
 import httpx
 from starlette.types import ASGIApp
 
-from metabonk.http_server import HttpServer
+from metabonk.http_connection import Patience
+from metabonk.http_server import PATIENCE, HttpServer
 
 PORTS = 20_000, 32_000
 """Below /proc/sys/net/ipv4/ip_local_port_range."""
 
 
 @contextmanager
-def served(app: ASGIApp, port: int | None = None) -> Iterator[httpx.Client]:
+def served(
+    app: ASGIApp, port: int | None = None, *, patience: Patience = PATIENCE
+) -> Iterator[httpx.Client]:
     """Serves ``app``; gives a client of it."""
     port = port or free_port()
-    server = HttpServer(app, "127.0.0.1", port)
+    server = HttpServer(app, "127.0.0.1", port, patience=patience)
     server.start()
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:

@@ -2,8 +2,8 @@
 
 The guards are for a browser on this machine that has somebody else's page open. Such a page can
 send requests to loopback addresses, and with a name of its own that resolves to 127.0.0.1 (DNS
-rebinding) it would even read the answers. So only loopback names are served, and nothing that
-changes anything, nor a WebSocket, to a page of another origin. A port that is open to other
+rebinding) it would even read the answers. So only loopback names are served, and nothing at all to
+a page of another origin: to open a stream is to change who is shown. A port that is open to other
 machines can't know its names, and asks for a token instead (``access``).
 """
 
@@ -18,15 +18,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from metabonk.access import TokenRequired
 from metabonk.messages import ErrorBody
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 LARGEST_BODY = 8 << 20
 """Bytes; a heartbeat with as many episodes as it may carry is about a quarter of it."""
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody, "description": "says what is wrong with the request"}
+}
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -46,7 +50,7 @@ def make_http_app(
         lifespan: entered while it is served, in the server's event loop.
         token: what everybody has to know; None: served on loopback only, to whoever is there.
     """
-    app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, lifespan=lifespan, responses=REFUSALS)
     app.add_middleware(BodyLimit, largest=largest_body)
     if token is None:
         app.add_middleware(LoopbackOnly)
@@ -54,6 +58,7 @@ def make_http_app(
         app.add_middleware(TokenRequired, token=token)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ClientDisconnect, _incomplete)
     return app
 
 
@@ -66,7 +71,7 @@ def error_response(
 
 
 class LoopbackOnly:
-    """Answers 403 to a foreign host name, and to a foreign origin that wants more than to read."""
+    """Answers 403 to a foreign host name and to a page of a foreign origin."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -104,9 +109,13 @@ class BodyLimit:
 
 
 def is_loopback(authority: str) -> bool:
-    """Whether a ``Host`` header, or the host of an origin, names this machine by loopback."""
+    """Whether a ``Host`` header names this machine by loopback."""
+    return _is_loopback_address(f"//{authority}")
+
+
+def _is_loopback_address(address: str) -> bool:
     try:
-        return urlsplit(f"//{authority}").hostname in LOOPBACK_NAMES
+        return urlsplit(address).hostname in LOOPBACK_NAMES
     except ValueError:
         return False
 
@@ -117,9 +126,13 @@ def _foreign(scope: Scope) -> str | None:
     if not is_loopback(host):
         return f"only 127.0.0.1 and localhost are served, not {host[:100]!r}"
     origin = headers.get("origin")
-    may_change = scope["type"] == "websocket" or scope["method"] not in HARMLESS
-    if origin is not None and may_change and not is_loopback(urlsplit(origin).netloc):
-        return f"a page of {origin[:100]!r} may not do this"
+    if origin is not None:
+        ours = _is_loopback_address(origin)
+        return None if ours else f"a page of {origin[:100]!r} may not do this"
+    # Without an origin: pictures, videos and frames of other pages (Fetch Metadata).
+    visited = headers.get("sec-fetch-dest") == "document"
+    if headers.get("sec-fetch-site") == "cross-site" and not visited:
+        return "a page of another site may not show this"
     return None
 
 
@@ -135,3 +148,8 @@ async def _malformed(request: Request, error: Exception) -> JSONResponse:
     first: dict[str, Any] = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return error_response(422, "malformed", f"{where}: {first['msg']}")
+
+
+async def _incomplete(request: Request, error: Exception) -> JSONResponse:
+    """Nobody is there to read it; but it is no fault of ours, which would be logged."""
+    return error_response(400, "incomplete", "the body ended before its length")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import functools
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from metabonk.errors import StartError
+from metabonk.http_connection import HttpConnection, Patience, WaitingRoom, WebSocketConnection
 
 STARTUP_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
@@ -21,20 +23,34 @@ SEND_BUFFER = 256 * 1024
 """Bytes the kernel holds for a slow viewer. Its own default grows to megabytes, seconds of video
 that would count as sent before the viewer's queue notices."""
 
+PATIENCE = Patience()
+
 
 class HttpServer:
     """Serves ``app`` on ``host:port`` until ``stop``.
 
     The port is bound by ``start`` on the calling thread, so a port that is taken is an error of the
     process that wanted it and not a line in a log.
+
+    Args:
+        app: what is served.
+        host: an address of this machine.
+        port: of it.
+        patience: with clients that are slow or have vanished.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, *, patience: Patience = PATIENCE
+    ) -> None:
         self._host = host
         self._port = port
+        self._patience = patience
+        connection = functools.partial(HttpConnection, WaitingRoom(patience))
         self._server = _ThreadedServer(
             uvicorn.Config(
                 app,
+                http=connection,  # type: ignore[arg-type]  # Called, and nothing else.
+                ws=WebSocketConnection,
                 access_log=False,
                 log_config=None,
                 log_level="warning",
@@ -54,6 +70,7 @@ class HttpServer:
             StartError: the port is taken, or the address is not this machine's.
         """
         listener = _bind(self._host, self._port)
+        self._patience.on(listener)
         started = threading.Event()
 
         async def serve() -> None:

@@ -6,9 +6,29 @@ Weights and rollouts are not here: they travel as safetensors (``policy/weights.
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+LARGEST_COUNT = 2**53 - 1
+"""Exact in a page's numbers (ECMA-262, Number.MAX_SAFE_INTEGER); SQLite takes more."""
+
+LARGEST_NUMBER = 1e30
+"""Either sign; sums of them are finite, and so is what is made of them. Not a number is neither."""
+
+LONGEST_EPISODE = 2**31 - 1
+"""So that no number of them adds up to what SQLite doesn't take."""
+
+LONGEST_NAME = 300
+LONGEST_SENTENCE = 4_000
+"""Characters; of errors, which other programs write."""
+
+Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+CountOrNone = Annotated[int | None, Field(ge=0, le=LARGEST_COUNT)]
+Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+NumberOrNone = Annotated[float | None, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+Sentence = Annotated[str | None, Field(max_length=LONGEST_SENTENCE)]
 
 
 class Message(BaseModel):
@@ -39,69 +59,67 @@ class Mode(StrEnum):
 class WorkerStatus(Message):
     """One worker, as it is now. Rates are counted over the last few seconds, never configured."""
 
-    instance_id: str = Field(description="omega-<worker_index>")
-    worker_index: int
-    pid: int
-    game: str
+    instance_id: Name = Field(description="omega-<worker_index>")
+    worker_index: Count
+    pid: Count
+    game: Name
     mode: Mode
-    gpu_index: int | None = Field(None, description="as nvidia-smi counts; null without a GPU")
-    uptime_s: float
+    gpu_index: CountOrNone = Field(None, description="as nvidia-smi counts; null without a GPU")
+    uptime_s: Number
 
-    stream_url: str = Field(description="absolute address of the worker's own /stream.mp4")
+    stream_url: Name = Field(description="absolute address of the worker's own /stream.mp4")
     stream_enabled: bool
     stream_state: StreamState
-    stream_backend: str = Field("", description="engine:source:encoder; empty in standby")
-    stream_error: str | None = Field(None, description="why there is no picture now, in a sentence")
-    streamer_last_error: str | None = Field(
-        None, description="the last failure, kept after recovery"
-    )
-    stream_active_clients: int = Field(0, description="viewers connected, waiting ones included")
-    stream_dedicated_clients: int = Field(
+    stream_backend: Name = Field("", description="engine:source:encoder; empty in standby")
+    stream_error: Sentence = Field(None, description="why there is no picture now, in a sentence")
+    streamer_last_error: Sentence = Field(None, description="the last failure, kept after recovery")
+    stream_active_clients: Count = Field(0, description="viewers connected, waiting ones included")
+    stream_dedicated_clients: Count = Field(
         0, description="those who opened this worker in particular, not the broadcast"
     )
-    stream_fps: float = Field(0.0, description="access units encoded per second")
-    stream_bitrate: int = Field(0, description="bit/s, measured")
-    stream_target_fps: int | None = Field(
+    stream_fps: Number = Field(0.0, description="access units encoded per second")
+    stream_bitrate: Count = Field(0, description="bit/s, measured")
+    stream_target_fps: CountOrNone = Field(
         None, description="frames per second that the stream is paced at; null without one"
     )
-    stream_quality: str | None = Field(
+    stream_quality: Sentence = Field(
         None,
         description="what the stream is instead of what was wanted, and why; null where it is that",
     )
-    spectator_width: int = Field(description="of the stream; without one, of the snapshot")
-    spectator_height: int
+    spectator_width: Count = Field(description="of the stream; without one, of the snapshot")
+    spectator_height: Count
 
-    frames_ok: int = Field(0, description="frames encoded since the worker started")
-    frames_fps: float = Field(0.0, description="frames drawn for spectators per second")
-    frames_dropped: int = Field(0, description="drawn, but never encoded: the queue was full")
-    pixel_src_width: int
-    pixel_src_height: int
-    pixel_obs_width: int
-    pixel_obs_height: int
+    frames_ok: Count = Field(0, description="frames encoded since the worker started")
+    frames_fps: Number = Field(0.0, description="frames drawn for spectators per second")
+    frames_dropped: Count = Field(0, description="drawn, but never encoded: the queue was full")
+    pixel_src_width: Count
+    pixel_src_height: Count
+    pixel_obs_width: Count
+    pixel_obs_height: Count
 
-    nvenc_used: int | None = Field(
+    nvenc_used: CountOrNone = Field(
         None, description="sessions open on this worker's GPU; null without NVML"
     )
-    nvenc_limit: int | None = None
-    nvenc_slot: int | None = Field(None, description="the slot this worker holds")
+    nvenc_limit: CountOrNone = None
+    nvenc_slot: CountOrNone = Field(None, description="the slot this worker holds")
 
-    step: int = Field(0, description="policy decisions made since the worker first started")
-    steps_per_s: float = 0.0
-    episode: int = Field(0, description="episodes finished")
-    episode_return: float | None = Field(None, description="return of the last finished episode")
-    policy_version: int = Field(0, description="version of the weights that act now")
+    step: Count = Field(0, description="policy decisions made since the worker first started")
+    steps_per_s: Number = 0.0
+    episode: Count = Field(0, description="episodes finished")
+    episode_return: NumberOrNone = Field(None, description="return of the last finished episode")
+    policy_version: Count = Field(0, description="version of the weights that act now")
 
 
 class Episode(Message):
     """One finished episode."""
 
-    worker_index: int
-    episode: int
-    total_reward: float = Field(description="unshaped return")
-    length: int = Field(description="policy decisions")
-    step: int = Field(description="the worker's step count at its end")
-    policy_version: int
-    ended_at: float = Field(description="Unix time, seconds")
+    worker_index: Count
+    episode: Count
+    total_reward: Number = Field(description="unshaped return")
+    length: int = Field(ge=0, le=LONGEST_EPISODE, description="policy decisions")
+    step: Count = Field(description="the worker's step count at its end")
+    policy_version: Count
+    ended_at: Number = Field(description="Unix time, seconds")
 
 
 class Heartbeat(Message):
@@ -113,6 +131,15 @@ class Heartbeat(Message):
         max_length=10_000,
         description="finished since the last heartbeat that was answered",
     )
+
+    @model_validator(mode="after")
+    def _speaks_for_itself(self) -> Self:
+        index = self.status.worker_index
+        if self.status.instance_id != f"omega-{index}":
+            raise ValueError(f"worker {index} is omega-{index}, and nobody else")
+        if any(episode.worker_index != index for episode in self.episodes):
+            raise ValueError(f"omega-{index} tells of its own episodes alone")
+        return self
 
 
 class Desired(StrEnum):

@@ -258,6 +258,22 @@ def test_numbers_that_are_none_break_the_game_in_a_sentence():
     game.close()
 
 
+def test_a_reward_that_is_no_number_breaks_the_game_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    game = GymGame("Numbers-v0", seed=0, view=None)
+    game.reset()
+    step = Numbers.step
+    monkeypatch.setattr(
+        Numbers,
+        "step",
+        lambda self, action: (step(self, action)[0], float("nan"), False, False, {}),
+    )
+    with pytest.raises(GameError, match=r"gym:Numbers-v0 broke: its reward is nan"):
+        game.step(0)
+    game.close()
+
+
 def test_what_is_no_row_of_numbers_is_refused_as_one():
     with pytest.raises(GameError, match=r"Discrete\(10\), not a row .* 'pixels'"):
         GymGame("Corridor-v0", seed=0, view=None)

@@ -19,7 +19,7 @@ from metabonk.messages import (
     StreamState,
     WorkerStatus,
 )
-from metabonk.orchestrator.api import api_routes, episodes_unreadable
+from metabonk.orchestrator.api import api_routes, episodes_unreadable, heartbeat_routes
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.registry import STALE_AFTER_S
 from metabonk.orchestrator.state import FleetState
@@ -66,6 +66,7 @@ def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
 def client(state: FleetState) -> Iterator[httpx.Client]:
     app = make_http_app("test")
     app.add_exception_handler(sqlite3.Error, episodes_unreadable)
+    app.include_router(heartbeat_routes(state))
     app.include_router(
         api_routes(state, FleetMetrics(state, lambda: {"omega-0": 2}), lambda: [POOL])
     )
@@ -156,13 +157,33 @@ def test_a_number_out_of_bounds_is_refused(client: httpx.Client, path: str):
 
 
 def test_a_stranger_among_the_workers_is_refused(client: httpx.Client):
-    for index, changed, status in ((3, {}, 404), (0, {"instance_id": "omega-1"}, 400)):
-        body = heartbeat(index, **changed).model_dump_json()
-        headers = {"Content-Type": "application/json"}
-        answer = client.post("/api/heartbeat", content=body, headers=headers)
+    stranger, liar, teller = (heartbeat(index).model_dump(mode="json") for index in (3, 0, 0))
+    liar["status"]["instance_id"] = "omega-1"
+    teller["episodes"] = [episode(1, 1).model_dump(mode="json")]
+    for body, status in ((stranger, 404), (liar, 422), (teller, 422)):
+        answer = client.post("/api/heartbeat", json=body)
         assert answer.status_code == status
         assert answer.json()["message"]
     assert client.get("/workers").json() == {}
+
+
+@pytest.mark.parametrize("field", ["worker_index", "episode", "length", "step", "policy_version"])
+@pytest.mark.parametrize("value", [-1, 2**63, 10**400])
+def test_a_count_that_no_database_takes_is_refused_and_spoils_nothing(
+    client: httpx.Client, field: str, value: int
+):
+    body = heartbeat(0, episode(1)).model_dump(mode="json")
+    body["episodes"][0][field] = value
+    assert client.post("/api/heartbeat", json=body).status_code == 422
+    beat(client, 0, episode(2))
+    assert [each["episode"] for each in client.get("/api/episodes").json()] == [2]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e31"])
+def test_a_return_that_is_no_number_is_refused(client: httpx.Client, value: str):
+    body = heartbeat(0, episode(1, reward=0.25)).model_dump_json().replace("0.25", value)
+    headers = {"Content-Type": "application/json"}
+    assert client.post("/api/heartbeat", content=body, headers=headers).status_code == 422
 
 
 def test_the_metrics_are_prometheus_text_with_true_figures(client: httpx.Client):

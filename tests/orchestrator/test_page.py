@@ -3,6 +3,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from metabonk.http_app import make_http_app
 from metabonk.orchestrator.page import Page
@@ -24,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def client(folder: Path) -> Iterator[httpx.Client]:
     app = make_http_app("test")
-    app.mount("/", Page(folder))
+    app.router.default = Page(folder)
     with served(app) as client:
         yield client
 
@@ -65,7 +67,14 @@ def test_nothing_else_can_be_read(client: httpx.Client, path: str):
 
 
 def test_other_methods_are_refused(client: httpx.Client):
-    assert client.post("/").status_code == 405
+    answer = client.post("/")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_there_is_no_websocket(client: httpx.Client):
+    address = f"ws://127.0.0.1:{client.base_url.port}/stream"
+    with pytest.raises(InvalidStatus, match="403"), connect(address, proxy=None):
+        pass
 
 
 def test_a_page_that_was_not_built_says_so(client: httpx.Client, folder: Path):

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 
 from metabonk.encoding.frame import Frame
-from metabonk.http_server import HttpServer
+from metabonk.http_connection import Patience
+from metabonk.http_server import PATIENCE, HttpServer
 from metabonk.messages import PolicyMessage, StreamState
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
@@ -39,7 +40,9 @@ class Stage:
         port: of the server.
     """
 
-    def __init__(self, *, enabled: bool = True, silence_s: float = 10.0) -> None:
+    def __init__(
+        self, *, enabled: bool = True, silence_s: float = 10.0, patience: Patience = PATIENCE
+    ) -> None:
         self.hub = Hub()
         self.frame: NDArray[np.uint8] | None = None
         self.webrtc = WebRtc(self.hub, silence_s=silence_s)
@@ -50,7 +53,7 @@ class Stage:
             whep_routes(self.webrtc, lambda: self.hub.state, "omega-0", enabled=enabled)
         )
         self.port = free_port()
-        self._server = HttpServer(app, "127.0.0.1", self.port)
+        self._server = HttpServer(app, "127.0.0.1", self.port, patience=patience)
         self.frames = 0
         self.keyframes = 0
         self._encoding: threading.Thread | None = None
@@ -111,9 +114,11 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(*, enabled: bool = True, silence_s: float = 10.0) -> Iterator[Stage]:
+def stage(
+    *, enabled: bool = True, silence_s: float = 10.0, patience: Patience = PATIENCE
+) -> Iterator[Stage]:
     gather_on(["127.0.0.1"])
-    opened = Stage(enabled=enabled, silence_s=silence_s)
+    opened = Stage(enabled=enabled, silence_s=silence_s, patience=patience)
     opened._server.start()
     try:
         yield opened

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metabonk.errors import GameError
+from metabonk.errors import GameError, WireError
 from metabonk.messages import Counted, Episode, Thought
 from metabonk.policy import PolicySpec, RolloutBuilder, Sight
 from metabonk.worker import lanes as lanes_module
@@ -284,6 +284,21 @@ def test_newer_weights_are_played_with(live: bool):
         more_steps(playing.games[0])
     assert playing.actor.loaded == [b"better"], "once"
     assert playing.episodes[-1].policy_version == 1
+
+
+def test_weights_that_cannot_be_used_are_passed_over_and_play_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def refuse(self: Deciding, weights: bytes) -> None:
+        self.loaded.append(weights)
+        raise WireError("this is not safetensors")
+
+    monkeypatch.setattr(Deciding, "load", refuse)
+    with Playing([Stepping()], live=True).run() as playing:
+        playing.uplink.weights = b"spoilt"
+        until("they are looked at", lambda: playing.actor.loaded)
+        more_steps(playing.games[0])
+    assert "passed over: this is not safetensors" in caplog.text
 
 
 def test_unwatched_games_stand_still_while_the_learner_is_behind_and_the_shown_one_does_not():

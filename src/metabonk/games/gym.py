@@ -1,5 +1,6 @@
 """Any Gymnasium environment that renders ``rgb_array``."""
 
+import math
 from typing import Any
 
 import gymnasium
@@ -114,13 +115,17 @@ class GymGame(Game):
             seen, reward, terminated, truncated, _ = environment.step(self._actions.take(action))
         except START_ERRORS as error:
             raise self._broken(error) from None
+        earned = float(reward)
+        if not math.isfinite(earned):
+            self._playing = False
+            raise GameError(f"{self.id} broke: its reward is {earned}, and not finite")
         # An environment that says both at once has ended by its rules.
         truncated = truncated and not terminated
         self._playing = not (terminated or truncated)
         observation = self._look(seen)
         if on_frame is not None:
             on_frame(self.frame())
-        return Transition(observation, float(reward), bool(terminated), bool(truncated))
+        return Transition(observation, earned, bool(terminated), bool(truncated))
 
     def frame(self) -> NDArray[np.uint8]:
         """The newest picture, fitted into the spectators' size."""

@@ -9,7 +9,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from metabonk.errors import WireError
@@ -23,6 +22,7 @@ RETRY_AFTER_S = 1
 """What a worker waits before it offers a refused rollout again; about one update."""
 
 SAFETENSORS = "application/octet-stream"
+BYTES = {"content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 class Shelf:
@@ -78,16 +78,17 @@ def make_app(
         "/rollouts",
         status_code=202,
         responses={code: {"model": ErrorBody} for code in (400, 409, 413, 503)},
+        openapi_extra={"requestBody": {"required": True, **BYTES}},
     )
     async def post_rollout(request: Request) -> Response:
         """Takes one rollout as safetensors."""
-        try:
-            body = await request.body()
-        except ClientDisconnect:
-            return error_response(400, "incomplete", "the rollout ended before its length")
-        return await run_in_threadpool(_take, body, spec, queue)
+        return await run_in_threadpool(_take, await request.body(), spec, queue)
 
-    @app.get("/weights", responses={304: {}, 503: {"model": ErrorBody}})
+    @app.get(
+        "/weights",
+        response_class=Response,
+        responses={200: BYTES, 304: {}, 503: {"model": ErrorBody}},
+    )
     async def get_weights(request: Request) -> Response:
         """The newest weights as safetensors; 304 when the worker has them."""
         newest = shelf.newest()
@@ -108,7 +109,7 @@ def make_app(
         """Answers while the process lives."""
         return "ok\n"
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def get_metrics() -> Response:
         """Prometheus text."""
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,8 +1,8 @@
-"""The HTTP routes of the orchestrator; the same on its own port and on the page's."""
+"""The HTTP routes of the orchestrator; but for heartbeats, the same on the page's port."""
 
 import sqlite3
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -12,7 +12,6 @@ from metabonk.http_app import error_response
 from metabonk.messages import (
     CurvePoint,
     Episode,
-    ErrorBody,
     Featured,
     Fleet,
     Heartbeat,
@@ -26,10 +25,6 @@ from metabonk.orchestrator.logs import tail
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.state import FleetState
 
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorBody, "description": "says what is wrong with the request"}
-}
-
 
 def api_routes(
     state: FleetState, metrics: FleetMetrics, sessions: Callable[[], list[PoolStatus]]
@@ -41,7 +36,7 @@ def api_routes(
         metrics: of the same.
         sessions: who holds encoder sessions now.
     """
-    router = APIRouter(responses=REFUSALS)
+    router = APIRouter()
 
     @router.get("/workers")
     def get_workers() -> dict[str, WorkerStatus]:
@@ -80,25 +75,34 @@ def api_routes(
             raise HTTPException(404, f"{instance_id} is no worker of this fleet")
         return LogTail(lines=tail(state.settings.paths.logs / f"{instance_id}.log", lines))
 
-    @router.post("/api/heartbeat")
-    def post_heartbeat(heartbeat: Heartbeat) -> HeartbeatReply:
-        """A worker says how it is, and hears what it should be."""
-        status = heartbeat.status
-        if status.instance_id != f"omega-{status.worker_index}":
-            raise HTTPException(400, f"worker {status.worker_index} is not {status.instance_id}")
-        if not state.knows(status.instance_id):
-            raise HTTPException(404, f"{status.instance_id} is no worker of this fleet")
-        return state.heartbeat(heartbeat)
-
     @router.get("/healthz", response_class=PlainTextResponse)
     def get_health() -> str:
         """Answers while the process lives."""
         return "ok\n"
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     def get_metrics() -> Response:
         """Prometheus text."""
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def heartbeat_routes(state: FleetState) -> APIRouter:
+    """What workers tell; on the orchestrator's own port alone, since a viewer has nothing to tell.
+
+    Args:
+        state: of the fleet.
+    """
+    router = APIRouter()
+
+    @router.post("/api/heartbeat")
+    def post_heartbeat(heartbeat: Heartbeat) -> HeartbeatReply:
+        """A worker says how it is, and hears what it should be."""
+        name = heartbeat.status.instance_id
+        if not state.knows(name):
+            raise HTTPException(404, f"{name} is no worker of this fleet")
+        return state.heartbeat(heartbeat)
 
     return router
 

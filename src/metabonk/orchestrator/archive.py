@@ -23,7 +23,7 @@ from metabonk.orchestrator.runs import CHECKPOINTS, SETTINGS_FILE, game_of
 from metabonk.orchestrator.store import COLUMNS, FILE
 
 BEST = "best.safetensors"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 RECENT = 100
 """Episodes of a recent return."""
 

@@ -73,20 +73,21 @@ class Gateway:
         router = APIRouter()
 
         # A route for each method: one for several has one operation id for all of them in OpenAPI.
-        @router.get("/api/worker/{instance_id}/{resource}")
+        # The lowest is the first, and says to other methods what is allowed.
         @router.head("/api/worker/{instance_id}/{resource}")
+        @router.get("/api/worker/{instance_id}/{resource}")
         async def forward(instance_id: str, resource: Resource, request: Request) -> Response:
             """The worker's own ``/{resource}``."""
             return await self._forward(instance_id, resource, request)
 
-        @router.post("/whep")
         @router.options("/whep")
+        @router.post("/whep")
         async def offer(worker: str, request: Request) -> Response:
             """The worker's own ``/whep``: begins to watch over WebRTC."""
             return await self._pass_on(worker, "whep", request)
 
+        @router.patch("/whep/{session}", include_in_schema=False)
         @router.delete("/whep/{session}")
-        @router.patch("/whep/{session}")
         async def session(session: str, worker: str, request: Request) -> Response:
             """The worker's own ``/whep/{session}``, as its ``Location`` said."""
             return await self._pass_on(worker, f"whep/{quote(session, safe='')}", request)

@@ -5,7 +5,8 @@ from pathlib import Path
 from fastapi import HTTPException, Response
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 PAGE_DIR = Path(__file__).with_name("page")
 
@@ -25,6 +26,13 @@ class Page(StaticFiles):
         super().__init__(directory=folder, check_dir=False)
         self._folder = folder
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a file; no WebSocket."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, or the application.
 
@@ -35,7 +43,7 @@ class Page(StaticFiles):
         if not (self._folder / "index.html").is_file():
             raise HTTPException(503, "the page is not built; ./start builds it")
         if scope["method"] not in ("GET", "HEAD"):
-            raise HTTPException(405, "only GET and HEAD")
+            raise HTTPException(405, "only GET and HEAD", {"Allow": "GET, HEAD"})
         is_asset = Path(path).parts[:1] == ("assets",)
         if Path(path).parts[:1] == ("api",):
             raise HTTPException(404, "there is no such thing in the API; /openapi.json lists it")
@@ -47,6 +55,9 @@ class Page(StaticFiles):
         return response
 
     def _is_file(self, path: str) -> bool:
-        full, status = self.lookup_path(path)
+        try:
+            full, status = self.lookup_path(path)
+        except (OSError, ValueError):
+            return False  # Too long for a file's name, or with a NUL in it.
         # The build's own notes are no part of the page.
         return bool(full) and status is not None and not Path(path).name.startswith(".")

@@ -24,7 +24,7 @@ from metabonk.http_app import make_http_app
 from metabonk.http_server import HttpServer
 from metabonk.messages import Fleet, Mode, Problem
 from metabonk.orchestrator import go2rtc
-from metabonk.orchestrator.api import api_routes, episodes_unreadable
+from metabonk.orchestrator.api import api_routes, episodes_unreadable, heartbeat_routes
 from metabonk.orchestrator.archive import Archive, NoSuchRun
 from metabonk.orchestrator.events import event_routes
 from metabonk.orchestrator.gateway import Gateway
@@ -180,8 +180,10 @@ def make_apps(
         app.add_exception_handler(NoSuchRun, no_such_run)
         for router in routers:
             app.include_router(router)
+    api.include_router(heartbeat_routes(state))
     page.include_router(gateway.routes())
-    page.mount("/", Page())
+    # Not mounted: a mount would also take what a route has for another method.
+    page.router.default = Page()
     return api, page
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from metabonk.errors import WireError
 from metabonk.games import ActionKind, Observation, Transition
+from metabonk.messages import LONGEST_EPISODE
 from metabonk.policy.actor import Decision
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.wire import Array, pack, unpack
@@ -35,7 +36,7 @@ class EndedEpisode(BaseModel):
     """
 
     total_reward: Return
-    length: int = Field(ge=1)
+    length: int = Field(ge=1, le=LONGEST_EPISODE)
 
 
 class RolloutHeader(BaseModel):

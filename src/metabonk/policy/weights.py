@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from metabonk.errors import PolicyError, WireError
+from metabonk.messages import LARGEST_COUNT
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.wire import Array, digest, pack, unpack
@@ -38,7 +39,7 @@ class WeightsHeader(BaseModel):
     """
 
     kind: Literal["weights", "checkpoint"] = "weights"
-    version: int = Field(ge=0)
+    version: int = Field(ge=0, le=LARGEST_COUNT)
     spec: PolicySpec
     digest: str | None = None
 

@@ -35,7 +35,8 @@ DISABLED = ("stream_disabled", 60)
 REFUSAL_DOC: dict[int | str, dict[str, Any]] = {
     503: {"model": ErrorBody, "description": "no encoder session now; says why"}
 }
-
+MP4_DOC = {200: {"content": {"video/mp4": {}}}, **REFUSAL_DOC}
+TS_DOC = {200: {"content": {"video/mp2t": {}}}, **REFUSAL_DOC}
 
 SNAPSHOT_DOC: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {}}},
@@ -136,22 +137,22 @@ def stream_routes(hub: Hub, snapshot: Snapshot, *, enabled: bool = True) -> APIR
     def live(media_type: str, packer: Callable[[Epoch], Packer], audience: Audience) -> Response:
         return LiveResponse(hub, media_type, packer, refuse, audience == "dedicated")
 
-    @router.get("/stream.mp4", response_class=LiveResponse, responses=REFUSAL_DOC)
+    @router.get("/stream.mp4", response_class=Response, responses=MP4_DOC)
     def get_mp4(audience: Audience = "dedicated") -> Response:
         """Fragmented MP4, H.264, without end; starts on a keyframe."""
         return live("video/mp4", _Mp4, audience)
 
-    @router.head("/stream.mp4", response_class=Response, responses=REFUSAL_DOC)
+    @router.head("/stream.mp4", response_class=Response, responses=MP4_DOC)
     def head_mp4() -> Response:
         """Whether there is a stream now."""
         return _head("video/mp4")
 
-    @router.get("/stream.ts", response_class=LiveResponse, responses=REFUSAL_DOC)
+    @router.get("/stream.ts", response_class=Response, responses=TS_DOC)
     def get_ts(audience: Audience = "dedicated") -> Response:
         """MPEG-TS, H.264, without end, for players and restreamers."""
         return live("video/mp2t", TransportStream, audience)
 
-    @router.head("/stream.ts", response_class=Response, responses=REFUSAL_DOC)
+    @router.head("/stream.ts", response_class=Response, responses=TS_DOC)
     def head_ts() -> Response:
         """Whether there is a stream now."""
         return _head("video/mp2t")

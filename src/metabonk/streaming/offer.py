@@ -8,12 +8,14 @@ questions that the ``.local`` names of browsers would need.
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
 MOST_SECTIONS = 2
 """Video and the sound that many players ask for in any case."""
 
 MOST_CANDIDATES = 8
+PORT = re.compile(r"[0-9]{1,5}")
 DISCARD_PORT = 9
 """Where an offer names no candidate: the viewer's own checks are waited for (RFC 8840, 4.1.1)."""
 
@@ -87,7 +89,7 @@ def _ports(section: list[str]) -> Iterator[int]:
             continue
         # foundation, component, transport, priority, address, port (RFC 8839, 5.1)
         fields = line.split(" ")
-        if len(fields) >= 6 and fields[2].lower() == "udp" and fields[5].isdecimal():
+        if len(fields) >= 6 and fields[2].lower() == "udp" and PORT.fullmatch(fields[5]):
             port = int(fields[5])
             if 1024 <= port <= 65535:
                 yield port

@@ -33,9 +33,6 @@ ANSWER_DOC: dict[int | str, dict[str, Any]] = {
 SESSION_DOC: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "there is no such session, or no longer"}
 }
-PATCH_DOC: dict[int | str, dict[str, Any]] = {
-    405: {"model": ErrorBody, "description": "all candidates were exchanged already"}
-}
 OFFER_DOC = {"requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}}}
 
 Worker = Annotated[str | None, Query(description="its name; may be left out on its own port")]
@@ -96,7 +93,7 @@ def whep_routes(
             return error_response(404, "not_found", "there is no such session, or no longer")
         return Response(status_code=200, headers=NEVER_STORED)
 
-    @router.patch("/whep/{session}", status_code=405, responses=PATCH_DOC)
+    @router.patch("/whep/{session}", include_in_schema=False)
     def patch_session(session: str, worker: Worker = None) -> Response:
         """Refused: offer and answer held all candidates."""
         why = "offer and answer held all candidates; post a new offer to connect anew"

@@ -41,7 +41,7 @@ def make_app(
         """Answers while the process lives."""
         return "ok\n"
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     def get_metrics() -> Response:
         """Prometheus text."""
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -6,6 +6,7 @@ priority. In standby all are played together, nothing is paced and nothing is dr
 doesn't see. A change never ends an episode.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from metabonk.errors import PolicyError, WireError
 from metabonk.games import Observation
 from metabonk.messages import Counted, Episode, Thought
 from metabonk.policy import Actor, Decision, Sight
@@ -27,6 +29,8 @@ from metabonk.worker.pacing import Pacer
 from metabonk.worker.rounds import Rounds
 from metabonk.worker.streamer import Streamer
 from metabonk.worker.uplink import Uplink
+
+log = logging.getLogger(__name__)
 
 GLANCE_S = 0.25
 """How old the picture of a game in standby may get: one that is rendered on demand costs more than
@@ -222,12 +226,17 @@ class Player:
         )
 
     def _take_weights(self) -> None:
-        """Loads newer weights; where the other play thread is at it, that does for both."""
+        """Loads newer weights; where the other play thread is at it, that does for both.
+
+        Those that can't be used are passed over: it plays on with what it has.
+        """
         if self._uplink is None or not self._loading.acquire(blocking=False):
             return
         try:
             if weights := self._uplink.newer_weights():
                 self._actor.load(weights)
+        except (WireError, PolicyError) as error:
+            log.warning("the learner's weights are passed over: %s", error)
         finally:
             self._loading.release()
 

@@ -5,7 +5,7 @@ import time
 
 from metabonk.encoding.sessions import Pools
 from metabonk.games import Game
-from metabonk.messages import WorkerStatus
+from metabonk.messages import LONGEST_SENTENCE, WorkerStatus
 from metabonk.policy import Actor
 from metabonk.settings import Settings
 from metabonk.streaming.hub import Hub
@@ -69,8 +69,8 @@ class StatusReport:
             stream_enabled=self._settings.stream.enabled,
             stream_state=stream.state,
             stream_backend=stream.backend,
-            stream_error=stream.error,
-            streamer_last_error=stream.last_error,
+            stream_error=_sentence(stream.error),
+            streamer_last_error=_sentence(stream.last_error),
             stream_active_clients=hub.clients,
             stream_dedicated_clients=hub.dedicated_clients,
             stream_fps=round(hub.fps, 2) if stream.backend else 0.0,
@@ -102,3 +102,8 @@ class StatusReport:
             return None, None
         usage = pool.usage()
         return usage.used, usage.limit
+
+
+def _sentence(error: str | None) -> str | None:
+    """No longer than a status may be; other programs wrote parts of it."""
+    return None if error is None else error[:LONGEST_SENTENCE]

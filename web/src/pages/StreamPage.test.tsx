@@ -35,7 +35,7 @@ test("has the player and the worker's own figures", async () => {
 });
 
 test("says which slot the software encoder holds", async () => {
-  const holder = { slot: 1, instance_id: "omega-0", pid: 1_000, ours: true };
+  const holder = { slot: 1, instance_id: "omega-0", gpu_index: null, pid: 1_000, ours: true };
   say("/api/worker/omega-0/status", live);
   say("/api/sessions", [poolOf({ used: 1, limit: 2, holders: [holder] })]);
   open("/stream?worker=omega-0");

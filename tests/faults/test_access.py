@@ -1,0 +1,321 @@
+"""What nobody gets, whatever they ask: files beside those that are served, and a part in the fleet
+for pages of other origins; and nothing in the source that would run or unpack what arrives.
+"""
+
+import ast
+import contextlib
+import logging
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+import metabonk
+from metabonk.encoding.sessions import open_pools
+from metabonk.learner.figures import Figures
+from metabonk.learner.http import Shelf
+from metabonk.learner.http import make_app as make_learner_app
+from metabonk.learner.queue import RolloutQueue
+from metabonk.orchestrator.page import Page
+from metabonk.orchestrator.process import make_apps
+from metabonk.orchestrator.state import FleetState
+from metabonk.orchestrator.store import Store
+from metabonk.settings import Settings, write_settings
+from metabonk.streaming.http import stream_routes
+from metabonk.streaming.hub import Hub
+from metabonk.streaming.snapshot import Snapshot
+from metabonk.streaming.webrtc import WebRtc
+from metabonk.streaming.websocket import websocket_routes
+from metabonk.streaming.whep import whep_routes
+from metabonk.worker.app import make_app as make_worker_app
+from tests.orchestrator.statuses import status
+from tests.policy.specs import TINY
+from tests.serving import served
+from tests.streaming.serving import POLICY
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(Path(metabonk.__file__).parent.rglob("*.py"))
+SECRET = "the-secret-of-somebody-else"
+TOKEN = "a-token-that-nobody-guesses"
+HOST = "127.0.0.1"
+
+
+@dataclass
+class Site:
+    """The applications of a fleet on a small file system.
+
+    Attributes:
+        folder: with ``runs``, ``logs``, ``page`` and, beside them, a secret.
+        apps: by the name of their process.
+        clients: of each of them.
+    """
+
+    folder: Path
+    apps: dict[str, FastAPI]
+    clients: dict[str, httpx.Client]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    settings = Settings.model_validate(
+        {
+            "ports": {"worker": 19_000},
+            "nvenc": {"slot_dir": folder / "slots"},
+            "paths": {"runs": folder / "runs", "logs": folder / "logs"},
+        }
+    )
+    run = folder / "runs" / "run-1"
+    for made in (run, folder / "logs", folder / "page" / "assets", folder / "slots"):
+        made.mkdir(parents=True)
+    write_settings(settings, run / "settings.json")
+    (folder / "logs" / "omega-0.log").write_text("a line\n")
+    (folder / "page" / "index.html").write_text("<title>MetaBonk</title>")
+    for name in ("secret", "secret.log", "logs/orchestrator.log", "runs/secret"):
+        (folder / name).write_text(SECRET)
+    (folder / "settings.json").write_text(SECRET)
+    (folder / "page" / "assets" / "link.js").symlink_to(folder / "secret")
+    (folder / "page" / "link").symlink_to(folder)
+    store = Store(run, settings.game)
+    state = FleetState(settings, run.name, store)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Page.__init__, "__defaults__", (folder / "page",))
+        orchestrator, page = make_apps(state, dict, open_pools(settings), None)
+        _, remote = make_apps(state, dict, open_pools(settings), TOKEN)
+    hub = Hub()
+    webrtc = WebRtc(hub)
+    worker = make_worker_app(
+        "omega-0",
+        status,
+        stream_routes(hub, Snapshot(lambda: None)),
+        websocket_routes(hub, POLICY),
+        whep_routes(webrtc, lambda: hub.state, "omega-0"),
+        lifespan=webrtc.lifespan,
+    )
+    learner = make_learner_app(TINY, RolloutQueue(64), Shelf(), Figures(), rollout_steps=8)
+    apps = {"orchestrator": orchestrator, "page": page, "worker": worker, "learner": learner}
+    apps["remote"] = remote
+    with contextlib.ExitStack() as stack:
+        yield Site(
+            folder, apps, {name: stack.enter_context(served(app)) for name, app in apps.items()}
+        )
+    store.close()
+
+
+def ask(port: int, path: str, headers: str = "") -> bytes:
+    """The whole answer to a path that no client has tidied up."""
+    with socket.create_connection((HOST, port), 20) as client:
+        said = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n{headers}\r\n"
+        client.sendall(said.encode("latin-1"))
+        answer = b""
+        while part := client.recv(1 << 16):
+            answer += part
+        return answer
+
+
+def ways_to(target: str) -> list[str]:
+    """Ways out of a folder, as they have been tried on servers."""
+    up = ["..", "%2e%2e", ".%2e", "%252e%252e", "..%00", "....", "..%5c..", "%c0%ae%c0%ae"]
+    slashes = ["/", "%2f", "%2F", "\\", "%5c", "//", "%252f"]
+    climbs = [(step + slash) * depth for step in up for slash in slashes for depth in (1, 2, 3)]
+    return [*(climb + target for climb in climbs), f"%2f{target}", f"%00{target}", f"{target}%00"]
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "page"])
+def test_no_path_leads_out_of_the_folders(site: Site, name: str):
+    absolute = [f"{slash}{site.folder}{slash}secret" for slash in ("/", "%2f", "//")]
+    client = site.clients[name]
+    port = client.base_url.port or 0
+    for way in [
+        *ways_to("secret"),
+        *ways_to("settings.json"),
+        *absolute,
+        "link",
+        "link/secret",
+    ]:
+        for path in (
+            f"/{way}",
+            f"/assets/{way}",
+            f"/api/runs/{way}/curve",
+            f"/api/runs/{way}/checkpoints",
+            f"/api/worker/{way}/log",
+            f"/api/worker/omega-0%2f..%2f{way}/log",
+        ):
+            answer = ask(port, path)
+            assert SECRET.encode() not in answer, path
+            assert answer[9:10] in b"234", path + answer[:200].decode("latin-1")
+    assert SECRET.encode() not in ask(port, "/assets/link.js")
+    assert b"a line" in ask(port, "/api/worker/omega-0/log")
+    assert ask(port, "/api/runs/run-1/curve")[9:12] == b"200"
+    for neighbour in ("orchestrator", "learner", "omega-9", "omega-0.log%00", "."):
+        assert ask(port, f"/api/worker/{neighbour}/log")[9:12] in (b"404", b"200")
+        assert SECRET.encode() not in ask(port, f"/api/worker/{neighbour}/log")
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "page", "worker", "learner"])
+@pytest.mark.parametrize("long", ["a" * 300, "a" * 5000, "a/" * 3000, "%00", "%ff%fe", "%0d%0a"])
+def test_a_strange_name_is_not_found_and_no_fault_of_ours(site: Site, name: str, long: str):
+    client = site.clients[name]
+    for path in (f"/{long}", f"/assets/{long}", f"/api/runs/{long}/curve", f"/whep/{long}"):
+        answer = ask(client.base_url.port or 0, path)
+        assert answer[9:10] in b"24", path[:50] + answer[:200].decode("latin-1")
+        assert b"\r\n\r\n" in answer and answer.count(b"HTTP/1.1") == 1
+
+
+# Pages of other origins
+
+FOREIGN = ["http://evil.example", "https://127.0.0.1.evil.example", "null", "http://[", "file://"]
+
+
+def routes(app: FastAPI) -> list[tuple[str, str]]:
+    """Every method and path of its document; names are those of a worker that it has."""
+    return [
+        (
+            method.upper(),
+            re.sub(r"\{\w+\}", "omega-0", path).replace("/omega-0/omega-0", "/omega-0/status"),
+        )
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+    ]
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "page", "worker", "learner"])
+def test_a_page_of_another_origin_can_neither_read_nor_steer(site: Site, name: str):
+    client = site.clients[name]
+    for method, path in [*routes(site.apps[name]), ("GET", "/openapi.json"), ("GET", "/")]:
+        for headers in [
+            *({"Origin": origin} for origin in FOREIGN),
+            {"Host": "evil.example"},
+            {"Host": f"127.0.0.1.evil.example:{client.base_url.port}"},
+            *(
+                {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": kind}
+                for kind in ("image", "video", "script", "iframe", "empty")
+            ),
+        ]:
+            answer = client.request(method, path, headers=headers)
+            assert answer.status_code == 403, f"{method} {path} {headers}"
+            assert not [each for each in answer.headers if each.startswith("access-control")]
+            preflight = client.options(
+                path, headers={**headers, "Access-Control-Request-Method": method}
+            )
+            assert preflight.status_code == 403
+
+
+@pytest.mark.parametrize("name", ["page", "worker", "orchestrator", "learner"])
+@pytest.mark.parametrize(
+    "headers", [*({"Origin": each} for each in FOREIGN), {"Host": "evil.example"}]
+)
+def test_a_page_of_another_origin_opens_no_socket(site: Site, name: str, headers: dict[str, str]):
+    path = "/api/worker/omega-0/stream" if name == "page" else "/stream"
+    client = site.clients[name]
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    assert client.get(path, headers=upgrade | headers).status_code == 403
+
+
+def test_a_link_from_anywhere_leads_to_the_page(site: Site):
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
+    client = site.clients["page"]
+    assert client.get("/", headers=link).status_code == 200
+
+
+# Secrets
+
+
+def test_no_log_holds_the_token_wherever_it_was_sent(site: Site, caplog: pytest.LogCaptureFixture):
+    port = site.clients["remote"].base_url.port or 0
+    by_cookie, by_header = (
+        f"Cookie: metabonk-{port}={TOKEN}\r\n",
+        f"Authorization: Bearer {TOKEN}\r\n",
+    )
+    with caplog.at_level(logging.DEBUG):
+        for path in (
+            "/",
+            "/workers",
+            "/nothing",
+            "/api/runs/x/curve",
+            "/api/worker/omega-0/status",
+        ):
+            for asked, headers in (
+                (f"{path}?token={TOKEN}", ""),
+                (f"{path}?token={TOKEN}", "Accept: text/html\r\n"),
+                (f"{path}?token={TOKEN}", "Origin: http://evil.example\r\n"),
+                (f"{path}?x=%&token={TOKEN}&points=x", ""),
+                (f"{path}?token={TOKEN}", "Content-Length: x\r\n"),
+                (path, by_cookie),
+                (path, by_header),
+            ):
+                ask(port, asked, headers)
+        socket_of = f"ws://{HOST}:{port}/api/worker/omega-0/stream?token={TOKEN}"
+        with pytest.raises(InvalidStatus, match="502"), connect(socket_of, proxy=None):
+            pass
+    # The test's own client tells what it sends.
+    ours = [record for record in caplog.records if record.name != "websockets.client"]
+    told = [record.getMessage() + (record.exc_text or "") for record in ours]
+    assert any("19000" in line for line in told), "what the page asks of a worker is among it"
+    assert not [line for line in told if TOKEN in line]
+
+
+# The source
+
+LOGGING = {f"log.{level}" for level in ("debug", "info", "warning", "error", "exception")}
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT / "src")))
+def test_nothing_that_arrives_is_unpickled_run_or_taken_for_a_format(file: Path):
+    tree = ast.parse(file.read_text())
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert not imported & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml"}
+    for called, call in calls(tree):
+        named = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert called not in {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
+        assert called not in {"torch.load", "torch.save", "np.load", "numpy.load", "pd.read_pickle"}
+        assert named.get("shell", "False") == "False", f"{called} in a shell"
+        assert named.get("allow_pickle", "False") == "False"
+        if re.fullmatch(
+            r"(log|logger|logging)\.(debug|info|warning|error|exception|critical)", called
+        ):
+            assert isinstance(call.args[0], ast.Constant | ast.IfExp), (
+                f"{called} formats a variable"
+            )
+        if called.endswith(".format"):
+            owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+            assert isinstance(owner, ast.Constant | ast.Name), ast.unparse(call)
+
+
+def test_every_promise_of_security_md_has_a_test_that_exists():
+    text = (ROOT / "SECURITY.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert len(rows) > 8
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", row)
+        assert named, f"nothing shows that {row}"
+        for file in named:
+            assert (ROOT / file).is_file(), file

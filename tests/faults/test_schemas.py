@@ -1,0 +1,79 @@
+"""Every route of every process of a running fleet, asked all that its own OpenAPI document allows
+and much that it forbids (schemathesis).
+
+What it answers has to be what the document says: no 5xx, no status, type, header or field that the
+document doesn't name. One 5xx is by design and let through: 503 with ``Retry-After``, where there
+is no session for a stream, or no room in a queue.
+"""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.pytest.lazy import get_all_tests
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from tests.fleet import FleetUnderTest, run_fleet, until
+
+pytestmark = pytest.mark.timeout(1500)
+
+ENDLESS = ("video/", "text/event-stream")
+TIMEOUT_S = 30
+
+FEW = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=8)
+MANY = settings(FEW, max_examples=300)
+"""Examples of each route, besides those for the limits of each of its fields."""
+
+
+@schemathesis.serializer("application/sdp")
+def as_text(context: schemathesis.SerializationContext, value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode(errors="surrogatepass")
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
+    arguments = ("--mode", "train", "--workers", "2", "--game", "doom:basic")
+    with run_fleet(tmp_path_factory.mktemp("fleet"), *arguments) as fleet:
+        until("both workers are known", lambda: len(fleet.statuses()) == 2, 60)
+        until("a learner", lambda: httpx.get(f"{fleet.learner}/weights").is_success, 60)
+        yield fleet
+        assert fleet.process.poll() is None
+
+
+@pytest.mark.parametrize("process", ["worker", "orchestrator", "page", "learner"])
+def test_every_answer_is_as_the_document_says(
+    fleet: FleetUnderTest, process: str, long: bool, subtests: pytest.Subtests
+):
+    address = fleet.worker(0) if process == "worker" else getattr(fleet, process)
+    document = schemathesis.openapi.from_url(f"{address}/openapi.json")
+    effort = MANY if long else FEW
+    for built in get_all_tests(schema=document, test_func=ask, settings=effort, given_kwargs=None):
+        operation, test = built.ok()
+        with subtests.test(operation.label):
+            test()
+
+
+def ask(case: Case) -> None:
+    """Sends the request and holds the answer against the document."""
+    answer = requests.request(**case.as_transport_kwargs(), stream=True, timeout=TIMEOUT_S)
+    with answer:
+        read(answer)
+    not_checked = []
+    if answer.status_code == 503 and "Retry-After" in answer.headers:
+        not_checked.append(not_a_server_error)
+    if case.method == "POST":
+        # A body may be of the right form and make no sense.
+        not_checked.append(positive_data_acceptance)
+    case.validate_response(answer, excluded_checks=not_checked)
+
+
+def read(answer: requests.Response) -> None:
+    """Reads the answer, of one without end the beginning."""
+    if answer.headers.get("Content-Type", "").startswith(ENDLESS):
+        answer._content = next(answer.iter_content(None), b"")
+    assert answer.content is not None

@@ -1,0 +1,43 @@
+"""Clients that misbehave below HTTP."""
+
+import ctypes
+import socket
+import struct
+import time
+from collections.abc import Callable
+
+SO_ATTACH_FILTER = 26
+GENEROUS_S = 20.0
+"""For what takes two seconds on a machine that does nothing else."""
+
+
+def vanish(connection: socket.socket) -> None:
+    """The client's machine is gone: no segment that arrives is answered any more, not even by FIN.
+
+    A packet filter that takes none (socket(7), SO_ATTACH_FILTER) needs no rights.
+    """
+    take_nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF_RET 0
+    program = struct.pack("HL", 1, ctypes.addressof(take_nothing))
+    connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+
+def ended(connection: socket.socket) -> bool:
+    """Reads until the other end closes the connection, or for too long."""
+    deadline = time.monotonic() + GENEROUS_S
+    try:
+        while time.monotonic() < deadline:
+            if not connection.recv(1 << 16):
+                return True
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return False
+
+
+def eventually(what: str, condition: Callable[[], object], within_s: float = GENEROUS_S) -> None:
+    """Waits for what the other end does in its own time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {within_s:.0f} s"
+        time.sleep(0.02)
