@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metabonk.encoding.encoder import EncoderSettings
@@ -219,13 +219,22 @@ def test_at_the_bottom_it_stays_and_goes_on():
     assert steps[-1][0] < 20
 
 
-def test_it_steps_up_one_at_a_time_once_there_has_been_room_for_a_while():
+def test_it_steps_up_as_far_as_there_is_room_once_there_has_been_room_for_a_while():
     keeper = Keeper(LADDER)
-    list(watch(keeper, TOO_SLOW, 20))
-    seen = list(watch(keeper, FAST, 200))
-    assert [step for _, step in seen] == list(reversed(LADDER[:-1]))
-    assert all(later - earlier >= PATIENCE_S for (earlier, _), (later, _) in pairwise(seen))
+    ((fell_at, bottom), *_) = watch(keeper, TOO_SLOW, 6)
+    assert bottom == keeper.settings == BOTTOM
+    ((second, step),) = watch(keeper, FAST, 200)
+    assert step == WANTED
+    assert second + 6 - fell_at >= PATIENCE_S
     assert keeper.sentence is None
+
+
+def test_where_the_room_goes_so_far_it_steps_up_so_far_and_on_from_there():
+    keeper = Keeper(LADDER)
+    list(watch(keeper, TOO_SLOW, 6))
+    seen = list(watch(keeper, Machine(0.003, 0.015), 200))
+    assert [step for _, step in seen] == [LADDER[1], WANTED]
+    assert all(later - earlier >= PATIENCE_S for (earlier, _), (later, _) in pairwise(seen))
 
 
 def test_without_room_it_does_not_step_up():
@@ -287,6 +296,7 @@ def test_what_was_measured_before_an_encoder_was_opened_does_not_count():
     assert keeper.settings == WANTED
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     wanted_ones,
     st.builds(Machine, st.floats(0, 0.1), st.floats(0.001, 0.3), st.floats(0.1, 2)),

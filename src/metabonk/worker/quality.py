@@ -208,8 +208,8 @@ class Meter:
 class Keeper:
     """Keeps a stream at a quality that its machine can hold.
 
-    Down within seconds; as far down as the pictures that are missing ask for. Up one step at a
-    time, after a while with room for it, which is longer each time that the step proves too much.
+    Down within seconds, as far as the pictures that are missing ask for. Up after a while with room
+    for it, as far as the room goes; the while is longer each time that a quality proves too much.
 
     Args:
         ladder: what the stream may be, best first; see ``qualities``.
@@ -267,7 +267,7 @@ class Keeper:
         latest = _sum(list(self._recent)[-JUDGED:])
         if latest.in_trouble(self.settings.fps):
             return self._step_down(latest.kept(self.settings.fps))
-        return self._step_up() if self._may_step_up() else None
+        return self._step_up()
 
     def _step_down(self, kept: float) -> EncoderSettings | None:
         if self._at == len(self._ladder) - 1:
@@ -279,22 +279,22 @@ class Keeper:
         fitting = (step for step in lower if _work(self._ladder[step]) <= bearable)
         return self._step_to(next(fitting, lower[-1]), climbed=False)
 
-    def _may_step_up(self) -> bool:
+    def _step_up(self) -> EncoderSettings | None:
         if self._at == 0 or len(self._recent) < CALM:
-            return False
-        if self._held_s < self._patience[self._at - 1] * (1 + self._spread):
-            return False
-        calm, better = _sum(self._recent), self._ladder[self._at - 1]
+            return None
+        calm = _sum(self._recent)
+        if calm.in_trouble(self.settings.fps):
+            return None
+        for better in range(self._at):
+            patient = self._held_s >= self._patience[better] * (1 + self._spread)
+            if patient and self._has_room(calm, self._ladder[better]):
+                return self._step_to(better, climbed=True)
+        return None
+
+    def _has_room(self, calm: Measured, better: EncoderSettings) -> bool:
         growth = _work(better) / _work(self.settings)
         more_s = (calm.playing_s + calm.encoding_s) * (growth - 1)
-        return (
-            not calm.in_trouble(self.settings.fps)
-            and calm.load * growth <= CALM_LOAD
-            and more_s <= CALM_SPARE * calm.spare_s
-        )
-
-    def _step_up(self) -> EncoderSettings:
-        return self._step_to(self._at - 1, climbed=True)
+        return calm.load * growth <= CALM_LOAD and more_s <= CALM_SPARE * calm.spare_s
 
     def _step_to(self, step: int, *, climbed: bool) -> EncoderSettings:
         self._at, self._climbed, self._held_s = step, climbed, 0.0
