@@ -97,37 +97,43 @@ def test_a_game_is_drawn_as_large_as_it_is_streamed_and_at_1280x720_at_most(
 
 
 def test_a_stretch_is_measured_once_it_is_a_second_long():
-    meter = Meter(lambda: 1.5)
+    meter = Meter()
     meter.restart(100.0)
     for number in range(1, 11):
         meter.drawn(100 + number / 10, waited_s=0.04)
         meter.encoded(0.02)
     meter.dropped()
-    assert meter.take(100.9) is None
-    assert meter.take(101.0) == Measured(1.0, 10, 1, pytest.approx(0.6), pytest.approx(0.2), 1.5)
-    assert meter.take(101.5) is None
-    assert meter.take(102.0) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
+    assert not meter.due(100.9)
+    assert meter.due(101.0)
+    assert meter.take(101.0, 1.5) == Measured(
+        1.0, 10, 1, pytest.approx(0.6), pytest.approx(0.2), 1.5
+    )
+    assert not meter.due(101.5)
+    assert meter.due(102.0)
+    assert meter.take(102.0, 1.5) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
 
 
 def test_a_pause_between_episodes_counts_for_nothing():
-    meter = Meter(lambda: 1.5)
+    meter = Meter()
     meter.restart(100.0)
     meter.drawn(100.5, waited_s=0.25)
     meter.begun()
     meter.drawn(107.5, waited_s=0.0)
-    assert meter.take(107.6) is None
+    assert not meter.due(107.6)
     meter.drawn(108.0, waited_s=0.25)
-    assert meter.take(108.0) == Measured(1.0, 2, 0, 0.5, 0.0, 1.5)
+    assert meter.due(108.0)
+    assert meter.take(108.0, 1.5) == Measured(1.0, 2, 0, 0.5, 0.0, 1.5)
 
 
 def test_a_pause_that_goes_beyond_a_stretch_counts_for_nothing_in_the_next_one_either():
-    meter = Meter(lambda: 1.5)
+    meter = Meter()
     meter.restart(100.0)
     meter.begun()
-    assert meter.take(101.0) is not None
+    meter.take(101.0, 1.5)
     meter.drawn(103.0, waited_s=0.0)
-    assert meter.take(103.9) is None
-    assert meter.take(104.0) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
+    assert not meter.due(103.9)
+    assert meter.due(104.0)
+    assert meter.take(104.0, 1.5) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
 
 
 @dataclass

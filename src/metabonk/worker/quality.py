@@ -6,7 +6,7 @@ there is measured room for it (docs/adr/0008-quality-steps.md).
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from metabonk.encoding.encoder import EncoderSettings
@@ -143,13 +143,9 @@ class Meter:
     """Measures one stretch after the other. Not thread-safe.
 
     A pause between two episodes counts for nothing: a smaller picture would not shorten it.
-
-    Args:
-        spare_cores: says how many there were on average since it was asked last.
     """
 
-    def __init__(self, spare_cores: Callable[[], float]) -> None:
-        self._spare_cores = spare_cores
+    def __init__(self) -> None:
         self.restart(0.0)
 
     def restart(self, now: float) -> None:
@@ -185,11 +181,18 @@ class Meter:
         """The encoder took so long for a picture."""
         self._encoding_s += seconds
 
-    def take(self, now: float) -> Measured | None:
-        """The stretch that ends now, once it is long enough; the next one begins."""
+    def due(self, now: float) -> bool:
+        """Whether the stretch is long enough."""
+        return now - self._since >= STRETCH_S
+
+    def take(self, now: float, spare_cores: float) -> Measured:
+        """The stretch that ends now; the next one begins.
+
+        Args:
+            now: seconds, monotonic.
+            spare_cores: on average in this stretch.
+        """
         seconds = now - self._since
-        if seconds < STRETCH_S:
-            return None
         playing_s = max(0.0, seconds - self._waited_s)
         measured = Measured(
             seconds,
@@ -197,7 +200,7 @@ class Meter:
             self._dropped,
             playing_s,
             self._encoding_s,
-            self._spare_cores() * seconds,
+            spare_cores * seconds,
         )
         between = self._between_episodes
         self.restart(now)
