@@ -86,7 +86,9 @@ def test_eight_workers_are_watchable_at_once_at_what_two_cores_hold(tmp_path: Pa
         after = {worker.instance_id: worker.step for worker in live(fleet)}
         assert all(after[name] > step for name, step in before.items())
         assert Counter(worker.stream_backend for worker in live(fleet)) == {NVENC: 2, SOFTWARE: 6}
-        assert fleet.stop() < 5
+        fleet.stop()
+        assert fleet.process.returncode == 0
+    until("no session is left open", lambda: driver.open_now() == 0, 5)
     assert driver.events("refused") == []
     assert driver.most_open() == 2
     said = "".join(fleet.log(f"omega-{index}") for index in range(WORKERS))

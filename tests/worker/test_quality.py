@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metabonk.encoding.encoder import EncoderSettings
@@ -97,37 +97,43 @@ def test_a_game_is_drawn_as_large_as_it_is_streamed_and_at_1280x720_at_most(
 
 
 def test_a_stretch_is_measured_once_it_is_a_second_long():
-    meter = Meter(lambda: 1.5)
+    meter = Meter()
     meter.restart(100.0)
     for number in range(1, 11):
         meter.drawn(100 + number / 10, waited_s=0.04)
         meter.encoded(0.02)
     meter.dropped()
-    assert meter.take(100.9) is None
-    assert meter.take(101.0) == Measured(1.0, 10, 1, pytest.approx(0.6), pytest.approx(0.2), 1.5)
-    assert meter.take(101.5) is None
-    assert meter.take(102.0) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
+    assert not meter.due(100.9)
+    assert meter.due(101.0)
+    assert meter.take(101.0, 1.5) == Measured(
+        1.0, 10, 1, pytest.approx(0.6), pytest.approx(0.2), 1.5
+    )
+    assert not meter.due(101.5)
+    assert meter.due(102.0)
+    assert meter.take(102.0, 1.5) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
 
 
 def test_a_pause_between_episodes_counts_for_nothing():
-    meter = Meter(lambda: 1.5)
+    meter = Meter()
     meter.restart(100.0)
     meter.drawn(100.5, waited_s=0.25)
     meter.begun()
     meter.drawn(107.5, waited_s=0.0)
-    assert meter.take(107.6) is None
+    assert not meter.due(107.6)
     meter.drawn(108.0, waited_s=0.25)
-    assert meter.take(108.0) == Measured(1.0, 2, 0, 0.5, 0.0, 1.5)
+    assert meter.due(108.0)
+    assert meter.take(108.0, 1.5) == Measured(1.0, 2, 0, 0.5, 0.0, 1.5)
 
 
 def test_a_pause_that_goes_beyond_a_stretch_counts_for_nothing_in_the_next_one_either():
-    meter = Meter(lambda: 1.5)
+    meter = Meter()
     meter.restart(100.0)
     meter.begun()
-    assert meter.take(101.0) is not None
+    meter.take(101.0, 1.5)
     meter.drawn(103.0, waited_s=0.0)
-    assert meter.take(103.9) is None
-    assert meter.take(104.0) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
+    assert not meter.due(103.9)
+    assert meter.due(104.0)
+    assert meter.take(104.0, 1.5) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
 
 
 @dataclass
@@ -219,13 +225,22 @@ def test_at_the_bottom_it_stays_and_goes_on():
     assert steps[-1][0] < 20
 
 
-def test_it_steps_up_one_at_a_time_once_there_has_been_room_for_a_while():
+def test_it_steps_up_as_far_as_there_is_room_once_there_has_been_room_for_a_while():
     keeper = Keeper(LADDER)
-    list(watch(keeper, TOO_SLOW, 20))
-    seen = list(watch(keeper, FAST, 200))
-    assert [step for _, step in seen] == list(reversed(LADDER[:-1]))
-    assert all(later - earlier >= PATIENCE_S for (earlier, _), (later, _) in pairwise(seen))
+    ((fell_at, bottom), *_) = watch(keeper, TOO_SLOW, 6)
+    assert bottom == keeper.settings == BOTTOM
+    ((second, step),) = watch(keeper, FAST, 200)
+    assert step == WANTED
+    assert second + 6 - fell_at >= PATIENCE_S
     assert keeper.sentence is None
+
+
+def test_where_the_room_goes_so_far_it_steps_up_so_far_and_on_from_there():
+    keeper = Keeper(LADDER)
+    list(watch(keeper, TOO_SLOW, 6))
+    seen = list(watch(keeper, Machine(0.003, 0.015), 200))
+    assert [step for _, step in seen] == [LADDER[1], WANTED]
+    assert all(later - earlier >= PATIENCE_S for (earlier, _), (later, _) in pairwise(seen))
 
 
 def test_without_room_it_does_not_step_up():
@@ -287,6 +302,7 @@ def test_what_was_measured_before_an_encoder_was_opened_does_not_count():
     assert keeper.settings == WANTED
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     wanted_ones,
     st.builds(Machine, st.floats(0, 0.1), st.floats(0.001, 0.3), st.floats(0.1, 2)),

@@ -75,6 +75,8 @@ class Opener:
         self.opened: list[Session] = []
         self.reopened: list[EncoderSettings] = []
         self.moves = False
+        self.reopens = threading.Event()
+        self.reopens.set()
 
     @property
     def closed(self) -> list[Session]:
@@ -97,6 +99,7 @@ class Opener:
 
     def reopen(self, session: Session, settings: EncoderSettings) -> NoSession | None:
         assert session.lease.held
+        assert self.reopens.wait(10)
         if self.answer:
             session.close()
             return self.answer
@@ -304,6 +307,22 @@ def test_an_encoder_that_is_too_slow_gets_a_smaller_stream(streamer: Streamer, o
     play(streamer, 30, lambda: opener.reopened)
     assert streamer.figures().frames_dropped > 0
     assert opener.closed == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_encoder_that_hangs_while_it_is_opened_anew_is_left_behind(
+    streamer: Streamer, opener: Opener, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(streamer_module, "HANG_S", 0.3)
+    go_live(streamer)
+    (hanging,) = opener.opened
+    opener.reopens.clear()
+    play(streamer, 10, lambda: len(opener.opened) == 2)
+    assert opener.hanging[0] is hanging
+    assert hanging.lease.held, "the driver may count it"
+    opener.reopens.set()
+    until(lambda: not hanging.lease.held)
+    assert streamer.fps, "the new session is not touched"
 
 
 @pytest.mark.usefixtures("quick")

@@ -6,7 +6,7 @@ there is measured room for it (docs/adr/0008-quality-steps.md).
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from metabonk.encoding.encoder import EncoderSettings
@@ -143,13 +143,9 @@ class Meter:
     """Measures one stretch after the other. Not thread-safe.
 
     A pause between two episodes counts for nothing: a smaller picture would not shorten it.
-
-    Args:
-        spare_cores: says how many there were on average since it was asked last.
     """
 
-    def __init__(self, spare_cores: Callable[[], float]) -> None:
-        self._spare_cores = spare_cores
+    def __init__(self) -> None:
         self.restart(0.0)
 
     def restart(self, now: float) -> None:
@@ -185,11 +181,18 @@ class Meter:
         """The encoder took so long for a picture."""
         self._encoding_s += seconds
 
-    def take(self, now: float) -> Measured | None:
-        """The stretch that ends now, once it is long enough; the next one begins."""
+    def due(self, now: float) -> bool:
+        """Whether the stretch is long enough."""
+        return now - self._since >= STRETCH_S
+
+    def take(self, now: float, spare_cores: float) -> Measured:
+        """The stretch that ends now; the next one begins.
+
+        Args:
+            now: seconds, monotonic.
+            spare_cores: on average in this stretch.
+        """
         seconds = now - self._since
-        if seconds < STRETCH_S:
-            return None
         playing_s = max(0.0, seconds - self._waited_s)
         measured = Measured(
             seconds,
@@ -197,7 +200,7 @@ class Meter:
             self._dropped,
             playing_s,
             self._encoding_s,
-            self._spare_cores() * seconds,
+            spare_cores * seconds,
         )
         between = self._between_episodes
         self.restart(now)
@@ -208,8 +211,8 @@ class Meter:
 class Keeper:
     """Keeps a stream at a quality that its machine can hold.
 
-    Down within seconds; as far down as the pictures that are missing ask for. Up one step at a
-    time, after a while with room for it, which is longer each time that the step proves too much.
+    Down within seconds, as far as the pictures that are missing ask for. Up after a while with room
+    for it, as far as the room goes; the while is longer each time that a quality proves too much.
 
     Args:
         ladder: what the stream may be, best first; see ``qualities``.
@@ -267,7 +270,7 @@ class Keeper:
         latest = _sum(list(self._recent)[-JUDGED:])
         if latest.in_trouble(self.settings.fps):
             return self._step_down(latest.kept(self.settings.fps))
-        return self._step_up() if self._may_step_up() else None
+        return self._step_up()
 
     def _step_down(self, kept: float) -> EncoderSettings | None:
         if self._at == len(self._ladder) - 1:
@@ -279,22 +282,22 @@ class Keeper:
         fitting = (step for step in lower if _work(self._ladder[step]) <= bearable)
         return self._step_to(next(fitting, lower[-1]), climbed=False)
 
-    def _may_step_up(self) -> bool:
+    def _step_up(self) -> EncoderSettings | None:
         if self._at == 0 or len(self._recent) < CALM:
-            return False
-        if self._held_s < self._patience[self._at - 1] * (1 + self._spread):
-            return False
-        calm, better = _sum(self._recent), self._ladder[self._at - 1]
+            return None
+        calm = _sum(self._recent)
+        if calm.in_trouble(self.settings.fps):
+            return None
+        for better in range(self._at):
+            patient = self._held_s >= self._patience[better] * (1 + self._spread)
+            if patient and self._has_room(calm, self._ladder[better]):
+                return self._step_to(better, climbed=True)
+        return None
+
+    def _has_room(self, calm: Measured, better: EncoderSettings) -> bool:
         growth = _work(better) / _work(self.settings)
         more_s = (calm.playing_s + calm.encoding_s) * (growth - 1)
-        return (
-            not calm.in_trouble(self.settings.fps)
-            and calm.load * growth <= CALM_LOAD
-            and more_s <= CALM_SPARE * calm.spare_s
-        )
-
-    def _step_up(self) -> EncoderSettings:
-        return self._step_to(self._at - 1, climbed=True)
+        return calm.load * growth <= CALM_LOAD and more_s <= CALM_SPARE * calm.spare_s
 
     def _step_to(self, step: int, *, climbed: bool) -> EncoderSettings:
         self._at, self._climbed, self._held_s = step, climbed, 0.0

@@ -4,10 +4,11 @@ Nothing here ever makes the play thread wait: a full queue drops its oldest fram
 machine that can't keep up gets a smaller stream to make (``quality``).
 """
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -97,7 +98,8 @@ class Streamer:
         self._enabled = enabled
         self._spread = spread
         self._keepers: dict[str, Keeper] = {}
-        self._meter = Meter(SpareCores().since_last)
+        self._meter = Meter()
+        self._spare_cores = SpareCores()
         # Which rung it will be isn't known yet; the size that is drawn hardly depends on it.
         self._drawn_size = drawn_size(self._settings_on(RUNGS[0]))
         self._inbox = Inbox()
@@ -328,9 +330,10 @@ class Streamer:
             if self._closed or not self.wanted or not self._inbox:
                 return
             frame = self._inbox.take()
-            self._encoding_since = began = time.monotonic()
+        began = time.monotonic()
         try:
-            units = session.encoder.encode(frame, keyframe=self._hub.keyframe_wanted())
+            with self._watched():
+                units = session.encoder.encode(frame, keyframe=self._hub.keyframe_wanted())
         except EncoderBroken as error:
             if self._is_replaced():
                 session.close()
@@ -341,9 +344,6 @@ class Streamer:
             self._last_error = str(error)
             self._say(StreamState.STARTING, f"the encoder broke and is opened again: {error}")
             return
-        finally:
-            if not self._is_replaced():
-                self._encoding_since = None
         if self._is_replaced():
             session.close()
             return
@@ -357,14 +357,26 @@ class Streamer:
         now = time.monotonic()
         with self._changed:
             self._meter.encoded(now - began)
-            measured = self._meter.take(now)
         if now - self._opened_at > PROVEN_AFTER_S:
             self._opener.worked(session)
         if now - self._looked_around_at > LOOK_AROUND_S:
             self._looked_around_at = now
             self._move(session)
-        elif measured is not None:
+        elif self._meter.due(now):
+            spare_cores = self._spare_cores.since_last()
+            with self._changed:
+                measured = self._meter.take(now, spare_cores)
             self._keep_up(session, measured)
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """For what the driver does, and may hang in."""
+        self._encoding_since = time.monotonic()
+        try:
+            yield
+        finally:
+            if not self._is_replaced():
+                self._encoding_since = None
 
     def _move(self, session: Session) -> None:
         """Goes on with another encoder where that is called for."""
@@ -391,11 +403,15 @@ class Streamer:
             measured.load,
         )
         try:
-            refused = self._opener.reopen(session, settings)
+            with self._watched():
+                refused = self._opener.reopen(session, settings)
             reason = refused.reason if refused else None
         except EncodingError as error:
             session.close()
             reason = str(error)
+        if self._is_replaced():
+            session.close()
+            return
         if reason is None:
             self._begin(session)
             return
