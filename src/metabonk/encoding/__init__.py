@@ -9,5 +9,5 @@
 ``proofs``       what is known of the encoders of this host
 ``probe``        proves one in a child process
 ``opening``      walks the ladder until an encoder is open
-``capacity``     how many workers can be live at once
+``capacity``     how many workers can be live at once, and which of them together
 """

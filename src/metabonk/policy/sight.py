@@ -82,12 +82,17 @@ def observe_there(picture: Tensor, view: View) -> Tensor:
     """
     channels = picture.permute(2, 0, 1).float()
     if view.grayscale:
-        parts = torch.tensor(BRIGHTNESS, device=picture.device)
-        channels = torch.einsum("chw,c->hw", channels, parts).round_().unsqueeze(0)
+        brightness = _brightness(picture.device)
+        channels = torch.einsum("chw,c->hw", channels, brightness).round_().unsqueeze(0)
     height, width = channels.shape[1:]
     down = _areas(height, view.height, picture.device)
     across = _areas(width, view.width, picture.device)
     return (down @ channels @ across.T).round_().clamp_(0, 255).to(torch.uint8)
+
+
+@cache
+def _brightness(device: torch.device) -> Tensor:
+    return torch.tensor(BRIGHTNESS, device=device)
 
 
 @cache

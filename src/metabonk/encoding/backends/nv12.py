@@ -40,6 +40,9 @@ class Nv12:
         if width % 2 or height % 2:
             raise EncoderUnavailable(f"a picture of {width}×{height} can't be NV12: both are even")
         self._size = (height, width)
+        # All constants are there before the first picture: each would be a copy to the device.
+        self._black = torch.tensor(16.0, device=device)
+        self._grey = torch.tensor(128.0, device=device)
         self._luma = torch.tensor([LUMA], device=device)
         self._chroma = torch.tensor(CHROMA, device=device)
 
@@ -59,8 +62,8 @@ class Nv12:
             picture = interpolate(
                 picture, self._size, mode="bilinear", align_corners=False, antialias=smaller
             )
-        y = torch.addmm(torch.tensor(16.0, device=pixels.device), self._luma, picture.view(3, -1))
+        y = torch.addmm(self._black, self._luma, picture.view(3, -1))
         luma.copy_(y.round_().clamp_(0, 255).view(height, width))
         halved = avg_pool2d(picture, 2).view(3, -1)
-        c = torch.addmm(torch.tensor(128.0, device=pixels.device), self._chroma, halved)
+        c = torch.addmm(self._grey, self._chroma, halved)
         chroma.copy_(c.round_().clamp_(0, 255).t().reshape(height // 2, width))
