@@ -177,7 +177,7 @@ ASKED: dict[str, Callable[[Outcome], None]] = {
     "df -h . /dev/shm": has("%", "/dev/shm"),
     "du -sh runs logs": has("runs", "logs"),
     ".venv/bin/metabonk doctor": has(
-        "GPU 0: ", f"✓ encoder {NVENC} on GPU 0: works", "this machine can run a fleet"
+        "GPU 0: ", f"✓ encoder {NVENC} on GPU 0: has worked here", "this machine can run a fleet"
     ),
     "python docs/stream/validate_deployment.py": five_checks_pass,
     "python docs/stream/validate_deployment.py --json": five_checks_as_json,
