@@ -33,8 +33,20 @@ def test_sessions_that_a_running_fleet_holds_are_no_fault(settings: Settings):
     assert isinstance(lease, Lease)
     with lease:
         found = list(encoders(settings, pools))
-    assert any("not tried" in f.what and "omega-0" in f.what for f in found)
+    (software,) = [f.what for f in found if f.what.startswith("encoder av:libx264")]
+    assert "not known; not tried now" in software and "omega-0" in software
     assert not any(f.needed for f in found)
+
+
+def test_what_is_known_is_tried_all_the_same(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    pools = open_pools(settings)
+    assert "encoder av:libx264: works" in [f.what for f in encoders(settings, pools)]
+    lease = pools.cpu.take(worker="omega-0", purpose="stream")
+    assert isinstance(lease, Lease)
+    with lease:
+        assert any("libx264: has worked here" in f.what for f in encoders(settings, pools))
+    monkeypatch.setattr(probe.sys, "executable", "/bin/false")
+    assert any("libx264: could not be tried" in f.what for f in encoders(settings, pools))
 
 
 def test_where_none_works_no_fleet_can_be_watched(

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import psutil
@@ -176,7 +177,7 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _load(file: Path):  # type: ignore[no-untyped-def]
+def _load(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("bootstrap_of_checkout", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -33,10 +33,11 @@ def encoders(settings: Settings, pools: Pools) -> Iterator[Finding]:
             if rung.backend in lacking:
                 yield Finding(f"{where}: {lacking[rung.backend]}", absent=True)
                 continue
-            proof = prover.prove(rung, gpu)
+            known, proof = prover.known(rung, gpu), prover.prove_anew(rung, gpu)
             if isinstance(proof, Busy):
-                yield Finding(f"{where}: not tried, {proof.reason}", absent=True)
-                # Somebody encodes with it right now.
+                before = "has worked here" if known and known.works else "not known"
+                yield Finding(f"{where}: {before}; not tried now, since {proof.reason}")
+                # Somebody encodes with it, and so it is no reason to say that none works.
                 working += 1
                 continue
             working += proof.works

@@ -78,8 +78,14 @@ class Prover:
         Raises:
             SlotFolderError: the result can't be kept.
         """
-        if known := self._proofs.known(rung, gpu):
-            return known
+        return self._proofs.known(rung, gpu) or self.prove_anew(rung, gpu)
+
+    def prove_anew(self, rung: Rung, gpu: Gpu | None) -> Proof | Busy:
+        """What comes of trying ``rung`` on ``gpu`` now, whatever is known.
+
+        Raises:
+            SlotFolderError: the result can't be kept.
+        """
         result, doubtful = self._try(rung, gpu)
         if result.busy:
             return Busy(result.reason)
