@@ -77,7 +77,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         made.mkdir(parents=True)
     write_settings(settings, run / "settings.json")
     (folder / "logs" / "omega-0.log").write_text("a line\n")
-    (folder / "page" / "index.html").write_text("<title>MetaBonk</title>")
+    for name in ("index.html", "favicon.svg"):
+        (folder / "page" / name).write_text("MetaBonk")
     for name in ("secret", "secret.log", "logs/orchestrator.log", "runs/secret"):
         (folder / name).write_text(SECRET)
     (folder / "settings.json").write_text(SECRET)
@@ -167,6 +168,37 @@ def test_a_strange_name_is_not_found_and_no_fault_of_ours(site: Site, name: str,
         answer = ask(client.base_url.port or 0, path)
         assert answer[9:10] in b"24", path[:50] + answer[:200].decode("latin-1")
         assert b"\r\n\r\n" in answer and answer.count(b"HTTP/1.1") == 1
+
+
+STRANGE = [
+    "",
+    "9" * 5000,
+    "-1",
+    "\xff\xfe",
+    "bytes=" + "9" * 5000 + "-",
+    "bytes=5-1",
+    "bytes=0-0,9-" * 50,
+]
+STRANGE += ["Thu, 99 Foo 99999 99:99:99 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "[::1", "a=b;" * 500]
+STRANGE += ['"' * 100, "multipart/form-data", "application/json; charset=nonsense", "%00%s%n{0}"]
+HEADERS = ["Range", "If-Range", "If-None-Match", "If-Modified-Since", "Last-Event-ID", "Accept"]
+HEADERS += ["Accept-Encoding", "Cookie", "Authorization", "X-Forwarded-For", "X-Forwarded-Proto"]
+HEADERS += ["Content-Type", "Origin", "Referer", "Upgrade", "Expect", "Sec-WebSocket-Key"]
+
+
+@pytest.mark.parametrize("name", ["orchestrator", "page", "worker", "learner", "remote"])
+def test_a_strange_header_is_no_fault_of_ours(site: Site, name: str):
+    port = site.clients[name].base_url.port or 0
+    own = {"worker": ["/stream.mp4"], "learner": ["/weights"]}
+    paths = own.get(name, ["/favicon.svg", "/api/runs/run-1/curve"])
+    for path in paths:
+        for header in HEADERS:
+            for value in STRANGE:
+                answer = ask(port, path, f"{header}: {value}\r\n")
+                by_design = b"\r\nretry-after: " in answer.lower()
+                assert answer[9:10] in b"24" or by_design, (
+                    f"{path} {header}: {value[:99]} {answer[:200]!r}"
+                )
 
 
 # Pages of other origins

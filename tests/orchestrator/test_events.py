@@ -46,7 +46,9 @@ def test_what_has_happened_comes_first_and_each_event_once(client: httpx.Client,
     assert heard(client, 1, b"1") == ["second"]
 
 
-@pytest.mark.parametrize("said", [b"77", b"-1", b"nonsense", b"9" * 40, "\u0662".encode()])
+@pytest.mark.parametrize(
+    "said", [b"77", b"-1", b"nonsense", b"9" * 40, b"9" * 5000, "\u0662".encode()]
+)
 def test_an_id_that_says_nothing_here_starts_from_the_beginning(
     client: httpx.Client, journal: Journal, said: bytes
 ):

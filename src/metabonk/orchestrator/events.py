@@ -1,6 +1,7 @@
 """``/api/events``: what happens in the fleet, as server-sent events (WHATWG HTML, section 9.2)."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -14,8 +15,8 @@ PERIOD_S = 0.25
 QUIET_S = 15.0
 """A comment is sent after so long without an event: proxies end connections that look dead."""
 
-LARGEST_ID = 2**53
-"""Beyond it a page's numbers are not exact."""
+ID = re.compile(r"[0-9]{1,15}")
+"""With more digits a page's numbers are not exact."""
 
 
 def event_routes(journal: Journal) -> APIRouter:
@@ -27,10 +28,9 @@ def event_routes(journal: Journal) -> APIRouter:
         last_event_id: Annotated[str | None, Header()] = None,
     ) -> StreamingResponse:
         """Events as they happen; those after ``Last-Event-ID`` that are still kept come first."""
-        known = last_event_id or ""
-        last_id = int(known) if known.isascii() and known.isdecimal() else 0
+        known = ID.fullmatch(last_event_id or "")
         return StreamingResponse(
-            _stream(journal, min(last_id, LARGEST_ID)),
+            _stream(journal, int(known[0]) if known else 0),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
