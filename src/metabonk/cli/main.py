@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from metabonk.errors import LAST_WORDS, MetaBonkError
-from metabonk.process import configure_logging, lower_priority
+from metabonk.process import configure_logging, lower_priority, lower_session_priority
 
 COMMANDS = {
     "start": "runs a fleet until it is stopped",
@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if given[0] == "learner":
                 # From the first import on: on a small machine the first picture comes before it.
                 lower_priority()
+                lower_session_priority()
             # A crash in native code, or being ended for hanging, tells in the log where it was.
             faulthandler.enable()
         # 'start' must not wait for the seconds that torch takes to be imported.
