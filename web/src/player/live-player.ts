@@ -2,7 +2,7 @@
 
 import { advise, Cushion } from "./live-edge";
 import { type Command, type PlayerEvent, PlayerMachine, type PlayerView } from "./machine";
-import { Media, refusal } from "./media";
+import { HAS_MEDIA_SOURCE, Media, refusal } from "./media";
 import { Mind } from "./mind";
 import { openSocket, type StreamMessage } from "./socket";
 import { TransportChoice } from "./transport";
@@ -194,6 +194,8 @@ export class LivePlayer {
         isShown: () => this.#video.srcObject !== null && this.#landed,
       });
     }
+    // It takes as long to open as the connection does; where one is shown, its picture stays.
+    if (!this.#media && HAS_MEDIA_SOURCE) this.#media = this.#prepare();
     return openSocket(socket, {
       opened: () => this.#handle({ type: "opened" }),
       closed: () => this.#handle({ type: "closed" }),
@@ -222,20 +224,27 @@ export class LivePlayer {
 
   /** A new media source for each encoder: nothing of the old size, codec or clock can linger. */
   #rebuild(mime: string): void {
+    const prepared = this.#media?.begun === false ? this.#media : null;
     this.#keepPicture();
-    this.#media?.close();
+    if (!prepared) this.#media?.close();
     this.#media = null;
     this.#landed = false;
     const reason = refusal(mime);
     if (reason) {
+      prepared?.close();
       this.#handle({ type: "unsupported", reason });
       return;
     }
-    this.#media = new Media(this.#video, mime, {
+    this.#media = prepared ?? this.#prepare();
+    this.#media.begin(mime);
+    this.play();
+  }
+
+  #prepare(): Media {
+    return new Media(this.#video, {
       appended: () => this.#stayLive(),
       broken: (reason) => this.#handle({ type: "broken", reason }),
     });
-    this.play();
   }
 
   #keepPicture(): void {

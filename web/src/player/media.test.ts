@@ -51,12 +51,30 @@ beforeEach(() => {
   vi.spyOn(URL, "revokeObjectURL");
 });
 
-async function create() {
+async function prepare() {
   const { Media } = await import("./media");
   const video = document.createElement("video");
-  const media = new Media(video, MIME, events);
+  const media = new Media(video, events);
   return { media, video, source: FakeSource.last, buffer: FakeSource.last.buffer };
 }
+
+async function create() {
+  const prepared = await prepare();
+  prepared.media.begin(MIME);
+  return prepared;
+}
+
+test("a source that was open before its stream is known begins with it", async () => {
+  const { media, source, buffer } = await prepare();
+  source.open();
+  expect(source.addSourceBuffer).not.toHaveBeenCalled();
+  expect(media.begun).toBe(false);
+  media.begin(MIME);
+  expect(media.begun).toBe(true);
+  media.append(new Uint8Array([1]));
+  expect(buffer.appended).toEqual([[1]]);
+  expect(source.addSourceBuffer).toHaveBeenCalledExactlyOnceWith(MIME);
+});
 
 test("what arrives before the source is open, or while it works, goes in as one piece", async () => {
   const { media, source, buffer } = await create();

@@ -10,6 +10,9 @@ export interface MediaEvents {
   broken(reason: string): void;
 }
 
+/** Whether this browser has Media Source Extensions at all. */
+export const HAS_MEDIA_SOURCE = Source !== undefined;
+
 /** Why this browser can't show such a stream, as a sentence; null when it can. */
 export function refusal(mime: string): string | null {
   if (!Source) return "This browser has no Media Source Extensions, which live video needs.";
@@ -17,23 +20,35 @@ export function refusal(mime: string): string | null {
   return null;
 }
 
+/** A source that is opened while the stream is still being asked for, and begun with its epoch. */
 export class Media {
   readonly #source = new Source();
   readonly #address = URL.createObjectURL(this.#source);
   readonly #video: HTMLVideoElement;
   readonly #events: MediaEvents;
+  #mime: string | null = null;
   #buffer: SourceBuffer | null = null;
   #queue: Uint8Array<ArrayBuffer>[] = [];
   #trimBefore: number | null = null;
   #closed = false;
 
-  constructor(video: HTMLVideoElement, mime: string, events: MediaEvents) {
+  constructor(video: HTMLVideoElement, events: MediaEvents) {
     this.#video = video;
     this.#events = events;
-    this.#source.addEventListener("sourceopen", () => this.#open(mime), { once: true });
+    this.#source.addEventListener("sourceopen", () => this.#open(), { once: true });
     // The managed kind stays closed while playback could move to another device.
     video.disableRemotePlayback = true;
     video.src = this.#address;
+  }
+
+  /** Whether an epoch has begun in it; another one needs another source. */
+  get begun(): boolean {
+    return this.#mime !== null;
+  }
+
+  begin(mime: string): void {
+    this.#mime = mime;
+    this.#open();
   }
 
   get buffered(): TimeRange[] {
@@ -64,9 +79,9 @@ export class Media {
     this.#video.load();
   }
 
-  #open(mime: string): void {
-    if (this.#closed) return;
-    this.#buffer = this.#source.addSourceBuffer(mime);
+  #open(): void {
+    if (this.#closed || this.#mime === null || this.#source.readyState !== "open") return;
+    this.#buffer = this.#source.addSourceBuffer(this.#mime);
     this.#buffer.addEventListener("updateend", () => {
       if (this.#closed) return;
       this.#work();
