@@ -22,6 +22,7 @@ from metabonk.messages import Fleet, Mode
 from metabonk.orchestrator import go2rtc
 from metabonk.orchestrator.api import api_routes, episodes_unreadable
 from metabonk.orchestrator.archive import Archive, NoSuchRun
+from metabonk.orchestrator.awake import AwakeClock
 from metabonk.orchestrator.events import event_routes
 from metabonk.orchestrator.gateway import Gateway
 from metabonk.orchestrator.history import history_routes, no_such_run
@@ -94,7 +95,7 @@ def run(
     with contextlib.ExitStack() as at_the_end:
         store = Store(run_dir, settings.game)
         at_the_end.callback(store.close)
-        state = FleetState(settings, run_dir.name, store)
+        state = FleetState(settings, run_dir.name, store, AwakeClock())
         pools = open_pools(settings)
         proofs = Proofs(pools.folder)
         watch = Watch(
