@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 def write_durably(file: Path, data: bytes) -> None:
-    """Puts ``data`` in the place of what ``file`` held; after a power cut it is the one or the other.
+    """Puts ``data`` in the place of what ``file`` held; a power cut leaves the one or the other.
 
     It is written under another name, synced, renamed, and the folder is synced. One writer at a
     time.

@@ -125,7 +125,7 @@ def configure_logging(name: str, file: Path | None = None) -> None:
         format=f"%(asctime)s %(levelname)-7s {name} %(message)s",
         force=True,
     )
-    # A line that can't be written, as on a full disk, is lost; Python would print a traceback of it.
+    # A line that can't be written, as on a full disk, is lost; Python would print its traceback.
     logging.raiseExceptions = False
     # A line for each request, and for each pair of addresses that a WebRTC viewer might have.
     for talkative in ("httpx", "aioice"):

@@ -9,8 +9,13 @@ from itertools import pairwise
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from metabonk.streaming.fmp4 import SYNC_SAMPLE
+
 # ``moof``, then ``mfhd`` with its version and flags (ISO/IEC 14496-12, 8.8.4 and 8.8.5).
 SEQUENCE_OFFSET = 8 + 8 + 4
+
+# A sample's flags are the last word of ``trun``, in front of the size and name of ``mdat``.
+FLAGS_BEFORE = 4 + 4
 
 
 class Viewer:
@@ -19,6 +24,8 @@ class Viewer:
     def __init__(self, socket: ClientConnection) -> None:
         self.numbers: list[int] = []
         """Of the fragments of this epoch, in the order they came."""
+        self.keyframes: set[int] = set()
+        """Those of them at which decoding can start."""
         self.epochs = 0
         self.reads = asyncio.Event()
         self.reads.set()
@@ -34,9 +41,13 @@ class Viewer:
                     announced = True
             elif announced:
                 announced, self.epochs, self.numbers = False, self.epochs + 1, []
+                self.keyframes.clear()
             else:
                 (number,) = struct.unpack_from(">I", message, SEQUENCE_OFFSET)
                 self.numbers.append(number)
+                (flags,) = struct.unpack_from(">I", message, message.index(b"mdat") - FLAGS_BEFORE)
+                if flags == SYNC_SAMPLE:
+                    self.keyframes.add(number)
 
     @property
     def lost(self) -> int:

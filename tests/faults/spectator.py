@@ -76,8 +76,12 @@ class Spectator:
 
     def arrivals(self, since: float = 0.0) -> list[Arrival]:
         """Every picture that came after ``since``, in order."""
-        return [one for stretch in tuple(self.stretches) for one in tuple(stretch.arrivals)
-                if one.at >= since]
+        return [
+            one
+            for stretch in tuple(self.stretches)
+            for one in tuple(stretch.arrivals)
+            if one.at >= since
+        ]
 
     def longest_gap(self, since: float, until: float) -> float:
         """Seconds without a picture, at most, between two moments."""

@@ -34,7 +34,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     with run_fleet(folder, *arguments, environment=ENVIRONMENT) as fleet:
         until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), 90)
         yield fleet
-        assert fleet.stop() < 5
+        fleet.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ def test_who_stops_reading_loses_groups_and_nobody_else_does(fleet: FleetUnderTe
             )
             assert [viewer.lost for viewer in quick] == [0] * len(quick)
             for viewer in slow:
-                gaps = [b for a, b in pairwise(viewer.numbers) if b != a + 1]
-                assert gaps, "it lost pictures"
+                resumed = {b for a, b in pairwise(viewer.numbers) if b != a + 1}
+                assert resumed <= viewer.keyframes, "whole groups were lost"
             assert grown < stopped * LIMITS.size
 
     asyncio.run(watch())

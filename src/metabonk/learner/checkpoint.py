@@ -22,9 +22,8 @@ from metabonk.policy.weights import (
     checkpoint_files,
     network_arrays,
     put_tensors,
-    require_digest,
 )
-from metabonk.policy.wire import Array, digest, pack, unpack
+from metabonk.policy.wire import Array, pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,6 @@ class CheckpointHeader(WeightsHeader):
         format: of the file; a larger one is from a newer MetaBonk.
         counters: of the learner, see ``Counters``.
         learning: the settings it learned with, for people.
-        digest: of its tensors; never None.
         created_at: Unix time, seconds.
         mean_return: unshaped, of the last episodes before it; None where there were none.
     """
@@ -53,7 +51,6 @@ class CheckpointHeader(WeightsHeader):
     format: int = FORMAT
     counters: dict[str, int]
     learning: dict[str, Any]
-    digest: str
     created_at: float = Field(default_factory=time.time)
     mean_return: float | None = None
 
@@ -113,12 +110,11 @@ def _write(learner: Learner, file: Path, mean_return: float | None) -> None:
         spec=learner.spec,
         counters=dataclasses.asdict(counters),
         learning=learner.settings.model_dump(mode="json"),
-        digest=digest(arrays),
         mean_return=mean_return,
     )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(file, pack(arrays, header))
+        write_durably(file, pack(arrays, header, sealed=True))
     except OSError as error:
         raise CheckpointError(
             f"the checkpoint {file} can't be written: {error.strerror or error}"
@@ -139,7 +135,6 @@ def restore_newest(learner: Learner, run_dir: Path) -> Path | None:
         try:
             data = file.read_bytes()
             arrays, header = unpack(data, CheckpointHeader)
-            require_digest(arrays, header)
         except (OSError, WireError) as error:
             log.warning("the checkpoint %s is damaged and passed over: %s", file, error)
             continue

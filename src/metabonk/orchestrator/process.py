@@ -26,6 +26,7 @@ from metabonk.messages import Fleet, Mode, Problem
 from metabonk.orchestrator import go2rtc
 from metabonk.orchestrator.api import api_routes, episodes_unreadable, heartbeat_routes
 from metabonk.orchestrator.archive import Archive, NoSuchRun
+from metabonk.orchestrator.awake import AwakeClock
 from metabonk.orchestrator.events import event_routes
 from metabonk.orchestrator.gateway import Gateway
 from metabonk.orchestrator.history import history_routes, no_such_run
@@ -100,7 +101,7 @@ def run(
     with contextlib.ExitStack() as at_the_end:
         store = Store(run_dir, settings.game)
         at_the_end.callback(store.close)
-        state = FleetState(settings, run_dir.name, store)
+        state = FleetState(settings, run_dir.name, store, AwakeClock())
         proofs = Proofs(pools.folder)
         watch = Watch(
             state,

@@ -12,7 +12,7 @@ from metabonk.errors import PolicyError, WireError
 from metabonk.messages import LARGEST_COUNT
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.spec import PolicySpec
-from metabonk.policy.wire import Array, digest, pack, unpack
+from metabonk.policy.wire import Array, pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,11 @@ class WeightsHeader(BaseModel):
         kind: tells them from rollouts.
         version: updates that led to them.
         spec: what they are for.
-        digest: of the tensors, see ``wire.digest``; None where they only travel.
     """
 
     kind: Literal["weights", "checkpoint"] = "weights"
     version: int = Field(ge=0, le=LARGEST_COUNT)
     spec: PolicySpec
-    digest: str | None = None
 
 
 class Weights(NamedTuple):
@@ -75,23 +73,12 @@ def decode_weights(data: bytes) -> Weights:
         WireError: they can't be read.
     """
     arrays, header = unpack(data, WeightsHeader)
-    require_digest(arrays, header)
     tensors = {
         name.removeprefix(NETWORK): array
         for name, array in arrays.items()
         if name.startswith(NETWORK)
     }
     return Weights(header.version, header.spec, tensors)
-
-
-def require_digest(arrays: dict[str, Array], header: WeightsHeader) -> None:
-    """Makes sure that a file's tensors are those that were written.
-
-    Raises:
-        WireError: they are not; the file is damaged.
-    """
-    if header.digest is not None and digest(arrays) != header.digest:
-        raise WireError("its tensors are not those that were written")
 
 
 def load_weights(network: ActorCritic, data: bytes) -> int:

@@ -1,0 +1,200 @@
+"""The clock jumps, messages are lost, the orchestrator is slow: nobody who watches notices.
+
+The machine's own clock is left alone: in every process of the fleet Python's ``time.time()`` says
+what a file adds to it. (libfaketime, which does that below Python, breaks ``time.sleep``.)
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from metabonk.messages import StreamState, WorkerStatus
+from tests.faults.line import Line
+from tests.faults.spectator import Spectator
+from tests.faults.test_soak import CLOCK_TOLERANCE_S, clock_drifts
+from tests.fleet import FleetUnderTest, run_fleet, until
+
+pytestmark = pytest.mark.timeout(300)
+
+# Python runs it at the start of every process that finds it on its path.
+CLOCK = """
+import time
+true_ns = time.time_ns
+def time_ns():
+    with open({file!r}) as ahead:
+        return true_ns() + int(ahead.read()) * 10**9
+time.time_ns, time.time = time_ns, lambda: time_ns() / 1e9
+"""
+HOUR_S = 3600
+GAP_S = 2.0
+WORKERS = 2
+ENVIRONMENT = {
+    "METABONK_STREAM_WIDTH": "256",
+    "METABONK_STREAM_HEIGHT": "144",
+    "METABONK_STREAM_FPS": "15",
+    "METABONK_STREAM_BITRATE_KBPS": "300",
+    "METABONK_CPU_MAX_SESSIONS": "1",
+    "METABONK_WORKER_GAMES": "1",
+    "METABONK_LEARNING_CHECKPOINT_S": "2",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("time")
+
+
+@pytest.fixture(scope="module")
+def fleet(folder: Path) -> Iterator[FleetUnderTest]:
+    set_clock(folder, 0)
+    (folder / "sitecustomize.py").write_text(CLOCK.format(file=str(folder / "clock")))
+    paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    environment = ENVIRONMENT | {"PYTHONPATH": paths}
+    arguments = ("--workers", str(WORKERS), "--game", "doom:basic")
+    with run_fleet(folder, *arguments, environment=environment) as fleet:
+        until("both workers are there", lambda: len(fleet.statuses()) == WORKERS, 90)
+        until("one is live", lambda: live(fleet), 60)
+        yield fleet
+        fleet.stop()
+        assert "Traceback" not in fleet.log("orchestrator")
+
+
+def set_clock(folder: Path, ahead_s: int) -> None:
+    new = folder / "clock.new"
+    new.write_text(f"{ahead_s}\n")
+    new.replace(folder / "clock")
+
+
+def live(fleet: FleetUnderTest) -> WorkerStatus | None:
+    return next(iter(fleet.in_state(StreamState.LIVE)), None)
+
+
+def pids(fleet: FleetUnderTest) -> dict[str, int]:
+    return {name: status.pid for name, status in fleet.statuses().items()}
+
+
+def problems(fleet: FleetUnderTest) -> list[str]:
+    answer = httpx.get(f"{fleet.page}/api/fleet").raise_for_status().json()
+    return [problem["what"] for problem in answer["problems"]]
+
+
+def seen_clock(fleet: FleetUnderTest) -> float:
+    """What time the fleet believed it was when its last episode ended, seconds ahead of ours."""
+    (newest,) = httpx.get(f"{fleet.page}/api/episodes?limit=1").raise_for_status().json()
+    return float(newest["ended_at"]) - time.time()
+
+
+def played_on(fleet: FleetUnderTest, since: dict[str, WorkerStatus]) -> bool:
+    return all(status.step >= since[name].step + 20 for name, status in fleet.statuses().items())
+
+
+def is_right(fleet: FleetUnderTest) -> bool:
+    """Whether nothing is wrong, everybody is heard of, and one of them is live."""
+    return (
+        not problems(fleet)
+        and len(fleet.statuses()) == WORKERS
+        and len(fleet.in_state(StreamState.LIVE)) == 1
+        and len(fleet.in_state(StreamState.STANDBY)) == WORKERS - 1
+    )
+
+
+@pytest.mark.parametrize("ahead_s", [HOUR_S, -HOUR_S])
+def test_the_clock_jumps_and_nothing_happens(fleet: FleetUnderTest, folder: Path, ahead_s: int):
+    until("everything is right", lambda: is_right(fleet), 60)
+    before, processes = fleet.statuses(), pids(fleet)
+    shown = live(fleet)
+    assert shown is not None
+    with Spectator(fleet.worker(shown.worker_index)) as spectator:
+        until("it is watched", lambda: len(spectator.arrivals()) > 5, 20)
+        began = time.monotonic()
+        set_clock(folder, ahead_s)
+        until("the fleet has seen it", lambda: abs(seen_clock(fleet) - ahead_s) < 60, 30)
+        until("all play on", lambda: played_on(fleet, before), 60)
+        until("eight seconds are over", lambda: time.monotonic() - began > 8, 10)
+        gap = spectator.longest_gap(began, time.monotonic())
+    drifts = [d for s in spectator.stretches for d in clock_drifts(s.arrivals)]
+    print(
+        f"\njump of {ahead_s:+d} s: longest gap {gap * 1000:.0f} ms, stream's clock off by "
+        f"{max(drifts, default=0) * 1000:.0f} ms in {len(drifts)} stretches"
+    )
+    assert gap < GAP_S
+    assert max(drifts, default=0.0) < CLOCK_TOLERANCE_S
+    assert pids(fleet) == processes, "nobody was taken to be dead or to hang"
+    assert is_right(fleet)
+
+
+def test_the_orchestrator_stands_still_and_viewers_do_not_notice(fleet: FleetUnderTest, long: bool):
+    pause_s = 30.0 if long else 8.0
+    until("everything is right", lambda: is_right(fleet), 60)
+    processes, shown = pids(fleet), live(fleet)
+    assert shown is not None
+    with Spectator(fleet.worker(shown.worker_index)) as spectator:
+        until("it is watched", lambda: len(spectator.arrivals()) > 5, 20)
+        began = time.monotonic()
+        orchestrator = psutil.Process(fleet.process.pid)
+        orchestrator.send_signal(signal.SIGSTOP)
+        try:
+            until("it has stood still", lambda: time.monotonic() - began > pause_s, 60)
+        finally:
+            orchestrator.send_signal(signal.SIGCONT)
+        back = time.monotonic()
+        until("everything is right", lambda: is_right(fleet), 30)
+        right = time.monotonic() - back
+        until("some seconds are over", lambda: time.monotonic() - back > 4, 10)
+        gap = spectator.longest_gap(began, time.monotonic())
+    print(
+        f"\norchestrator stopped for {pause_s:.0f} s: longest gap {gap * 1000:.0f} ms, all right "
+        f"{right:.1f} s after it went on"
+    )
+    assert gap < GAP_S
+    assert pids(fleet) == processes
+    still = live(fleet)
+    assert still is not None and still.instance_id == shown.instance_id
+
+
+def test_heartbeats_are_lost_and_come_back(fleet: FleetUnderTest, folder: Path, long: bool):
+    """Last in this file: one worker reaches the orchestrator by another way from here on."""
+    pause_s = 30.0 if long else 8.0
+    (settings_file,) = folder.glob("runs/*/settings.json")
+    with Line(int(fleet.orchestrator.rsplit(":", 1)[1])) as line:
+        settings = json.loads(settings_file.read_text())
+        settings["ports"]["orchestrator"] = line.port
+        settings_file.write_text(json.dumps(settings))
+        psutil.Process(fleet.statuses()["omega-0"].pid).kill()
+        until("omega-0 is back, through the line", lambda: line.connections > 0, 60)
+        with Spectator(fleet.worker(0)) as spectator:
+            until("omega-0 is watched and live", lambda: len(spectator.arrivals()) > 15, 60)
+            until("everything is right", lambda: is_right(fleet), 60)
+            processes, before = pids(fleet), fleet.statuses()
+            began = time.monotonic()
+            line.cut()
+            until(
+                "its silence is shown",
+                lambda: any("omega-0 has not been heard of" in what for what in problems(fleet)),
+                20,
+            )
+            until(
+                "the others play on",
+                lambda: fleet.statuses()["omega-1"].step > before["omega-1"].step,
+                30,
+            )
+            until("it was silent for long", lambda: time.monotonic() - began > pause_s, 60)
+            gap = spectator.longest_gap(began, time.monotonic())
+            line.mend()
+            back = time.monotonic()
+            until("everything is right", lambda: is_right(fleet), 40)
+            right = time.monotonic() - back
+        print(
+            f"\nheartbeats lost for {pause_s:.0f} s: longest gap meanwhile {gap * 1000:.0f} ms, "
+            f"all right {right:.1f} s after they came back"
+        )
+        assert gap < GAP_S
+        assert pids(fleet) == processes, "silence alone is no reason to end anybody"
+        until("it counts on", lambda: fleet.statuses()["omega-0"].step > before["omega-0"].step, 20)

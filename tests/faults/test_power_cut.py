@@ -1,0 +1,155 @@
+"""The power goes at any step of writing a file: what is found afterwards can always be used."""
+
+import contextlib
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metabonk.encoding.ladder import RUNGS
+from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.sessions.limits import Experiences
+from metabonk.learner.appo import Learner
+from metabonk.learner.checkpoint import best_return, restore_newest
+from metabonk.messages import Episode
+from metabonk.orchestrator.store import FILE, Store
+from metabonk.policy import best_weights, decode_weights
+from metabonk.settings import read_settings
+from metabonk.settings.schema import Learning
+from tests.faults.power_cut import WRITERS, Step, outcomes
+from tests.policy.specs import TINY
+
+
+def _restored(folder: Path) -> int:
+    learner = Learner(TINY, Learning())
+    assert restore_newest(learner, folder) is not None
+    return learner.counters.version
+
+
+def _best(folder: Path) -> int:
+    data, mean = best_weights(folder), best_return(folder)
+    assert data is not None and mean is not None
+    assert decode_weights(data).version == mean + 1
+    return int(mean) + 1
+
+
+def _proven(folder: Path) -> int:
+    return sum(Proofs(folder).known(rung, None) is not None for rung in RUNGS)
+
+
+def _learned(folder: Path) -> int:
+    limit = Experiences(folder / "learned-limits.json").learned("GPU-0", "550.54")
+    return {3: 1, 2: 2}[limit or 0]
+
+
+READERS: dict[str, Callable[[Path], int]] = {
+    "checkpoint": _restored,
+    "best": _best,
+    "settings": lambda folder: read_settings(folder / "settings.json").workers,
+    "proofs": _proven,
+    "limits": _learned,
+}
+"""What is read afterwards → which of the two writings it is of."""
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each file and step, as the killed process left it, and how it was before."""
+    folder = tmp_path_factory.mktemp("cut")
+    command = [sys.executable, "-m", "tests.faults.power_cut", str(folder)]
+    subprocess.run(command, check=True, timeout=110)
+    return folder
+
+
+@pytest.mark.parametrize("what", list(WRITERS))
+def test_whatever_a_power_cut_leaves_is_the_file_before_or_the_new_one(
+    what: str, cut: Path, tmp_path: Path
+):
+    chance = random.Random(8)
+    for step in Step:
+        before = _contents(cut / what / f"{step}-before")
+        after = _contents(cut / what / step)
+        for number, outcome in enumerate(outcomes(step, before, after, chance)):
+            folder = tmp_path / f"{step}-{number}"
+            _lay_out(folder, outcome)
+            which = READERS[what](folder)
+            assert which in ((2,) if step is Step.DONE else (1, 2)), (step, list(outcome))
+
+
+def _lay_out(folder: Path, files: dict[Path, bytes]) -> None:
+    folder.mkdir()
+    for file, data in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(data)
+
+
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {
+        file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()
+    }
+
+
+LOG = Path(f"{FILE}-wal")
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> dict[Path, bytes]:
+    """A database of a hundred episodes as a killed process leaves it: all is in the log still."""
+    (tmp_path / "killed").mkdir()
+    store = Store(tmp_path / "killed", "doom:basic")
+    for number in range(1, 101):
+        store.record([_episode(number)])
+    # Without its index of the log, which lives in memory.
+    files = {f: d for f, d in _contents(tmp_path / "killed").items() if not f.match("*-shm")}
+    store.close()
+    return files
+
+
+def test_a_power_cut_costs_the_last_episodes_and_never_the_file(
+    killed: dict[Path, bytes], tmp_path: Path
+):
+    """SQLite syncs its log now and then: of what was not, any part may be there."""
+    chance, whole = random.Random(8), len(killed[LOG])
+    kept = []
+    for size in sorted([0, *(chance.randrange(whole) for _ in range(20)), whole]):
+        kept.append(_opened(tmp_path / str(size), {**killed, LOG: killed[LOG][:size]}))
+    assert kept == sorted(kept) and kept[-1] == 100
+
+
+def test_a_log_of_changes_with_a_hole_is_used_up_to_there(
+    killed: dict[Path, bytes], tmp_path: Path
+):
+    torn = bytearray(killed[LOG])
+    middle = len(torn) // 2
+    torn[middle : middle + 4096] = bytes(4096)
+    assert 0 < _opened(tmp_path / "torn", {**killed, LOG: bytes(torn)}) < 100
+
+
+def _opened(run_dir: Path, files: dict[Path, bytes]) -> int:
+    """How many episodes are there; they are the first ones, and another can be written."""
+    _lay_out(run_dir, files)
+    store = Store(run_dir, "doom:basic")
+    numbers = [episode.episode for episode in reversed(store.newest(1000))]
+    assert numbers == list(range(1, len(numbers) + 1))
+    store.record([_episode(len(numbers) + 1)])
+    assert store.episodes == len(numbers) + 1
+    store.close()
+    with contextlib.closing(sqlite3.connect(run_dir / FILE)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    return len(numbers)
+
+
+def _episode(number: int) -> Episode:
+    return Episode(
+        worker_index=0,
+        episode=number,
+        total_reward=1.0,
+        length=10,
+        step=10 * number,
+        policy_version=1,
+        ended_at=1000.0 + number,
+    )
