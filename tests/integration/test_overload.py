@@ -23,6 +23,7 @@ CORES = 2
 ARGUMENTS = ("--mode", "train", "--workers", str(WORKERS), "--stream-profile", "rtx5090_webrtc_8")
 NVENC, SOFTWARE = "av:h264_nvenc", "av:libx264"
 RESPONSIVE_S = 0.2
+REDUCED = "instead of 1280×720 at 30: this machine can't keep up)"
 
 
 @contextmanager
@@ -74,6 +75,8 @@ def test_eight_workers_are_watchable_at_once_at_what_two_cores_hold(tmp_path: Pa
     with two_cores(), run_fleet(tmp_path, *ARGUMENTS, environment=environment) as fleet:
         until("all are live", lambda: len(live(fleet)) == WORKERS, 90)
         until("it is said", lambda: any(w.stream_quality for w in live(fleet)), 30)
+        ask = ("nvenc", "status", "--workers", str(WORKERS))
+        until("so does the command", lambda: REDUCED in fleet.command(*ask).stdout, 30)
         before = {worker.instance_id: worker.step for worker in live(fleet)}
         workers = until("they keep up", lambda: keeps_up(fleet), 60)
         for worker in workers:
