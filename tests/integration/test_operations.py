@@ -407,28 +407,28 @@ def shared_memory_of(process: psutil.Process) -> set[Path]:
     return set()
 
 
-def test_two_workers_are_both_live(five: Terminal):
-    five.begin(TWO)
+def test_two_workers_are_both_live(terminal: Terminal):
+    terminal.begin(TWO)
     until("both are live", lambda: live() == ["omega-0", "omega-1"], 120)
     assert heads(2) == [200, 200]
-    nvenc_status(2)(five.run("python scripts/nvenc_status.py"))
-    assert five.run(STOP).code == 0
+    nvenc_status(2)(terminal.run("python scripts/nvenc_status.py"))
+    assert terminal.run(STOP).code == 0
 
 
-def test_eight_workers_with_the_profile_share_two_sessions_and_the_processor(five: Terminal):
-    output = five.begin(EIGHT)
+def test_eight_workers_with_the_profile_share_two_sessions_and_the_processor(terminal: Terminal):
+    output = terminal.begin(EIGHT)
     names = ["learner", "go2rtc", *(f"omega-{index}" for index in range(8))]
     until("all are told of", lambda: all(f"{n}: " in output.read_text() for n in names), 60)
     until("go2rtc runs", lambda: "go2rtc: running" in output.read_text(), 60)
     fleet = until("the page answers", lambda: httpx.get("http://127.0.0.1:5173/api/fleet"), 30)
-    (run,) = (five.folder / "runs").glob(f"{fleet.json()['run']}")
+    (run,) = (terminal.folder / "runs").glob(f"{fleet.json()['run']}")
     settings = json.loads((run / "settings.json").read_text())
     assert settings["nvenc"]["max_sessions"] == LIMIT
     assert settings["stream"]["allow_cpu_fallback"] is True
     assert settings["cpu"]["max_sessions"] == 6
     streams = until("go2rtc answers", lambda: httpx.get("http://127.0.0.1:1984/api/streams"), 30)
     assert list(streams.json()) == names[2:]
-    outcome = five.run(STOP)
+    outcome = terminal.run(STOP)
     assert "stopped its go2rtc (pid " in outcome.text
 
 
