@@ -117,3 +117,15 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+def test_a_log_on_a_full_disk_loses_its_lines_and_says_nothing_on_the_terminal():
+    done = run_python("""
+        import logging
+        from pathlib import Path
+        from metabonk.process import configure_logging
+        configure_logging("test", Path("/dev/full"))
+        logging.getLogger("test").info("a line")
+        print("goes on")
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "goes on\n", "")
