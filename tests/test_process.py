@@ -139,3 +139,15 @@ def test_a_process_lowers_its_own_session_and_nobody_elses(leads: bool, niceness
         start_new_session=True,
     )
     assert told.stdout.strip().endswith(niceness)
+
+
+def test_a_log_on_a_full_disk_loses_its_lines_and_says_nothing_on_the_terminal():
+    done = run_python("""
+        import logging
+        from pathlib import Path
+        from metabonk.process import configure_logging
+        configure_logging("test", Path("/dev/full"))
+        logging.getLogger("test").info("a line")
+        print("goes on")
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "goes on\n", "")

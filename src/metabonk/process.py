@@ -130,3 +130,5 @@ def configure_logging(name: str, file: Path | None = None) -> None:
     # A line for each request, and for each pair of addresses that a WebRTC viewer might have.
     for talkative in ("httpx", "aioice"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+    # A warning for each picture that was on its way to a viewer who has just left.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)

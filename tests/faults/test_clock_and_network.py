@@ -117,7 +117,7 @@ def test_the_clock_jumps_and_nothing_happens(fleet: FleetUnderTest, folder: Path
         set_clock(folder, ahead_s)
         until("the fleet has seen it", lambda: abs(seen_clock(fleet) - ahead_s) < 60, 30)
         until("all play on", lambda: played_on(fleet, before), 60)
-        until("eight seconds are over", lambda: time.monotonic() - began > 8, 10)
+        until("some seconds are over", lambda: time.monotonic() - began > 4, 10)
         gap = spectator.longest_gap(began, time.monotonic())
     drifts = [d for s in spectator.stretches for d in clock_drifts(s.arrivals)]
     print(
@@ -131,7 +131,7 @@ def test_the_clock_jumps_and_nothing_happens(fleet: FleetUnderTest, folder: Path
 
 
 def test_the_orchestrator_stands_still_and_viewers_do_not_notice(fleet: FleetUnderTest, long: bool):
-    pause_s = 30.0 if long else 8.0
+    pause_s = 30.0 if long else 7.0
     until("everything is right", lambda: is_right(fleet), 60)
     processes, shown = pids(fleet), live(fleet)
     assert shown is not None
@@ -161,7 +161,7 @@ def test_the_orchestrator_stands_still_and_viewers_do_not_notice(fleet: FleetUnd
 
 def test_heartbeats_are_lost_and_come_back(fleet: FleetUnderTest, folder: Path, long: bool):
     """Last in this file: one worker reaches the orchestrator by another way from here on."""
-    pause_s = 30.0 if long else 8.0
+    pause_s = 30.0 if long else 6.5
     (settings_file,) = folder.glob("runs/*/settings.json")
     with Line(int(fleet.orchestrator.rsplit(":", 1)[1])) as line:
         settings = json.loads(settings_file.read_text())

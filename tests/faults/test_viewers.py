@@ -80,7 +80,7 @@ async def over(fleet: FleetUnderTest, seconds: float) -> tuple[float, float, int
 
 
 def test_everyone_gets_every_picture_of_one_encode(fleet: FleetUnderTest, long: bool):
-    size, seconds = (100, 30.0) if long else (30, 8.0)
+    size, seconds = (100, 15.0) if long else (30, 4.0)
     address = f"{fleet.worker(0).replace('http', 'ws', 1)}/stream"
 
     async def watch() -> None:
@@ -106,7 +106,7 @@ def test_everyone_gets_every_picture_of_one_encode(fleet: FleetUnderTest, long: 
 
 
 def test_who_stops_reading_loses_groups_and_nobody_else_does(fleet: FleetUnderTest, long: bool):
-    size, stopped, seconds = (100, 20, 20.0) if long else (12, 4, 9.0)
+    size, stopped, seconds = (100, 20, 15.0) if long else (12, 4, 7.0)
     address = f"{fleet.worker(0).replace('http', 'ws', 1)}/stream"
 
     async def watch() -> None:
