@@ -30,7 +30,7 @@ from metabonk.settings.schema import available_cores
 
 WORKERS, SESSIONS = 3, 2
 ROTATIONS = 6
-"""As many fit into the time; the issue is that none of them is felt."""
+"""Turns of the director that fit into the time; each may be cut to and none may be felt."""
 SETTLE_S = 5.0
 PINNED_S = 4.0
 BACK_WITHIN_S = 90.0
