@@ -12,7 +12,10 @@ from tests.fleet import FleetUnderTest, run_fleet, until
 from tests.integration.test_sessions import NVENC, ROTATE_S, SOFTWARE, fleet_on, live, logs
 from tests.nvsim.driver import OUT_OF_MEMORY, TESLA, UNSUPPORTED_DEVICE, SimulatedDriver
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
+
+PATIENCE_S = 150
+"""Nothing here measures speed: a machine that does other things as well may take its time."""
 
 
 def machine(folder: Path, gpus: int, **settings: int | str) -> SimulatedDriver:
@@ -40,8 +43,8 @@ def test_each_gpu_shows_one_of_its_two_workers_and_both_pools_stay_full_through_
     driver = machine(tmp_path, 2)
     limits = {"NVENC_MAX_SESSIONS": 1, "FEATURED_ROTATE_S": ROTATE_S}
     with fleet_on(driver, tmp_path, 4, **limits) as fleet:
-        until("one is live on each", lambda: live_on(fleet) == [0, 1], 60)
-        until("all four play", lambda: len(fleet.statuses()) == 4, 30)
+        until("one is live on each", lambda: live_on(fleet) == [0, 1], PATIENCE_S)
+        until("all four play", lambda: len(fleet.statuses()) == 4, PATIENCE_S)
         assert gpus_of(fleet.statuses().values()) == {0: 0, 1: 1, 2: 0, 3: 1}
         shown: set[str] = set()
 
@@ -49,8 +52,8 @@ def test_each_gpu_shows_one_of_its_two_workers_and_both_pools_stay_full_through_
             shown.update(live(fleet))
             return len(shown) == 4
 
-        until("everybody had a turn", all_were_shown, 60)
-        until("one is live on each again", lambda: live_on(fleet) == [0, 1], 20)
+        until("everybody had a turn", all_were_shown, PATIENCE_S)
+        until("one is live on each again", lambda: live_on(fleet) == [0, 1], PATIENCE_S)
         check_what_is_said(fleet)
     assert driver.events("refused") == []
     assert opened_on(driver) == {0, 1}
@@ -72,14 +75,14 @@ def check_what_is_said(fleet: FleetUnderTest) -> None:
         said = fleet.command("nvenc", "status", "--workers", "4").stdout
         return said.splitlines() if "nvenc-gpu0 1 of 1, nvenc-gpu1 1 of 1" in said else []
 
-    status = until("both pools are full", status_with_both_full, 40)
+    status = until("both pools are full", status_with_both_full, PATIENCE_S)
     assert status[0].startswith("NVML: gpu_index=0 name=NVIDIA GeForce nvenc_used=")
     assert status[1].startswith("Active Sessions: ")
     assert any(line.startswith("NVML: gpu_index=1 name=NVIDIA GeForce") for line in status)
     assert f"Encoder {NVENC} on GPU 1: works" in status
     workers = [line for line in status if line.startswith("- worker=")]
     assert [f" gpu={worker % 2}" in line for worker, line in enumerate(workers)] == [True] * 4
-    pools = until("somebody holds each", lambda: held_pools(fleet), 20)
+    pools = until("somebody holds each", lambda: held_pools(fleet), PATIENCE_S)
     assert [(pool.pool, pool.gpu_index, pool.limit) for pool in pools[:2]] == [
         ("nvenc", 0, 1),
         ("nvenc", 1, 1),
@@ -102,7 +105,7 @@ def held_pools(fleet: FleetUnderTest) -> list[PoolStatus]:
 def test_the_user_chooses_gpus_and_their_order(tmp_path: Path):
     driver = machine(tmp_path, 3)
     with fleet_on(driver, tmp_path, 2, NVENC_MAX_SESSIONS=1, GPUS="2,0") as fleet:
-        until("both are live", lambda: len(live(fleet)) == 2, 60)
+        until("both are live", lambda: len(live(fleet)) == 2, PATIENCE_S)
         assert gpus_of(fleet.statuses().values()) == {0: 2, 1: 0}
         status = fleet.command("nvenc", "status", "--workers", "2").stdout
     assert "nvenc-gpu2 1 of 1, nvenc-gpu0 1 of 1" in status, "in the order in which they are used"
@@ -114,7 +117,7 @@ def test_a_gpu_that_is_not_there_stops_the_start_with_a_sentence(tmp_path: Path)
     driver = machine(tmp_path, 2)
     environment = {**driver.environment, "METABONK_GPUS": "0,7"}
     with run_fleet(tmp_path, "--workers", "1", environment=environment) as fleet:
-        assert fleet.process.wait(30) != 0
+        assert fleet.process.wait(PATIENCE_S) != 0
     said = fleet.output.read_text()
     assert "METABONK_GPUS is 0,7, and there is no GPU 7 to use: this machine has 0, 1" in said
 
@@ -125,7 +128,7 @@ def test_what_cuda_hides_is_not_touched_and_its_numbers_are_cudas(
     driver = machine(tmp_path, 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
     with fleet_on(driver, tmp_path, 2, NVENC_MAX_SESSIONS=1) as fleet:
-        until("both are live", lambda: len(live(fleet)) == 2, 60)
+        until("both are live", lambda: len(live(fleet)) == 2, PATIENCE_S)
         # CUDA counts the fastest, the last, first: its 0 and 1 are NVML's 2 and 0.
         assert gpus_of(fleet.statuses().values()) == {0: 0, 1: 2}
         status = fleet.command("nvenc", "status", "--workers", "2").stdout
@@ -137,8 +140,8 @@ def test_beside_a_card_without_an_encoder_each_worker_keeps_to_its_own(tmp_path:
     driver = machine(tmp_path, 2)
     driver.set_gpu(1, name="NVIDIA H200", brand=TESLA, open_code=UNSUPPORTED_DEVICE)
     with fleet_on(driver, tmp_path, 3, NVENC_MAX_SESSIONS=1, FEATURED_ROTATE_S=600) as fleet:
-        until("one is live on each", lambda: live_on(fleet) == [0, 1], 60)
-        until("all three play", lambda: len(fleet.statuses()) == 3, 30)
+        until("one is live on each", lambda: live_on(fleet) == [0, 1], PATIENCE_S)
+        until("all three play", lambda: len(fleet.statuses()) == 3, PATIENCE_S)
         statuses = fleet.statuses()
         backends = [statuses[f"omega-{index}"].stream_backend for index in range(3)]
         assert backends == [NVENC, SOFTWARE, ""]
@@ -153,7 +156,7 @@ def test_gstreamer_loads_its_plugin_without_a_session_of_another_gpu(tmp_path: P
     driver.set_gpu(0, open_code=OUT_OF_MEMORY)
     chosen = {"NVENC_MAX_SESSIONS": 1, "STREAM_ENGINE": "gst", "GPUS": 1}
     with fleet_on(driver, tmp_path, 1, **chosen) as fleet:
-        until("it is live", lambda: live(fleet), 90)
+        until("it is live", lambda: live(fleet), PATIENCE_S)
         assert fleet.statuses()["omega-0"].stream_backend == "gst:appsrc:nvh264enc"
     assert driver.events("refused") == []
     assert opened_on(driver) == {1}
