@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ import httpx
 import psutil
 
 from metabonk.messages import StreamState, WorkerStatus
+from metabonk.process import die_with_parent
 from tests.serving import free_ports
 
 STOP_TIMEOUT_S = 5.0
@@ -137,6 +139,8 @@ def run_fleet(
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # A test run that is killed leaves no fleet behind.
+            preexec_fn=partial(die_with_parent, os.getpid()),
         )
     fleet = FleetUnderTest(
         process,
