@@ -216,7 +216,7 @@ def test_what_a_dead_child_leaves_is_ended_with_it(
     until(lambda: len(family(tmp_path)) > 0 or supervisor.states()["omega-0"])
     until(supervisor.tick)
     assert "out of cheese" in supervisor.problems()[0].what
-    assert sleepers() == []
+    until(lambda: not sleepers())
     assert supervisor.killed
 
 
