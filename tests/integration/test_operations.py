@@ -425,7 +425,7 @@ def test_eight_workers_with_the_profile_share_two_sessions_and_the_processor(ter
     settings = json.loads((run / "settings.json").read_text())
     assert settings["nvenc"]["max_sessions"] == LIMIT
     assert settings["stream"]["allow_cpu_fallback"] is True
-    assert settings["cpu"]["max_sessions"] == 6
+    assert settings["cpu"]["max_sessions"] == 8
     streams = until("go2rtc answers", lambda: httpx.get("http://127.0.0.1:1984/api/streams"), 30)
     assert list(streams.json()) == names[2:]
     outcome = terminal.run(STOP)

@@ -1,5 +1,6 @@
 """Encoder sessions, end to end: real fleets on a simulated NVIDIA driver."""
 
+import json
 import statistics
 import time
 from collections.abc import Iterator
@@ -252,9 +253,11 @@ def next_epoch(viewer: ClientConnection) -> int:
         message = viewer.recv(30)
         if isinstance(message, bytes):
             continue
-        if '"epoch"' in message:
-            return EpochMessage.model_validate_json(message).epoch
-        assert StateMessage.model_validate_json(message).reason
+        match json.loads(message)["type"]:
+            case "epoch":
+                return EpochMessage.model_validate_json(message).epoch
+            case "state":
+                assert StateMessage.model_validate_json(message).reason
 
 
 def test_an_encoder_that_hangs_in_mid_stream_is_left_behind(tmp_path: Path):

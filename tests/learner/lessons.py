@@ -1,6 +1,6 @@
 """Plays and learns in one thread, for tests of learning."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -10,8 +10,19 @@ from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_w
 from metabonk.settings.schema import Learning
 
 
-def lesson(games: Sequence[Game], learning: Learning, decisions: int) -> list[float]:
+def lesson(
+    games: Sequence[Game],
+    learning: Learning,
+    decisions: int,
+    enough: Callable[[Sequence[float]], bool] = lambda returns: False,
+) -> list[float]:
     """Plays so many decisions in all games together, learning from them.
+
+    Args:
+        games: that are played.
+        learning: how it is learned.
+        decisions: at the most.
+        enough: told of the returns so far after every update; true ends it.
 
     Returns:
         The unshaped returns of all episodes, in the order in which they ended.
@@ -42,4 +53,6 @@ def lesson(games: Sequence[Game], learning: Learning, decisions: int) -> list[fl
             learner.update(rollouts)
             actor.load(encode_weights(learner.network, learner.counters.version))
             rollouts.clear()
+            if enough(returns):
+                break
     return returns
