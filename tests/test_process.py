@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.process import AUTOGROUP
-
 
 def run_python(program: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -119,26 +117,6 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
-
-
-@pytest.mark.parametrize(("leads", "niceness"), [(True, "nice 19"), (False, "nice 0")])
-def test_a_process_lowers_its_own_session_and_nobody_elses(leads: bool, niceness: str):
-    if not AUTOGROUP.exists():
-        pytest.skip("this kernel does not group processes by session")
-    # The outer process leads a session of its own, so that none but it can be lowered.
-    lower = (
-        "from metabonk.process import AUTOGROUP, lower_session_priority;"
-        "lower_session_priority(); print(AUTOGROUP.read_text())"
-    )
-    within = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {lower!r}])"
-    told = subprocess.run(
-        [sys.executable, "-c", lower if leads else within],
-        capture_output=True,
-        text=True,
-        check=True,
-        start_new_session=True,
-    )
-    assert told.stdout.strip().endswith(niceness)
 
 
 def test_a_log_on_a_full_disk_loses_its_lines_and_says_nothing_on_the_terminal():

@@ -1,6 +1,5 @@
 """What every MetaBonk process does: stop when told, die with its parent, log, give way."""
 
-import contextlib
 import ctypes
 import logging
 import os
@@ -17,9 +16,6 @@ log = logging.getLogger(__name__)
 BACKGROUND_NICE = 19
 """The lowest priority. Threads share a core by weight, and a worker in standby has several: at 10
 (a tenth of the normal weight each) they cost a live stream on two cores 3 frames a second."""
-
-AUTOGROUP = Path("/proc/self/autogroup")
-"""Weight of this process's session; not there where the kernel doesn't group by session."""
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -99,18 +95,6 @@ def lower_priority() -> None:
     Linux lowers the calling thread alone, and the threads and processes that it starts later.
     """
     os.nice(BACKGROUND_NICE)
-
-
-def lower_session_priority() -> None:
-    """The same for the session that this process leads, against all other sessions.
-
-    Where Linux groups processes by session, as Debian and Ubuntu have it (autogroup, sched(7)), it
-    shares the processor among sessions as equals, and niceness counts only within one.
-    """
-    if os.getsid(0) != os.getpid():
-        return  # It would be somebody's shell.
-    with contextlib.suppress(OSError):
-        AUTOGROUP.write_text(f"{BACKGROUND_NICE}\n")
 
 
 def configure_logging(name: str, file: Path | None = None) -> None:

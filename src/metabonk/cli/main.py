@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from metabonk.errors import LAST_WORDS, MetaBonkError
-from metabonk.process import configure_logging, lower_priority, lower_session_priority
+from metabonk.process import configure_logging, lower_priority
 from metabonk.settings.libraries import keep_openmp_from_spinning
 
 COMMANDS = {
@@ -59,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             if given[0] == "learner":
                 # From the first import on: on a small machine the first picture comes before it.
                 lower_priority()
-                lower_session_priority()
                 keep_openmp_from_spinning()
             # A crash in native code, or being ended for hanging, tells in the log where it was.
             faulthandler.enable()
