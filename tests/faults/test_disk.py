@@ -90,6 +90,7 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writer]:
         writer = Writer(fleet, disk, mounted)
         until("both workers play", lambda: len(writer.steps()) == WORKERS, 90)
         until("something was learned", lambda: writer.learner().updates >= 2, 60)
+        until("it is saved", lambda: checkpoint_files(writer.run_dir), 60)
         yield writer
         fleet.stop()
         assert "Traceback" not in fleet.output.read_text()
