@@ -35,6 +35,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.processes import kill_tree
 
 from benchmarks.breakdown import measure as measure_parts
 from benchmarks.breakdown import settings_of, table_of
@@ -208,9 +209,7 @@ def running(rival: Rival, scenario: str, cache: Path) -> Iterator[list[Report]]:
     try:
         yield reports
     finally:
-        for member in [*psutil.Process(process.pid).children(recursive=True), process]:
-            member.kill()
-        process.wait(10)
+        kill_tree(process)
         reader.join(5)
 
 

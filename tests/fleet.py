@@ -22,6 +22,7 @@ import psutil
 
 from metabonk.messages import StreamState, WorkerStatus
 from metabonk.process import die_with_parent
+from tests.processes import kill_tree
 from tests.serving import free_ports
 
 STOP_TIMEOUT_S = 5.0
@@ -154,10 +155,7 @@ def run_fleet(
     try:
         yield fleet
     finally:
-        if process.poll() is None:
-            for member in fleet.tree():
-                member.kill()
-            process.wait(10)
+        kill_tree(process)
 
 
 def shared_memory_of_games() -> set[str]:

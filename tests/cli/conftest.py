@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.orchestrator.children import until
+from tests.processes import kill_tree
 from tests.serving import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,4 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path, environment, ports)
     yield terminal
     for process in terminal.started:
-        if process.poll() is None:
-            for member in terminal.family(process):
-                member.kill()
-            process.wait()
+        kill_tree(process)

@@ -18,6 +18,7 @@ from tests.cli.conftest import Terminal
 from tests.nvsim.driver import SimulatedDriver
 from tests.orchestrator.children import all_gone, until
 from tests.orchestrator.go2rtc_stand_in import put
+from tests.processes import kill
 
 
 def gone(family: list[psutil.Process]) -> bool:
@@ -228,8 +229,7 @@ def test_a_fleet_that_is_killed_takes_go2rtc_with_it(terminal: Terminal):
     terminal.ready(("learner", "omega-0", "omega-1", "go2rtc"))
     beside = psutil.Process(children_of(terminal, process)["go2rtc"].pid)
     others = [member for member in terminal.family(process) if member != beside]
-    for member in others:
-        member.kill()
+    kill(others)
     process.wait()
     until(lambda: not beside.is_running(), 5)
 

@@ -22,6 +22,7 @@ from metabonk.streaming.timeline import Timeline
 from tests.faults.census import Census, engines_of, members
 from tests.faults.spectator import Arrival, Spectator
 from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.processes import kill
 
 WORKERS = 3
 FPS = 15
@@ -142,7 +143,7 @@ def kill_one(fleet: FleetUnderTest, chance: random.Random) -> int:
     if not victims:
         return 0
     try:
-        chance.choice(victims).kill()
+        kill([chance.choice(victims)])
     except psutil.NoSuchProcess:
         return 0
     return 1

@@ -20,10 +20,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import psutil
 import pytest
 
 from metabonk.settings import Settings
+from tests.processes import kill_tree
 
 ROOT = Path(__file__).parents[2]
 COPIED = (
@@ -119,11 +119,7 @@ class Terminal:
     def close(self) -> None:
         """Ends what still runs."""
         for process in self.running:
-            if process.poll() is None:
-                root = psutil.Process(process.pid)
-                for member in [*root.children(recursive=True), root]:
-                    member.kill()
-                process.wait(10)
+            kill_tree(process)
 
 
 def checkout(folder: Path, variables: Mapping[str, str]) -> Terminal:
