@@ -46,7 +46,7 @@ if "worker" in sys.orig_argv:
     import time
     from metabonk.worker import play
     unstamped = play.Player._spectate
-    def spectate(self, pixels):
+    def spectate(self, pixels, pacer):
         now = int(time.time() * 1000)
         pixels = pixels.copy()
         for bit in range({BITS}):
@@ -54,7 +54,7 @@ if "worker" in sys.orig_argv:
             value = 255 if now >> bit & 1 else 0
             pixels[:{SIDE}, left : left + {SIDE}] = value
             pixels[{SIDE} : 2 * {SIDE}, left : left + {SIDE}] = 255 - value
-        unstamped(self, pixels)
+        unstamped(self, pixels, pacer)
     play.Player._spectate = spectate
 """
 
@@ -180,7 +180,12 @@ def measure(mode: str, transport: str, joins: int, seconds: float) -> dict[str, 
         (here / "stamp").mkdir()
         (here / "stamp" / "sitecustomize.py").write_text(STAMPING)
         paths = [str(here / "stamp"), os.environ.get("PYTHONPATH", "")]
-        environment = {"METABONK_CPU_MAX_SESSIONS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {
+            "METABONK_CPU_MAX_SESSIONS": "1",
+            # The code in the picture is read at the size it was drawn at.
+            "METABONK_STREAM_ADAPTIVE": "false",
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
         if mode == "play":
             train_a_little(here)
         arguments = ["--mode", mode, "--workers", "1"]
