@@ -142,10 +142,14 @@ def test_beside_a_card_without_an_encoder_each_worker_keeps_to_its_own(tmp_path:
     with fleet_on(driver, tmp_path, 3, NVENC_MAX_SESSIONS=1, FEATURED_ROTATE_S=600) as fleet:
         until("one is live on each", lambda: live_on(fleet) == [0, 1], PATIENCE_S)
         until("all three play", lambda: len(fleet.statuses()) == 3, PATIENCE_S)
+        until(
+            "the third waits for its own GPU's session",
+            lambda: "nvenc-gpu0" in (fleet.statuses()["omega-2"].stream_error or ""),
+            PATIENCE_S,
+        )
         statuses = fleet.statuses()
         backends = [statuses[f"omega-{index}"].stream_backend for index in range(3)]
         assert backends == [NVENC, SOFTWARE, ""]
-        assert "nvenc-gpu0" in (statuses["omega-2"].stream_error or "")
     assert opened_on(driver) == {0}
 
 
