@@ -1,10 +1,12 @@
 """A terminal in which commands are run as a user runs them, in a folder of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -36,6 +38,8 @@ class Terminal:
             stdout=output or stdout,
             stderr=subprocess.STDOUT,
             text=True,
+            # Tests may run under nohup, which fleets obey: it ignores a terminal that ends.
+            preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         )
         if output:
             output.close()

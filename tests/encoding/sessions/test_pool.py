@@ -85,6 +85,16 @@ def test_a_refusal_with_nothing_open_teaches_no_limit(tmp_path: Path):
     assert learned == []
 
 
+def test_a_refused_lease_is_given_back_also_where_its_folder_can_no_longer_be_used(tmp_path: Path):
+    pool = make_pool(tmp_path)
+    refused = take(pool)
+    (tmp_path / "cpu").rename(tmp_path / "moved")
+    (tmp_path / "cpu").symlink_to(tmp_path / "moved")
+    with pytest.raises(SlotFolderError, match="link"):
+        pool.refused_by_driver(refused)
+    assert not refused.held
+
+
 def test_rubbish_in_a_slot_file_reads_as_an_unknown_holder(tmp_path: Path):
     pool = make_pool(tmp_path)
     lease = take(pool)

@@ -134,8 +134,11 @@ class Pool:
         Returns:
             the new limit, or None where nothing follows: no other session is known, so the refusal
             had another cause than their number.
+
+        Raises:
+            SlotFolderError: the slot directory can't be used; the lease is given back all the same.
         """
-        with self.critical_section():
+        with lease, self.critical_section():
             lease.release()
             holders, free = self._scan()
             for descriptor in free.values():
