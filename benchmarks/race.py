@@ -33,7 +33,7 @@ from benchmarks.throughput import (
 )
 from metabonk.settings.schema import available_cores
 
-LONGEST_S = 600.0
+LONGEST_S = 420.0
 
 
 class Finish(NamedTuple):

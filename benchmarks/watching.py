@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 from playwright.sync_api import CDPSession, Page, sync_playwright
 from rich.console import Console
@@ -208,7 +209,6 @@ def _figures(
 
     watched = [(at, gap, worker) for at, gap, worker in gaps if not apart(at)]
     stalls = [(at, gap, worker) for at, gap, worker in watched if gap > STALL_MS]
-    quarter = max(1, len(samples.heap) // 4)
     return {
         "pictures_per_s": pictures / seconds,
         "rotations": len(cuts),
@@ -221,13 +221,16 @@ def _figures(
         "kill_to_return_s": killed.returned - killed.at,
         "return_to_picture_s": killed.shown - killed.returned,
         "video_kept_most_s": max(samples.kept),
-        "js_heap_first_quarter_mib": max(samples.heap[:quarter]) / MIB,
-        "js_heap_last_quarter_mib": max(samples.heap[-quarter:]) / MIB,
-        "browser_first_quarter_mib": max(samples.browser[:quarter]) / MIB,
-        "browser_last_quarter_mib": max(samples.browser[-quarter:]) / MIB,
-        "orchestrator_first_quarter_mib": max(samples.orchestrator[:quarter]) / MIB,
-        "orchestrator_last_quarter_mib": max(samples.orchestrator[-quarter:]) / MIB,
+        "js_heap_mib": _by_quarter(samples.heap),
+        "browser_mib": _by_quarter(samples.browser),
+        "orchestrator_mib": _by_quarter(samples.orchestrator),
     }
+
+
+def _by_quarter(sizes: list[float]) -> list[str]:
+    """The most in each quarter of the time: what is bounded stops growing."""
+    quarters = np.array_split(np.array(sizes) / MIB, 4)
+    return [f"{quarter.max():.1f}" for quarter in quarters if quarter.size]
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Stable-Baselines3's PPO on a Doom scenario: 8 subprocess environments, NatureCNN on 84×84×1.
 
 Runs in a virtual environment of its own. Hyperparameters are those of RL Baselines3 Zoo for pixels
-(Atari): 128 steps an environment, 4 epochs, batches of 256.
+(Atari): 128 steps an environment, 4 epochs, batches of 256. Rewards are scaled by its own
+``VecNormalize``, since Doom's have any size; the returns that are told are the game's.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import vizdoom
 from PIL import Image
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecMonitor
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecMonitor, VecNormalize
 
 SIDE = 84
 ENVIRONMENTS = 8
@@ -88,7 +89,8 @@ def main() -> None:
         lambda seed=seed: Doom(arguments.scenario, arguments.skip, seed)
         for seed in range(ENVIRONMENTS)
     ]
-    environments = VecMonitor(SubprocVecEnv(makers, start_method="fork"))
+    monitored = VecMonitor(SubprocVecEnv(makers, start_method="fork"))
+    environments = VecNormalize(monitored, norm_obs=False)
     model = PPO(
         "CnnPolicy",
         environments,
