@@ -56,12 +56,17 @@ def race_fleet(game: str, learning: dict[str, str], goal: float) -> Finish:
         run_fleet(Path(folder), "--workers", "1", "--game", game, environment=environment) as fleet,
     ):
         until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, START_S)
-        while (seconds := time.monotonic() - began) < LONGEST_S:
-            returns = returns_of(fleet)
+        finish = None
+        while finish is None:
+            seconds, returns = time.monotonic() - began, returns_of(fleet)
             if len(returns) == WINDOW and statistics.fmean(returns) >= goal:
-                return Finish(seconds, steps_of(fleet))
-            time.sleep(0.2)
-        return Finish(None, steps_of(fleet))
+                finish = Finish(seconds, steps_of(fleet))
+            elif seconds > LONGEST_S:
+                finish = Finish(None, steps_of(fleet))
+            else:
+                time.sleep(0.2)
+        fleet.stop()
+        return finish
 
 
 def race_stable_baselines3(scenario: str, goal: float, cache: Path) -> Finish:
