@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from metabonk.errors import LAST_WORDS, MetaBonkError
 from metabonk.process import configure_logging, lower_priority
-from metabonk.settings.libraries import keep_openmp_from_spinning
+from metabonk.settings.libraries import keep_one_heap, keep_openmp_from_spinning
 
 COMMANDS = {
     "start": "runs a fleet until it is stopped",
@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         if given[0] in CHILDREN:
             configure_logging(given[0])
+            keep_one_heap()
             if given[0] == "learner":
                 # From the first import on: on a small machine the first picture comes before it.
                 lower_priority()

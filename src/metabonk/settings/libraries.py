@@ -1,6 +1,10 @@
-"""What libraries are told through the environment, which they read when they are loaded."""
+"""What libraries are told before they begin: most of them through the environment."""
 
+import ctypes
 import os
+
+M_ARENA_MAX = -8
+"""Of glibc's ``malloc.h``: how many heaps there may be."""
 
 
 def keep_gstreamer_from_scanning() -> None:
@@ -19,3 +23,15 @@ def keep_openmp_from_spinning() -> None:
     without it (``benchmarks.breakdown``).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_one_heap() -> None:
+    """Has glibc share one heap among all threads; call it before there are any.
+
+    By default each thread has its own, and what is free in one is of no use to the others: a worker
+    of fifteen threads held 30 to 45 MB that nobody used, ever more of it over half an hour, and
+    holds 7 to 17 with one heap. Other C libraries have none of this, and nothing is done there.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
