@@ -8,6 +8,7 @@ be counted.
 import contextlib
 import json
 import math
+import os
 import re
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from metabonk.messages import CurvePoint, Episode, ErrorBody, Fleet, HeartbeatRe
 from metabonk.policy import ActorCritic, PolicySpec, Rollout, encode_weights
 from metabonk.policy.rollout import EndedEpisode
 from metabonk.policy.weights import decode_weights, load_weights
+from metabonk.process import die_with_parent
 from metabonk.settings import Settings, write_settings
 from tests.faults.damage import damaged, damaged_lines, damaged_tensors, edited
 from tests.learner.rollouts import made_up
@@ -103,6 +106,7 @@ def running(folder: Path, port: int, *command: str) -> Iterator[Target]:
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=subprocess.STDOUT,
+            preexec_fn=partial(die_with_parent, os.getpid()),
         ) as process,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
