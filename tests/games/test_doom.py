@@ -16,6 +16,7 @@ from metabonk.games import FrameSink, Observation, Transition, available_games, 
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.picture import View, observe
 from metabonk.settings.schema import Learning
+from tests.fleet import until
 
 SMALL, LARGE = (256, 144), (1280, 720)
 WAIT, MOVE_LEFT = 0, 1
@@ -186,6 +187,29 @@ def test_a_wish_that_is_taken_back_changes_nothing_and_leaves_no_engine(doom: Do
         doom.spectate(size)
     doom.reset()
     assert doom.source_size == SMALL
+    doom.close()
+    assert engines() == []
+
+
+def test_an_engine_makes_room_for_another_after_many_episodes_and_play_goes_on(
+    doom: Doom, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("metabonk.games.doom.MOST_EPISODES", 3)
+    (first,) = engines()
+    for _ in range(3):
+        doom.reset()
+    assert first in engines()
+
+    def is_replaced() -> bool:
+        doom.reset()
+        doom.step(WAIT)
+        return first not in engines()
+
+    until("another engine plays", is_replaced, 20)
+    assert doom.source_size == SMALL
+    doom.spectate(LARGE)
+    doom.reset()
+    assert doom.source_size == LARGE
     doom.close()
     assert engines() == []
 

@@ -15,6 +15,9 @@ from metabonk.games.scenarios import REWARD_SCALE, WORTH, load_scenario
 OWN_VIEW = View(128, 72)
 """As in Sample Factory's ViZDoom recipe."""
 
+MOST_EPISODES = 10_000
+"""Of one engine, since it keeps some 300 bytes of each; then another takes its place."""
+
 
 def describe_doom(name: str, view: View = OWN_VIEW) -> GameDescription:
     """What is known of a scenario, seen in this way, before an engine runs.
@@ -66,6 +69,7 @@ class Doom(Game):
         self._engine: vzd.DoomGame | None = start_engine(self._scenario, SMALLEST)
         self._size = self._next_size = SMALLEST
         self._next: Future[vzd.DoomGame] | None = None
+        self._episodes = 0
         self._worth = {
             getattr(vzd.GameVariable, variable): worth
             for variable, worth in WORTH.get(name, {}).items()
@@ -97,7 +101,10 @@ class Doom(Game):
         Raises:
             GameError: the engine broke, or the one of the new size does not start.
         """
-        if self._next is not None:
+        if self._next is None and self._episodes >= MOST_EPISODES:
+            self._next = self._starter.submit(start_engine, self._scenario, self._size)
+        # A new size is worth waiting for; a new engine of the same one is not.
+        if self._next is not None and (self._next_size != self._size or self._next.done()):
             self._change_over(self._next)
         engine = self._running_engine()
         try:
@@ -105,6 +112,7 @@ class Doom(Game):
             engine.new_episode()
         except ENGINE_ERRORS as error:
             raise self._broken(error) from None
+        self._episodes += 1
         self._tics = 0
         self._playing = True
         self._look(engine.get_state().screen_buffer)
@@ -181,6 +189,7 @@ class Doom(Game):
         successor = started.result()
         self._running_engine().close()
         self._engine = successor
+        self._episodes = 0
         self._size = self._next_size = wanted
 
     def _discard_next(self) -> None:
