@@ -96,7 +96,7 @@ def per_frame_ms(work: Callable[[], object]) -> dict[str, float]:
 def copies(work: Callable[[], object], rounds: int = 20) -> dict[str, float]:
     """Copies of memory between host and device, a round, as CUPTI counts them."""
     activities = [torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as profile:
+    with torch.profiler.profile(activities=activities, acc_events=True) as profile:
         for _ in range(rounds):
             work()
         torch.cuda.synchronize()
@@ -211,7 +211,10 @@ def with_gstreamer() -> dict[str, Any]:
         to_nv12 = f"cudaconvertscale ! {caps}"
         measure("gstreamers_convert_and_scale", to_nv12, rgb, make)
     else:
-        said["gstreamers_convert_and_scale"] = "GStreamer has no cudaconvertscale: NVRTC not found"
+        said["gstreamers_convert_and_scale"] = (
+            "GStreamer has no cudaconvertscale: it finds no libnvrtc.so, or one that no longer "
+            "compiles for what it asks for (1.22: compute_52, which ends with CUDA 12)"
+        )
     return said
 
 

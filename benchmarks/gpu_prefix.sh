@@ -18,7 +18,7 @@ for name in "${plugins[@]}"; do
     file=$system/gstreamer-1.0/libgst$name.so
     [ -e "$file" ] && cp "$file" "$prefix/lib/gstreamer-1.0/"
 done
-for name in GLib GObject Gio GModule Gst GstBase GstVideo GstApp GstCuda CudaGst; do
+for name in GLib GObject Gio GModule Gst GstBase GstVideo GstApp GstGL GstCuda CudaGst; do
     cp "$system/girepository-1.0/$name"-*.typelib "$prefix/girepository-1.0/"
 done
 own=("$system"/lib{gstreamer,gstapp,gstvideo,gstcuda,girepository}-1.0.so.?)

@@ -1,8 +1,8 @@
-"""What a machine's GPU is to a fleet: sessions, encoders, why a stream uses which, how many it can.
+"""What a machine's GPU is to a fleet: sessions, encoders, why a stream uses which, how many it has.
 
-``python -m benchmarks.gpu_sessions [--workers 1 2 4 8] [--size 1920x1080] [--fps 60] [--json FILE]``
-starts a real training fleet for each number of workers, all of them to be live, without steps of
-quality, and lets it stream. It prints what every worker achieves, and for the first fleet what an
+``python -m benchmarks.gpu_sessions [--workers 1 2 4 8] [--size 1920x1080] [--fps 60]`` starts a
+real training fleet for each number of workers, all of them to be live, without steps of quality,
+and lets it stream. It prints what every worker achieves, and for the first fleet what an
 operator would ask for: ``metabonk nvenc status`` and the log lines about sessions.
 """
 

@@ -63,7 +63,8 @@ def test_one_upload_serves_policy_and_encoder_and_nothing_comes_back(cuda: torch
         finish_pictures(cuda)
 
     once()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities, acc_events=True) as profile:
         for _ in range(10):
             once()
         torch.cuda.synchronize()
