@@ -14,7 +14,6 @@ from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions.nvml import Gpu
 from tests.doctor.machines import GEFORCE, H100, pools_of
 
-NO_ENCODER = Proof(works=False, reason="unsupported device (2)", hardware=False)
 Examined = Callable[..., list[Finding]]
 
 
@@ -29,6 +28,7 @@ def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examined:
         container: bool = False,
         device: bool = True,
         unavailable: str | None = None,
+        lacks_encoder: bool = False,
     ) -> list[Finding]:
         monkeypatch.setattr(gpus, "_has_encode_library", lambda: library)
         monkeypatch.setattr(gpus, "in_container", lambda: container)
@@ -36,7 +36,10 @@ def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examined:
         proofs = Proofs(tmp_path)
         if proof is not None:
             proofs.keep(gpus.NVENC[-1], cards[0], proof, doubtful=False)
-        return list(gpu_problems(pools_of(tmp_path, *cards, unavailable=unavailable), proofs))
+        pools = pools_of(tmp_path, *cards, unavailable=unavailable)
+        if lacks_encoder:
+            pools.learn_that_there_is_no_encoder(cards[0].index)
+        return list(gpu_problems(pools, proofs))
 
     return examine
 
@@ -62,15 +65,15 @@ def test_outside_of_a_container_the_package_is_named(examined: Examined):
 def test_an_encoder_that_a_container_may_not_use_is_told_and_one_that_is_not_there_is_not(
     examined: Examined,
 ):
-    (found,) = examined(GEFORCE, proof=NO_ENCODER, container=True)
+    (found,) = examined(GEFORCE, lacks_encoder=True, container=True)
     assert "code 2" in found.what and gpus.CAPABILITIES in (found.do or "")
-    assert examined(GEFORCE, proof=NO_ENCODER) == []
+    assert examined(GEFORCE, lacks_encoder=True) == []
 
 
 @pytest.mark.parametrize("name", ["NVIDIA H200", "NVIDIA A100-SXM4-40GB", H100.name])
 def test_nothing_helps_a_card_that_has_no_encoder(examined: Examined, name: str):
     card = replace(H100, name=name, driver="550.54")
-    assert examined(card, proof=NO_ENCODER, library=False, container=True) == []
+    assert examined(card, lacks_encoder=True, library=False, container=True) == []
 
 
 def test_a_driver_too_old_for_ffmpeg_is_told_unless_something_encodes_all_the_same(

@@ -99,8 +99,8 @@ def test_a_limit_found_by_us_is_one_for_both(tmp_path: Path):
 
 
 def test_beside_an_encoder_the_workers_of_a_gpu_without_one_are_shown_in_software(tmp_path: Path):
-    none = Proof(works=False, reason="unsupported device (2)", hardware=False)
-    Proofs(tmp_path).keep(NVENC_RUNG, H200, none, doubtful=False)
+    pools = Pools(tmp_path, nvenc_limit=2, cpu_limit=1, nvml=Machine(RTX, H200))
+    pools.learn_that_there_is_no_encoder(H200.index)
     found = measured(tmp_path, RTX, H200)
     assert found.gpus == ("nvenc-gpu0", None)
     assert (found.sessions_of(0), found.sessions_of(1), found.total) == (2, 1, 3)

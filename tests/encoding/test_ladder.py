@@ -31,7 +31,7 @@ def test_hardware_comes_first():
 
 
 def test_without_a_gpu_software_is_used_without_being_asked_for():
-    refused = reasons(Situation(gpu_unavailable="no NVIDIA driver on this machine"))
+    refused = reasons(Situation(no_nvenc="no NVIDIA driver on this machine"))
     assert [refused[rung] for rung in (CUDA, GST, NVENC)] == [
         "no NVIDIA driver on this machine"
     ] * 3
@@ -48,9 +48,11 @@ def test_with_a_gpu_software_needs_the_users_word():
 
 
 def test_a_gpu_without_an_encoder_does_not_forbid_software():
-    proof = Proof(works=False, reason="the H200 has no encoder", hardware=False)
-    refused = reasons(Situation(proofs={CUDA: proof, GST: proof, NVENC: proof}))
-    assert [refused[rung] for rung in (CUDA, GST, NVENC)] == ["the H200 has no encoder"] * 3
+    tried = Proof(works=False, reason="unsupported device (2)")
+    situation = Situation(proofs={GST: tried}, no_nvenc="the H200 has no encoder")
+    refused = reasons(situation)
+    assert [refused[rung] for rung in (CUDA, NVENC)] == ["the H200 has no encoder"] * 2
+    assert refused[GST] == "unsupported device (2)", "what was tried says more"
     assert refused[SOFTWARE] is None
 
 

@@ -14,7 +14,7 @@ from metabonk.encoding.frame import Frame
 from metabonk.encoding.inventory import missing
 from metabonk.encoding.ladder import Proof, Rung
 from metabonk.encoding.opening import FIRST_REST_S, NoSession, Opener, Session
-from metabonk.encoding.probe import Busy
+from metabonk.encoding.probe import Untried
 from metabonk.encoding.sessions import Holder, Pools
 from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
 from metabonk.encoding.sessions.nvml import Session as DriverSession
@@ -57,13 +57,13 @@ class EveryoneWorks:
     """A prover to which every rung is proven, unless told otherwise."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Proof | Busy] = {}
+        self.answers: dict[str, Proof | Untried] = {}
 
     def known(self, rung: Rung, gpu: Gpu | None) -> Proof | None:
         answer = self.answers.get(rung.backend)
         return answer if isinstance(answer, Proof) else None
 
-    def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Busy:
+    def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Untried:
         return self.answers.get(rung.backend, Proof(works=True))
 
 
@@ -271,16 +271,39 @@ def test_a_gpu_without_an_encoder_lands_on_software_and_says_why(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ):
     reason = "opening a session returned unsupported device (2)"
-    bench.prover.answers[NVENC] = Proof(works=False, reason=reason, hardware=False)
+    pools = bench.pools(Card())
+
+    def trial(rung: Rung, gpu: Gpu | None) -> Proof:
+        if rung.backend == NVENC:
+            pools.learn_that_there_is_no_encoder(0)
+            bench.prover.answers[NVENC] = Proof(works=False, reason=reason)
+            return Proof(works=False, reason=reason)
+        return Proof(works=True)
+
+    bench.prover.prove = trial  # type: ignore[method-assign]
+    for opener in (bench.opener(pools), bench.opener(pools)):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            session = opened(opener.open(settings_on))
+        assert session.rung.backend == SOFTWARE
+        assert reason in caplog.text
+        session.close()
+
+
+def test_where_a_trial_was_cut_short_after_it_learned_software_serves_all_the_same(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+):
+    pools = bench.pools(Card())
+    pools.learn_that_there_is_no_encoder(0)
     with caplog.at_level(logging.INFO):
-        session = opened(bench.opener(bench.pools(Card())).open(settings_on))
+        session = opened(bench.opener(pools).open(settings_on))
     assert session.rung.backend == SOFTWARE
-    assert reason in caplog.text
+    assert "it has no encoder" in caplog.text
 
 
 def test_a_proof_that_found_no_free_session_is_the_limit_and_is_asked_again(bench: Bench):
     opener = bench.opener(bench.pools(Card()))
-    bench.prover.answers[NVENC] = Busy("all 2 sessions are in use")
+    bench.prover.answers[NVENC] = Untried("all 2 sessions are in use", at_limit=True)
     assert refused(opener.open(settings_on)).limit_reached
     del bench.prover.answers[NVENC]
     assert opened(opener.open(settings_on)).rung.backend == NVENC

@@ -7,7 +7,7 @@ import pytest
 
 from metabonk.encoding import probe
 from metabonk.encoding.ladder import RUNGS, Proof
-from metabonk.encoding.probe import Busy, Prover
+from metabonk.encoding.probe import Prover, Untried
 from metabonk.encoding.proofs import DOUBT_S, Proofs
 from metabonk.encoding.sessions import Lease, open_pools
 from metabonk.settings import Settings, write_settings
@@ -41,7 +41,7 @@ def test_without_a_free_session_nothing_is_tried_and_nothing_is_kept(
     assert isinstance(lease, Lease)
     prover = Prover(settings_file, Proofs(tmp_path))
     answer = prover.prove(SOFTWARE, None)
-    assert isinstance(answer, Busy)
+    assert isinstance(answer, Untried)
     assert "omega-0" in answer.reason
     lease.release()
     assert prover.prove(SOFTWARE, None) == Proof(works=True)
@@ -84,7 +84,7 @@ def test_a_trial_that_somebody_ended_says_nothing_of_the_encoder(
     with monkeypatch.context() as patched:
         patched.setattr(probe.sys, "executable", str(child))
         answer = prover.prove(SOFTWARE, None)
-    assert isinstance(answer, Busy)
+    assert isinstance(answer, Untried)
     assert f"SIG{number}" in answer.reason
     assert prover.prove(SOFTWARE, None) == Proof(works=True)
 

@@ -153,6 +153,19 @@ def test_beside_a_card_without_an_encoder_each_worker_keeps_to_its_own(tmp_path:
     assert opened_on(driver) == {0}
 
 
+def test_of_two_cards_without_an_encoder_each_is_found_out_and_all_workers_are_shown(
+    tmp_path: Path,
+):
+    """Both at the same moment, as it went wrong on two real H200s (docs/benchmarks.md)."""
+    driver = machine(tmp_path, 2, name="NVIDIA H200", brand=TESLA, open_code=UNSUPPORTED_DEVICE)
+    with fleet_on(driver, tmp_path, 4, CPU_MAX_SESSIONS=4) as fleet:
+        until("all four are live", lambda: live_on(fleet) == [0, 0, 1, 1], PATIENCE_S)
+        status = fleet.command("nvenc", "status", "--workers", "4").stdout
+    assert "nvenc-gpu0 0 of 0, nvenc-gpu1 0 of 0, cpu 4 of 4" in status
+    assert status.count("opens no session at all: it has no encoder") >= 2
+    assert driver.events("opened") == []
+
+
 def test_gstreamer_loads_its_plugin_without_a_session_of_another_gpu(tmp_path: Path):
     """It opens some on every GPU that it sees, and one that is full would refuse."""
     require_gstreamer()

@@ -106,12 +106,13 @@ def _encoder_lines(pools: Pools, engine: str) -> Iterator[str]:
         else:
             for gpu in gpus:
                 where = "" if len(gpus) == 1 else f" on GPU {gpu.index}"
-                yield f"Encoder {rung.backend}{where}: {_known(proofs.known(rung, gpu))}"
+                known = _known(proofs.known(rung, gpu), pools.why_no_nvenc(gpu.index))
+                yield f"Encoder {rung.backend}{where}: {known}"
 
 
-def _known(proof: Proof | None) -> str:
+def _known(proof: Proof | None, why_untried: str | None = None) -> str:
     if proof is None:
-        return "not tried yet on this host"
+        return f"out: {why_untried}" if why_untried else "not tried yet on this host"
     return "works" if proof.works else f"out: {proof.reason}"
 
 

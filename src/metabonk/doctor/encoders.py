@@ -10,7 +10,7 @@ from pathlib import Path
 from metabonk.doctor.finding import Finding
 from metabonk.encoding.inventory import missing
 from metabonk.encoding.ladder import RUNGS, Rung, Scarcity
-from metabonk.encoding.probe import Busy, Prover
+from metabonk.encoding.probe import Prover, Untried
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
@@ -33,12 +33,15 @@ def encoders(settings: Settings, pools: Pools) -> Iterator[Finding]:
             if rung.backend in lacking:
                 yield Finding(f"{where}: {lacking[rung.backend]}", absent=True)
                 continue
+            if gpu and (why := pools.why_no_nvenc(gpu.index)):
+                yield Finding(f"{where}: {why}", absent=True)
+                continue
             known, proof = prover.known(rung, gpu), prover.prove_anew(rung, gpu)
-            if isinstance(proof, Busy):
+            if isinstance(proof, Untried):
                 before = "has worked here" if known and known.works else "not known"
                 yield Finding(f"{where}: {before}; not tried now, since {proof.reason}")
-                # Somebody encodes with it, and so it is no reason to say that none works.
-                working += 1
+                # Where somebody encodes with it, it is no reason to say that none works.
+                working += proof.at_limit
                 continue
             working += proof.works
             said = "works" if proof.works else proof.reason

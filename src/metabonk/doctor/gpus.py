@@ -54,11 +54,11 @@ def gpu_problems(pools: Pools, proofs: Proofs) -> Iterator[Finding]:
         )
         yield Finding(f"there is an NVIDIA GPU that can't be asked: {census.unavailable}", do)
     for gpu in census.gpus:
-        if problem := _problem(gpu, proofs):
+        if problem := _problem(gpu, pools, proofs):
             yield problem
 
 
-def _problem(gpu: Gpu, proofs: Proofs) -> Finding | None:
+def _problem(gpu: Gpu, pools: Pools, proofs: Proofs) -> Finding | None:
     tried = [proof for rung in NVENC if (proof := proofs.known(rung, gpu))]
     if any(proof.works for proof in tried) or _has_no_encoder(gpu):
         return None
@@ -70,7 +70,7 @@ def _problem(gpu: Gpu, proofs: Proofs) -> Finding | None:
             if in_container()
             else "install it from where the driver came (Debian: apt install libnvidia-encode1)",
         )
-    if any(not proof.hardware for proof in tried):
+    if pools.why_no_nvenc(gpu.index) is not None:
         if not in_container():
             return None  # The card has none; software is used, and 'nvenc status' says so.
         return Finding(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from metabonk.encoding.ladder import RUNGS, Scarcity
 from metabonk.encoding.proofs import Proofs
 from metabonk.encoding.sessions import Pool, Pools
-from metabonk.encoding.sessions.nvml import Gpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def capacity(pools: Pools, proofs: Proofs, *, allow_cpu_fallback: bool) -> Capac
     usable = {
         gpu.index: pool
         for gpu in pools.census.gpus
-        if (pool := pools.nvenc(gpu.index)) and not _lacks_encoder(gpu, proofs)
+        if (pool := pools.nvenc(gpu.index)) and pools.why_no_nvenc(gpu.index) is None
     }
     va_works = any(
         (proof := proofs.known(rung, None)) is not None and proof.works
@@ -118,8 +117,3 @@ def capacity(pools: Pools, proofs: Proofs, *, allow_cpu_fallback: bool) -> Capac
         cpu=left(pools.cpu),
         cpu_fallback=allow_cpu_fallback,
     )
-
-
-def _lacks_encoder(gpu: Gpu, proofs: Proofs) -> bool:
-    known = [proofs.known(rung, gpu) for rung in RUNGS if rung.scarcity is Scarcity.NVENC]
-    return any(proof is not None and not proof.hardware for proof in known)

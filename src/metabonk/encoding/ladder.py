@@ -63,13 +63,10 @@ class Proof:
     Attributes:
         works: whether it did.
         reason: why not, as a sentence.
-        hardware: whether an encoder is there at all; false where the driver says that this device
-            has none (code 2), whatever NVML claims.
     """
 
     works: bool
     reason: str = ""
-    hardware: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Situation:
 
     Attributes:
         frames: what kind of frame the game delivers.
-        gpu_unavailable: why there is no NVIDIA GPU to use, or None where there is one.
+        no_nvenc: why there is no NVENC hardware to use, or None where there is some.
         missing: backend to the reason why its library can't be used here.
         proofs: backend to what came of trying it; absent: not tried yet.
         resting: backend to the reason why it is not tried at the moment: it broke.
@@ -86,23 +83,11 @@ class Situation:
     """
 
     frames: FrameKind = FrameKind.HOST
-    gpu_unavailable: str | None = None
+    no_nvenc: str | None = None
     missing: Mapping[str, str] | None = None
     proofs: Mapping[str, Proof] | None = None
     resting: Mapping[str, str] | None = None
     allow_cpu_fallback: bool = False
-
-    @property
-    def nvenc_hardware(self) -> bool:
-        """Whether there is an NVENC encoder, or one can't be ruled out yet."""
-        if self.gpu_unavailable is not None:
-            return False
-        tried = [
-            proof
-            for rung in RUNGS
-            if rung.scarcity is Scarcity.NVENC and (proof := (self.proofs or {}).get(rung.backend))
-        ]
-        return all(proof.hardware for proof in tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +109,16 @@ def _refusal(rung: Rung, situation: Situation) -> str | None:
     if situation.frames not in rung.frames:
         taken = " or ".join(sorted(rung.frames))
         return f"takes {taken} frames, and the game delivers {situation.frames} frames"
-    if rung.scarcity is Scarcity.NVENC and situation.gpu_unavailable:
-        return situation.gpu_unavailable
     proof = (situation.proofs or {}).get(rung.backend)
     if proof and not proof.works:
         return proof.reason
+    if rung.scarcity is Scarcity.NVENC and situation.no_nvenc:
+        return situation.no_nvenc
     if rest := (situation.resting or {}).get(rung.backend):
         return rest
     if (
         rung.scarcity is Scarcity.CPU
-        and situation.nvenc_hardware
+        and situation.no_nvenc is None
         and not situation.allow_cpu_fallback
     ):
         return (

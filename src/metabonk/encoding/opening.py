@@ -9,7 +9,7 @@ from typing import TypeAlias
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import Encoder, EncoderSettings
 from metabonk.encoding.ladder import RUNGS, Rung, Scarcity, Situation, climb
-from metabonk.encoding.probe import AT_THE_LIMIT, Busy, Prover, pool_of
+from metabonk.encoding.probe import AT_THE_LIMIT, Prover, Untried, pool_of
 from metabonk.encoding.sessions import Lease, Pool, Pools, Refusal
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.errors import EncoderUnavailable
@@ -221,12 +221,9 @@ class Opener:
 
     def _situation(self) -> Situation:
         now = self._clock()
-        unavailable = self._pools.census.unavailable
-        if unavailable is None and self._gpu is None:
-            unavailable = f"there is no GPU {self._gpu_index} on this machine"
         known = {rung.backend: self._prover.known(rung, self._gpu) for rung in RUNGS}
         return Situation(
-            gpu_unavailable=unavailable,
+            no_nvenc=self._pools.why_no_nvenc(self._gpu_index),
             missing=self._missing,
             proofs={backend: proof for backend, proof in known.items() if proof},
             resting={
@@ -245,8 +242,8 @@ class Opener:
         pool = pool_of(rung, self._gpu_index, self._pools)
         assert pool is not None, "the ladder refuses NVENC rungs where there is no GPU"
         proof = self._prover.prove(rung, self._gpu)
-        if isinstance(proof, Busy):
-            return proof.reason, True
+        if isinstance(proof, Untried):
+            return proof.reason, proof.at_limit
         if not proof.works:
             return proof.reason, False
         lease = pool.take(

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -41,19 +42,35 @@ encoder, so that it is tried again at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
-    """It could not be tried now, as where no session is free; nothing is known yet."""
+class Untried:
+    """It could not be tried now; nothing is known yet.
+
+    Attributes:
+        reason: as a sentence.
+        at_limit: whether it is that no session is free.
+    """
 
     reason: str
+    at_limit: bool
+
+
+class _Outcome(StrEnum):
+    WORKS = "works"
+    OUT = "out"
+    """Holds until the GPU, the driver or the library changes."""
+    IN_DOUBT = "in doubt"
+    """Out for now: a crash or a hang may pass, and a plugin may be added."""
+    AT_LIMIT = "at the limit"
+    """Not tried, since no session is free."""
+    UNTRIED = "untried"
+    """Not tried, for another reason."""
 
 
 class _Result(BaseModel):
-    """What the child prints."""
+    """What the child prints: what came of the trial, and why it doesn't work."""
 
-    works: bool
+    outcome: _Outcome
     reason: str = ""
-    hardware: bool = True
-    busy: bool = False
 
 
 class Prover:
@@ -72,7 +89,7 @@ class Prover:
         """What is known of ``rung`` on ``gpu`` without trying it."""
         return self._proofs.known(rung, gpu)
 
-    def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Busy:
+    def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Untried:
         """What came of trying ``rung`` on ``gpu``: what is known, or else by trying it now.
 
         Raises:
@@ -80,21 +97,22 @@ class Prover:
         """
         return self._proofs.known(rung, gpu) or self.prove_anew(rung, gpu)
 
-    def prove_anew(self, rung: Rung, gpu: Gpu | None) -> Proof | Busy:
+    def prove_anew(self, rung: Rung, gpu: Gpu | None) -> Proof | Untried:
         """What comes of trying ``rung`` on ``gpu`` now, whatever is known.
 
         Raises:
             SlotFolderError: the result can't be kept.
         """
-        result, doubtful = self._try(rung, gpu)
-        if result.busy:
-            return Busy(result.reason)
-        proof = Proof(works=result.works, reason=result.reason, hardware=result.hardware)
+        result = self._try(rung, gpu)
+        if result.outcome in (_Outcome.AT_LIMIT, _Outcome.UNTRIED):
+            return Untried(result.reason, at_limit=result.outcome is _Outcome.AT_LIMIT)
+        proof = Proof(works=result.outcome is _Outcome.WORKS, reason=result.reason)
+        doubtful = result.outcome is _Outcome.IN_DOUBT
         self._proofs.keep(rung, gpu, proof, doubtful=doubtful)
         return proof
 
-    def _try(self, rung: Rung, gpu: Gpu | None) -> tuple[_Result, bool]:
-        """The child's result, and whether it is in doubt: a crash or a hang may pass."""
+    def _try(self, rung: Rung, gpu: Gpu | None) -> _Result:
+        """The child's result."""
         command = [
             sys.executable,
             "-m",
@@ -118,34 +136,34 @@ class Prover:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return _doubtful(f"hung for {PROOF_TIMEOUT_S:.0f} s while it was tried")
+            return _in_doubt(f"hung for {PROOF_TIMEOUT_S:.0f} s while it was tried")
         if child.returncode in ENDED_BY_OTHERS:
             name = signal.Signals(-child.returncode).name
-            return _Result(works=False, busy=True, reason=f"its trial was ended by {name}"), False
+            return _Result(outcome=_Outcome.UNTRIED, reason=f"its trial was ended by {name}")
         if child.returncode < 0:
-            return _doubtful(f"crashed with signal {-child.returncode} while it was tried")
+            return _in_doubt(f"crashed with signal {-child.returncode} while it was tried")
         try:
-            result = _Result.model_validate_json(child.stdout)
+            return _Result.model_validate_json(child.stdout)
         except ValidationError:
             last = (child.stderr.strip().splitlines() or ["no output"])[-1]
-            return _doubtful(f"could not be tried: {last}")
-        # A plugin of GStreamer's that is missing may be added, and then its proof has to be new.
-        gst_lacks = rung.backend.startswith("gst:") and not result.works and result.hardware
-        return result, gst_lacks
+            return _in_doubt(f"could not be tried: {last}")
 
 
 def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
-    """Opens, feeds and closes the encoder in this process, under a lease."""
+    """Opens, feeds and closes the encoder in this process, under a lease.
+
+    Raises:
+        SlotFolderError: the slot directory can't be used.
+    """
     rung = next(rung for rung in RUNGS if rung.backend == backend)
     pool = pool_of(rung, gpu_index, pools)
     if pool is None:
-        return _Result(
-            works=False, reason=pools.census.unavailable or f"there is no GPU {gpu_index}"
-        )
+        reason = pools.census.unavailable or f"there is no GPU {gpu_index}"
+        return _Result(outcome=_Outcome.UNTRIED, reason=reason)
     leased = gpu_index if rung.scarcity is Scarcity.NVENC else None
     lease = pool.take(worker="probe", purpose="proof", backend=backend, gpu=leased)
     if isinstance(lease, Refusal):
-        return _Result(works=False, busy=True, reason=lease.reason)
+        return _Result(outcome=_Outcome.AT_LIMIT, reason=lease.reason)
     with lease:
         try:
             gpu = pools.census.by_index.get(gpu_index)
@@ -153,14 +171,14 @@ def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
         except EncoderUnavailable as error:
             if error.nvenc_code in AT_THE_LIMIT:
                 pool.refused_by_driver(lease)
-                return _Result(works=False, busy=True, reason=str(error))
-            has_encoder = error.nvenc_code != NO_ENCODER_HERE
-            if not has_encoder:
+                return _Result(outcome=_Outcome.AT_LIMIT, reason=str(error))
+            if error.nvenc_code == NO_ENCODER_HERE:
                 pools.learn_that_there_is_no_encoder(gpu_index)
-            return _Result(works=False, reason=str(error), hardware=has_encoder)
+                return _Result(outcome=_Outcome.OUT, reason=str(error))
+            return _out(backend, str(error))
         except EncoderBroken as error:
-            return _Result(works=False, reason=str(error))
-    return _Result(works=True)
+            return _out(backend, str(error))
+    return _Result(outcome=_Outcome.WORKS)
 
 
 def pool_of(rung: Rung, gpu_index: int, pools: Pools) -> Pool | None:
@@ -188,8 +206,14 @@ def _encode_some(backend: str, ordinal: int) -> None:
         raise EncoderBroken(f"{backend} opened, but gave no keyframe for {PROOF_FRAMES} frames")
 
 
-def _doubtful(reason: str) -> tuple[_Result, bool]:
-    return _Result(works=False, reason=reason), True
+def _out(backend: str, reason: str) -> _Result:
+    """Also a plugin of GStreamer's that is missing: it may be added."""
+    lasting = not backend.startswith("gst:")
+    return _Result(outcome=_Outcome.OUT if lasting else _Outcome.IN_DOUBT, reason=reason)
+
+
+def _in_doubt(reason: str) -> _Result:
+    return _Result(outcome=_Outcome.IN_DOUBT, reason=reason)
 
 
 def main() -> None:
@@ -205,7 +229,7 @@ def main() -> None:
         pools = open_pools(read_settings(arguments.settings))
         result = try_encoder(arguments.backend, arguments.gpu, pools)
     except (EncodingError, StartError) as error:
-        result = _Result(works=False, reason=str(error))
+        result = _Result(outcome=_Outcome.UNTRIED, reason=str(error))
     sys.stdout.write(result.model_dump_json())
 
 

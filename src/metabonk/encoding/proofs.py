@@ -22,7 +22,6 @@ DOUBT_S = 600.0
 class _Kept(BaseModel):
     works: bool
     reason: str
-    hardware: bool
     until: float | None
     """Unix time at which it is forgotten."""
 
@@ -45,7 +44,7 @@ class Proofs:
         kept = self._read().get(_key(rung, gpu))
         if kept is None or (kept.until is not None and not _is_near(kept.until)):
             return None
-        return Proof(works=kept.works, reason=kept.reason, hardware=kept.hardware)
+        return Proof(works=kept.works, reason=kept.reason)
 
     def keep(self, rung: Rung, gpu: Gpu | None, proof: Proof, *, doubtful: bool) -> None:
         """Keeps what came of it.
@@ -57,7 +56,6 @@ class Proofs:
         kept = _Kept(
             works=proof.works,
             reason=proof.reason,
-            hardware=proof.hardware,
             until=time.time() + DOUBT_S if doubtful else None,
         )
         with locked(self._file.with_suffix(".lock")):

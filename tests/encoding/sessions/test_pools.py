@@ -1,5 +1,6 @@
 """Which pool a GPU's sessions come from, and what its limit is."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,21 @@ def test_cards_that_this_process_may_not_use_still_share_the_limit_and_are_not_s
     whole = pools(tmp_path, *CARDS, H200)
     assert isinstance(whole.nvenc(0).take(worker="w", purpose="p"), Lease)  # type: ignore[union-attr]
     assert made.nvenc(1).usage().used == 1  # type: ignore[union-attr]
+
+
+def test_what_several_processes_learn_of_their_gpus_at_the_same_moment_is_all_remembered(
+    tmp_path: Path,
+):
+    cards = [replace(H200, index=index, uuid=f"GPU-{index}") for index in range(6)]
+
+    def learn(index: int) -> None:
+        own = pools(tmp_path, *cards)
+        for _ in range(10):
+            own.learn_that_there_is_no_encoder(index)
+
+    with ThreadPoolExecutor(len(cards)) as pool:
+        list(pool.map(learn, range(len(cards))))
+    assert [pools(tmp_path, *cards).limit(card).sessions for card in cards] == [0] * len(cards)
 
 
 def test_a_new_driver_may_know_better(tmp_path: Path):

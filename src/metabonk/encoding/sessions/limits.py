@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from metabonk.durable import set_aside, write_durably
 from metabonk.encoding.sessions.nvml import Gpu
+from metabonk.encoding.sessions.pool import locked
 
 UNCAPPED = 32
 """Sessions allowed on a card without a cap: more than one GPU encodes at 1080p60."""
@@ -84,10 +85,7 @@ def effective_limit(gpu: Gpu, configured: int, learned: int | None) -> Limit:
 
 
 class Experiences:
-    """Limits that drivers taught, on disk, for all processes.
-
-    Callers hold the pool's lock, so that reading and writing need none of their own.
-    """
+    """Limits that drivers taught, on disk, for all processes and pools."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -98,10 +96,15 @@ class Experiences:
         return experience.limit if experience and experience.driver == driver else None
 
     def learn(self, cards: str, driver: str, limit: int) -> None:
-        """Remembers that ``driver`` opened ``limit`` sessions on these cards, not one more."""
-        experiences = self._read()
-        experiences[cards] = Experience(driver=driver, limit=limit)
-        write_durably(self._file, _EXPERIENCES.dump_json(experiences))
+        """Remembers that ``driver`` opened ``limit`` sessions on these cards, not one more.
+
+        Raises:
+            SlotFolderError: another process keeps the file locked.
+            OSError: it can't be written.
+        """
+        with locked(self._file.with_suffix(".lock")):
+            experiences = self._read() | {cards: Experience(driver=driver, limit=limit)}
+            write_durably(self._file, _EXPERIENCES.dump_json(experiences))
 
     def _read(self) -> dict[str, Experience]:
         try:

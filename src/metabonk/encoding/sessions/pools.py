@@ -85,6 +85,16 @@ class Pools:
             learned = self._experiences.learned(_key(self._cards_of(gpu)), gpu.driver)
         return effective_limit(gpu, self._nvenc_limit, learned)
 
+    def why_no_nvenc(self, gpu_index: int) -> str | None:
+        """Why this GPU has no encoder for this process; None where it has, as far as is known."""
+        if self.census.unavailable is not None:
+            return self.census.unavailable
+        gpu = self.census.by_index.get(gpu_index)
+        if gpu is None:
+            return f"there is no GPU {gpu_index} on this machine"
+        limit = self.limit(gpu)
+        return limit.because if limit.sessions == 0 else None
+
     def learn_that_there_is_no_encoder(self, gpu_index: int) -> None:
         """Remembers it of this GPU, until its driver changes.
 
