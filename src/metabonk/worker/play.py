@@ -2,7 +2,8 @@
 
 Game 0 is the one that is shown. Live, every tic of it is drawn at the spectators' size, paced, and
 offered to the streamer, on the main thread; the other games are played beside it at a lower
-priority. In standby all are played together, nothing is paced and nothing is drawn that the policy
+priority, and make room while it decides and while it is late, since all share Python's lock. In
+standby all are played together, nothing is paced and nothing is drawn that the policy
 doesn't see. A change never ends an episode.
 """
 
@@ -38,6 +39,14 @@ the decision it shows."""
 
 HOLD_S = 0.1
 """How long a worker that is ahead of the learner waits before it looks whether it should change."""
+
+MAKE_ROOM_S = 0.1
+"""How long the other games stand still at most before their next turn: beside a live game that is
+always late they still learn."""
+
+MOST_MOVING = 2
+"""Games that move at once, where there are cores for more: those would only wait for Python's lock
+(docs/benchmarks.md, "Live at 60 frames a second")."""
 
 
 class Player:
@@ -86,6 +95,7 @@ class Player:
         self._loading = threading.Lock()
         self._glanced_at = float("-inf")
         self._rested_s = 0.0
+        self._room_beside_live = threading.Event()
         self._decided: tuple[Thought, Observation, Decision] | None = None
         self.steps = Rate()
         """Decisions of all games, in this process."""
@@ -117,7 +127,8 @@ class Player:
         Raises:
             GameError: a game broke.
         """
-        rounds = Rounds(self._actor, self._lived, threads=available_cores())
+        threads = min(available_cores(), MOST_MOVING)
+        rounds = Rounds(self._actor, self._lived, threads=threads)
         self._follow_wish()
         self._lanes.first.begin()
         self._lanes.start(lambda: self._beside_live or not (self._fps or self._size))
@@ -162,10 +173,14 @@ class Player:
             return
         halt = threading.Event()
 
+        def may_go_on() -> bool:
+            self._room_beside_live.wait(MAKE_ROOM_S)
+            return self._may_go_on(lambda: not halt.is_set())
+
         def play_others() -> None:
             while not halt.is_set() and not self._lanes.others():
                 halt.wait(HOLD_S)
-            rounds.play(self._lanes.others, lambda: self._may_go_on(lambda: not halt.is_set()))
+            rounds.play(self._lanes.others, may_go_on)
 
         others = background.submit(play_others)
         try:
@@ -188,7 +203,9 @@ class Player:
             self._take_weights()
         version = self._actor.version
         seen = lane.seen()
+        self._room_beside_live.clear()
         (decision,) = self._actor.act([seen], [lane.number])
+        self._room_beside_live.set()
         self._decided = self._told(lane, decision), seen, decision
         self._lived(
             lane, lane.step(decision, version, lambda pixels: self._spectate(pixels, pacer))
@@ -210,7 +227,10 @@ class Player:
             self._on_decision(Considered(captured_at, seen, decision))
         self._rested_s = pacer.wait(time.monotonic())
         if self._rested_s > 0:
+            self._room_beside_live.set()
             time.sleep(self._rested_s)
+        else:
+            self._room_beside_live.clear()
 
     def _told(self, lane: Lane, decision: Decision) -> Thought:
         chosen = decision.action if isinstance(decision.action, int) else None
