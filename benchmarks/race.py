@@ -1,9 +1,9 @@
-"""Seconds from a cold start until a policy is good, beside Stable-Baselines3.
+"""Seconds from a cold start until a policy is good, beside other libraries.
 
-``python -m benchmarks.race [--scenario basic] [--goal 75] [--rounds 1] [--json FILE]`` runs each
-contestant of ``throughput`` that can tell its returns, in turn, until the mean of its last 100
-unshaped returns has reached the goal. Decisions a second say little where one library looks four
-times at what another looks at once; this says what they are for.
+``python -m benchmarks.race [--scenario basic] [--goal 75] [--rounds 1] [--who NAME …]`` runs the
+contestants of ``throughput``, in turn, until the mean of the last 100 unshaped returns has reached
+the goal. Decisions a second say little where one library looks four times at what another looks at
+once; this says what they are for.
 """
 
 import argparse
@@ -12,6 +12,8 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +23,17 @@ from rich.table import Table
 from tests.fleet import run_fleet, until
 
 from benchmarks.learning import WINDOW, returns_of
-from benchmarks.rivals.environments import STABLE_BASELINES3
+from benchmarks.rivals.environments import (
+    SAMPLE_FACTORY,
+    STABLE_BASELINES3,
+    Rival,
+    python_of,
+)
 from benchmarks.throughput import (
     AS_IT_COMES,
     NATURE,
     NATURE_ONCE,
+    SAMPLE_FACTORYS,
     START_S,
     environment_of,
     running,
@@ -69,10 +77,11 @@ def race_fleet(game: str, learning: dict[str, str], goal: float) -> Finish:
         return finish
 
 
-def race_stable_baselines3(scenario: str, goal: float, cache: Path) -> Finish:
-    """Its PPO, as ``throughput`` runs it."""
+def race_rival(rival: Rival, scenario: str, goal: float, cache: Path) -> Finish:
+    """Another library, as ``throughput`` runs it."""
+    python_of(rival, cache)
     began = time.monotonic()
-    with running(STABLE_BASELINES3, scenario, cache) as reports:
+    with running(rival, scenario, cache) as reports:
         until("an update", lambda: bool(reports), START_S)
         while time.monotonic() - began < LONGEST_S:
             last = reports[-1]
@@ -89,17 +98,29 @@ def main() -> None:
     parser.add_argument("--goal", type=float, default=75.0)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "metabonk-rivals")
+    parser.add_argument("--who", nargs="+", default=[], metavar="NAME", help="default: everybody")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     game, goal = f"doom:{arguments.scenario}", arguments.goal
-    contestants = {
-        STABLE_BASELINES3.name: lambda: race_stable_baselines3(
-            arguments.scenario, goal, arguments.cache
-        ),
-        "MetaBonk, NatureCNN": lambda: race_fleet(game, NATURE, goal),
-        "MetaBonk, NatureCNN, one pass": lambda: race_fleet(game, NATURE_ONCE, goal),
-        "MetaBonk as it comes": lambda: race_fleet(game, AS_IT_COMES, goal),
+    contestants: dict[str, Callable[[], Finish]] = {
+        **{
+            rival.name: partial(race_rival, rival, arguments.scenario, goal, arguments.cache)
+            for rival in (STABLE_BASELINES3, SAMPLE_FACTORY)
+        },
+        **{
+            name: partial(race_fleet, game, learning, goal)
+            for name, learning in (
+                ("MetaBonk, NatureCNN", NATURE),
+                ("MetaBonk, NatureCNN, one pass", NATURE_ONCE),
+                ("MetaBonk, Sample Factory's network", SAMPLE_FACTORYS),
+                ("MetaBonk as it comes", AS_IT_COMES),
+            )
+        },
     }
+    if unknown := set(arguments.who) - set(contestants):
+        parser.error(f"nobody is called {unknown.pop()!r}; there are {', '.join(contestants)}")
+    for name in set(contestants) - set(arguments.who or contestants):
+        del contestants[name]
     console = Console(highlight=False)
     finishes: dict[str, list[Finish]] = {name: [] for name in contestants}
     for _ in range(arguments.rounds):

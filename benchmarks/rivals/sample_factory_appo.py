@@ -5,11 +5,13 @@ two workers of eight environments for two cores, on the processor.
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
 
 from sample_factory.algo.runners.runner import AlgoObserver
 from sample_factory.train import make_runner
+from sf_examples.vizdoom.doom.doom_utils import doom_env_by_name
 from sf_examples.vizdoom.train_vizdoom import parse_vizdoom_cfg, register_vizdoom_components
 
 GAMES = {
@@ -20,11 +22,26 @@ GAMES = {
 }
 
 
+EPISODES = 100
+"""Of a mean return; as many as the library keeps."""
+
+
 class Reports(AlgoObserver):
-    """Prints how far it is after every update."""
+    """Prints how far it is after every update, and how good where it shapes no rewards.
+
+    Args:
+        scale: that its recipe multiplies the game's rewards with.
+    """
+
+    def __init__(self, scale: float) -> None:
+        self._scale = scale
 
     def on_training_step(self, runner, training_iteration_since_resume: int) -> None:
-        sys.stdout.write(f"steps {runner.total_env_steps_since_resume}\n")
+        (returns,) = runner.policy_avg_stats.get("reward", [()])
+        told = ""
+        if len(returns) == EPISODES:
+            told = f" return {statistics.fmean(returns) / self._scale}"
+        sys.stdout.write(f"steps {runner.total_env_steps_since_resume}{told}\n")
         sys.stdout.flush()
 
 
@@ -52,7 +69,7 @@ def main() -> None:
             ]
         )
         cfg, runner = make_runner(cfg)
-        runner.register_observer(Reports())
+        runner.register_observer(Reports(doom_env_by_name(cfg.env).reward_scaling))
         runner.init()
         runner.run()
 
