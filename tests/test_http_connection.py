@@ -231,6 +231,21 @@ def test_a_websocket_message_in_many_frames_is_refused(server: Server):
         assert websocket.recv(timeout=GENEROUS_S) == "x" * (MOST_FRAMES - 1)
 
 
+def test_a_websocket_text_that_is_not_utf8_is_refused_and_no_line_in_the_log(
+    server: Server, caplog: pytest.LogCaptureFixture
+):
+    with server.websocket() as websocket:
+        websocket.send("x")
+        assert websocket.recv(timeout=GENEROUS_S) == "x"
+        websocket.send(iter([b"\xc3", b"\xa9"]), text=True)
+        assert websocket.recv(timeout=GENEROUS_S) == "é", "a character may be in two frames"
+        websocket.send(b"\xc1", text=True)
+        with pytest.raises(ConnectionClosed) as caught:
+            websocket.recv(timeout=GENEROUS_S)
+        assert caught.value.rcvd is not None and caught.value.rcvd.code == 1007
+    assert caplog.text == ""
+
+
 def test_a_websocket_client_that_reads_nothing_is_no_longer_read(server: Server):
     pings = (b"\x89\xfd" + bytes(4) + bytes(125)) * 500  # Masked with zeros (RFC 6455, 5.2).
     with server.connection(UPGRADE) as connection:

@@ -158,6 +158,18 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"more than {MOST_FRAMES} frames")
             self.handle_parser_exception()
 
+    def send_receive_event_to_app(self) -> None:
+        """Hands a message over; a text that is none ends the connection, without a fuss."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.fail(CloseCode.INVALID_DATA, "a text that is not UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
     def pause_writing(self) -> None:
         """Stops reading too."""
         super().pause_writing()

@@ -20,6 +20,7 @@ from metabonk.streaming.webrtc import NoCommonCodec, WebRtc
 from .serving import FPS, Stage, stage
 
 SDP = {"Content-Type": "application/sdp"}
+KEY = "a=fingerprint:sha-256 AB:CD\r\n"
 
 
 @pytest.fixture
@@ -275,8 +276,9 @@ def test_without_a_session_the_answer_is_the_one_of_stream_mp4(staged: Stage):
         ("v=0\r\n", SDP, 400, "nothing"),
         ("v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n", SDP, 400, "application"),
         ("v=0\r\n" + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" * 2, SDP, 400, "one video"),
-        ("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n", SDP, 400, "can't be used"),
-        ("v=0\r\nm=video x y z\r\na=rtpmap:\r\n", SDP, 400, "can't be used"),
+        ("v=0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n", SDP, 400, "no key"),
+        (f"v=0\r\n{KEY}m=video 9 UDP/TLS/RTP/SAVPF 96\r\n", SDP, 400, "can't be used"),
+        (f"v=0\r\n{KEY}m=video x y z\r\na=rtpmap:\r\n", SDP, 400, "can't be used"),
     ],
 )
 def test_an_offer_that_makes_no_sense_is_refused_with_a_sentence(

@@ -13,8 +13,12 @@ from metabonk.learner.batch import Batch
 from metabonk.policy import ActorCritic, PolicySpec
 from metabonk.policy.network import Output
 
-FORWARD_ROWS = 512
-"""Observations that one pass over all takes at once: bounds memory without gradients."""
+ROWS_ON_PROCESSOR = 128
+"""Observations that are encoded at once. What that needs is used again for the next ones; larger
+blocks, from 32 MB on, glibc gives back to the kernel and gets as pages that are cleared anew."""
+
+ROWS_ELSEWHERE = 2048
+"""The same on a GPU, which is kept busy by large passes: bounds memory without gradients."""
 
 
 def look(network: ActorCritic, batch: Batch) -> Tensor:
@@ -24,8 +28,7 @@ def look(network: ActorCritic, batch: Batch) -> Tensor:
     """
     if network.memory is not None:
         return _look_along(network, batch)
-    rows = torch.split(batch.observations, FORWARD_ROWS)
-    return torch.cat([network.encode(some) for some in rows])
+    return _encode(network, batch.observations)
 
 
 @torch.no_grad()
@@ -62,7 +65,8 @@ def look_again(network: ActorCritic, batch: Batch, part: Tensor) -> tuple[Output
         The output for M steps, and which of all valid steps they are, ``[M]`` int64.
     """
     if network.memory is None:
-        return network(batch.observations[batch.acted_on[batch.valid][part]]), part
+        chosen = batch.observations[batch.acted_on[batch.valid][part]]
+        return network.conclude(_encode(network, chosen)), part
     valid = batch.valid[:, part]
     numbers = (batch.valid.flatten().cumsum(0) - 1).view_as(batch.valid)[:, part]
     features = _unroll(network, batch, part, batch.acted_on[:, part])
@@ -73,20 +77,21 @@ def _unroll(network: ActorCritic, batch: Batch, columns: Tensor, rows: Tensor) -
     """Along some rollouts, ``[L, b, H]``; ``rows`` says which observations, ``[L, b]``."""
     begins = torch.zeros(rows.shape, dtype=torch.bool, device=rows.device)
     begins[1:] = batch.terminated[: len(rows) - 1, columns]
-    features = network.encode(batch.observations[rows.flatten()]).view(*rows.shape, -1)
+    features = _encode(network, batch.observations[rows.flatten()]).view(*rows.shape, -1)
     return network.unroll(features, batch.memory[columns], begins)
 
 
 def _look_along(network: ActorCritic, batch: Batch) -> Tensor:
-    steps, rollouts = batch.real.shape
-    everyone = torch.arange(rollouts, device=batch.memory.device)
-    numbers, states = [], []
-    for columns in torch.split(everyone, max(1, FORWARD_ROWS // (steps + 1))):
-        # The last observation of a rollout was led to and not acted on. Padding repeats it.
-        rows = torch.cat([batch.acted_on[:1, columns], batch.led_to[:, columns]])
-        real = torch.cat([batch.real[:1, columns], batch.real[:, columns]])
-        numbers.append(rows[real])
-        states.append(_unroll(network, batch, columns, rows)[real])
-    order = torch.empty_like(torch.cat(numbers))
-    order[torch.cat(numbers)] = torch.arange(len(order), device=order.device)
-    return torch.cat(states)[order]
+    everyone = torch.arange(batch.real.shape[1], device=batch.memory.device)
+    # The last observation of a rollout was led to and not acted on. Padding repeats it.
+    rows = torch.cat([batch.acted_on[:1], batch.led_to])
+    real = torch.cat([batch.real[:1], batch.real])
+    states = _unroll(network, batch, everyone, rows)[real]
+    order = torch.empty_like(rows[real])
+    order[rows[real]] = torch.arange(len(order), device=order.device)
+    return states[order]
+
+
+def _encode(network: ActorCritic, observations: Tensor) -> Tensor:
+    at_once = ROWS_ON_PROCESSOR if observations.device.type == "cpu" else ROWS_ELSEWHERE
+    return torch.cat([network.encode(some) for some in torch.split(observations, at_once)])

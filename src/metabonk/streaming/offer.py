@@ -32,7 +32,7 @@ def take(offer: str, viewer: str) -> str:
         viewer: IP address that it came from.
 
     Raises:
-        OfferRefused: it isn't SDP, or doesn't ask for one video.
+        OfferRefused: it isn't SDP, doesn't ask for one video, or names no key.
     """
     lines = offer.replace("\r\n", "\n").strip("\n").split("\n")
     if not lines[0].startswith("v=0"):
@@ -45,6 +45,9 @@ def take(offer: str, viewer: str) -> str:
     head, *sections = _sections(lines)
     taken = [line for line in head if not _is_candidate(line)]
     for section in sections:
+        # aiortc would find that out in a task that nobody waits for.
+        if not any(line.startswith("a=fingerprint:") for line in (*head, *section)):
+            raise OfferRefused(f"{section[0][:50]!r} has no key to encrypt with (a=fingerprint)")
         taken += [line for line in section if not _is_candidate(line)]
         ports = list(dict.fromkeys(_ports(section)))[:MOST_CANDIDATES] or [DISCARD_PORT]
         taken += [
