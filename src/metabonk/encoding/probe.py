@@ -158,7 +158,7 @@ def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
     rung = next(rung for rung in RUNGS if rung.backend == backend)
     pool = pool_of(rung, gpu_index, pools)
     if pool is None:
-        reason = pools.census.unavailable or f"there is no GPU {gpu_index}"
+        reason = pools.why_no_nvenc(gpu_index) or ""
         return _Result(outcome=_Outcome.UNTRIED, reason=reason)
     leased = gpu_index if rung.scarcity is Scarcity.NVENC else None
     lease = pool.take(worker="probe", purpose="proof", backend=backend, gpu=leased)
