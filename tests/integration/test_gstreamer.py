@@ -2,20 +2,31 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from metabonk.messages import StreamState
 from tests.encoding.backends.gstreamer import require_gstreamer
-from tests.fleet import until
+from tests.fleet import FleetUnderTest, until
 from tests.integration.test_sessions import ROTATE_S, answers, fleet_on, live, logs
 from tests.nvsim.driver import UNSUPPORTED_DEVICE, SimulatedDriver
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
+
+HANDOVERS = 20
 
 GST = "gst:appsrc:nvh264enc"
 
 
-def test_workers_hand_over_two_sessions_and_no_open_is_refused(tmp_path: Path):
+def descriptors(fleet: FleetUnderTest) -> dict[int, int]:
+    return {process.pid: process.num_fds() for process in workers_of(fleet)}
+
+
+def workers_of(fleet: FleetUnderTest) -> list[psutil.Process]:
+    return [process for process in fleet.tree() if "--index" in process.cmdline()]
+
+
+def test_workers_hand_over_two_sessions_twenty_times_and_no_open_is_refused(tmp_path: Path):
     require_gstreamer()
     driver = SimulatedDriver(tmp_path / "driver", cap=2)
     settings = {"NVENC_MAX_SESSIONS": 2, "STREAM_ENGINE": "gst", "FEATURED_ROTATE_S": ROTATE_S}
@@ -26,6 +37,19 @@ def test_workers_hand_over_two_sessions_and_no_open_is_refused(tmp_path: Path):
         assert backends == {GST}
         first = live(fleet)
         until("another one's turn", lambda: live(fleet) - first, 60)
+
+        def handed_over(times: int) -> bool:
+            return logs(fleet, 3).count("Acquired NVENC session") >= 2 + times
+
+        until("everybody has had a session", lambda: handed_over(6), 120)
+        before = descriptors(fleet)
+        until("twenty have been handed over", lambda: handed_over(HANDOVERS), 240)
+        assert len(before) == 3
+        until(
+            "no worker holds more than before",
+            lambda: all(held <= before[pid] + 2 for pid, held in descriptors(fleet).items()),
+            30,
+        )
     said = logs(fleet, 3)
     assert driver.events("refused") == []
     assert driver.most_open() == 2
