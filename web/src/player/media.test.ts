@@ -38,6 +38,16 @@ class FakeSource extends EventTarget {
     this.readyState = "open";
     this.dispatchEvent(new Event("sourceopen"));
   }
+  /** The browser takes it from the video element, with its buffer. */
+  detach() {
+    this.readyState = "closed";
+    Object.defineProperty(this.buffer, "buffered", {
+      get: () => {
+        throw new DOMException("removed", "InvalidStateError");
+      },
+    });
+    this.dispatchEvent(new Event("sourceclose"));
+  }
 }
 
 const MIME = 'video/mp4; codecs="avc1.42c01f"';
@@ -111,6 +121,14 @@ test("it tells what is buffered", async () => {
   expect(media.buffered).toEqual([{ start: 5, end: 7 }]);
 });
 
+test("a source that the browser ends is reported, and has nothing buffered", async () => {
+  const { media, source } = await create();
+  source.open();
+  source.detach();
+  expect(media.buffered).toEqual([]);
+  expect(events.broken).toHaveBeenCalledExactlyOnceWith("The browser ended the video.");
+});
+
 test("a full buffer is reported and not thrown", async () => {
   const { media, source, buffer } = await create();
   source.open();
@@ -129,6 +147,7 @@ test("closing gives the memory back, and nothing is appended or reported afterwa
   media.close();
   buffer.finish();
   buffer.dispatchEvent(new Event("error"));
+  source.detach();
   expect(buffer.appended).toEqual([[1]]);
   expect(events.broken).not.toHaveBeenCalled();
   expect(URL.revokeObjectURL).toHaveBeenCalledWith("blob:here/1");

@@ -36,6 +36,7 @@ export class Media {
     this.#video = video;
     this.#events = events;
     this.#source.addEventListener("sourceopen", () => this.#open(), { once: true });
+    this.#source.addEventListener("sourceclose", () => this.#fail("The browser ended the video."));
     // The managed kind stays closed while playback could move to another device.
     video.disableRemotePlayback = true;
     video.src = this.#address;
@@ -52,7 +53,8 @@ export class Media {
   }
 
   get buffered(): TimeRange[] {
-    const ranges = this.#buffer?.buffered;
+    // A browser that gives up a stream takes its buffer away, and asking that one is an exception.
+    const ranges = this.#source.readyState === "closed" ? null : this.#buffer?.buffered;
     return Array.from({ length: ranges?.length ?? 0 }, (_, i) => ({
       start: ranges?.start(i) ?? 0,
       end: ranges?.end(i) ?? 0,
