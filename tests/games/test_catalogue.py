@@ -49,5 +49,5 @@ def test_the_policy_sees_what_the_settings_say(game_id: str):
     small = Learning(observation_width=84, observation_height=48, grayscale=True)
     game = make_game(game_id, small, seed=0)
     with contextlib.closing(game):
-        assert game.reset().shape == (1, 48, 84)
+        assert game.reset().shape == (48, 84, 1)
         assert game.description == describe_game(game_id, small)

@@ -48,7 +48,7 @@ def test_every_game_on_the_list_plays_two_episodes(game_id: str):
     try:
         for _ in range(2):
             observation = game.reset()
-            assert observation.shape == game.observation_shape == (3, 72, 128)
+            assert observation.shape == game.observation_shape == (72, 128, 3)
             assert observation.dtype == np.uint8
             assert observation.std() > 5
             assert isinstance(game.step(len(game.action_names) - 1).reward, float)
@@ -174,7 +174,7 @@ def test_a_new_size_is_drawn_from_the_next_episode_on(doom: Doom):
     observation = doom.reset()
     assert doom.source_size == LARGE
     assert doom.frame().shape == (720, 1280, 3)
-    assert observation.shape == (3, 72, 128)
+    assert observation.shape == (72, 128, 3)
     doom.spectate(None)
     doom.reset()
     assert doom.source_size == SMALL

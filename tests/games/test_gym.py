@@ -119,7 +119,7 @@ def test_an_environment_of_another_package_plays_by_its_module_and_id():
     game = make_game(f"gym:{MINIGRID}", Learning(), seed=1)
     try:
         observation = game.reset()
-        assert observation.shape == game.observation_shape == (3, 84, 84)
+        assert observation.shape == game.observation_shape == (84, 84, 3)
         assert game.action_names[:3] == ("left", "right", "forward")
         turned = game.step(0).observation
         assert (turned != observation).any()

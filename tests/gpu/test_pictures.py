@@ -52,7 +52,8 @@ def test_one_upload_serves_policy_and_encoder_and_nothing_comes_back(cuda: torch
     sight, actor = Sight(cuda), Actor(TINY, device=cuda)
     nv12 = Nv12(WIDTH, HEIGHT, cuda)
     rows = torch.empty(HEIGHT * 3 // 2, WIDTH, dtype=torch.uint8, device=cuda)
-    small = View(*reversed(TINY.observation_shape[1:]), TINY.observation_shape[0] == 1)
+    height, width, channels = TINY.observation_shape
+    small = View(width, height, grayscale=channels == 1)
     pixels = picture(1)
 
     def once() -> None:

@@ -52,10 +52,3 @@ def test_numbers_arrive_unchanged():
     batch = batch_of(rollout)
     for name in ("actions", "log_probs", "rewards"):
         assert np.array_equal(getattr(batch, name)[:, 0].numpy(), getattr(rollout, name))
-
-
-def test_pictures_lie_as_convolutions_on_a_processor_like_them_and_are_the_same():
-    rollout = made_up(4)
-    observations = batch_of(rollout).observations
-    assert observations.is_contiguous(memory_format=torch.channels_last)
-    assert np.array_equal(observations.numpy(), rollout.observations)

@@ -13,8 +13,8 @@ from tests.policy.specs import NUMBERS, TINY
 
 def test_it_takes_what_waits_a_batch_and_what_the_layers_make_of_a_part():
     learning = Learning(batch_steps=100, minibatches=10)
-    # 36×36 → 8×8, 3×3, 1×1, each before and after its activation; then flat, then twice 256.
-    made = 36 * 36 + 2 * (16 * 8 * 8 + 32 * 3 * 3 + 64) + 64 + 2 * 256
+    # 36×36 → 8×8, 3×3, 1×1, then 256; activations are made in place.
+    made = 36 * 36 + 16 * 8 * 8 + 32 * 3 * 3 + 64 + 256
     expected = (300 + 100) * 36 * 36 + 10 * made * 2 * 4
     assert memory_needed(ActorCritic(TINY), learning, 300) == expected
 

@@ -4,7 +4,7 @@ from metabonk.games import ActionKind
 from metabonk.policy import PolicySpec
 
 TINY = PolicySpec(
-    game="doom:basic", observation_shape=(1, 36, 36), action_names=("left", "right", "attack")
+    game="doom:basic", observation_shape=(36, 36, 1), action_names=("left", "right", "attack")
 )
 OTHER = TINY.model_copy(update={"game": "doom:take_cover"})
 NUMBERS = PolicySpec(

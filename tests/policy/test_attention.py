@@ -9,7 +9,7 @@ import torch
 from metabonk.policy import Actor, ActorCritic, PolicySpec, encode_weights
 from tests.policy.specs import NUMBERS
 
-SPEC = PolicySpec(game="g", observation_shape=(3, 72, 128), action_names=("a", "b", "c"))
+SPEC = PolicySpec(game="g", observation_shape=(72, 128, 3), action_names=("a", "b", "c"))
 REMEMBERING = SPEC.model_copy(update={"memory": 256})
 RANDOM = np.random.default_rng(0)
 PICTURE = RANDOM.integers(0, 256, SPEC.observation_shape, np.uint8)

@@ -12,7 +12,7 @@ from tests.policy.specs import AXES, CHOICES, NUMBERS, REMEMBERING, TINY
 
 
 def pictures(count: int) -> torch.Tensor:
-    return torch.randint(0, 256, (count, 1, 36, 36), dtype=torch.uint8)
+    return torch.randint(0, 256, (count, *TINY.observation_shape), dtype=torch.uint8)
 
 
 def test_it_answers_every_observation_with_a_distribution_and_a_value():
@@ -26,14 +26,14 @@ def test_a_new_policy_is_nearly_uniform():
     assert (probabilities - 1 / 3).abs().max() < 0.05
 
 
-@pytest.mark.parametrize("shape", [(3, 72, 128), (3, 84, 84), (1, 36, 50)])
+@pytest.mark.parametrize("shape", [(72, 128, 3), (84, 84, 3), (36, 50, 1)])
 def test_it_fits_the_observation(shape: tuple[int, int, int]):
     spec = PolicySpec(game="g", observation_shape=shape, action_names=("a",))
     assert ActorCritic(spec)(torch.zeros(2, *shape, dtype=torch.uint8)).values.shape == (2,)
 
 
 def test_an_observation_too_small_for_it_is_refused():
-    spec = TINY.model_copy(update={"observation_shape": (1, 35, 36)})
+    spec = TINY.model_copy(update={"observation_shape": (35, 36, 1)})
     with pytest.raises(PolicyError, match="35×36 are too small"):
         ActorCritic(spec)
 
@@ -85,7 +85,7 @@ def numbers(count: int, spec: PolicySpec = NUMBERS) -> torch.Tensor:
 @pytest.mark.parametrize("recurrent", [False, True])
 def test_every_network_sees_doom_and_gymnasium(network: str, features: int, recurrent: bool):
     learning = Learning.model_validate({"network": network, "recurrent": recurrent})
-    for shape in ((3, 72, 128), (3, 84, 84)):
+    for shape in ((72, 128, 3), (84, 84, 3)):
         spec = PolicySpec.of(GameDescription("g", shape, ("a", "b")), learning)
         assert (spec.network, spec.memory) == (network, features if recurrent else 0)
         output = ActorCritic(spec)(torch.zeros(2, *shape, dtype=torch.uint8))
@@ -94,8 +94,8 @@ def test_every_network_sees_doom_and_gymnasium(network: str, features: int, recu
 
 
 def test_the_networks_are_those_of_their_papers():
-    """As many weights as the sources say, for 3×84×84 and 4 actions."""
-    shape = (3, 84, 84)
+    """As many weights as the sources say, for 84×84×3 and 4 actions."""
+    shape = (84, 84, 3)
     for network, layers, features in [
         ("sample_factory", [3 * 64 * 32, 32 * 16 * 64, 64 * 9 * 128], (128 * 4 * 4, 512)),
         ("nature", [3 * 64 * 32, 32 * 16 * 64, 64 * 9 * 64], (64 * 7 * 7, 512)),

@@ -198,7 +198,7 @@ def test_a_malformed_rollout_is_refused_in_a_sentence(make: Callable[[], bytes],
 
 
 def test_a_header_with_too_large_a_shape_is_refused():
-    text = TINY.model_dump_json().replace("[1,36,36]", "[1,36,360000]")
+    text = TINY.model_dump_json().replace("[36,36,1]", "[36,360000,1]")
     header = json.dumps(json.dumps({"kind": "rollout", "spec": json.loads(text)})).encode()
     with pytest.raises(WireError, match="observation_shape"):
         Rollout.from_bytes(_with_metadata(header))

@@ -7,17 +7,17 @@ from metabonk.games import ActionKind, GameDescription
 from metabonk.policy import PolicySpec
 from metabonk.settings.schema import Learning
 
-SPEC = PolicySpec(game="doom:basic", observation_shape=(3, 72, 128), action_names=("wait", "go"))
+SPEC = PolicySpec(game="doom:basic", observation_shape=(72, 128, 3), action_names=("wait", "go"))
 
 
 def test_a_spec_is_made_from_a_description():
-    description = GameDescription("doom:basic", (3, 72, 128), ("wait", "go"))
+    description = GameDescription("doom:basic", (72, 128, 3), ("wait", "go"))
     assert PolicySpec.of(description) == SPEC
     assert SPEC.actions == 2
 
 
 def test_the_settings_say_what_a_policy_is_made_of():
-    pictures = GameDescription("g", (3, 84, 84), ("a", "b"))
+    pictures = GameDescription("g", (84, 84, 3), ("a", "b"))
     numbers = GameDescription("g", (4,), ("a", "b"))
     learning = Learning(network="nature", recurrent=True)
     assert PolicySpec.of(pictures, learning).network == "nature"
@@ -34,7 +34,7 @@ def test_equal_specs_have_no_difference():
     ("change", "words"),
     [
         ({"game": "doom:take_cover"}, ["doom:take_cover", "doom:basic"]),
-        ({"observation_shape": (1, 84, 84)}, ["1×84×84", "3×72×128"]),
+        ({"observation_shape": (84, 84, 1)}, ["84×84×1", "72×128×3"]),
         ({"action_names": ("wait",)}, ["1 actions (wait)", "2 of doom:basic", "wait, go"]),
         ({"action_kind": ActionKind.CONTINUOUS}, ["are continuous", "doom:basic are discrete"]),
         ({"network": "nature"}, ["network nature with no memory", "network small", "settings"]),
@@ -51,9 +51,9 @@ def test_a_difference_names_both_sides(change: dict[str, object], words: list[st
     "change",
     [
         {"game": ""},
-        {"observation_shape": (3, 0, 128)},
-        {"observation_shape": (3, 72)},
-        {"observation_shape": (3, 72, 1_000_000)},
+        {"observation_shape": (72, 0, 3)},
+        {"observation_shape": (72, 128)},
+        {"observation_shape": (72, 1_000_000, 3)},
         {"action_names": ()},
         {"extra": 1},
         {"network": "mlp"},

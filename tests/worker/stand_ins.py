@@ -12,7 +12,7 @@ from metabonk.games import FrameSink, Game, GameDescription, Transition
 from metabonk.policy import Decision
 
 DESCRIPTION = GameDescription(
-    id="doom:basic", observation_shape=(1, 2, 2), action_names=("left", "right")
+    id="doom:basic", observation_shape=(2, 2, 1), action_names=("left", "right")
 )
 PICTURE = np.zeros((4, 4, 3), np.uint8)
 TICS = 2

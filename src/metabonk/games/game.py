@@ -22,7 +22,7 @@ class Elsewhere(Protocol):
 
 
 Observation: TypeAlias = NDArray[Any] | Elsewhere
-"""What a policy sees: a picture, ``C×H×W`` uint8, or a row of numbers, ``N`` float32."""
+"""What a policy sees: a picture, ``H×W×C`` uint8, or a row of numbers, ``N`` float32."""
 
 
 class ActionKind(StrEnum):
@@ -62,7 +62,7 @@ class GameDescription:
 
     Attributes:
         id: as ``make_game`` takes it.
-        observation_shape: channels, height, width of the uint8 observation; or how many numbers
+        observation_shape: height, width, channels of the uint8 observation; or how many numbers
             a float32 one has.
         action_names: for people: one a discrete action, one an option of each choice in turn, or
             one an axis.
@@ -98,7 +98,7 @@ class Game(ABC):
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
-        """Channels, height, width of the uint8 observation, or the length of a float32 one."""
+        """Height, width, channels of the uint8 observation, or the length of a float32 one."""
         return self.description.observation_shape
 
     @property

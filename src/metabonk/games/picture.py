@@ -25,8 +25,8 @@ class View(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height, width."""
-        return 1 if self.grayscale else 3, self.height, self.width
+        """Height, width, channels."""
+        return self.height, self.width, 1 if self.grayscale else 3
 
 
 Eye: TypeAlias = Callable[[NDArray[np.uint8], View], Observation]
@@ -54,8 +54,7 @@ def observe(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
         small = image.reduce((across, down))
     else:
         small = image.resize((view.width, view.height), Image.Resampling.BOX)
-    channels_last = np.asarray(small).reshape(view.height, view.width, -1)
-    return np.ascontiguousarray(channels_last.transpose(2, 0, 1))
+    return np.array(small).reshape(view.shape)
 
 
 def letterbox(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -14,8 +14,7 @@ class Batch:
     """B rollouts side by side, padded to the longest, T.
 
     Attributes:
-        observations: every observation of every rollout once, ``[N, …]``; pictures lie in memory as
-            their convolutions like them best.
+        observations: every observation of every rollout once, ``[N, …]``.
         acted_on: which of them each step was taken on; ``[T, B]`` int64.
         led_to: which of them each step led to; ``[T, B]`` int64.
         actions: ``[T, B]`` int64, or ``[T, B, K]`` as the spec says.
@@ -91,7 +90,7 @@ def make_batch(
         return torch.from_numpy(array).to(device)
 
     return Batch(
-        observations=_laid_out(tensor(observations)),
+        observations=tensor(observations),
         acted_on=tensor(acted_on),
         led_to=tensor(led_to),
         actions=tensor(actions),
@@ -103,10 +102,3 @@ def make_batch(
         real=tensor(real),
         memory=tensor(np.stack([rollout.memory for rollout in rollouts])),
     )
-
-
-def _laid_out(observations: Tensor) -> Tensor:
-    """On a processor with a pixel's channels side by side: convolutions learn a fifth faster."""
-    if observations.dim() == 4 and observations.device.type == "cpu":
-        return observations.contiguous(memory_format=torch.channels_last)
-    return observations

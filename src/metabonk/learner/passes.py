@@ -69,15 +69,16 @@ def look_again(network: ActorCritic, batch: Batch, part: Tensor) -> tuple[Output
         return network.conclude(_encode(network, chosen)), part
     valid = batch.valid[:, part]
     numbers = (batch.valid.flatten().cumsum(0) - 1).view_as(batch.valid)[:, part]
-    features = _unroll(network, batch, part, batch.acted_on[:, part])
-    return network.conclude(features[valid]), numbers[valid]
-
-
-def _unroll(network: ActorCritic, batch: Batch, columns: Tensor, rows: Tensor) -> Tensor:
-    """Along some rollouts, ``[L, b, H]``; ``rows`` says which observations, ``[L, b]``."""
-    begins = torch.zeros(rows.shape, dtype=torch.bool, device=rows.device)
-    begins[1:] = batch.terminated[: len(rows) - 1, columns]
+    rows = batch.acted_on[:, part]
     features = _encode(network, batch.observations[rows.flatten()]).view(*rows.shape, -1)
+    states = _unroll(network, batch, part, features)
+    return network.conclude(states[valid]), numbers[valid]
+
+
+def _unroll(network: ActorCritic, batch: Batch, columns: Tensor, features: Tensor) -> Tensor:
+    """Along some rollouts, ``[L, b, H]``; ``features`` of their observations, ``[L, b, F]``."""
+    begins = torch.zeros(features.shape[:2], dtype=torch.bool, device=features.device)
+    begins[1:] = batch.terminated[: len(features) - 1, columns]
     return network.unroll(features, batch.memory[columns], begins)
 
 
@@ -86,7 +87,8 @@ def _look_along(network: ActorCritic, batch: Batch) -> Tensor:
     # The last observation of a rollout was led to and not acted on. Padding repeats it.
     rows = torch.cat([batch.acted_on[:1], batch.led_to])
     real = torch.cat([batch.real[:1], batch.real])
-    states = _unroll(network, batch, everyone, rows)[real]
+    features = _encode(network, batch.observations)
+    states = _unroll(network, batch, everyone, features[rows])[real]
     order = torch.empty_like(rows[real])
     order[rows[real]] = torch.arange(len(order), device=order.device)
     return states[order]

@@ -32,8 +32,10 @@ def memory_needed(network: ActorCritic, learning: Learning, queue_steps: int) ->
     observation = numbers * np.dtype(spec.observation_dtype).itemsize
     with torch.no_grad():
         for module in network.encoder:
-            layer = module(layer)
-            numbers += layer.numel()
+            made = module(layer)
+            # What is done in place, or is another shape of the same numbers, takes nothing.
+            numbers += made.numel() if made.data_ptr() != layer.data_ptr() else 0
+            layer = made
     part = -(-learning.batch_steps // learning.minibatches)
     return (queue_steps + learning.batch_steps) * observation + part * numbers * 2 * 4
 

@@ -29,7 +29,7 @@ def attention(
 
     Args:
         network: that decided.
-        observation: that it was made on, ``C×H×W``.
+        observation: that it was made on, ``H×W×C``.
         action: that was chosen.
         memory: the recurrent state before it, ``[H]``; None without one.
 
@@ -45,8 +45,8 @@ def attention(
     log_prob = network.spec.distribution(output.parameters).log_prob(chosen)
     (gradient,) = torch.autograd.grad(log_prob.sum(), picture)
     with torch.no_grad():
-        change = (gradient * (picture - _blurred(picture))).sum(1, keepdim=True)
-        cells = functional.avg_pool2d(change, CELL).abs()[0, 0]
+        change = (gradient * (picture - _blurred(picture))).sum(-1)
+        cells = functional.avg_pool2d(change, CELL).abs()[0]
         scaled = cells * (255 / cells.max().clamp_min(1e-12))
         result: NDArray[np.uint8] = scaled.round().to(torch.uint8).cpu().numpy()
         return result
@@ -54,7 +54,9 @@ def attention(
 
 def _blurred(picture: torch.Tensor) -> torch.Tensor:
     """Twice the size of a cell is lost, by going to a small picture and back."""
-    small = functional.avg_pool2d(picture, CELL, ceil_mode=True, count_include_pad=False)
+    channels = picture.permute(0, 3, 1, 2)
+    small = functional.avg_pool2d(channels, CELL, ceil_mode=True, count_include_pad=False)
     small = functional.avg_pool2d(small, 3, 1, 1, count_include_pad=False)
-    size = picture.shape[-2:]
-    return functional.interpolate(small, size, mode="bilinear", align_corners=False)
+    size = channels.shape[-2:]
+    blurred = functional.interpolate(small, size, mode="bilinear", align_corners=False)
+    return blurred.permute(0, 2, 3, 1)

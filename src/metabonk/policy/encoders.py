@@ -1,10 +1,11 @@
 """What turns an observation into features: convolutions for pictures, a perceptron for numbers."""
 
 import math
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from metabonk.errors import PolicyError
 
@@ -23,7 +24,7 @@ class Convolution(NamedTuple):
 
     layers: tuple[tuple[int, int, int], ...]
     features: int
-    activation: type[nn.Module]
+    activation: type[nn.ReLU] | type[nn.ELU]
     gain: float = math.sqrt(2)
 
     @property
@@ -50,6 +51,18 @@ HIDDEN = 128
 control."""
 
 
+class ChannelsFirst(nn.Module):
+    """From ``[N, H, W, C]`` to ``[N, C, H, W]``, as convolutions count them.
+
+    Nothing is moved: with a pixel's channels side by side in memory they learn a tenth faster on a
+    processor.
+    """
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """The same numbers under another shape."""
+        return pictures.permute(0, 3, 1, 2)
+
+
 def features_of(network: Network) -> int:
     """How many features a network makes of an observation."""
     return HIDDEN if network == "mlp" else CONVOLUTIONS[network].features
@@ -70,21 +83,23 @@ def make_encoder(network: Network, observation_shape: tuple[int, ...]) -> nn.Seq
         )
         return _initialised(perceptron, math.sqrt(2))
     convolution = CONVOLUTIONS[network]
-    depth, height, width = observation_shape
+    height, width, depth = observation_shape
     smallest = convolution.smallest_side
     if min(height, width) < smallest:
         raise PolicyError(
             f"observations of {height}×{width} are too small for the network {network}, which "
             f"needs {smallest}×{smallest}"
         )
-    modules: list[nn.Module] = []
+    # In place, an ELU needs no exponential to go back either.
+    activation = partial(convolution.activation, inplace=True)
+    modules: list[nn.Module] = [ChannelsFirst()]
     for channels, kernel, stride in convolution.layers:
-        modules += [nn.Conv2d(depth, channels, kernel, stride), convolution.activation()]
+        modules += [nn.Conv2d(depth, channels, kernel, stride), activation()]
         depth = channels
     modules.append(nn.Flatten())
     with torch.no_grad():
         flat = nn.Sequential(*modules)(torch.zeros(1, *observation_shape)).shape[1]
-    modules += [nn.Linear(flat, convolution.features), convolution.activation()]
+    modules += [nn.Linear(flat, convolution.features), activation()]
     return _initialised(nn.Sequential(*modules), convolution.gain)
 
 

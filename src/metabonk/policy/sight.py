@@ -24,7 +24,7 @@ class SeenOnDevice:
     """An observation on the device; ``np.asarray`` brings it into host memory.
 
     Args:
-        tensor: ``C×H×W`` uint8, made in the stream of pictures.
+        tensor: ``H×W×C`` uint8, made in the stream of pictures.
     """
 
     def __init__(self, tensor: Tensor) -> None:
@@ -87,7 +87,8 @@ def observe_there(picture: Tensor, view: View) -> Tensor:
     height, width = channels.shape[1:]
     down = _areas(height, view.height, picture.device)
     across = _areas(width, view.width, picture.device)
-    return (down @ channels @ across.T).round_().clamp_(0, 255).to(torch.uint8)
+    small = (down @ channels @ across.T).round_().clamp_(0, 255).to(torch.uint8)
+    return small.permute(1, 2, 0).contiguous()
 
 
 @cache

@@ -17,7 +17,7 @@ from metabonk.policy.encoders import Network, features_of
 from metabonk.settings.schema import Learning
 
 Extent = Annotated[int, Field(ge=1, le=4096)]
-Picture = tuple[Annotated[int, Field(ge=1, le=64)], Extent, Extent]
+Picture = tuple[Extent, Extent, Annotated[int, Field(ge=1, le=64)]]
 Numbers = tuple[Extent]
 
 
@@ -26,7 +26,7 @@ class PolicySpec(BaseModel):
 
     Attributes:
         game: id of the game it is for.
-        observation_shape: channels, height, width of a uint8 picture; or the length of a row of
+        observation_shape: height, width, channels of a uint8 picture; or the length of a row of
             float32 numbers.
         action_names: one a discrete action, one an option of each choice in turn, or one an axis.
         action_kind: what an action is made of.

@@ -54,7 +54,8 @@ class StatusReport:
         drawn = self._game.source_size
         # Without a stream spectators get the picture as it is drawn, one by one.
         shown = (encoded.width, encoded.height) if (encoded := stream.settings) else drawn
-        *_, obs_height, obs_width = (1, *self._game.observation_shape)
+        seen = self._game.observation_shape
+        obs_height, obs_width = seen[:2] if len(seen) > 1 else (1, *seen)
         used, limit = self._nvenc_usage()
         port = self._settings.worker_port(self._index)
         return WorkerStatus(

@@ -9,7 +9,7 @@ import httpx
 log = logging.getLogger(__name__)
 
 QUEUED_ROLLOUTS = 8
-"""Rollouts that wait before the worker is ahead of the learner; of 32 steps at 3×72×128, 7 MB."""
+"""Rollouts that wait before the worker is ahead of the learner; of 32 steps at 72×128×3, 7 MB."""
 
 POLL_S = 0.5
 RETRY_S = 1.0
