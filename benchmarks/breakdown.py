@@ -27,8 +27,8 @@ from metabonk.games import make_game
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder
 from metabonk.settings import Settings
 from metabonk.settings.load import write_settings
-from metabonk.settings.schema import available_cores
 from metabonk.worker.lane import Lane, Lived
+from metabonk.worker.play import MOST_MOVING
 from metabonk.worker.rounds import Rounds
 from metabonk.worker.uplink import Uplink
 
@@ -66,7 +66,7 @@ class Worker:
         ]
         for lane in self._lanes:
             lane.begin()
-        self._rounds = Rounds(self._actor, self._lived, threads=available_cores())
+        self._rounds = Rounds(self._actor, self._lived, parts=1, threads=MOST_MOVING)
         owned.callback(self._rounds.close)
         self._uplink = Uplink(
             f"http://127.0.0.1:{settings.ports.learner}", games=settings.worker.games

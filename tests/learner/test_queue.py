@@ -31,6 +31,17 @@ def test_a_full_queue_refuses_until_something_is_taken():
     assert queue.put(made_up(4))
 
 
+def test_a_full_queue_takes_a_rollout_as_soon_as_there_is_room():
+    queue = RolloutQueue(4)
+    queue.put(made_up(4, seed=1))
+    late = made_up(4, seed=2)
+    sender = threading.Thread(target=queue.put, args=(late, 10.0))
+    sender.start()
+    queue.take(1, 0)
+    assert queue.take(1, 5.0) == [late]
+    sender.join()
+
+
 def test_a_rollout_larger_than_the_queue_still_fits_when_it_is_empty():
     queue = RolloutQueue(2)
     assert queue.put(made_up(4))

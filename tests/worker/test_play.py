@@ -110,6 +110,7 @@ class Playing:
             worker_index=3,
             waits=waits,
             beside_live=beside_live,
+            overlaps=True,
             sight=Sight(torch.device("cpu")),
         )
         self._lanes = lanes

@@ -1,5 +1,6 @@
 """Games that nobody watches."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
@@ -14,11 +15,16 @@ from tests.worker.stand_ins import Deciding, Stepping
 class Played:
     """Rounds over some games, counted."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, parts: int = 2) -> None:
         self.actor = Deciding()
         self.lived: list[int] = []
         self.lanes: list[Lane] = []
-        self.rounds = Rounds(self.actor, self._count, threads=threads)  # type: ignore[arg-type]
+        self.rounds = Rounds(
+            self.actor,  # type: ignore[arg-type]
+            self._count,
+            parts=parts,
+            threads=threads,
+        )
 
     def _count(self, lane: Lane, lived: Lived) -> None:
         self.lived.append(lane.number)
@@ -53,6 +59,16 @@ def test_the_policy_decides_for_half_of_the_games_in_one_pass(played: Played):
     played.play(turns=6)
     assert played.actor.batches == [(0, 2, 4), (1, 3)] * 3
     assert [game.steps for game in games] == [3] * 5
+    assert sorted(played.lived) == sorted([0, 1, 2, 3, 4] * 3)
+
+
+def test_in_one_part_the_policy_decides_for_all_of_them():
+    played = Played(threads=3, parts=1)
+    for _ in range(5):
+        played.add(Stepping())
+    with contextlib.closing(played.rounds):
+        played.play(turns=3)
+    assert played.actor.batches == [(0, 1, 2, 3, 4)] * 3
     assert sorted(played.lived) == sorted([0, 1, 2, 3, 4] * 3)
 
 

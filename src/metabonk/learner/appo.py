@@ -127,7 +127,7 @@ class Learner:
             self.network = ActorCritic(spec).to(self._device)
         self.network.set_return_scale(1.0 / (settings.reward_scale or reward_scale))
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), settings.learning_rate, eps=1e-5
+            self.network.parameters(), settings.learning_rate, eps=1e-5, fused=True
         )
         self.random = torch.Generator().manual_seed(settings.seed)
 

@@ -18,8 +18,12 @@ from metabonk.learner.queue import RolloutQueue
 from metabonk.messages import ErrorBody, LearnerStatus
 from metabonk.policy import PolicySpec, Rollout
 
+ROOM_WITHIN_S = 1.0
+"""How long a rollout is held while the queue is full. An update takes less, as a rule, and whoever
+was refused would come back after it, when the learner has run out of work."""
+
 RETRY_AFTER_S = 1
-"""What a worker waits before it offers a refused rollout again; about one update."""
+"""What a worker waits before it offers a refused rollout again."""
 
 SAFETENSORS = "application/octet-stream"
 BYTES = {"content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}}}
@@ -124,7 +128,7 @@ def _take(body: bytes, spec: PolicySpec, queue: RolloutQueue) -> Response:
         return error_response(400, "malformed_rollout", str(error))
     if difference := spec.difference(rollout.spec):
         return error_response(409, "other_policy", f"the rollout doesn't fit: {difference}")
-    if not queue.put(rollout):
+    if not queue.put(rollout, ROOM_WITHIN_S):
         return _busy("queue_full", f"{queue.steps} steps wait already; send it again later")
     return Response(status_code=202)
 

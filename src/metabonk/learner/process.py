@@ -51,10 +51,6 @@ def run(settings: Settings, run_dir: Path) -> None:
     """
     stop = StopSignal()
     stop.watch_threads()
-    # Workers use one thread each. Half the cores leave room for what is shown; where nothing is,
-    # the learner is what everybody waits for.
-    shown = settings.stream.enabled
-    torch.set_num_threads(max(1, available_cores() // 2) if shown else available_cores())
     learn(settings, run_dir, stop)
     stop.raise_failure()
 
@@ -82,7 +78,8 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     saves = Saves(learner, run_dir)
     try:
         with Events(run_dir) as events:
-            _learn_from(queue, learner, shelf, figures, saves, events, stop)
+            shown = settings.stream.enabled
+            _learn_from(queue, learner, shelf, figures, saves, events, stop, shown=shown)
     except torch.OutOfMemoryError:
         raise SettingsError(
             f"the GPU has too little memory for learning.batch_steps = {learning.batch_steps} with "
@@ -102,9 +99,13 @@ def _learn_from(
     saves: Saves,
     events: Events,
     stop: Stop,
+    *,
+    shown: bool,
 ) -> None:
     while not stop.is_set():
         if rollouts := queue.take(learner.settings.batch_steps, POLL_S):
+            behind = queue.steps >= learner.settings.batch_steps
+            torch.set_num_threads(_threads(shown=shown, behind=behind))
             for rollout in rollouts:
                 saves.returns.add(rollout.episodes)
             update = learner.update(rollouts)
@@ -116,6 +117,17 @@ def _learn_from(
                 events.add(curves, learner.counters.steps_trained)
         saves.save_when_due()
         figures.save_error = saves.error
+
+
+def _threads(*, shown: bool, behind: bool) -> int:
+    """How many threads learn from one batch; workers use one each.
+
+    Half the cores leave room for the workers, and what they show. All of them, which wait for each
+    other, only where nothing is shown and the workers wait for the learner: a batch came while it
+    learned from the last one.
+    """
+    cores = available_cores()
+    return cores if behind and not shown else max(1, cores // 2)
 
 
 def scalars(status: LearnerStatus, update: Update, returns: Returns) -> dict[str, float | None]:

@@ -10,8 +10,8 @@ from metabonk.policy import Rollout
 class RolloutQueue:
     """First in, first out, from any number of threads to one learner.
 
-    Bounded by decisions, since rollouts differ in length: what does not fit is refused, so that
-    whoever sends holds back.
+    Bounded by decisions, since rollouts differ in length: what does not fit waits and is then
+    refused, so that whoever sends holds back.
 
     Args:
         capacity: decisions it may hold. One rollout always fits into an empty queue.
@@ -23,14 +23,18 @@ class RolloutQueue:
         self._steps = 0
         self._changed = threading.Condition()
 
-    def put(self, rollout: Rollout) -> bool:
-        """Takes a rollout; False when the queue is full, and then the caller keeps it."""
+    def put(self, rollout: Rollout, timeout: float = 0.0) -> bool:
+        """Takes a rollout as soon as there is room for it.
+
+        Returns:
+            False when there was none within ``timeout`` seconds, and then the caller keeps it.
+        """
         with self._changed:
-            if self._rollouts and self._steps + len(rollout) > self._capacity:
+            if not self._changed.wait_for(lambda: self._has_room(len(rollout)), timeout):
                 return False
             self._rollouts.append(rollout)
             self._steps += len(rollout)
-            self._changed.notify()
+            self._changed.notify_all()
             return True
 
     def take(self, steps: int, timeout: float) -> list[Rollout]:
@@ -51,7 +55,11 @@ class RolloutQueue:
                 gathered += len(rollout)
                 taken.append(rollout)
             self._steps -= gathered
+            self._changed.notify_all()
             return taken
+
+    def _has_room(self, steps: int) -> bool:
+        return not self._rollouts or self._steps + steps <= self._capacity
 
     @property
     def steps(self) -> int:

@@ -21,7 +21,6 @@ from metabonk.games import Observation
 from metabonk.messages import Counted, Episode, Thought
 from metabonk.policy import Actor, Decision, Sight
 from metabonk.process import lower_priority
-from metabonk.settings.schema import available_cores
 from metabonk.streaming.rates import Rate
 from metabonk.worker.gaze import Considered
 from metabonk.worker.lane import Ended, Lane, Lived
@@ -44,9 +43,14 @@ MAKE_ROOM_S = 0.1
 """How long the other games stand still at most before their next turn: beside a live game that is
 always late they still learn."""
 
-MOST_MOVING = 2
-"""Games that move at once, where there are cores for more: those would only wait for Python's lock
-(docs/benchmarks.md, "Live at 60 frames a second")."""
+MOST_MOVING = 8
+"""Games that move at once while nobody watches: each waits for its engine most of the time, and
+with two of them a core had nothing to do for a tenth of it (docs/benchmarks.md, "Speed beside other
+libraries")."""
+
+MOST_MOVING_BESIDE_LIVE = 2
+"""The same beside a live game, which would wait for Python's lock (docs/benchmarks.md, "Live at 60
+frames a second")."""
 
 
 class Player:
@@ -62,6 +66,8 @@ class Player:
         worker_index: for episodes.
         waits: whether games that nobody sees stand still while the learner is behind.
         beside_live: whether they play on while the shown one is live.
+        overlaps: whether, where none is shown, the policy decides for one half of the games while
+            the other half moves.
         sight: of the shown game, where the policy and the encoder are on one GPU.
     """
 
@@ -77,6 +83,7 @@ class Player:
         worker_index: int,
         waits: bool,
         beside_live: bool,
+        overlaps: bool,
         sight: Sight | None = None,
     ) -> None:
         self._lanes = lanes
@@ -88,6 +95,7 @@ class Player:
         self._worker_index = worker_index
         self._waits = waits
         self._beside_live = beside_live
+        self._overlaps = overlaps
         self._size: tuple[int, int] | None = None
         self._fps: int | None = None
         self._sight = sight
@@ -127,8 +135,9 @@ class Player:
         Raises:
             GameError: a game broke.
         """
-        threads = min(available_cores(), MOST_MOVING)
-        rounds = Rounds(self._actor, self._lived, threads=threads)
+        parts = 2 if self._overlaps else 1
+        unseen = Rounds(self._actor, self._lived, parts=parts, threads=MOST_MOVING)
+        beside = Rounds(self._actor, self._lived, parts=2, threads=MOST_MOVING_BESIDE_LIVE)
         self._follow_wish()
         self._lanes.first.begin()
         self._lanes.start(lambda: self._beside_live or not (self._fps or self._size))
@@ -136,12 +145,13 @@ class Player:
             try:
                 while not stopped():
                     if self._fps is not None:
-                        self._play_live(Pacer(self._fps), rounds, background, stopped)
+                        self._play_live(Pacer(self._fps), beside, background, stopped)
                     else:
-                        background.submit(self._play_standby, rounds, stopped).result()
+                        background.submit(self._play_standby, unseen, stopped).result()
                     self._follow_wish()
             finally:
-                rounds.close()
+                unseen.close()
+                beside.close()
 
     def _follow_wish(self) -> None:
         self._fps = self._streamer.fps

@@ -132,6 +132,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             worker_index=index,
             waits=settings.worker.wait_for_learner,
             beside_live=settings.plays_beside_live,
+            overlaps=settings.overlaps_deciding,
             sight=sight,
         )
         status = StatusReport(

@@ -1,9 +1,10 @@
 """Plays games that nobody watches as fast as it goes.
 
-The games take turns in two halves: while the policy decides for one half, in one forward pass, the
-engines of the other half move (double-buffered sampling, Petrenko et al. 2020). ViZDoom leaves
-Python's lock while its engine moves, and each engine is a process, so threads are enough to have
-several move at once.
+Where there are cores to spare the games take turns in two halves: while the policy decides for one
+half, in one forward pass, the engines of the other half move (double-buffered sampling, Petrenko et
+al. 2020). Where a learner and other workers have use for every core, the policy decides for all
+games at once, which costs less for each. ViZDoom leaves Python's lock while its engine moves, and
+each engine is a process, so threads are enough to have several move at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from metabonk.policy import Actor
 from metabonk.worker.lane import Lane, Lived
-
-HALVES = 2
 
 
 class Rounds:
@@ -23,13 +22,15 @@ class Rounds:
     Args:
         actor: decides.
         on_lived: told of every decision's outcome, on the thread that calls ``play``.
+        parts: that the games take turns in.
         threads: games that may move at once.
     """
 
     def __init__(
-        self, actor: Actor, on_lived: Callable[[Lane, Lived], None], *, threads: int
+        self, actor: Actor, on_lived: Callable[[Lane, Lived], None], *, parts: int, threads: int
     ) -> None:
         self._actor = actor
+        self._parts = parts
         self._on_lived = on_lived
         self._pool = ThreadPoolExecutor(threads, "standby-games")
 
@@ -52,14 +53,14 @@ class Rounds:
         try:
             while goes_on():
                 playing = lanes()
-                half = playing[turn % HALVES :: HALVES]
+                part = playing[turn % self._parts :: self._parts]
                 turn += 1
-                self._settle(moving, [lane.number for lane in half])
-                if len(playing) == 1 and half:
+                self._settle(moving, [lane.number for lane in part])
+                if len(playing) == 1 and part:
                     # Another thread would only be woken for it.
-                    self._play_alone(half[0])
-                elif half:
-                    self._set_moving(moving, half)
+                    self._play_alone(part[0])
+                elif part:
+                    self._set_moving(moving, part)
         finally:
             wait([future for _, future in moving.values()])
         self._settle(moving, list(moving))
@@ -70,11 +71,11 @@ class Rounds:
         self._on_lived(lane, lane.step(decision, version))
 
     def _set_moving(
-        self, moving: dict[int, tuple[Lane, Future[Lived]]], half: Sequence[Lane]
+        self, moving: dict[int, tuple[Lane, Future[Lived]]], part: Sequence[Lane]
     ) -> None:
         version = self._actor.version
-        decisions = self._actor.act([lane.seen() for lane in half], [lane.number for lane in half])
-        for lane, decision in zip(half, decisions, strict=True):
+        decisions = self._actor.act([lane.seen() for lane in part], [lane.number for lane in part])
+        for lane, decision in zip(part, decisions, strict=True):
             moving[lane.number] = lane, self._pool.submit(lane.step, decision, version)
 
     def _settle(
