@@ -4,6 +4,7 @@ import threading
 import time
 
 from metabonk.learner.queue import RolloutQueue
+from tests.fleet import until
 from tests.learner.rollouts import made_up
 
 
@@ -36,10 +37,13 @@ def test_a_full_queue_takes_a_rollout_as_soon_as_there_is_room():
     queue.put(made_up(4, seed=1))
     late = made_up(4, seed=2)
     sender = threading.Thread(target=queue.put, args=(late, 10.0))
+    assert not queue.is_awaited
     sender.start()
+    until("it waits", lambda: queue.is_awaited, 5)
     queue.take(1, 0)
     assert queue.take(1, 5.0) == [late]
     sender.join()
+    assert not queue.is_awaited
 
 
 def test_a_rollout_larger_than_the_queue_still_fits_when_it_is_empty():

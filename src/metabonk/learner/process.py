@@ -103,8 +103,8 @@ def _learn_from(
     shown: bool,
 ) -> None:
     while not stop.is_set():
+        behind = queue.is_awaited
         if rollouts := queue.take(learner.settings.batch_steps, POLL_S):
-            behind = queue.steps >= learner.settings.batch_steps
             torch.set_num_threads(_threads(shown=shown, behind=behind))
             for rollout in rollouts:
                 saves.returns.add(rollout.episodes)
@@ -123,8 +123,7 @@ def _threads(*, shown: bool, behind: bool) -> int:
     """How many threads learn from one batch; workers use one each.
 
     Half the cores leave room for the workers, and what they show. All of them, which wait for each
-    other, only where nothing is shown and the workers wait for the learner: a batch came while it
-    learned from the last one.
+    other, only where nothing is shown and the workers wait for the learner.
     """
     cores = available_cores()
     return cores if behind and not shown else max(1, cores // 2)

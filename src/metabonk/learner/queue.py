@@ -21,6 +21,7 @@ class RolloutQueue:
         self._capacity = capacity
         self._rollouts: deque[Rollout] = deque()
         self._steps = 0
+        self._waiting = 0
         self._changed = threading.Condition()
 
     def put(self, rollout: Rollout, timeout: float = 0.0) -> bool:
@@ -30,7 +31,10 @@ class RolloutQueue:
             False when there was none within ``timeout`` seconds, and then the caller keeps it.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._has_room(len(rollout)), timeout):
+            self._waiting += 1
+            fits = self._changed.wait_for(lambda: self._has_room(len(rollout)), timeout)
+            self._waiting -= 1
+            if not fits:
                 return False
             self._rollouts.append(rollout)
             self._steps += len(rollout)
@@ -60,6 +64,11 @@ class RolloutQueue:
 
     def _has_room(self, steps: int) -> bool:
         return not self._rollouts or self._steps + steps <= self._capacity
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for room: the learner is behind."""
+        return self._waiting > 0
 
     @property
     def steps(self) -> int:
