@@ -4,7 +4,6 @@ import threading
 import time
 
 from metabonk.learner.queue import RolloutQueue
-from tests.fleet import until
 from tests.learner.rollouts import made_up
 
 
@@ -37,13 +36,19 @@ def test_a_full_queue_takes_a_rollout_as_soon_as_there_is_room():
     queue.put(made_up(4, seed=1))
     late = made_up(4, seed=2)
     sender = threading.Thread(target=queue.put, args=(late, 10.0))
-    assert not queue.is_awaited
     sender.start()
-    until("it waits", lambda: queue.is_awaited, 5)
     queue.take(1, 0)
     assert queue.take(1, 5.0) == [late]
     sender.join()
-    assert not queue.is_awaited
+
+
+def test_a_queue_is_nearly_full_before_anybody_has_to_wait():
+    queue = RolloutQueue(16)
+    assert queue.put(made_up(8)) and not queue.is_nearly_full
+    assert queue.put(made_up(4)) and queue.is_nearly_full
+    assert queue.put(made_up(4))
+    queue.take(8, 0)
+    assert not queue.is_nearly_full
 
 
 def test_a_rollout_larger_than_the_queue_still_fits_when_it_is_empty():

@@ -103,7 +103,7 @@ def _learn_from(
     shown: bool,
 ) -> None:
     while not stop.is_set():
-        behind = queue.is_awaited
+        behind = queue.is_nearly_full
         if rollouts := queue.take(learner.settings.batch_steps, POLL_S):
             torch.set_num_threads(_threads(shown=shown, behind=behind))
             for rollout in rollouts:
@@ -123,7 +123,7 @@ def _threads(*, shown: bool, behind: bool) -> int:
     """How many threads learn from one batch; workers use one each.
 
     Half the cores leave room for the workers, and what they show. All of them, which wait for each
-    other, only where nothing is shown and the workers wait for the learner.
+    other, only where nothing is shown and the workers would soon wait for the learner.
     """
     cores = available_cores()
     return cores if behind and not shown else max(1, cores // 2)

@@ -6,6 +6,9 @@ from collections import deque
 
 from metabonk.policy import Rollout
 
+NEARLY_FULL = 3 / 4
+"""Of a queue's capacity."""
+
 
 class RolloutQueue:
     """First in, first out, from any number of threads to one learner.
@@ -21,7 +24,6 @@ class RolloutQueue:
         self._capacity = capacity
         self._rollouts: deque[Rollout] = deque()
         self._steps = 0
-        self._waiting = 0
         self._changed = threading.Condition()
 
     def put(self, rollout: Rollout, timeout: float = 0.0) -> bool:
@@ -31,10 +33,7 @@ class RolloutQueue:
             False when there was none within ``timeout`` seconds, and then the caller keeps it.
         """
         with self._changed:
-            self._waiting += 1
-            fits = self._changed.wait_for(lambda: self._has_room(len(rollout)), timeout)
-            self._waiting -= 1
-            if not fits:
+            if not self._changed.wait_for(lambda: self._has_room(len(rollout)), timeout):
                 return False
             self._rollouts.append(rollout)
             self._steps += len(rollout)
@@ -66,9 +65,9 @@ class RolloutQueue:
         return not self._rollouts or self._steps + steps <= self._capacity
 
     @property
-    def is_awaited(self) -> bool:
-        """Whether somebody waits for room: the learner is behind."""
-        return self._waiting > 0
+    def is_nearly_full(self) -> bool:
+        """Whether who sends will soon have to wait."""
+        return self._steps >= NEARLY_FULL * self._capacity
 
     @property
     def steps(self) -> int:
