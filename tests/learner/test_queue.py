@@ -42,15 +42,6 @@ def test_a_full_queue_takes_a_rollout_as_soon_as_there_is_room():
     sender.join()
 
 
-def test_a_queue_is_nearly_full_before_anybody_has_to_wait():
-    queue = RolloutQueue(16)
-    assert queue.put(made_up(8)) and not queue.is_nearly_full
-    assert queue.put(made_up(4)) and queue.is_nearly_full
-    assert queue.put(made_up(4))
-    queue.take(8, 0)
-    assert not queue.is_nearly_full
-
-
 def test_a_rollout_larger_than_the_queue_still_fits_when_it_is_empty():
     queue = RolloutQueue(2)
     assert queue.put(made_up(4))

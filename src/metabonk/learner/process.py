@@ -51,6 +51,9 @@ def run(settings: Settings, run_dir: Path) -> None:
     """
     stop = StopSignal()
     stop.watch_threads()
+    # Half the cores leave room for workers, of one thread each. More threads, which wait for each
+    # other, take more than they bring (docs/benchmarks.md, "Speed beside other libraries").
+    torch.set_num_threads(max(1, available_cores() // 2))
     learn(settings, run_dir, stop)
     stop.raise_failure()
 
@@ -78,8 +81,7 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     saves = Saves(learner, run_dir)
     try:
         with Events(run_dir) as events:
-            shown = settings.stream.enabled
-            _learn_from(queue, learner, shelf, figures, saves, events, stop, shown=shown)
+            _learn_from(queue, learner, shelf, figures, saves, events, stop)
     except torch.OutOfMemoryError:
         raise SettingsError(
             f"the GPU has too little memory for learning.batch_steps = {learning.batch_steps} with "
@@ -99,13 +101,9 @@ def _learn_from(
     saves: Saves,
     events: Events,
     stop: Stop,
-    *,
-    shown: bool,
 ) -> None:
     while not stop.is_set():
-        behind = queue.is_nearly_full
         if rollouts := queue.take(learner.settings.batch_steps, POLL_S):
-            torch.set_num_threads(_threads(shown=shown, behind=behind))
             for rollout in rollouts:
                 saves.returns.add(rollout.episodes)
             update = learner.update(rollouts)
@@ -117,16 +115,6 @@ def _learn_from(
                 events.add(curves, learner.counters.steps_trained)
         saves.save_when_due()
         figures.save_error = saves.error
-
-
-def _threads(*, shown: bool, behind: bool) -> int:
-    """How many threads learn from one batch; workers use one each.
-
-    Half the cores leave room for the workers, and what they show. All of them, which wait for each
-    other, only where nothing is shown and the workers would soon wait for the learner.
-    """
-    cores = available_cores()
-    return cores if behind and not shown else max(1, cores // 2)
 
 
 def scalars(status: LearnerStatus, update: Update, returns: Returns) -> dict[str, float | None]:

@@ -6,9 +6,6 @@ from collections import deque
 
 from metabonk.policy import Rollout
 
-NEARLY_FULL = 3 / 4
-"""Of a queue's capacity."""
-
 
 class RolloutQueue:
     """First in, first out, from any number of threads to one learner.
@@ -63,11 +60,6 @@ class RolloutQueue:
 
     def _has_room(self, steps: int) -> bool:
         return not self._rollouts or self._steps + steps <= self._capacity
-
-    @property
-    def is_nearly_full(self) -> bool:
-        """Whether who sends will soon have to wait."""
-        return self._steps >= NEARLY_FULL * self._capacity
 
     @property
     def steps(self) -> int:
