@@ -66,7 +66,8 @@ class Worker:
         ]
         for lane in self._lanes:
             lane.begin()
-        self._rounds = Rounds(self._actor, self._lived, parts=1, threads=MOST_MOVING)
+        parts = 2 if settings.overlaps_deciding else 1
+        self._rounds = Rounds(self._actor, self._lived, parts=parts, threads=MOST_MOVING)
         owned.callback(self._rounds.close)
         self._uplink = Uplink(
             f"http://127.0.0.1:{settings.ports.learner}", games=settings.worker.games

@@ -50,6 +50,16 @@ def test_games_play_beside_a_live_one_where_no_worker_in_standby_does_the_learni
 
 
 @pytest.mark.parametrize(
+    ("cores", "workers", "overlaps"), [(2, 1, False), (3, 1, True), (4, 4, False), (16, 4, True)]
+)
+def test_deciding_overlaps_with_moving_where_workers_and_learner_leave_a_core(
+    cores: int, workers: int, overlaps: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
+    assert Settings(workers=workers).overlaps_deciding is overlaps
+
+
+@pytest.mark.parametrize(
     ("given", "hardware", "software"),
     [
         ({}, (1920, 1080), (1280, 720)),

@@ -36,7 +36,7 @@ Eye: TypeAlias = Callable[[NDArray[np.uint8], View], Observation]
 def observe(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
     """The picture scaled down by averaging areas, as the policy sees it.
 
-    1280×720 to 128×72 takes 1.8 ms, 256×144 takes 0.15 ms (one 2-GHz core).
+    1280×720 to 128×72 takes 1.8 ms, 256×144 takes 0.08 ms (one 2-GHz core).
 
     Args:
         pixels: ``H×W×3`` uint8 RGB.
