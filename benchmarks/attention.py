@@ -20,9 +20,9 @@ from rich.table import Table
 
 from metabonk.games import Game, make_game
 from metabonk.policy import Actor, ActorCritic, Decision, PolicySpec, newest_weights
-from metabonk.policy.attention import CELL, _blurred, attention
+from metabonk.policy.saliency import CELL, _blurred, attention
 from metabonk.settings.schema import Learning
-from metabonk.worker.gaze import PERIOD_S
+from metabonk.worker.saliency import PERIOD_S
 
 ROUNDS = 20
 PICTURES = 30

@@ -21,16 +21,16 @@ from unittest.mock import patch
 import psutil
 from rich.console import Console
 from rich.table import Table
-from tests.fleet import free_ports
+from tests.support.fleet import free_ports
 
 from metabonk.games import make_game
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder
+from metabonk.policy.env_runner import Lane, Lived
 from metabonk.settings import Settings
 from metabonk.settings.load import write_settings
-from metabonk.worker.lane import Lane, Lived
+from metabonk.worker.learner_client import Uplink
 from metabonk.worker.play import MOST_MOVING
-from metabonk.worker.rounds import Rounds
-from metabonk.worker.uplink import Uplink
+from metabonk.worker.sampler import Rounds
 
 PARTS = ("game", "acting", "wire", "learning", "other")
 HOLD_S = 0.1

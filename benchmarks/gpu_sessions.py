@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet, until
 
 from metabonk.messages import StreamState
 

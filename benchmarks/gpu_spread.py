@@ -22,7 +22,7 @@ import psutil
 import pynvml
 import torch
 from rich.console import Console
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet, until
 
 from metabonk.messages import LearnerStatus
 

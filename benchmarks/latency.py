@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
 from tests.browser.conftest import FLAGS
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet, until
 
 from metabonk.messages import StreamState
 from metabonk.settings.schema import available_cores

@@ -15,7 +15,7 @@ import av
 import httpx
 from rich.console import Console
 from rich.table import Table
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet, until
 
 from metabonk.messages import StreamState, WorkerStatus
 

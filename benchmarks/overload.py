@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 from rich.table import Table
-from tests.fleet import FleetUnderTest, run_fleet
+from tests.support.fleet import FleetUnderTest, run_fleet
 
 from metabonk.messages import StreamState, WorkerStatus
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import httpx
 from rich.console import Console
 from rich.table import Table
-from tests.fleet import run_fleet, until
+from tests.support.fleet import run_fleet, until
 
 from benchmarks.learning import WINDOW, returns_of
 from benchmarks.rivals.environments import (

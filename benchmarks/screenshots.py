@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.conftest import FLAGS
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet, until
 
 from benchmarks.latency import GAME, chromium
 from metabonk.messages import StreamState

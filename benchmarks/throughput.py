@@ -34,15 +34,15 @@ import httpx
 import psutil
 from rich.console import Console
 from rich.table import Table
-from tests.fleet import FleetUnderTest, run_fleet, until
-from tests.processes import kill_tree
+from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.processes import kill_tree
 
 from benchmarks.breakdown import measure as measure_parts
 from benchmarks.breakdown import settings_of, table_of
 from benchmarks.rivals.environments import SAMPLE_FACTORY, STABLE_BASELINES3, Rival, python_of
 from metabonk.messages import LearnerStatus, StreamState
-from metabonk.process import BACKGROUND_NICE
 from metabonk.settings.schema import Learning, available_cores
+from metabonk.system.process import BACKGROUND_NICE
 
 SKIP = 4
 START_S = 180.0

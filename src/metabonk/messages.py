@@ -365,3 +365,11 @@ class ErrorBody(Message):
 
     error: str = Field(description="machine-readable, snake_case")
     message: str = Field(description="a sentence for people")
+
+
+def no_picture(status: WorkerStatus) -> Problem:
+    """Of a worker that should be live and can't be."""
+    return Problem(
+        what=f"{status.instance_id} has no picture: {status.stream_error}",
+        do="it is tried again by itself; docs/sessions.md tells what to do for each reason",
+    )

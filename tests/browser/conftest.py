@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from metabonk.messages import StreamState
-from tests.fleet import FleetUnderTest, run_fleet, until
-from tests.requirements import require
+from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.requirements import require
 
 FLAGS = [
     "--no-sandbox",

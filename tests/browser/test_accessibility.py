@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page
 
 from metabonk.messages import StreamState
-from tests.fleet import FleetUnderTest, until
-from tests.requirements import require
+from tests.support.fleet import FleetUnderTest, until
+from tests.support.requirements import require
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
-from tests.fleet import FleetUnderTest
+from tests.support.fleet import FleetUnderTest
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet, until
 
 pytestmark = pytest.mark.timeout(300)
 

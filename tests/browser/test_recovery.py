@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.fleet import FleetUnderTest
+from tests.support.fleet import FleetUnderTest
 
 pytestmark = pytest.mark.timeout(120)
 

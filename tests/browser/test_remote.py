@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from metabonk.messages import StreamState
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet, until
 
 pytestmark = pytest.mark.timeout(240)
 

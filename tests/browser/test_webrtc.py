@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.streaming.serving import Stage, stage
+from tests.support.stage import Stage, stage
 
 WATCH = """async count => {
   const watch = async () => {

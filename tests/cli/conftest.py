@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.orchestrator.children import until
-from tests.processes import kill_tree
-from tests.serving import free_ports
+from tests.support.children import until
+from tests.support.processes import kill_tree
+from tests.support.serving import free_ports
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ class Terminal:
     def start(self, kind: str, *arguments: str, stdout: int | None = None) -> subprocess.Popen[str]:
         output = (self.folder / "terminal.txt").open("w") if stdout is None else None
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cli.fleet_of_stand_ins", kind, "start", *arguments],
+            [sys.executable, "-m", "tests.support.fleet_of_stand_ins", kind, "start", *arguments],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,

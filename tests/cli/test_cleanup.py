@@ -12,7 +12,7 @@ import pytest
 
 from metabonk.encoding.sessions import Pool
 from tests.cli.conftest import Terminal
-from tests.orchestrator.children import until
+from tests.support.children import until
 
 # A worker as the process table shows it: it leases a slot and outlives whoever started it.
 WORKER = """

@@ -5,7 +5,7 @@ from rich.console import Console
 from metabonk.cli.display import SUMMARY_EVERY_S, Lines, draw, summary
 from metabonk.messages import Fleet, LearnerStatus, Mode, Problem, StreamState
 from metabonk.orchestrator.supervisor import ChildState
-from tests.orchestrator.statuses import status
+from tests.support.statuses import status
 
 PAGE = "http://localhost:5173"
 LEARNER = LearnerStatus(

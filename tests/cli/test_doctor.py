@@ -8,7 +8,7 @@ import pytest
 from metabonk.cli import doctor as doctor_module
 from metabonk.cli.main import main
 from metabonk.doctor import browser, host
-from tests.serving import free_ports
+from tests.support.serving import free_ports
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from metabonk.cli.nvenc import session_lines, status_lines
 from metabonk.encoding.sessions import Lease, Pools
 from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml, Session
 from metabonk.settings import Settings
-from tests.serving import free_port
+from tests.support.serving import free_port
 
 FIRST = Gpu(0, "GPU-0", "GeForce RTX 4070", pynvml.NVML_BRAND_GEFORCE, "550.54")
 OTHERS_ON_SECOND = (Session(pid=1, width=1920, height=1080, fps=60),)

@@ -12,13 +12,13 @@ import httpx
 import psutil
 import pytest
 
-from metabonk.orchestrator.groups import ProcessName, members, name_of
 from metabonk.orchestrator.lock import read_record
+from metabonk.system.process_ids import ProcessName, members, name_of
 from tests.cli.conftest import Terminal
-from tests.nvsim.driver import SimulatedDriver
-from tests.orchestrator.children import all_gone, until
-from tests.orchestrator.go2rtc_stand_in import put
-from tests.processes import kill
+from tests.support.children import all_gone, until
+from tests.support.go2rtc_stand_in import put
+from tests.support.nvsim.driver import SimulatedDriver
+from tests.support.processes import kill
 
 
 def gone(family: list[psutil.Process]) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from metabonk.cli.main import main
 from metabonk.cli.validate import as_json, as_text
 from metabonk.validation import CHECKS, Check
-from tests.serving import free_ports
+from tests.support.serving import free_ports
 
 
 @pytest.fixture

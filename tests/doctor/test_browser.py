@@ -7,7 +7,7 @@ import pytest
 
 from metabonk.doctor import browser as browser_module
 from metabonk.doctor.browser import browser, find_browser, text_of
-from tests.requirements import require
+from tests.support.requirements import require
 
 PAGE = """<!doctype html><body><noscript>no script ran</noscript><div id="a"></div>
 <script>{script}</script></body>"""

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from metabonk.doctor import gpus
-from metabonk.doctor.finding import Finding
 from metabonk.doctor.gpus import gpu_problems
+from metabonk.doctor.host import Finding
 from metabonk.encoding.ladder import Proof
-from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.probe import Proofs
 from metabonk.encoding.sessions.nvml import Gpu
-from tests.doctor.machines import GEFORCE, H100, pools_of
+from tests.support.machines import GEFORCE, H100, pools_of
 
 Examined = Callable[..., list[Finding]]
 

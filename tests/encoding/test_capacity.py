@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from metabonk.encoding.capacity import Capacity, capacity
 from metabonk.encoding.ladder import RUNGS, Proof, Scarcity
-from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.probe import Proofs
 from metabonk.encoding.sessions import Lease, Pools
 from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
 

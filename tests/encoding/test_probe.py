@@ -7,8 +7,7 @@ import pytest
 
 from metabonk.encoding import probe
 from metabonk.encoding.ladder import RUNGS, Proof
-from metabonk.encoding.probe import Prover, Untried
-from metabonk.encoding.proofs import DOUBT_S, Proofs
+from metabonk.encoding.probe import DOUBT_S, Proofs, Prover, Untried
 from metabonk.encoding.sessions import Lease, open_pools
 from metabonk.settings import Settings, write_settings
 
@@ -98,5 +97,5 @@ def test_a_doubtful_result_is_forgotten_in_time_also_where_the_clock_is_set_back
     proofs.keep(SOFTWARE, None, crashed, doubtful=True)
     assert proofs.known(SOFTWARE, None) == crashed
     later = time.time() + passed_s
-    monkeypatch.setattr("metabonk.encoding.proofs.time.time", lambda: later)
+    monkeypatch.setattr("metabonk.encoding.probe.time.time", lambda: later)
     assert proofs.known(SOFTWARE, None) is None

@@ -19,14 +19,13 @@ from websockets.sync.client import connect
 
 import metabonk
 from metabonk.encoding.sessions import open_pools
-from metabonk.learner.figures import Figures
-from metabonk.learner.http import Shelf
-from metabonk.learner.http import make_app as make_learner_app
-from metabonk.learner.queue import RolloutQueue
+from metabonk.learner.server import RolloutQueue, Shelf
+from metabonk.learner.server import make_app as make_learner_app
+from metabonk.learner.stats import Figures
+from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.page import Page
 from metabonk.orchestrator.process import make_apps
-from metabonk.orchestrator.state import FleetState
-from metabonk.orchestrator.store import Store
+from metabonk.runs.episodes import Store
 from metabonk.settings import Settings, write_settings
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
@@ -34,11 +33,11 @@ from metabonk.streaming.snapshot import Snapshot
 from metabonk.streaming.webrtc import WebRtc
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
-from metabonk.worker.app import make_app as make_worker_app
-from tests.orchestrator.statuses import status
-from tests.policy.specs import TINY
-from tests.serving import served
-from tests.streaming.serving import POLICY
+from metabonk.worker.status import make_app as make_worker_app
+from tests.support.serving import served
+from tests.support.specs import TINY
+from tests.support.stage import POLICY
+from tests.support.statuses import status
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(Path(metabonk.__file__).parent.rglob("*.py"))

@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from tests.faults.line import Line
-from tests.faults.spectator import Spectator
 from tests.faults.test_soak import CLOCK_TOLERANCE_S, clock_drifts
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.network_line import Line
+from tests.support.viewer import Spectator
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -11,19 +11,19 @@ import pytest
 import torch
 
 from metabonk.encoding.ladder import RUNGS, Proof
-from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.probe import Proofs
 from metabonk.encoding.sessions.limits import Experiences
 from metabonk.errors import SettingsError, StartError
-from metabonk.learner.appo import Learner
 from metabonk.learner.checkpoint import restore_newest, save_best, save_checkpoint
+from metabonk.learner.ppo import Learner
 from metabonk.messages import Episode
-from metabonk.orchestrator.store import FILE, Store
 from metabonk.policy import best_weights, decode_weights, newest_weights
+from metabonk.runs.episodes import FILE, Store
 from metabonk.settings import Settings, load_settings, read_settings, write_settings
 from metabonk.settings.schema import Learning
-from tests.fleet import fleet_ports
-from tests.learner.rollouts import made_up
-from tests.policy.specs import TINY
+from tests.support.fleet import fleet_ports
+from tests.support.rollouts import made_up
+from tests.support.specs import TINY
 
 SEED = 8
 

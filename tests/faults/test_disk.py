@@ -21,10 +21,10 @@ import pytest
 
 from metabonk.learner.checkpoint import CheckpointHeader
 from metabonk.messages import LearnerStatus
+from metabonk.policy.serialization import unpack
 from metabonk.policy.weights import checkpoint_files, decode_weights
-from metabonk.policy.wire import unpack
-from tests.faults.census import members
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.census import members
+from tests.support.fleet import FleetUnderTest, run_fleet, until
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -32,14 +32,14 @@ from metabonk.messages import CurvePoint, Episode, ErrorBody, Fleet, HeartbeatRe
 from metabonk.policy import ActorCritic, PolicySpec, Rollout, encode_weights
 from metabonk.policy.rollout import EndedEpisode
 from metabonk.policy.weights import decode_weights, load_weights
-from metabonk.process import die_with_parent
 from metabonk.settings import Settings, write_settings
-from tests.faults.damage import damaged, damaged_lines, damaged_tensors, edited
-from tests.learner.rollouts import made_up
-from tests.orchestrator.statuses import episode, heartbeat
-from tests.policy.specs import ALL
-from tests.serving import free_port
-from tests.sockets import ended, eventually
+from metabonk.system.process import die_with_parent
+from tests.support.corruption import damaged, damaged_lines, damaged_tensors, edited
+from tests.support.rollouts import made_up
+from tests.support.serving import free_port
+from tests.support.sockets import ended, eventually
+from tests.support.specs import ALL
+from tests.support.statuses import episode, heartbeat
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -252,7 +252,9 @@ def test_no_weights_spoil_a_network(spec: PolicySpec, cases: int):
 @pytest.fixture(scope="module")
 def orchestrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder, port = tmp_path_factory.mktemp("orchestrator"), free_port()
-    with running(folder, port, "tests.faults.target", "orchestrator", str(port), str(folder)) as it:
+    with running(
+        folder, port, "tests.support.fuzz_target", "orchestrator", str(port), str(folder)
+    ) as it:
         yield it
 
 
@@ -303,7 +305,9 @@ def another_worker_is_served(client: httpx.Client, number: int) -> None:
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder, port = tmp_path_factory.mktemp("worker"), free_port()
-    with running(folder, port, "tests.faults.target", "worker", str(port), str(folder)) as target:
+    with running(
+        folder, port, "tests.support.fuzz_target", "worker", str(port), str(folder)
+    ) as target:
         yield target
 
 

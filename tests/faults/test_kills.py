@@ -16,9 +16,9 @@ import pytest
 
 from metabonk.encoding.sessions import Pool
 from metabonk.messages import LearnerStatus, StreamState
-from tests.faults.census import engines_of, members, runs, shared_memory, taken
-from tests.faults.spectator import Spectator
-from tests.fleet import FleetUnderTest, fleet_ports, run_fleet, until
+from tests.support.census import engines_of, members, runs, shared_memory, taken
+from tests.support.fleet import FleetUnderTest, fleet_ports, run_fleet, until
+from tests.support.viewer import Spectator
 
 WORKERS = 2
 VICTIMS = ("worker", "engine", "learner", "proof", "orchestrator")

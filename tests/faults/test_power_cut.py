@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from metabonk.encoding.ladder import RUNGS
-from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.probe import Proofs
 from metabonk.encoding.sessions.limits import Experiences
-from metabonk.learner.appo import Learner
 from metabonk.learner.checkpoint import best_return, restore_newest
+from metabonk.learner.ppo import Learner
 from metabonk.messages import Episode
-from metabonk.orchestrator.store import FILE, Store
 from metabonk.policy import best_weights, decode_weights
+from metabonk.runs.episodes import FILE, Store
 from metabonk.settings import read_settings
 from metabonk.settings.schema import Learning
-from tests.faults.power_cut import WRITERS, Step, outcomes
-from tests.policy.specs import TINY
+from tests.support.power_cut import WRITERS, Step, outcomes
+from tests.support.specs import TINY
 
 
 def _restored(folder: Path) -> int:
@@ -60,7 +60,7 @@ READERS: dict[str, Callable[[Path], int]] = {
 def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for each file and step, as the killed process left it, and how it was before."""
     folder = tmp_path_factory.mktemp("cut")
-    command = [sys.executable, "-m", "tests.faults.power_cut", str(folder)]
+    command = [sys.executable, "-m", "tests.support.power_cut", str(folder)]
     subprocess.run(command, check=True, timeout=110)
     return folder
 

@@ -18,7 +18,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.pytest.lazy import get_all_tests
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet, until
 
 pytestmark = pytest.mark.timeout(1500)
 

@@ -11,15 +11,15 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
-from metabonk.http_app import make_http_app
-from metabonk.http_connection import Patience
+from metabonk.http.app import make_http_app
+from metabonk.http.connection import Patience
+from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
-from metabonk.orchestrator.state import FleetState
-from metabonk.orchestrator.store import Store
+from metabonk.runs.episodes import Store
 from metabonk.settings import Settings
-from tests.serving import served
-from tests.sockets import ended, eventually, vanish
-from tests.streaming.serving import Stage, stage
+from tests.support.serving import served
+from tests.support.sockets import ended, eventually, vanish
+from tests.support.stage import Stage, stage
 
 FEW, MANY = 100, 300
 SHORT = Patience(request_s=1.0, vanished_s=3.0, waiting=2 * MANY)

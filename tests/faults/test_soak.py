@@ -18,11 +18,11 @@ from websockets.sync.client import connect
 
 from metabonk.messages import StreamState
 from metabonk.streaming.fmp4 import TIMESCALE
-from metabonk.streaming.timeline import Timeline
-from tests.faults.census import Census, engines_of, members
-from tests.faults.spectator import Arrival, Spectator
-from tests.fleet import FleetUnderTest, run_fleet, until
-from tests.processes import kill
+from metabonk.streaming.gop import Timeline
+from tests.support.census import Census, engines_of, members
+from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.processes import kill
+from tests.support.viewer import Arrival, Spectator
 
 WORKERS = 3
 FPS = 15

@@ -16,9 +16,9 @@ import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
 from metabonk.streaming.hub import LIMITS
-from tests.faults.audience import audience, join_and_leave
-from tests.fleet import FleetUnderTest, run_fleet, until
-from tests.streaming.serving import stage
+from tests.support.audience import audience, join_and_leave
+from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.stage import stage
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from metabonk.errors import GameError
 from metabonk.games import FrameSink, Observation, Transition, available_games, make_game
 from metabonk.games.doom import Doom, describe_doom
-from metabonk.games.picture import View, observe
+from metabonk.games.preprocessing import View, observe
 from metabonk.settings.schema import Learning
-from tests.fleet import until
+from tests.support.fleet import until
 
 SMALL, LARGE = (256, 144), (1280, 720)
 WAIT, MOVE_LEFT = 0, 1

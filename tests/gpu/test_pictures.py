@@ -8,12 +8,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from metabonk.device_pictures import finish_pictures, in_picture_stream, on_device
+from metabonk.device_frames import finish_pictures, in_picture_stream, on_device
 from metabonk.encoding.backends.nv12 import Nv12
-from metabonk.games.picture import View, observe
+from metabonk.games.preprocessing import View, observe
 from metabonk.policy import Actor
-from metabonk.policy.sight import SeenOnDevice, Sight
-from tests.policy.specs import TINY
+from metabonk.policy.device_observation import SeenOnDevice, Sight
+from tests.support.specs import TINY
 
 DOOM = View(128, 72)
 WIDTH, HEIGHT = 1920, 1080

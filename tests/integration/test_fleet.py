@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from tests.fleet import FleetUnderTest, run_fleet, shared_memory_of_games, until
+from tests.support.fleet import FleetUnderTest, run_fleet, shared_memory_of_games, until
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from metabonk.messages import PoolStatus, StreamState, WorkerStatus
-from tests.encoding.backends.gstreamer import require_gstreamer
-from tests.fleet import FleetUnderTest, run_fleet, until
 from tests.integration.test_sessions import NVENC, ROTATE_S, SOFTWARE, fleet_on, live, logs
-from tests.nvsim.driver import OUT_OF_MEMORY, TESLA, UNSUPPORTED_DEVICE, SimulatedDriver
+from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.gstreamer import require_gstreamer
+from tests.support.nvsim.driver import OUT_OF_MEMORY, TESLA, UNSUPPORTED_DEVICE, SimulatedDriver
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -6,10 +6,10 @@ import psutil
 import pytest
 
 from metabonk.messages import StreamState
-from tests.encoding.backends.gstreamer import require_gstreamer
-from tests.fleet import FleetUnderTest, until
 from tests.integration.test_sessions import ROTATE_S, answers, fleet_on, live, logs
-from tests.nvsim.driver import UNSUPPORTED_DEVICE, SimulatedDriver
+from tests.support.fleet import FleetUnderTest, until
+from tests.support.gstreamer import require_gstreamer
+from tests.support.nvsim.driver import UNSUPPORTED_DEVICE, SimulatedDriver
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -8,7 +8,7 @@ import pytest
 
 from metabonk.games import make_game
 from metabonk.settings.schema import Learning
-from tests.learner.lessons import lesson
+from tests.support.lessons import lesson
 
 GAMES = 4
 

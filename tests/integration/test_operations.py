@@ -20,11 +20,11 @@ import pytest
 from metabonk.messages import StreamState, WorkerStatus
 from metabonk.settings.load import unknown_variables
 from metabonk.validation import CHECKS
-from tests.fleet import until
-from tests.integration.checkout import ROOT, Outcome, Terminal, checkout, require_default_ports
-from tests.nvsim.driver import SimulatedDriver
-from tests.orchestrator import go2rtc_stand_in
-from tests.requirements import require
+from tests.support import go2rtc_stand_in
+from tests.support.checkout import ROOT, Outcome, Terminal, checkout, require_default_ports
+from tests.support.fleet import until
+from tests.support.nvsim.driver import SimulatedDriver
+from tests.support.requirements import require
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from tests.fleet import FleetUnderTest, run_fleet, until
-from tests.nvsim.driver import SimulatedDriver
+from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.nvsim.driver import SimulatedDriver
 
 pytestmark = pytest.mark.timeout(240)
 

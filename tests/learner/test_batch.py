@@ -5,7 +5,7 @@ import torch
 
 from metabonk.learner.batch import Batch, make_batch
 from metabonk.policy import Rollout
-from tests.learner.rollouts import made_up
+from tests.support.rollouts import made_up
 
 CPU = torch.device("cpu")
 

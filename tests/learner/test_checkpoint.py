@@ -7,13 +7,24 @@ import pytest
 import torch
 
 from metabonk.errors import CheckpointError
-from metabonk.learner.appo import Learner
-from metabonk.learner.checkpoint import CheckpointHeader, restore_newest, save_checkpoint
-from metabonk.policy import Actor, PolicySpec, newest_weights
-from metabonk.policy.wire import unpack
+from metabonk.learner.checkpoint import (
+    BEST_PAUSE_S,
+    WINDOW,
+    CheckpointHeader,
+    Returns,
+    Saves,
+    best_return,
+    restore_newest,
+    save_checkpoint,
+)
+from metabonk.learner.ppo import Learner
+from metabonk.policy import Actor, PolicySpec, best_weights, decode_weights, newest_weights
+from metabonk.policy.rollout import EndedEpisode
+from metabonk.policy.serialization import unpack
+from metabonk.policy.weights import checkpoint_files
 from metabonk.settings.schema import Learning
-from tests.learner.rollouts import made_up
-from tests.policy.specs import OTHER, TINY
+from tests.support.rollouts import made_up
+from tests.support.specs import OTHER, TINY
 
 SETTINGS = Learning(batch_steps=32)
 
@@ -146,3 +157,100 @@ def test_it_says_with_which_settings_it_learned(tmp_path: Path):
     _, header = unpack(file.read_bytes(), CheckpointHeader)
     assert Learning.model_validate(header.learning) == SETTINGS
     assert header.counters["steps_trained"] == 16
+
+
+class Bench:
+    def __init__(self, run_dir: Path) -> None:
+        self.now = 0.0
+        self.run_dir = run_dir
+        self.learner = Learner(TINY, Learning(batch_steps=32, checkpoint_s=60))
+        self.saves = self.again()
+
+    def again(self) -> Saves:
+        return Saves(self.learner, self.run_dir, clock=lambda: self.now)
+
+    def learn(self) -> None:
+        self.learner.update([made_up(16, version=self.learner.counters.version)])
+
+    def play(self, total: float, episodes: int = WINDOW) -> None:
+        self.saves.returns.add([EndedEpisode(total_reward=total, length=1)] * episodes)
+
+    def later(self, seconds: float) -> None:
+        self.now += seconds
+        self.saves.save_when_due()
+
+    @property
+    def best_version(self) -> int | None:
+        data = best_weights(self.run_dir)
+        return decode_weights(data).version if data else None
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_by_time(bench: Bench):
+    bench.learn()
+    bench.later(59)
+    assert checkpoint_files(bench.run_dir) == []
+    bench.later(1)
+    assert len(checkpoint_files(bench.run_dir)) == 1
+
+
+def test_the_best_policy_is_kept_when_it_gets_worse_again(bench: Bench):
+    for total, best in ((1.0, 1), (5.0, 2), (3.0, 2), (6.0, 4)):
+        bench.learn()
+        bench.play(total)
+        bench.later(BEST_PAUSE_S)
+        assert bench.best_version == best
+    assert best_return(bench.run_dir) == 6.0
+
+
+def test_a_few_lucky_episodes_are_not_the_best(bench: Bench):
+    bench.learn()
+    bench.play(100.0, WINDOW - 1)
+    bench.later(BEST_PAUSE_S)
+    assert bench.best_version is None
+
+
+def test_a_run_that_is_resumed_keeps_its_best(bench: Bench):
+    bench.learn()
+    bench.play(5.0)
+    bench.later(BEST_PAUSE_S)
+    bench.saves = bench.again()
+    bench.learn()
+    bench.play(4.0)
+    bench.later(BEST_PAUSE_S)
+    assert bench.best_version == 1
+
+
+def test_a_disk_that_is_full_ends_nothing(bench: Bench, caplog: pytest.LogCaptureFixture):
+    (bench.run_dir / "checkpoints").write_text("in the way")
+    bench.learn()
+    with caplog.at_level(logging.ERROR):
+        bench.later(60)
+    assert "Training goes on" in caplog.text
+    assert "can't be written" in str(bench.saves.error)
+    (bench.run_dir / "checkpoints").unlink()
+    bench.later(60)
+    assert bench.saves.error is None
+
+
+def episode(total: float, length: int = 10) -> EndedEpisode:
+    return EndedEpisode(total_reward=total, length=length)
+
+
+def test_before_the_first_episode_there_is_nothing_to_say():
+    returns = Returns()
+    assert returns.mean is None
+    assert returns.mean_length is None
+    assert not returns.complete
+
+
+def test_the_mean_is_of_the_last_episodes():
+    returns = Returns()
+    returns.add([episode(-1000.0)] * 7)
+    returns.add([episode(2.0, 4)] * (WINDOW // 2) + [episode(4.0, 8)] * (WINDOW // 2))
+    assert returns.complete
+    assert (returns.mean, returns.mean_length) == (3.0, 6.0)

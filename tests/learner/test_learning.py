@@ -19,7 +19,7 @@ from metabonk.games import (
     make_game,
 )
 from metabonk.settings.schema import Learning
-from tests.learner.lessons import lesson
+from tests.support.lessons import lesson
 
 
 class Puzzle(Game):

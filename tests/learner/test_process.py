@@ -13,14 +13,14 @@ import pytest
 
 from metabonk.errors import CheckpointError, StartError, UnknownGame
 from metabonk.games import describe_game
-from metabonk.learner.appo import Learner
 from metabonk.learner.checkpoint import save_checkpoint
+from metabonk.learner.ppo import Learner
 from metabonk.learner.process import learn
 from metabonk.policy import Actor, PolicySpec
 from metabonk.settings import Settings
 from metabonk.settings.schema import Learning
-from tests.learner.rollouts import made_up
-from tests.serving import free_port
+from tests.support.rollouts import made_up
+from tests.support.serving import free_port
 
 SPEC = PolicySpec.of(describe_game("doom:basic", Learning()))
 STEPS = 16

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from metabonk.encoding.capacity import Capacity
-from metabonk.http_app import make_http_app
+from metabonk.http.app import make_http_app
 from metabonk.messages import (
     Fleet,
     LearnerStatus,
@@ -19,15 +19,21 @@ from metabonk.messages import (
     StreamState,
     WorkerStatus,
 )
-from metabonk.orchestrator.api import api_routes, episodes_unreadable, heartbeat_routes
+from metabonk.orchestrator.api import (
+    MOST_BYTES,
+    api_routes,
+    episodes_unreadable,
+    heartbeat_routes,
+    tail,
+)
+from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.registry import STALE_AFTER_S
-from metabonk.orchestrator.state import FleetState
-from metabonk.orchestrator.store import Store
+from metabonk.runs.episodes import Store
 from metabonk.settings import Settings
 from metabonk.settings.schema import Paths
-from tests.orchestrator.statuses import episode, heartbeat
-from tests.serving import served
+from tests.support.serving import served
+from tests.support.statuses import episode, heartbeat
 
 POOL = PoolStatus(
     pool="nvenc",
@@ -253,3 +259,25 @@ def test_the_end_of_a_log_and_of_no_other_file(client: httpx.Client, tmp_path: P
     assert client.get("/api/worker/omega-9/log").status_code == 404
     assert client.get("/api/worker/..%2Fsecret/log").status_code == 404
     assert client.get("/api/worker/omega-1/log?lines=0").status_code == 422
+
+
+def test_the_last_lines(tmp_path: Path):
+    file = tmp_path / "a.log"
+    file.write_text("one\ntwo\nthree\n")
+    assert tail(file, 2) == ["two", "three"]
+    assert tail(file, 9) == ["one", "two", "three"]
+
+
+def test_a_large_log_is_not_read_whole_and_no_line_is_half(tmp_path: Path):
+    file = tmp_path / "a.log"
+    line = "x" * 98
+    file.write_text(f"{line}\n" * (MOST_BYTES // 50))
+    lines = tail(file, 10**6)
+    assert set(lines) == {line}
+    assert len(lines) <= MOST_BYTES // 99
+
+
+def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path: Path):
+    (tmp_path / "a.log").write_bytes(b"caf\xff\n")
+    assert tail(tmp_path / "a.log", 5) == ["caf\ufffd"]
+    assert tail(tmp_path / "b.log", 5) == []

@@ -16,7 +16,7 @@ from metabonk.orchestrator.director import (
     Director,
     candidates_of,
 )
-from tests.orchestrator.statuses import status
+from tests.support.statuses import status
 
 ROTATE_S = 60.0
 TWO_GPUS = Capacity(gpus=("nvenc-gpu0", "nvenc-gpu1"), nvenc={"nvenc-gpu0": 1, "nvenc-gpu1": 1})

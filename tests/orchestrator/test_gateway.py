@@ -15,14 +15,14 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from metabonk.http_app import make_http_app
+from metabonk.http.app import make_http_app
+from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
-from metabonk.orchestrator.state import FleetState
-from metabonk.orchestrator.store import Store
+from metabonk.runs.episodes import Store
 from metabonk.settings import Settings
 from metabonk.settings.schema import Ports
-from tests.orchestrator.children import until
-from tests.serving import free_port, served
+from tests.support.children import until
+from tests.support.serving import free_port, served
 
 CHUNK = b"x" * 65_536
 

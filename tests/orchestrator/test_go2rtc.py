@@ -7,8 +7,7 @@ import pytest
 
 from metabonk.orchestrator import go2rtc
 from metabonk.settings import Settings
-
-from .go2rtc_stand_in import LISTEN, put
+from tests.support.go2rtc_stand_in import LISTEN, put
 
 
 def wanting(**more: object) -> Settings:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from metabonk.errors import StartError
-from metabonk.orchestrator.groups import ProcessName, boot_id, name_of
 from metabonk.orchestrator.lock import (
     FleetLock,
     is_held,
@@ -15,6 +14,7 @@ from metabonk.orchestrator.lock import (
     read_record,
     remove_unheld,
 )
+from metabonk.system.process_ids import ProcessName, boot_id, name_of
 
 PAGE = "http://localhost:5173"
 

@@ -6,9 +6,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from metabonk.http_app import make_http_app
+from metabonk.http.app import make_http_app
 from metabonk.orchestrator.page import Page
-from tests.serving import served
+from tests.support.serving import served
 
 
 @pytest.fixture

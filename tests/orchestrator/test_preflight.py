@@ -14,7 +14,7 @@ from metabonk.orchestrator import preflight
 from metabonk.orchestrator.preflight import check
 from metabonk.settings import Settings
 from metabonk.settings.schema import Nvenc
-from tests.serving import free_ports
+from tests.support.serving import free_ports
 
 
 @pytest.fixture

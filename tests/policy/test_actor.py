@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from metabonk.errors import PolicyError
 from metabonk.games import Observation
 from metabonk.policy import Actor, ActorCritic, Decision, encode_weights
-from metabonk.policy.sight import SeenOnDevice
-from tests.policy.specs import AXES, CHOICES, NUMBERS, OTHER, REMEMBERING, TINY
+from metabonk.policy.device_observation import SeenOnDevice
+from tests.support.specs import AXES, CHOICES, NUMBERS, OTHER, REMEMBERING, TINY
 
 RANDOM = np.random.default_rng(0)
 PICTURE: NDArray[np.uint8] = RANDOM.integers(0, 256, TINY.observation_shape, np.uint8)

@@ -8,7 +8,7 @@ from metabonk.games import GameDescription
 from metabonk.policy import ActorCritic, PolicySpec, encode_weights, load_weights
 from metabonk.policy.encoders import make_encoder
 from metabonk.settings.schema import Learning
-from tests.policy.specs import AXES, CHOICES, NUMBERS, REMEMBERING, TINY
+from tests.support.specs import AXES, CHOICES, NUMBERS, REMEMBERING, TINY
 
 
 def pictures(count: int) -> torch.Tensor:

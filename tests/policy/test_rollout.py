@@ -22,9 +22,9 @@ from metabonk.policy import (
     RolloutBuilder,
 )
 from metabonk.policy.rollout import RolloutHeader
-from metabonk.policy.wire import pack
-from tests.learner.rollouts import made_up
-from tests.policy.specs import ALL, AXES, CHOICES, NUMBERS, REMEMBERING, TINY
+from metabonk.policy.serialization import pack
+from tests.support.rollouts import made_up
+from tests.support.specs import ALL, AXES, CHOICES, NUMBERS, REMEMBERING, TINY
 
 ARRAYS = [
     field.name for field in dataclasses.fields(Rollout) if field.name not in ("spec", "episodes")

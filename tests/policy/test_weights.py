@@ -17,9 +17,9 @@ from metabonk.policy import (
     newest_weights,
 )
 from metabonk.policy.rollout import RolloutHeader
+from metabonk.policy.serialization import pack
 from metabonk.policy.weights import WeightsHeader, network_arrays
-from metabonk.policy.wire import pack
-from tests.policy.specs import OTHER, TINY
+from tests.support.specs import OTHER, TINY
 
 NETWORK = ActorCritic(TINY)
 ENCODED = encode_weights(NETWORK, 3)

@@ -7,11 +7,19 @@ from collections.abc import Iterator
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metabonk.streaming import fmp4
-from metabonk.streaming.fmp4 import ParameterSets, fragment, init_segment, length_prefixed
-
-from .pictures import brightness, encoded, regular
+from metabonk.streaming.fmp4 import (
+    ParameterSets,
+    fragment,
+    init_segment,
+    length_prefixed,
+    nal_type,
+    nal_units,
+)
+from tests.support.frames import brightness, encoded, regular
 
 IRREGULAR = [1000.0, 1000.0001, 1000.02, 1000.9, 1000.91, 1001.0]
 
@@ -142,3 +150,42 @@ def test_the_configuration_of_a_high_profile_says_its_chroma_format():
 def test_the_brightness_of_pictures_tells_them_apart():
     assert len({brightness(i) for i in range(12)}) == 12
     assert np.diff([brightness(i) for i in range(12)]).min() > 6
+
+
+def escaped(payload: bytes) -> bytes:
+    """A NAL unit as an encoder writes it (ITU-T H.264, 7.4.1): no start code can occur inside."""
+    out = bytearray(b"\x65")
+    for byte in payload:
+        if out[-2:] == b"\0\0" and byte <= 3:
+            out.append(3)
+        out.append(byte)
+    return bytes(out) + b"\x80"
+
+
+units = st.lists(
+    st.binary(max_size=60).map(escaped)
+    | st.lists(st.sampled_from([0, 1, 3, 255]), max_size=30).map(bytes).map(escaped),
+    max_size=8,
+)
+start_codes = st.sampled_from([b"\0\0\1", b"\0\0\0\1", b"\0\0\0\0\0\1"])
+
+
+@given(units, st.data())
+def test_every_unit_comes_back_whatever_start_codes_separate_them(parts, data):
+    stream = b"".join(data.draw(start_codes) + part for part in parts)
+    assert list(nal_units(stream + data.draw(st.sampled_from([b"", b"\0", b"\0\0\0"])))) == parts
+
+
+def test_emulation_prevention_is_left_in():
+    assert list(nal_units(b"\0\0\1\x65\0\0\3\1\x80")) == [b"\x65\0\0\3\1\x80"]
+
+
+def test_what_comes_before_the_first_start_code_is_no_unit():
+    assert list(nal_units(b"\xff\xff\0\0\1\x09\xf0")) == [b"\x09\xf0"]
+    assert list(nal_units(b"no start code")) == []
+    assert list(nal_units(b"\0\0\1\0\0\1")) == []
+
+
+def test_the_type_is_in_the_low_bits():
+    assert nal_type(b"\x67\x42") == 7
+    assert nal_type(b"\x41") == 1

@@ -13,9 +13,8 @@ from PIL import Image
 
 from metabonk.messages import ErrorBody, StreamState
 from metabonk.streaming.hub import SHARED_S
-
-from .pictures import brightness, picture
-from .serving import FPS, Stage, stage
+from tests.support.frames import brightness, picture
+from tests.support.stage import FPS, Stage, stage
 
 
 @pytest.fixture

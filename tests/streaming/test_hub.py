@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from metabonk.encoding.access_unit import AccessUnit
+from metabonk.encoding.frame import AccessUnit
 from metabonk.messages import (
     AttentionMessage,
     StateMessage,
@@ -19,11 +19,10 @@ from metabonk.messages import (
 )
 from metabonk.streaming import hub as module
 from metabonk.streaming.fmp4 import TIMESCALE
-from metabonk.streaming.group import Epoch, Fragment, Limits
+from metabonk.streaming.gop import Epoch, Fragment, Limits
 from metabonk.streaming.hub import FALLBACK_S, REPEAT_S, SHARED_S, Hub, Viewer
-from metabonk.streaming.viewer import Item
-
-from .pictures import encoded, regular
+from metabonk.streaming.viewer_queue import Item
+from tests.support.frames import encoded, regular
 
 T = TypeVar("T")
 

@@ -4,10 +4,9 @@ import io
 
 import av
 
-from metabonk.streaming.group import Epoch, Fragment, GroupCache, Limits
+from metabonk.streaming.gop import Epoch, Fragment, GroupCache, Limits
 from metabonk.streaming.mpegts import TransportStream
-
-from .pictures import encoded, regular
+from tests.support.frames import encoded, regular
 
 
 def packed(count: int, keyframes: tuple[int, ...] = ()) -> tuple[Epoch, list[Fragment]]:

@@ -11,8 +11,7 @@ from PIL import Image
 
 from metabonk.streaming import snapshot as module
 from metabonk.streaming.snapshot import FRESH_S, Snapshot
-
-from .pictures import picture
+from tests.support.frames import picture
 
 
 class Game:

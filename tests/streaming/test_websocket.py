@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from metabonk.encoding.access_unit import AccessUnit
+from metabonk.encoding.frame import AccessUnit
 from metabonk.messages import (
     AttentionMessage,
     EpochMessage,
@@ -21,9 +21,8 @@ from metabonk.messages import (
     Thought,
     ThoughtMessage,
 )
-
-from .pictures import encoded, regular
-from .serving import POLICY, Stage, stage
+from tests.support.frames import encoded, regular
+from tests.support.stage import POLICY, Stage, stage
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket
 from av.video.frame import VideoFrame
 
 from metabonk.messages import StreamState
-from metabonk.streaming.offer import OfferRefused
+from metabonk.streaming.sdp import OfferRefused
 from metabonk.streaming.webrtc import NoCommonCodec, WebRtc
-
-from .serving import FPS, Stage, stage
+from tests.support.stage import FPS, Stage, stage
 
 SDP = {"Content-Type": "application/sdp"}
 KEY = "a=fingerprint:sha-256 AB:CD\r\n"

@@ -8,7 +8,7 @@ import pytest
 from metabonk.messages import StreamState
 from metabonk.validation import CHECKS, Seen, validate
 from metabonk.validation.checks import Decoded, LeaseSeen, PageSeen, SessionsSeen, StreamSeen
-from tests.orchestrator.statuses import status
+from tests.support.statuses import status
 
 DECODED = Decoded(3.0, 90, 0, 2.0, 1280, 720, 0)
 LIVE = StreamSeen(200, StreamState.LIVE, decoded=DECODED)

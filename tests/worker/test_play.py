@@ -15,12 +15,12 @@ from torch import Tensor
 from metabonk.errors import GameError, WireError
 from metabonk.messages import Counted, Episode, Thought
 from metabonk.policy import PolicySpec, RolloutBuilder, Sight
-from metabonk.worker import lanes as lanes_module
-from metabonk.worker.gaze import Considered
-from metabonk.worker.lane import Lane
-from metabonk.worker.lanes import Lanes
-from metabonk.worker.play import Player
-from tests.worker.stand_ins import DESCRIPTION, PICTURE, TICS, Deciding, Stepping, until
+from metabonk.policy.env_runner import Lane
+from metabonk.worker import sampler as lanes_module
+from metabonk.worker.play import Pacer, Player
+from metabonk.worker.saliency import Considered
+from metabonk.worker.sampler import Lanes
+from tests.support.worker_stand_ins import DESCRIPTION, PICTURE, TICS, Deciding, Stepping, until
 
 FPS = 200
 SIZE = (64, 36)
@@ -380,3 +380,24 @@ def test_a_worker_that_is_started_again_counts_on():
     assert playing.player.counted().step == 100 + playing.games[0].steps
     assert playing.episodes[-1].episode == 7 + len(playing.episodes)
     assert playing.episodes[-1].step > 100
+
+
+def test_frames_keep_their_distance_however_long_they_take_to_draw():
+    pacer = Pacer(fps=10)
+    assert pacer.wait(100.0) == pytest.approx(0.1)
+    assert pacer.wait(100.12) == pytest.approx(0.08)
+    assert pacer.wait(100.21) == pytest.approx(0.09)
+
+
+def test_a_small_delay_is_caught_up():
+    pacer = Pacer(fps=10)
+    pacer.wait(100.0)
+    assert pacer.wait(100.19) == pytest.approx(0.01)
+    assert pacer.wait(100.21) == pytest.approx(0.09)
+
+
+def test_after_a_long_delay_frames_do_not_come_in_a_burst():
+    pacer = Pacer(fps=10)
+    pacer.wait(100.0)
+    assert pacer.wait(105.0) == pytest.approx(0.1)
+    assert pacer.wait(105.1) == pytest.approx(0.1)

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metabonk.encoding.encoder import EncoderSettings
+from metabonk.worker import quality as spare_module
 from metabonk.worker.quality import (
     JUDGED,
     LEAST_FPS,
@@ -18,6 +20,7 @@ from metabonk.worker.quality import (
     Keeper,
     Measured,
     Meter,
+    SpareCores,
     drawn_size,
     qualities,
 )
@@ -315,3 +318,32 @@ def test_on_a_machine_that_stays_as_it_is_a_stream_comes_to_rest_at_what_it_hold
     steps = list(watch(keeper, machine, 1200))
     assert machine.holds(keeper.settings) or keeper.settings == qualities(wanted)[-1]
     assert len(steps) <= 2 * len(qualities(wanted)) + 12, "no swinging to and fro"
+
+
+def times(**seconds: float) -> SimpleNamespace:
+    names = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+    return SimpleNamespace(**{**dict.fromkeys(names, 0.0), **seconds})
+
+
+def test_idle_cores_and_those_that_work_in_the_background_are_spare(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    counted = iter(
+        [
+            times(user=100),
+            times(user=102, system=1, nice=3, idle=1, iowait=1),
+            times(user=102, system=1, nice=3, idle=1, iowait=1),
+            times(user=106, system=1, nice=3, idle=1, iowait=1, steal=4),
+        ]
+    )
+    monkeypatch.setattr(spare_module.psutil, "cpu_times", lambda: next(counted))
+    monkeypatch.setattr(spare_module, "available_cores", lambda: 4)
+    cores = SpareCores()
+    assert cores.since_last() == pytest.approx(4 * 5 / 8)
+    assert cores.since_last() == 0.0, "no time has passed"
+    assert cores.since_last() == 0.0
+
+
+def test_the_machine_says_how_many_it_has():
+    cores = SpareCores()
+    assert 0 <= cores.since_last() <= spare_module.available_cores()

@@ -10,18 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
+from metabonk.encoding.frame import AccessUnit, Frame
 from metabonk.encoding.ladder import RUNGS, Rung
-from metabonk.encoding.opening import NoSession, Session, SettingsOn
+from metabonk.encoding.session import NoSession, Session, SettingsOn
 from metabonk.errors import EncoderBroken
 from metabonk.messages import Desired, StreamState
 from metabonk.streaming.hub import Hub
 from metabonk.worker import quality as quality_module
 from metabonk.worker import streamer as streamer_module
-from metabonk.worker.inbox import QUEUED_FRAMES
-from metabonk.worker.streamer import Streamer
+from metabonk.worker.streamer import QUEUED_FRAMES, Streamer
 
 SETTINGS = EncoderSettings(64, 36, 30, 100_000, 2.0)
 LADDER = (SETTINGS, replace(SETTINGS, width=32, height=18), replace(SETTINGS, fps=15))

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from metabonk.process import configure_logging, die_with_parent
 from metabonk.settings import Settings, read_settings
+from metabonk.system.process import configure_logging, die_with_parent
 
 
 def add_child_arguments(parser: argparse.ArgumentParser) -> None:

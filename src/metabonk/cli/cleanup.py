@@ -15,10 +15,10 @@ import psutil
 from metabonk.cli.stop import stop_fleet, sweep
 from metabonk.encoding.sessions import Pools
 from metabonk.errors import MetaBonkError
-from metabonk.orchestrator.groups import ProcessName, end, orphans
 from metabonk.orchestrator.lock import is_held, lock_files
-from metabonk.runtime_dir import runtime_dir
 from metabonk.settings import Settings
+from metabonk.settings.runtime_dir import runtime_dir
+from metabonk.system.process_ids import ProcessName, end, orphans
 
 GRACE_S = 2.0
 

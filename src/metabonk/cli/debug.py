@@ -14,14 +14,14 @@ from typing import NamedTuple
 import torch
 
 from metabonk.games import make_game
-from metabonk.learner.appo import Learner, Update
 from metabonk.learner.checkpoint import save_checkpoint
+from metabonk.learner.ppo import Learner, Update
 from metabonk.messages import Episode
-from metabonk.orchestrator.runs import new_run, save_settings
-from metabonk.orchestrator.store import Store
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
+from metabonk.policy.env_runner import Lane
+from metabonk.runs.episodes import Store
+from metabonk.runs.layout import new_run, save_settings
 from metabonk.settings import Settings, load_settings
-from metabonk.worker.lane import Lane
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from metabonk.doctor import host
 from metabonk.doctor.browser import browser
-from metabonk.doctor.encoders import encoders
-from metabonk.doctor.finding import Finding
+from metabonk.doctor.encoders import encoders, gstreamer
 from metabonk.doctor.gpus import gpu_problems, gpus
-from metabonk.doctor.gstreamer import gstreamer
-from metabonk.encoding.proofs import Proofs
+from metabonk.doctor.host import Finding
+from metabonk.encoding.probe import Proofs
 from metabonk.encoding.sessions import open_pools
 from metabonk.orchestrator.page import PAGE_DIR
 from metabonk.orchestrator.preflight import port_problems

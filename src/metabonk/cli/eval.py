@@ -11,10 +11,10 @@ from metabonk.encoding.recording import Recording
 from metabonk.errors import CheckpointError
 from metabonk.games import FrameSink, make_game
 from metabonk.messages import Mode
-from metabonk.orchestrator.runs import NEWEST, SETTINGS_FILE, find_run
 from metabonk.policy import Actor, PolicySpec, best_weights, newest_weights
+from metabonk.policy.env_runner import Ended, Lane
+from metabonk.runs.layout import NEWEST, SETTINGS_FILE, find_run
 from metabonk.settings import load_settings, read_settings
-from metabonk.worker.lane import Ended, Lane
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from metabonk.errors import StartError
-from metabonk.process import die_with_parent
+from metabonk.system.process import die_with_parent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

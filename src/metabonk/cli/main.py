@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import NoReturn
 
 from metabonk.errors import LAST_WORDS, MetaBonkError
-from metabonk.process import configure_logging, lower_priority
-from metabonk.settings.libraries import keep_one_heap, keep_openmp_from_spinning
+from metabonk.settings.environment import keep_one_heap, keep_openmp_from_spinning
+from metabonk.system.process import configure_logging, lower_priority
 
 COMMANDS = {
     "start": "runs a fleet until it is stopped",

@@ -14,9 +14,8 @@ from pydantic import ValidationError
 
 from metabonk.cli import cleanup
 from metabonk.doctor.gpus import gpu_problems
-from metabonk.encoding.inventory import missing
-from metabonk.encoding.ladder import RUNGS, Proof, Scarcity
-from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.ladder import RUNGS, Proof, Scarcity, missing
+from metabonk.encoding.probe import Proofs
 from metabonk.encoding.sessions import Holder, Pools, open_pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Usage

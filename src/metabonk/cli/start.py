@@ -17,10 +17,10 @@ from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode
 from metabonk.orchestrator import go2rtc, preflight, process
 from metabonk.orchestrator.lock import FleetLock
-from metabonk.orchestrator.runs import NEWEST, discard, find_run, game_of, new_run
-from metabonk.process import StopSignal, configure_logging
-from metabonk.runtime_dir import runtime_dir
+from metabonk.runs.layout import NEWEST, discard, find_run, game_of, new_run
 from metabonk.settings import Settings, load_settings, unknown_variables
+from metabonk.settings.runtime_dir import runtime_dir
+from metabonk.system.process import StopSignal, configure_logging
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metabonk.errors import MetaBonkError
-from metabonk.orchestrator.groups import boot_id, end, is_alive, leftovers
 from metabonk.orchestrator.lock import (
     FleetRecord,
     is_held,
@@ -16,8 +15,9 @@ from metabonk.orchestrator.lock import (
     read_record,
     remove_unheld,
 )
-from metabonk.runtime_dir import runtime_dir
 from metabonk.settings import load_settings
+from metabonk.settings.runtime_dir import runtime_dir
+from metabonk.system.process_ids import boot_id, end, is_alive, leftovers
 
 PATIENCE_S = 5.0
 LEFTOVER_GRACE_S = 0.5

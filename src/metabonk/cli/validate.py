@@ -5,8 +5,8 @@ import json
 import sys
 
 from metabonk.orchestrator.lock import is_held, lock_files, read_record
-from metabonk.runtime_dir import runtime_dir
 from metabonk.settings import Settings, load_settings, read_settings
+from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.validation import Check, look, validate
 
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 
-from metabonk.doctor.finding import Finding
+from metabonk.doctor.host import Finding
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 TIMEOUT_S = 30.0

@@ -7,13 +7,19 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from metabonk.doctor.finding import Finding
-from metabonk.encoding.inventory import missing
-from metabonk.encoding.ladder import RUNGS, Rung, Scarcity
-from metabonk.encoding.probe import Prover, Untried
-from metabonk.encoding.proofs import Proofs
+from metabonk.doctor.host import Finding
+from metabonk.encoding.ladder import (
+    RUNGS,
+    Rung,
+    Scarcity,
+    gstreamer_version,
+    has_gstreamer,
+    missing,
+)
+from metabonk.encoding.probe import Proofs, Prover, Untried
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
+from metabonk.encoding.sessions.pools import RENDER_NODES
 from metabonk.settings import Settings, write_settings
 
 
@@ -56,3 +62,20 @@ def _attempts(pools: Pools) -> Iterator[tuple[Rung, Gpu | None]]:
             yield rung, None
         for gpu in pools.census.gpus if rung.scarcity is Scarcity.NVENC else ():
             yield rung, gpu
+
+
+ADD = (
+    "sudo apt-get install gstreamer1.0-plugins-base gstreamer1.0-plugins-bad "
+    "gstreamer1.0-plugins-ugly gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 "
+    "gcc pkg-config libgirepository1.0-dev libcairo2-dev && .venv/bin/pip install '.[gst]'"
+)
+"""On Debian 12 and Ubuntu 24.04 (docs/encoding.md)."""
+
+
+def gstreamer(pools: Pools) -> Finding:
+    """Worth adding where there is a GPU for it; whether its encoders work is found by trying."""
+    if has_gstreamer():
+        return Finding(f"GStreamer's bindings: {gstreamer_version()}")
+    if not pools.census.gpus and not RENDER_NODES.exists():
+        return Finding("no GStreamer, and no GPU that it would be for", absent=True)
+    return Finding("no GStreamer, which would feed the GPU's encoder best", ADD)

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from metabonk.doctor.finding import Finding
-from metabonk.doctor.host import in_container
+from metabonk.doctor.host import Finding, in_container
 from metabonk.encoding.ladder import RUNGS, Scarcity
-from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.probe import Proofs
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.settings.gpus import gpus_are_hidden
+from metabonk.settings.environment import gpus_are_hidden
 
 DEVICE = Path("/dev/nvidiactl")
 """There as soon as the kernel's part of the driver is, also in a container that got a GPU."""

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from metabonk.encoding.access_unit import AccessUnit
-from metabonk.encoding.frame import Frame
+from metabonk.encoding.frame import AccessUnit, Frame
 
 
 @dataclass(frozen=True, slots=True)

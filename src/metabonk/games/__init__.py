@@ -11,7 +11,7 @@
 ``catalogue``  from a game's id to the game
 """
 
-from metabonk.games.catalogue import available_games, describe_game, make_game
+from metabonk.games.doom_cleanup import sweep_engines, what_is_left
 from metabonk.games.game import (
     ActionKind,
     FrameSink,
@@ -20,7 +20,7 @@ from metabonk.games.game import (
     Observation,
     Transition,
 )
-from metabonk.games.sweep import sweep_engines, what_is_left
+from metabonk.games.registry import available_games, describe_game, make_game
 
 __all__ = [
     "ActionKind",

@@ -7,10 +7,10 @@ import vizdoom as vzd
 from numpy.typing import NDArray
 
 from metabonk.errors import GameError
-from metabonk.games.engine import ENGINE_ERRORS, SMALLEST, nearest_size, start_engine
+from metabonk.games.doom_engine import ENGINE_ERRORS, SMALLEST, nearest_size, start_engine
+from metabonk.games.doom_scenarios import REWARD_SCALE, WORTH, load_scenario
 from metabonk.games.game import FrameSink, Game, GameDescription, Observation, Transition
-from metabonk.games.picture import Eye, View, observe
-from metabonk.games.scenarios import REWARD_SCALE, WORTH, load_scenario
+from metabonk.games.preprocessing import Eye, View, observe
 
 OWN_VIEW = View(128, 72)
 """As in Sample Factory's ViZDoom recipe."""

@@ -3,16 +3,20 @@
 import contextlib
 import dataclasses
 import logging
+import statistics
 import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from pydantic import Field
 
-from metabonk.durable import write_durably
 from metabonk.errors import CheckpointError, PolicyError, WireError
-from metabonk.learner.appo import Counters, Learner
+from metabonk.learner.ppo import Counters, Learner
+from metabonk.policy.rollout import EndedEpisode
+from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.weights import (
     BEST,
     CHECKPOINTS,
@@ -23,7 +27,7 @@ from metabonk.policy.weights import (
     network_arrays,
     put_tensors,
 )
-from metabonk.policy.wire import Array, pack, unpack
+from metabonk.system.files import write_durably
 
 log = logging.getLogger(__name__)
 
@@ -196,3 +200,92 @@ def _optimizer_state(learner: Learner, arrays: dict[str, Array]) -> dict[str, An
         if moments:
             state[index] = moments
     return {"state": state, "param_groups": learner.optimizer.state_dict()["param_groups"]}
+
+
+BEST_PAUSE_S = 10.0
+"""At least, between two checkpoints of the best policy: while it learns, each update is better."""
+
+
+class Saves:
+    """Writes checkpoints of one run.
+
+    A disk that is full must not end a run that goes on in memory.
+
+    Args:
+        learner: that is saved.
+        run_dir: folder of the run.
+        clock: seconds, monotonic.
+
+    Attributes:
+        returns: of the last episodes.
+        error: why the last checkpoint was not written; None where it was.
+    """
+
+    def __init__(
+        self, learner: Learner, run_dir: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.returns = Returns()
+        self.error: str | None = None
+        self._learner = learner
+        self._run_dir = run_dir
+        self._clock = clock
+        self._saved_at = self._best_at = clock()
+        self._best = best_return(run_dir)
+
+    def save_when_due(self) -> None:
+        """Writes what is due now."""
+        now = self._clock()
+        if now - self._saved_at >= self._learner.settings.checkpoint_s:
+            self._saved_at = now
+            self.save()
+        mean = self.returns.mean
+        if mean is None or not self.returns.complete or now - self._best_at < BEST_PAUSE_S:
+            return
+        if self._best is None or mean > self._best:
+            self._best, self._best_at = mean, now
+            self._write(lambda: save_best(self._learner, self._run_dir, mean))
+
+    def save(self) -> None:
+        """Writes a checkpoint, unless nothing has been learned yet."""
+        if self._learner.counters.updates:
+            self._write(lambda: save_checkpoint(self._learner, self._run_dir, self.returns.mean))
+
+    def _write(self, save: Callable[[], Path]) -> None:
+        try:
+            file = save()
+        except CheckpointError as error:
+            self.error = str(error)
+            log.error("%s. Training goes on; the next attempt is the next checkpoint", error)
+        else:
+            self.error = None
+            log.info("wrote %s", file)
+
+
+WINDOW = 100
+"""Episodes that a mean is taken over."""
+
+
+class Returns:
+    """The last episodes of all games."""
+
+    def __init__(self) -> None:
+        self._newest: deque[EndedEpisode] = deque(maxlen=WINDOW)
+
+    def add(self, episodes: Iterable[EndedEpisode]) -> None:
+        """Takes episodes, oldest first."""
+        self._newest.extend(episodes)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the window is full, so that its mean can be told from luck."""
+        return len(self._newest) == WINDOW
+
+    @property
+    def mean(self) -> float | None:
+        """Mean unshaped return of the window; None before the first episode."""
+        return statistics.fmean(e.total_reward for e in self._newest) if self._newest else None
+
+    @property
+    def mean_length(self) -> float | None:
+        """Mean decisions of the window's episodes; None before the first."""
+        return statistics.fmean(e.length for e in self._newest) if self._newest else None

@@ -8,22 +8,18 @@ import torch
 
 from metabonk.errors import SettingsError
 from metabonk.games import describe_game
-from metabonk.http_server import HttpServer
-from metabonk.learner.appo import Learner, Update
-from metabonk.learner.checkpoint import restore_newest
-from metabonk.learner.events import Events
-from metabonk.learner.figures import Figures
-from metabonk.learner.http import Shelf, make_app
-from metabonk.learner.queue import RolloutQueue
-from metabonk.learner.returns import Returns
-from metabonk.learner.room import memory_free, memory_needed, require_memory
-from metabonk.learner.saves import Saves
+from metabonk.http.server import HttpServer
+from metabonk.learner.checkpoint import Returns, Saves, restore_newest
+from metabonk.learner.memory import memory_free, memory_needed, require_memory
+from metabonk.learner.ppo import Learner, Update
+from metabonk.learner.server import RolloutQueue, Shelf, make_app
+from metabonk.learner.stats import Events, Figures
 from metabonk.messages import LearnerStatus
 from metabonk.policy import PolicySpec, encode_weights
 from metabonk.policy.rollout import LARGEST_STEPS
-from metabonk.process import StopSignal
 from metabonk.settings import Settings
 from metabonk.settings.schema import available_cores
+from metabonk.system.process import StopSignal
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +48,7 @@ def run(settings: Settings, run_dir: Path) -> None:
     stop = StopSignal()
     stop.watch_threads()
     # Half the cores leave room for workers, of one thread each. More threads, which wait for each
-    # other, take more than they bring (docs/benchmarks.md, "Speed beside other libraries").
+    # other, take more than they bring (docs/benchmarks.md, "Throughput against other libraries").
     torch.set_num_threads(max(1, available_cores() // 2))
     learn(settings, run_dir, stop)
     stop.raise_failure()

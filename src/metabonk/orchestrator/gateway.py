@@ -20,8 +20,8 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from metabonk.http_app import error_response
-from metabonk.orchestrator.state import FleetState
+from metabonk.http.app import error_response
+from metabonk.orchestrator.fleet import FleetState
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from metabonk.orchestrator.groups import PARENT
 from metabonk.orchestrator.supervisor import ChildSpec
 from metabonk.settings import Settings
+from metabonk.system.process_ids import PARENT
 
 NAME = "go2rtc"
 FILE = "go2rtc.yaml"

@@ -15,7 +15,7 @@ from typing import Self
 from pydantic import BaseModel, ValidationError
 
 from metabonk.errors import StartError
-from metabonk.orchestrator.groups import ProcessName, boot_id, name_of
+from metabonk.system.process_ids import ProcessName, boot_id, name_of
 
 PATIENCE_S = 0.5
 """``metabonk stop`` holds the lock for a moment to see whether anybody else does."""

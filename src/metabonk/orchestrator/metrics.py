@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from metabonk.messages import StreamState
-from metabonk.orchestrator.state import FleetState
+from metabonk.orchestrator.fleet import FleetState
 
 
 class FleetMetrics(Collector):

@@ -13,36 +13,40 @@ from typing import Protocol
 
 from fastapi import FastAPI
 
-from metabonk.doctor.finding import Finding
-from metabonk.doctor.glance import glance
+from metabonk.doctor.host import Finding
+from metabonk.doctor.quick import glance
 from metabonk.encoding.capacity import capacity
-from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.probe import Proofs
 from metabonk.encoding.sessions import Pools, open_pools
+from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.encoding.sessions.visible import gpu_of_worker
-from metabonk.http_app import make_http_app
-from metabonk.http_server import HttpServer
+from metabonk.http.app import make_http_app
+from metabonk.http.server import HttpServer
 from metabonk.messages import Fleet, Mode, Problem
 from metabonk.orchestrator import go2rtc
-from metabonk.orchestrator.api import api_routes, episodes_unreadable, heartbeat_routes
-from metabonk.orchestrator.archive import Archive, NoSuchRun
-from metabonk.orchestrator.awake import AwakeClock
-from metabonk.orchestrator.events import event_routes
+from metabonk.orchestrator.api import (
+    api_routes,
+    episodes_unreadable,
+    event_routes,
+    heartbeat_routes,
+    history_routes,
+    no_such_run,
+    pool_statuses,
+)
+from metabonk.orchestrator.cleanup import Sweeper
+from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
-from metabonk.orchestrator.history import history_routes, no_such_run
-from metabonk.orchestrator.holders import pool_statuses
+from metabonk.orchestrator.health import Suspicion, Watch
 from metabonk.orchestrator.lock import FleetLock
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.page import Page
-from metabonk.orchestrator.runs import save_settings
-from metabonk.orchestrator.state import FleetState
-from metabonk.orchestrator.store import Store
+from metabonk.orchestrator.registry import AwakeClock
 from metabonk.orchestrator.supervisor import ChildSpec, ChildState, Supervisor
-from metabonk.orchestrator.suspicion import Suspicion
-from metabonk.orchestrator.sweeper import Sweeper
-from metabonk.orchestrator.watch import Watch
-from metabonk.process import StopSignal
+from metabonk.runs.catalog import Archive, NoSuchRun
+from metabonk.runs.episodes import Store
+from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
+from metabonk.system.process import StopSignal
 
 log = logging.getLogger(__name__)
 

@@ -1,9 +1,11 @@
 """What each worker said last, and when. Pure: the caller brings the time."""
 
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from metabonk.messages import WorkerStatus
+from metabonk.messages import Counted, WorkerStatus
 
 STALE_AFTER_S = 5.0
 """Ten heartbeats: a worker that is silent for longer hangs, or its process has ended."""
@@ -50,3 +52,66 @@ class Registry:
 
 def _stale(heard: Heard, now: float) -> bool:
     return now - heard.at > STALE_AFTER_S
+
+
+class Tallies:
+    """Tells a worker that was started again where it goes on counting.
+
+    Args:
+        before: by worker, what earlier starts of the run have left.
+    """
+
+    def __init__(self, before: Mapping[int, Counted]) -> None:
+        self._counted = dict(before)
+        self._begun: dict[int, tuple[int, Counted]] = {}
+
+    def begin(self, status: WorkerStatus) -> Counted:
+        """What was counted before the process that says this; the same for as long as it lives."""
+        index = status.worker_index
+        known = self._counted.get(index, Counted())
+        pid, begun = self._begun.get(index, (None, known))
+        if pid != status.pid:
+            begun = known
+            self._begun[index] = status.pid, begun
+        self._counted[index] = Counted(
+            step=max(known.step, status.step), episode=max(known.episode, status.episode)
+        )
+        return begun
+
+
+def including(status: WorkerStatus, counted: Counted) -> WorkerStatus:
+    """The status with everything counted, also where it was said before the worker was told."""
+    if status.step >= counted.step:
+        return status
+    whole = {"step": counted.step + status.step, "episode": counted.episode + status.episode}
+    return status.model_copy(update=whole)
+
+
+ASLEEP_S = 1.0
+"""Nobody has asked for so long: the fleet is looked at several times a second."""
+
+
+class AwakeClock:
+    """Monotonic seconds, without those in which this process was stopped or starved.
+
+    Who hears nothing since it does not listen must not take others to be silent. Any thread may
+    ask, and one has to do so all the time.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._asked_at = clock()
+        self._asleep_s = 0.0
+
+    def __call__(self) -> float:
+        """Now."""
+        with self._lock:
+            now = self._clock()
+            if now - self._asked_at > ASLEEP_S:
+                self._asleep_s += now - self._asked_at
+            self._asked_at = now
+            return now - self._asleep_s

@@ -13,9 +13,9 @@
 """
 
 from metabonk.policy.actor import Actor, Decision
+from metabonk.policy.device_observation import Sight
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.rollout import EndedEpisode, Rollout, RolloutBuilder
-from metabonk.policy.sight import Sight
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.weights import (
     best_weights,

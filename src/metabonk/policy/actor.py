@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from metabonk.games import Observation
-from metabonk.policy.attention import attention
+from metabonk.policy.device_observation import SeenOnDevice
 from metabonk.policy.network import ActorCritic
-from metabonk.policy.sight import SeenOnDevice
+from metabonk.policy.saliency import attention
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.weights import load_weights
 

@@ -11,8 +11,8 @@ from metabonk.errors import WireError
 from metabonk.games import ActionKind, Observation, Transition
 from metabonk.messages import LONGEST_EPISODE
 from metabonk.policy.actor import Decision
+from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.spec import PolicySpec
-from metabonk.policy.wire import Array, pack, unpack
 
 LARGEST_REWARD = 1e6
 """Of one decision, either sign. Beyond it a broken game is likelier than a generous one."""

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from metabonk.errors import PolicyError, WireError
 from metabonk.messages import LARGEST_COUNT
 from metabonk.policy.network import ActorCritic
+from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.spec import PolicySpec
-from metabonk.policy.wire import Array, pack, unpack
 
 log = logging.getLogger(__name__)
 

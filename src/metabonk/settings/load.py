@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from metabonk.durable import write_durably
 from metabonk.errors import SettingsError
 from metabonk.settings.schema import Settings
+from metabonk.system.files import write_durably
 
 CONFIG_FILE = Path("metabonk.toml")
 PREFIX = "METABONK_"

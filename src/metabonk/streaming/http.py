@@ -6,7 +6,8 @@ a second stream in one file, but it does reconnect; the page uses the WebSocket,
 both.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import APIRouter, Query
@@ -14,11 +15,37 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from metabonk.messages import ErrorBody, StateMessage, StreamState
-from metabonk.streaming.departure import until_gone
-from metabonk.streaming.group import Epoch, Fragment
+from metabonk.streaming.gop import Epoch, Fragment
 from metabonk.streaming.hub import Hub, Viewer
 from metabonk.streaming.mpegts import TransportStream
 from metabonk.streaming.snapshot import Snapshot
+
+LEFT = ("http.disconnect", "websocket.disconnect")
+
+
+async def until_gone(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """Runs ``work`` until it ends or the client leaves; what the client sends is not read.
+
+    Raises:
+        Exception: whatever ``work`` raised.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.wait((working, leaving))
+    for task in (leaving, working):
+        if not task.cancelled():
+            task.result()
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] not in LEFT:
+        pass
+
 
 Audience = Literal["dedicated", "broadcast"]
 

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from metabonk.encoding.access_unit import AccessUnit
+from metabonk.encoding.frame import AccessUnit
 from metabonk.messages import AttentionMessage, StateMessage, StreamState, Thought
-from metabonk.streaming.group import Fragment, GroupCache, Limits
-from metabonk.streaming.rates import Rate
-from metabonk.streaming.viewer import Item, ViewerQueue
+from metabonk.streaming.gop import Fragment, GroupCache, Limits
+from metabonk.streaming.viewer_queue import Item, ViewerQueue
+from metabonk.system.rate import Rate
 
 log = logging.getLogger(__name__)
 

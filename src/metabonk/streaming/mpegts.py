@@ -6,7 +6,7 @@ import av
 from av.container import OutputContainer
 
 from metabonk.streaming.fmp4 import TIMESCALE
-from metabonk.streaming.group import Epoch, Fragment
+from metabonk.streaming.gop import Epoch, Fragment
 
 TIME_BASE = Fraction(1, TIMESCALE)
 

@@ -35,9 +35,9 @@ from av.packet import Packet
 from fastapi import FastAPI
 
 from metabonk.messages import StateMessage, StreamState
-from metabonk.streaming.group import Fragment
+from metabonk.streaming.gop import Fragment
 from metabonk.streaming.hub import Hub, Viewer
-from metabonk.streaming.offer import OfferRefused, take
+from metabonk.streaming.sdp import OfferRefused, take
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,8 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect, status
 from starlette.types import Message
 
 from metabonk.messages import AttentionMessage, EpochMessage, PolicyMessage, StateMessage
-from metabonk.streaming.departure import until_gone
-from metabonk.streaming.group import Epoch
-from metabonk.streaming.http import Audience
+from metabonk.streaming.gop import Epoch
+from metabonk.streaming.http import Audience, until_gone
 from metabonk.streaming.hub import Hub, Viewer
 
 LONGEST_MESSAGE = 1024

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from metabonk.http_app import error_response
+from metabonk.http.app import error_response
 from metabonk.messages import ErrorBody, StateMessage, StreamState
 from metabonk.streaming.http import NEVER_STORED, REFUSAL_DOC, Audience, refusal
-from metabonk.streaming.offer import OfferRefused
+from metabonk.streaming.sdp import OfferRefused
 from metabonk.streaming.webrtc import MOST_VIEWERS, NoCommonCodec, TooManyViewers, WebRtc
 
 SDP = "application/sdp"

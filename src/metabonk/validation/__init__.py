@@ -5,6 +5,6 @@
 """
 
 from metabonk.validation.checks import CHECKS, Check, Seen, validate
-from metabonk.validation.look import look
+from metabonk.validation.inspect import look
 
 __all__ = ["CHECKS", "Check", "Seen", "look", "validate"]

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from metabonk.messages import StreamState, WorkerStatus
-from metabonk.problems import no_picture
+from metabonk.messages import StreamState, WorkerStatus, no_picture
 
 LEAST_FPS_SHARE = 0.9
 MOST_DROPPED_SHARE = 0.02

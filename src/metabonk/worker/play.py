@@ -20,17 +20,41 @@ from metabonk.errors import PolicyError, WireError
 from metabonk.games import Observation
 from metabonk.messages import Counted, Episode, Thought
 from metabonk.policy import Actor, Decision, Sight
-from metabonk.process import lower_priority
-from metabonk.streaming.rates import Rate
-from metabonk.worker.gaze import Considered
-from metabonk.worker.lane import Ended, Lane, Lived
-from metabonk.worker.lanes import Lanes
-from metabonk.worker.pacing import Pacer
-from metabonk.worker.rounds import Rounds
+from metabonk.policy.env_runner import Ended, Lane, Lived
+from metabonk.system.process import lower_priority
+from metabonk.system.rate import Rate
+from metabonk.worker.learner_client import Uplink
+from metabonk.worker.saliency import Considered
+from metabonk.worker.sampler import Lanes, Rounds
 from metabonk.worker.streamer import Streamer
-from metabonk.worker.uplink import Uplink
 
 log = logging.getLogger(__name__)
+
+
+class Pacer:
+    """Says how long to rest after each frame, before the next one is drawn.
+
+    A frame is handed over as soon as it is drawn, and rested after: whoever watches has it as much
+    sooner as the game is faster than the stream.
+
+    A game that falls behind is not chased: after a late frame the following ones keep their
+    distance from it, since frames in a burst would look worse than a short pause.
+
+    Args:
+        fps: frames per second.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._interval = 1.0 / fps
+        self._due: float | None = None
+
+    def wait(self, now: float) -> float:
+        """Seconds to sleep after the frame that was handed over at ``now`` (monotonic)."""
+        if self._due is None or now - self._due > self._interval:
+            self._due = now
+        self._due += self._interval
+        return max(0.0, self._due - now)
+
 
 GLANCE_S = 0.25
 """How old the picture of a game in standby may get: one that is rendered on demand costs more than
@@ -45,7 +69,7 @@ always late they still learn."""
 
 MOST_MOVING = 8
 """Games that move at once while nobody watches: each waits for its engine most of the time, and
-with two of them a core had nothing to do for a tenth of it (docs/benchmarks.md, "Speed beside other
+with two of them a core had nothing to do for a tenth of it (docs/benchmarks.md, "Throughput against other
 libraries")."""
 
 MOST_MOVING_BESIDE_LIVE = 2

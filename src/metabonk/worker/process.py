@@ -7,21 +7,19 @@ from pathlib import Path
 import torch
 
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.inventory import missing
-from metabonk.encoding.ladder import Rung
-from metabonk.encoding.opening import Opener
-from metabonk.encoding.probe import Prover
-from metabonk.encoding.proofs import Proofs
+from metabonk.encoding.ladder import Rung, missing
+from metabonk.encoding.probe import Proofs, Prover
+from metabonk.encoding.session import Opener
 from metabonk.encoding.sessions import open_pools
+from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.encoding.sessions.visible import gpu_of_worker
 from metabonk.errors import CheckpointError
 from metabonk.games import make_game
-from metabonk.games.picture import observe
-from metabonk.http_server import HttpServer
+from metabonk.games.preprocessing import observe
+from metabonk.http.server import HttpServer
 from metabonk.messages import HeartbeatReply, Mode, PolicyMessage
 from metabonk.policy import Actor, PolicySpec, RolloutBuilder, Sight, newest_weights
-from metabonk.process import StopSignal
+from metabonk.policy.env_runner import Lane
 from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
@@ -29,16 +27,15 @@ from metabonk.streaming.snapshot import Snapshot
 from metabonk.streaming.webrtc import WebRtc, gather_on
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
-from metabonk.worker.app import make_app
-from metabonk.worker.gaze import Gaze
+from metabonk.system.process import StopSignal
 from metabonk.worker.heartbeat import Heart
-from metabonk.worker.lane import Lane
-from metabonk.worker.lanes import Lanes
+from metabonk.worker.learner_client import Uplink
 from metabonk.worker.play import Player
 from metabonk.worker.quality import qualities
-from metabonk.worker.status import StatusReport
+from metabonk.worker.saliency import Gaze
+from metabonk.worker.sampler import Lanes
+from metabonk.worker.status import StatusReport, make_app
 from metabonk.worker.streamer import Streamer
-from metabonk.worker.uplink import Uplink
 
 log = logging.getLogger(__name__)
 

@@ -2,14 +2,17 @@
 
 A machine that can't keep up would lose pictures one by one. Instead the stream steps down: the
 picture becomes smaller, and where that isn't enough, fewer of them come. It steps up again once
-there is measured room for it (docs/adr/0008-quality-steps.md).
+there is measured room for it (docs/adr/0008-adaptive-quality.md).
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import psutil
+
 from metabonk.encoding.encoder import EncoderSettings
+from metabonk.settings.schema import available_cores
 
 HEIGHTS = (720, 540, 360)
 """Of smaller pictures. Below, a game is no longer made out on a tile of the page."""
@@ -303,3 +306,25 @@ class Keeper:
         self._at, self._climbed, self._held_s = step, climbed, 0.0
         self.begin()
         return self.settings
+
+
+class SpareCores:
+    """Cores that a stream could still take, as the kernel counts them for the whole machine.
+
+    Training beside what is live gives way to it, so its time counts as spare. In a container whose
+    processor time is limited the kernel counts that of the machine all the same.
+    """
+
+    def __init__(self) -> None:
+        self._before = psutil.cpu_times()
+
+    def since_last(self) -> float:
+        """Spare cores on average since the last call, of those that this process may use."""
+        before, self._before = self._before, psutil.cpu_times()
+        spent = {
+            name: getattr(self._before, name) - getattr(before, name)
+            for name in ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+        }
+        total = sum(spent.values())
+        spare = spent["idle"] + spent["iowait"] + spent["nice"]
+        return available_cores() * spare / total if total > 0 else 0.0

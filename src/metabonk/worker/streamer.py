@@ -8,6 +8,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,16 +19,69 @@ from numpy.typing import NDArray
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import DevicePixels, Frame
 from metabonk.encoding.ladder import RUNGS, FrameKind, Rung, Scarcity
-from metabonk.encoding.opening import NoSession, Opener, Session
+from metabonk.encoding.session import NoSession, Opener, Session
 from metabonk.errors import EncoderBroken, EncodingError
 from metabonk.messages import Desired, StreamState, Thought
 from metabonk.streaming.hub import Hub
-from metabonk.streaming.rates import Rate
-from metabonk.worker.inbox import Inbox
-from metabonk.worker.quality import Keeper, Measured, Meter, drawn_size
-from metabonk.worker.spare import SpareCores
+from metabonk.system.rate import Rate
+from metabonk.worker.quality import Keeper, Measured, Meter, SpareCores, drawn_size
 
 log = logging.getLogger(__name__)
+
+
+QUEUED_FRAMES = 4
+"""Pictures that wait for the encoder, which takes a third of the time between two: a hitch of the
+machine of up to an eighth of a second costs none, and is caught up with at once."""
+
+QUEUED_THOUGHTS = 64
+"""They wait for their picture, seconds at the most; without an encoder they are worth nothing."""
+
+
+class Inbox:
+    """A bounded queue that drops its oldest frame. Not thread-safe.
+
+    Attributes:
+        dropped: frames, in all.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._frames: deque[Frame] = deque()
+        self._thoughts: deque[tuple[float, Thought]] = deque(maxlen=QUEUED_THOUGHTS)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def put(self, frame: Frame, thought: Thought | None) -> bool:
+        """Takes a frame, and what led to it.
+
+        Returns:
+            Whether an older one had to go for it.
+        """
+        if thought is not None:
+            self._thoughts.append((frame.captured_at, thought))
+        full = len(self._frames) >= QUEUED_FRAMES
+        if full:
+            self._frames.popleft()
+            self.dropped += 1
+        self._frames.append(frame)
+        return full
+
+    def take(self) -> Frame:
+        """The oldest frame; there is one."""
+        return self._frames.popleft()
+
+    def thoughts_until(self, captured_at: float) -> list[Thought]:
+        """Also those of frames that were dropped meanwhile."""
+        due = []
+        while self._thoughts and self._thoughts[0][0] <= captured_at:
+            due.append(self._thoughts.popleft()[1])
+        return due
+
+    def clear(self) -> None:
+        """Forgets the frames, which does not count as dropping them."""
+        self._frames.clear()
+
 
 RETRY_S = 0.5
 PATIENCE_S = 3.0

@@ -13,15 +13,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.backends.av import BUFFER_S
 from metabonk.encoding.encoder import Encoder, EncoderSettings
-from metabonk.encoding.frame import Frame
+from metabonk.encoding.frame import AccessUnit, Frame
 from metabonk.encoding.ladder import RUNGS, Scarcity
 from metabonk.errors import EncoderBroken, EncoderUnavailable
-from tests.encoding.backends.gstreamer import require_gstreamer
-from tests.nvsim import as_torch_device
+from tests.support.gstreamer import require_gstreamer
+from tests.support.nvsim import as_torch_device
 
 SETTINGS = EncoderSettings(width=320, height=180, fps=30, bitrate=1_000_000, gop_s=2.0)
 SEQUENCE, PICTURE, IDR = 7, 8, 5

@@ -17,8 +17,8 @@ from metabonk.encoding.backends import gst_library, make_encoder
 from metabonk.encoding.backends.gst_library import Library, library
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.errors import EncoderUnavailable
-from tests.encoding.backends.gstreamer import require_gstreamer
-from tests.nvsim.driver import UNSUPPORTED_DEVICE, SimulatedDriver
+from tests.support.gstreamer import require_gstreamer
+from tests.support.nvsim.driver import UNSUPPORTED_DEVICE, SimulatedDriver
 
 SETTINGS = EncoderSettings(width=320, height=180, fps=30, bitrate=1_000_000, gop_s=2.0)
 APPSRC, CUDA = "gst:appsrc:nvh264enc", "gst:cuda_appsrc:nvh264enc"
@@ -34,7 +34,7 @@ from metabonk.errors import EncodingError
 
 if "cuda" in sys.argv[1]:
     import torch
-    from tests.nvsim import as_torch_device
+    from tests.support.nvsim import as_torch_device
     as_torch_device.install()
 
 class OfAnotherLibrary:

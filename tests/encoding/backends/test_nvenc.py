@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from metabonk.encoding.ladder import RUNGS, Scarcity
-from tests.encoding.backends.gstreamer import require_gstreamer
-from tests.nvsim.driver import SimulatedDriver
+from tests.support.gstreamer import require_gstreamer
+from tests.support.nvsim.driver import SimulatedDriver
 
 pytestmark = pytest.mark.timeout(240)
 NVENC = [rung.backend for rung in RUNGS if rung.scarcity is Scarcity.NVENC]

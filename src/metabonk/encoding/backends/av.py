@@ -24,9 +24,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
+from metabonk.encoding.frame import AccessUnit, Frame
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.settings.schema import available_cores
 

@@ -6,7 +6,7 @@ import torch
 from av.video.frame import CudaContext, VideoFrame
 from torch import Tensor
 
-from metabonk.device_pictures import finish_pictures, in_picture_stream, on_device
+from metabonk.device_frames import finish_pictures, in_picture_stream, on_device
 from metabonk.encoding.backends.nv12 import Nv12
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import Frame

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metabonk.device_pictures import finish_pictures, in_picture_stream, on_device
+from metabonk.device_frames import finish_pictures, in_picture_stream, on_device
 from metabonk.encoding.backends.gst_library import CudaMemoryError, Library, namespace
 from metabonk.encoding.backends.nv12 import Nv12
 from metabonk.encoding.encoder import EncoderSettings

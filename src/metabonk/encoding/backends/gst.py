@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.backends.av import AvEncoder, threads_of
 from metabonk.encoding.backends.gst_elements import (
     COLORIMETRY_RGB,
@@ -24,8 +23,8 @@ from metabonk.encoding.backends.gst_elements import (
 )
 from metabonk.encoding.backends.gst_library import CudaMemoryError, Library, glib_error, library
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
-from metabonk.encoding.inventory import CUDA_SOURCE
+from metabonk.encoding.frame import AccessUnit, Frame
+from metabonk.encoding.ladder import CUDA_SOURCE
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.settings.schema import available_cores
 

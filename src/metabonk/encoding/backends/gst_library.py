@@ -16,7 +16,7 @@ from typing import Any
 
 from metabonk.encoding.backends.gst_elements import OLDEST, PACKAGES, Version
 from metabonk.errors import EncoderUnavailable
-from metabonk.settings.libraries import keep_gstreamer_from_scanning
+from metabonk.settings.environment import keep_gstreamer_from_scanning
 
 APT = (
     "gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-plugins-base "

@@ -10,9 +10,9 @@ from pathlib import Path
 import pynvml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from metabonk.durable import set_aside, write_durably
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import locked
+from metabonk.system.files import set_aside, write_durably
 
 UNCAPPED = 32
 """Sessions allowed on a card without a cap: more than one GPU encodes at 1080p60."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pynvml
 
 from metabonk.encoding.sessions.lease import Holder
-from metabonk.settings.gpus import seeing
+from metabonk.settings.environment import seeing
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from metabonk.encoding.sessions.lease import Holder, Lease, claim, read_holder, try_lock
 from metabonk.errors import EncodingError, StartError
-from metabonk.runtime_dir import private_folder
+from metabonk.settings.runtime_dir import private_folder
 
 LOCK_TIMEOUT_S = 5.0
 

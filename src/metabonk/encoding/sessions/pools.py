@@ -3,15 +3,15 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from metabonk.encoding.sessions import cuda_order
+from metabonk.encoding.sessions import cuda_uuids as cuda_order
+from metabonk.encoding.sessions.gpu_selection import narrowed
 from metabonk.encoding.sessions.lease import Holder
 from metabonk.encoding.sessions.limits import Experiences, Limit, effective_limit, is_capped
 from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml, foreign_sessions
 from metabonk.encoding.sessions.pool import Pool
-from metabonk.encoding.sessions.visible import narrowed
-from metabonk.runtime_dir import private_folder, runtime_dir
 from metabonk.settings import Settings
-from metabonk.settings.gpus import gpus_are_hidden, visible_devices
+from metabonk.settings.environment import gpus_are_hidden, visible_devices
+from metabonk.settings.runtime_dir import private_folder, runtime_dir
 
 VA_SESSIONS = 16
 """VA-API has no limit of sessions. One at 1280×720 and 60 frames a second takes some hundredths of

@@ -1,0 +1,154 @@
+"""What the learner says of itself; written by the thread that learns, read by any."""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.summary_pb2 import Summary
+
+from metabonk.learner.ppo import Counters, Update
+from metabonk.messages import LearnerStatus
+
+WINDOW_S = 30.0
+"""Over which the rate of steps is counted: some updates, which take a second or so each."""
+
+
+class Figures:
+    """Counts updates.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._lock = threading.Lock()
+        self._recent: deque[tuple[float, int]] = deque()
+        self._counters = Counters()
+        self._lag = 0.0
+        self._losses: dict[str, float] = {}
+        self.save_error: str | None = None
+        """Why the last checkpoint was not written."""
+
+    def restored(self, counters: Counters) -> None:
+        """Takes over the counters of a checkpoint."""
+        with self._lock:
+            self._counters = _copied(counters)
+
+    def updated(self, update: Update, counters: Counters) -> None:
+        """Takes what an update did."""
+        with self._lock:
+            self._counters = _copied(counters)
+            self._recent.append((self._clock(), update.steps))
+            if update.steps:
+                self._lag = update.lag
+                self._losses = update.losses
+
+    def status(self) -> LearnerStatus:
+        """The status object now."""
+        with self._lock:
+            now = self._clock()
+            while self._recent and self._recent[0][0] <= now - WINDOW_S:
+                self._recent.popleft()
+            elapsed = min(WINDOW_S, now - self._started)
+            steps = sum(steps for _, steps in self._recent)
+            return LearnerStatus(
+                pid=os.getpid(),
+                uptime_s=round(now - self._started, 3),
+                policy_version=self._counters.version,
+                steps_trained=self._counters.steps_trained,
+                steps_per_s=round(steps / elapsed, 2) if elapsed > 0 else 0.0,
+                steps_dropped=self._counters.steps_dropped,
+                updates=self._counters.updates,
+                policy_lag=round(self._lag, 3),
+                losses=dict(self._losses),
+                save_error=self.save_error,
+            )
+
+    def skipped(self) -> int:
+        """Gradient steps left out, since they were not finite."""
+        with self._lock:
+            return self._counters.skipped
+
+
+def _copied(counters: Counters) -> Counters:
+    return Counters(**vars(counters))
+
+
+log = logging.getLogger(__name__)
+
+FOLDER = "tensorboard"
+
+
+class Events:
+    """Writes curves over the decisions learned from.
+
+    Not through ``SummaryWriter``: it writes in a thread that dies on a full disk, after which
+    adding to it blocks for ever. Here a full disk ends the curves and not the run.
+
+    Args:
+        run_dir: folder of the run.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._folder = run_dir / FOLDER
+        self._writer: EventsWriter | None = None
+        self._gave_up = False
+
+    def add(self, scalars: Mapping[str, float | None], step: int) -> None:
+        """Adds a point to each curve.
+
+        Args:
+            scalars: by tag; None where there is no value yet.
+            step: decisions learned from.
+        """
+        if self._gave_up:
+            return
+        values = [
+            Summary.Value(tag=tag, simple_value=value)
+            for tag, value in scalars.items()
+            if value is not None
+        ]
+        try:
+            if self._writer is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._writer = EventsWriter(str(self._folder / "events"))
+            self._writer.write_event(
+                Event(wall_time=time.time(), step=step, summary=Summary(value=values))
+            )
+            self._writer.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def __enter__(self) -> "Events":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is None:
+            return
+        try:
+            self._writer.close()
+        except OSError as failure:
+            self._give_up(failure)
+
+    def _give_up(self, error: OSError) -> None:
+        writer, self._writer = self._writer, None
+        self._gave_up = True
+        if writer is not None:
+            with contextlib.suppress(OSError):  # Of the disk that is full already.
+                writer.close()
+        log.error("curves for TensorBoard are not written any more: %s", error.strerror or error)

@@ -1,0 +1,123 @@
+"""What dead games leave behind, and that it goes."""
+
+import mmap
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from metabonk.games import doom_cleanup as sweep
+from metabonk.games.doom import Doom
+from metabonk.games.doom_cleanup import sweep_engines
+from metabonk.games.doom_engine import launcher
+
+PLAYER = """
+import sys, time
+import metabonk.games.doom_engine as engine
+{before}
+from metabonk.games.doom import Doom
+game = Doom("basic", seed=1, frame_skip=4)
+game.reset()
+print("plays", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    launcher.cache_clear()
+    yield
+    launcher.cache_clear()
+
+
+def killed_player(before: str = "") -> tuple[psutil.Process, list[Path]]:
+    """A player that was killed while it played: its engine, and its shared memory."""
+    command = [sys.executable, "-c", PLAYER.format(before=before)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as player:
+        try:
+            assert player.stdout is not None
+            assert player.stdout.readline() == "plays\n"
+            children = psutil.Process(player.pid).children(recursive=True)
+            engine = next(child for child in children if child.name() == "vizdoom")
+            arguments = engine.cmdline()
+        finally:
+            player.kill()
+    name = arguments[arguments.index("+viz_instance_id") + 1]
+    return engine, list(Path("/dev/shm").glob(f"ViZDoom*{name}"))
+
+
+def gone(process: psutil.Process, timeout: float) -> bool:
+    """Whether it has ended; an orphan may stay a zombie where nobody reaps."""
+    try:
+        process.wait(timeout)
+    except psutil.TimeoutExpired:
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+@pytest.mark.usefixtures("_own_folder")
+def test_an_engine_ends_at_once_when_its_player_is_killed():
+    engine, files = killed_player()
+    assert gone(engine, 1.0)
+    assert len(files) == 3
+    said = sweep_engines()
+    assert not any(file.exists() for file in files)
+    assert all(any(str(file) in sentence for sentence in said) for file in files)
+
+
+@pytest.mark.usefixtures("_own_folder")
+def test_an_engine_that_outlived_its_player_is_ended():
+    engine, files = killed_player("engine._guard = lambda background: ''")
+    assert not gone(engine, 0.2)
+    said = sweep_engines()
+    assert gone(engine, 1.0)
+    assert any(f"pid {engine.pid}" in sentence for sentence in said)
+    assert not any(file.exists() for file in files)
+
+
+def test_an_orphan_that_is_not_ours_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "theirs"))
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "ours").mkdir()
+    engine, _ = killed_player("engine._guard = lambda background: ''")
+    try:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "ours"))
+        assert not any(f"pid {engine.pid}" in sentence for sentence in sweep_engines())
+        assert not gone(engine, 0.2)
+    finally:
+        os.kill(engine.pid, signal.SIGKILL)
+
+
+def test_a_game_that_runs_is_left_alone():
+    game = Doom("basic", seed=1, frame_skip=4)
+    try:
+        game.reset()
+        sweep_engines()
+        assert game.step(0).reward == -4
+        game.spectate((640, 360))
+        sweep_engines()
+        game.reset()
+        assert game.source_size == (640, 360)
+    finally:
+        game.close()
+
+
+def test_a_file_is_removed_when_nobody_maps_it_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sweep, "SHARED_MEMORY", tmp_path)
+    file = tmp_path / "ViZDoomSMtest"
+    file.write_bytes(bytes(mmap.PAGESIZE))
+    other = tmp_path / "somebody's"
+    other.write_bytes(b"x")
+    with file.open("r+b") as stream, mmap.mmap(stream.fileno(), 0):
+        assert sweep_engines() == []
+        assert file.exists()
+    assert sweep_engines() == [f"removed {file}, which no process uses"]
+    assert other.exists()

@@ -1,0 +1,107 @@
+"""How engines are started."""
+
+import logging
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import vizdoom as vzd
+
+from metabonk.errors import GameError
+from metabonk.games import doom_engine as engine
+from metabonk.games.doom_engine import launcher, nearest_size, start_engine
+from metabonk.games.doom_scenarios import load_scenario
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An engines' folder with a name that a shell could stumble over."""
+    session = tmp_path / "it's a $HOME"
+    session.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
+    launcher.cache_clear()
+    engine._require_that_engines_start.cache_clear()
+    yield session / "metabonk" / "doom"
+    launcher.cache_clear()
+    engine._require_that_engines_start.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "drawn"),
+    [
+        (None, (256, 144)),
+        ((1280, 720), (1280, 720)),
+        ((640, 480), (640, 360)),
+        ((3840, 2160), (1920, 1080)),
+        ((2, 2), (256, 144)),
+    ],
+)
+def test_the_nearest_16_to_9_size_is_chosen(wanted: tuple[int, int] | None, drawn: tuple[int, int]):
+    assert nearest_size(wanted) == drawn
+
+
+def test_an_engine_starts_from_a_folder_with_an_awkward_name(folder: Path):
+    game = start_engine(load_scenario("basic"), (256, 144))
+    assert game.is_running()
+    game.close()
+    assert "_vizdoom" in {file.name for file in folder.iterdir()}
+
+
+def test_the_launcher_is_executable_by_its_user_alone(folder: Path):
+    file = launcher()
+    assert file.parent == folder
+    assert stat.S_IMODE(file.stat().st_mode) == 0o700
+    subprocess.run(["sh", "-n", str(file)], check=True)
+
+
+def test_a_launcher_that_was_changed_is_written_anew(folder: Path):
+    text = launcher().read_text()
+    launcher().write_text("#!/bin/sh\nexit 1\n")
+    launcher.cache_clear()
+    assert launcher().read_text() == text
+
+
+def test_where_no_program_may_run_the_engine_starts_without_a_guard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    class Mounted:
+        f_flag = os.ST_NOEXEC
+
+    monkeypatch.setattr(os, "statvfs", lambda path: Mounted)
+    with caplog.at_level(logging.WARNING):
+        assert launcher() == Path(vzd.exe_path)
+    assert "noexec" in caplog.text
+
+
+def test_without_setpriv_the_engine_still_starts(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine.shutil, "which", lambda name: None)
+    text = launcher().read_text()
+    assert "--pdeathsig" not in text
+    assert str(vzd.exe_path) in text
+
+
+def test_an_engine_that_cannot_run_is_an_error_in_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    broken = folder.parent / "engine"
+    broken.parent.mkdir(mode=0o700)
+    broken.write_text(
+        "#!/bin/sh\necho 'libSDL2.so: cannot open shared object file' >&2\nexit 127\n"
+    )
+    broken.chmod(0o700)
+    monkeypatch.setattr(vzd, "exe_path", str(broken))
+    with pytest.raises(GameError, match=r"can't run on this machine: libSDL2\.so"):
+        start_engine(load_scenario("basic"), (256, 144))
+
+
+def test_too_little_shared_memory_is_an_error_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    class Usage:
+        free = 14 << 20
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage)
+    with pytest.raises(GameError, match="needs 15 MB of /dev/shm, and 14 MB are free"):
+        start_engine(load_scenario("basic"), (1280, 720))

@@ -1,0 +1,308 @@
+"""The update."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from metabonk.errors import PolicyError
+from metabonk.games import Transition
+from metabonk.learner.ppo import Learner
+from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
+from metabonk.settings.schema import Learning
+from tests.support.rollouts import made_up
+from tests.support.specs import ALL, AXES, NUMBERS, TINY
+
+SETTINGS = Learning(batch_steps=32, epochs=1, minibatches=2)
+
+
+def learner(**changes: object) -> Learner:
+    return Learner(TINY, SETTINGS.model_copy(update=changes))
+
+
+def weights_of(learner: Learner) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in learner.network.parameters()]
+
+
+def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+class Bandit:
+    """Shows a bright or a dark picture; one action is right for each, the third never."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self.bright = False
+
+    def show(self) -> NDArray[np.uint8]:
+        self.bright = bool(self._random.integers(2))
+        return np.full(TINY.observation_shape, 200 if self.bright else 20, np.uint8)
+
+    def reward(self, action: int) -> float:
+        return 100.0 if action == int(self.bright) else -20.0
+
+
+def play(bandit: Bandit, actor: Actor, rollouts: int) -> tuple[list[Rollout], float]:
+    """Episodes of one decision; the rollouts and the mean reward."""
+    builder = RolloutBuilder(TINY, 16)
+    gathered: list[Rollout] = []
+    rewards: list[float] = []
+    picture = bandit.show()
+    while len(gathered) < rollouts:
+        (decision,) = actor.act([picture], [0])
+        rewards.append(bandit.reward(decision.action))
+        moved = Transition(bandit.show(), rewards[-1], True, False)
+        if rollout := builder.add(picture, decision, moved, actor.version):
+            gathered.append(rollout)
+        picture = moved.observation
+    return gathered, float(np.mean(rewards))
+
+
+def test_returns_that_are_not_finite_spoil_nothing():
+    trained = learner()
+    before = [tensor.clone() for tensor in trained.network.state_dict().values()]
+    rollout = made_up(16)
+    rollout.rewards[3] = np.nan
+    trained.update([rollout])
+    assert trained.counters.skipped == 1
+    assert same(before, list(trained.network.state_dict().values()))
+
+
+@pytest.mark.parametrize("advantage", ["gae", "vtrace"])
+def test_it_learns_what_to_do_in_what_it_sees(advantage: str):
+    learner = Learner(
+        TINY,
+        Learning(
+            advantage=advantage,
+            batch_steps=64,
+            minibatches=4,
+            learning_rate=1e-3,
+            entropy_coefficient=0.005,
+        ),
+        reward_scale=0.01,
+    )
+    actor, bandit = Actor(TINY, seed=1), Bandit(seed=1)
+    rollouts, before = play(bandit, actor, 4)
+    for _ in range(12):
+        learner.update(rollouts)
+        actor.load(encode_weights(learner.network, learner.counters.version))
+        rollouts, after = play(bandit, actor, 4)
+    assert before == pytest.approx(20, abs=40)
+    assert after > 80
+
+
+def test_the_values_learned_are_in_reward_units():
+    learner = Learner(TINY, Learning(learning_rate=2e-3, epochs=4, minibatches=1))
+    rollout = made_up(16, rewards=[500.0] * 8 + [100.0] * 8, terminated=tuple(range(16)))
+    bright = np.arange(17) < 8
+    rollout.observations[:] = np.where(bright, 220, 30)[:, None, None, None]
+    for _ in range(20):
+        learner.update([rollout])
+        rollout.versions[:] = learner.counters.version
+    values = learner.network(torch.from_numpy(rollout.observations)).values
+    denormalised = learner.network.denormalise(values)
+    assert denormalised[0].item() == pytest.approx(500, abs=60)
+    assert denormalised[12].item() == pytest.approx(100, abs=60)
+
+
+def test_an_update_counts_itself_and_its_steps():
+    trained = learner()
+    update = trained.update([made_up(16), made_up(16, seed=1)])
+    assert update.steps == 32
+    assert update.dropped == 0
+    assert trained.counters.version == trained.counters.updates == 1
+    assert trained.counters.steps_trained == 32
+    assert {"policy", "value", "entropy", "kl", "clip_fraction", "grad_norm"} <= set(update.losses)
+
+
+def test_outdated_steps_are_dropped_and_counted():
+    trained = learner(max_policy_lag=2)
+    trained.counters.version = 10
+    update = trained.update([made_up(16, version=3), made_up(16, version=9, seed=1)])
+    assert (update.steps, update.dropped) == (16, 16)
+    assert update.lag == 1
+    assert trained.counters.steps_dropped == 16
+
+
+def test_nothing_but_outdated_steps_changes_nothing():
+    trained = learner(max_policy_lag=2)
+    trained.counters.version = 10
+    before = weights_of(trained)
+    assert trained.update([made_up(16, version=3)]).steps == 0
+    assert trained.counters.version == 10
+    assert trained.counters.steps_dropped == 16
+    assert same(before, weights_of(trained))
+
+
+def test_the_same_seed_and_rollouts_lead_to_the_same_weights():
+    def trained(seed: int) -> list[torch.Tensor]:
+        one = learner(seed=seed)
+        for number in range(3):
+            one.update([made_up(16, seed=number)])
+        return weights_of(one)
+
+    assert same(trained(1), trained(1))
+    assert not same(trained(1), trained(2))
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
+    caplog: pytest.LogCaptureFixture,
+):
+    trained = learner(normalize_returns=False)
+    trained.update([made_up(16)])
+    before = weights_of(trained)
+    # What was all but impossible is now likely: the ratio overflows.
+    rollout = made_up(16, seed=1, version=1)
+    rollout.log_probs[:] = -1e30
+    with caplog.at_level(logging.WARNING):
+        update = trained.update([rollout])
+    assert same(before, weights_of(trained))
+    assert trained.counters.skipped == 2
+    assert "not finite" in caplog.text
+    assert "policy" not in update.losses
+    trained.update([made_up(16, seed=2, version=2)])
+    assert not same(before, weights_of(trained))
+    assert all(torch.isfinite(tensor).all() for tensor in weights_of(trained))
+
+
+def test_the_largest_rewards_allowed_leave_everything_finite():
+    trained = learner()
+    rewards = [1e6, -1e6] * 8
+    for version in range(3):
+        trained.update([made_up(16, rewards=rewards, version=version)])
+    assert trained.counters.skipped == 0
+    assert all(torch.isfinite(tensor).all() for tensor in trained.network.state_dict().values())
+
+
+def test_one_step_is_enough_for_an_update():
+    trained = learner()
+    assert trained.update([made_up(1)]).steps == 1
+    assert all(torch.isfinite(tensor).all() for tensor in weights_of(trained))
+
+
+def test_the_scale_of_returns_is_followed_only_where_it_is_wanted():
+    rewards = [50.0] * 16
+    followed, fixed, vtrace = (
+        learner(),
+        learner(normalize_returns=False, reward_scale=0.5),
+        learner(advantage="vtrace"),
+    )
+    for trained in (followed, fixed, vtrace):
+        trained.update([made_up(16, rewards=rewards)])
+    assert float(followed.network.return_mean) > 50
+    assert float(fixed.network.return_mean) == 0
+    assert float(fixed.network.return_scale) == 2
+    assert float(vtrace.network.return_mean) == 0
+
+
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
+@pytest.mark.parametrize("advantage", ["gae", "vtrace"])
+def test_every_kind_of_policy_is_learned_and_stays_finite(spec: PolicySpec, advantage: str):
+    trained = Learner(spec, SETTINGS.model_copy(update={"advantage": advantage, "epochs": 2}))
+    before = weights_of(trained)
+    rollouts = [
+        made_up(16, spec=spec, terminated=(3, 9)),
+        made_up(7, spec=spec, seed=1, truncated=True),
+    ]
+    update = trained.update(rollouts)
+    assert update.steps == 23
+    assert trained.counters.skipped == 0
+    assert not same(before, weights_of(trained))
+    assert all(torch.isfinite(tensor).all() for tensor in weights_of(trained))
+
+
+def test_a_penalty_for_divergence_keeps_the_policy_nearer_to_the_one_that_acted():
+    def moved(coefficient: float) -> float:
+        trained = learner(
+            kl_coefficient=coefficient,
+            learning_rate=3e-3,
+            epochs=10,
+            clip=0.9,
+            entropy_coefficient=0.0,
+        )
+        rollout = made_up(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
+        trained.update([rollout])
+        output = trained.network(torch.from_numpy(rollout.observations))
+        now = TINY.distribution(output.parameters).probabilities()
+        return (now - 1 / 3).abs().mean().item()
+
+    assert moved(10.0) < moved(0.0) / 2
+
+
+def test_an_update_ends_when_the_policy_has_diverged_far_enough():
+    def steps(target: float) -> float:
+        trained = learner(
+            target_kl=target, learning_rate=3e-3, epochs=10, clip=0.9, entropy_coefficient=0.0
+        )
+        rollout = made_up(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
+        return trained.update([rollout]).losses["gradient_steps"]
+
+    everything = steps(0.0)
+    assert 1 <= steps(0.02) < everything
+    assert steps(10.0) == everything
+
+
+def test_either_kind_of_exploration_draws_back_to_uniform_choices():
+    rollout = made_up(16, rewards=[0.0] * 16)
+    for exploration in ("entropy", "symmetric_kl"):
+        trained = learner(exploration=exploration, entropy_coefficient=1.0, learning_rate=1e-2)
+        with torch.no_grad():
+            trained.network.policy_head.bias.copy_(torch.tensor([3.0, 0.0, 0.0]))
+        rollout.versions[:] = 0
+        before = trained.update([rollout]).losses["entropy"]
+        for version in range(1, 8):
+            rollout.versions[:] = version
+            after = trained.update([rollout]).losses["entropy"]
+        assert after > before + 0.3, exploration
+
+
+def test_exploration_by_divergence_is_refused_for_axes_in_a_sentence():
+    with pytest.raises(PolicyError, match=r"symmetric_kl.*gym:Row has continuous.*'entropy'"):
+        Learner(AXES, SETTINGS.model_copy(update={"exploration": "symmetric_kl"}))
+
+
+def test_the_step_size_follows_its_schedule_and_is_told():
+    trained = learner(learning_rate=1e-3, learning_rate_final=0.0, schedule_steps=64)
+    rates = [
+        trained.update([made_up(16, seed=number, version=number)]).losses["learning_rate"]
+        for number in range(6)
+    ]
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3, 0, 0])
+    # Only the value head still moves: it is rescaled to follow the scale of returns.
+    settled = trained.network.policy_head.weight.detach().clone()
+    trained.update([made_up(16, seed=7, version=6)])
+    assert torch.equal(settled, trained.network.policy_head.weight)
+
+
+def test_rows_of_numbers_are_followed_as_they_come():
+    trained = Learner(NUMBERS, SETTINGS)
+    rollout = made_up(16, spec=NUMBERS)
+    rollout.observations[:] += 50
+    trained.update([rollout])
+    assert int(trained.network.observation_count) == 17
+    assert trained.network.observation_mean.mean().item() == pytest.approx(50, abs=1)
+
+
+@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.game}-{spec.action_kind}")
+def test_a_single_gradient_step_looks_once_and_learns_the_same(
+    spec: PolicySpec, monkeypatch: pytest.MonkeyPatch
+):
+    rollouts = [made_up(8, spec=spec, seed=seed, terminated=(3,)) for seed in range(4)]
+    settings = Learning(batch_steps=32, epochs=1, minibatches=1)
+    one, other = Learner(spec, settings), Learner(spec, settings)
+    looks = []
+    encode = one.network.encode
+    monkeypatch.setattr(one.network, "encode", lambda seen: looks.append(len(seen)) or encode(seen))
+    told = one.update(rollouts).losses
+    steps = Learner._steps
+    monkeypatch.setattr(
+        Learner, "_steps", lambda self, batch, targets, _: steps(self, batch, targets, None)
+    )
+    expected = other.update(rollouts).losses
+    assert sum(looks) == 4 * 9, "every observation once"
+    assert told == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    for mine, theirs in zip(one.network.parameters(), other.network.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

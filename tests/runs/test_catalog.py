@@ -1,0 +1,100 @@
+"""Looking back at runs, the one that is going on included."""
+
+from pathlib import Path
+
+import pytest
+
+from metabonk.learner.checkpoint import save_best, save_checkpoint
+from metabonk.learner.ppo import Learner
+from metabonk.runs.catalog import Archive, NoSuchRun
+from metabonk.runs.episodes import Store
+from metabonk.runs.layout import save_settings
+from metabonk.settings import Settings
+from metabonk.settings.schema import Learning
+from tests.support.specs import TINY
+from tests.support.statuses import episode
+
+
+def begin(runs: Path, name: str) -> Store:
+    (runs / name).mkdir()
+    save_settings(Settings(game="doom:basic"), runs / name)
+    return Store(runs / name, "doom:basic")
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path, "second")
+
+
+def test_every_run_is_summed_up_the_newest_first_and_while_it_goes_on(
+    tmp_path: Path, archive: Archive
+):
+    first, second = begin(tmp_path, "first"), begin(tmp_path, "second")
+    first.record([episode(1, reward=1.0), episode(2, reward=5.0)])
+    first.close()
+    newest, oldest = archive.summaries()
+    assert (newest.run, newest.current, newest.episodes) == ("second", True, 0)
+    assert (newest.best_return, newest.recent_return) == (None, None)
+    assert (oldest.run, oldest.current, oldest.game) == ("first", False, "doom:basic")
+    assert (oldest.episodes, oldest.steps) == (2, 20)
+    assert (oldest.best_return, oldest.recent_return) == (5.0, 3.0)
+    second.record([episode(1, reward=9.0)])
+    assert archive.summaries()[0].best_return == 9.0
+    second.close()
+
+
+def test_the_recent_return_is_of_the_last_hundred(tmp_path: Path, archive: Archive):
+    store = begin(tmp_path, "first")
+    store.record([episode(n, reward=1000.0 if n <= 50 else 2.0) for n in range(1, 151)])
+    store.close()
+    assert archive.summaries()[0].recent_return == 2.0
+
+
+def test_curves_and_episodes_of_all_workers_and_of_one(tmp_path: Path, archive: Archive):
+    store = begin(tmp_path, "first")
+    store.record([episode(1, 0, reward=4.0), episode(1, 1, reward=8.0), episode(2, 0, reward=6.0)])
+    assert [point.mean_return for point in archive.curve("first", 10)] == [4.0, 8.0, 6.0]
+    assert [point.mean_return for point in archive.curve("first", 10, worker=0)] == [4.0, 6.0]
+    store.record([episode(3, 0, reward=1.0)])
+    assert [point.mean_return for point in archive.curve("first", 10, worker=0)][-1] == 1.0
+    newest = archive.episodes("first", 2)
+    assert [each.total_reward for each in newest] == [1.0, 6.0]
+    best = archive.episodes("first", 2, order="best")
+    assert [each.total_reward for each in best] == [8.0, 6.0]
+    assert [each.total_reward for each in archive.episodes("first", 9, worker=1)] == [8.0]
+    store.close()
+
+
+def test_checkpoints_say_what_they_are_without_being_read(tmp_path: Path, archive: Archive):
+    begin(tmp_path, "first").close()
+    learner = Learner(TINY, Learning())
+    for steps in (10, 20):
+        learner.counters.steps_trained = steps
+        learner.counters.version += 1
+        save_checkpoint(learner, tmp_path / "first", mean_return=float(steps))
+    save_best(learner, tmp_path / "first", 20.0)
+    (tmp_path / "first" / "checkpoints" / "000000000005-00000001.safetensors").write_bytes(b"torn")
+    newest, older, best = archive.checkpoints("first")
+    assert (newest.kind, newest.steps, newest.policy_version) == ("newest", 20, 2)
+    assert (older.kind, older.steps, older.mean_return) == ("older", 10, 10.0)
+    assert (best.kind, best.name, best.mean_return) == ("best", "best.safetensors", 20.0)
+    assert newest.bytes > 1000
+
+
+@pytest.mark.parametrize("name", ["third", "..", ".", "../first", "first/checkpoints", ""])
+def test_a_run_that_does_not_exist_and_paths_that_lead_elsewhere(
+    tmp_path: Path, archive: Archive, name: str
+):
+    begin(tmp_path, "first").close()
+    with pytest.raises(NoSuchRun, match="there is no run"):
+        archive.checkpoints(name)
+    with pytest.raises(NoSuchRun, match="there is no run"):
+        archive.curve(name, 5)
+
+
+def test_what_cannot_be_read_is_left_out(tmp_path: Path, archive: Archive):
+    begin(tmp_path, "first").close()
+    begin(tmp_path, "damaged").close()
+    (tmp_path / "damaged" / "metabonk.sqlite").write_bytes(b"no database" * 100)
+    (tmp_path / "empty").mkdir()
+    assert [run.run for run in archive.summaries()] == ["first"]

@@ -1,0 +1,99 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from metabonk.errors import StartError
+from metabonk.runs.episodes import FILE, RETRY_S, Store
+from tests.support.statuses import episode
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_episodes_come_back_newest_first(tmp_path: Path):
+    store = Store(tmp_path, "doom:basic")
+    store.record([episode(1), episode(2)])
+    store.record([episode(3, index=1)])
+    assert store.newest(2) == [episode(3, index=1), episode(2)]
+    assert (store.episodes, store.fleet_step) == (3, 30)
+    store.close()
+
+
+def test_a_heartbeat_that_is_repeated_changes_nothing(tmp_path: Path):
+    store = Store(tmp_path, "doom:basic")
+    for _ in range(3):
+        store.record([episode(1), episode(2)])
+    assert store.newest(10) == [episode(2), episode(1)]
+    assert [point.episodes for point in store.curve(10)] == [1, 1]
+    store.close()
+
+
+def test_a_worker_that_counts_from_one_again_after_a_restart_loses_nothing(tmp_path: Path):
+    store = Store(tmp_path, "doom:basic")
+    later = episode(1).model_copy(update={"ended_at": episode(1).ended_at + 100})
+    store.record([episode(1), later])
+    assert store.episodes == 2
+    store.close()
+
+
+def test_a_resumed_run_goes_on_with_its_curve(tmp_path: Path):
+    store = Store(tmp_path, "doom:basic")
+    store.record([episode(n, reward=float(n)) for n in range(1, 6)])
+    before = store.curve(100)
+    store.close()
+    store = Store(tmp_path, "doom:basic")
+    assert store.curve(100) == before
+    assert store.fleet_step == 50
+    store.record([episode(6)])
+    assert store.curve(100)[-1].fleet_step == 60
+    store.close()
+
+
+def test_a_full_disk_is_a_problem_and_loses_nothing(tmp_path: Path):
+    clock = Clock()
+    store = Store(tmp_path, "doom:basic", clock)
+    store.record([episode(1)])
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    many = [episode(n) for n in range(2, 2000)]
+    store.record(many)
+    (problem,) = store.problems()
+    assert "disk is full" in problem.what
+    assert "1998 wait in memory" in problem.what
+    assert store.episodes == 1
+    store._database.execute("PRAGMA max_page_count = 1000000")
+    store.record([episode(2000)])
+    assert store.episodes == 1, "it is not tried at every heartbeat"
+    clock.now = RETRY_S
+    store.record([])
+    assert store.problems() == []
+    assert store.episodes == 2000
+    assert store.fleet_step == 20_000
+    store.close()
+
+
+@pytest.mark.parametrize("rubbish", [b"this is no database at all" * 100, None])
+def test_a_file_that_is_no_database_stops_the_start_with_a_sentence(
+    tmp_path: Path, rubbish: bytes | None
+):
+    if rubbish is None:
+        (tmp_path / FILE).mkdir()
+    else:
+        (tmp_path / FILE).write_bytes(rubbish)
+    with pytest.raises(StartError, match=r"metabonk\.sqlite.*move the file away"):
+        Store(tmp_path, "doom:basic")
+
+
+def test_people_can_read_the_file_with_sqlite_while_it_is_written(tmp_path: Path):
+    store = Store(tmp_path / ".", "doom:basic")
+    store.record([episode(1)])
+    other = sqlite3.connect(tmp_path / FILE)
+    assert other.execute("SELECT game FROM run").fetchall() == [("doom:basic",)]
+    assert other.execute("SELECT count(*), sum(length) FROM episodes").fetchone() == (1, 10)
+    other.close()
+    store.close()

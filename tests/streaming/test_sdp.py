@@ -1,0 +1,77 @@
+"""What is taken of a viewer's offer."""
+
+import pytest
+
+from metabonk.streaming.sdp import MOST_CANDIDATES, OfferRefused, take
+
+OFFER = """v=0
+o=- 1 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=fingerprint:sha-256 AB:CD
+m=video 9 UDP/TLS/RTP/SAVPF 96
+c=IN IP4 0.0.0.0
+a=candidate:1 1 udp 2113937151 abc.local 54400 typ host generation 0
+a=candidate:2 1 tcp 2113937151 10.0.0.9 9 typ host tcptype active
+a=candidate:3 1 UDP 2113937150 8.8.8.8 53 typ host
+a=candidate:4 1 udp 2113937149 8.8.8.8 33000 typ srflx raddr 0.0.0.0 rport 0
+a=mid:0
+a=end-of-candidates
+"""
+
+
+def candidates(sdp: str) -> list[list[str]]:
+    lines = [line.split(" ") for line in sdp.splitlines() if line.startswith("a=candidate")]
+    return [line[4:6] for line in lines]
+
+
+def test_checks_go_to_the_viewers_own_address_alone():
+    taken = take(OFFER, "192.168.1.7")
+    assert candidates(taken) == [["192.168.1.7", "54400"], ["192.168.1.7", "33000"]]
+    assert "8.8.8.8" not in taken and ".local" not in taken
+    assert taken.endswith("a=end-of-candidates\r\n") and taken.count("a=end-of") == 1
+    assert "a=mid:0\r\n" in taken
+
+
+def test_an_offer_without_candidates_gets_one_that_waits():
+    bare = "\n".join(line for line in OFFER.splitlines() if "candidate" not in line)
+    assert candidates(take(bare, "::ffff:10.0.0.2")) == [["10.0.0.2", "9"]]
+
+
+def test_a_thousand_candidates_are_a_few():
+    many = OFFER + "".join(
+        f"a=candidate:5 1 udp 1 1.2.3.4 {5000 + n} typ host\n" for n in range(1000)
+    )
+    assert len(candidates(take(many, "127.0.0.1"))) == MOST_CANDIDATES
+
+
+@pytest.mark.parametrize(
+    ("offer", "says"),
+    [
+        ("", "v=0"),
+        ("{}", "v=0"),
+        ("v=0\n", "nothing"),
+        ("v=0\nm=audio 9 x 0\n", "audio"),
+        (OFFER + "m=video 9 x 96\n", "one video"),
+        (OFFER + "m=audio 9 x 0\nm=audio 9 x 0\n", "one video"),
+        (OFFER + "m=application 9 x 0\n", "application"),
+    ],
+)
+def test_what_asks_for_something_else_is_refused(offer: str, says: str):
+    with pytest.raises(OfferRefused, match=says):
+        take(offer, "127.0.0.1")
+
+
+def test_every_medium_has_a_key_of_its_own_or_the_sessions():
+    line = "a=fingerprint:sha-256 AB:CD\n"
+    without = OFFER.replace(line, "")
+    with pytest.raises(OfferRefused, match="no key"):
+        take(without, "127.0.0.1")
+    assert take(without + line, "127.0.0.1")
+    with pytest.raises(OfferRefused, match=r"'m=audio 9 x 0' has no key"):
+        take(without + line + "m=audio 9 x 0\n", "127.0.0.1")
+
+
+def test_an_address_that_is_none_is_refused():
+    with pytest.raises(OfferRefused, match="no IP address"):
+        take(OFFER, "evil.example a=")

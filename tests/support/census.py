@@ -1,0 +1,174 @@
+"""Who belongs to a fleet, what each of them holds, and what a fleet left behind."""
+
+import contextlib
+import socket
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.support.fleet import FleetUnderTest
+
+ENGINE = "vizdoom"
+MODULE = "metabonk.cli.main"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One process at one moment."""
+
+    at: float
+    memory: int
+    """Resident, bytes."""
+    descriptors: int
+    threads: int
+
+
+def role(process: psutil.Process) -> str:
+    """What it is in its fleet: ``omega-0``, ``learner``, ``engine``, ``proof``, ``orchestrator``…
+
+    Raises:
+        psutil.Error: it has gone.
+    """
+    if process.name() == ENGINE:
+        return "engine"
+    words = process.cmdline()
+    if "metabonk.encoding.probe" in words:
+        return "proof"
+    if MODULE not in words:
+        return process.name()
+    command = words[words.index(MODULE) + 1]
+    if command == "worker":
+        return f"omega-{words[words.index('--index') + 1]}"
+    return "orchestrator" if command == "start" else command
+
+
+def members(fleet: FleetUnderTest) -> dict[str, list[psutil.Process]]:
+    """Role → the processes of a running fleet that have it."""
+    found = defaultdict(list)
+    for process in fleet.tree():
+        try:
+            found[role(process)].append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def engines_of(worker: psutil.Process) -> list[psutil.Process]:
+    """The game engines of a worker; none where it has just gone."""
+    try:
+        return [each for each in worker.children(recursive=True) if each.name() == ENGINE]
+    except psutil.Error:
+        return []
+
+
+class Census:
+    """What every process of a fleet holds, over time."""
+
+    def __init__(self) -> None:
+        self.samples: dict[tuple[str, int], list[Sample]] = defaultdict(list)
+
+    def take(self, fleet: FleetUnderTest) -> None:
+        """Notes what each of them holds now."""
+        now = time.monotonic()
+        for name, processes in members(fleet).items():
+            for process in processes:
+                try:
+                    with process.oneshot():
+                        sample = Sample(
+                            now,
+                            process.memory_info().rss,
+                            process.num_fds(),
+                            process.num_threads(),
+                        )
+                except psutil.Error:
+                    continue
+                self.samples[name, process.pid].append(sample)
+
+    def growth(self, *, settled_s: float, window_s: float) -> dict[tuple[str, int], "Growth"]:
+        """Role and pid → how it grew, of those that lived for two windows once they had settled.
+
+        Args:
+            settled_s: of a process's life that don't count.
+            window_s: that are averaged at the beginning and at the end.
+        """
+        found = {}
+        for who, samples in self.samples.items():
+            began, ended = samples[0].at + settled_s, samples[-1].at
+            if ended - began < 2 * window_s:
+                continue
+            first = [each for each in samples if began <= each.at <= began + window_s]
+            last = [each for each in samples if each.at >= ended - window_s]
+            found[who] = Growth(
+                ended - samples[0].at,
+                statistics.median(each.memory for each in first),
+                statistics.median(each.memory for each in last),
+                max(each.descriptors for each in first),
+                max(each.descriptors for each in last),
+                max(each.threads for each in first),
+                max(each.threads for each in last),
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A process at the beginning and at the end of its settled life."""
+
+    lived_s: float
+    memory_before: float
+    memory_after: float
+    descriptors_before: int
+    descriptors_after: int
+    threads_before: int
+    threads_after: int
+
+    @property
+    def memory(self) -> float:
+        """How much it grew, as a share of what it was."""
+        return self.memory_after / self.memory_before - 1
+
+    def __str__(self) -> str:
+        return (
+            f"{self.lived_s / 60:5.1f} min  "
+            f"{self.memory_before / 2**20:6.1f} → {self.memory_after / 2**20:6.1f} MB "
+            f"({self.memory:+.1%})  "
+            f"{self.descriptors_before} → {self.descriptors_after} descriptors  "
+            f"{self.threads_before} → {self.threads_after} threads"
+        )
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it runs; one that only waits to be reaped has ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def shared_memory(processes: Iterable[psutil.Process]) -> set[Path]:
+    """The files of ViZDoom's shared memory that these processes map."""
+    found = set()
+    for process in processes:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{process.pid}/maps").read_text().splitlines():
+                if (start := line.find("/dev/shm/ViZDoom")) >= 0:
+                    found.add(Path(line[start:].removesuffix(" (deleted)")))
+    return found
+
+
+def taken(ports: Iterable[int]) -> list[int]:
+    """Those that somebody still listens on."""
+    found = []
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                found.append(port)
+    return found

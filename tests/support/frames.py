@@ -1,0 +1,51 @@
+"""Synthetic pictures, and access units of them from a real encoder."""
+
+from collections.abc import Container, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabonk.encoding.backends.av import AvEncoder
+from metabonk.encoding.encoder import EncoderSettings
+from metabonk.encoding.frame import AccessUnit, Frame
+
+WIDTH, HEIGHT = 320, 180
+
+
+def brightness(number: int) -> int:
+    """Of the left half of picture ``number``: tells which one a decoded picture is."""
+    return 20 + number * 7 % 200
+
+
+def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
+    """Its number as brightness on the left; on the right a bar that moves."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, : width // 2] = brightness(number)
+    at = width // 2 + number * 8 % (width // 2)
+    pixels[:, at : at + width // 20] = (255, 120, 0)
+    return pixels
+
+
+def open_encoder(width: int = WIDTH, height: int = HEIGHT, gop_s: float = 30.0) -> AvEncoder:
+    return AvEncoder(
+        EncoderSettings(width=width, height=height, fps=30, bitrate=1_000_000, gop_s=gop_s),
+        "libx264",
+    )
+
+
+def encoded(
+    times: Sequence[float], *, keyframes: Container[int] = (), size: tuple[int, int] = (320, 180)
+) -> list[AccessUnit]:
+    """Units of pictures 0, 1, … captured at ``times``; the first is a keyframe in any case."""
+    encoder = open_encoder(*size)
+    units = [
+        unit
+        for i, at in enumerate(times)
+        for unit in encoder.encode(Frame(picture(i, *size), at), keyframe=i in keyframes)
+    ]
+    encoder.close()
+    return units
+
+
+def regular(count: int, fps: float = 30.0) -> list[float]:
+    return [1000 + i / fps for i in range(count)]

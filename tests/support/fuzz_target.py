@@ -1,0 +1,74 @@
+"""Process to attack: ``python -m tests.support.fuzz_target worker|orchestrator PORT FOLDER``.
+
+The routes are those of the real process, and so are the hub, the encoder, the state and the
+database behind them; a game and its children are missing. It ends when its standard input does.
+"""
+
+import sys
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from metabonk.encoding.sessions import open_pools
+from metabonk.http.server import HttpServer
+from metabonk.orchestrator.fleet import FleetState
+from metabonk.orchestrator.process import make_apps
+from metabonk.runs.episodes import Store
+from metabonk.settings import Settings
+from metabonk.streaming.http import stream_routes
+from metabonk.streaming.snapshot import Snapshot
+from metabonk.streaming.websocket import websocket_routes
+from metabonk.streaming.whep import whep_routes
+from metabonk.system.process import configure_logging
+from metabonk.worker.status import make_app
+from tests.support.frames import picture
+from tests.support.stage import POLICY, Stage, gather_on
+from tests.support.statuses import status
+
+WORKERS = 3
+
+
+def worker(port: int, folder: Path) -> None:
+    """A worker that is live."""
+    gather_on(["127.0.0.1"])
+    stage = Stage()
+    app = make_app(
+        "omega-0",
+        lambda: status(stream_active_clients=stage.hub.figures().clients),
+        stream_routes(stage.hub, Snapshot(lambda: picture(0))),
+        websocket_routes(stage.hub, POLICY),
+        whep_routes(stage.webrtc, lambda: stage.hub.state, "omega-0"),
+        lifespan=stage.webrtc.lifespan,
+    )
+    serve(app, port)
+    stage.go_live()
+    sys.stdin.read()
+    stage.stop_encoding()
+
+
+def orchestrator(port: int, folder: Path) -> None:
+    """The orchestrator's own port."""
+    settings = Settings.model_validate(
+        {
+            "workers": WORKERS,
+            "paths": {"runs": folder, "logs": folder},
+            "nvenc": {"slot_dir": folder},
+        }
+    )
+    state = FleetState(settings, "run", Store(folder, settings.game))
+    api, _ = make_apps(state, dict, open_pools(settings), None)
+    serve(api, port)
+    sys.stdin.read()
+
+
+def serve(app: FastAPI, port: int) -> None:
+    """Serves it, and says so."""
+    HttpServer(app, "127.0.0.1", port).start()
+    print("serves", flush=True)
+
+
+if __name__ == "__main__":
+    configure_logging(sys.argv[1])
+    {"worker": worker, "orchestrator": orchestrator}[sys.argv[1]](
+        int(sys.argv[2]), Path(sys.argv[3])
+    )

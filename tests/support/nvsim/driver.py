@@ -1,0 +1,160 @@
+"""Builds the simulated driver, and steers it while programs use it."""
+
+import atexit
+import fcntl
+import itertools
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import NamedTuple
+
+from tests.support.requirements import require
+
+SOURCES = Path(__file__).parent
+X264_HEADER = Path("/usr/include/x264.h")
+
+LIBRARIES = {
+    "cuda.c": ("libcuda.so.1", ()),
+    "encode.c": ("libnvidia-encode.so.1", ("-lx264",)),
+    "ml.c": ("libnvidia-ml.so.1", ()),
+}
+
+OUT_OF_MEMORY = 10
+INCOMPATIBLE_CLIENT_KEY = 21
+UNSUPPORTED_DEVICE = 2
+
+GEFORCE = 5
+QUADRO = 1
+TESLA = 2
+
+
+class Event(NamedTuple):
+    """A line of the driver's log.
+
+    Attributes:
+        what: ``opened``, ``refused`` or ``closed``.
+        pid: of the process.
+        gpu: index.
+        detail: sessions open then, the code of the refusal, or the frames encoded.
+    """
+
+    what: str
+    pid: int
+    gpu: int
+    detail: int
+
+
+class SimulatedDriver:
+    """One machine's NVIDIA driver.
+
+    Args:
+        folder: an empty one, for its state.
+        settings: as in ``set``.
+    """
+
+    def __init__(self, folder: Path, **settings: int | str) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._libraries = build()
+        self._settings: dict[str, int | str] = {}
+        self.set(**settings)
+
+    def set(self, **settings: int | str) -> None:
+        """Changes the driver from now on.
+
+        Args:
+            settings: ``gpus``, ``name``, ``brand`` (NVML's number), ``driver`` (its version);
+                ``cap``: sessions it opens at once, on all GPUs together or with ``per_gpu=1`` on
+                each; ``refusal``: its code at the cap; ``open_code``: its code for every open, 0
+                for none; ``open_hangs=1``; ``encode_fails_after``, ``encode_hangs_after``,
+                ``encode_crashes_after``: frames of a session, -1 for never; ``listed=0``: NVML
+                counts sessions and lists none; ``host_pids``: NVML's pids are ours plus this, as
+                in a container; ``nvml_lost=1``: NVML answers nothing more; ``fastest``: the GPU
+                that CUDA counts first.
+        """
+        self._settings |= settings
+        written = self._folder / "settings.new"
+        written.write_text("".join(f"{key} {value}\n" for key, value in self._settings.items()))
+        written.replace(self._folder / "settings")
+
+    def set_gpu(self, gpu: int, **settings: int | str) -> None:
+        """Changes one GPU from now on.
+
+        Args:
+            gpu: index, as NVML counts.
+            settings: ``name``, ``brand`` or ``open_code``, as in ``set``.
+        """
+        self.set(**{f"{key}.{gpu}": value for key, value in settings.items()})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs in its environment to find this driver."""
+        return {"LD_LIBRARY_PATH": str(self._libraries), "NVSIM_DIR": str(self._folder)}
+
+    @contextmanager
+    def sessions_of_others(self, count: int, *, gpu: int = 0, pid: int = 1) -> Iterator[None]:
+        """Another program has ``count`` sessions open for the time of the block."""
+        with ExitStack() as held:
+            with self._critical_section():
+                for number in itertools.count():
+                    if count == 0:
+                        break
+                    file = held.enter_context((self._folder / f"session-{number}").open("a+"))
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        continue
+                    file.truncate(0)
+                    file.write(f"{pid} {gpu} 1920 1080 60\n")
+                    file.flush()
+                    count -= 1
+            yield
+
+    def events(self, what: str) -> list[Event]:
+        """The driver's log of one kind, oldest first."""
+        try:
+            lines = (self._folder / "events").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        fields = (line.split() for line in lines if line.startswith(what))
+        return [Event(kind, *map(int, numbers)) for kind, *numbers in fields]
+
+    def most_open(self) -> int:
+        """The most sessions that were ever open at once."""
+        return max((event.detail for event in self.events("opened")), default=0)
+
+    def open_now(self) -> int:
+        """How many sessions are open, others' included."""
+        count = 0
+        with self._critical_section():
+            for file in self._folder.glob("session-*"):
+                with file.open() as session:
+                    try:
+                        fcntl.flock(session, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        count += 1
+        return count
+
+    @contextmanager
+    def _critical_section(self) -> Iterator[None]:
+        with (self._folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+@cache
+def build() -> Path:
+    """Compiles the three libraries, once a test run; skips the test where that can't be done."""
+    compiler = require(shutil.which("gcc"), "a C compiler", apt="gcc libc6-dev")
+    require(X264_HEADER if X264_HEADER.exists() else None, "x264", apt="libx264-dev")
+    folder = Path(mkdtemp(prefix="nvsim-"))
+    atexit.register(shutil.rmtree, folder)
+    options = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
+    for source, (name, libraries) in LIBRARIES.items():
+        command = (compiler, *options, "-fvisibility=hidden", f"-Wl,-soname,{name}")
+        subprocess.run([*command, "-o", folder / name, SOURCES / source, *libraries], check=True)
+    return folder

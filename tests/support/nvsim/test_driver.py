@@ -1,0 +1,129 @@
+"""The simulated driver behaves as the facts about the real one say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.support.nvsim.driver import INCOMPATIBLE_CLIENT_KEY, SimulatedDriver
+
+ENCODE = """
+import json, sys
+import numpy as np
+from metabonk.encoding.backends.av import AvEncoder
+from metabonk.encoding.encoder import EncoderSettings
+from metabonk.encoding.frame import Frame
+from metabonk.errors import EncodingError
+
+settings = EncoderSettings(640, 360, 30, 1_000_000, 1.0)
+encoders, said = [], {"codes": [], "keyframes": [], "units": b"", "broken": ""}
+for _ in range(int(sys.argv[1])):
+    try:
+        encoders.append(AvEncoder(settings, "h264_nvenc", int(sys.argv[2])))
+        said["codes"].append(0)
+    except EncodingError as error:
+        said["codes"].append(error.nvenc_code)
+try:
+    for number in range(int(sys.argv[3]) if encoders else 0):
+        picture = np.zeros((360, 640, 3), np.uint8)
+        picture[:, : number * 10] = 255, 0, 0
+        units = encoders[0].encode(Frame(picture, number / 30), keyframe=number == 20)
+        said["keyframes"] += [number for unit in units if unit.keyframe]
+        said["units"] += b"".join(unit.data for unit in units)
+except EncodingError as error:
+    said["broken"] = str(error)
+said["units"] = said["units"].hex()
+print(json.dumps(said))
+"""
+
+LIST = """
+import json
+from dataclasses import astuple
+from metabonk.encoding.sessions.nvml import Nvml
+
+gpus = Nvml().census().gpus
+print(json.dumps([[g.name, g.brand, g.driver, g.session_count, [astuple(s) for s in g.sessions]]
+                  for g in gpus]))
+"""
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> SimulatedDriver:
+    return SimulatedDriver(tmp_path / "driver", cap=2, name="NVIDIA GeForce RTX 4070")
+
+
+def python(driver: SimulatedDriver, program: str, *arguments: object) -> dict:
+    run = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env={"PYTHONPATH": ":".join(sys.path), **driver.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(run.stdout)
+
+
+def test_what_it_encodes_decodes_to_the_pictures_that_went_in(driver: SimulatedDriver):
+    said = python(driver, ENCODE, 1, 0, 45)
+    decoder = av.CodecContext.create("h264", "r")
+    packets = [*decoder.parse(bytes.fromhex(said["units"])), *decoder.parse(), None]
+    frames = [frame for packet in packets for frame in decoder.decode(packet)]
+    assert len(frames) == 45
+    picture = frames[30].to_ndarray(format="rgb24").astype(int)
+    red, black = picture[180, 150], picture[180, 500]
+    assert red[0] > 200 > 60 > red[1]
+    assert black.max() < 40
+
+
+def test_keyframes_come_when_asked_for_and_once_a_group(driver: SimulatedDriver):
+    assert python(driver, ENCODE, 1, 0, 55)["keyframes"] == [0, 20, 50]
+
+
+@pytest.mark.parametrize("refusal", [10, INCOMPATIBLE_CLIENT_KEY])
+def test_it_refuses_sessions_beyond_its_cap(driver: SimulatedDriver, refusal: int):
+    driver.set(refusal=refusal)
+    assert python(driver, ENCODE, 3, 0, 0)["codes"] == [0, 0, refusal]
+    assert [event.detail for event in driver.events("refused")] == [refusal]
+    assert driver.most_open() == 2
+    assert driver.open_now() == 0
+
+
+def test_sessions_of_other_programs_count(driver: SimulatedDriver):
+    with driver.sessions_of_others(1):
+        assert driver.open_now() == 1
+        assert python(driver, ENCODE, 2, 0, 0)["codes"] == [0, 10]
+    assert driver.open_now() == 0
+
+
+def test_a_gpu_without_an_encoder_refuses_every_open_with_2(driver: SimulatedDriver):
+    driver.set(open_code=2)
+    assert python(driver, ENCODE, 1, 0, 0)["codes"] == [2]
+
+
+def test_an_encoder_can_fail_in_mid_stream(driver: SimulatedDriver):
+    driver.set(encode_fails_after=7)
+    said = python(driver, ENCODE, 1, 0, 20)
+    assert "told to fail" in said["broken"]
+    assert said["units"]
+
+
+def test_nvml_lists_sessions_with_the_pids_of_the_host(driver: SimulatedDriver):
+    driver.set(gpus=2, host_pids=1000, driver="550.54")
+    with driver.sessions_of_others(1, gpu=1, pid=7):
+        first, second = python(driver, LIST)
+    assert first == ["NVIDIA GeForce RTX 4070", 5, "550.54", 0, []]
+    assert second[3:] == [1, [[1007, 1920, 1080, 60]]]
+
+
+def test_nvml_may_count_sessions_without_listing_them(driver: SimulatedDriver):
+    driver.set(listed=0)
+    with driver.sessions_of_others(2):
+        assert python(driver, LIST)[0][3:] == [2, []]
+
+
+def test_without_a_gpu_nothing_is_found(driver: SimulatedDriver):
+    driver.set(gpus=0)
+    assert python(driver, LIST) == []

@@ -1,0 +1,170 @@
+"""Processes that write a file and are killed at a step of it; what a power cut leaves of that.
+
+``python -m tests.support.power_cut FOLDER`` forks one for each file and step: in FOLDER/file/step
+it writes the file whole, then once more, and is killed at that step of the second time. How the
+folder
+was before that is in FOLDER/file/step-before. What had not been synced may be gone, as ``outcomes``
+says.
+"""
+
+import os
+import random
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+
+from metabonk.encoding.ladder import RUNGS, Proof
+from metabonk.encoding.probe import Proofs
+from metabonk.encoding.sessions.limits import Experiences
+from metabonk.learner.checkpoint import save_best, save_checkpoint
+from metabonk.learner.ppo import Learner
+from metabonk.settings import Settings, write_settings
+from metabonk.settings.schema import Learning
+from tests.support.rollouts import made_up
+from tests.support.specs import TINY
+
+
+class Step(StrEnum):
+    """Of writing a file durably, in their order."""
+
+    WRITTEN = "written"
+    SYNCED = "synced"
+    RENAMED = "renamed"
+    DONE = "done"
+
+
+PARTIAL = ".partial"
+
+
+def outcomes(
+    step: Step, before: dict[Path, bytes], after: dict[Path, bytes], chance: random.Random
+) -> Iterator[dict[Path, bytes]]:
+    """The folders that may be found after a power cut at ``step``.
+
+    POSIX promises a file's bytes after fsync(2) of the file, and its name after fsync of its
+    folder; all else may have reached the disk or not, in any order.
+
+    Args:
+        step: that was the last.
+        before: file → bytes, as it was before the second writing.
+        after: as the killed process left it.
+        chance: chooses how much of an unsynced file is there.
+    """
+    new = {file: data for file, data in after.items() if before.get(file) != data}
+    yield after
+    match step:
+        case Step.WRITTEN:
+            yield before
+            for file, data in new.items():
+                for size in (0, chance.randrange(len(data)), len(data) - 1):
+                    yield {**after, file: data[:size]}
+        case Step.SYNCED:
+            yield before
+        case Step.RENAMED:
+            # The folder still names the old file, and perhaps the partial one.
+            yield before
+            for file, data in new.items():
+                yield {**before, file.with_name(file.name + PARTIAL): data}
+
+
+def _checkpoint(folder: Path) -> Iterator[None]:
+    learner = Learner(TINY, Learning(batch_steps=32))
+    for version in range(2):
+        learner.update([made_up(32, version=version)])
+        save_checkpoint(learner, folder)
+        yield
+
+
+def _best(folder: Path) -> Iterator[None]:
+    learner = Learner(TINY, Learning(batch_steps=32))
+    for version in range(2):
+        learner.update([made_up(32, version=version)])
+        save_best(learner, folder, float(version))
+        yield
+
+
+def _settings(folder: Path) -> Iterator[None]:
+    for workers in (1, 2):
+        write_settings(Settings(workers=workers), folder / "settings.json")
+        yield
+
+
+def _proofs(folder: Path) -> Iterator[None]:
+    for rung in RUNGS[-2:]:
+        Proofs(folder).keep(rung, None, Proof(works=True), doubtful=False)
+        yield
+
+
+def _limits(folder: Path) -> Iterator[None]:
+    for limit in (3, 2):
+        Experiences(folder / "learned-limits.json").learn("GPU-0", "550.54", limit)
+        yield
+
+
+WRITERS: dict[str, Callable[[Path], Iterator[None]]] = {
+    "checkpoint": _checkpoint,
+    "best": _best,
+    "settings": _settings,
+    "proofs": _proofs,
+    "limits": _limits,
+}
+
+
+def die_at(step: Step) -> None:
+    """Has this process killed at a step of the next file that it writes durably."""
+    fsync, replace = os.fsync, os.replace
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def syncing(descriptor: int) -> None:
+        is_file = Path(f"/proc/self/fd/{descriptor}").is_file()
+        if is_file and step is Step.WRITTEN:
+            die()
+        fsync(descriptor)
+        if not is_file and step is Step.DONE:
+            die()
+
+    def renaming(source: Path, target: Path) -> None:
+        if step is Step.SYNCED:
+            die()
+        replace(source, target)
+        if step is Step.RENAMED:
+            die()
+
+    os.fsync, os.replace = syncing, renaming
+
+
+def write_until(step: Step, writing: Iterator[None], folder: Path) -> None:
+    """What a forked process does: it writes twice, and does not live to the end."""
+    next(writing)
+    shutil.copytree(folder, f"{folder}-before")
+    die_at(step)
+    next(writing)
+
+
+def main(folder: Path) -> None:
+    # A forked process has one thread only.
+    torch.set_num_threads(1)
+    for what, writer in WRITERS.items():
+        for step in Step:
+            place = folder / what / step
+            place.mkdir(parents=True)
+            child = os.fork()
+            if child == 0:
+                try:
+                    write_until(step, writer(place), place)
+                finally:
+                    os._exit(1)
+            _, status = os.waitpid(child, 0)
+            if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
+                sys.exit(f"{what} was written without the step {step!r}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,57 @@
+"""An application behind a real server on a free port."""
+
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from starlette.types import ASGIApp
+
+from metabonk.http.connection import Patience
+from metabonk.http.server import PATIENCE, HttpServer
+
+PORTS = 20_000, 32_000
+"""Below /proc/sys/net/ipv4/ip_local_port_range."""
+
+
+@contextmanager
+def served(
+    app: ASGIApp, port: int | None = None, *, patience: Patience = PATIENCE
+) -> Iterator[httpx.Client]:
+    """Serves ``app``; gives a client of it."""
+    port = port or free_port()
+    server = HttpServer(app, "127.0.0.1", port, patience=patience)
+    server.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            yield client
+    finally:
+        server.stop()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int, *, spare: int = 0) -> list[int]:
+    """So many ports in a row that nobody uses, followed by ``spare`` more.
+
+    They lie below the range that the kernel takes the near ends of connections from: a port from
+    there that is free now may be one a moment later.
+    """
+    while True:
+        start = random.randrange(*PORTS)
+        ports = range(start, start + count + spare)
+        if all(_is_free(port) for port in ports):
+            return list(ports)[:count]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

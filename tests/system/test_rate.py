@@ -1,0 +1,86 @@
+"""Counted rates."""
+
+import sys
+import threading
+
+import pytest
+
+from metabonk.system.rate import WINDOW_S, Rate
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_rate_is_what_was_counted_over_the_window():
+    clock = Clock()
+    rate = Rate(clock)
+    for _ in range(300):
+        clock.now += 1 / 30
+        rate.count()
+    assert rate.per_second() == pytest.approx(30, abs=1.1)
+    assert rate.total == 300
+
+
+def test_at_the_start_it_is_over_the_time_since_then():
+    clock = Clock()
+    rate = Rate(clock)
+    for _ in range(15):
+        clock.now += 1 / 30
+        rate.count(2)
+    assert rate.per_second() == pytest.approx(60, abs=0.1)
+
+
+def test_what_stopped_is_forgotten():
+    clock = Clock()
+    rate = Rate(clock)
+    rate.count(100)
+    clock.now += WINDOW_S / 2
+    assert rate.per_second() > 0
+    clock.now += WINDOW_S
+    assert rate.per_second() == 0
+
+
+def test_a_restart_forgets_the_window_and_keeps_the_total():
+    clock = Clock()
+    rate = Rate(clock)
+    rate.count(100)
+    clock.now += 1
+    rate.restart()
+    assert (rate.per_second(), rate.total) == (0, 100)
+
+
+def test_memory_is_bounded_however_much_is_counted():
+    clock = Clock()
+    rate = Rate(clock)
+    for _ in range(10_000):
+        clock.now += 0.001
+        rate.count()
+    assert len(rate._grains) <= WINDOW_S / 0.1 + 1
+
+
+def test_one_thread_may_count_while_another_reads():
+    clock = Clock()
+    rate = Rate(clock)
+    counted = 20_000
+
+    def count() -> None:
+        for _ in range(counted):
+            clock.now += 0.05
+            rate.count()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        counting = threading.Thread(target=count)
+        counting.start()
+        while counting.is_alive():
+            assert rate.per_second() >= 0
+        counting.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert rate.total == counted

@@ -1,0 +1,36 @@
+"""Pictures on a device; here it is the processor, and ``tests/gpu`` asks the same of a GPU."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from metabonk.device_frames import finish_pictures, in_picture_stream, on_device, upload
+
+CPU = torch.device("cpu")
+PIXELS = np.random.default_rng(0).integers(0, 256, (36, 64, 3), np.uint8)
+
+
+class OfAnotherLibrary:
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor, self.shape = tensor, tensor.shape
+
+    def __dlpack__(self, *arguments: Any, **options: Any) -> Any:
+        return self.tensor.__dlpack__(*arguments, **options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.tensor.__dlpack_device__()
+
+
+def test_a_picture_in_host_memory_is_brought_there_whatever_its_strides():
+    assert np.array_equal(upload(PIXELS, CPU).numpy(), PIXELS)
+    mirrored = PIXELS[:, ::-1]
+    assert np.array_equal(on_device(mirrored, CPU).numpy(), mirrored)
+
+
+def test_a_picture_that_is_there_is_not_copied():
+    tensor = torch.from_numpy(PIXELS.copy())
+    for there in (tensor, OfAnotherLibrary(tensor)):
+        with in_picture_stream(CPU):
+            assert on_device(there, CPU).data_ptr() == tensor.data_ptr()
+    finish_pictures(CPU)
