@@ -2,8 +2,8 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { BrowserRouter } from "react-router";
+import { Pages } from "./App";
 import { createQueryClient } from "./api/queries";
-import { Pages } from "./pages/Pages";
 import "./styles/index.css";
 
 const root = document.getElementById("root");

@@ -1,7 +1,7 @@
 /** What the pages ask for, and how often. Polling is the retry: an answer that comes back is shown. */
 
 import { keepPreviousData, QueryClient, useQueries, useQuery } from "@tanstack/react-query";
-import { logAddress, statusAddress } from "../streams/addresses";
+import { logAddress, statusAddress } from "../streams/urls";
 import { getJson } from "./client";
 import type {
   Checkpoint,

@@ -1,5 +1,5 @@
 import type { Episode } from "../api/schema";
-import { clock, count, moment, rate } from "./figures";
+import { clock, count, moment, rate } from "./format";
 
 interface EpisodeTableProps {
   caption: string;

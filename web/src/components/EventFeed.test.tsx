@@ -1,8 +1,8 @@
 import { act, screen } from "@testing-library/react";
 import { beforeEach, expect, test, vi } from "vitest";
-import { fleetOf } from "../api/examples";
 import type { FleetEvent } from "../api/schema";
-import { open, say, withOrchestrator } from "../pages/harness";
+import { open, say, withOrchestrator } from "../testing/fake-orchestrator";
+import { fleetOf } from "../testing/fixtures";
 
 let events: FakeEvents;
 

@@ -1,7 +1,7 @@
 import { Link } from "react-router";
 import { type Events, useEvents } from "../api/events";
-import { streamPage } from "../streams/addresses";
-import { clock } from "./figures";
+import { streamPage } from "../streams/urls";
+import { clock } from "./format";
 
 /** What happened in the fleet, newest first. */
 export function EventFeed() {

@@ -1,7 +1,7 @@
 import { screen } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
-import { fleetOf, workerStatus } from "../api/examples";
-import { open, say, withOrchestrator } from "../pages/harness";
+import { open, say, withOrchestrator } from "../testing/fake-orchestrator";
+import { fleetOf, workerStatus } from "../testing/fixtures";
 
 vi.mock("./Plot", () => ({ Plot: () => null }));
 vi.mock("../player/Player", () => ({ Player: () => null, toggleFullscreen: () => {} }));

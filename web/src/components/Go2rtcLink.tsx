@@ -1,5 +1,5 @@
 import { useFleet } from "../api/queries";
-import { go2rtcPage } from "../streams/addresses";
+import { go2rtcPage } from "../streams/urls";
 
 const THIS_MACHINE = ["localhost", "127.0.0.1", "[::1]"];
 

@@ -1,8 +1,8 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { NavLink, Outlet, useLocation, useNavigate, useSearchParams } from "react-router";
 import { useFleet } from "../api/queries";
-import { KeysDialog } from "./KeysDialog";
-import { useKeys } from "./keys";
+import { KeysDialog } from "./ShortcutsDialog";
+import { useKeys } from "./shortcuts";
 
 const PAGES = [
   { path: "/", name: "Fleet" },

@@ -1,8 +1,8 @@
 import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { decimate, knownAt, type Line } from "./decimate";
-import { count, rate, roughly } from "./figures";
+import { decimate, knownAt, type Line } from "./downsample";
+import { count, rate, roughly } from "./format";
 
 const HEIGHT = 280;
 /** More columns than a wide plot has pixels would draw the same again. */

@@ -1,7 +1,7 @@
 import { useBestEpisodes, useCheckpoints } from "../api/queries";
 import type { Checkpoint } from "../api/schema";
 import { EpisodeTable } from "./EpisodeTable";
-import { bytes, count, moment, rate, roughly } from "./figures";
+import { bytes, count, moment, rate, roughly } from "./format";
 
 const EPISODES = 10;
 

@@ -1,5 +1,5 @@
 import type { RunSummary } from "../api/schema";
-import { count, MISSING, moment, rate, roughly } from "./figures";
+import { count, MISSING, moment, rate, roughly } from "./format";
 
 interface RunTableProps {
   runs: readonly RunSummary[];

@@ -1,7 +1,7 @@
 import { screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { fleetOf, poolOf } from "../api/examples";
-import { open, say, withOrchestrator } from "../pages/harness";
+import { open, say, withOrchestrator } from "../testing/fake-orchestrator";
+import { fleetOf, poolOf } from "../testing/fixtures";
 
 vi.mock("./Plot", () => ({ Plot: () => null }));
 withOrchestrator();

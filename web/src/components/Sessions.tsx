@@ -1,6 +1,6 @@
 import { useSessions } from "../api/queries";
 import type { PoolStatus } from "../api/schema";
-import { count } from "./figures";
+import { count } from "./format";
 
 /** The encoder sessions of this machine: how many of how many, and who holds each. */
 export function Sessions() {

@@ -1,6 +1,6 @@
 import { useSparkline } from "../api/queries";
-import { MISSING, rate } from "./figures";
-import { HEIGHT, sparkPoints, WIDTH } from "./spark-points";
+import { MISSING, rate } from "./format";
+import { HEIGHT, sparkPoints, WIDTH } from "./polyline";
 
 /** How the returns of one worker went so far. */
 export function Sparkline({ worker }: { worker: number }) {

@@ -1,9 +1,9 @@
 import type { ThoughtMessage } from "../api/schema";
-import { type Mind, REMEMBERED } from "../player/mind";
+import { type Mind, REMEMBERED } from "../player/policy-track";
 import { useMind } from "../player/use-mind";
-import { actionBars } from "./actions";
-import { percent, rate, signed } from "./figures";
-import { HEIGHT, ticks, valueLine, WIDTH } from "./trace";
+import { actionBars } from "./ActionProbabilities";
+import { percent, rate, signed } from "./format";
+import { HEIGHT, ticks, valueLine, WIDTH } from "./ValueChart";
 
 /** What the policy thinks of the picture that is shown now; nothing before it has thought. */
 export function Thoughts({ mind }: { mind: Mind }) {

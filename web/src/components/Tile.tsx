@@ -2,12 +2,12 @@ import { useCallback } from "react";
 import { Link } from "react-router";
 import { useFeatured } from "../api/queries";
 import type { Featured, WorkerStatus } from "../api/schema";
-import type { PlayerState } from "../player/machine";
-import { streamPage } from "../streams/addresses";
-import { type Figure, Figures } from "./Figures";
-import { count, rate } from "./figures";
-import { Screen } from "./Screen";
-import { Toggle } from "./Toggle";
+import type { PlayerState } from "../player/player-state";
+import { streamPage } from "../streams/urls";
+import { count, rate } from "./format";
+import { type Figure, Figures } from "./Stats";
+import { Screen } from "./StreamView";
+import { Toggle } from "./ToggleButton";
 
 /** Where on the broadcast a worker is. */
 export type Place = "stage" | "side" | "standby";

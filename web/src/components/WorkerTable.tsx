@@ -1,8 +1,8 @@
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import type { WorkerStatus } from "../api/schema";
-import { streamPage } from "../streams/addresses";
-import { count, MISSING, rate, size } from "./figures";
+import { streamPage } from "../streams/urls";
+import { count, MISSING, rate, size } from "./format";
 import { Sparkline } from "./Sparkline";
 import { StateTag } from "./StateTag";
 

@@ -1,8 +1,8 @@
 import { act, fireEvent, screen, within } from "@testing-library/react";
 import { beforeEach, expect, test, vi } from "vitest";
-import { featuredOf, fleetOf, workerStatus } from "../api/examples";
-import type { PlayerState } from "../player/machine";
-import { open, say, withOrchestrator } from "./harness";
+import type { PlayerState } from "../player/player-state";
+import { open, say, withOrchestrator } from "../testing/fake-orchestrator";
+import { featuredOf, fleetOf, workerStatus } from "../testing/fixtures";
 
 interface FakePlayer {
   worker: string;

@@ -1,12 +1,12 @@
 import { type CSSProperties, useCallback, useMemo } from "react";
 import { useSearchParams } from "react-router";
 import type { Fleet, WorkerStatus } from "../api/schema";
-import { FleetAnswer } from "../components/FleetAnswer";
-import { useKeys } from "../components/keys";
+import { FleetAnswer } from "../components/FleetLoader";
 import { Notice } from "../components/Notice";
+import { useKeys } from "../components/shortcuts";
 import { type Place, Tile } from "../components/Tile";
-import { useCast } from "../streams/use-cast";
-import { useRoster } from "../streams/use-roster";
+import { useRoster } from "../streams/use-recent-workers";
+import { useCast } from "../streams/use-stage";
 import { byIndex } from "../streams/workers";
 
 /** `/neural/broadcast`: whoever is live, large; those who train without a picture, small. */

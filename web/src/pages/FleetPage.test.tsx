@@ -1,7 +1,7 @@
 import { screen, within } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { fleetOf, runOf, workerStatus } from "../api/examples";
-import { answers, open, say, withOrchestrator } from "./harness";
+import { answers, open, say, withOrchestrator } from "../testing/fake-orchestrator";
+import { fleetOf, runOf, workerStatus } from "../testing/fixtures";
 
 // A plot needs a canvas; a real browser draws it in tests/browser.
 vi.mock("../components/Plot", () => ({ Plot: () => <p>the curve</p> }));

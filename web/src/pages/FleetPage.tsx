@@ -1,12 +1,12 @@
 import { useCurve, useRuns } from "../api/queries";
 import type { Fleet, LearnerStatus, WorkerStatus } from "../api/schema";
-import { Curve } from "../components/Curve";
 import { EventFeed } from "../components/EventFeed";
-import { type Figure, Figures } from "../components/Figures";
-import { FleetAnswer } from "../components/FleetAnswer";
-import { count, duration, rate, roughly } from "../components/figures";
+import { FleetAnswer } from "../components/FleetLoader";
+import { count, duration, rate, roughly } from "../components/format";
+import { Curve } from "../components/LearningCurve";
 import { Problems } from "../components/Problems";
 import { Sessions } from "../components/Sessions";
+import { type Figure, Figures } from "../components/Stats";
 import { WorkerTable } from "../components/WorkerTable";
 import { byIndex } from "../streams/workers";
 

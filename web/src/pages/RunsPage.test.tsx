@@ -1,7 +1,7 @@
 import { fireEvent, screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { curveOf, episodeOf, runOf } from "../api/examples";
-import { answers, open, say, withOrchestrator } from "./harness";
+import { answers, open, say, withOrchestrator } from "../testing/fake-orchestrator";
+import { curveOf, episodeOf, runOf } from "../testing/fixtures";
 
 // A plot needs a canvas; a real browser draws it in tests/browser.
 vi.mock("../components/Plot", () => ({

@@ -1,7 +1,7 @@
 import { fireEvent, screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { curveOf, episodeOf, featuredOf, fleetOf, poolOf, workerStatus } from "../api/examples";
-import { open, say, withOrchestrator } from "./harness";
+import { open, say, withOrchestrator } from "../testing/fake-orchestrator";
+import { curveOf, episodeOf, featuredOf, fleetOf, poolOf, workerStatus } from "../testing/fixtures";
 
 // A plot needs a canvas and a player needs video; each has tests of its own.
 vi.mock("../components/Plot", () => ({

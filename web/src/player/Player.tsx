@@ -1,12 +1,12 @@
 import { type RefObject, useEffect, useRef } from "react";
-import { type Audience, socketAddress, webRtcAddress } from "../streams/addresses";
-import { sentence } from "../streams/outlook";
+import { sentence } from "../streams/stream-status";
+import { type Audience, socketAddress, webRtcAddress } from "../streams/urls";
 import { useSnapshot } from "../streams/use-snapshot";
 import type { LivePlayer } from "./live-player";
-import type { PlayerState } from "./machine";
+import type { PlayerState } from "./player-state";
 import { wishedTransport } from "./transport";
 import { useLivePlayer } from "./use-live-player";
-import { useWatched } from "./use-watched";
+import { useWatched } from "./use-visible";
 
 /** A word, and what follows it where there is room. */
 const WORDS: Record<PlayerState, [string, string]> = {

@@ -1,9 +1,9 @@
 /** The shell around the state machine: socket, media, video element and clock. */
 
 import { advise, Cushion } from "./live-edge";
-import { type Command, type PlayerEvent, PlayerMachine, type PlayerView } from "./machine";
-import { HAS_MEDIA_SOURCE, Media, refusal } from "./media";
-import { Mind } from "./mind";
+import { HAS_MEDIA_SOURCE, Media, refusal } from "./mse-source";
+import { type Command, type PlayerEvent, PlayerMachine, type PlayerView } from "./player-state";
+import { Mind } from "./policy-track";
 import { openSocket, type StreamMessage } from "./socket";
 import { TransportChoice } from "./transport";
 import { openWebRtc } from "./webrtc";

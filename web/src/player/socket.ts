@@ -1,7 +1,7 @@
 /** The WebSocket of one worker's stream, as events of the player. */
 
 import type { EpochMessage, StateMessage } from "../api/schema";
-import type { MindMessage } from "./mind";
+import type { MindMessage } from "./policy-track";
 
 export type StreamMessage = StateMessage | EpochMessage | MindMessage;
 

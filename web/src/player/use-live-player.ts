@@ -7,7 +7,7 @@ import {
   useSyncExternalStore,
 } from "react";
 import { LivePlayer, type StreamAddresses } from "./live-player";
-import { CONNECTING, type PlayerView } from "./machine";
+import { CONNECTING, type PlayerView } from "./player-state";
 
 /** A player on the given elements for as long as they are mounted. */
 export function useLivePlayer(

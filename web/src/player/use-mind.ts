@@ -1,5 +1,5 @@
 import { useCallback, useSyncExternalStore } from "react";
-import type { Mind, MindView } from "./mind";
+import type { Mind, MindView } from "./policy-track";
 
 /** What the policy thinks, drawn anew when it changes. */
 export function useMind(mind: Mind): MindView {

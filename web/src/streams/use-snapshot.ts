@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { snapshotAddress } from "./addresses";
+import { snapshotAddress } from "./urls";
 
 const INTERVAL_MS = 1_000;
 const TIMEOUT_MS = 5_000;

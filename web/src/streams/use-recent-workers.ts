@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "react";
 import type { WorkerStatus } from "../api/schema";
-import { remember, type Seen } from "./roster";
+import { remember, type Seen } from "./recent-workers";
 
 /** The workers that are there, and those that were a moment ago, the first one first. */
 export function useRoster(workers: readonly WorkerStatus[]): WorkerStatus[] {

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { Refused } from "../api/client";
 import { useFleet } from "../api/queries";
 import type { Fleet } from "../api/schema";
-import { clock } from "./figures";
+import { clock } from "./format";
 import { Notice } from "./Notice";
 
 /** Shows what `children` make of the fleet, or says in words why there is nothing to show yet. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { decimate, knownAt } from "./decimate";
+import { decimate, knownAt } from "./downsample";
 
 const xs = Array.from({ length: 100_000 }, (_, i) => i * 10);
 

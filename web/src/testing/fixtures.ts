@@ -10,7 +10,7 @@ import type {
   RunSummary,
   ThoughtMessage,
   WorkerStatus,
-} from "./schema";
+} from "../api/schema";
 
 /** A worker in standby that has just started. */
 export function workerStatus(index: number, changes: Partial<WorkerStatus> = {}): WorkerStatus {

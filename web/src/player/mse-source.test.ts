@@ -62,7 +62,7 @@ beforeEach(() => {
 });
 
 async function prepare() {
-  const { Media } = await import("./media");
+  const { Media } = await import("./mse-source");
   const video = document.createElement("video");
   const media = new Media(video, events);
   return { media, video, source: FakeSource.last, buffer: FakeSource.last.buffer };
@@ -155,12 +155,12 @@ test("closing gives the memory back, and nothing is appended or reported afterwa
 });
 
 test("a browser without H.264, or without media sources, is told so in a sentence", async () => {
-  const { refusal } = await import("./media");
+  const { refusal } = await import("./mse-source");
   expect(refusal(MIME)).toBeNull();
   expect(refusal('video/mp4; codecs="av01"')).toContain("can't decode");
   vi.resetModules();
   vi.stubGlobal("MediaSource", undefined);
-  expect((await import("./media")).refusal(MIME)).toContain("no Media Source Extensions");
+  expect((await import("./mse-source")).refusal(MIME)).toContain("no Media Source Extensions");
 });
 
 test("where there is only the managed kind, as on an iPhone, that is used", async () => {

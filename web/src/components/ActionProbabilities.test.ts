@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { actionBars, MOST } from "./actions";
+import { actionBars, MOST } from "./ActionProbabilities";
 
 test("every action has its name, in the policy's order, and the chosen one is marked", () => {
   expect(actionBars(["wait", "attack"], [0.3, 0.7], 1)).toEqual([

@@ -1,13 +1,13 @@
 import { type ReactNode, useMemo, useRef, useState } from "react";
 import type { LivePlayer } from "../player/live-player";
-import type { PlayerState } from "../player/machine";
 import { Player, toggleFullscreen } from "../player/Player";
-import type { Audience } from "../streams/addresses";
-import { HeatMap } from "./HeatMap";
-import { useKeys } from "./keys";
+import type { PlayerState } from "../player/player-state";
+import type { Audience } from "../streams/urls";
+import { HeatMap } from "./SaliencyOverlay";
+import { useKeys } from "./shortcuts";
 import { Thoughts } from "./Thoughts";
-import { Toggle } from "./Toggle";
-import { useFlag } from "./use-flag";
+import { Toggle } from "./ToggleButton";
+import { useFlag } from "./use-query-flag";
 
 interface ScreenProps {
   worker: string;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { workerStatus } from "../api/examples";
 import type { Featured, StreamState, WorkerStatus } from "../api/schema";
-import type { PlayerState } from "../player/machine";
-import { cutsNow, directed } from "./cast";
+import type { PlayerState } from "../player/player-state";
+import { workerStatus } from "../testing/fixtures";
+import { cutsNow, directed } from "./stage";
 
 const NOTHING: ReadonlyMap<string, PlayerState> = new Map();
 

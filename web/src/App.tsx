@@ -1,10 +1,10 @@
 import { Route, Routes } from "react-router";
-import { Layout } from "../components/Layout";
-import { BroadcastPage } from "./BroadcastPage";
-import { FleetPage } from "./FleetPage";
-import { NotFoundPage } from "./NotFoundPage";
-import { RunsPage } from "./RunsPage";
-import { StreamPage } from "./StreamPage";
+import { Layout } from "./components/Layout";
+import { BroadcastPage } from "./pages/BroadcastPage";
+import { FleetPage } from "./pages/FleetPage";
+import { NotFoundPage } from "./pages/NotFoundPage";
+import { RunsPage } from "./pages/RunsPage";
+import { StreamPage } from "./pages/StreamPage";
 
 /** Which address shows which page. */
 export function Pages() {

@@ -1,6 +1,6 @@
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, expect, test, vi } from "vitest";
-import { useKeys } from "./keys";
+import { useKeys } from "./shortcuts";
 
 afterEach(cleanup);
 

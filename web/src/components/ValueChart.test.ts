@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { thoughtAt } from "../api/examples";
-import { HEIGHT, ticks, valueLine, WIDTH } from "./trace";
+import { thoughtAt } from "../testing/fixtures";
+import { HEIGHT, ticks, valueLine, WIDTH } from "./ValueChart";
 
 test("a gain points up, a loss down, and no reward is no line", () => {
   const thoughts = [

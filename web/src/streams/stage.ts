@@ -1,7 +1,7 @@
 /** Who is large on the broadcast. Pure: no clock, no player. */
 
 import type { Featured, WorkerStatus } from "../api/schema";
-import type { PlayerState } from "../player/machine";
+import type { PlayerState } from "../player/player-state";
 
 /**
  * Whom the director shows: the newest of those with a picture, for it stays longest.

@@ -1,8 +1,8 @@
 import { useEffect, useRef } from "react";
-import { drawHeat } from "../player/heat";
 import type { LivePlayer } from "../player/live-player";
+import { drawHeat } from "../player/saliency";
 import { useMind } from "../player/use-mind";
-import { share } from "./figures";
+import { share } from "./format";
 
 const WIDTH = 320;
 

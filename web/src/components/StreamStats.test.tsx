@@ -1,10 +1,10 @@
 import { QueryClientProvider } from "@tanstack/react-query";
 import { act, cleanup, render, screen } from "@testing-library/react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { workerStatus } from "../api/examples";
 import { createQueryClient } from "../api/queries";
 import type { LivePlayer, PlayerFigures } from "../player/live-player";
-import { StreamFigures } from "./StreamFigures";
+import { workerStatus } from "../testing/fixtures";
+import { StreamFigures } from "./StreamStats";
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "react";
-import { KEYS } from "./keys";
+import { KEYS } from "./shortcuts";
 
 /** The keys and what they do; the browser's own dialog keeps the focus and closes with Esc. */
 export function KeysDialog({ open, onClose }: { open: boolean; onClose: () => void }) {

@@ -2,8 +2,8 @@ import { useEffect, useState } from "react";
 import { useSessions } from "../api/queries";
 import type { PoolStatus, WorkerStatus } from "../api/schema";
 import type { LivePlayer, PlayerFigures } from "../player/live-player";
-import { type Figure, Figures } from "./Figures";
-import { bitrate, count, duration, interval, MISSING, rate, size } from "./figures";
+import { bitrate, count, duration, interval, MISSING, rate, size } from "./format";
+import { type Figure, Figures } from "./Stats";
 
 const INTERVAL_MS = 1_000;
 

@@ -4,8 +4,8 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, render } from "@testing-library/react";
 import { MemoryRouter, useLocation } from "react-router";
 import { afterEach, beforeEach, vi } from "vitest";
+import { Pages } from "../App";
 import { createQueryClient } from "../api/queries";
-import { Pages } from "./Pages";
 
 /** What the orchestrator says; an address that is missing is one that does not answer. */
 export const answers = new Map<string, { status: number; body: unknown }>();

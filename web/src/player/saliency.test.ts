@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { attentionAt } from "../api/examples";
-import { heatOf } from "./heat";
+import { attentionAt } from "../testing/fixtures";
+import { heatOf } from "./saliency";
 
 test("what isn't looked at hides nothing, what is looked at most is tinted most", () => {
   const pixels = heatOf(attentionAt(0, [0, 128, 255]));

@@ -2,8 +2,8 @@ import { useCallback, useEffect, useState } from "react";
 import { flushSync } from "react-dom";
 import { useFeatured } from "../api/queries";
 import type { WorkerStatus } from "../api/schema";
-import type { PlayerState } from "../player/machine";
-import { cutsNow, directed } from "./cast";
+import type { PlayerState } from "../player/player-state";
+import { cutsNow, directed } from "./stage";
 
 export interface Cast {
   /** Who is large. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { HEIGHT, sparkPoints, WIDTH } from "./spark-points";
+import { HEIGHT, sparkPoints, WIDTH } from "./polyline";
 
 test("the line runs over the whole width, the greatest value on top", () => {
   expect(sparkPoints([-100, 0, 100])).toBe(

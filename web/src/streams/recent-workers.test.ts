@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { workerStatus } from "../api/examples";
-import { MISSED_FOR, remember } from "./roster";
+import { workerStatus } from "../testing/fixtures";
+import { MISSED_FOR, remember } from "./recent-workers";
 
 const [first, second] = [workerStatus(0), workerStatus(1)];
 

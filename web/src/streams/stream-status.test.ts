@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { workerStatus } from "../api/examples";
 import type { Featured } from "../api/schema";
-import { outlook, sentence } from "./outlook";
+import { workerStatus } from "../testing/fixtures";
+import { outlook, sentence } from "./stream-status";
 
 const queue: Featured = { live: ["omega-0"], rotate_s: 30, next: "omega-1", next_in_s: 11.2 };
 

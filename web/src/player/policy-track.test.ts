@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { attentionAt, thoughtAt } from "../api/examples";
-import { KEPT, Mind, REMEMBERED } from "./mind";
+import { attentionAt, thoughtAt } from "../testing/fixtures";
+import { KEPT, Mind, REMEMBERED } from "./policy-track";
 
 let mind: Mind;
 

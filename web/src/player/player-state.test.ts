@@ -10,7 +10,7 @@ import {
   RETRY_LIMIT,
   STABLE_AFTER,
   STUCK_AFTER,
-} from "./machine";
+} from "./player-state";
 
 let clock: number;
 let machine: PlayerMachine;

@@ -1,6 +1,6 @@
 import { useMemo } from "react";
 import type { CurvePoint } from "../api/schema";
-import { count, rate } from "./figures";
+import { count, rate } from "./format";
 import { Plot, type Series } from "./Plot";
 import { runningMean } from "./running-mean";
 

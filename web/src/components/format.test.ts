@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { bitrate, count, duration, MISSING, rate, roughly, share, size } from "./figures";
+import { bitrate, count, duration, MISSING, rate, roughly, share, size } from "./format";
 
 test.each([null, undefined, Number.NaN])(
   "a figure that isn't there is not shown as 0: %s",
