@@ -45,6 +45,7 @@ NEEDED = (
     "pyproject.toml",
     "constraints.txt",
     "README.md",
+    "LICENSE",
     "src",
     "profiles/local.toml",
     "metabonk.example.toml",
