@@ -1,8 +1,7 @@
-"""Makes ``.venv`` and installs MetaBonk into it. Standard library only; shared by start and test.
+"""Make ``.venv`` and install MetaBonk into it. Standard library only; shared by start and test.
 
-A stamp in ``.venv`` says what was installed from what. It is removed first and written last, so an
-installation that was interrupted is done again, and one that is up to date costs a few
-milliseconds.
+A stamp in ``.venv`` records what was installed and from which sources. It is removed first and
+written last, so an interrupted installation is repeated; a current one costs a few milliseconds.
 """
 
 import contextlib
@@ -34,20 +33,24 @@ WEB_PARTS = (
     "build_hook.py",
 )
 
-# What pip or npm says → what to do about it.
+# Text in the output of pip or npm → advice.
 ADVICE = {
     "No space left on device": "free some disk (the installation takes about 3 GB)",
     "Temporary failure in name resolution": "check the network connection, then start again",
     "Connection refused": "check the network connection and pip's proxy settings, then start again",
     "Read timed out": "the package index is slow or unreachable; start again",
-    "No matching distribution found": "this Python or machine is not one that the package is built "
-    "for; Python 3.11 to 3.13 on x86-64 Linux is",
+    "No matching distribution found": "the package has no build for this Python or machine; "
+    "Python 3.11 to 3.13 on x86-64 Linux is supported",
     "Permission denied": "make the checkout writable for this user",
 }
 
 
 def install(extra=""):
-    """Brings ``.venv`` up to date. ``extra``: an optional-dependencies group, such as ``test``."""
+    """Bring ``.venv`` up to date.
+
+    Args:
+        extra: optional-dependencies groups, such as ``test,docs``.
+    """
     require_python()
     wanted = _digest()
     if _stamped(wanted, extra):
@@ -67,7 +70,7 @@ def install(extra=""):
 
 
 def require_python():
-    """Goes on in a newer Python where this one is too old, or says that there is none."""
+    """Re-execute in a newer Python if this one is too old; fail if there is none."""
     if sys.version_info >= OLDEST_PYTHON:
         return
     for minor in (13, 12, 11):
@@ -75,14 +78,14 @@ def require_python():
         if newer:
             os.execv(newer, [newer, *sys.argv])
     fail(
-        f"MetaBonk needs Python 3.11 or newer, and this is {sys.version.split()[0]}.\n"
-        "  → install one (Debian 12 and Ubuntu 24.04 have it: apt install python3 python3-venv), "
+        f"MetaBonk needs Python 3.11 or newer, not {sys.version.split()[0]}\n"
+        "  → install it (Debian 12 and Ubuntu 24.04: apt install python3 python3-venv), "
         "then start again"
     )
 
 
 def step(what, command, cwd=ROOT, environment=None):
-    """Runs a command quietly and says how long it took; a failure ends the program with advice."""
+    """Run a command quietly and print how long it took; exit with advice if it fails."""
     say(f"• {what} …")
     began = time.monotonic()
     done = subprocess.run(
@@ -101,13 +104,13 @@ def step(what, command, cwd=ROOT, environment=None):
         advice = next((do for words, do in ADVICE.items() if words in done.stdout), None)
         fail(
             f"this step failed after {seconds:.0f} s: {what}\n{last}\n"
-            f"  → {advice or 'see above; what was done so far is kept, so just start again'}"
+            f"  → {advice or 'see above; finished steps are kept, so just start again'}"
         )
     say(f"  done in {seconds:.1f} s")
 
 
 def run_metabonk(*arguments):
-    """Becomes ``metabonk …`` in the checkout; does not return."""
+    """Replace this process by ``metabonk …`` in the checkout."""
     os.chdir(ROOT)
     if not PYTHON.exists():
         fail("MetaBonk is not installed here yet\n  → ./start installs it")
@@ -115,28 +118,28 @@ def run_metabonk(*arguments):
 
 
 def say(line):
-    """Prints at once, also into a pipe."""
+    """Print a line, flushed even into a pipe."""
     print(line, flush=True)
 
 
 def fail(message):
-    """Ends the program with a message and exit code 1."""
+    """Exit with a message and code 1."""
     sys.exit(f"metabonk: {message}")
 
 
 def _make_venv():
-    # Debian splits ensurepip off; without it the environment would have no pip.
+    # Debian packages ensurepip separately; without it the environment would have no pip.
     if importlib.util.find_spec("ensurepip") is None:
         package = f"python3.{sys.version_info[1]}-venv"
         fail(
-            "this Python can't make environments: its module ensurepip is missing\n"
+            "this Python can't make virtual environments: its module ensurepip is missing\n"
             f"  → apt install python3-venv   (or {package}), then start again"
         )
     step("making .venv", [sys.executable, "-m", "venv", "--clear", VENV])
 
 
 def _is_sound():
-    """Whether ``.venv`` is whole, of this Python, and was made in this place."""
+    """Return whether ``.venv`` works, has this Python, and was made at this path."""
     if not PYTHON.exists():
         return False
     program = "import pip, sys; print(sys.prefix, sys.version_info[:3])"
@@ -149,7 +152,7 @@ def _is_sound():
 
 
 def _digest():
-    """Of everything that an installation depends on."""
+    """Hash everything that an installation depends on."""
     digest = hashlib.sha256(f"{sys.version_info[:3]} {ROOT}".encode())
     for file in (ROOT / "pyproject.toml", ROOT / "constraints.txt", *_web_sources()):
         digest.update(f"{file.relative_to(ROOT)}\0".encode())
@@ -173,7 +176,7 @@ def _stamped(digest, extra):
 
 
 def _write_stamp(digest, extra):
-    """Written whole or not at all; an installation with an extra also serves without it."""
+    """Write the stamp atomically; an installation with an extra also satisfies one without."""
     new = STAMP.with_suffix(".new")
     new.write_text(json.dumps({"digest": digest, "extras": sorted({"", extra})}))
     new.replace(STAMP)
@@ -181,13 +184,13 @@ def _write_stamp(digest, extra):
 
 @contextlib.contextmanager
 def _alone():
-    """One installation at a time; the lock is on the folder itself, so no file is left."""
+    """Allow one installation at a time; locking the folder itself leaves no file behind."""
     folder = os.open(ROOT, os.O_RDONLY)
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("• another start or test is installing here; waiting for it …")
+            say("• waiting for another start or test that is installing here …")
             fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:

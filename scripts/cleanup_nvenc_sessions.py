@@ -1,4 +1,4 @@
-"""``python scripts/cleanup_nvenc_sessions.py [--kill]``: what dead workers left behind."""
+"""List or end leftovers of dead workers: ``scripts/cleanup_nvenc_sessions.py [--kill]``."""
 
 import sys
 

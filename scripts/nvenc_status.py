@@ -1,4 +1,4 @@
-"""``python scripts/nvenc_status.py --workers 2``: who holds encoder sessions."""
+"""List holders of encoder sessions: ``python scripts/nvenc_status.py --workers 2``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""``python scripts/stop.py --all``: stops a running fleet."""
+"""Stop a running fleet: ``python scripts/stop.py --all``."""
 
 import sys
 

@@ -1,7 +1,6 @@
-"""Runs npm scripts of the page: ``python scripts/web_checks.py check test types:check``.
+"""Run npm scripts of the page: ``.venv/bin/python scripts/web_checks.py check test types:check``.
 
-To be run by ``.venv``'s Python: it uses the build hook's way to node, and so the same node that
-the page is built with.
+Node is found as the build hook finds it, so the checks run on the node that builds the page.
 """
 
 import importlib.util
@@ -14,10 +13,10 @@ WEB = Path(__file__).resolve().parent.parent / "web"
 
 
 def main():
-    """Installs the development packages where they are missing, then runs each script."""
+    """Install the development packages if they are missing, then run each script."""
     hook = _load(WEB / "build_hook.py")
     tools = hook.system_tools() or _wheel_tools(hook)
-    # The wheel's node is not on the PATH, where npm's scripts look for it; python3 is .venv's.
+    # npm's scripts look on the PATH for node, which may be the wheel's, and for .venv's python3.
     folders = [str(Path(sys.executable).parent), str(Path(tools.node).parent), os.environ["PATH"]]
     environment = {**os.environ, "PATH": os.pathsep.join(folders)}
     if not (WEB / "node_modules" / "vitest").is_dir():
@@ -43,7 +42,7 @@ def _npm(tools, environment, *arguments):
 def _load(file):
     spec = importlib.util.spec_from_file_location(file.stem, file)
     module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look themselves up by their module's name.
+    # Dataclasses look up their module by its name.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module

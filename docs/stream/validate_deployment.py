@@ -1,4 +1,4 @@
-"""``python docs/stream/validate_deployment.py [--json]``: five checks of the running fleet."""
+"""Check a running fleet: ``python docs/stream/validate_deployment.py [--json]``."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,76 @@
+"""Checks of this repository, one session each; ``.venv/bin/nox -l`` lists them.
+
+``./test`` installs what they need and runs them. They share ``.venv``, so a single one starts at
+once: ``.venv/bin/nox -s lint``, ``.venv/bin/nox -s unit -- -k lock``.
+"""
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10"
+nox.options.default_venv_backend = "none"
+
+BIN = Path(sys.executable).parent
+PYTEST = (sys.executable, "-m", "pytest")
+FLEET_TESTS = ("tests/integration", "tests/faults")
+BROWSER_TESTS = ("tests/browser",)
+UNIT_PROCESSES = 2
+LINTED = (".", "start", "test")
+"""Ruff finds files by their suffix, and the last two have none."""
+
+TEARDOWN_S = 30.0
+"""After Ctrl-C, time for fixtures to stop their fleets."""
+
+
+@nox.session(allow_parallel=True)
+def lint(session: nox.Session) -> None:
+    """Check style, formatting, spelling and import directions."""
+    session.run(BIN / "ruff", "check", *LINTED)
+    session.run(BIN / "ruff", "format", "--check", *LINTED)
+    session.run(BIN / "codespell")
+    session.run(BIN / "lint-imports")
+
+
+@nox.session(allow_parallel=True)
+def types(session: nox.Session) -> None:
+    """Check types with mypy."""
+    session.run(BIN / "mypy", *session.posargs)
+
+
+@nox.session(allow_parallel=True)
+def web(session: nox.Session) -> None:
+    """Check the web page: TypeScript, Biome, Vitest and the generated types."""
+    session.run(sys.executable, "scripts/web_checks.py", "check", "types:check", "test")
+
+
+@nox.session(allow_parallel=True)
+def docs(session: nox.Session) -> None:
+    """Build the documentation site and check its links."""
+    session.run(sys.executable, "scripts/settings_reference.py", "--check")
+    session.run(BIN / "mkdocs", "build", "--strict", "--quiet")
+
+
+@nox.session(allow_parallel=True)
+def unit(session: nox.Session) -> None:
+    """Run the tests that start no fleet and no browser, on two processes."""
+    apart = [f"--ignore={folder}" for folder in (*FLEET_TESTS, *BROWSER_TESTS)]
+    spread = ("-n", str(UNIT_PROCESSES), "--dist", "worksteal")
+    session.run(*PYTEST, "tests", *apart, *spread, *session.posargs, **_patient())
+
+
+@nox.session
+def fleet(session: nox.Session) -> None:
+    """Run the tests of whole fleets: integration and faults."""
+    session.run(*PYTEST, *FLEET_TESTS, *session.posargs, **_patient())
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Run the tests of the page in a real browser."""
+    session.run(*PYTEST, *BROWSER_TESTS, *session.posargs, **_patient())
+
+
+def _patient() -> dict[str, float]:
+    return {"interrupt_timeout": TEARDOWN_S, "terminate_timeout": TEARDOWN_S}
