@@ -25,12 +25,12 @@ from tests.support.fleet import free_ports
 
 from metabonk.games import make_game
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder
-from metabonk.policy.env_runner import Lane, Lived
+from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.settings import Settings
 from metabonk.settings.load import write_settings
-from metabonk.worker.learner_client import Uplink
+from metabonk.worker.learner_client import LearnerClient
 from metabonk.worker.play import MOST_MOVING
-from metabonk.worker.sampler import Rounds
+from metabonk.worker.sampler import DoubleBufferedSampler
 
 PARTS = ("game", "acting", "wire", "learning", "other")
 HOLD_S = 0.1
@@ -49,7 +49,7 @@ class Worker:
         learning = settings.learning
         games = [
             make_game(settings.game, learning, seed=number)
-            for number in range(settings.worker.games)
+            for number in range(settings.worker.games_per_worker)
         ]
         for game in games:
             owned.callback(game.close)
@@ -61,16 +61,18 @@ class Worker:
         sent = self._timed("wire", Rollout.to_bytes)
         owned.enter_context(patch.object(Rollout, "to_bytes", lambda rollout: sent(rollout)))
         self._lanes = [
-            Lane(game, number, RolloutBuilder(self._actor.spec, learning.rollout_steps))
+            EnvRunner(game, number, RolloutBuilder(self._actor.spec, learning.rollout_steps))
             for number, game in enumerate(games)
         ]
         for lane in self._lanes:
             lane.begin()
         parts = 2 if settings.overlaps_deciding else 1
-        self._rounds = Rounds(self._actor, self._lived, parts=parts, threads=MOST_MOVING)
+        self._rounds = DoubleBufferedSampler(
+            self._actor, self._lived, parts=parts, threads=MOST_MOVING
+        )
         owned.callback(self._rounds.close)
-        self._uplink = Uplink(
-            f"http://127.0.0.1:{settings.ports.learner}", games=settings.worker.games
+        self._uplink = LearnerClient(
+            f"http://127.0.0.1:{settings.ports.learner}", games=settings.worker.games_per_worker
         )
         self._uplink.start()
         owned.callback(self._uplink.close)
@@ -92,7 +94,7 @@ class Worker:
 
         self._rounds.play(lambda: self._lanes, goes_on)
 
-    def _lived(self, lane: Lane, lived: Lived) -> None:
+    def _lived(self, lane: EnvRunner, lived: StepResult) -> None:
         self.steps += 1
         if lived.rollout is not None:
             self._uplink.submit(lived.rollout)
@@ -177,7 +179,7 @@ def settings_of(game: str, games: int, learning: dict[str, str]) -> Settings:
     return Settings.model_validate(
         {
             "game": game,
-            "worker": {"games": games},
+            "worker": {"games_per_worker": games},
             "ports": {"learner": port},
             "learning": learning,
         }

@@ -53,19 +53,19 @@ NATURE = {
     "observation_height": "84",
     "grayscale": "true",
     "network": "nature",
-    "batch_steps": "1024",
+    "batch_size": "1024",
     "epochs": "4",
-    "minibatches": "4",
+    "num_minibatches": "4",
 }
-NATURE_ONCE = NATURE | {"epochs": "1", "minibatches": "16"}
+NATURE_ONCE = NATURE | {"epochs": "1", "num_minibatches": "16"}
 """As many gradient steps, each from decisions that no other step has seen."""
 
 SAMPLE_FACTORYS = {
     "network": "sample_factory",
     "recurrent": "true",
-    "batch_steps": "1024",
+    "batch_size": "1024",
     "epochs": "1",
-    "minibatches": "1",
+    "num_minibatches": "1",
 }
 AS_IT_COMES: dict[str, str] = {}
 
@@ -137,7 +137,7 @@ def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, liv
         learned = _learner(fleet).steps_trained - learned
         fleet.stop()
     # Who plays without learning from it has not been faster.
-    decisions = min(played, learned + int(learning.get("batch_steps", Learning().batch_steps)))
+    decisions = min(played, learned + int(learning.get("batch_size", Learning().batch_size)))
     return Speed(decisions / elapsed, 1e3 * spent / decisions)
 
 

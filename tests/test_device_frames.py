@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metabonk.device_frames import finish_pictures, in_picture_stream, on_device, upload
+from metabonk.device_frames import in_frame_stream, on_device, synchronize_stream, upload
 
 CPU = torch.device("cpu")
 PIXELS = np.random.default_rng(0).integers(0, 256, (36, 64, 3), np.uint8)
@@ -31,6 +31,6 @@ def test_a_picture_in_host_memory_is_brought_there_whatever_its_strides():
 def test_a_picture_that_is_there_is_not_copied():
     tensor = torch.from_numpy(PIXELS.copy())
     for there in (tensor, OfAnotherLibrary(tensor)):
-        with in_picture_stream(CPU):
+        with in_frame_stream(CPU):
             assert on_device(there, CPU).data_ptr() == tensor.data_ptr()
-    finish_pictures(CPU)
+    synchronize_stream(CPU)

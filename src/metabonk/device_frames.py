@@ -17,16 +17,16 @@ from torch import Tensor
 
 
 @cache
-def picture_stream(device: torch.device) -> torch.cuda.Stream:
+def frame_stream(device: torch.device) -> torch.cuda.Stream:
     """The stream of this device in which pictures are worked on."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
-def in_picture_stream(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+def in_frame_stream(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """For the time of the block, work on this device is enqueued in that stream."""
     if device.type != "cuda":
         return contextlib.nullcontext()
-    return torch.cuda.stream(picture_stream(device))
+    return torch.cuda.stream(frame_stream(device))
 
 
 def upload(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -38,7 +38,7 @@ def upload(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(pixels))
     pinned = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
     pinned.numpy()[...] = pixels
-    with in_picture_stream(device):
+    with in_frame_stream(device):
         return pinned.to(device, non_blocking=True)
 
 
@@ -54,19 +54,19 @@ def on_device(pixels: Any, device: torch.device) -> Tensor:
         return upload(pixels, device)
     if device.type == "cuda":
         # Whoever made it may have done so in another stream.
-        picture_stream(device).wait_stream(torch.cuda.current_stream(device))
+        frame_stream(device).wait_stream(torch.cuda.current_stream(device))
     if hasattr(pixels, "__cuda_array_interface__"):
         return torch.as_tensor(pixels, device=device)
     return torch.utils.dlpack.from_dlpack(pixels)
 
 
-def await_pictures(device: torch.device) -> None:
+def wait_for_stream(device: torch.device) -> None:
     """What the current stream does next comes after what has been enqueued for pictures."""
     if device.type == "cuda":
-        torch.cuda.current_stream(device).wait_stream(picture_stream(device))
+        torch.cuda.current_stream(device).wait_stream(frame_stream(device))
 
 
-def finish_pictures(device: torch.device) -> None:
+def synchronize_stream(device: torch.device) -> None:
     """Waits, in this thread, until all that was enqueued for pictures is done."""
     if device.type == "cuda":
-        picture_stream(device).synchronize()
+        frame_stream(device).synchronize()

@@ -18,7 +18,7 @@ The command line prints ``str(error)`` of any of them and nothing else: the mess
 that a person can act on, with the numbers in it.
 """
 
-LAST_WORDS = "metabonk: "
+ERROR_PREFIX = "metabonk: "
 """Begins the sentence that a process ends with; the supervisor looks for it in a child's log."""
 
 

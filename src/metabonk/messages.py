@@ -19,16 +19,16 @@ LARGEST_NUMBER = 1e30
 LONGEST_EPISODE = 2**31 - 1
 """So that no number of them adds up to what SQLite doesn't take."""
 
-LONGEST_NAME = 300
-LONGEST_SENTENCE = 4_000
+MAX_SHORT_TEXT = 300
+MAX_LONG_TEXT = 4_000
 """Characters; of errors, which other programs write."""
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 CountOrNone = Annotated[int | None, Field(ge=0, le=LARGEST_COUNT)]
 Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 NumberOrNone = Annotated[float | None, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
-Name = Annotated[str, Field(max_length=LONGEST_NAME)]
-Sentence = Annotated[str | None, Field(max_length=LONGEST_SENTENCE)]
+ShortText = Annotated[str, Field(max_length=MAX_SHORT_TEXT)]
+LongText = Annotated[str | None, Field(max_length=MAX_LONG_TEXT)]
 
 
 class Message(BaseModel):
@@ -59,20 +59,20 @@ class Mode(StrEnum):
 class WorkerStatus(Message):
     """One worker, as it is now. Rates are counted over the last few seconds, never configured."""
 
-    instance_id: Name = Field(description="omega-<worker_index>")
+    instance_id: ShortText = Field(description="omega-<worker_index>")
     worker_index: Count
     pid: Count
-    game: Name
+    game: ShortText
     mode: Mode
     gpu_index: CountOrNone = Field(None, description="as nvidia-smi counts; null without a GPU")
     uptime_s: Number
 
-    stream_url: Name = Field(description="absolute address of the worker's own /stream.mp4")
+    stream_url: ShortText = Field(description="absolute address of the worker's own /stream.mp4")
     stream_enabled: bool
     stream_state: StreamState
-    stream_backend: Name = Field("", description="engine:source:encoder; empty in standby")
-    stream_error: Sentence = Field(None, description="why there is no picture now, in a sentence")
-    streamer_last_error: Sentence = Field(None, description="the last failure, kept after recovery")
+    stream_backend: ShortText = Field("", description="engine:source:encoder; empty in standby")
+    stream_error: LongText = Field(None, description="why there is no picture now, in a sentence")
+    streamer_last_error: LongText = Field(None, description="the last failure, kept after recovery")
     stream_active_clients: Count = Field(0, description="viewers connected, waiting ones included")
     stream_dedicated_clients: Count = Field(
         0, description="those who opened this worker in particular, not the broadcast"
@@ -82,7 +82,7 @@ class WorkerStatus(Message):
     stream_target_fps: CountOrNone = Field(
         None, description="frames per second that the stream is paced at; null without one"
     )
-    stream_quality: Sentence = Field(
+    stream_quality: LongText = Field(
         None,
         description="what the stream is instead of what was wanted, and why; null where it is that",
     )
@@ -142,14 +142,14 @@ class Heartbeat(Message):
         return self
 
 
-class Desired(StrEnum):
+class DesiredState(StrEnum):
     """What the director wants of a worker."""
 
     LIVE = "live"
     STANDBY = "standby"
 
 
-class Counted(Message):
+class CounterOffset(Message):
     """What the processes that were this worker before have counted in the run."""
 
     step: int = Field(0, ge=0)
@@ -159,9 +159,9 @@ class Counted(Message):
 class HeartbeatReply(Message):
     """The director's wish. Level-triggered: it is repeated with every answer."""
 
-    desired: Desired
+    desired: DesiredState
     reason: str = Field(description="why, in a sentence for people")
-    counted: Counted = Field(default_factory=Counted, description="goes on from there")
+    counted: CounterOffset = Field(default_factory=CounterOffset, description="goes on from there")
 
 
 class LearnerStatus(Message):
@@ -348,7 +348,7 @@ class ThoughtMessage(Thought):
     time: float = Field(description="of the first picture after the decision, media seconds")
 
 
-class AttentionMessage(Message):
+class SaliencyMessage(Message):
     """WebSocket ``/stream?attention=true``, text: where the network looks."""
 
     type: Literal["attention"] = "attention"

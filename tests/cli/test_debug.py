@@ -14,7 +14,7 @@ GAMES = ["gym:minigrid:MiniGrid-Empty-5x5-v0", "doom:basic"]
 
 
 def settings(game: str, seed: int) -> Settings:
-    learning = {"seed": seed, "batch_steps": 64, "rollout_steps": 16, "epochs": 2}
+    learning = {"seed": seed, "batch_size": 64, "rollout_steps": 16, "epochs": 2}
     return Settings.model_validate({"game": game, "learning": learning})
 
 
@@ -57,7 +57,7 @@ def test_it_leaves_a_run_like_any_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("METABONK_LEARNING_BATCH_STEPS", "64")
+    monkeypatch.setenv("METABONK_LEARNING_BATCH_SIZE", "64")
     assert main(["debug", "--game", GAMES[0], "--seed", "7", "--steps", "200"]) == 0
     (run_dir,) = (tmp_path / "runs").iterdir()
     assert '"seed": 7' in (run_dir / "settings.json").read_text()

@@ -18,7 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("eval")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        patched.setenv("METABONK_LEARNING_BATCH_STEPS", "64")
+        patched.setenv("METABONK_LEARNING_BATCH_SIZE", "64")
         patched.setenv("METABONK_STREAM_WIDTH", "256")
         patched.setenv("METABONK_STREAM_HEIGHT", "144")
         assert main(["debug", "--game", GAME, "--steps", "70"]) == 0

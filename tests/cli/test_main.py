@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metabonk.cli.main import CRASH_LOG, main
-from metabonk.errors import LAST_WORDS, StartError
+from metabonk.errors import ERROR_PREFIX, StartError
 
 BREAK = """
 import sys, threading
@@ -46,7 +46,7 @@ def test_an_error_of_ours_is_its_sentence_and_its_exit_code(
 
     monkeypatch.setattr("metabonk.cli.stop.run", refuse)
     assert main(["stop"]) == 1
-    assert capsys.readouterr().err == f"{LAST_WORDS}the port is taken; take another\n"
+    assert capsys.readouterr().err == f"{ERROR_PREFIX}the port is taken; take another\n"
 
 
 def test_ctrl_c_needs_no_explanation(

@@ -8,12 +8,12 @@ import pytest
 
 from metabonk.cli.nvenc import session_lines, status_lines
 from metabonk.encoding.sessions import Lease, Pools
-from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml, Session
+from metabonk.encoding.sessions.nvml import DriverSession, Gpu, GpuInventory, Nvml
 from metabonk.settings import Settings
 from tests.support.serving import free_port
 
 FIRST = Gpu(0, "GPU-0", "GeForce RTX 4070", pynvml.NVML_BRAND_GEFORCE, "550.54")
-OTHERS_ON_SECOND = (Session(pid=1, width=1920, height=1080, fps=60),)
+OTHERS_ON_SECOND = (DriverSession(pid=1, width=1920, height=1080, fps=60),)
 SECOND = replace(FIRST, index=1, uuid="GPU-1", sessions=OTHERS_ON_SECOND, session_count=1)
 
 
@@ -21,8 +21,10 @@ class Machine(Nvml):
     def __init__(self, *gpus: Gpu) -> None:
         self.gpus = gpus
 
-    def census(self) -> Census:
-        return Census(self.gpus) if self.gpus else Census(unavailable="no NVIDIA driver")
+    def census(self) -> GpuInventory:
+        return (
+            GpuInventory(self.gpus) if self.gpus else GpuInventory(unavailable="no NVIDIA driver")
+        )
 
 
 def pools(folder: Path, *gpus: Gpu, limit: int = 2) -> Pools:

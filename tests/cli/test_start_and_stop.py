@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from metabonk.orchestrator.lock import read_record
-from metabonk.system.process_ids import ProcessName, members, name_of
+from metabonk.system.process_ids import ProcessId, members, process_id
 from tests.cli.conftest import Terminal
 from tests.support.children import all_gone, until
 from tests.support.go2rtc_stand_in import put
@@ -74,7 +74,7 @@ def test_the_page_answers_before_any_child_is_up(terminal: Terminal):
     assert httpx.get(f"http://127.0.0.1:{terminal.ports[0]}/healthz").text == "ok\n"
 
 
-def children_of(terminal: Terminal, process: subprocess.Popen[str]) -> dict[str, ProcessName]:
+def children_of(terminal: Terminal, process: subprocess.Popen[str]) -> dict[str, ProcessId]:
     record = read_record(terminal.locks()[0])
     assert record is not None and record.process.pid == process.pid
     return record.children
@@ -132,7 +132,7 @@ def test_stop_touches_no_process_that_only_has_the_same_id(terminal: Terminal):
     process = terminal.start("OBEDIENT")
     terminal.ready()
     (lock,) = terminal.locks()
-    leader = name_of(process.pid)
+    leader = process_id(process.pid)
     assert leader is not None
     lock.write_text(lock.read_text().replace(str(leader.started), str(leader.started - 1)))
     refused = terminal.run("stop", "--all")
@@ -177,7 +177,11 @@ def test_a_port_in_use_stops_the_start_before_anything_is_made(terminal: Termina
     ("arguments", "words", "code"),
     [
         (("--workers", "two"), "workers (METABONK_WORKERS) is 'two'", 2),
-        (("--games-per-worker", "65"), "worker.games (METABONK_WORKER_GAMES) is '65'", 2),
+        (
+            ("--games-per-worker", "65"),
+            "worker.games_per_worker (METABONK_WORKER_GAMES_PER_WORKER) is '65'",
+            2,
+        ),
         (("--seed", "-1"), "learning.seed (METABONK_LEARNING_SEED) is '-1'", 2),
         (("--mode", "watch"), "invalid choice: 'watch'", 2),
         (("--host", "my.house"), "0.0.0.0 for all of them", 2),
@@ -331,7 +335,7 @@ def test_the_lock_tells_every_child(terminal: Terminal):
     (lock,) = terminal.locks()
     record = read_record(lock)
     assert record is not None
-    assert record.process == name_of(process.pid)
+    assert record.process == process_id(process.pid)
     assert record.children.keys() == {"learner", "omega-0", "omega-1"}
     family = {member.pid for member in terminal.family(process)}
     for child in record.children.values():
@@ -360,7 +364,7 @@ def test_beyond_loopback_there_is_one_port_and_it_asks_for_the_token(terminal: T
     files = [*(terminal.folder / "logs").iterdir(), *terminal.locks(), *run_dir.iterdir()]
     assert not [file for file in files if token.encode() in file.read_bytes()]
     children = children_of(terminal, process).values()
-    others = [psutil.Process(child.pid).cmdline() for child in (name_of(process.pid), *children)]
+    others = [psutil.Process(child.pid).cmdline() for child in (process_id(process.pid), *children)]
     assert token not in str(others)
     process.send_signal(signal.SIGINT)
     assert process.wait(5) == 0

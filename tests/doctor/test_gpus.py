@@ -9,8 +9,8 @@ import pytest
 from metabonk.doctor import gpus
 from metabonk.doctor.gpus import gpu_problems
 from metabonk.doctor.host import Finding
-from metabonk.encoding.ladder import Proof
-from metabonk.encoding.probe import Proofs
+from metabonk.encoding.ladder import ProbeResult
+from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions.nvml import Gpu
 from tests.support.machines import GEFORCE, H100, pools_of
 
@@ -23,7 +23,7 @@ def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examined:
 
     def examine(
         *cards: Gpu,
-        proof: Proof | None = None,
+        proof: ProbeResult | None = None,
         library: bool = True,
         container: bool = False,
         device: bool = True,
@@ -33,9 +33,9 @@ def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examined:
         monkeypatch.setattr(gpus, "_has_encode_library", lambda: library)
         monkeypatch.setattr(gpus, "in_container", lambda: container)
         monkeypatch.setattr(gpus, "DEVICE", tmp_path if device else tmp_path / "nowhere")
-        proofs = Proofs(tmp_path)
+        proofs = ProbeCache(tmp_path)
         if proof is not None:
-            proofs.keep(gpus.NVENC[-1], cards[0], proof, doubtful=False)
+            proofs.keep(gpus.NVENC[-1], cards[0], proof, quarantined=False)
         pools = pools_of(tmp_path, *cards, unavailable=unavailable)
         if lacks_encoder:
             pools.learn_that_there_is_no_encoder(cards[0].index)
@@ -46,7 +46,7 @@ def examined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examined:
 
 def test_a_card_that_can_encode_is_no_problem(examined: Examined):
     assert examined(GEFORCE) == []
-    assert examined(GEFORCE, proof=Proof(works=True)) == []
+    assert examined(GEFORCE, proof=ProbeResult(works=True)) == []
     assert examined() == []
 
 
@@ -83,7 +83,7 @@ def test_a_driver_too_old_for_ffmpeg_is_told_unless_something_encodes_all_the_sa
     (found,) = examined(old)
     assert "driver 550.54.14" in found.what and "570 or newer" in found.what
     assert "update the driver" in (found.do or "")
-    assert examined(old, proof=Proof(works=True)) == []
+    assert examined(old, proof=ProbeResult(works=True)) == []
 
 
 def test_a_driver_that_does_not_answer_is_told_where_there_is_a_gpu(examined: Examined):

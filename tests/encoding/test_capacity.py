@@ -9,13 +9,13 @@ import pynvml
 from hypothesis import given, settings
 
 from metabonk.encoding.capacity import Capacity, capacity
-from metabonk.encoding.ladder import RUNGS, Proof, Scarcity
-from metabonk.encoding.probe import Proofs
+from metabonk.encoding.ladder import RUNGS, PoolKind, ProbeResult
+from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import Lease, Pools
-from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
 
-NVENC_RUNG = next(rung for rung in RUNGS if rung.scarcity is Scarcity.NVENC)
-VA_RUNG = next(rung for rung in RUNGS if rung.scarcity is Scarcity.VA)
+NVENC_RUNG = next(rung for rung in RUNGS if rung.pool_kind is PoolKind.NVENC)
+VA_RUNG = next(rung for rung in RUNGS if rung.pool_kind is PoolKind.VA)
 RTX = Gpu(0, "GPU-0", "NVIDIA GeForce RTX 4070", pynvml.NVML_BRAND_GEFORCE, "550.54")
 OTHER_RTX = replace(RTX, index=1, uuid="GPU-1")
 H200 = Gpu(2, "GPU-2", "NVIDIA H200", pynvml.NVML_BRAND_NVIDIA, "550.54")
@@ -76,13 +76,13 @@ class Machine(Nvml):
     def __init__(self, *gpus: Gpu) -> None:
         self.gpus = gpus
 
-    def census(self) -> Census:
-        return Census(self.gpus)
+    def census(self) -> GpuInventory:
+        return GpuInventory(self.gpus)
 
 
 def measured(folder: Path, *gpus: Gpu, limit: int = 2, fallback: bool = False) -> Capacity:
     pools = Pools(folder, nvenc_limit=limit, cpu_limit=1, nvml=Machine(*gpus))
-    return capacity(pools, Proofs(folder), allow_cpu_fallback=fallback)
+    return capacity(pools, ProbeCache(folder), allow_cpu_fallback=fallback)
 
 
 def test_each_gpu_has_the_sessions_that_the_user_allows_it(tmp_path: Path):
@@ -117,7 +117,7 @@ def test_software_counts_without_a_gpu_and_where_it_is_allowed(tmp_path: Path):
 
 def test_va_api_counts_for_all_once_it_has_worked(tmp_path: Path):
     assert measured(tmp_path, RTX).va == 0
-    Proofs(tmp_path).keep(VA_RUNG, None, Proof(works=True), doubtful=False)
+    ProbeCache(tmp_path).keep(VA_RUNG, None, ProbeResult(works=True), quarantined=False)
     found = measured(tmp_path, RTX)
     assert found.va > 1
     assert found.has_room([0, 1, 2], 3)
@@ -129,4 +129,4 @@ def test_our_own_leases_are_the_fleets_and_are_not_taken_off(tmp_path: Path):
     assert pool is not None
     with_lease = pool.take(worker="omega-0", purpose="stream")
     assert isinstance(with_lease, Lease)
-    assert capacity(pools, Proofs(tmp_path), allow_cpu_fallback=False).total == 2
+    assert capacity(pools, ProbeCache(tmp_path), allow_cpu_fallback=False).total == 2

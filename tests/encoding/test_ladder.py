@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metabonk.encoding import ladder as inventory
-from metabonk.encoding.ladder import RUNGS, FrameKind, Proof, Situation, climb
+from metabonk.encoding.ladder import RUNGS, FrameKind, LadderContext, ProbeResult, climb
 
 CUDA, GST = "gst:cuda_appsrc:nvh264enc", "gst:appsrc:nvh264enc"
 AV_CUDA, NVENC, VA, SOFTWARE, GST_SOFTWARE = (
@@ -18,12 +18,12 @@ AV_CUDA, NVENC, VA, SOFTWARE, GST_SOFTWARE = (
 )
 
 
-def reasons(situation: Situation) -> dict[str, str | None]:
+def reasons(situation: LadderContext) -> dict[str, str | None]:
     return {step.rung.backend: step.refused for step in climb(situation)}
 
 
 def test_hardware_comes_first():
-    assert [step.rung.backend for step in climb(Situation())] == [
+    assert [step.rung.backend for step in climb(LadderContext())] == [
         CUDA,
         GST,
         AV_CUDA,
@@ -35,7 +35,7 @@ def test_hardware_comes_first():
 
 
 def test_without_a_gpu_software_is_used_without_being_asked_for():
-    refused = reasons(Situation(no_nvenc="no NVIDIA driver on this machine"))
+    refused = reasons(LadderContext(no_nvenc="no NVIDIA driver on this machine"))
     assert [refused[rung] for rung in (CUDA, GST, NVENC)] == [
         "no NVIDIA driver on this machine"
     ] * 3
@@ -43,17 +43,17 @@ def test_without_a_gpu_software_is_used_without_being_asked_for():
 
 
 def test_with_a_gpu_software_needs_the_users_word():
-    refused = reasons(Situation())
+    refused = reasons(LadderContext())
     assert refused[NVENC] is None
     assert "METABONK_STREAM_ALLOW_CPU_FALLBACK=1" in (refused[SOFTWARE] or "")
     assert refused[GST_SOFTWARE] == refused[SOFTWARE]
     assert refused[VA] is None
-    assert set(reasons(Situation(allow_cpu_fallback=True)).values()) == {None}
+    assert set(reasons(LadderContext(allow_cpu_fallback=True)).values()) == {None}
 
 
 def test_a_gpu_without_an_encoder_does_not_forbid_software():
-    tried = Proof(works=False, reason="unsupported device (2)")
-    situation = Situation(proofs={GST: tried}, no_nvenc="the H200 has no encoder")
+    tried = ProbeResult(works=False, reason="unsupported device (2)")
+    situation = LadderContext(proofs={GST: tried}, no_nvenc="the H200 has no encoder")
     refused = reasons(situation)
     assert [refused[rung] for rung in (CUDA, NVENC)] == ["the H200 has no encoder"] * 2
     assert refused[GST] == "unsupported device (2)", "what was tried says more"
@@ -61,26 +61,26 @@ def test_a_gpu_without_an_encoder_does_not_forbid_software():
 
 
 def test_an_encoder_that_is_there_but_does_not_work_still_forbids_software():
-    proof = Proof(works=False, reason="needs driver 570 or newer")
-    refused = reasons(Situation(proofs={NVENC: proof}))
+    proof = ProbeResult(works=False, reason="needs driver 570 or newer")
+    refused = reasons(LadderContext(proofs={NVENC: proof}))
     assert refused[NVENC] == "needs driver 570 or newer"
     assert "METABONK_STREAM_ALLOW_CPU_FALLBACK" in (refused[SOFTWARE] or "")
 
 
 def test_a_rung_that_broke_rests():
-    refused = reasons(Situation(resting={NVENC: "it broke"}, allow_cpu_fallback=True))
+    refused = reasons(LadderContext(resting={NVENC: "it broke"}, allow_cpu_fallback=True))
     assert refused[NVENC] == "it broke"
     assert refused[SOFTWARE] is None
 
 
 def test_a_missing_library_is_named():
-    refused = reasons(Situation(missing={NVENC: "PyAV was built without h264_nvenc"}))
+    refused = reasons(LadderContext(missing={NVENC: "PyAV was built without h264_nvenc"}))
     assert refused[NVENC] == "PyAV was built without h264_nvenc"
 
 
 @pytest.mark.parametrize("backend", [GST, NVENC, VA, SOFTWARE, GST_SOFTWARE])
 def test_a_frame_on_the_gpu_is_not_fed_to_an_encoder_of_host_frames(backend: str):
-    refused = reasons(Situation(frames=FrameKind.CUDA, allow_cpu_fallback=True))
+    refused = reasons(LadderContext(frames=FrameKind.CUDA, allow_cpu_fallback=True))
     assert "cuda" in (refused[backend] or "")
     assert refused[CUDA] is None
 

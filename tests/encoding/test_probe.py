@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from metabonk.encoding import probe
-from metabonk.encoding.ladder import RUNGS, Proof
-from metabonk.encoding.probe import DOUBT_S, Proofs, Prover, Untried
+from metabonk.encoding.ladder import RUNGS, ProbeResult
+from metabonk.encoding.probe import QUARANTINE_S, EncoderProbe, NotProbed, ProbeCache
 from metabonk.encoding.sessions import Lease, open_pools
 from metabonk.settings import Settings, write_settings
 
@@ -27,9 +27,13 @@ def settings_file(tmp_path: Path) -> Path:
 def test_software_is_proven_once_and_then_known(
     settings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    assert Prover(settings_file, Proofs(tmp_path)).prove(SOFTWARE, None) == Proof(works=True)
+    assert EncoderProbe(settings_file, ProbeCache(tmp_path)).prove(SOFTWARE, None) == ProbeResult(
+        works=True
+    )
     monkeypatch.setattr(probe.sys, "executable", "/bin/false")
-    assert Prover(settings_file, Proofs(tmp_path)).prove(SOFTWARE, None) == Proof(works=True)
+    assert EncoderProbe(settings_file, ProbeCache(tmp_path)).prove(SOFTWARE, None) == ProbeResult(
+        works=True
+    )
 
 
 def test_without_a_free_session_nothing_is_tried_and_nothing_is_kept(
@@ -38,12 +42,12 @@ def test_without_a_free_session_nothing_is_tried_and_nothing_is_kept(
     settings = Settings.model_validate_json(settings_file.read_bytes())
     lease = open_pools(settings).cpu.take(worker="omega-0", purpose="test")
     assert isinstance(lease, Lease)
-    prover = Prover(settings_file, Proofs(tmp_path))
+    prover = EncoderProbe(settings_file, ProbeCache(tmp_path))
     answer = prover.prove(SOFTWARE, None)
-    assert isinstance(answer, Untried)
+    assert isinstance(answer, NotProbed)
     assert "omega-0" in answer.reason
     lease.release()
-    assert prover.prove(SOFTWARE, None) == Proof(works=True)
+    assert prover.prove(SOFTWARE, None) == ProbeResult(works=True)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +70,8 @@ def test_a_driver_that_crashes_hangs_or_babbles_takes_only_the_child_along(
     child.chmod(0o755)
     monkeypatch.setattr(probe.sys, "executable", str(child))
     monkeypatch.setattr(probe, "PROOF_TIMEOUT_S", 0.5)
-    proof = Prover(settings_file, Proofs(tmp_path)).prove(SOFTWARE, None)
-    assert isinstance(proof, Proof)
+    proof = EncoderProbe(settings_file, ProbeCache(tmp_path)).prove(SOFTWARE, None)
+    assert isinstance(proof, ProbeResult)
     assert not proof.works
     assert expected in proof.reason
 
@@ -79,22 +83,22 @@ def test_a_trial_that_somebody_ended_says_nothing_of_the_encoder(
     child = tmp_path / "child"
     child.write_text(f"#!/bin/sh\nkill -{number} $$\n")
     child.chmod(0o755)
-    prover = Prover(settings_file, Proofs(tmp_path))
+    prover = EncoderProbe(settings_file, ProbeCache(tmp_path))
     with monkeypatch.context() as patched:
         patched.setattr(probe.sys, "executable", str(child))
         answer = prover.prove(SOFTWARE, None)
-    assert isinstance(answer, Untried)
+    assert isinstance(answer, NotProbed)
     assert f"SIG{number}" in answer.reason
-    assert prover.prove(SOFTWARE, None) == Proof(works=True)
+    assert prover.prove(SOFTWARE, None) == ProbeResult(works=True)
 
 
-@pytest.mark.parametrize("passed_s", [DOUBT_S + 1, -3600])
+@pytest.mark.parametrize("passed_s", [QUARANTINE_S + 1, -3600])
 def test_a_doubtful_result_is_forgotten_in_time_also_where_the_clock_is_set_back(
     passed_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    proofs = Proofs(tmp_path)
-    crashed = Proof(works=False, reason="crashed")
-    proofs.keep(SOFTWARE, None, crashed, doubtful=True)
+    proofs = ProbeCache(tmp_path)
+    crashed = ProbeResult(works=False, reason="crashed")
+    proofs.keep(SOFTWARE, None, crashed, quarantined=True)
     assert proofs.known(SOFTWARE, None) == crashed
     later = time.time() + passed_s
     monkeypatch.setattr("metabonk.encoding.probe.time.time", lambda: later)

@@ -10,12 +10,11 @@ import pytest
 
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import AccessUnit, Frame
-from metabonk.encoding.ladder import RUNGS, Proof, Rung
-from metabonk.encoding.probe import Untried
-from metabonk.encoding.session import FIRST_REST_S, NoSession, Opener, Session
+from metabonk.encoding.ladder import RUNGS, ProbeResult, Rung
+from metabonk.encoding.probe import NotProbed
+from metabonk.encoding.session import FIRST_REST_S, EncoderOpener, EncoderSession, OpenFailure
 from metabonk.encoding.sessions import Holder, Pools
-from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
-from metabonk.encoding.sessions.nvml import Session as DriverSession
+from metabonk.encoding.sessions.nvml import DriverSession, Gpu, GpuInventory, Nvml
 from metabonk.errors import EncoderUnavailable
 
 SETTINGS = EncoderSettings(640, 360, 30, 1_000_000, 2.0)
@@ -35,8 +34,8 @@ def settings_on(rung: Rung) -> EncoderSettings:
 class Card(Nvml):
     """A consumer card with no sessions of other programs."""
 
-    def census(self) -> Census:
-        return Census((Gpu(0, "GPU-0", "GeForce", pynvml.NVML_BRAND_GEFORCE, "550.54"),))
+    def census(self) -> GpuInventory:
+        return GpuInventory((Gpu(0, "GPU-0", "GeForce", pynvml.NVML_BRAND_GEFORCE, "550.54"),))
 
 
 class SharedCard(Card):
@@ -51,22 +50,22 @@ class SharedCard(Card):
 
 
 class NoCard(Nvml):
-    def census(self) -> Census:
-        return Census(unavailable="no NVIDIA driver on this machine")
+    def census(self) -> GpuInventory:
+        return GpuInventory(unavailable="no NVIDIA driver on this machine")
 
 
 class EveryoneWorks:
     """A prover to which every rung is proven, unless told otherwise."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, Proof | Untried] = {}
+        self.answers: dict[str, ProbeResult | NotProbed] = {}
 
-    def known(self, rung: Rung, gpu: Gpu | None) -> Proof | None:
+    def known(self, rung: Rung, gpu: Gpu | None) -> ProbeResult | None:
         answer = self.answers.get(rung.backend)
-        return answer if isinstance(answer, Proof) else None
+        return answer if isinstance(answer, ProbeResult) else None
 
-    def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Untried:
-        return self.answers.get(rung.backend, Proof(works=True))
+    def prove(self, rung: Rung, gpu: Gpu | None) -> ProbeResult | NotProbed:
+        return self.answers.get(rung.backend, ProbeResult(works=True))
 
 
 class FakeEncoder:
@@ -102,8 +101,8 @@ class Bench:
     def pools(self, nvml: Nvml, *, nvenc: int = 2, cpu: int = 1) -> Pools:
         return Pools(self.folder, nvenc_limit=nvenc, cpu_limit=cpu, nvml=nvml)
 
-    def opener(self, pools: Pools, *, cpu_fallback: bool = False) -> Opener:
-        return Opener(
+    def opener(self, pools: Pools, *, cpu_fallback: bool = False) -> EncoderOpener:
+        return EncoderOpener(
             pools,
             self.prover,  # type: ignore[arg-type]
             worker="omega-0",
@@ -119,13 +118,13 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(tmp_path, monkeypatch)
 
 
-def opened(result: Session | NoSession) -> Session:
-    assert isinstance(result, Session), result
+def opened(result: EncoderSession | OpenFailure) -> EncoderSession:
+    assert isinstance(result, EncoderSession), result
     return result
 
 
-def refused(result: Session | NoSession) -> NoSession:
-    assert isinstance(result, NoSession), result
+def refused(result: EncoderSession | OpenFailure) -> OpenFailure:
+    assert isinstance(result, OpenFailure), result
     return result
 
 
@@ -175,7 +174,7 @@ def test_overflow_goes_to_software_only_where_that_is_allowed(bench: Bench):
 
 def test_from_software_it_climbs_back_when_hardware_is_free(bench: Bench):
     pools = bench.pools(Card(), nvenc=1)
-    bench.prover.answers[NVENC] = Proof(works=True)
+    bench.prover.answers[NVENC] = ProbeResult(works=True)
     first = opened(bench.opener(pools, cpu_fallback=True).open(settings_on))
     opener = bench.opener(pools, cpu_fallback=True)
     software = opened(opener.open(settings_on))
@@ -201,7 +200,7 @@ def test_the_last_to_join_makes_room_for_another_program(bench: Bench):
     card = SharedCard()
     pools = bench.pools(card)
     for backend in (NVENC, SOFTWARE):
-        bench.prover.answers[backend] = Proof(works=True)
+        bench.prover.answers[backend] = ProbeResult(works=True)
     opener = bench.opener(pools, cpu_fallback=True)
     first, last = opened(opener.open(settings_on)), opened(opener.open(settings_on))
     card.ours = 2
@@ -218,7 +217,7 @@ def test_the_last_to_join_makes_room_for_another_program(bench: Bench):
 def test_where_there_is_nothing_to_move_to_it_stays_for_the_director_to_decide(bench: Bench):
     card = SharedCard()
     opener = bench.opener(bench.pools(card, nvenc=1))
-    bench.prover.answers[SOFTWARE] = Proof(works=True)
+    bench.prover.answers[SOFTWARE] = ProbeResult(works=True)
     only = opened(opener.open(settings_on))
     card.ours = card.others = 1
     assert opener.move(only, settings_on) is None
@@ -275,12 +274,12 @@ def test_a_gpu_without_an_encoder_lands_on_software_and_says_why(
     reason = "opening a session returned unsupported device (2)"
     pools = bench.pools(Card())
 
-    def trial(rung: Rung, gpu: Gpu | None) -> Proof:
+    def trial(rung: Rung, gpu: Gpu | None) -> ProbeResult:
         if rung.backend == NVENC:
             pools.learn_that_there_is_no_encoder(0)
-            bench.prover.answers[NVENC] = Proof(works=False, reason=reason)
-            return Proof(works=False, reason=reason)
-        return Proof(works=True)
+            bench.prover.answers[NVENC] = ProbeResult(works=False, reason=reason)
+            return ProbeResult(works=False, reason=reason)
+        return ProbeResult(works=True)
 
     bench.prover.prove = trial  # type: ignore[method-assign]
     for opener in (bench.opener(pools), bench.opener(pools)):
@@ -305,7 +304,7 @@ def test_where_a_trial_was_cut_short_after_it_learned_software_serves_all_the_sa
 
 def test_a_proof_that_found_no_free_session_is_the_limit_and_is_asked_again(bench: Bench):
     opener = bench.opener(bench.pools(Card()))
-    bench.prover.answers[NVENC] = Untried("all 2 sessions are in use", at_limit=True)
+    bench.prover.answers[NVENC] = NotProbed("all 2 sessions are in use", at_limit=True)
     assert refused(opener.open(settings_on)).limit_reached
     del bench.prover.answers[NVENC]
     assert opened(opener.open(settings_on)).rung.backend == NVENC
@@ -325,7 +324,7 @@ def test_an_encoder_that_hangs_keeps_its_lease_and_rests(bench: Bench):
 
 def test_an_encoder_in_doubt_is_tried_again_when_the_doubt_is_over(bench: Bench):
     opener = bench.opener(bench.pools(Card()))
-    bench.prover.answers[NVENC] = Proof(works=False, reason="crashed while it was tried")
+    bench.prover.answers[NVENC] = ProbeResult(works=False, reason="crashed while it was tried")
     assert "crashed" in refused(opener.open(settings_on)).reason
     del bench.prover.answers[NVENC]
     assert opened(opener.open(settings_on)).rung.backend == NVENC
@@ -348,7 +347,7 @@ def test_no_lease_is_kept_when_opening_raises_anything(
 
 def test_each_rung_has_settings_of_its_own(bench: Bench):
     pools = bench.pools(Card(), nvenc=1)
-    bench.prover.answers[NVENC] = Proof(works=True)
+    bench.prover.answers[NVENC] = ProbeResult(works=True)
     first = opened(bench.opener(pools).open(settings_on))
     opener = bench.opener(pools, cpu_fallback=True)
     software = opened(opener.open(settings_on))

@@ -19,13 +19,13 @@ from websockets.sync.client import connect
 
 import metabonk
 from metabonk.encoding.sessions import open_pools
-from metabonk.learner.server import RolloutQueue, Shelf
+from metabonk.learner.server import RolloutQueue, WeightsStore
 from metabonk.learner.server import make_app as make_learner_app
-from metabonk.learner.stats import Figures
+from metabonk.learner.stats import LearnerStats
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.page import Page
 from metabonk.orchestrator.process import make_apps
-from metabonk.runs.episodes import Store
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings, write_settings
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
@@ -83,7 +83,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (folder / "settings.json").write_text(SECRET)
     (folder / "page" / "assets" / "link.js").symlink_to(folder / "secret")
     (folder / "page" / "link").symlink_to(folder)
-    store = Store(run, settings.game)
+    store = EpisodeStore(run, settings.game)
     state = FleetState(settings, run.name, store)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Page.__init__, "__defaults__", (folder / "page",))
@@ -99,7 +99,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         whep_routes(webrtc, lambda: hub.state, "omega-0"),
         lifespan=webrtc.lifespan,
     )
-    learner = make_learner_app(TINY, RolloutQueue(64), Shelf(), Figures(), rollout_steps=8)
+    learner = make_learner_app(
+        TINY, RolloutQueue(64), WeightsStore(), LearnerStats(), rollout_steps=8
+    )
     apps = {"orchestrator": orchestrator, "page": page, "worker": worker, "learner": learner}
     apps["remote"] = remote
     with contextlib.ExitStack() as stack:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from metabonk.encoding.ladder import RUNGS, Proof
-from metabonk.encoding.probe import Proofs
-from metabonk.encoding.sessions.limits import Experiences
+from metabonk.encoding.ladder import RUNGS, ProbeResult
+from metabonk.encoding.probe import ProbeCache
+from metabonk.encoding.sessions.limits import LearnedLimits
 from metabonk.errors import SettingsError, StartError
 from metabonk.learner.checkpoint import restore_newest, save_best, save_checkpoint
 from metabonk.learner.ppo import Learner
 from metabonk.messages import Episode
 from metabonk.policy import best_weights, decode_weights, newest_weights
-from metabonk.runs.episodes import FILE, Store
+from metabonk.runs.episodes import FILE, EpisodeStore
 from metabonk.settings import Settings, load_settings, read_settings, write_settings
 from metabonk.settings.schema import Learning
 from tests.support.fleet import fleet_ports
@@ -36,10 +36,10 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("damaged") / "runs" / "a-run"
     folder.mkdir(parents=True)
     write_settings(Settings(game="doom:basic"), folder / "settings.json")
-    store = Store(folder, "doom:basic")
+    store = EpisodeStore(folder, "doom:basic")
     store.record([_episode(number) for number in range(1, 2001)])
     store.close()
-    learner = Learner(TINY, Learning(batch_steps=32))
+    learner = Learner(TINY, Learning(batch_size=32))
     for version in range(2):
         learner.update([made_up(32, version=version)])
         save_checkpoint(learner, folder)
@@ -99,7 +99,7 @@ def test_a_checkpoint_with_a_changed_bit_is_named_and_the_one_before_goes_on(
         for number in range(400 if long else 24):
             (damage.flip, damage.cut, damage.overwrite)[number % 3](chance)
             caplog.clear()
-            learner = Learner(TINY, Learning(batch_steps=32))
+            learner = Learner(TINY, Learning(batch_size=32))
             assert restore_newest(learner, run_dir) is not None
             assert learner.counters.version == 1, "the one before"
             assert str(newest) in caplog.text
@@ -128,7 +128,7 @@ def test_episodes_in_a_damaged_database_are_refused_by_name_or_can_be_used(
         for number in range(200 if long else 40):
             (damage.overwrite, damage.cut)[number % 2](chance)
             try:
-                store = Store(run_dir, "doom:basic")
+                store = EpisodeStore(run_dir, "doom:basic")
             except StartError as error:
                 assert str(damage.file) in str(error)
                 refused += 1
@@ -167,13 +167,15 @@ def test_what_is_known_of_encoders_is_learned_anew_and_the_damaged_file_named(
     for name, ask, learn in (
         (
             "proofs.json",
-            lambda: Proofs(tmp_path).known(RUNGS[-1], None),
-            lambda: Proofs(tmp_path).keep(RUNGS[-1], None, Proof(works=True), doubtful=False),
+            lambda: ProbeCache(tmp_path).known(RUNGS[-1], None),
+            lambda: ProbeCache(tmp_path).keep(
+                RUNGS[-1], None, ProbeResult(works=True), quarantined=False
+            ),
         ),
         (
             "learned-limits.json",
-            lambda: Experiences(tmp_path / "learned-limits.json").learned("GPU-0", "550"),
-            lambda: Experiences(tmp_path / "learned-limits.json").learn("GPU-0", "550", 2),
+            lambda: LearnedLimits(tmp_path / "learned-limits.json").learned("GPU-0", "550"),
+            lambda: LearnedLimits(tmp_path / "learned-limits.json").learn("GPU-0", "550", 2),
         ),
     ):
         (tmp_path / name).write_bytes(rubbish)

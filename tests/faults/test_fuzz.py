@@ -54,9 +54,9 @@ JSON = {"Content-Type": "application/json"}
 LEARNING = {
     "observation": "vector",
     "rollout_steps": STEPS,
-    "batch_steps": 2 * STEPS,
+    "batch_size": 2 * STEPS,
     "epochs": 1,
-    "minibatches": 1,
+    "num_minibatches": 1,
 }
 
 

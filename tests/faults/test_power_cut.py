@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from metabonk.encoding.ladder import RUNGS
-from metabonk.encoding.probe import Proofs
-from metabonk.encoding.sessions.limits import Experiences
+from metabonk.encoding.probe import ProbeCache
+from metabonk.encoding.sessions.limits import LearnedLimits
 from metabonk.learner.checkpoint import best_return, restore_newest
 from metabonk.learner.ppo import Learner
 from metabonk.messages import Episode
 from metabonk.policy import best_weights, decode_weights
-from metabonk.runs.episodes import FILE, Store
+from metabonk.runs.episodes import FILE, EpisodeStore
 from metabonk.settings import read_settings
 from metabonk.settings.schema import Learning
 from tests.support.power_cut import WRITERS, Step, outcomes
@@ -38,11 +38,11 @@ def _best(folder: Path) -> int:
 
 
 def _proven(folder: Path) -> int:
-    return sum(Proofs(folder).known(rung, None) is not None for rung in RUNGS)
+    return sum(ProbeCache(folder).known(rung, None) is not None for rung in RUNGS)
 
 
 def _learned(folder: Path) -> int:
-    limit = Experiences(folder / "learned-limits.json").learned("GPU-0", "550.54")
+    limit = LearnedLimits(folder / "learned-limits.json").learned("GPU-0", "550.54")
     return {3: 1, 2: 2}[limit or 0]
 
 
@@ -100,7 +100,7 @@ LOG = Path(f"{FILE}-wal")
 def killed(tmp_path: Path) -> dict[Path, bytes]:
     """A database of a hundred episodes as a killed process leaves it: all is in the log still."""
     (tmp_path / "killed").mkdir()
-    store = Store(tmp_path / "killed", "doom:basic")
+    store = EpisodeStore(tmp_path / "killed", "doom:basic")
     for number in range(1, 101):
         store.record([_episode(number)])
     # Without its index of the log, which lives in memory.
@@ -132,7 +132,7 @@ def test_a_log_of_changes_with_a_hole_is_used_up_to_there(
 def _opened(run_dir: Path, files: dict[Path, bytes]) -> int:
     """How many episodes are there; they are the first ones, and another can be written."""
     _lay_out(run_dir, files)
-    store = Store(run_dir, "doom:basic")
+    store = EpisodeStore(run_dir, "doom:basic")
     numbers = [episode.episode for episode in reversed(store.newest(1000))]
     assert numbers == list(range(1, len(numbers) + 1))
     store.record([_episode(len(numbers) + 1)])

@@ -12,17 +12,17 @@ import pytest
 from websockets.sync.client import connect
 
 from metabonk.http.app import make_http_app
-from metabonk.http.connection import Patience
+from metabonk.http.connection import ConnectionLimits
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
-from metabonk.runs.episodes import Store
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from tests.support.serving import served
 from tests.support.sockets import ended, eventually, vanish
 from tests.support.stage import Stage, stage
 
 FEW, MANY = 100, 300
-SHORT = Patience(request_s=1.0, vanished_s=3.0, waiting=2 * MANY)
+SHORT = ConnectionLimits(request_s=1.0, vanished_s=3.0, waiting=2 * MANY)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def staged() -> Iterator[Stage]:
 @pytest.fixture
 def page(staged: Stage, tmp_path: Path) -> Iterator[int]:
     """The page's port, in front of the worker."""
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     settings = Settings.model_validate({"ports": {"worker": staged.port}})
     gateway = Gateway(FleetState(settings, "run", store))
     app = make_http_app("page", lifespan=gateway.lifespan)

@@ -22,7 +22,7 @@ from tests.support.stage import stage
 
 pytestmark = pytest.mark.timeout(300)
 
-ENVIRONMENT = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_WORKER_GAMES": "1"}
+ENVIRONMENT = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_WORKER_GAMES_PER_WORKER": "1"}
 AT_ONCE = 10
 """Who join at the same time."""
 

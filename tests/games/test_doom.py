@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from metabonk.errors import GameError
 from metabonk.games import FrameSink, Observation, Transition, available_games, make_game
 from metabonk.games.doom import Doom, describe_doom
-from metabonk.games.preprocessing import View, observe
+from metabonk.games.preprocessing import ObservationSpec, observe
 from metabonk.settings.schema import Learning
 from tests.support.fleet import until
 
@@ -114,7 +114,7 @@ def test_each_drawn_tic_is_handed_over_in_order(doom: Doom):
     # They are pictures of their own, not one buffer that is drawn over.
     assert len({frame.tobytes() for frame in frames}) > 10
     for step, move in enumerate(moves):
-        assert (move.observation == observe(frames[4 * step + 3], View(128, 72))).all()
+        assert (move.observation == observe(frames[4 * step + 3], ObservationSpec(128, 72))).all()
 
 
 def test_the_last_observation_before_a_truncation_is_the_true_one():
@@ -127,7 +127,7 @@ def test_the_last_observation_before_a_truncation_is_the_true_one():
         last = game.step(1, frames.append)
         assert last.truncated
         assert len(frames) == 200
-        assert (last.observation == observe(frames[-1], View(128, 72))).all()
+        assert (last.observation == observe(frames[-1], ObservationSpec(128, 72))).all()
         assert (frames[-1] != frames[-2]).any()
     finally:
         game.close()
@@ -275,7 +275,7 @@ def test_the_policys_eye_is_given_the_picture_that_spectators_were_given_last():
     shown: list[NDArray[np.uint8]] = []
     looked_at: list[NDArray[np.uint8]] = []
 
-    def eye(pixels: NDArray[np.uint8], view: View) -> Observation:
+    def eye(pixels: NDArray[np.uint8], view: ObservationSpec) -> Observation:
         looked_at.append(pixels)
         return observe(pixels, view)
 
@@ -285,7 +285,7 @@ def test_the_policys_eye_is_given_the_picture_that_spectators_were_given_last():
         for _ in range(3):
             moved = game.step(WAIT, shown.append)
             assert looked_at[-1] is shown[-1]
-            assert np.array_equal(moved.observation, observe(shown[-1], View(128, 72)))
+            assert np.array_equal(moved.observation, observe(shown[-1], ObservationSpec(128, 72)))
         assert len(looked_at) == 4, "one look a decision, and one at the beginning"
         moved = game.step(WAIT)
         assert looked_at[-1] is game.frame()

@@ -8,14 +8,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from metabonk.device_frames import finish_pictures, in_picture_stream, on_device
+from metabonk.device_frames import in_frame_stream, on_device, synchronize_stream
 from metabonk.encoding.backends.nv12 import Nv12
-from metabonk.games.preprocessing import View, observe
+from metabonk.games.preprocessing import ObservationSpec, observe
 from metabonk.policy import Actor
-from metabonk.policy.device_observation import SeenOnDevice, Sight
+from metabonk.policy.device_observation import DeviceObservation, DeviceObserver
 from tests.support.specs import TINY
 
-DOOM = View(128, 72)
+DOOM = ObservationSpec(128, 72)
 WIDTH, HEIGHT = 1920, 1080
 
 
@@ -23,21 +23,23 @@ def picture(seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (720, 1280, 3), np.uint8)
 
 
-@pytest.mark.parametrize("view", [DOOM, View(128, 72, True), View(84, 84)])
-def test_the_observation_is_that_of_host_memory_to_within_one(cuda: torch.device, view: View):
-    sight = Sight(cuda)
+@pytest.mark.parametrize("view", [DOOM, ObservationSpec(128, 72, True), ObservationSpec(84, 84)])
+def test_the_observation_is_that_of_host_memory_to_within_one(
+    cuda: torch.device, view: ObservationSpec
+):
+    sight = DeviceObserver(cuda)
     for seed in range(20):
         pixels = picture(seed)
         sight.upload(pixels)
         seen = sight.observe(pixels, view)
-        assert isinstance(seen, SeenOnDevice)
+        assert isinstance(seen, DeviceObservation)
         assert seen.tensor().device == cuda
         assert np.abs(np.asarray(seen).astype(int) - observe(pixels, view)).max() <= 1
 
 
 def test_every_picture_of_many_in_flight_is_its_own(cuda: torch.device):
     """Pinned memory and the device's are used again, and never before they are done with."""
-    sight = Sight(cuda)
+    sight = DeviceObserver(cuda)
     pictures = [np.full((720, 1280, 3), value, np.uint8) for value in range(200)]
     seen = []
     for pixels in pictures:
@@ -49,19 +51,19 @@ def test_every_picture_of_many_in_flight_is_its_own(cuda: torch.device):
 
 
 def test_one_upload_serves_policy_and_encoder_and_nothing_comes_back(cuda: torch.device):
-    sight, actor = Sight(cuda), Actor(TINY, device=cuda)
+    sight, actor = DeviceObserver(cuda), Actor(TINY, device=cuda)
     nv12 = Nv12(WIDTH, HEIGHT, cuda)
     rows = torch.empty(HEIGHT * 3 // 2, WIDTH, dtype=torch.uint8, device=cuda)
     height, width, channels = TINY.observation_shape
-    small = View(width, height, grayscale=channels == 1)
+    small = ObservationSpec(width, height, grayscale=channels == 1)
     pixels = picture(1)
 
     def once() -> None:
         uploaded = sight.upload(pixels)
         sight.observe(pixels, small)
-        with in_picture_stream(cuda):
+        with in_frame_stream(cuda):
             nv12.convert(on_device(uploaded, cuda), rows[:HEIGHT], rows[HEIGHT:])
-        finish_pictures(cuda)
+        synchronize_stream(cuda)
 
     once()
     activities = [torch.profiler.ProfilerActivity.CUDA]
@@ -77,13 +79,13 @@ def test_one_upload_serves_policy_and_encoder_and_nothing_comes_back(cuda: torch
 
 
 def test_the_play_thread_does_not_wait_for_what_the_gpu_has_to_do(cuda: torch.device):
-    sight, pixels = Sight(cuda), picture(1)
+    sight, pixels = DeviceObserver(cuda), picture(1)
     for _ in range(10):
         sight.upload(pixels)
         sight.observe(pixels, DOOM)
-    finish_pictures(cuda)
+    synchronize_stream(cuda)
     began = time.monotonic()
-    with in_picture_stream(cuda):
+    with in_frame_stream(cuda):
         torch.cuda._sleep(2_000_000_000)  # About a second of the device's clock.
     sight.upload(pixels)
     seen = sight.observe(pixels, DOOM)

@@ -11,7 +11,7 @@ from websockets.sync.client import ClientConnection, connect
 from metabonk.encoding.sessions import open_pools
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.process import make_apps
-from metabonk.runs.episodes import Store
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from tests.support.serving import served
 
@@ -27,7 +27,7 @@ def page(served_page: httpx.Client) -> httpx.Client:
 
 @pytest.fixture(scope="module")
 def served_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    store = Store(tmp_path_factory.mktemp("run"), "doom:basic")
+    store = EpisodeStore(tmp_path_factory.mktemp("run"), "doom:basic")
     folder = tmp_path_factory.mktemp("fleet")
     settings = Settings.model_validate(
         {

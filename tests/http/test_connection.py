@@ -14,12 +14,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from metabonk.http.app import make_http_app
-from metabonk.http.connection import MOST_FRAMES, Patience
+from metabonk.http.connection import MOST_FRAMES, ConnectionLimits
 from tests.support.serving import served
 from tests.support.sockets import GENEROUS_S, ended, eventually, vanish
 
-SHORT = Patience(request_s=0.5, vanished_s=2.0)
-FEW_PLACES = Patience(request_s=10 * GENEROUS_S, waiting=5)
+SHORT = ConnectionLimits(request_s=0.5, vanished_s=2.0)
+FEW_PLACES = ConnectionLimits(request_s=10 * GENEROUS_S, waiting=5)
 HOST = b"Host: localhost\r\n"
 UPGRADE = (
     b"GET /socket HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"

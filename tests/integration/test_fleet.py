@@ -26,7 +26,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     environment = {
         "METABONK_CPU_MAX_SESSIONS": "1",
         # One game a worker, so that its steps are those of the game that is shown.
-        "METABONK_WORKER_GAMES": "1",
+        "METABONK_WORKER_GAMES_PER_WORKER": "1",
         # A step of quality ends what a decoder reads (test_overload is about those).
         "METABONK_STREAM_ADAPTIVE": "0",
     }

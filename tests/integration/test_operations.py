@@ -275,7 +275,7 @@ def terminal(
         "METABONK_STREAM_WIDTH": "256",
         "METABONK_STREAM_HEIGHT": "144",
         "METABONK_STREAM_FPS": "15",
-        "METABONK_WORKER_GAMES": "1",
+        "METABONK_WORKER_GAMES_PER_WORKER": "1",
         # But for the start that says how far apart it wants them.
         "METABONK_WORKER_SPAWN_STAGGER_S": "0.2",
     }

@@ -10,9 +10,9 @@ from metabonk.errors import CheckpointError
 from metabonk.learner.checkpoint import (
     BEST_PAUSE_S,
     WINDOW,
+    Checkpointer,
     CheckpointHeader,
-    Returns,
-    Saves,
+    ReturnTracker,
     best_return,
     restore_newest,
     save_checkpoint,
@@ -26,7 +26,7 @@ from metabonk.settings.schema import Learning
 from tests.support.rollouts import made_up
 from tests.support.specs import OTHER, TINY
 
-SETTINGS = Learning(batch_steps=32)
+SETTINGS = Learning(batch_size=32)
 
 
 def learner(spec: PolicySpec = TINY, updates: int = 0, seed: int = 0) -> Learner:
@@ -163,11 +163,11 @@ class Bench:
     def __init__(self, run_dir: Path) -> None:
         self.now = 0.0
         self.run_dir = run_dir
-        self.learner = Learner(TINY, Learning(batch_steps=32, checkpoint_s=60))
+        self.learner = Learner(TINY, Learning(batch_size=32, checkpoint_interval_s=60))
         self.saves = self.again()
 
-    def again(self) -> Saves:
-        return Saves(self.learner, self.run_dir, clock=lambda: self.now)
+    def again(self) -> Checkpointer:
+        return Checkpointer(self.learner, self.run_dir, clock=lambda: self.now)
 
     def learn(self) -> None:
         self.learner.update([made_up(16, version=self.learner.counters.version)])
@@ -242,14 +242,14 @@ def episode(total: float, length: int = 10) -> EndedEpisode:
 
 
 def test_before_the_first_episode_there_is_nothing_to_say():
-    returns = Returns()
+    returns = ReturnTracker()
     assert returns.mean is None
     assert returns.mean_length is None
     assert not returns.complete
 
 
 def test_the_mean_is_of_the_last_episodes():
-    returns = Returns()
+    returns = ReturnTracker()
     returns.add([episode(-1000.0)] * 7)
     returns.add([episode(2.0, 4)] * (WINDOW // 2) + [episode(4.0, 8)] * (WINDOW // 2))
     assert returns.complete

@@ -102,7 +102,7 @@ class Keyboard(Puzzle):
 def learned(games: Sequence[Game], decisions: int, **settings: Any) -> tuple[float, float]:
     """Mean returns of the first hundred episodes, and of the last."""
     learning = Learning.model_validate(
-        {"learning_rate": 3e-3, "rollout_steps": 16, "batch_steps": 256} | settings
+        {"learning_rate": 3e-3, "rollout_steps": 16, "batch_size": 256} | settings
     )
     returns = lesson(games, learning, decisions)
     return fmean(returns[:100]), fmean(returns[-100:])

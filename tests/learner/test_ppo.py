@@ -15,7 +15,7 @@ from metabonk.settings.schema import Learning
 from tests.support.rollouts import made_up
 from tests.support.specs import ALL, AXES, NUMBERS, TINY
 
-SETTINGS = Learning(batch_steps=32, epochs=1, minibatches=2)
+SETTINGS = Learning(batch_size=32, epochs=1, num_minibatches=2)
 
 
 def learner(**changes: object) -> Learner:
@@ -77,8 +77,8 @@ def test_it_learns_what_to_do_in_what_it_sees(advantage: str):
         TINY,
         Learning(
             advantage=advantage,
-            batch_steps=64,
-            minibatches=4,
+            batch_size=64,
+            num_minibatches=4,
             learning_rate=1e-3,
             entropy_coefficient=0.005,
         ),
@@ -95,7 +95,7 @@ def test_it_learns_what_to_do_in_what_it_sees(advantage: str):
 
 
 def test_the_values_learned_are_in_reward_units():
-    learner = Learner(TINY, Learning(learning_rate=2e-3, epochs=4, minibatches=1))
+    learner = Learner(TINY, Learning(learning_rate=2e-3, epochs=4, num_minibatches=1))
     rollout = made_up(16, rewards=[500.0] * 8 + [100.0] * 8, terminated=tuple(range(16)))
     bright = np.arange(17) < 8
     rollout.observations[:] = np.where(bright, 220, 30)[:, None, None, None]
@@ -220,7 +220,7 @@ def test_a_penalty_for_divergence_keeps_the_policy_nearer_to_the_one_that_acted(
             kl_coefficient=coefficient,
             learning_rate=3e-3,
             epochs=10,
-            clip=0.9,
+            clip_range=0.9,
             entropy_coefficient=0.0,
         )
         rollout = made_up(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
@@ -235,7 +235,7 @@ def test_a_penalty_for_divergence_keeps_the_policy_nearer_to_the_one_that_acted(
 def test_an_update_ends_when_the_policy_has_diverged_far_enough():
     def steps(target: float) -> float:
         trained = learner(
-            target_kl=target, learning_rate=3e-3, epochs=10, clip=0.9, entropy_coefficient=0.0
+            target_kl=target, learning_rate=3e-3, epochs=10, clip_range=0.9, entropy_coefficient=0.0
         )
         rollout = made_up(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
         return trained.update([rollout]).losses["gradient_steps"]
@@ -248,7 +248,7 @@ def test_an_update_ends_when_the_policy_has_diverged_far_enough():
 def test_either_kind_of_exploration_draws_back_to_uniform_choices():
     rollout = made_up(16, rewards=[0.0] * 16)
     for exploration in ("entropy", "symmetric_kl"):
-        trained = learner(exploration=exploration, entropy_coefficient=1.0, learning_rate=1e-2)
+        trained = learner(exploration_loss=exploration, entropy_coefficient=1.0, learning_rate=1e-2)
         with torch.no_grad():
             trained.network.policy_head.bias.copy_(torch.tensor([3.0, 0.0, 0.0]))
         rollout.versions[:] = 0
@@ -261,11 +261,11 @@ def test_either_kind_of_exploration_draws_back_to_uniform_choices():
 
 def test_exploration_by_divergence_is_refused_for_axes_in_a_sentence():
     with pytest.raises(PolicyError, match=r"symmetric_kl.*gym:Row has continuous.*'entropy'"):
-        Learner(AXES, SETTINGS.model_copy(update={"exploration": "symmetric_kl"}))
+        Learner(AXES, SETTINGS.model_copy(update={"exploration_loss": "symmetric_kl"}))
 
 
 def test_the_step_size_follows_its_schedule_and_is_told():
-    trained = learner(learning_rate=1e-3, learning_rate_final=0.0, schedule_steps=64)
+    trained = learner(learning_rate=1e-3, lr_final=0.0, lr_decay_steps=64)
     rates = [
         trained.update([made_up(16, seed=number, version=number)]).losses["learning_rate"]
         for number in range(6)
@@ -291,7 +291,7 @@ def test_a_single_gradient_step_looks_once_and_learns_the_same(
     spec: PolicySpec, monkeypatch: pytest.MonkeyPatch
 ):
     rollouts = [made_up(8, spec=spec, seed=seed, terminated=(3,)) for seed in range(4)]
-    settings = Learning(batch_steps=32, epochs=1, minibatches=1)
+    settings = Learning(batch_size=32, epochs=1, num_minibatches=1)
     one, other = Learner(spec, settings), Learner(spec, settings)
     looks = []
     encode = one.network.encode

@@ -29,10 +29,10 @@ STEPS = 16
 def settings(port: int, **changes: object) -> Settings:
     learning = {
         "rollout_steps": STEPS,
-        "batch_steps": 32,
+        "batch_size": 32,
         "epochs": 1,
-        "minibatches": 1,
-        "checkpoint_s": 3600,
+        "num_minibatches": 1,
+        "checkpoint_interval_s": 3600,
     }
     return Settings.model_validate(
         {"game": "doom:basic", "ports": {"learner": port}, "learning": learning | changes}
@@ -107,7 +107,7 @@ def test_a_disk_that_is_full_does_not_end_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / "checkpoints").write_text("in the way")
-    with caplog.at_level(logging.ERROR), learning(tmp_path, checkpoint_s=0.01) as client:
+    with caplog.at_level(logging.ERROR), learning(tmp_path, checkpoint_interval_s=0.01) as client:
         teach(client, 0)
         eventually(lambda: "can't be written" in caplog.text)
         teach(client, 1)

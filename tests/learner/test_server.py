@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from metabonk.learner.ppo import Counters, Update
-from metabonk.learner.server import RolloutQueue, Shelf, largest_rollout, make_app
-from metabonk.learner.stats import Figures
+from metabonk.learner.server import RolloutQueue, WeightsStore, largest_rollout, make_app
+from metabonk.learner.stats import LearnerStats
 from metabonk.messages import ErrorBody, LearnerStatus
 from tests.support.rollouts import made_up
 from tests.support.serving import served as serve
@@ -23,13 +23,13 @@ STEPS = 8
 class Served:
     client: httpx.Client
     queue: RolloutQueue
-    shelf: Shelf
-    figures: Figures
+    shelf: WeightsStore
+    figures: LearnerStats
 
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    queue, shelf, figures = RolloutQueue(2 * STEPS), Shelf(), Figures()
+    queue, shelf, figures = RolloutQueue(2 * STEPS), WeightsStore(), LearnerStats()
     app = make_app(TINY, queue, shelf, figures, rollout_steps=STEPS)
     with serve(app) as client:
         yield Served(client, queue, shelf, figures)
@@ -95,7 +95,7 @@ def test_weights_come_once_for_each_version(served: Served):
 
 
 def test_the_same_version_of_another_learner_has_another_tag():
-    one, other = Shelf(), Shelf()
+    one, other = WeightsStore(), WeightsStore()
     for shelf in (one, other):
         shelf.publish(4, b"")
     assert one.newest() != other.newest()

@@ -8,7 +8,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from metabonk.learner import stats as events_module
 from metabonk.learner.ppo import Counters, Update
-from metabonk.learner.stats import FOLDER, WINDOW_S, Events, Figures
+from metabonk.learner.stats import FOLDER, WINDOW_S, LearnerStats, TensorBoardWriter
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
 
 def test_steps_are_counted_per_second_and_forgotten_after_the_window():
     clock = Clock()
-    figures = Figures(clock)
+    figures = LearnerStats(clock)
     clock.now += 10
     figures.updated(Update(500, 3, 1.5, {"value": 0.25}), Counters(1, 500, 3, 1, 0))
     status = figures.status()
@@ -36,20 +36,20 @@ def test_steps_are_counted_per_second_and_forgotten_after_the_window():
 
 
 def test_a_new_learner_has_done_nothing():
-    status = Figures().status()
+    status = LearnerStats().status()
     assert status.steps_trained == status.policy_version == 0
     assert status.losses == {}
 
 
 def test_counters_go_on_from_a_checkpoint():
-    figures = Figures()
+    figures = LearnerStats()
     figures.restored(Counters(7, 700, 1, 7, 2))
     assert figures.status().policy_version == 7
     assert figures.skipped() == 2
 
 
 def test_an_update_that_learned_nothing_keeps_the_last_losses():
-    figures = Figures()
+    figures = LearnerStats()
     figures.updated(Update(10, 0, 2.0, {"value": 1.0}), Counters(1, 10, 0, 1, 0))
     figures.updated(Update(0, 10, 0.0), Counters(1, 10, 10, 1, 0))
     assert figures.status().losses == {"value": 1.0}
@@ -69,7 +69,7 @@ def written(run_dir: Path) -> list[Event]:
 
 
 def test_each_curve_gets_a_point_at_its_step_and_what_has_no_value_none(tmp_path: Path):
-    with Events(tmp_path) as events:
+    with TensorBoardWriter(tmp_path) as events:
         events.add({"episode/return": 2.5, "episode/length": None}, 512)
         events.add({"episode/return": 3.5, "episode/length": 7.0}, 1024)
         header, first, second = written(tmp_path)
@@ -80,7 +80,7 @@ def test_each_curve_gets_a_point_at_its_step_and_what_has_no_value_none(tmp_path
 
 
 def test_who_learns_nothing_writes_nothing(tmp_path: Path):
-    with Events(tmp_path):
+    with TensorBoardWriter(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -89,7 +89,7 @@ def test_a_folder_that_cannot_be_made_ends_the_curves_and_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / FOLDER).write_text("in the way")
-    with Events(tmp_path) as events:
+    with TensorBoardWriter(tmp_path) as events:
         events.add({"a": 1.0}, 1)
         events.add({"a": 2.0}, 2)
     assert caplog.text.count("are not written any more") == 1
@@ -101,7 +101,7 @@ def test_a_disk_that_fills_up_ends_the_curves_and_nothing_else(
     def full(writer: object, event: Event) -> None:
         raise OSError(28, "No space left on device")
 
-    with Events(tmp_path) as events:
+    with TensorBoardWriter(tmp_path) as events:
         events.add({"a": 1.0}, 1)
         monkeypatch.setattr(events_module.EventsWriter, "write_event", full)
         events.add({"a": 2.0}, 2)

@@ -29,7 +29,7 @@ from metabonk.orchestrator.api import (
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.registry import STALE_AFTER_S
-from metabonk.runs.episodes import Store
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from metabonk.settings.schema import Paths
 from tests.support.serving import served
@@ -59,7 +59,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     state = FleetState(
         Settings(workers=3, game="doom:basic", paths=Paths(logs=tmp_path)), "run-1", store, clock
     )

@@ -8,17 +8,17 @@ import pytest
 
 from metabonk.http.app import make_http_app
 from metabonk.orchestrator.api import event_routes
-from metabonk.orchestrator.event_log import Journal
+from metabonk.orchestrator.event_log import EventLog
 from tests.support.serving import served
 
 
 @pytest.fixture
-def journal() -> Journal:
-    return Journal()
+def journal() -> EventLog:
+    return EventLog()
 
 
 @pytest.fixture
-def client(journal: Journal) -> Iterator[httpx.Client]:
+def client(journal: EventLog) -> Iterator[httpx.Client]:
     app = make_http_app("test")
     app.include_router(event_routes(journal))
     with served(app) as client:
@@ -39,7 +39,7 @@ def heard(client: httpx.Client, count: int, last_event_id: bytes = b"") -> list[
     raise AssertionError(f"the stream ended after {messages}")
 
 
-def test_what_has_happened_comes_first_and_each_event_once(client: httpx.Client, journal: Journal):
+def test_what_has_happened_comes_first_and_each_event_once(client: httpx.Client, journal: EventLog):
     journal.died("omega-0", "first")
     journal.died("omega-0", "second")
     assert heard(client, 2) == ["first", "second"]
@@ -50,7 +50,7 @@ def test_what_has_happened_comes_first_and_each_event_once(client: httpx.Client,
     "said", [b"77", b"-1", b"nonsense", b"9" * 40, b"9" * 5000, "\u0662".encode()]
 )
 def test_an_id_that_says_nothing_here_starts_from_the_beginning(
-    client: httpx.Client, journal: Journal, said: bytes
+    client: httpx.Client, journal: EventLog, said: bytes
 ):
     journal.died("omega-0", "first")
     assert heard(client, 1, said) == ["first"]

@@ -8,7 +8,7 @@ import pytest
 
 from metabonk.http.app import make_http_app
 from metabonk.orchestrator.api import history_routes, no_such_run
-from metabonk.runs.catalog import Archive, NoSuchRun
+from metabonk.runs.catalog import NoSuchRun, RunCatalog
 from tests.runs.test_catalog import begin
 from tests.support.serving import served
 from tests.support.statuses import episode
@@ -18,7 +18,7 @@ from tests.support.statuses import episode
 def client(tmp_path: Path) -> Iterator[httpx.Client]:
     app = make_http_app("test")
     app.add_exception_handler(NoSuchRun, no_such_run)
-    app.include_router(history_routes(Archive(tmp_path, "now")))
+    app.include_router(history_routes(RunCatalog(tmp_path, "now")))
     store = begin(tmp_path, "now")
     store.record([episode(1, reward=1.0), episode(2, reward=7.0)])
     with served(app) as client:

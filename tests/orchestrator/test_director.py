@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from metabonk.encoding.capacity import Capacity
-from metabonk.messages import Desired, StreamState
+from metabonk.messages import DesiredState, StreamState
 from metabonk.orchestrator.director import (
     FAILING_S,
     MIN_LIVE_S,
@@ -28,7 +28,7 @@ def live(
 ) -> set[int]:
     wishes = director.decide(candidates, of(capacity), now)
     assert wishes.keys() == {candidate.index for candidate in candidates}
-    return {index for index, wish in wishes.items() if wish.desired is Desired.LIVE}
+    return {index for index, wish in wishes.items() if wish.desired is DesiredState.LIVE}
 
 
 def of(sessions: int | Capacity) -> Capacity:
@@ -128,7 +128,7 @@ def test_fewer_sessions_take_the_newest_place_and_none_at_all_takes_every_one():
     assert live(director, idle(0, 1), 1, 1.0) == {0}
     wishes = director.decide(idle(0, 1), of(0), 2.0)
     assert "no encoder session" in wishes[0].reason
-    assert {wish.desired for wish in wishes.values()} == {Desired.STANDBY}
+    assert {wish.desired for wish in wishes.values()} == {DesiredState.STANDBY}
 
 
 def test_who_waits_is_told_for_whom_and_for_how_long():

@@ -1,17 +1,24 @@
 """Who passes a place on stays live until the successor is ready."""
 
 from metabonk.encoding.capacity import Capacity
-from metabonk.messages import Desired
-from metabonk.orchestrator.director import HEARD_S, LONGEST_S, Candidate, Director, Handover, Wish
+from metabonk.messages import DesiredState
+from metabonk.orchestrator.director import (
+    HEARD_S,
+    LONGEST_S,
+    Assignment,
+    Candidate,
+    Director,
+    Handover,
+)
 
 ROTATE_S = 60.0
 ONE = Capacity(cpu=1)
 TWO_GPUS = Capacity(gpus=("a", "b"), nvenc={"a": 1, "b": 1})
 
 
-def wishes(live: set[int], workers: int = 3) -> dict[int, Wish]:
+def wishes(live: set[int], workers: int = 3) -> dict[int, Assignment]:
     return {
-        index: Wish(Desired.LIVE if index in live else Desired.STANDBY, "")
+        index: Assignment(DesiredState.LIVE if index in live else DesiredState.STANDBY, "")
         for index in range(workers)
     }
 
@@ -27,7 +34,7 @@ def shown(
     present = {index: Candidate(index) for index in range(workers)}
     present |= {candidate.index: candidate for candidate in candidates}
     applied = handover.apply(wishes(live, workers), present.values(), capacity, now)
-    return {index for index, wish in applied.items() if wish.desired is Desired.LIVE}
+    return {index for index, wish in applied.items() if wish.desired is DesiredState.LIVE}
 
 
 def handing_over() -> Handover:
@@ -97,4 +104,4 @@ def test_who_waits_learns_who_comes_after():
     candidates = [Candidate(0), Candidate(1)]
     for now in (0.0, ROTATE_S):
         told = handover.apply(director.decide(candidates, ONE, now), candidates, ONE, now)
-    assert told[0] == Wish(Desired.LIVE, "shown until omega-1 is ready")
+    assert told[0] == Assignment(DesiredState.LIVE, "shown until omega-1 is ready")

@@ -5,18 +5,18 @@ import logging
 import pytest
 
 from metabonk.messages import EventKind, StreamState
-from metabonk.orchestrator.event_log import FIRST_EPISODES, KEPT, Journal, SessionLog
+from metabonk.orchestrator.event_log import FIRST_EPISODES, KEPT, EventLog, SessionEventLog
 from tests.support.statuses import episode, status
 
 LIVE, STANDBY = StreamState.LIVE, StreamState.STANDBY
 
 
-def kinds(journal: Journal) -> list[EventKind]:
+def kinds(journal: EventLog) -> list[EventKind]:
     return [event.kind for event in journal.since(0)]
 
 
 def test_changes_are_told_and_repetitions_are_not():
-    journal = Journal(lambda: 12.0)
+    journal = EventLog(lambda: 12.0)
     for state in (STANDBY, STANDBY, StreamState.STARTING, LIVE, LIVE, STANDBY):
         said = status(0, stream_state=state, stream_backend="av:libx264")
         journal.heard(said, "its turn is over")
@@ -29,7 +29,7 @@ def test_changes_are_told_and_repetitions_are_not():
 
 
 def test_a_death_and_the_return():
-    journal = Journal()
+    journal = EventLog()
     journal.heard(status(0, pid=1), "")
     journal.died("omega-0", "omega-0 was killed by SIGKILL")
     journal.heard(status(0, pid=2), "")
@@ -37,7 +37,7 @@ def test_a_death_and_the_return():
 
 
 def test_the_best_return_is_told_once_there_is_something_to_compare_with():
-    journal = Journal()
+    journal = EventLog()
     journal.finished([episode(number, reward=float(number)) for number in range(FIRST_EPISODES)])
     assert kinds(journal) == []
     later = [episode(90, reward=3.0), episode(91, 1, reward=99.0), episode(92, reward=98.0)]
@@ -48,7 +48,7 @@ def test_the_best_return_is_told_once_there_is_something_to_compare_with():
 
 
 def test_only_the_last_ones_are_kept_and_numbers_go_on():
-    journal = Journal()
+    journal = EventLog()
     for number in range(KEPT + 50):
         journal.died("learner", f"death {number}")
     assert len(journal.since(0)) == KEPT
@@ -70,7 +70,7 @@ def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 def test_a_session_is_acquired_and_released_once_with_slot_gpu_and_worker(
     said: pytest.LogCaptureFixture,
 ):
-    sessions = SessionLog()
+    sessions = SessionEventLog()
     for changed in (NVENC, NVENC, {}, {}):
         sessions.heard(status(0, **changed), None)
     assert said.messages == [
@@ -80,7 +80,7 @@ def test_a_session_is_acquired_and_released_once_with_slot_gpu_and_worker(
 
 
 def test_another_encoder_is_another_session(said: pytest.LogCaptureFixture):
-    sessions = SessionLog()
+    sessions = SessionEventLog()
     sessions.heard(status(0, **NVENC), None)
     software = {"stream_state": StreamState.LIVE, "stream_backend": "av:libx264"}
     sessions.heard(status(0, **software), None)
@@ -94,7 +94,7 @@ def test_another_encoder_is_another_session(said: pytest.LogCaptureFixture):
 def test_who_waits_for_a_session_is_told_once_each_time_and_at_info(
     said: pytest.LogCaptureFixture,
 ):
-    sessions = SessionLog()
+    sessions = SessionEventLog()
     for changed, refusal in ({}, WAITS), ({}, WAITS), (NVENC, None), ({}, WAITS):
         sessions.heard(status(2, **changed), refusal)
     limits = [record for record in said.records if "Session limit reached" in record.message]
@@ -103,7 +103,7 @@ def test_who_waits_for_a_session_is_told_once_each_time_and_at_info(
 
 
 def test_a_worker_that_dies_has_let_go_of_its_session(said: pytest.LogCaptureFixture):
-    sessions = SessionLog()
+    sessions = SessionEventLog()
     sessions.heard(status(0, **NVENC), None)
     sessions.died("omega-0")
     sessions.died("learner")

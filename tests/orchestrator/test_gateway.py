@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from metabonk.http.app import make_http_app
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
-from metabonk.runs.episodes import Store
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from metabonk.settings.schema import Ports
 from tests.support.children import until
@@ -97,7 +97,7 @@ def worker() -> Worker:
 @pytest.fixture
 def door(tmp_path: Path, worker: Worker) -> Iterator[SimpleNamespace]:
     """The page's port with worker 0 behind it; worker 1 is not there."""
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     settings = Settings.model_validate({"ports": {"worker": free_port()}})
     gateway = Gateway(FleetState(settings, "run", store))
     app = make_http_app("page", lifespan=gateway.lifespan)
@@ -226,7 +226,7 @@ def test_an_offer_is_refused_where_it_is_large_or_for_nobody(door: SimpleNamespa
 
 
 def test_a_worker_that_dies_in_mid_stream_ends_it_where_it_was(tmp_path: Path):
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         gateway = Gateway(FleetState(Settings(ports=Ports(worker=port)), "run", store))

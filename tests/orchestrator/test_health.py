@@ -10,15 +10,15 @@ from fastapi import FastAPI, Response
 
 from metabonk.encoding.capacity import Capacity
 from metabonk.encoding.ladder import RUNGS
-from metabonk.encoding.probe import DOUBT_S, Proofs
+from metabonk.encoding.probe import QUARANTINE_S, ProbeCache
 from metabonk.encoding.sessions import Holder, Pools
-from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
 from metabonk.errors import EncodingError
 from metabonk.messages import Heartbeat, LearnerStatus, Problem
 from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.health import HUNG_AFTER_S, Suspicion, Watch
-from metabonk.orchestrator.supervisor import Death
-from metabonk.runs.episodes import Store
+from metabonk.orchestrator.health import HUNG_AFTER_S, EncoderQuarantine, HealthMonitor
+from metabonk.orchestrator.supervisor import ExitReport
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from tests.support.children import until
 from tests.support.serving import free_port, served
@@ -32,7 +32,7 @@ LEARNER = LearnerStatus(
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[FleetState]:
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     paths = {"runs": tmp_path}
     yield FleetState(
         Settings.model_validate({"ports": {"learner": free_port()}, "paths": paths}), "run", store
@@ -50,7 +50,7 @@ def test_capacity_and_the_learner_are_asked_for_and_one_that_is_silent_is_none(s
         asked.append(1)
         return Response(answers[0], media_type="application/json")
 
-    watch = Watch(state, lambda: Capacity(cpu=3))
+    watch = HealthMonitor(state, lambda: Capacity(cpu=3))
     with served(app, state.settings.ports.learner):
         watch.start()
         until(lambda: state.fleet().learner == LEARNER)
@@ -64,7 +64,7 @@ def test_capacity_and_the_learner_are_asked_for_and_one_that_is_silent_is_none(s
 
 def test_what_is_seen_at_a_glance_is_a_problem_until_it_is_mended(state: FleetState):
     seen = [Problem(what="little disk", do="free some")]
-    watch = Watch(state, lambda: 3, lambda: list(seen))
+    watch = HealthMonitor(state, lambda: 3, lambda: list(seen))
     watch.start()
     until(lambda: watch.problems() == seen != [])
     seen.clear()
@@ -77,7 +77,7 @@ def test_sessions_that_cannot_be_counted_are_a_problem_and_stop_nothing(state: F
         raise EncodingError("the slots are gone")
 
     state.set_capacity(Capacity(cpu=2))
-    watch = Watch(state, refuse)
+    watch = HealthMonitor(state, refuse)
     watch.start()
     until(watch.problems)
     watch.close()
@@ -100,10 +100,10 @@ def test_a_silent_worker_hangs_only_if_it_does_not_answer_either(
     settings = Settings.model_validate(
         {"ports": {"worker": port, "learner": free_port()}, "paths": paths}
     )
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     state = FleetState(settings, "run", store, clock=lambda: now)
     state.heartbeat(Heartbeat(status=status(0), episodes=[]))
-    watch = Watch(state, lambda: Capacity(cpu=1))
+    watch = HealthMonitor(state, lambda: Capacity(cpu=1))
     monkeypatch.setattr("metabonk.orchestrator.health.INTERVAL_S", 0.02)
     with served(app, port):
         watch.start()
@@ -123,8 +123,8 @@ NVENC = next(rung for rung in RUNGS if rung.backend == "av:h264_nvenc")
 
 
 class Card(Nvml):
-    def census(self) -> Census:
-        return Census((GPU,))
+    def census(self) -> GpuInventory:
+        return GpuInventory((GPU,))
 
 
 class Scene:
@@ -133,8 +133,8 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.now = 0.0
         self.pools = Pools(folder, nvenc_limit=2, cpu_limit=1, nvml=Card())
-        self.proofs = Proofs(folder)
-        self.suspicion = Suspicion(self.pools, self.proofs, clock=lambda: self.now)
+        self.proofs = ProbeCache(folder)
+        self.suspicion = EncoderQuarantine(self.pools, self.proofs, clock=lambda: self.now)
         self.slot = folder / "nvenc-gpu0" / "slot-0.lock"
         pool = self.pools.nvenc(0)
         assert pool
@@ -150,7 +150,7 @@ class Scene:
             session_open=session_open,
         )
         self.slot.write_text(json.dumps(holder.model_dump()))
-        self.suspicion.died(Death("omega-0", code, "Segmentation fault", 7))
+        self.suspicion.died(ExitReport("omega-0", code, "Segmentation fault", 7))
 
     @property
     def doubt(self) -> str | None:
@@ -179,7 +179,7 @@ def test_one_crash_while_opening_is_enough(scene: Scene):
 
 def test_crashes_far_apart_leave_no_doubt(scene: Scene):
     scene.dies(-signal.SIGSEGV)
-    scene.now += DOUBT_S
+    scene.now += QUARANTINE_S
     scene.dies(-signal.SIGSEGV)
     assert scene.doubt is None
 

@@ -14,7 +14,7 @@ from metabonk.orchestrator.lock import (
     read_record,
     remove_unheld,
 )
-from metabonk.system.process_ids import ProcessName, boot_id, name_of
+from metabonk.system.process_ids import ProcessId, boot_id, process_id
 
 PAGE = "http://localhost:5173"
 
@@ -22,13 +22,13 @@ PAGE = "http://localhost:5173"
 def test_it_says_who_holds_it_and_what_belongs_to_it(tmp_path: Path):
     with FleetLock(tmp_path, 8040) as lock:
         lock.acquire(page=PAGE)
-        child = ProcessName(pid=7, started=8)
+        child = ProcessId(pid=7, started=8)
         lock.update({"omega-0": child, "omega-1": child})
         lock.update({"omega-0": child})
         (file,) = lock_files(tmp_path)
         record = read_record(file)
         assert record is not None
-        assert record.process == name_of(os.getpid())
+        assert record.process == process_id(os.getpid())
         assert (record.boot, record.page) == (boot_id(), PAGE)
         assert record.children == {"omega-0": child}
         assert is_held(file)

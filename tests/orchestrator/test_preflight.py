@@ -8,7 +8,7 @@ import pytest
 
 from metabonk.doctor.host import LEAST_DISK
 from metabonk.encoding.sessions import Pools
-from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
 from metabonk.errors import StartError
 from metabonk.orchestrator import preflight
 from metabonk.orchestrator.preflight import check
@@ -74,22 +74,22 @@ def test_a_gpu_that_was_chosen_and_is_not_there_stops_the_start(
     cards = tuple(Gpu(index, f"GPU-{index}", "NVIDIA", 5, "590.44") for index in (0, 1))
     given = settings(tmp_path)
 
-    def choose(census: Census, *gpus: int) -> None:
+    def choose(census: GpuInventory, *gpus: int) -> None:
         found = Pools(
             tmp_path / "slots", nvenc_limit=0, cpu_limit=1, nvml=Nvml(), usable=lambda _: census
         )
         monkeypatch.setattr(preflight, "open_pools", lambda settings: found)
         check(given.model_copy(update={"gpus": gpus}))
 
-    choose(Census(cards), 0, 1)
+    choose(GpuInventory(cards), 0, 1)
     with pytest.raises(
         StartError, match=r"METABONK_GPUS is 0,2, and there is no GPU 2 .* has 0, 1"
     ):
-        choose(Census(cards), 0, 2)
+        choose(GpuInventory(cards), 0, 2)
     with pytest.raises(StartError, match="CUDA_VISIBLE_DEVICES hides 1"):
-        choose(Census(cards[:1], others=cards[1:]), 0, 1)
+        choose(GpuInventory(cards[:1], others=cards[1:]), 0, 1)
     with pytest.raises(StartError, match="no GPU 0 to use: no NVIDIA driver here"):
-        choose(Census(unavailable="no NVIDIA driver here"), 0)
+        choose(GpuInventory(unavailable="no NVIDIA driver here"), 0)
 
 
 def test_a_full_disk_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

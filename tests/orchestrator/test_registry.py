@@ -1,7 +1,13 @@
 import pytest
 
-from metabonk.messages import Counted
-from metabonk.orchestrator.registry import STALE_AFTER_S, AwakeClock, Registry, Tallies, including
+from metabonk.messages import CounterOffset
+from metabonk.orchestrator.registry import (
+    STALE_AFTER_S,
+    Registry,
+    SuspendAwareClock,
+    Tallies,
+    including,
+)
 from tests.support.statuses import status
 
 
@@ -36,22 +42,22 @@ def test_a_worker_whose_process_ended_is_forgotten():
 
 def test_the_first_process_of_a_worker_counts_from_nothing():
     tallies = Tallies({})
-    assert tallies.begin(status(0, pid=1, step=7)) == Counted()
-    assert tallies.begin(status(0, pid=1, step=90)) == Counted()
+    assert tallies.begin(status(0, pid=1, step=7)) == CounterOffset()
+    assert tallies.begin(status(0, pid=1, step=90)) == CounterOffset()
 
 
 def test_a_process_that_is_started_again_goes_on_where_the_last_was_heard_of():
     tallies = Tallies({})
     tallies.begin(status(0, pid=1, step=90, episode=3))
-    begun = Counted(step=90, episode=3)
+    begun = CounterOffset(step=90, episode=3)
     assert tallies.begin(status(0, pid=2, step=4)) == begun
     assert tallies.begin(status(0, pid=2, step=120, episode=4)) == begun
-    assert tallies.begin(status(0, pid=3)) == Counted(step=120, episode=4)
-    assert tallies.begin(status(1, pid=4)) == Counted()
+    assert tallies.begin(status(0, pid=3)) == CounterOffset(step=120, episode=4)
+    assert tallies.begin(status(1, pid=4)) == CounterOffset()
 
 
 def test_the_first_heartbeat_of_a_process_does_not_know_what_was_before():
-    counted = Counted(step=90, episode=3)
+    counted = CounterOffset(step=90, episode=3)
     first = including(status(0, step=4, episode=0), counted)
     assert (first.step, first.episode) == (94, 3)
     later = including(status(0, step=120, episode=4), counted)
@@ -59,8 +65,8 @@ def test_the_first_heartbeat_of_a_process_does_not_know_what_was_before():
 
 
 def test_a_run_that_is_resumed_goes_on_where_its_episodes_end():
-    tallies = Tallies({2: Counted(step=500, episode=9)})
-    assert tallies.begin(status(2, pid=1, step=10)) == Counted(step=500, episode=9)
+    tallies = Tallies({2: CounterOffset(step=500, episode=9)})
+    assert tallies.begin(status(2, pid=1, step=10)) == CounterOffset(step=500, episode=9)
 
 
 class Ticks:
@@ -77,7 +83,7 @@ def ticks() -> Ticks:
 
 
 def test_it_runs_while_it_is_asked_all_the_time(ticks: Ticks):
-    clock = AwakeClock(ticks)
+    clock = SuspendAwareClock(ticks)
     began = clock()
     for _ in range(20):
         ticks.now += 0.25
@@ -86,7 +92,7 @@ def test_it_runs_while_it_is_asked_all_the_time(ticks: Ticks):
 
 
 def test_it_stands_still_while_the_process_does_and_runs_on_from_there(ticks: Ticks):
-    clock = AwakeClock(ticks)
+    clock = SuspendAwareClock(ticks)
     began = clock()
     for pause in (30.0, 0.25, 3600.0, 0.25):
         ticks.now += pause

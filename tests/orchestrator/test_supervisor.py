@@ -18,7 +18,7 @@ from metabonk.orchestrator.supervisor import (
     SHOWN_S,
     ChildSpec,
     ChildState,
-    Death,
+    ExitReport,
     Supervisor,
     back_off,
     last_words,
@@ -60,7 +60,7 @@ def made(clock: Clock) -> Iterator[list[Supervisor]]:
 def supervise(
     made: list[Supervisor], clock: Clock, *specs: ChildSpec, **given: float
 ) -> Supervisor:
-    options = {"stagger_s": 0.0, "restart_limit_s": 10.0, **given}
+    options = {"stagger_s": 0.0, "restart_backoff_max_s": 10.0, **given}
     made.append(Supervisor(specs, clock=clock, **options))
     return made[-1]
 
@@ -103,7 +103,7 @@ def test_a_dead_child_is_started_again_later_each_time_and_says_why_it_died(
     tmp_path: Path, made: list[Supervisor], clock: Clock
 ):
     child = spec(tmp_path, "learner", "print('disk on fire'); raise SystemExit(3)")
-    supervisor = supervise(made, clock, child, restart_limit_s=1.5)
+    supervisor = supervise(made, clock, child, restart_backoff_max_s=1.5)
     for pause in (0.5, 1.0, 1.5, 1.5):
         supervisor.tick()
         until(supervisor.tick)
@@ -267,7 +267,7 @@ def test_every_start_and_death_is_told_with_the_process_that_leads_the_session(
     supervisor = Supervisor(
         [spec(tmp_path, "omega-0", OBEDIENT)],
         stagger_s=0.0,
-        restart_limit_s=1.0,
+        restart_backoff_max_s=1.0,
         on_change=lambda running: told.append({n: p.pid for n, p in running.items()}),
         clock=clock,
     )
@@ -292,7 +292,7 @@ signal.pause()
 import os
 command = (sys.executable, "-c", child, str(os.getpid()))
 log = Path({str(tmp_path)!r}, "child.log")
-supervisor = Supervisor([ChildSpec("c", command, log)], stagger_s=0, restart_limit_s=1)
+supervisor = Supervisor([ChildSpec("c", command, log)], stagger_s=0, restart_backoff_max_s=1)
 while True:
     supervisor.tick()
     time.sleep(0.01)
@@ -380,7 +380,7 @@ def test_a_child_that_ignores_the_end_is_killed(
     ],
 )
 def test_the_exit_status_is_said_in_words(code: int, words: str):
-    assert Death("omega-0", code, "").sentence.startswith(f"omega-0 {words}")
+    assert ExitReport("omega-0", code, "").sentence.startswith(f"omega-0 {words}")
 
 
 def test_only_what_was_written_in_this_life_counts(tmp_path: Path):
@@ -393,7 +393,7 @@ def test_only_what_was_written_in_this_life_counts(tmp_path: Path):
 
 
 def test_a_log_that_is_gone_says_nothing(tmp_path: Path):
-    death = Death("omega-0", 1, words_in(tmp_path / "none.log", 0))
+    death = ExitReport("omega-0", 1, words_in(tmp_path / "none.log", 0))
     assert death.sentence == "omega-0 ended with exit code 1"
 
 
@@ -430,12 +430,12 @@ def test_a_crash_in_native_code_says_where():
 
 
 def test_a_child_that_was_ended_has_a_cause_and_counts_as_crashed():
-    death = Death("omega-0", -signal.SIGABRT, "Aborted", 7, "it has not answered for 15 s")
+    death = ExitReport("omega-0", -signal.SIGABRT, "Aborted", 7, "it has not answered for 15 s")
     assert death.sentence == "omega-0 was ended, since it has not answered for 15 s"
     assert death.crashed
-    assert Death("omega-0", -signal.SIGSEGV, "").crashed
-    assert not Death("omega-0", -signal.SIGKILL, "").crashed
-    assert not Death("omega-0", 1, "").crashed
+    assert ExitReport("omega-0", -signal.SIGSEGV, "").crashed
+    assert not ExitReport("omega-0", -signal.SIGKILL, "").crashed
+    assert not ExitReport("omega-0", 1, "").crashed
 
 
 def test_faulthandler_writes_what_is_understood():

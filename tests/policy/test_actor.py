@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from metabonk.errors import PolicyError
 from metabonk.games import Observation
 from metabonk.policy import Actor, ActorCritic, Decision, encode_weights
-from metabonk.policy.device_observation import SeenOnDevice
+from metabonk.policy.device_observation import DeviceObservation
 from tests.support.specs import AXES, CHOICES, NUMBERS, OTHER, REMEMBERING, TINY
 
 RANDOM = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def test_what_is_seen_on_the_device_leads_to_the_same_decisions():
     def decide(seen: Observation) -> list[Decision]:
         return Actor(TINY, seed=1).act([seen, PICTURE], [0, 1])
 
-    there = SeenOnDevice(torch.from_numpy(PICTURE))
+    there = DeviceObservation(torch.from_numpy(PICTURE))
     for one, other in zip(decide(PICTURE), decide(there), strict=True):
         assert one.action == other.action
         assert one.value == other.value

@@ -8,11 +8,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from metabonk.games.preprocessing import View, observe
-from metabonk.policy.device_observation import SeenOnDevice, Sight, observe_there
+from metabonk.games.preprocessing import ObservationSpec, observe
+from metabonk.policy.device_observation import DeviceObservation, DeviceObserver, observe_there
 
 CPU = torch.device("cpu")
-DOOM = View(128, 72)
+DOOM = ObservationSpec(128, 72)
 
 
 def picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -35,7 +35,7 @@ def picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
 def test_it_is_the_observation_of_host_memory_to_within_one(
     size: tuple[int, int], view: tuple[int, int], grayscale: bool
 ):
-    pixels, wanted = picture(*size), View(*view, grayscale)
+    pixels, wanted = picture(*size), ObservationSpec(*view, grayscale)
     found = observe_there(torch.from_numpy(pixels), wanted)
     assert found.dtype == torch.uint8
     assert tuple(found.shape) == wanted.shape
@@ -48,22 +48,22 @@ def test_it_is_the_observation_of_host_memory_to_within_one(
 def test_black_and_white_stay_what_they_are():
     for value in (0, 255):
         flat = torch.full((720, 1280, 3), value, dtype=torch.uint8)
-        assert (observe_there(flat, View(84, 84)) == value).all()
+        assert (observe_there(flat, ObservationSpec(84, 84)) == value).all()
 
 
 def test_the_picture_that_was_uploaded_is_looked_at_where_it_is():
-    sight = Sight(CPU)
+    sight = DeviceObserver(CPU)
     pixels = picture(256, 144)
     uploaded = sight.upload(pixels)
     assert np.array_equal(uploaded.numpy(), pixels)
     seen = sight.observe(pixels, DOOM)
-    assert isinstance(seen, SeenOnDevice)
+    assert isinstance(seen, DeviceObservation)
     assert np.abs(np.asarray(seen).astype(int) - observe(pixels, DOOM)).max() <= 1
     assert seen.tensor().shape == DOOM.shape
 
 
 def test_any_other_picture_is_seen_in_host_memory():
-    sight = Sight(CPU)
+    sight = DeviceObserver(CPU)
     pixels = picture(256, 144)
     assert isinstance(sight.observe(pixels, DOOM), np.ndarray)
     sight.upload(pixels)
@@ -74,7 +74,7 @@ def test_any_other_picture_is_seen_in_host_memory():
 
 
 def test_it_is_stacked_with_others_as_any_array_is():
-    sight = Sight(CPU)
+    sight = DeviceObserver(CPU)
     pixels = picture(256, 144)
     sight.upload(pixels)
     seen = sight.observe(pixels, DOOM)

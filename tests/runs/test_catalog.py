@@ -6,8 +6,8 @@ import pytest
 
 from metabonk.learner.checkpoint import save_best, save_checkpoint
 from metabonk.learner.ppo import Learner
-from metabonk.runs.catalog import Archive, NoSuchRun
-from metabonk.runs.episodes import Store
+from metabonk.runs.catalog import NoSuchRun, RunCatalog
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
 from metabonk.settings.schema import Learning
@@ -15,19 +15,19 @@ from tests.support.specs import TINY
 from tests.support.statuses import episode
 
 
-def begin(runs: Path, name: str) -> Store:
+def begin(runs: Path, name: str) -> EpisodeStore:
     (runs / name).mkdir()
     save_settings(Settings(game="doom:basic"), runs / name)
-    return Store(runs / name, "doom:basic")
+    return EpisodeStore(runs / name, "doom:basic")
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path, "second")
+def archive(tmp_path: Path) -> RunCatalog:
+    return RunCatalog(tmp_path, "second")
 
 
 def test_every_run_is_summed_up_the_newest_first_and_while_it_goes_on(
-    tmp_path: Path, archive: Archive
+    tmp_path: Path, archive: RunCatalog
 ):
     first, second = begin(tmp_path, "first"), begin(tmp_path, "second")
     first.record([episode(1, reward=1.0), episode(2, reward=5.0)])
@@ -43,14 +43,14 @@ def test_every_run_is_summed_up_the_newest_first_and_while_it_goes_on(
     second.close()
 
 
-def test_the_recent_return_is_of_the_last_hundred(tmp_path: Path, archive: Archive):
+def test_the_recent_return_is_of_the_last_hundred(tmp_path: Path, archive: RunCatalog):
     store = begin(tmp_path, "first")
     store.record([episode(n, reward=1000.0 if n <= 50 else 2.0) for n in range(1, 151)])
     store.close()
     assert archive.summaries()[0].recent_return == 2.0
 
 
-def test_curves_and_episodes_of_all_workers_and_of_one(tmp_path: Path, archive: Archive):
+def test_curves_and_episodes_of_all_workers_and_of_one(tmp_path: Path, archive: RunCatalog):
     store = begin(tmp_path, "first")
     store.record([episode(1, 0, reward=4.0), episode(1, 1, reward=8.0), episode(2, 0, reward=6.0)])
     assert [point.mean_return for point in archive.curve("first", 10)] == [4.0, 8.0, 6.0]
@@ -65,7 +65,7 @@ def test_curves_and_episodes_of_all_workers_and_of_one(tmp_path: Path, archive: 
     store.close()
 
 
-def test_checkpoints_say_what_they_are_without_being_read(tmp_path: Path, archive: Archive):
+def test_checkpoints_say_what_they_are_without_being_read(tmp_path: Path, archive: RunCatalog):
     begin(tmp_path, "first").close()
     learner = Learner(TINY, Learning())
     for steps in (10, 20):
@@ -83,7 +83,7 @@ def test_checkpoints_say_what_they_are_without_being_read(tmp_path: Path, archiv
 
 @pytest.mark.parametrize("name", ["third", "..", ".", "../first", "first/checkpoints", ""])
 def test_a_run_that_does_not_exist_and_paths_that_lead_elsewhere(
-    tmp_path: Path, archive: Archive, name: str
+    tmp_path: Path, archive: RunCatalog, name: str
 ):
     begin(tmp_path, "first").close()
     with pytest.raises(NoSuchRun, match="there is no run"):
@@ -92,7 +92,7 @@ def test_a_run_that_does_not_exist_and_paths_that_lead_elsewhere(
         archive.curve(name, 5)
 
 
-def test_what_cannot_be_read_is_left_out(tmp_path: Path, archive: Archive):
+def test_what_cannot_be_read_is_left_out(tmp_path: Path, archive: RunCatalog):
     begin(tmp_path, "first").close()
     begin(tmp_path, "damaged").close()
     (tmp_path / "damaged" / "metabonk.sqlite").write_bytes(b"no database" * 100)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from metabonk.errors import StartError
-from metabonk.runs.episodes import FILE, RETRY_S, Store
+from metabonk.runs.episodes import FILE, RETRY_S, EpisodeStore
 from tests.support.statuses import episode
 
 
@@ -16,7 +16,7 @@ class Clock:
 
 
 def test_episodes_come_back_newest_first(tmp_path: Path):
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     store.record([episode(1), episode(2)])
     store.record([episode(3, index=1)])
     assert store.newest(2) == [episode(3, index=1), episode(2)]
@@ -25,7 +25,7 @@ def test_episodes_come_back_newest_first(tmp_path: Path):
 
 
 def test_a_heartbeat_that_is_repeated_changes_nothing(tmp_path: Path):
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     for _ in range(3):
         store.record([episode(1), episode(2)])
     assert store.newest(10) == [episode(2), episode(1)]
@@ -34,7 +34,7 @@ def test_a_heartbeat_that_is_repeated_changes_nothing(tmp_path: Path):
 
 
 def test_a_worker_that_counts_from_one_again_after_a_restart_loses_nothing(tmp_path: Path):
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     later = episode(1).model_copy(update={"ended_at": episode(1).ended_at + 100})
     store.record([episode(1), later])
     assert store.episodes == 2
@@ -42,11 +42,11 @@ def test_a_worker_that_counts_from_one_again_after_a_restart_loses_nothing(tmp_p
 
 
 def test_a_resumed_run_goes_on_with_its_curve(tmp_path: Path):
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     store.record([episode(n, reward=float(n)) for n in range(1, 6)])
     before = store.curve(100)
     store.close()
-    store = Store(tmp_path, "doom:basic")
+    store = EpisodeStore(tmp_path, "doom:basic")
     assert store.curve(100) == before
     assert store.fleet_step == 50
     store.record([episode(6)])
@@ -56,7 +56,7 @@ def test_a_resumed_run_goes_on_with_its_curve(tmp_path: Path):
 
 def test_a_full_disk_is_a_problem_and_loses_nothing(tmp_path: Path):
     clock = Clock()
-    store = Store(tmp_path, "doom:basic", clock)
+    store = EpisodeStore(tmp_path, "doom:basic", clock)
     store.record([episode(1)])
     pages = store._database.execute("PRAGMA page_count").fetchone()[0]
     store._database.execute(f"PRAGMA max_page_count = {pages}")
@@ -86,11 +86,11 @@ def test_a_file_that_is_no_database_stops_the_start_with_a_sentence(
     else:
         (tmp_path / FILE).write_bytes(rubbish)
     with pytest.raises(StartError, match=r"metabonk\.sqlite.*move the file away"):
-        Store(tmp_path, "doom:basic")
+        EpisodeStore(tmp_path, "doom:basic")
 
 
 def test_people_can_read_the_file_with_sqlite_while_it_is_written(tmp_path: Path):
-    store = Store(tmp_path / ".", "doom:basic")
+    store = EpisodeStore(tmp_path / ".", "doom:basic")
     store.record([episode(1)])
     other = sqlite3.connect(tmp_path / FILE)
     assert other.execute("SELECT game FROM run").fetchall() == [("doom:basic",)]

@@ -20,11 +20,11 @@ def test_a_worker_plays_a_game_for_each_core_it_has_to_itself_and_sixteen_at_mos
 
 
 def test_games_can_be_chosen_and_where_nothing_learns_there_is_one():
-    chosen = Settings.model_validate({"worker": {"games": 12}})
+    chosen = Settings.model_validate({"worker": {"games_per_worker": 12}})
     assert chosen.games_per_worker == 12
     unseen = Settings.model_validate({"stream": {"enabled": False}, "workers": 64})
     assert unseen.games_per_worker == 24
-    playing = Settings.model_validate({"worker": {"games": 12}, "mode": "play"})
+    playing = Settings.model_validate({"worker": {"games_per_worker": 12}, "mode": "play"})
     assert playing.games_per_worker == 1
 
 

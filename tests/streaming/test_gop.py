@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from metabonk.encoding.frame import AccessUnit
 from metabonk.streaming.fmp4 import TIMESCALE
-from metabonk.streaming.gop import GroupCache, Limits, Timeline
+from metabonk.streaming.gop import GopCache, QueueLimits, Timeline
 from tests.support.frames import encoded, regular
 
-ROOMY = Limits(seconds=60, size=2**30)
+ROOMY = QueueLimits(seconds=60, size=2**30)
 
 
-def cache(limits: Limits = ROOMY) -> GroupCache:
-    opened = GroupCache(limits)
+def cache(limits: QueueLimits = ROOMY) -> GopCache:
+    opened = GopCache(limits)
     opened.open_epoch(320, 180, 30)
     return opened
 
@@ -90,7 +90,7 @@ def test_after_an_end_the_next_keyframe_begins_anew():
 
 
 def test_a_group_beyond_the_limits_is_not_kept_by_half():
-    for limits in (Limits(seconds=0.1, size=2**30), Limits(seconds=60, size=3000)):
+    for limits in (QueueLimits(seconds=0.1, size=2**30), QueueLimits(seconds=60, size=3000)):
         group = cache(limits)
         units = encoded(regular(12), keyframes=(10,))
         for unit in units[:10]:

@@ -11,7 +11,7 @@ import pytest
 
 from metabonk.encoding.frame import AccessUnit
 from metabonk.messages import (
-    AttentionMessage,
+    SaliencyMessage,
     StateMessage,
     StreamState,
     Thought,
@@ -19,7 +19,7 @@ from metabonk.messages import (
 )
 from metabonk.streaming import hub as module
 from metabonk.streaming.fmp4 import TIMESCALE
-from metabonk.streaming.gop import Epoch, Fragment, Limits
+from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 from metabonk.streaming.hub import FALLBACK_S, REPEAT_S, SHARED_S, Hub, Viewer
 from metabonk.streaming.viewer_queue import Item
 from tests.support.frames import encoded, regular
@@ -178,7 +178,7 @@ def test_all_viewers_share_the_same_bytes():
 def test_a_slow_viewer_loses_whole_groups_and_nobody_else_loses_anything(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(module, "LIMITS", Limits(seconds=0.4, size=2**20))
+    monkeypatch.setattr(module, "LIMITS", QueueLimits(seconds=0.4, size=2**20))
     caplog.set_level(logging.INFO)
 
     async def watch() -> None:
@@ -378,24 +378,24 @@ def test_attention_goes_to_those_who_asked_and_only_the_newest_waits():
     async def watch() -> None:
         hub = live_hub()
         with hub.join() as plain:
-            assert not hub.attention_wanted()
+            assert not hub.saliency_wanted()
             with hub.join(attention=True) as curious:
-                assert hub.attention_wanted()
-                hub.show_attention(0.0, 2, 1, b"\x00\xff", 0.01)
+                assert hub.saliency_wanted()
+                hub.publish_saliency(0.0, 2, 1, b"\x00\xff", 0.01)
                 assert attentions(await waiting(curious)) == [], "there is no picture yet"
                 hub.publish(UNITS[0])
                 hub.publish(UNITS[1])
-                hub.show_attention(UNITS[0].captured_at, 2, 1, b"\x00\xff", 0.01)
-                hub.show_attention(UNITS[1].captured_at, 2, 1, b"\xff\x00", 0.01)
+                hub.publish_saliency(UNITS[0].captured_at, 2, 1, b"\x00\xff", 0.01)
+                hub.publish_saliency(UNITS[1].captured_at, 2, 1, b"\xff\x00", 0.01)
                 (told,) = attentions(await waiting(curious))
                 assert (told.epoch, told.columns, told.rows) == (1, 2, 1)
                 assert base64.b64decode(told.cells) == b"\xff\x00"
                 assert told.time == pytest.approx(UNITS[1].captured_at - UNITS[0].captured_at)
-            assert not hub.attention_wanted()
+            assert not hub.saliency_wanted()
             assert attentions(await waiting(plain)) == []
 
     on_loop(watch)
 
 
-def attentions(items: list[Item]) -> list[AttentionMessage]:
-    return [item for item in items if isinstance(item, AttentionMessage)]
+def attentions(items: list[Item]) -> list[SaliencyMessage]:
+    return [item for item in items if isinstance(item, SaliencyMessage)]

@@ -4,13 +4,13 @@ import io
 
 import av
 
-from metabonk.streaming.gop import Epoch, Fragment, GroupCache, Limits
+from metabonk.streaming.gop import Epoch, Fragment, GopCache, QueueLimits
 from metabonk.streaming.mpegts import TransportStream
 from tests.support.frames import encoded, regular
 
 
 def packed(count: int, keyframes: tuple[int, ...] = ()) -> tuple[Epoch, list[Fragment]]:
-    cache = GroupCache(Limits(60, 2**30))
+    cache = GopCache(QueueLimits(60, 2**30))
     cache.open_epoch(320, 180, 30)
     fragments = []
     for unit in encoded(regular(count), keyframes=keyframes):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from metabonk.streaming.sdp import MOST_CANDIDATES, OfferRefused, take
+from metabonk.streaming.sdp import MOST_CANDIDATES, InvalidOffer, take
 
 OFFER = """v=0
 o=- 1 2 IN IP4 127.0.0.1
@@ -58,20 +58,20 @@ def test_a_thousand_candidates_are_a_few():
     ],
 )
 def test_what_asks_for_something_else_is_refused(offer: str, says: str):
-    with pytest.raises(OfferRefused, match=says):
+    with pytest.raises(InvalidOffer, match=says):
         take(offer, "127.0.0.1")
 
 
 def test_every_medium_has_a_key_of_its_own_or_the_sessions():
     line = "a=fingerprint:sha-256 AB:CD\n"
     without = OFFER.replace(line, "")
-    with pytest.raises(OfferRefused, match="no key"):
+    with pytest.raises(InvalidOffer, match="no key"):
         take(without, "127.0.0.1")
     assert take(without + line, "127.0.0.1")
-    with pytest.raises(OfferRefused, match=r"'m=audio 9 x 0' has no key"):
+    with pytest.raises(InvalidOffer, match=r"'m=audio 9 x 0' has no key"):
         take(without + line + "m=audio 9 x 0\n", "127.0.0.1")
 
 
 def test_an_address_that_is_none_is_refused():
-    with pytest.raises(OfferRefused, match="no IP address"):
+    with pytest.raises(InvalidOffer, match="no IP address"):
         take(OFFER, "evil.example a=")

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from metabonk.encoding.frame import AccessUnit
 from metabonk.messages import StateMessage, StreamState
-from metabonk.streaming.gop import Epoch, Fragment, Limits
+from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 from metabonk.streaming.viewer_queue import Item, ViewerQueue
 
 LIVE = StateMessage(state=StreamState.LIVE, reason="live")
@@ -19,8 +19,8 @@ def fragment(number: int, *, key: bool = False, size: int = 10) -> Fragment:
     return Fragment(unit, number * PER_PICTURE, bytes(size))
 
 
-def pictures(seconds: float) -> Limits:
-    return Limits(seconds=seconds, size=10_000)
+def pictures(seconds: float) -> QueueLimits:
+    return QueueLimits(seconds=seconds, size=10_000)
 
 
 def drain(queue: ViewerQueue) -> list[Item]:
@@ -75,14 +75,14 @@ def test_a_full_queue_without_another_keyframe_drops_all_and_waits_for_one():
 
 
 def test_bytes_are_bounded_too():
-    queue = ViewerQueue(Limits(seconds=60, size=100))
+    queue = ViewerQueue(QueueLimits(seconds=60, size=100))
     queue.put(fragment(0, key=True, size=60))
     assert queue.put(fragment(1, size=60)) is True
     assert numbers(drain(queue)) == []
 
 
 def test_a_single_picture_beyond_the_limit_is_not_kept():
-    queue = ViewerQueue(Limits(seconds=60, size=100))
+    queue = ViewerQueue(QueueLimits(seconds=60, size=100))
     assert queue.put(fragment(0, key=True, size=101)) is True
     assert drain(queue) == []
 
@@ -122,7 +122,7 @@ def test_after_an_end_what_waits_goes_out_and_a_keyframe_has_to_come():
     size=st.integers(10, 150),
 )
 def test_no_viewer_ever_gets_a_picture_without_the_ones_it_needs(keys, takes, length, size):
-    limits = Limits(seconds=length / 30, size=size)
+    limits = QueueLimits(seconds=length / 30, size=size)
     queue = ViewerQueue(limits)
     got: list[int] = []
     for i, key in enumerate(keys):

@@ -13,9 +13,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from metabonk.encoding.frame import AccessUnit
 from metabonk.messages import (
-    AttentionMessage,
     EpochMessage,
     PolicyMessage,
+    SaliencyMessage,
     StateMessage,
     StreamState,
     Thought,
@@ -202,7 +202,7 @@ def test_thoughts_come_before_their_picture_and_attention_to_who_asks(staged: St
         assert told.model_dump(include=set(Thought.model_fields)) == thought.model_dump()
         assert told.time > 0
         assert binary(client)[4:8] == b"moof"
-        staged.hub.show_attention(units[1].captured_at, 2, 1, b"\x00\xff", 0.014)
-        looked = AttentionMessage.model_validate_json(text(client))
+        staged.hub.publish_saliency(units[1].captured_at, 2, 1, b"\x00\xff", 0.014)
+        looked = SaliencyMessage.model_validate_json(text(client))
         assert (looked.columns, looked.rows, looked.time) == (2, 1, pytest.approx(told.time))
         assert looked.cost == 0.014

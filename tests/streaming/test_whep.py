@@ -14,7 +14,7 @@ from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket
 from av.video.frame import VideoFrame
 
 from metabonk.messages import StreamState
-from metabonk.streaming.sdp import OfferRefused
+from metabonk.streaming.sdp import InvalidOffer
 from metabonk.streaming.webrtc import NoCommonCodec, WebRtc
 from tests.support.stage import FPS, Stage, stage
 
@@ -345,7 +345,7 @@ def test_no_damage_to_an_offer_is_an_error_of_ours(staged: Stage):
                 offer = "\r\n".join([*lines[:number], *damaged, *lines[number + 1 :]])
                 try:
                     name, _ = await webrtc.open(offer, "127.0.0.1", dedicated=True)
-                except (OfferRefused, NoCommonCodec):
+                except (InvalidOffer, NoCommonCodec):
                     continue
                 await webrtc.close(name)
             assert len(webrtc) == 0

@@ -13,7 +13,7 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.http.server import HttpServer
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.process import make_apps
-from metabonk.runs.episodes import Store
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.snapshot import Snapshot
@@ -22,7 +22,7 @@ from metabonk.streaming.whep import whep_routes
 from metabonk.system.process import configure_logging
 from metabonk.worker.status import make_app
 from tests.support.frames import picture
-from tests.support.stage import POLICY, Stage, gather_on
+from tests.support.stage import POLICY, Stage, restrict_ice_addresses
 from tests.support.statuses import status
 
 WORKERS = 3
@@ -30,7 +30,7 @@ WORKERS = 3
 
 def worker(port: int, folder: Path) -> None:
     """A worker that is live."""
-    gather_on(["127.0.0.1"])
+    restrict_ice_addresses(["127.0.0.1"])
     stage = Stage()
     app = make_app(
         "omega-0",
@@ -55,7 +55,7 @@ def orchestrator(port: int, folder: Path) -> None:
             "nvenc": {"slot_dir": folder},
         }
     )
-    state = FleetState(settings, "run", Store(folder, settings.game))
+    state = FleetState(settings, "run", EpisodeStore(folder, settings.game))
     api, _ = make_apps(state, dict, open_pools(settings), None)
     serve(api, port)
     sys.stdin.read()

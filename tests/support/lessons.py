@@ -48,7 +48,7 @@ def lesson(
             if moved.terminated or moved.truncated:
                 seen[number] = game.reset()
                 actor.forget(number)
-        if sum(map(len, rollouts)) >= learning.batch_steps:
+        if sum(map(len, rollouts)) >= learning.batch_size:
             returns += [each.total_reward for rollout in rollouts for each in rollout.episodes]
             learner.update(rollouts)
             actor.load(encode_weights(learner.network, learner.counters.version))

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 
-from metabonk.encoding.ladder import RUNGS, Proof
-from metabonk.encoding.probe import Proofs
-from metabonk.encoding.sessions.limits import Experiences
+from metabonk.encoding.ladder import RUNGS, ProbeResult
+from metabonk.encoding.probe import ProbeCache
+from metabonk.encoding.sessions.limits import LearnedLimits
 from metabonk.learner.checkpoint import save_best, save_checkpoint
 from metabonk.learner.ppo import Learner
 from metabonk.settings import Settings, write_settings
@@ -73,7 +73,7 @@ def outcomes(
 
 
 def _checkpoint(folder: Path) -> Iterator[None]:
-    learner = Learner(TINY, Learning(batch_steps=32))
+    learner = Learner(TINY, Learning(batch_size=32))
     for version in range(2):
         learner.update([made_up(32, version=version)])
         save_checkpoint(learner, folder)
@@ -81,7 +81,7 @@ def _checkpoint(folder: Path) -> Iterator[None]:
 
 
 def _best(folder: Path) -> Iterator[None]:
-    learner = Learner(TINY, Learning(batch_steps=32))
+    learner = Learner(TINY, Learning(batch_size=32))
     for version in range(2):
         learner.update([made_up(32, version=version)])
         save_best(learner, folder, float(version))
@@ -96,13 +96,13 @@ def _settings(folder: Path) -> Iterator[None]:
 
 def _proofs(folder: Path) -> Iterator[None]:
     for rung in RUNGS[-2:]:
-        Proofs(folder).keep(rung, None, Proof(works=True), doubtful=False)
+        ProbeCache(folder).keep(rung, None, ProbeResult(works=True), quarantined=False)
         yield
 
 
 def _limits(folder: Path) -> Iterator[None]:
     for limit in (3, 2):
-        Experiences(folder / "learned-limits.json").learn("GPU-0", "550.54", limit)
+        LearnedLimits(folder / "learned-limits.json").learn("GPU-0", "550.54", limit)
         yield
 
 

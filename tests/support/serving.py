@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import httpx
 from starlette.types import ASGIApp
 
-from metabonk.http.connection import Patience
+from metabonk.http.connection import ConnectionLimits
 from metabonk.http.server import PATIENCE, HttpServer
 
 PORTS = 20_000, 32_000
@@ -17,7 +17,7 @@ PORTS = 20_000, 32_000
 
 @contextmanager
 def served(
-    app: ASGIApp, port: int | None = None, *, patience: Patience = PATIENCE
+    app: ASGIApp, port: int | None = None, *, patience: ConnectionLimits = PATIENCE
 ) -> Iterator[httpx.Client]:
     """Serves ``app``; gives a client of it."""
     port = port or free_port()

@@ -11,13 +11,13 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 
 from metabonk.encoding.frame import Frame
-from metabonk.http.connection import Patience
+from metabonk.http.connection import ConnectionLimits
 from metabonk.http.server import PATIENCE, HttpServer
 from metabonk.messages import PolicyMessage, StreamState
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
-from metabonk.streaming.webrtc import WebRtc, gather_on
+from metabonk.streaming.webrtc import WebRtc, restrict_ice_addresses
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
 from tests.support.frames import HEIGHT, WIDTH, open_encoder, picture
@@ -40,7 +40,11 @@ class Stage:
     """
 
     def __init__(
-        self, *, enabled: bool = True, silence_s: float = 10.0, patience: Patience = PATIENCE
+        self,
+        *,
+        enabled: bool = True,
+        silence_s: float = 10.0,
+        patience: ConnectionLimits = PATIENCE,
     ) -> None:
         self.hub = Hub()
         self.frame: NDArray[np.uint8] | None = None
@@ -114,9 +118,9 @@ class Stage:
 
 @contextlib.contextmanager
 def stage(
-    *, enabled: bool = True, silence_s: float = 10.0, patience: Patience = PATIENCE
+    *, enabled: bool = True, silence_s: float = 10.0, patience: ConnectionLimits = PATIENCE
 ) -> Iterator[Stage]:
-    gather_on(["127.0.0.1"])
+    restrict_ice_addresses(["127.0.0.1"])
     opened = Stage(enabled=enabled, silence_s=silence_s, patience=patience)
     opened._server.start()
     try:

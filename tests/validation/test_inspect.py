@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from metabonk.doctor import browser
 from metabonk.doctor.browser import find_browser
 from metabonk.encoding.sessions import Lease
-from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
 from metabonk.encoding.sessions.pools import Pools
 from metabonk.messages import StreamState
 from metabonk.settings import Settings
@@ -115,8 +115,8 @@ class Machine(Nvml):
     def __init__(self, *gpus: Gpu) -> None:
         self.gpus = gpus
 
-    def census(self) -> Census:
-        return Census(self.gpus)
+    def census(self) -> GpuInventory:
+        return GpuInventory(self.gpus)
 
 
 @pytest.mark.parametrize("counted", [0, 1, 3])

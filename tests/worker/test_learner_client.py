@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from metabonk.worker import learner_client as uplink_module
-from metabonk.worker.learner_client import QUEUED_ROLLOUTS, Uplink
+from metabonk.worker.learner_client import QUEUED_ROLLOUTS, LearnerClient
 from tests.support.fleet import free_ports
 from tests.support.worker_stand_ins import until
 
@@ -79,13 +79,13 @@ def learner(port: int) -> Iterator[Learner]:
 
 
 @pytest.fixture
-def uplink(port: int) -> Iterator[Uplink]:
-    uplink = Uplink(f"http://127.0.0.1:{port}", games=2)
+def uplink(port: int) -> Iterator[LearnerClient]:
+    uplink = LearnerClient(f"http://127.0.0.1:{port}", games=2)
     yield uplink
     uplink.close()
 
 
-def test_rollouts_arrive_in_their_order(uplink: Uplink, learner: Learner):
+def test_rollouts_arrive_in_their_order(uplink: LearnerClient, learner: Learner):
     uplink.start()
     for number in range(5):
         uplink.submit(b"%d" % number)
@@ -93,7 +93,7 @@ def test_rollouts_arrive_in_their_order(uplink: Uplink, learner: Learner):
     assert learner.taken == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_weights_come_once_each(uplink: Uplink, learner: Learner):
+def test_weights_come_once_each(uplink: LearnerClient, learner: Learner):
     uplink.start()
     assert uplink.wait_for_weights(5)
     assert uplink.newer_weights() == b"first"
@@ -105,7 +105,7 @@ def test_weights_come_once_each(uplink: Uplink, learner: Learner):
 
 
 def test_submitting_never_waits_and_memory_stays_bounded():
-    uplink = Uplink("http://127.0.0.1:1", games=2)
+    uplink = LearnerClient("http://127.0.0.1:1", games=2)
     began = time.monotonic()
     for number in range(1000):
         uplink.submit(b"%d" % number)
@@ -114,7 +114,7 @@ def test_submitting_never_waits_and_memory_stays_bounded():
 
 
 def test_who_is_ahead_of_the_learner_may_wait_until_it_has_caught_up(
-    uplink: Uplink, learner: Learner
+    uplink: LearnerClient, learner: Learner
 ):
     learner.gate.clear()
     uplink.start()
@@ -128,7 +128,7 @@ def test_who_is_ahead_of_the_learner_may_wait_until_it_has_caught_up(
 
 
 def test_play_goes_on_while_the_learner_is_away_and_the_newest_rollouts_reach_it_later(
-    uplink: Uplink, port: int
+    uplink: LearnerClient, port: int
 ):
     uplink.start()
     for number in range(30):
@@ -143,7 +143,7 @@ def test_play_goes_on_while_the_learner_is_away_and_the_newest_rollouts_reach_it
         back.stop()
 
 
-def test_closing_waits_for_nobody(uplink: Uplink):
+def test_closing_waits_for_nobody(uplink: LearnerClient):
     uplink.start()
     uplink.submit(b"x")
     began = time.monotonic()

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metabonk.errors import GameError, WireError
-from metabonk.messages import Counted, Episode, Thought
-from metabonk.policy import PolicySpec, RolloutBuilder, Sight
-from metabonk.policy.env_runner import Lane
+from metabonk.messages import CounterOffset, Episode, Thought
+from metabonk.policy import DeviceObserver, PolicySpec, RolloutBuilder
+from metabonk.policy.env_runner import EnvRunner
 from metabonk.worker import sampler as lanes_module
-from metabonk.worker.play import Pacer, Player
-from metabonk.worker.saliency import Considered
-from metabonk.worker.sampler import Lanes
+from metabonk.worker.play import FramePacer, PlayLoop
+from metabonk.worker.saliency import DecisionFrame
+from metabonk.worker.sampler import EnvPool
 from tests.support.worker_stand_ins import DESCRIPTION, PICTURE, TICS, Deciding, Stepping, until
 
 FPS = 200
@@ -92,15 +92,15 @@ class Playing:
         self.uplink = Sending()
         self.actor = Deciding()
         self.episodes: list[Episode] = []
-        self.considered: list[Considered] = []
+        self.considered: list[DecisionFrame] = []
         self.failure: BaseException | None = None
         self._stopped = threading.Event()
-        lanes = Lanes(
-            Lane(games[0], 0, self._builder(), lambda: self.player.begun()),
+        lanes = EnvPool(
+            EnvRunner(games[0], 0, self._builder(), lambda: self.player.begun()),
             self._open,
             len(games),
         )
-        self.player = Player(
+        self.player = PlayLoop(
             lanes,
             self.actor,  # type: ignore[arg-type]
             self.streamer,  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ class Playing:
             waits=waits,
             beside_live=beside_live,
             overlaps=True,
-            sight=Sight(torch.device("cpu")),
+            sight=DeviceObserver(torch.device("cpu")),
         )
         self._lanes = lanes
         self._thread = threading.Thread(target=self._run, name="main-play")
@@ -119,8 +119,8 @@ class Playing:
     def _builder(self) -> RolloutBuilder:
         return RolloutBuilder(PolicySpec.of(DESCRIPTION), 4)
 
-    def _open(self, number: int) -> Lane:
-        lane = Lane(self.games[number], number, self._builder())
+    def _open(self, number: int) -> EnvRunner:
+        lane = EnvRunner(self.games[number], number, self._builder())
         lane.begin()
         return lane
 
@@ -361,7 +361,7 @@ def test_where_cores_are_few_the_other_games_stand_still_while_one_is_live():
 
 def test_what_the_policy_thought_comes_with_the_first_frame_after_its_decision():
     with Playing([Stepping(length=3)], live=True).run() as playing:
-        playing.player.go_on_from(Counted(step=100, episode=7))
+        playing.player.go_on_from(CounterOffset(step=100, episode=7))
         more_steps(playing.games[0], 8)
     frames, thoughts = zip(*playing.streamer.thoughts, strict=True)
     assert list(frames) == [1 + TICS * number for number in range(len(frames))]
@@ -375,7 +375,7 @@ def test_what_the_policy_thought_comes_with_the_first_frame_after_its_decision()
 
 def test_a_worker_that_is_started_again_counts_on():
     with Playing([Stepping(length=3)], live=False).run() as playing:
-        playing.player.go_on_from(Counted(step=100, episode=7))
+        playing.player.go_on_from(CounterOffset(step=100, episode=7))
         more_steps(playing.games[0], 8)
     assert playing.player.counted().step == 100 + playing.games[0].steps
     assert playing.episodes[-1].episode == 7 + len(playing.episodes)
@@ -383,21 +383,21 @@ def test_a_worker_that_is_started_again_counts_on():
 
 
 def test_frames_keep_their_distance_however_long_they_take_to_draw():
-    pacer = Pacer(fps=10)
+    pacer = FramePacer(fps=10)
     assert pacer.wait(100.0) == pytest.approx(0.1)
     assert pacer.wait(100.12) == pytest.approx(0.08)
     assert pacer.wait(100.21) == pytest.approx(0.09)
 
 
 def test_a_small_delay_is_caught_up():
-    pacer = Pacer(fps=10)
+    pacer = FramePacer(fps=10)
     pacer.wait(100.0)
     assert pacer.wait(100.19) == pytest.approx(0.01)
     assert pacer.wait(100.21) == pytest.approx(0.09)
 
 
 def test_after_a_long_delay_frames_do_not_come_in_a_burst():
-    pacer = Pacer(fps=10)
+    pacer = FramePacer(fps=10)
     pacer.wait(100.0)
     assert pacer.wait(105.0) == pytest.approx(0.1)
     assert pacer.wait(105.1) == pytest.approx(0.1)

@@ -17,16 +17,16 @@ from metabonk.worker.quality import (
     LONGEST_PATIENCE_S,
     PATIENCE_S,
     PROBATION_S,
-    Keeper,
-    Measured,
-    Meter,
-    SpareCores,
+    IdleCores,
+    LoadMeter,
+    LoadSample,
+    QualityController,
     drawn_size,
-    qualities,
+    renditions,
 )
 
 WANTED = EncoderSettings(1280, 720, 30, 4_000_000, 2.0)
-LADDER = qualities(WANTED)
+LADDER = renditions(WANTED)
 BOTTOM = LADDER[-1]
 
 wanted_ones = st.builds(
@@ -39,7 +39,7 @@ wanted_ones = st.builds(
 
 
 def shapes(wanted: EncoderSettings) -> list[tuple[int, int, int]]:
-    return [(each.width, each.height, each.fps) for each in qualities(wanted)]
+    return [(each.width, each.height, each.fps) for each in renditions(wanted)]
 
 
 def test_first_the_picture_becomes_smaller_and_then_fewer_come():
@@ -70,7 +70,7 @@ def test_a_small_and_slow_stream_has_nothing_below_it():
 def test_every_step_down_is_less_work_of_the_same_shape_and_as_many_bits_a_pixel(
     wanted: EncoderSettings,
 ):
-    ladder = qualities(wanted)
+    ladder = renditions(wanted)
     assert ladder[0] == wanted
     for better, worse in pairwise(ladder):
         assert (worse.height < better.height) != (worse.fps < better.fps)
@@ -100,7 +100,7 @@ def test_a_game_is_drawn_as_large_as_it_is_streamed_and_at_1280x720_at_most(
 
 
 def test_a_stretch_is_measured_once_it_is_a_second_long():
-    meter = Meter()
+    meter = LoadMeter()
     meter.restart(100.0)
     for number in range(1, 11):
         meter.drawn(100 + number / 10, waited_s=0.04)
@@ -108,16 +108,16 @@ def test_a_stretch_is_measured_once_it_is_a_second_long():
     meter.dropped()
     assert not meter.due(100.9)
     assert meter.due(101.0)
-    assert meter.take(101.0, 1.5) == Measured(
+    assert meter.take(101.0, 1.5) == LoadSample(
         1.0, 10, 1, pytest.approx(0.6), pytest.approx(0.2), 1.5
     )
     assert not meter.due(101.5)
     assert meter.due(102.0)
-    assert meter.take(102.0, 1.5) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
+    assert meter.take(102.0, 1.5) == LoadSample(1.0, 0, 0, 1.0, 0.0, 1.5)
 
 
 def test_a_pause_between_episodes_counts_for_nothing():
-    meter = Meter()
+    meter = LoadMeter()
     meter.restart(100.0)
     meter.drawn(100.5, waited_s=0.25)
     meter.begun()
@@ -125,18 +125,18 @@ def test_a_pause_between_episodes_counts_for_nothing():
     assert not meter.due(107.6)
     meter.drawn(108.0, waited_s=0.25)
     assert meter.due(108.0)
-    assert meter.take(108.0, 1.5) == Measured(1.0, 2, 0, 0.5, 0.0, 1.5)
+    assert meter.take(108.0, 1.5) == LoadSample(1.0, 2, 0, 0.5, 0.0, 1.5)
 
 
 def test_a_pause_that_goes_beyond_a_stretch_counts_for_nothing_in_the_next_one_either():
-    meter = Meter()
+    meter = LoadMeter()
     meter.restart(100.0)
     meter.begun()
     meter.take(101.0, 1.5)
     meter.drawn(103.0, waited_s=0.0)
     assert not meter.due(103.9)
     assert meter.due(104.0)
-    assert meter.take(104.0, 1.5) == Measured(1.0, 0, 0, 1.0, 0.0, 1.5)
+    assert meter.take(104.0, 1.5) == LoadSample(1.0, 0, 0, 1.0, 0.0, 1.5)
 
 
 @dataclass
@@ -155,12 +155,12 @@ class Machine:
     encoder: float = 0.5
     spare: float = 8.0
 
-    def stretch(self, settings: EncoderSettings) -> Measured:
+    def stretch(self, settings: EncoderSettings) -> LoadSample:
         playing = self.fixed_s + self.pixel_s * settings.width * settings.height / 1e6
         encoding = playing * self.encoder
         drawn = min(settings.fps, 1 / playing)
         encoded = min(drawn, 1 / encoding)
-        return Measured(
+        return LoadSample(
             1.0,
             round(drawn),
             round(drawn - encoded),
@@ -173,7 +173,9 @@ class Machine:
         return not self.stretch(settings).in_trouble(settings.fps)
 
 
-def watch(keeper: Keeper, machine: Machine, seconds: int) -> Iterator[tuple[int, EncoderSettings]]:
+def watch(
+    keeper: QualityController, machine: Machine, seconds: int
+) -> Iterator[tuple[int, EncoderSettings]]:
     """The steps of so many seconds, each with its second."""
     for second in range(seconds):
         if (step := keeper.judge(machine.stretch(keeper.settings))) is not None:
@@ -186,20 +188,20 @@ TOO_SLOW = Machine(0.2, 0.2)
 
 
 def test_a_machine_that_keeps_up_changes_nothing():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     assert list(watch(keeper, FAST, 1000)) == []
     assert keeper.sentence is None
 
 
 def test_one_hitch_changes_nothing():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     list(watch(keeper, FAST, 10))
-    assert keeper.judge(Measured(1.0, 26, 1, 1.0, 0.5, 1.0)) is None
+    assert keeper.judge(LoadSample(1.0, 26, 1, 1.0, 0.5, 1.0)) is None
     assert list(watch(keeper, FAST, 10)) == []
 
 
 def test_a_machine_that_falls_behind_gets_less_to_do_within_seconds():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     ((second, step),) = watch(keeper, HOLDS_540, 10)
     assert second == JUDGED
     assert step == keeper.settings == LADDER[1]
@@ -209,27 +211,27 @@ def test_a_machine_that_falls_behind_gets_less_to_do_within_seconds():
 
 
 def test_pictures_dropped_in_front_of_the_encoder_are_trouble_too():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     slow_encoder = Machine(0.001, 0.02, encoder=2.1)
     assert slow_encoder.stretch(WANTED).drawn == 30
     assert [step for _, step in watch(keeper, slow_encoder, 10)] == [LADDER[1]]
 
 
 def test_the_more_is_missing_the_farther_it_steps():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     (first, *_) = watch(keeper, Machine(0.0, 0.13), 10)
     assert first[1] == LADDER[2], "a fourth of the pixels, where two of seven pictures came"
 
 
 def test_at_the_bottom_it_stays_and_goes_on():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     steps = list(watch(keeper, TOO_SLOW, 200))
     assert steps[-1][1] == keeper.settings == BOTTOM
     assert steps[-1][0] < 20
 
 
 def test_it_steps_up_as_far_as_there_is_room_once_there_has_been_room_for_a_while():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     ((fell_at, bottom), *_) = watch(keeper, TOO_SLOW, 6)
     assert bottom == keeper.settings == BOTTOM
     ((second, step),) = watch(keeper, FAST, 200)
@@ -239,7 +241,7 @@ def test_it_steps_up_as_far_as_there_is_room_once_there_has_been_room_for_a_whil
 
 
 def test_where_the_room_goes_so_far_it_steps_up_so_far_and_on_from_there():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     list(watch(keeper, TOO_SLOW, 6))
     seen = list(watch(keeper, Machine(0.003, 0.015), 200))
     assert [step for _, step in seen] == [LADDER[1], WANTED]
@@ -247,14 +249,14 @@ def test_where_the_room_goes_so_far_it_steps_up_so_far_and_on_from_there():
 
 
 def test_without_room_it_does_not_step_up():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     list(watch(keeper, HOLDS_540, 1000))
     assert keeper.settings == LADDER[1]
 
 
 def test_without_cores_to_spare_it_does_not_step_up_though_it_is_not_busy_itself():
     """The others of the machine are."""
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     list(watch(keeper, replace(TOO_SLOW, spare=0.0), 20))
     assert keeper.settings == BOTTOM
     assert list(watch(keeper, replace(FAST, spare=0.01), 1000)) == []
@@ -263,7 +265,7 @@ def test_without_cores_to_spare_it_does_not_step_up_though_it_is_not_busy_itself
 
 def test_a_step_that_proves_too_much_is_waited_for_twice_as_long_each_time():
     """A machine that is quiet at 540 lines, and that 720 lines overwhelm."""
-    keeper, ups = Keeper(LADDER), []
+    keeper, ups = QualityController(LADDER), []
     for second in range(4000):
         machine = FAST if keeper.settings.height < 720 else TOO_SLOW
         step = keeper.judge(machine.stretch(keeper.settings))
@@ -276,7 +278,7 @@ def test_a_step_that_proves_too_much_is_waited_for_twice_as_long_each_time():
 
 
 def test_a_step_that_has_proved_right_is_forgiven_what_it_was():
-    keeper = Keeper(LADDER[:2])
+    keeper = QualityController(LADDER[:2])
     for _ in range(5):
         list(watch(keeper, TOO_SLOW, 5))
         assert keeper.settings == LADDER[1]
@@ -290,7 +292,7 @@ def test_a_step_that_has_proved_right_is_forgiven_what_it_was():
 
 def test_streams_of_one_machine_do_not_step_up_all_at_once():
     def first_step_up(spread: float) -> int:
-        keeper = Keeper(LADDER, spread)
+        keeper = QualityController(LADDER, spread)
         list(watch(keeper, TOO_SLOW, 5))
         return next(watch(keeper, FAST, 100))[0]
 
@@ -298,7 +300,7 @@ def test_streams_of_one_machine_do_not_step_up_all_at_once():
 
 
 def test_what_was_measured_before_an_encoder_was_opened_does_not_count():
-    keeper = Keeper(LADDER)
+    keeper = QualityController(LADDER)
     for _ in range(100):
         list(watch(keeper, TOO_SLOW, JUDGED))
         keeper.begin()
@@ -314,10 +316,10 @@ def test_what_was_measured_before_an_encoder_was_opened_does_not_count():
 def test_on_a_machine_that_stays_as_it_is_a_stream_comes_to_rest_at_what_it_holds(
     wanted: EncoderSettings, machine: Machine, spread: float
 ):
-    keeper = Keeper(qualities(wanted), spread)
+    keeper = QualityController(renditions(wanted), spread)
     steps = list(watch(keeper, machine, 1200))
-    assert machine.holds(keeper.settings) or keeper.settings == qualities(wanted)[-1]
-    assert len(steps) <= 2 * len(qualities(wanted)) + 12, "no swinging to and fro"
+    assert machine.holds(keeper.settings) or keeper.settings == renditions(wanted)[-1]
+    assert len(steps) <= 2 * len(renditions(wanted)) + 12, "no swinging to and fro"
 
 
 def times(**seconds: float) -> SimpleNamespace:
@@ -338,12 +340,12 @@ def test_idle_cores_and_those_that_work_in_the_background_are_spare(
     )
     monkeypatch.setattr(spare_module.psutil, "cpu_times", lambda: next(counted))
     monkeypatch.setattr(spare_module, "available_cores", lambda: 4)
-    cores = SpareCores()
+    cores = IdleCores()
     assert cores.since_last() == pytest.approx(4 * 5 / 8)
     assert cores.since_last() == 0.0, "no time has passed"
     assert cores.since_last() == 0.0
 
 
 def test_the_machine_says_how_many_it_has():
-    cores = SpareCores()
+    cores = IdleCores()
     assert 0 <= cores.since_last() <= spare_module.available_cores()

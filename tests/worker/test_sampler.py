@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from metabonk.errors import GameError
-from metabonk.policy.env_runner import Lane, Lived
+from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.worker import sampler as lanes_module
-from metabonk.worker.sampler import Lanes, Rounds
+from metabonk.worker.sampler import DoubleBufferedSampler, EnvPool
 from tests.support.worker_stand_ins import Deciding, Stepping, until
 
 
@@ -20,31 +20,31 @@ class Played:
     def __init__(self, threads: int, parts: int = 2) -> None:
         self.actor = Deciding()
         self.lived: list[int] = []
-        self.lanes: list[Lane] = []
-        self.rounds = Rounds(
+        self.lanes: list[EnvRunner] = []
+        self.rounds = DoubleBufferedSampler(
             self.actor,  # type: ignore[arg-type]
             self._count,
             parts=parts,
             threads=threads,
         )
 
-    def _count(self, lane: Lane, lived: Lived) -> None:
+    def _count(self, lane: EnvRunner, lived: StepResult) -> None:
         self.lived.append(lane.number)
 
     def add(self, game: Stepping) -> None:
-        lane = Lane(game, len(self.lanes), None)
+        lane = EnvRunner(game, len(self.lanes), None)
         lane.begin()
         self.lanes.append(lane)
 
     def play(self, turns: int, each_turn: Callable[[int], None] = lambda turn: None) -> None:
         asked = iter(range(turns + 1))
 
-        def goes_on() -> bool:
+        def keep_running() -> bool:
             turn = next(asked)
             each_turn(turn)
             return turn < turns
 
-        self.rounds.play(lambda: tuple(self.lanes), goes_on)
+        self.rounds.play(lambda: tuple(self.lanes), keep_running)
 
 
 @pytest.fixture(params=[1, 3])
@@ -136,14 +136,14 @@ def test_a_game_that_breaks_is_told_once_the_others_stand_still(played: Played):
     assert [game.steps for game in games] == [0, 1, 1, 1]
 
 
-def lane(number: int) -> Lane:
-    made = Lane(Stepping(), number, None)
+def lane(number: int) -> EnvRunner:
+    made = EnvRunner(Stepping(), number, None)
     made.begin()
     return made
 
 
-def opening(count: int, open_lane: Callable[[int], Lane] = lane) -> Lanes:
-    made = Lanes(lane(0), open_lane, count)
+def opening(count: int, open_lane: Callable[[int], EnvRunner] = lane) -> EnvPool:
+    made = EnvPool(lane(0), open_lane, count)
     made.start()
     return made
 
@@ -156,7 +156,7 @@ def _plenty_of_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_shown_game_is_there_at_once_and_the_others_come():
     gate = threading.Event()
 
-    def slowly(number: int) -> Lane:
+    def slowly(number: int) -> EnvRunner:
         gate.wait(5)
         return lane(number)
 
@@ -171,9 +171,9 @@ def test_the_shown_game_is_there_at_once_and_the_others_come():
 
 def test_all_games_end_also_one_that_was_just_being_opened():
     gate, began = threading.Event(), threading.Event()
-    opened: list[Lane] = []
+    opened: list[EnvRunner] = []
 
-    def slowly(number: int) -> Lane:
+    def slowly(number: int) -> EnvRunner:
         began.set()
         gate.wait(5)
         opened.append(lane(number))
@@ -190,7 +190,7 @@ def test_all_games_end_also_one_that_was_just_being_opened():
 def test_a_game_that_cannot_be_opened_is_said_and_the_others_are_played(
     caplog: pytest.LogCaptureFixture,
 ):
-    def fail_at_two(number: int) -> Lane:
+    def fail_at_two(number: int) -> EnvRunner:
         if number == 2:
             raise GameError("no engine today")
         return lane(number)
@@ -216,7 +216,7 @@ def test_shared_memory_is_left_for_games_that_are_shown(
 
 def test_no_game_opens_while_it_would_take_from_one_that_is_shown():
     allowed = threading.Event()
-    lanes = Lanes(lane(0), lane, 3)
+    lanes = EnvPool(lane(0), lane, 3)
     lanes.start(allowed.is_set)
     assert lanes.others() == ()
     allowed.set()
@@ -225,7 +225,7 @@ def test_no_game_opens_while_it_would_take_from_one_that_is_shown():
 
 
 def test_games_that_may_not_open_do_not_hold_up_the_end():
-    lanes = Lanes(lane(0), lane, 3)
+    lanes = EnvPool(lane(0), lane, 3)
     lanes.start(lambda: False)
     lanes.close()
     assert len(lanes.all()) == 1

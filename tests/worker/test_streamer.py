@@ -13,9 +13,9 @@ import torch
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import AccessUnit, Frame
 from metabonk.encoding.ladder import RUNGS, Rung
-from metabonk.encoding.session import NoSession, Session, SettingsOn
+from metabonk.encoding.session import EncoderSession, OpenFailure, SettingsOn
 from metabonk.errors import EncoderBroken
-from metabonk.messages import Desired, StreamState
+from metabonk.messages import DesiredState, StreamState
 from metabonk.streaming.hub import Hub
 from metabonk.worker import quality as quality_module
 from metabonk.worker import streamer as streamer_module
@@ -69,33 +69,33 @@ class Opener:
     """Opens what the test wants."""
 
     def __init__(self) -> None:
-        self.answer: NoSession | None = None
-        self.opened: list[Session] = []
+        self.answer: OpenFailure | None = None
+        self.opened: list[EncoderSession] = []
         self.reopened: list[EncoderSettings] = []
         self.moves = False
         self.reopens = threading.Event()
         self.reopens.set()
 
     @property
-    def closed(self) -> list[Session]:
+    def closed(self) -> list[EncoderSession]:
         return [session for session in self.opened if not session.lease.held]
 
-    def open(self, settings_on: SettingsOn) -> Session | NoSession:
+    def open(self, settings_on: SettingsOn) -> EncoderSession | OpenFailure:
         return self.answer or self._open(SOFTWARE, settings_on)
 
-    def move(self, session: Session, settings_on: SettingsOn) -> Session | None:
+    def move(self, session: EncoderSession, settings_on: SettingsOn) -> EncoderSession | None:
         if not self.moves:
             return None
         self.moves = False
         return self._open(HARDWARE, settings_on)
 
-    def _open(self, rung: Rung, settings_on: SettingsOn) -> Session:
+    def _open(self, rung: Rung, settings_on: SettingsOn) -> EncoderSession:
         lease: Any = Lease()
-        session = Session(rung, Encoder(), settings_on(rung), lease, "omega-0")
+        session = EncoderSession(rung, Encoder(), settings_on(rung), lease, "omega-0")
         self.opened.append(session)
         return session
 
-    def reopen(self, session: Session, settings: EncoderSettings) -> NoSession | None:
+    def reopen(self, session: EncoderSession, settings: EncoderSettings) -> OpenFailure | None:
         assert session.lease.held
         assert self.reopens.wait(10)
         if self.answer:
@@ -105,17 +105,17 @@ class Opener:
         self.reopened.append(settings)
         return None
 
-    def broke(self, session: Session, reason: str) -> None:
+    def broke(self, session: EncoderSession, reason: str) -> None:
         session.close()
 
-    def hangs(self, session: Session, reason: str) -> None:
+    def hangs(self, session: EncoderSession, reason: str) -> None:
         self.hanging = session, reason
 
-    def worked(self, session: Session) -> None:
+    def worked(self, session: EncoderSession) -> None:
         pass
 
 
-def qualities(rung: Rung) -> Sequence[EncoderSettings]:
+def renditions(rung: Rung) -> Sequence[EncoderSettings]:
     return (LARGER,) if rung.hardware else LADDER
 
 
@@ -134,14 +134,14 @@ def opener() -> Opener:
 @pytest.fixture
 def streamer(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> Iterator[Streamer]:
     monkeypatch.setattr(streamer_module, "RETRY_S", 0.01)
-    made = Streamer(opener, Hub(), qualities, enabled=True)  # type: ignore[arg-type]
+    made = Streamer(opener, Hub(), renditions, enabled=True)  # type: ignore[arg-type]
     made.start()
     yield made
     made.close()
 
 
 def go_live(streamer: Streamer) -> None:
-    streamer.desire(Desired.LIVE, "chosen")
+    streamer.desire(DesiredState.LIVE, "chosen")
     streamer.episode_begun(large=True)
     until(lambda: streamer.fps)
     streamer.offer(PIXELS)
@@ -157,7 +157,7 @@ def test_without_a_wish_it_stands_by_and_opens_nothing(streamer: Streamer, opene
 def test_the_wish_for_live_opens_an_encoder_once_the_game_is_drawn_large(
     streamer: Streamer, opener: Opener
 ):
-    streamer.desire(Desired.LIVE, "chosen")
+    streamer.desire(DesiredState.LIVE, "chosen")
     until(lambda: streamer.figures().state is StreamState.STARTING)
     assert opener.opened == []
     go_live(streamer)
@@ -170,13 +170,13 @@ def test_a_game_that_is_never_drawn_large_is_shown_all_the_same(
     streamer: Streamer, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(streamer_module, "PATIENCE_S", 0.05)
-    streamer.desire(Desired.LIVE, "chosen")
+    streamer.desire(DesiredState.LIVE, "chosen")
     until(lambda: streamer.fps)
 
 
 def test_the_wish_for_standby_gives_the_session_back(streamer: Streamer, opener: Opener):
     go_live(streamer)
-    streamer.desire(Desired.STANDBY, "omega-1 is featured")
+    streamer.desire(DesiredState.STANDBY, "omega-1 is featured")
     until(lambda: opener.closed == opener.opened)
     until(lambda: streamer.figures().state is StreamState.STANDBY)
     assert streamer.figures().reason == "omega-1 is featured"
@@ -197,13 +197,13 @@ def test_an_encoder_that_breaks_is_opened_again_and_the_error_is_kept(
 
 
 def test_a_full_pool_is_standby_and_anything_else_is_an_error(streamer: Streamer, opener: Opener):
-    opener.answer = NoSession((("av:libx264", "1 of 1 in use"),), limit_reached=True)
-    streamer.desire(Desired.LIVE, "chosen")
+    opener.answer = OpenFailure((("av:libx264", "1 of 1 in use"),), limit_reached=True)
+    streamer.desire(DesiredState.LIVE, "chosen")
     streamer.episode_begun(large=True)
     until(lambda: "1 of 1" in streamer.figures().reason)
     assert streamer.figures().state is StreamState.STANDBY
     assert streamer.figures().last_error is None
-    opener.answer = NoSession((("av:libx264", "crashed with signal 11"),), limit_reached=False)
+    opener.answer = OpenFailure((("av:libx264", "crashed with signal 11"),), limit_reached=False)
     until(lambda: streamer.figures().state is StreamState.ERROR)
     assert "signal 11" in (streamer.figures().last_error or "")
     opener.answer = None
@@ -211,7 +211,7 @@ def test_a_full_pool_is_standby_and_anything_else_is_an_error(streamer: Streamer
 
 
 def test_offering_frames_never_waits_and_drops_the_oldest(opener: Opener):
-    asleep = Streamer(opener, Hub(), qualities, enabled=True)  # type: ignore[arg-type]
+    asleep = Streamer(opener, Hub(), renditions, enabled=True)  # type: ignore[arg-type]
     began = time.monotonic()
     for _ in range(100):
         asleep.offer(PIXELS)
@@ -220,9 +220,9 @@ def test_offering_frames_never_waits_and_drops_the_oldest(opener: Opener):
 
 
 def test_streams_that_are_switched_off_stay_off(opener: Opener):
-    off = Streamer(opener, Hub(), qualities, enabled=False)  # type: ignore[arg-type]
+    off = Streamer(opener, Hub(), renditions, enabled=False)  # type: ignore[arg-type]
     off.start()
-    off.desire(Desired.LIVE, "chosen")
+    off.desire(DesiredState.LIVE, "chosen")
     until(lambda: "switched off" in off.figures().reason)
     assert opener.opened == []
     off.close()
@@ -327,7 +327,7 @@ def test_an_encoder_that_hangs_while_it_is_opened_anew_is_left_behind(
 def test_a_quality_is_kept_for_the_next_session(streamer: Streamer, opener: Opener):
     go_live(streamer)
     play(streamer, 10, lambda: len(opener.reopened) == 1)
-    streamer.desire(Desired.STANDBY, "omega-1 is featured")
+    streamer.desire(DesiredState.STANDBY, "omega-1 is featured")
     until(lambda: opener.closed == opener.opened)
     assert streamer.figures().settings is None
     go_live(streamer)
@@ -339,7 +339,7 @@ def test_where_the_smaller_stream_can_not_be_opened_the_ladder_is_walked_again(
     streamer: Streamer, opener: Opener
 ):
     go_live(streamer)
-    opener.answer = NoSession((("av:libx264", "out of memory"),), limit_reached=False)
+    opener.answer = OpenFailure((("av:libx264", "out of memory"),), limit_reached=False)
     play(streamer, 10, lambda: opener.closed)
     until(lambda: streamer.figures().state is StreamState.ERROR)
     assert streamer.figures().last_error == "av:libx264: out of memory"

@@ -4,7 +4,7 @@ import numpy as np
 
 from metabonk.encoding.frame import Frame
 from metabonk.messages import Thought
-from metabonk.worker.streamer import QUEUED_FRAMES, QUEUED_THOUGHTS, Inbox
+from metabonk.worker.streamer import QUEUED_FRAMES, QUEUED_THOUGHTS, FrameQueue
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
@@ -23,7 +23,7 @@ def thought(step: int) -> Thought:
 
 
 def test_a_full_one_drops_its_oldest_frame_and_counts_it():
-    inbox = Inbox()
+    inbox = FrameQueue()
     lost = [inbox.put(Frame(PIXELS, number), None) for number in range(QUEUED_FRAMES + 2)]
     assert lost == [False] * QUEUED_FRAMES + [True] * 2
     assert inbox.dropped == 2
@@ -32,7 +32,7 @@ def test_a_full_one_drops_its_oldest_frame_and_counts_it():
 
 
 def test_thoughts_come_with_the_first_picture_after_them_also_those_of_dropped_frames():
-    inbox = Inbox()
+    inbox = FrameQueue()
     for number in range(QUEUED_FRAMES + 3):
         inbox.put(Frame(PIXELS, number), thought(number))
     first = inbox.take().captured_at
@@ -42,14 +42,14 @@ def test_thoughts_come_with_the_first_picture_after_them_also_those_of_dropped_f
 
 
 def test_thoughts_that_no_picture_comes_for_are_bounded():
-    inbox = Inbox()
+    inbox = FrameQueue()
     for number in range(2 * QUEUED_THOUGHTS):
         inbox.put(Frame(PIXELS, number), thought(number))
     assert len(inbox.thoughts_until(10**9)) == QUEUED_THOUGHTS
 
 
 def test_clearing_drops_nothing_that_counts():
-    inbox = Inbox()
+    inbox = FrameQueue()
     inbox.put(Frame(PIXELS, 0), None)
     inbox.clear()
     assert (len(inbox), inbox.dropped) == (0, 0)

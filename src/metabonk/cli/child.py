@@ -14,7 +14,7 @@ def add_child_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parent", type=int, help="ends with this process (pid)")
 
 
-def settle_in(name: str, arguments: argparse.Namespace) -> Settings:
+def setup_child(name: str, arguments: argparse.Namespace) -> Settings:
     """Logs, ties this process's life to its parent's, and reads the settings.
 
     Raises:

@@ -18,7 +18,7 @@ from metabonk.errors import MetaBonkError
 from metabonk.orchestrator.lock import is_held, lock_files
 from metabonk.settings import Settings
 from metabonk.settings.runtime_dir import runtime_dir
-from metabonk.system.process_ids import ProcessName, end, orphans
+from metabonk.system.process_ids import ProcessId, end, orphans
 
 GRACE_S = 2.0
 
@@ -78,7 +78,7 @@ def _do_away(pools: Pools, grace_s: float) -> Iterator[str]:
     yield from sweep()
 
 
-def _described(process: ProcessName) -> str:
+def _described(process: ProcessId) -> str:
     try:
         arguments = psutil.Process(process.pid).cmdline()
     except psutil.Error:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from metabonk.games import sweep_engines, what_is_left
+from metabonk.games import list_orphans, sweep_engines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +13,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Sweeps, and says what it removed."""
-    for line in what_is_left() if arguments.dry_run else sweep_engines():
+    for line in list_orphans() if arguments.dry_run else sweep_engines():
         sys.stdout.write(f"{line}\n")
     return 0

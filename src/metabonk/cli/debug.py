@@ -18,8 +18,8 @@ from metabonk.learner.checkpoint import save_checkpoint
 from metabonk.learner.ppo import Learner, Update
 from metabonk.messages import Episode
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
-from metabonk.policy.env_runner import Lane
-from metabonk.runs.episodes import Store
+from metabonk.policy.env_runner import EnvRunner
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import new_run, save_settings
 from metabonk.settings import Settings, load_settings
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     torch.use_deterministic_algorithms(True)
     run_dir = new_run(settings)
     save_settings(settings, run_dir)
-    with contextlib.closing(Store(run_dir, settings.game)) as store:
+    with contextlib.closing(EpisodeStore(run_dir, settings.game)) as store:
         learner = None
         for moment in play_and_learn(settings, arguments.steps):
             learner = moment.learner
@@ -87,7 +87,9 @@ def play_and_learn(settings: Settings, steps: int) -> Iterator[Moment]:
             spec, learning, reward_scale=game.description.reward_scale, device=processor
         )
         actor.load(encode_weights(learner.network, learner.counters.version))
-        lane = Lane(game, 0, RolloutBuilder(spec, learning.rollout_steps), lambda: actor.forget(0))
+        lane = EnvRunner(
+            game, 0, RolloutBuilder(spec, learning.rollout_steps), lambda: actor.forget(0)
+        )
         lane.begin()
         rollouts: list[Rollout] = []
         episodes: list[Episode] = []
@@ -110,7 +112,7 @@ def play_and_learn(settings: Settings, steps: int) -> Iterator[Moment]:
                 )
             if lived.rollout is not None:
                 rollouts.append(Rollout.from_bytes(lived.rollout))
-            if sum(map(len, rollouts)) >= learning.batch_steps:
+            if sum(map(len, rollouts)) >= learning.batch_size:
                 update = learner.update(rollouts)
                 actor.load(encode_weights(learner.network, learner.counters.version))
                 yield Moment(step, episodes, update, learner)

@@ -9,7 +9,7 @@ from metabonk.doctor.browser import browser
 from metabonk.doctor.encoders import encoders, gstreamer
 from metabonk.doctor.gpus import gpu_problems, gpus
 from metabonk.doctor.host import Finding
-from metabonk.encoding.probe import Proofs
+from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
 from metabonk.orchestrator.page import PAGE_DIR
 from metabonk.orchestrator.preflight import port_problems
@@ -60,7 +60,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield gstreamer(pools)
     yield from encoders(settings, pools)
     # Last, since what was tried just now counts for more than a version.
-    yield from gpu_problems(pools, Proofs(pools.folder))
+    yield from gpu_problems(pools, ProbeCache(pools.folder))
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

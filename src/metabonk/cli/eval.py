@@ -12,7 +12,7 @@ from metabonk.errors import CheckpointError
 from metabonk.games import FrameSink, make_game
 from metabonk.messages import Mode
 from metabonk.policy import Actor, PolicySpec, best_weights, newest_weights
-from metabonk.policy.env_runner import Ended, Lane
+from metabonk.policy.env_runner import EnvRunner, EpisodeEnd
 from metabonk.runs.layout import NEWEST, SETTINGS_FILE, find_run
 from metabonk.settings import load_settings, read_settings
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
             on_frame = owned.enter_context(recording).add
         count = arguments.episodes
         _say(f"{run_dir.name}: {settings.game}, version {actor.version}, {count} episodes")
-        lane = Lane(game, 0, None, lambda: actor.forget(0))
+        lane = EnvRunner(game, 0, None, lambda: actor.forget(0))
         for ended in episodes(lane, actor, count, on_frame):
             returns.append(ended.total_reward)
             _say(
@@ -86,8 +86,8 @@ def summary(returns: list[float]) -> str:
 
 
 def episodes(
-    lane: Lane, actor: Actor, count: int, on_frame: FrameSink | None = None
-) -> Iterator[Ended]:
+    lane: EnvRunner, actor: Actor, count: int, on_frame: FrameSink | None = None
+) -> Iterator[EpisodeEnd]:
     """Plays so many episodes, one after the other.
 
     Raises:

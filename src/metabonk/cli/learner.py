@@ -2,7 +2,7 @@
 
 import argparse
 
-from metabonk.cli.child import add_child_arguments, settle_in
+from metabonk.cli.child import add_child_arguments, setup_child
 from metabonk.learner import process
 
 
@@ -13,6 +13,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Learns until SIGTERM."""
-    settings = settle_in("learner", arguments)
+    settings = setup_child("learner", arguments)
     process.run(settings, arguments.run)
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-from metabonk.errors import LAST_WORDS, MetaBonkError
+from metabonk.errors import ERROR_PREFIX, MetaBonkError
 from metabonk.settings.environment import keep_one_heap, keep_openmp_from_spinning
 from metabonk.system.process import configure_logging, lower_priority
 
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def say_error(sentence: str, exit_code: int) -> int:
     """Ends a command with its last words; returns ``exit_code``."""
-    sys.stderr.write(f"{LAST_WORDS}{sentence}\n")
+    sys.stderr.write(f"{ERROR_PREFIX}{sentence}\n")
     return exit_code
 
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from metabonk.cli import cleanup
 from metabonk.doctor.gpus import gpu_problems
-from metabonk.encoding.ladder import RUNGS, Proof, Scarcity, missing
-from metabonk.encoding.probe import Proofs
+from metabonk.encoding.ladder import RUNGS, PoolKind, ProbeResult, missing
+from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import Holder, Pools, open_pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Usage
@@ -57,7 +57,7 @@ def status_lines(settings: Settings, pools: Pools) -> Iterator[str]:
     """The report, line by line."""
     yield from session_lines(settings, pools)
     yield from _encoder_lines(pools, settings.stream.engine)
-    for found in gpu_problems(pools, Proofs(pools.folder)):
+    for found in gpu_problems(pools, ProbeCache(pools.folder)):
         yield f"Problem: {found.what} → {found.do}"
     for index in range(settings.workers):
         yield _worker_line(settings, index)
@@ -94,11 +94,11 @@ def _gpu_line(gpu: Gpu) -> str:
 
 def _encoder_lines(pools: Pools, engine: str) -> Iterator[str]:
     """Every rung of the ladder and what is known of it on this host; NVENC's on each GPU."""
-    proofs, gpus, out = Proofs(pools.folder), pools.census.gpus, missing(engine)
+    proofs, gpus, out = ProbeCache(pools.folder), pools.census.gpus, missing(engine)
     for rung in RUNGS:
         if rung.backend in out:
             yield f"Encoder {rung.backend}: out: {out[rung.backend]}"
-        elif rung.scarcity is not Scarcity.NVENC:
+        elif rung.pool_kind is not PoolKind.NVENC:
             yield f"Encoder {rung.backend}: {_known(proofs.known(rung, None))}"
         elif not gpus:
             yield f"Encoder {rung.backend}: out: {pools.census.unavailable}"
@@ -109,7 +109,7 @@ def _encoder_lines(pools: Pools, engine: str) -> Iterator[str]:
                 yield f"Encoder {rung.backend}{where}: {known}"
 
 
-def _known(proof: Proof | None, why_untried: str | None = None) -> str:
+def _known(proof: ProbeResult | None, why_untried: str | None = None) -> str:
     if proof is None:
         return f"out: {why_untried}" if why_untried else "not tried yet on this host"
     return "works" if proof.works else f"out: {proof.reason}"

@@ -96,7 +96,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
     """The settings, and the folder of the run that is gone on with; a run keeps its game."""
     said = {name: getattr(arguments, name) for name in SAID}
     said |= {
-        "worker": {"games": arguments.games_per_worker},
+        "worker": {"games_per_worker": arguments.games_per_worker},
         "learning": {"seed": arguments.seed},
         "go2rtc": {"enabled": arguments.go2rtc or None},
     }

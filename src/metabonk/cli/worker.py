@@ -2,7 +2,7 @@
 
 import argparse
 
-from metabonk.cli.child import add_child_arguments, settle_in
+from metabonk.cli.child import add_child_arguments, setup_child
 from metabonk.worker import process
 
 
@@ -14,6 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plays until SIGTERM."""
-    settings = settle_in(f"omega-{arguments.index}", arguments)
+    settings = setup_child(f"omega-{arguments.index}", arguments)
     process.run(settings, arguments.index, arguments.run)
     return 0

@@ -10,13 +10,13 @@ from pathlib import Path
 from metabonk.doctor.host import Finding
 from metabonk.encoding.ladder import (
     RUNGS,
+    PoolKind,
     Rung,
-    Scarcity,
     gstreamer_version,
     has_gstreamer,
     missing,
 )
-from metabonk.encoding.probe import Proofs, Prover, Untried
+from metabonk.encoding.probe import EncoderProbe, NotProbed, ProbeCache
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pools import RENDER_NODES
@@ -33,7 +33,7 @@ def encoders(settings: Settings, pools: Pools) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings.json"
         write_settings(settings, file)
-        prover = Prover(file, Proofs(pools.folder))
+        prover = EncoderProbe(file, ProbeCache(pools.folder))
         for rung, gpu in _attempts(pools):
             where = f"encoder {rung.backend}" + (f" on GPU {gpu.index}" if gpu else "")
             if rung.backend in lacking:
@@ -42,8 +42,8 @@ def encoders(settings: Settings, pools: Pools) -> Iterator[Finding]:
             if gpu and (why := pools.why_no_nvenc(gpu.index)):
                 yield Finding(f"{where}: {why}", absent=True)
                 continue
-            known, proof = prover.known(rung, gpu), prover.prove_anew(rung, gpu)
-            if isinstance(proof, Untried):
+            known, proof = prover.known(rung, gpu), prover.probe_now(rung, gpu)
+            if isinstance(proof, NotProbed):
                 before = "has worked here" if known and known.works else "not known"
                 yield Finding(f"{where}: {before}; not tried now, since {proof.reason}")
                 # Where somebody encodes with it, it is no reason to say that none works.
@@ -58,9 +58,9 @@ def encoders(settings: Settings, pools: Pools) -> Iterator[Finding]:
 
 def _attempts(pools: Pools) -> Iterator[tuple[Rung, Gpu | None]]:
     for rung in RUNGS:
-        if rung.scarcity is not Scarcity.NVENC:
+        if rung.pool_kind is not PoolKind.NVENC:
             yield rung, None
-        for gpu in pools.census.gpus if rung.scarcity is Scarcity.NVENC else ():
+        for gpu in pools.census.gpus if rung.pool_kind is PoolKind.NVENC else ():
             yield rung, gpu
 
 

@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from metabonk.doctor.host import Finding, in_container
-from metabonk.encoding.ladder import RUNGS, Scarcity
-from metabonk.encoding.probe import Proofs
+from metabonk.encoding.ladder import RUNGS, PoolKind
+from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.settings.environment import gpus_are_hidden
@@ -27,7 +27,7 @@ WITHOUT_ENCODER = ("A100", "H100", "H200")
 """Cards with no encoder on them (NVIDIA's support matrix; H200 measured): nothing helps there."""
 
 CAPABILITIES = "NVIDIA_DRIVER_CAPABILITIES=compute,video,utility"
-NVENC = tuple(rung for rung in RUNGS if rung.scarcity is Scarcity.NVENC)
+NVENC = tuple(rung for rung in RUNGS if rung.pool_kind is PoolKind.NVENC)
 
 
 def gpus(pools: Pools) -> Iterator[Finding]:
@@ -42,7 +42,7 @@ def gpus(pools: Pools) -> Iterator[Finding]:
         )
 
 
-def gpu_problems(pools: Pools, proofs: Proofs) -> Iterator[Finding]:
+def gpu_problems(pools: Pools, proofs: ProbeCache) -> Iterator[Finding]:
     """What keeps NVENC from being used, and can be mended."""
     census = pools.census
     if census.unavailable and DEVICE.exists() and not gpus_are_hidden():
@@ -57,7 +57,7 @@ def gpu_problems(pools: Pools, proofs: Proofs) -> Iterator[Finding]:
             yield problem
 
 
-def _problem(gpu: Gpu, pools: Pools, proofs: Proofs) -> Finding | None:
+def _problem(gpu: Gpu, pools: Pools, proofs: ProbeCache) -> Finding | None:
     tried = [proof for rung in NVENC if (proof := proofs.known(rung, gpu))]
     if any(proof.works for proof in tried) or _has_no_encoder(gpu):
         return None

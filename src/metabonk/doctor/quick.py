@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from metabonk.doctor import host
 from metabonk.doctor.gpus import gpu_problems
 from metabonk.doctor.host import Finding
-from metabonk.encoding.probe import Proofs
+from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import Pools
 from metabonk.settings import Settings
 
 
-def glance(settings: Settings, pools: Pools, proofs: Proofs) -> list[Finding]:
+def glance(settings: Settings, pools: Pools, proofs: ProbeCache) -> list[Finding]:
     """Only findings with something to do. Opens nothing, starts nothing, asks no driver.
 
     What is known of encoders is what fleets and ``metabonk doctor`` have learned so far, so that a

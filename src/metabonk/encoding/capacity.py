@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from metabonk.encoding.ladder import RUNGS, Scarcity
-from metabonk.encoding.probe import Proofs
+from metabonk.encoding.ladder import RUNGS, PoolKind
+from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import Pool, Pools
 
 
@@ -84,7 +84,7 @@ class Capacity:
         return worker in live
 
 
-def capacity(pools: Pools, proofs: Proofs, *, allow_cpu_fallback: bool) -> Capacity:
+def capacity(pools: Pools, proofs: ProbeCache, *, allow_cpu_fallback: bool) -> Capacity:
     """What this fleet has now.
 
     Sessions of other programs are taken off. A GPU counts until it is known to have no encoder;
@@ -101,7 +101,7 @@ def capacity(pools: Pools, proofs: Proofs, *, allow_cpu_fallback: bool) -> Capac
     va_works = any(
         (proof := proofs.known(rung, None)) is not None and proof.works
         for rung in RUNGS
-        if rung.scarcity is Scarcity.VA
+        if rung.pool_kind is PoolKind.VA
     )
 
     def left(pool: Pool) -> int:

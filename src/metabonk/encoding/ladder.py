@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from metabonk.encoding.sessions.pools import RENDER_NODES
 
 
-class Scarcity(StrEnum):
+class PoolKind(StrEnum):
     """The pool that a rung's sessions come from."""
 
     NVENC = "nvenc"
@@ -40,29 +40,29 @@ class Rung:
     """
 
     backend: str
-    scarcity: Scarcity
+    pool_kind: PoolKind
     frames: frozenset[FrameKind] = frozenset({FrameKind.HOST})
 
     @property
     def hardware(self) -> bool:
         """Whether a device of its own encodes, and so no core of the machine."""
-        return self.scarcity is not Scarcity.CPU
+        return self.pool_kind is not PoolKind.CPU
 
 
 RUNGS = (
-    Rung("gst:cuda_appsrc:nvh264enc", Scarcity.NVENC, frozenset(FrameKind)),
-    Rung("gst:appsrc:nvh264enc", Scarcity.NVENC),
-    Rung("av:cuda:h264_nvenc", Scarcity.NVENC, frozenset(FrameKind)),
-    Rung("av:h264_nvenc", Scarcity.NVENC),
-    Rung("gst:appsrc:vah264enc", Scarcity.VA),
-    Rung("av:libx264", Scarcity.CPU),
-    Rung("gst:appsrc:x264enc", Scarcity.CPU),
+    Rung("gst:cuda_appsrc:nvh264enc", PoolKind.NVENC, frozenset(FrameKind)),
+    Rung("gst:appsrc:nvh264enc", PoolKind.NVENC),
+    Rung("av:cuda:h264_nvenc", PoolKind.NVENC, frozenset(FrameKind)),
+    Rung("av:h264_nvenc", PoolKind.NVENC),
+    Rung("gst:appsrc:vah264enc", PoolKind.VA),
+    Rung("av:libx264", PoolKind.CPU),
+    Rung("gst:appsrc:x264enc", PoolKind.CPU),
 )
 """Best first (docs/adr/0005-gstreamer-and-ffmpeg.md)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class ProbeResult:
     """What came of really encoding a few frames.
 
     Attributes:
@@ -75,7 +75,7 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class LadderContext:
     """All that decides, as far as it is known.
 
     Attributes:
@@ -90,25 +90,25 @@ class Situation:
     frames: FrameKind = FrameKind.HOST
     no_nvenc: str | None = None
     missing: Mapping[str, str] | None = None
-    proofs: Mapping[str, Proof] | None = None
+    proofs: Mapping[str, ProbeResult] | None = None
     resting: Mapping[str, str] | None = None
     allow_cpu_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RungStatus:
     """A rung, and why it is out; ``refused`` is None where it may be tried."""
 
     rung: Rung
     refused: str | None
 
 
-def climb(situation: Situation) -> list[Step]:
+def climb(situation: LadderContext) -> list[RungStatus]:
     """Every rung, best first, each with the reason why it is out or None."""
-    return [Step(rung, _refusal(rung, situation)) for rung in RUNGS]
+    return [RungStatus(rung, _refusal(rung, situation)) for rung in RUNGS]
 
 
-def _refusal(rung: Rung, situation: Situation) -> str | None:
+def _refusal(rung: Rung, situation: LadderContext) -> str | None:
     if missing := (situation.missing or {}).get(rung.backend):
         return missing
     if situation.frames not in rung.frames:
@@ -117,12 +117,12 @@ def _refusal(rung: Rung, situation: Situation) -> str | None:
     proof = (situation.proofs or {}).get(rung.backend)
     if proof and not proof.works:
         return proof.reason
-    if rung.scarcity is Scarcity.NVENC and situation.no_nvenc:
+    if rung.pool_kind is PoolKind.NVENC and situation.no_nvenc:
         return situation.no_nvenc
     if rest := (situation.resting or {}).get(rung.backend):
         return rest
     if (
-        rung.scarcity is Scarcity.CPU
+        rung.pool_kind is PoolKind.CPU
         and situation.no_nvenc is None
         and not situation.allow_cpu_fallback
     ):
@@ -151,7 +151,7 @@ def missing(engine: str = "any") -> dict[str, str]:
             found[rung.backend] = f"stream.engine is {engine!r}"
         elif own == "gst" and (lacking := _bindings_missing()):
             found[rung.backend] = lacking
-        elif rung.scarcity is Scarcity.VA and not RENDER_NODES.exists():
+        elif rung.pool_kind is PoolKind.VA and not RENDER_NODES.exists():
             found[rung.backend] = f"this machine has no GPU that VA-API could use ({RENDER_NODES})"
         elif CUDA_SOURCES.intersection(words) and version("torch").endswith("+cpu"):
             found[rung.backend] = "PyTorch is installed without CUDA (torch +cpu)"

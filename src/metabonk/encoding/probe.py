@@ -21,17 +21,17 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import Frame
-from metabonk.encoding.ladder import RUNGS, Proof, Rung, Scarcity, gstreamer_version
+from metabonk.encoding.ladder import RUNGS, PoolKind, ProbeResult, Rung, gstreamer_version
 from metabonk.encoding.sessions import Pool, Pools, Refusal, open_pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import locked
 from metabonk.errors import EncoderBroken, EncoderUnavailable, EncodingError, StartError
 from metabonk.settings import read_settings
 from metabonk.settings.environment import environment_with
-from metabonk.system.files import set_aside, write_durably
+from metabonk.system.files import move_aside_corrupt, write_atomically
 from metabonk.system.process import die_with_parent
 
-DOUBT_S = 600.0
+QUARANTINE_S = 600.0
 """How long a crash or a hang is believed: unlike a missing encoder it may pass."""
 
 
@@ -45,7 +45,7 @@ class _Kept(BaseModel):
 _FILE = TypeAdapter(dict[str, _Kept])
 
 
-class Proofs:
+class ProbeCache:
     """Results on disk.
 
     Args:
@@ -55,14 +55,14 @@ class Proofs:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "proofs.json"
 
-    def known(self, rung: Rung, gpu: Gpu | None) -> Proof | None:
+    def known(self, rung: Rung, gpu: Gpu | None) -> ProbeResult | None:
         """What came of trying ``rung`` on ``gpu``; None where nobody has tried."""
         kept = self._read().get(_key(rung, gpu))
         if kept is None or (kept.until is not None and not _is_near(kept.until)):
             return None
-        return Proof(works=kept.works, reason=kept.reason)
+        return ProbeResult(works=kept.works, reason=kept.reason)
 
-    def keep(self, rung: Rung, gpu: Gpu | None, proof: Proof, *, doubtful: bool) -> None:
+    def keep(self, rung: Rung, gpu: Gpu | None, proof: ProbeResult, *, quarantined: bool) -> None:
         """Keeps what came of it.
 
         Raises:
@@ -72,11 +72,11 @@ class Proofs:
         kept = _Kept(
             works=proof.works,
             reason=proof.reason,
-            until=time.time() + DOUBT_S if doubtful else None,
+            until=time.time() + QUARANTINE_S if quarantined else None,
         )
         with locked(self._file.with_suffix(".lock")):
             entries = self._read() | {_key(rung, gpu): kept}
-            write_durably(self._file, _FILE.dump_json(entries))
+            write_atomically(self._file, _FILE.dump_json(entries))
 
     def _read(self) -> dict[str, _Kept]:
         try:
@@ -84,17 +84,19 @@ class Proofs:
         except FileNotFoundError:
             return {}
         except ValidationError as error:
-            set_aside(self._file, error)
+            move_aside_corrupt(self._file, error)
             return {}
 
 
 def _is_near(until: float) -> bool:
     """Whether a doubt still holds; one from further ahead was noted before the clock was set."""
-    return 0 <= until - time.time() <= DOUBT_S
+    return 0 <= until - time.time() <= QUARANTINE_S
 
 
 def _key(rung: Rung, gpu: Gpu | None) -> str:
-    where = f"{gpu.uuid} driver {gpu.driver}" if gpu and rung.scarcity is Scarcity.NVENC else "host"
+    where = (
+        f"{gpu.uuid} driver {gpu.driver}" if gpu and rung.pool_kind is PoolKind.NVENC else "host"
+    )
     with_what = f"av {version('av')}"
     if rung.backend.startswith("gst:"):
         with_what = f"{gstreamer_version()}, {with_what}"
@@ -115,7 +117,7 @@ encoder, so that it is tried again at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Untried:
+class NotProbed:
     """It could not be tried now; nothing is known yet.
 
     Attributes:
@@ -146,7 +148,7 @@ class _Result(BaseModel):
     reason: str = ""
 
 
-class Prover:
+class EncoderProbe:
     """Proves rungs, each once a host.
 
     Args:
@@ -154,23 +156,23 @@ class Prover:
         proofs: what is known already, and where results are kept.
     """
 
-    def __init__(self, settings_file: Path, proofs: Proofs) -> None:
+    def __init__(self, settings_file: Path, proofs: ProbeCache) -> None:
         self._settings_file = settings_file
         self._proofs = proofs
 
-    def known(self, rung: Rung, gpu: Gpu | None) -> Proof | None:
+    def known(self, rung: Rung, gpu: Gpu | None) -> ProbeResult | None:
         """What is known of ``rung`` on ``gpu`` without trying it."""
         return self._proofs.known(rung, gpu)
 
-    def prove(self, rung: Rung, gpu: Gpu | None) -> Proof | Untried:
+    def prove(self, rung: Rung, gpu: Gpu | None) -> ProbeResult | NotProbed:
         """What came of trying ``rung`` on ``gpu``: what is known, or else by trying it now.
 
         Raises:
             SlotFolderError: the result can't be kept.
         """
-        return self._proofs.known(rung, gpu) or self.prove_anew(rung, gpu)
+        return self._proofs.known(rung, gpu) or self.probe_now(rung, gpu)
 
-    def prove_anew(self, rung: Rung, gpu: Gpu | None) -> Proof | Untried:
+    def probe_now(self, rung: Rung, gpu: Gpu | None) -> ProbeResult | NotProbed:
         """What comes of trying ``rung`` on ``gpu`` now, whatever is known.
 
         Raises:
@@ -178,10 +180,10 @@ class Prover:
         """
         result = self._try(rung, gpu)
         if result.outcome in (_Outcome.AT_LIMIT, _Outcome.UNTRIED):
-            return Untried(result.reason, at_limit=result.outcome is _Outcome.AT_LIMIT)
-        proof = Proof(works=result.outcome is _Outcome.WORKS, reason=result.reason)
-        doubtful = result.outcome is _Outcome.IN_DOUBT
-        self._proofs.keep(rung, gpu, proof, doubtful=doubtful)
+            return NotProbed(result.reason, at_limit=result.outcome is _Outcome.AT_LIMIT)
+        proof = ProbeResult(works=result.outcome is _Outcome.WORKS, reason=result.reason)
+        quarantined = result.outcome is _Outcome.IN_DOUBT
+        self._proofs.keep(rung, gpu, proof, quarantined=quarantined)
         return proof
 
     def _try(self, rung: Rung, gpu: Gpu | None) -> _Result:
@@ -233,7 +235,7 @@ def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
     if pool is None:
         reason = pools.why_no_nvenc(gpu_index) or ""
         return _Result(outcome=_Outcome.UNTRIED, reason=reason)
-    leased = gpu_index if rung.scarcity is Scarcity.NVENC else None
+    leased = gpu_index if rung.pool_kind is PoolKind.NVENC else None
     lease = pool.take(worker="probe", purpose="proof", backend=backend, gpu=leased)
     if isinstance(lease, Refusal):
         return _Result(outcome=_Outcome.AT_LIMIT, reason=lease.reason)
@@ -256,12 +258,12 @@ def try_encoder(backend: str, gpu_index: int, pools: Pools) -> _Result:
 
 def pool_of(rung: Rung, gpu_index: int, pools: Pools) -> Pool | None:
     """The pool that this rung's sessions come from; None where its GPU is not there."""
-    match rung.scarcity:
-        case Scarcity.NVENC:
+    match rung.pool_kind:
+        case PoolKind.NVENC:
             return pools.nvenc(gpu_index)
-        case Scarcity.VA:
+        case PoolKind.VA:
             return pools.va
-        case Scarcity.CPU:
+        case PoolKind.CPU:
             return pools.cpu
 
 

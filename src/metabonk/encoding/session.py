@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import Encoder, EncoderSettings
-from metabonk.encoding.ladder import RUNGS, Rung, Scarcity, Situation, climb
-from metabonk.encoding.probe import AT_THE_LIMIT, Prover, Untried, pool_of
+from metabonk.encoding.ladder import RUNGS, LadderContext, PoolKind, Rung, climb
+from metabonk.encoding.probe import AT_THE_LIMIT, EncoderProbe, NotProbed, pool_of
 from metabonk.encoding.sessions import Lease, Pool, Pools, Refusal
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.errors import EncoderUnavailable
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 FIRST_REST_S = 1.0
 LONGEST_REST_S = 30.0
 
-NVENC_BACKENDS = {rung.backend for rung in RUNGS if rung.scarcity is Scarcity.NVENC}
+NVENC_BACKENDS = {rung.backend for rung in RUNGS if rung.pool_kind is PoolKind.NVENC}
 
 
 SettingsOn: TypeAlias = Callable[[Rung], EncoderSettings]
@@ -27,7 +27,7 @@ SettingsOn: TypeAlias = Callable[[Rung], EncoderSettings]
 
 
 @dataclass(slots=True)
-class Session:
+class EncoderSession:
     """An open encoder, how it encodes, and the lease that allows it."""
 
     rung: Rung
@@ -50,7 +50,7 @@ class Session:
         """Logs the end of the session."""
         log.info(
             "Released %s session slot=%d pool=%s worker=%s",
-            self.rung.scarcity.upper(),
+            self.rung.pool_kind.upper(),
             self.lease.slot,
             self.lease.pool,
             self.worker,
@@ -58,7 +58,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class NoSession:
+class OpenFailure:
     """Why no encoder could be opened now.
 
     Attributes:
@@ -86,7 +86,7 @@ class _Break:
     reason: str
 
 
-class Opener:
+class EncoderOpener:
     """Opens encoders for one worker, and remembers which ones broke.
 
     Args:
@@ -102,7 +102,7 @@ class Opener:
     def __init__(
         self,
         pools: Pools,
-        prover: Prover,
+        prover: EncoderProbe,
         *,
         worker: str,
         gpu_index: int,
@@ -120,7 +120,7 @@ class Opener:
         self._breaks: dict[str, _Break] = {}
         self._told: str | None = None
 
-    def open(self, settings_on: SettingsOn) -> Session | NoSession:
+    def open(self, settings_on: SettingsOn) -> EncoderSession | OpenFailure:
         """An open encoder on the best rung that is to be had, or why there is none.
 
         Raises:
@@ -136,18 +136,18 @@ class Opener:
             refused = self._refusal_of(rung)
             if refused is None:
                 opened = self._open_rung(rung, settings_on(rung))
-                if isinstance(opened, Session):
+                if isinstance(opened, EncoderSession):
                     self._tell_opened(opened, refusals)
                     return opened
                 refused, at_limit = opened
                 limited |= at_limit
                 other |= not at_limit
             refusals.append((rung.backend, refused))
-        missing = NoSession(tuple(refusals), limit_reached=limited and not other)
+        missing = OpenFailure(tuple(refusals), limit_reached=limited and not other)
         self._tell_missing(missing)
         return missing
 
-    def move(self, session: Session, settings_on: SettingsOn) -> Session | None:
+    def move(self, session: EncoderSession, settings_on: SettingsOn) -> EncoderSession | None:
         """Another open encoder for a stream to go on with, where there is a reason to move.
 
         Reasons: a better rung has become free; or another program has taken sessions of this one's
@@ -167,12 +167,12 @@ class Opener:
             proven = self._prover.known(step.rung, self._gpu) is not None
             if step.refused is None and (proven or must_leave):
                 opened = self._open_rung(step.rung, settings_on(step.rung))
-                if isinstance(opened, Session):
+                if isinstance(opened, EncoderSession):
                     self._tell_opened(opened, [])
                     return opened
         return None
 
-    def reopen(self, session: Session, settings: EncoderSettings) -> NoSession | None:
+    def reopen(self, session: EncoderSession, settings: EncoderSettings) -> OpenFailure | None:
         """Goes on with other settings: the encoder is closed, and opened anew under its lease.
 
         Returns:
@@ -183,14 +183,14 @@ class Opener:
         pool = pool_of(session.rung, self._gpu_index, self._pools)
         assert pool is not None, "its session came from it"
         opened = self._open_under(session.lease, pool, session.rung, settings)
-        if isinstance(opened, Session):
+        if isinstance(opened, EncoderSession):
             session.encoder, session.settings = opened.encoder, opened.settings
             return None
         session.tell_released()
         reason, at_limit = opened
-        return NoSession(((session.rung.backend, reason),), limit_reached=at_limit)
+        return OpenFailure(((session.rung.backend, reason),), limit_reached=at_limit)
 
-    def _is_one_too_many(self, session: Session) -> bool:
+    def _is_one_too_many(self, session: EncoderSession) -> bool:
         pool = pool_of(session.rung, self._gpu_index, self._pools)
         assert pool is not None, "its session came from it"
         usage = pool.usage()
@@ -199,19 +199,19 @@ class Opener:
         last = max(usage.holders, key=lambda holder: holder.since or 0.0, default=None)
         return last is not None and last.slot == session.lease.slot
 
-    def broke(self, session: Session, reason: str) -> None:
+    def broke(self, session: EncoderSession, reason: str) -> None:
         """Closes a session whose encoder failed; its rung rests, twice as long each time."""
         session.close()
         self._rest(session.rung, reason)
 
-    def hangs(self, session: Session, reason: str) -> None:
+    def hangs(self, session: EncoderSession, reason: str) -> None:
         """As ``broke``, but leaves the session open, since whatever closes it would hang as well.
 
         Its lease stays with it: the driver counts it until the process ends.
         """
         self._rest(session.rung, reason)
 
-    def worked(self, session: Session) -> None:
+    def worked(self, session: EncoderSession) -> None:
         """Forgets that this rung ever broke, after it has encoded well for a while."""
         self._breaks.pop(session.rung.backend, None)
 
@@ -219,10 +219,10 @@ class Opener:
     def _gpu(self) -> Gpu | None:
         return self._pools.census.by_index.get(self._gpu_index)
 
-    def _situation(self) -> Situation:
+    def _situation(self) -> LadderContext:
         now = self._clock()
         known = {rung.backend: self._prover.known(rung, self._gpu) for rung in RUNGS}
-        return Situation(
+        return LadderContext(
             no_nvenc=self._pools.why_no_nvenc(self._gpu_index),
             missing=self._missing,
             proofs={backend: proof for backend, proof in known.items() if proof},
@@ -237,12 +237,14 @@ class Opener:
     def _refusal_of(self, rung: Rung) -> str | None:
         return next(s.refused for s in climb(self._situation()) if s.rung is rung)
 
-    def _open_rung(self, rung: Rung, settings: EncoderSettings) -> Session | tuple[str, bool]:
+    def _open_rung(
+        self, rung: Rung, settings: EncoderSettings
+    ) -> EncoderSession | tuple[str, bool]:
         """A session, or why not and whether sessions being in use is the cause."""
         pool = pool_of(rung, self._gpu_index, self._pools)
         assert pool is not None, "the ladder refuses NVENC rungs where there is no GPU"
         proof = self._prover.prove(rung, self._gpu)
-        if isinstance(proof, Untried):
+        if isinstance(proof, NotProbed):
             return proof.reason, proof.at_limit
         if not proof.works:
             return proof.reason, False
@@ -250,7 +252,7 @@ class Opener:
             worker=self._worker,
             purpose="stream",
             backend=rung.backend,
-            gpu=self._gpu_index if rung.scarcity is Scarcity.NVENC else None,
+            gpu=self._gpu_index if rung.pool_kind is PoolKind.NVENC else None,
         )
         if isinstance(lease, Refusal):
             return lease.reason, True
@@ -258,7 +260,7 @@ class Opener:
 
     def _open_under(
         self, lease: Lease, pool: Pool, rung: Rung, settings: EncoderSettings
-    ) -> Session | tuple[str, bool]:
+    ) -> EncoderSession | tuple[str, bool]:
         try:
             encoder = make_encoder(rung.backend, settings, self._gpu.ordinal if self._gpu else 0)
         except EncoderUnavailable as error:
@@ -274,7 +276,7 @@ class Opener:
             lease.release()
             raise
         lease.session_opened()
-        return Session(rung, encoder, settings, lease, self._worker)
+        return EncoderSession(rung, encoder, settings, lease, self._worker)
 
     def _rest(self, rung: Rung, reason: str) -> None:
         before = self._breaks.get(rung.backend)
@@ -285,22 +287,22 @@ class Opener:
         self._breaks[rung.backend] = _Break(count + 1, self._clock() + pause, told)
         log.warning("%s", told)
 
-    def _tell_opened(self, session: Session, refusals: list[tuple[str, str]]) -> None:
+    def _tell_opened(self, session: EncoderSession, refusals: list[tuple[str, str]]) -> None:
         self._told = None
         for backend, reason in refusals:
-            if session.rung.scarcity is Scarcity.CPU and backend in NVENC_BACKENDS:
+            if session.rung.pool_kind is PoolKind.CPU and backend in NVENC_BACKENDS:
                 log.info("falls back to %s; %s: %s", session.rung.backend, backend, reason)
         log.info(
             "Acquired %s session slot=%d pool=%s%s worker=%s backend=%s",
-            session.rung.scarcity.upper(),
+            session.rung.pool_kind.upper(),
             session.lease.slot,
             session.lease.pool,
-            f" gpu={self._gpu_index}" if session.rung.scarcity is Scarcity.NVENC else "",
+            f" gpu={self._gpu_index}" if session.rung.pool_kind is PoolKind.NVENC else "",
             self._worker,
             session.rung.backend,
         )
 
-    def _tell_missing(self, missing: NoSession) -> None:
+    def _tell_missing(self, missing: OpenFailure) -> None:
         """Logs each new reason once: a worker in standby asks again every second."""
         if missing.reason == self._told:
             return

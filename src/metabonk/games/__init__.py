@@ -11,7 +11,7 @@
 ``catalogue``  from a game's id to the game
 """
 
-from metabonk.games.doom_cleanup import sweep_engines, what_is_left
+from metabonk.games.doom_cleanup import list_orphans, sweep_engines
 from metabonk.games.game import (
     ActionKind,
     FrameSink,
@@ -31,7 +31,7 @@ __all__ = [
     "Transition",
     "available_games",
     "describe_game",
+    "list_orphans",
     "make_game",
     "sweep_engines",
-    "what_is_left",
 ]

@@ -10,16 +10,16 @@ from metabonk.errors import GameError
 from metabonk.games.doom_engine import ENGINE_ERRORS, SMALLEST, nearest_size, start_engine
 from metabonk.games.doom_scenarios import REWARD_SCALE, WORTH, load_scenario
 from metabonk.games.game import FrameSink, Game, GameDescription, Observation, Transition
-from metabonk.games.preprocessing import Eye, View, observe
+from metabonk.games.preprocessing import ObservationFn, ObservationSpec, observe
 
-OWN_VIEW = View(128, 72)
+OWN_VIEW = ObservationSpec(128, 72)
 """As in Sample Factory's ViZDoom recipe."""
 
 MOST_EPISODES = 10_000
 """Of one engine, since it keeps some 300 bytes of each; then another takes its place."""
 
 
-def describe_doom(name: str, view: View = OWN_VIEW) -> GameDescription:
+def describe_doom(name: str, view: ObservationSpec = OWN_VIEW) -> GameDescription:
     """What is known of a scenario, seen in this way, before an engine runs.
 
     Raises:
@@ -55,8 +55,8 @@ class Doom(Game):
         *,
         seed: int,
         frame_skip: int,
-        view: View = OWN_VIEW,
-        eye: Eye = observe,
+        view: ObservationSpec = OWN_VIEW,
+        eye: ObservationFn = observe,
     ) -> None:
         super().__init__(describe_doom(name, view))
         self._view = view

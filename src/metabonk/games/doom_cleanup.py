@@ -38,7 +38,7 @@ def sweep_engines() -> list[str]:
     return done
 
 
-def what_is_left() -> list[str]:
+def list_orphans() -> list[str]:
     """What ``sweep_engines`` would do away with now, a sentence each; nothing is touched.
 
     Raises:

@@ -13,7 +13,7 @@ FrameSink = Callable[[NDArray[np.uint8]], None]
 """Takes one drawn tic, ``H×W×3`` uint8 RGB. It may block, to pace the game."""
 
 
-class Elsewhere(Protocol):
+class DeviceArray(Protocol):
     """An observation in memory of another device; ``np.asarray`` brings it into the host's."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -21,7 +21,7 @@ class Elsewhere(Protocol):
         ...
 
 
-Observation: TypeAlias = NDArray[Any] | Elsewhere
+Observation: TypeAlias = NDArray[Any] | DeviceArray
 """What a policy sees: a picture, ``H×W×C`` uint8, or a row of numbers, ``N`` float32."""
 
 

@@ -21,7 +21,7 @@ from metabonk.games.game import (
     Observation,
     Transition,
 )
-from metabonk.games.preprocessing import View, letterbox, observe
+from metabonk.games.preprocessing import ObservationSpec, letterbox, observe
 
 LARGEST_VECTOR = 4096
 """Numbers that an observation may have; a picture has more, and is seen as one."""
@@ -135,7 +135,7 @@ def _names(environment: gymnasium.Env[Any, Any], count: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-OWN_VIEW = View(84, 84)
+OWN_VIEW = ObservationSpec(84, 84)
 """As in Mnih et al. 2015. The policy sees the rendered picture, so that every environment that can
 be shown can be learned, whatever its own observations are; unless those are asked for, and are a
 row of numbers."""
@@ -155,7 +155,7 @@ START_ERRORS = (
 """What constructors of environments are seen to raise when something they need is missing."""
 
 
-def describe_gym(name: str, view: View | None = OWN_VIEW) -> GameDescription:
+def describe_gym(name: str, view: ObservationSpec | None = OWN_VIEW) -> GameDescription:
     """What is known of an environment; it is made for a moment and closed.
 
     Args:
@@ -187,7 +187,7 @@ class GymGame(Game):
         GameError: it can't be made, or is of a kind that can't be played.
     """
 
-    def __init__(self, name: str, *, seed: int, view: View | None = OWN_VIEW) -> None:
+    def __init__(self, name: str, *, seed: int, view: ObservationSpec | None = OWN_VIEW) -> None:
         self._environment: gymnasium.Env[Any, Any] | None = _make(name)
         try:
             description, self._actions = _describe(name, self._environment, view)
@@ -313,7 +313,7 @@ def _make(name: str) -> gymnasium.Env[Any, Any]:
 
 
 def _describe(
-    name: str, environment: gymnasium.Env[Any, Any], view: View | None
+    name: str, environment: gymnasium.Env[Any, Any], view: ObservationSpec | None
 ) -> tuple[GameDescription, Actions]:
     actions = make_actions(f"gym:{name}", environment)
     description = GameDescription(

@@ -10,7 +10,7 @@ from PIL import Image
 from metabonk.games.game import Observation
 
 
-class View(NamedTuple):
+class ObservationSpec(NamedTuple):
     """What a policy sees of a drawn picture.
 
     Attributes:
@@ -29,11 +29,11 @@ class View(NamedTuple):
         return self.height, self.width, 1 if self.grayscale else 3
 
 
-Eye: TypeAlias = Callable[[NDArray[np.uint8], View], Observation]
+ObservationFn: TypeAlias = Callable[[NDArray[np.uint8], ObservationSpec], Observation]
 """Makes the observation of a drawn picture, ``H×W×3`` uint8 RGB."""
 
 
-def observe(pixels: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+def observe(pixels: NDArray[np.uint8], view: ObservationSpec) -> NDArray[np.uint8]:
     """The picture scaled down by averaging areas, as the policy sees it.
 
     1280×720 to 128×72 takes 1.8 ms, 256×144 takes 0.08 ms (one 2-GHz core).

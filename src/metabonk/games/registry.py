@@ -6,7 +6,7 @@ from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.doom_scenarios import scenario_names
 from metabonk.games.game import Game, GameDescription
 from metabonk.games.gym import GymGame, describe_gym
-from metabonk.games.preprocessing import Eye, View, observe
+from metabonk.games.preprocessing import ObservationFn, ObservationSpec, observe
 from metabonk.settings.schema import Learning
 
 DOOM = "doom"
@@ -18,7 +18,7 @@ def available_games() -> list[str]:
     return [f"{DOOM}:{name}" for name in scenario_names()]
 
 
-def make_game(game_id: str, learning: Learning, *, seed: int, eye: Eye = observe) -> Game:
+def make_game(game_id: str, learning: Learning, *, seed: int, eye: ObservationFn = observe) -> Game:
     """Starts a game.
 
     Args:
@@ -56,7 +56,7 @@ def describe_game(game_id: str, learning: Learning) -> GameDescription:
     return describe_gym(name, _gym_view(learning))
 
 
-def _doom_view(game_id: str, learning: Learning) -> View:
+def _doom_view(game_id: str, learning: Learning) -> ObservationSpec:
     if learning.observation == "vector":
         raise GameError(
             f"{game_id} gives no numbers of itself: learning.observation is 'vector', and Doom "
@@ -65,12 +65,12 @@ def _doom_view(game_id: str, learning: Learning) -> View:
     return _view(learning, doom.OWN_VIEW)
 
 
-def _gym_view(learning: Learning) -> View | None:
+def _gym_view(learning: Learning) -> ObservationSpec | None:
     return None if learning.observation == "vector" else _view(learning, gym.OWN_VIEW)
 
 
-def _view(learning: Learning, own: View) -> View:
-    return View(
+def _view(learning: Learning, own: ObservationSpec) -> ObservationSpec:
+    return ObservationSpec(
         learning.observation_width or own.width,
         learning.observation_height or own.height,
         learning.grayscale,

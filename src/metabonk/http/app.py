@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from metabonk.http.auth import TokenRequired
+from metabonk.http.auth import TokenAuthMiddleware
 from metabonk.messages import ErrorBody
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -55,7 +55,7 @@ def make_http_app(
     if token is None:
         app.add_middleware(LoopbackOnly)
     else:
-        app.add_middleware(TokenRequired, token=token)
+        app.add_middleware(TokenAuthMiddleware, token=token)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ClientDisconnect, _incomplete)

@@ -22,21 +22,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from metabonk.messages import ErrorBody
 
 PARAMETER = "token"
-NOT_KEPT = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-OURS_ALONE = {
+NO_STORE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
 
-WHAT_TO_DO = (
+TOKEN_HINT = (
     "this page asks for the token that 'metabonk start' printed: open the address with ?token=… "
     "as it is printed there"
 )
 
 
-class TokenRequired:
+class TokenAuthMiddleware:
     """Answers 401 to whoever doesn't know the token, and 403 to a page of another origin.
 
     Args:
@@ -79,7 +79,7 @@ class TokenRequired:
         """To the same address without the token, which the browser keeps as a cookie."""
         # One slash: to a browser, '//name/' is another machine.
         path = "/" + quote(scope["path"].lstrip("/\\"))
-        answer = RedirectResponse(path + (f"?{urlencode(query)}" if query else ""), 303, NOT_KEPT)
+        answer = RedirectResponse(path + (f"?{urlencode(query)}" if query else ""), 303, NO_STORE)
         answer.set_cookie(
             cookie,
             self._token.decode(),
@@ -132,7 +132,7 @@ def _without_secrets(scope: Scope, query: list[tuple[str, str]]) -> Scope:
 def _ours_alone(send: Send) -> Send:
     async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(OURS_ALONE)
+            MutableHeaders(scope=message).update(SECURITY_HEADERS)
         await send(message)
 
     return with_headers
@@ -140,7 +140,7 @@ def _ours_alone(send: Send) -> Send:
 
 def _unknown(scope: Scope, headers: Headers) -> Response:
     if not _is_visit(scope, headers):
-        return _error(401, "token_required", WHAT_TO_DO, {"WWW-Authenticate": "Bearer"})
+        return _error(401, "token_required", TOKEN_HINT, {"WWW-Authenticate": "Bearer"})
     again = escape(quote(scope["path"]) if not scope["path"].startswith("//") else "/")
     page = (
         "<!doctype html><html lang=en><meta charset=utf-8>"
@@ -153,11 +153,11 @@ def _unknown(scope: Scope, headers: Headers) -> Response:
         "</p><p>You did so before, and came here by a link? "
         f"<a href='{again}'>Open it once more.</a></p>"
     )
-    return HTMLResponse(page, 401, {**NOT_KEPT, **OURS_ALONE, "WWW-Authenticate": "Bearer"})
+    return HTMLResponse(page, 401, {**NO_STORE, **SECURITY_HEADERS, "WWW-Authenticate": "Bearer"})
 
 
 def _error(
     status: int, error: str, message: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     body = ErrorBody(error=error, message=message).model_dump()
-    return JSONResponse(body, status, {**NOT_KEPT, **(headers or {})})
+    return JSONResponse(body, status, {**NO_STORE, **(headers or {})})

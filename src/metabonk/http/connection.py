@@ -2,8 +2,8 @@
 
 uvicorn gives up a connection that idles after an answer, and no other: a client that sends a byte
 of its request a second, or none at all, holds one for ever. So a request has to be whole within
-``Patience.request_s``, and so many connections may be without one. What is being answered is never
-cut off, however long the answer is; a client that no longer takes any of it is given up by the
+``ConnectionLimits.request_s``, and so many connections may be without one. What is being answered
+is never cut off, however long the answer is; a client that no longer takes any of it is given up by the
 kernel.
 """
 
@@ -24,7 +24,7 @@ MOST_FRAMES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ConnectionLimits:
     """What a server puts up with.
 
     Attributes:
@@ -51,14 +51,14 @@ class Patience:
         listener.setsockopt(tcp, socket.TCP_KEEPINTVL, max(1, round(self.vanished_s / 6)))
 
 
-class WaitingRoom:
+class PendingRequests:
     """The connections that have not sent a whole request, the oldest first.
 
     Args:
         patience: how long and how many.
     """
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: ConnectionLimits) -> None:
         self._patience = patience
         self._deadlines: dict[asyncio.Transport, asyncio.TimerHandle] = {}
 
@@ -95,7 +95,7 @@ class HttpConnection(H11Protocol):
         uvicorn: what uvicorn gives to each of its protocols.
     """
 
-    def __init__(self, room: WaitingRoom, **uvicorn: Any) -> None:
+    def __init__(self, room: PendingRequests, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._room = room
 

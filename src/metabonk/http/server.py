@@ -12,7 +12,12 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from metabonk.errors import StartError
-from metabonk.http.connection import HttpConnection, Patience, WaitingRoom, WebSocketConnection
+from metabonk.http.connection import (
+    ConnectionLimits,
+    HttpConnection,
+    PendingRequests,
+    WebSocketConnection,
+)
 
 STARTUP_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
@@ -23,7 +28,7 @@ SEND_BUFFER = 256 * 1024
 """Bytes the kernel holds for a slow viewer. Its own default grows to megabytes, seconds of video
 that would count as sent before the viewer's queue notices."""
 
-PATIENCE = Patience()
+PATIENCE = ConnectionLimits()
 
 
 class HttpServer:
@@ -40,12 +45,12 @@ class HttpServer:
     """
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, *, patience: Patience = PATIENCE
+        self, app: ASGIApp, host: str, port: int, *, patience: ConnectionLimits = PATIENCE
     ) -> None:
         self._host = host
         self._port = port
         self._patience = patience
-        connection = functools.partial(HttpConnection, WaitingRoom(patience))
+        connection = functools.partial(HttpConnection, PendingRequests(patience))
         self._server = _ThreadedServer(
             uvicorn.Config(
                 app,

@@ -27,7 +27,7 @@ from metabonk.policy.weights import (
     network_arrays,
     put_tensors,
 )
-from metabonk.system.files import write_durably
+from metabonk.system.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def _write(learner: Learner, file: Path, mean_return: float | None) -> None:
     )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(file, pack(arrays, header, sealed=True))
+        write_atomically(file, pack(arrays, header, sealed=True))
     except OSError as error:
         raise CheckpointError(
             f"the checkpoint {file} can't be written: {error.strerror or error}"
@@ -206,7 +206,7 @@ BEST_PAUSE_S = 10.0
 """At least, between two checkpoints of the best policy: while it learns, each update is better."""
 
 
-class Saves:
+class Checkpointer:
     """Writes checkpoints of one run.
 
     A disk that is full must not end a run that goes on in memory.
@@ -224,7 +224,7 @@ class Saves:
     def __init__(
         self, learner: Learner, run_dir: Path, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.returns = Returns()
+        self.returns = ReturnTracker()
         self.error: str | None = None
         self._learner = learner
         self._run_dir = run_dir
@@ -235,7 +235,7 @@ class Saves:
     def save_when_due(self) -> None:
         """Writes what is due now."""
         now = self._clock()
-        if now - self._saved_at >= self._learner.settings.checkpoint_s:
+        if now - self._saved_at >= self._learner.settings.checkpoint_interval_s:
             self._saved_at = now
             self.save()
         mean = self.returns.mean
@@ -265,7 +265,7 @@ WINDOW = 100
 """Episodes that a mean is taken over."""
 
 
-class Returns:
+class ReturnTracker:
     """The last episodes of all games."""
 
     def __init__(self) -> None:

@@ -36,8 +36,8 @@ def memory_needed(network: ActorCritic, learning: Learning, queue_steps: int) ->
             # What is done in place, or is another shape of the same numbers, takes nothing.
             numbers += made.numel() if made.data_ptr() != layer.data_ptr() else 0
             layer = made
-    part = -(-learning.batch_steps // learning.minibatches)
-    return (queue_steps + learning.batch_steps) * observation + part * numbers * 2 * 4
+    part = -(-learning.batch_size // learning.num_minibatches)
+    return (queue_steps + learning.batch_size) * observation + part * numbers * 2 * 4
 
 
 def memory_free(cgroup: Path = CGROUP) -> int:
@@ -54,7 +54,7 @@ def memory_free(cgroup: Path = CGROUP) -> int:
     return min(free, max(0, limit - used))
 
 
-def require_memory(needed: int, free: int, learning: Learning) -> None:
+def check_memory(needed: int, free: int, learning: Learning) -> None:
     """Refuses a batch that can't fit.
 
     Args:
@@ -67,7 +67,7 @@ def require_memory(needed: int, free: int, learning: Learning) -> None:
     """
     if needed > free:
         raise SettingsError(
-            f"learning.batch_steps = {learning.batch_steps} with learning.minibatches = "
-            f"{learning.minibatches} needs at least {needed / GB:.1f} GB of memory, and "
-            f"{free / GB:.1f} GB are free. Lower batch_steps, or raise minibatches"
+            f"learning.batch_size = {learning.batch_size} with learning.num_minibatches = "
+            f"{learning.num_minibatches} needs at least {needed / GB:.1f} GB of memory, and "
+            f"{free / GB:.1f} GB are free. Lower batch_size, or raise num_minibatches"
         )

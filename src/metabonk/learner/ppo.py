@@ -118,9 +118,12 @@ class Learner:
         reward_scale: float = 1.0,
         device: torch.device | None = None,
     ) -> None:
-        if settings.exploration == "symmetric_kl" and spec.action_kind is ActionKind.CONTINUOUS:
+        if (
+            settings.exploration_loss == "symmetric_kl"
+            and spec.action_kind is ActionKind.CONTINUOUS
+        ):
             raise PolicyError(
-                f"learning.exploration is 'symmetric_kl', and {spec.game} has continuous actions, "
+                f"learning.exploration_loss is 'symmetric_kl', and {spec.game} has continuous actions, "
                 "of which none are uniform; set it to 'entropy'"
             )
         self.spec = spec
@@ -167,7 +170,7 @@ class Learner:
         settings, network = self.settings, self.network
         network.adapt_observations(batch.observations)
         # A single gradient step is made by the very weights that say what things are worth.
-        once = settings.epochs == settings.minibatches == 1
+        once = settings.epochs == settings.num_minibatches == 1
         with torch.set_grad_enabled(once):
             features = look(network, batch)
         values, parameters = assess(network, features)
@@ -208,7 +211,7 @@ class Learner:
         """
         settings = self.settings
         for _ in range(settings.epochs):
-            for part in parts(batch, self.spec, settings.minibatches, self.random):
+            for part in parts(batch, self.spec, settings.num_minibatches, self.random):
                 if features is None:
                     output, chosen = look_again(self.network, batch, part)
                 else:
@@ -221,7 +224,7 @@ class Learner:
                     distribution.log_prob(targets.actions[chosen]),
                     targets.behaviour[chosen],
                     targets.advantages[chosen],
-                    clip=settings.clip,
+                    clip=settings.clip_range,
                 )
                 if 0 < KL_MARGIN * settings.target_kl < float(policy.kl.detach()):
                     return
@@ -241,7 +244,7 @@ class Learner:
             output.values,
             targets.returns[chosen],
             targets.old_values[chosen],
-            clip=settings.value_clip,
+            clip=settings.value_clip_range,
         )
         entropy = distribution.entropy().mean()
         loss = (
@@ -265,7 +268,7 @@ class Learner:
 
     def _curiosity(self, distribution: Distribution, entropy: Tensor) -> Tensor:
         """What the policy is rewarded for, besides what it is there for."""
-        if self.settings.exploration == "symmetric_kl" and isinstance(distribution, Choices):
+        if self.settings.exploration_loss == "symmetric_kl" and isinstance(distribution, Choices):
             return -distribution.symmetric_kl().mean()
         return entropy
 

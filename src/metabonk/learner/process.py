@@ -9,11 +9,11 @@ import torch
 from metabonk.errors import SettingsError
 from metabonk.games import describe_game
 from metabonk.http.server import HttpServer
-from metabonk.learner.checkpoint import Returns, Saves, restore_newest
-from metabonk.learner.memory import memory_free, memory_needed, require_memory
+from metabonk.learner.checkpoint import Checkpointer, ReturnTracker, restore_newest
+from metabonk.learner.memory import check_memory, memory_free, memory_needed
 from metabonk.learner.ppo import Learner, Update
-from metabonk.learner.server import RolloutQueue, Shelf, make_app
-from metabonk.learner.stats import Events, Figures
+from metabonk.learner.server import RolloutQueue, WeightsStore, make_app
+from metabonk.learner.stats import LearnerStats, TensorBoardWriter
 from metabonk.messages import LearnerStatus
 from metabonk.policy import PolicySpec, encode_weights
 from metabonk.policy.rollout import LARGEST_STEPS
@@ -60,29 +60,29 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     description = describe_game(settings.game, learning)
     spec = PolicySpec.of(description, learning)
     learner = Learner(spec, learning, reward_scale=description.reward_scale)
-    figures = Figures()
+    figures = LearnerStats()
     if restored := restore_newest(learner, run_dir):
         log.info("goes on from %s, version %d", restored, learner.counters.version)
         figures.restored(learner.counters)
     # Two batches hide the time of an update; a batch and one rollout more are what it takes.
-    capacity = max(2 * learning.batch_steps, learning.batch_steps + LARGEST_STEPS)
-    require_memory(memory_needed(learner.network, learning, capacity), memory_free(), learning)
-    shelf = Shelf()
+    capacity = max(2 * learning.batch_size, learning.batch_size + LARGEST_STEPS)
+    check_memory(memory_needed(learner.network, learning, capacity), memory_free(), learning)
+    shelf = WeightsStore()
     _publish(learner, shelf)
     queue = RolloutQueue(capacity)
     app = make_app(spec, queue, shelf, figures, rollout_steps=learning.rollout_steps)
     server = HttpServer(app, settings.internal_host, settings.ports.learner)
     server.start()
     log.info("learns %s on port %d", settings.game, settings.ports.learner)
-    saves = Saves(learner, run_dir)
+    saves = Checkpointer(learner, run_dir)
     try:
-        with Events(run_dir) as events:
+        with TensorBoardWriter(run_dir) as events:
             _learn_from(queue, learner, shelf, figures, saves, events, stop)
     except torch.OutOfMemoryError:
         raise SettingsError(
-            f"the GPU has too little memory for learning.batch_steps = {learning.batch_steps} with "
-            f"learning.minibatches = {learning.minibatches}. Lower batch_steps, or raise "
-            "minibatches; the run goes on with --resume"
+            f"the GPU has too little memory for learning.batch_size = {learning.batch_size} with "
+            f"learning.num_minibatches = {learning.num_minibatches}. Lower batch_size, or raise "
+            "num_minibatches; the run goes on with --resume"
         ) from None
     finally:
         server.stop()
@@ -92,14 +92,14 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
 def _learn_from(
     queue: RolloutQueue,
     learner: Learner,
-    shelf: Shelf,
-    figures: Figures,
-    saves: Saves,
-    events: Events,
+    shelf: WeightsStore,
+    figures: LearnerStats,
+    saves: Checkpointer,
+    events: TensorBoardWriter,
     stop: Stop,
 ) -> None:
     while not stop.is_set():
-        if rollouts := queue.take(learner.settings.batch_steps, POLL_S):
+        if rollouts := queue.take(learner.settings.batch_size, POLL_S):
             for rollout in rollouts:
                 saves.returns.add(rollout.episodes)
             update = learner.update(rollouts)
@@ -113,7 +113,9 @@ def _learn_from(
         figures.save_error = saves.error
 
 
-def scalars(status: LearnerStatus, update: Update, returns: Returns) -> dict[str, float | None]:
+def scalars(
+    status: LearnerStatus, update: Update, returns: ReturnTracker
+) -> dict[str, float | None]:
     """The curves for TensorBoard, by tag."""
     return {
         "episode/return": returns.mean,
@@ -125,6 +127,6 @@ def scalars(status: LearnerStatus, update: Update, returns: Returns) -> dict[str
     }
 
 
-def _publish(learner: Learner, shelf: Shelf) -> None:
+def _publish(learner: Learner, shelf: WeightsStore) -> None:
     version = learner.counters.version
     shelf.publish(version, encode_weights(learner.network, version))

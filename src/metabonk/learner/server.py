@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from metabonk.errors import WireError
 from metabonk.http.app import error_response, make_http_app
-from metabonk.learner.stats import Figures
+from metabonk.learner.stats import LearnerStats
 from metabonk.messages import ErrorBody, LearnerStatus
 from metabonk.policy import PolicySpec, Rollout
 
@@ -92,7 +92,7 @@ SAFETENSORS = "application/octet-stream"
 BYTES = {"content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}}}
 
 
-class Shelf:
+class WeightsStore:
     """The newest weights, encoded once for all who fetch them.
 
     The entity tag holds a word of this process besides the version: after a restart from a
@@ -124,8 +124,8 @@ def largest_rollout(spec: PolicySpec, steps: int) -> int:
 def make_app(
     spec: PolicySpec,
     queue: RolloutQueue,
-    shelf: Shelf,
-    figures: Figures,
+    shelf: WeightsStore,
+    figures: LearnerStats,
     *,
     rollout_steps: int,
 ) -> FastAPI:
@@ -209,7 +209,7 @@ class _Metrics:
         if field.annotation in (int, float) and name != "pid"
     )
 
-    def __init__(self, figures: Figures, queue: RolloutQueue) -> None:
+    def __init__(self, figures: LearnerStats, queue: RolloutQueue) -> None:
         self._read: dict[str, Callable[[], float]] = {
             "steps_queued": lambda: queue.steps,
             "gradient_steps_skipped": figures.skipped,

@@ -21,7 +21,7 @@ WINDOW_S = 30.0
 """Over which the rate of steps is counted: some updates, which take a second or so each."""
 
 
-class Figures:
+class LearnerStats:
     """Counts updates.
 
     Args:
@@ -89,7 +89,7 @@ log = logging.getLogger(__name__)
 FOLDER = "tensorboard"
 
 
-class Events:
+class TensorBoardWriter:
     """Writes curves over the decisions learned from.
 
     Not through ``SummaryWriter``: it writes in a thread that dies on a full disk, after which
@@ -129,7 +129,7 @@ class Events:
         except OSError as error:
             self._give_up(error)
 
-    def __enter__(self) -> "Events":
+    def __enter__(self) -> "TensorBoardWriter":
         return self
 
     def __exit__(

@@ -31,10 +31,10 @@ from metabonk.messages import (
     SlotHolder,
     WorkerStatus,
 )
-from metabonk.orchestrator.event_log import Journal
+from metabonk.orchestrator.event_log import EventLog
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.metrics import FleetMetrics
-from metabonk.runs.catalog import Archive, NoSuchRun, Order
+from metabonk.runs.catalog import NoSuchRun, Order, RunCatalog
 
 PERIOD_S = 0.25
 QUIET_S = 15.0
@@ -44,7 +44,7 @@ ID = re.compile(r"[0-9]{1,15}")
 """With more digits a page's numbers are not exact."""
 
 
-def event_routes(journal: Journal) -> APIRouter:
+def event_routes(journal: EventLog) -> APIRouter:
     """The route over the journal."""
     router = APIRouter()
 
@@ -69,7 +69,7 @@ EVENT_STREAM = {
 }
 
 
-async def _stream(journal: Journal, last_id: int) -> AsyncIterator[str]:
+async def _stream(journal: EventLog, last_id: int) -> AsyncIterator[str]:
     """A reader that is slow is behind and no more: nothing waits for it but the journal itself."""
     # An id of another start of the orchestrator says nothing here.
     last_id = last_id if last_id <= journal.last_id else 0
@@ -183,7 +183,7 @@ Limit = Annotated[int, Query(ge=1, le=10_000)]
 Worker = Annotated[int | None, Query(ge=0, le=255)]
 
 
-def history_routes(archive: Archive) -> APIRouter:
+def history_routes(archive: RunCatalog) -> APIRouter:
     """The routes over the runs."""
     router = APIRouter(responses={404: {"model": ErrorBody, "description": "no such run"}})
 

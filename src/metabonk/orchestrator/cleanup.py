@@ -7,7 +7,7 @@ from collections.abc import Sequence
 log = logging.getLogger(__name__)
 
 
-class Sweeper:
+class GameCleanup:
     """Runs ``metabonk sweep``, one at a time.
 
     Args:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from metabonk.encoding.capacity import Capacity
-from metabonk.messages import Desired, StreamState, WorkerStatus
+from metabonk.messages import DesiredState, StreamState, WorkerStatus
 
 MIN_LIVE_S = 5.0
 VIEWER_GRACE_S = 5.0
@@ -68,15 +68,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Assignment:
     """What a worker should be, and why."""
 
-    desired: Desired
+    desired: DesiredState
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class RotationSchedule:
     """Who is shown, and what comes.
 
     Attributes:
@@ -108,7 +108,7 @@ class Director:
 
     def decide(
         self, candidates: Iterable[Candidate], capacity: Capacity, now: float
-    ) -> dict[int, Wish]:
+    ) -> dict[int, Assignment]:
         """The wish for every candidate, by index.
 
         Args:
@@ -129,15 +129,15 @@ class Director:
         self._rotate(present, now)
         return {index: self._wish(index, present, now) for index in present}
 
-    def outlook(self, candidates: Iterable[Candidate], now: float) -> Outlook:
+    def outlook(self, candidates: Iterable[Candidate], now: float) -> RotationSchedule:
         """As things are; nothing is decided."""
         present = {candidate.index: candidate for candidate in candidates}
         live = tuple(sorted(self._live, key=lambda index: (self._live[index], index)))
         turns = {index: self._turn(index, present, now) for index in self._waiting(present)}
         if not turns:
-            return Outlook(live, None, None)
+            return RotationSchedule(live, None, None)
         soonest = min(turns, key=lambda index: _or_never(turns[index]))
-        return Outlook(live, soonest, turns[soonest])
+        return RotationSchedule(live, soonest, turns[soonest])
 
     def _note_viewers(self, present: dict[int, Candidate], now: float) -> None:
         for index, candidate in present.items():
@@ -234,15 +234,15 @@ class Director:
         seen = self._seen_watched.get(index)
         return seen is not None and now - seen <= VIEWER_GRACE_S
 
-    def _wish(self, index: int, present: dict[int, Candidate], now: float) -> Wish:
+    def _wish(self, index: int, present: dict[int, Candidate], now: float) -> Assignment:
         if index in self._live:
             reason = (
                 "somebody watches this worker"
                 if self._watched(index, now)
                 else "there is an encoder session for this worker"
             )
-            return Wish(Desired.LIVE, reason)
-        return Wish(Desired.STANDBY, self._why_waiting(index, present, now))
+            return Assignment(DesiredState.LIVE, reason)
+        return Assignment(DesiredState.STANDBY, self._why_waiting(index, present, now))
 
     def _why_waiting(self, index: int, present: dict[int, Candidate], now: float) -> str:
         count, pool = self._capacity.sessions_of(index), self._capacity.pool_of(index)
@@ -308,11 +308,11 @@ class Handover:
 
     def apply(
         self,
-        wishes: Mapping[int, Wish],
+        wishes: Mapping[int, Assignment],
         candidates: Iterable[Candidate],
         capacity: Capacity,
         now: float,
-    ) -> dict[int, Wish]:
+    ) -> dict[int, Assignment]:
         """The director's wishes, with those who pass a place on kept live until then.
 
         Args:
@@ -322,7 +322,7 @@ class Handover:
             now: seconds, never less than in the call before.
         """
         present = {candidate.index: candidate for candidate in candidates}
-        live = {index for index, wish in wishes.items() if wish.desired is Desired.LIVE}
+        live = {index for index, wish in wishes.items() if wish.desired is DesiredState.LIVE}
         coming = sorted(live - self._live)
         for leaving in sorted(self._live - live):
             pool = capacity.pool_of(leaving)
@@ -339,7 +339,7 @@ class Handover:
             and not _ready(present[passed.successor], now - passed.since)
         }
         kept = {
-            leaving: Wish(Desired.LIVE, f"shown until omega-{passed.successor} is ready")
+            leaving: Assignment(DesiredState.LIVE, f"shown until omega-{passed.successor} is ready")
             for leaving, passed in self._passes.items()
         }
         return {**wishes, **kept}

@@ -16,7 +16,7 @@ FIRST_EPISODES = 20
 """Before so many nobody's return is worth a word as the best."""
 
 
-class Journal:
+class EventLog:
     """Any thread may tell and ask.
 
     Args:
@@ -101,7 +101,7 @@ class Journal:
 
 log = logging.getLogger(__name__)
 
-SCARCITY = {rung.backend: rung.scarcity.upper() for rung in RUNGS}
+SCARCITY = {rung.backend: rung.pool_kind.upper() for rung in RUNGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class _Session:
         return " ".join([*fields, f"backend={self.backend}"])
 
 
-class SessionLog:
+class SessionEventLog:
     """Any thread may tell."""
 
     def __init__(self) -> None:

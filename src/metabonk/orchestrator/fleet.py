@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from metabonk.encoding.capacity import Capacity
 from metabonk.messages import (
     CurvePoint,
-    Desired,
+    DesiredState,
     Episode,
     Featured,
     Fleet,
@@ -19,10 +19,10 @@ from metabonk.messages import (
     WorkerStatus,
     no_picture,
 )
-from metabonk.orchestrator.director import Director, Handover, Wish, candidates_of
-from metabonk.orchestrator.event_log import Journal, SessionLog
+from metabonk.orchestrator.director import Assignment, Director, Handover, candidates_of
+from metabonk.orchestrator.event_log import EventLog, SessionEventLog
 from metabonk.orchestrator.registry import Registry, Tallies, including
-from metabonk.runs.episodes import Store
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 
 
@@ -40,14 +40,14 @@ class FleetState:
         self,
         settings: Settings,
         run: str,
-        store: Store,
+        store: EpisodeStore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.run = run
         self.store = store
-        self.journal = Journal()
-        self._session_log = SessionLog()
+        self.journal = EventLog()
+        self._session_log = SessionEventLog()
         self._clock = clock
         self._lock = threading.Lock()
         self._registry = Registry()
@@ -70,9 +70,10 @@ class FleetState:
             wishes = self._handover.apply(wishes, candidates, self._capacity, now)
         self.store.record(heartbeat.episodes)
         wish = wishes.get(
-            status.worker_index, Wish(Desired.STANDBY, "streaming is switched off for this worker")
+            status.worker_index,
+            Assignment(DesiredState.STANDBY, "streaming is switched off for this worker"),
         )
-        limited = wish.desired is Desired.STANDBY and status.worker_index in wishes
+        limited = wish.desired is DesiredState.STANDBY and status.worker_index in wishes
         self._session_log.heard(status, wish.reason if limited and self._capacity else None)
         self.journal.heard(status, wish.reason)
         self.journal.finished(heartbeat.episodes)

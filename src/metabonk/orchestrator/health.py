@@ -12,13 +12,13 @@ import httpx
 from pydantic import ValidationError
 
 from metabonk.encoding.capacity import Capacity
-from metabonk.encoding.ladder import RUNGS, Proof
-from metabonk.encoding.probe import DOUBT_S, Proofs
+from metabonk.encoding.ladder import RUNGS, ProbeResult
+from metabonk.encoding.probe import QUARANTINE_S, ProbeCache
 from metabonk.encoding.sessions import Holder, Pools
 from metabonk.errors import EncodingError
 from metabonk.messages import LearnerStatus, Mode, Problem
 from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.supervisor import Death
+from metabonk.orchestrator.supervisor import ExitReport
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ HUNG_AFTER_S = 15.0
 native call that holds Python's lock silences all of its threads for as long as it lasts."""
 
 
-class Watch:
+class HealthMonitor:
     """A thread that asks once a second, so that nothing else ever waits for an answer.
 
     Args:
@@ -117,11 +117,11 @@ def _ask(client: httpx.Client, url: str) -> LearnerStatus | None:
 
 
 CRASHES_BEFORE_DOUBT = 2
-"""While it encoded; within ``DOUBT_S``. One may have had any cause. A worker that dies while it
-opens an encoder leaves less doubt, and one such death is enough."""
+"""While it encoded; within ``QUARANTINE_S``. One may have had any cause. A worker that dies while
+it opens an encoder leaves less doubt, and one such death is enough."""
 
 
-class Suspicion:
+class EncoderQuarantine:
     """Learns from deaths.
 
     Args:
@@ -131,14 +131,14 @@ class Suspicion:
     """
 
     def __init__(
-        self, pools: Pools, proofs: Proofs, clock: Callable[[], float] = time.monotonic
+        self, pools: Pools, proofs: ProbeCache, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._pools = pools
         self._proofs = proofs
         self._clock = clock
         self._crashes: dict[tuple[str, int | None], list[float]] = {}
 
-    def died(self, death: Death) -> None:
+    def died(self, death: ExitReport) -> None:
         """Takes a death into account; call it before the slots are taken again."""
         if not death.crashed:
             return
@@ -154,10 +154,10 @@ class Suspicion:
         except (EncodingError, OSError) as error:
             log.warning("what %s had open can't be known: %s", death.name, error)
 
-    def _suspect(self, holder: Holder, death: Death) -> None:
+    def _suspect(self, holder: Holder, death: ExitReport) -> None:
         now = self._clock()
         encoder = holder.backend, holder.gpu
-        recent = [at for at in self._crashes.get(encoder, []) if now - at < DOUBT_S]
+        recent = [at for at in self._crashes.get(encoder, []) if now - at < QUARANTINE_S]
         self._crashes[encoder] = [*recent, now]
         if holder.session_open and len(recent) + 1 < CRASHES_BEFORE_DOUBT:
             return
@@ -166,10 +166,10 @@ class Suspicion:
             return
         gpu = None if holder.gpu is None else self._pools.census.by_index.get(holder.gpu)
         doing = "while it encoded" if holder.session_open else "while it was opened"
-        until = time.strftime("%H:%M", time.localtime(time.time() + DOUBT_S))
+        until = time.strftime("%H:%M", time.localtime(time.time() + QUARANTINE_S))
         reason = (
             f"{rung.backend} is not used until {until}: {death.sentence}, {doing}. "
             f"logs/{death.name}.log says more; a newer or older driver may help"
         )
         log.error("%s", reason)
-        self._proofs.keep(rung, gpu, Proof(works=False, reason=reason), doubtful=True)
+        self._proofs.keep(rung, gpu, ProbeResult(works=False, reason=reason), quarantined=True)

@@ -15,7 +15,7 @@ from typing import Self
 from pydantic import BaseModel, ValidationError
 
 from metabonk.errors import StartError
-from metabonk.system.process_ids import ProcessName, boot_id, name_of
+from metabonk.system.process_ids import ProcessId, boot_id, process_id
 
 PATIENCE_S = 0.5
 """``metabonk stop`` holds the lock for a moment to see whether anybody else does."""
@@ -27,13 +27,13 @@ LARGEST_RECORD = 1 << 20
 class FleetRecord(BaseModel):
     """What the lock file says of a fleet."""
 
-    process: ProcessName
+    process: ProcessId
     boot: str
     """Ids and starts of processes mean nothing in another boot."""
     page: str
     settings: Path | None = None
     """Its effective settings, once they are written."""
-    children: dict[str, ProcessName] = {}
+    children: dict[str, ProcessId] = {}
     """Name → the process that leads its session."""
 
 
@@ -60,7 +60,7 @@ class FleetLock:
             self._descriptor = _take(self._file, PATIENCE_S)
             if self._descriptor is None:
                 raise StartError(_already_running(read_record(self._file)))
-            process = name_of(os.getpid())
+            process = process_id(os.getpid())
             assert process is not None, "/proc shows this process"
             self._record = FleetRecord(process=process, boot=boot_id(), page=page)
             self._write()
@@ -70,11 +70,11 @@ class FleetLock:
                 "Set METABONK_PATHS_RUNTIME to a folder on a local disk that you can write to"
             ) from None
 
-    def tell_settings(self, file: Path) -> None:
+    def set_settings_path(self, file: Path) -> None:
         """Notes where the fleet's effective settings are, for whoever asks about it."""
         self._change(settings=file.absolute())
 
-    def update(self, children: Mapping[str, ProcessName]) -> None:
+    def update(self, children: Mapping[str, ProcessId]) -> None:
         """Notes the processes that were started, for whoever has to end them one day."""
         self._change(children=dict(children))
 

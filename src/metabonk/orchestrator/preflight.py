@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metabonk.doctor.host import LEAST_DISK, free_disk, megabytes
 from metabonk.encoding.sessions import open_pools
-from metabonk.encoding.sessions.nvml import Census
+from metabonk.encoding.sessions.nvml import GpuInventory
 from metabonk.errors import StartError
 from metabonk.messages import Mode
 from metabonk.orchestrator import go2rtc
@@ -61,7 +61,7 @@ def _ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
         yield f"omega-{index}", "worker", settings.worker_port(index)
 
 
-def _require_gpus(settings: Settings, census: Census) -> None:
+def _require_gpus(settings: Settings, census: GpuInventory) -> None:
     usable = {gpu.index for gpu in census.gpus}
     missing = [index for index in settings.gpus or () if index not in usable]
     if not missing:

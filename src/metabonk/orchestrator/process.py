@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from metabonk.doctor.host import Finding
 from metabonk.doctor.quick import glance
 from metabonk.encoding.capacity import capacity
-from metabonk.encoding.probe import Proofs
+from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import Pools, open_pools
 from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
 from metabonk.encoding.sessions.nvml import Gpu
@@ -33,17 +33,17 @@ from metabonk.orchestrator.api import (
     no_such_run,
     pool_statuses,
 )
-from metabonk.orchestrator.cleanup import Sweeper
+from metabonk.orchestrator.cleanup import GameCleanup
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
-from metabonk.orchestrator.health import Suspicion, Watch
+from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
 from metabonk.orchestrator.lock import FleetLock
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.page import Page
-from metabonk.orchestrator.registry import AwakeClock
+from metabonk.orchestrator.registry import SuspendAwareClock
 from metabonk.orchestrator.supervisor import ChildSpec, ChildState, Supervisor
-from metabonk.runs.catalog import Archive, NoSuchRun
-from metabonk.runs.episodes import Store
+from metabonk.runs.catalog import NoSuchRun, RunCatalog
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
 from metabonk.system.process import StopSignal
@@ -92,29 +92,29 @@ def run(
     """
     settings_file = save_settings(settings, run_dir)
     pools = open_pools(settings)
-    lock.tell_settings(settings_file)
+    lock.set_settings_path(settings_file)
     supervisor = Supervisor(
         [
             *child_specs(settings, settings_file, run_dir, pools.census.gpus),
             *([beside] if (beside := go2rtc.child(settings, run_dir)) else []),
         ],
         stagger_s=settings.worker.effective_spawn_stagger_s,
-        restart_limit_s=settings.worker.restart_limit_s,
+        restart_backoff_max_s=settings.worker.restart_backoff_max_s,
         on_change=lock.update,
     )
     with contextlib.ExitStack() as at_the_end:
-        store = Store(run_dir, settings.game)
+        store = EpisodeStore(run_dir, settings.game)
         at_the_end.callback(store.close)
-        state = FleetState(settings, run_dir.name, store, AwakeClock())
-        proofs = Proofs(pools.folder)
-        watch = Watch(
+        state = FleetState(settings, run_dir.name, store, SuspendAwareClock())
+        proofs = ProbeCache(pools.folder)
+        watch = HealthMonitor(
             state,
             lambda: capacity(pools, proofs, allow_cpu_fallback=settings.stream.allow_cpu_fallback),
             lambda: problems(glance(settings, pools, proofs)),
         )
         servers = make_servers(state, supervisor, pools, token)
         at_the_end.callback(_stop_servers, servers)
-        sweeper = Sweeper(_metabonk("sweep"))
+        sweeper = GameCleanup(_metabonk("sweep"))
         at_the_end.callback(_sweep_up, supervisor, sweeper)
         sweeper.sweep()
         at_the_end.callback(supervisor.stop, GRACE_S)
@@ -122,7 +122,7 @@ def run(
             server.start()
         watch.start()
         at_the_end.callback(watch.close)
-        suspicion = Suspicion(pools, proofs)
+        suspicion = EncoderQuarantine(pools, proofs)
         _keep_running(state, supervisor, suspicion, sweeper, watch, display, stop)
 
 
@@ -171,7 +171,7 @@ def make_apps(
     state: FleetState, restarts: Callable[[], dict[str, int]], pools: Pools, token: str | None
 ) -> tuple[FastAPI, FastAPI]:
     """The API, and the page with the API and every worker; ``token`` guards the page."""
-    archive = Archive(state.settings.paths.runs, state.run)
+    archive = RunCatalog(state.settings.paths.runs, state.run)
     routers = (
         api_routes(state, FleetMetrics(state, restarts), lambda: pool_statuses(pools)),
         history_routes(archive),
@@ -195,9 +195,9 @@ def make_apps(
 def _keep_running(
     state: FleetState,
     supervisor: Supervisor,
-    suspicion: Suspicion,
-    sweeper: Sweeper,
-    watch: Watch,
+    suspicion: EncoderQuarantine,
+    sweeper: GameCleanup,
+    watch: HealthMonitor,
     display: Display,
     stop: StopSignal,
 ) -> None:
@@ -232,7 +232,7 @@ def _stop_servers(servers: list[HttpServer]) -> None:
         thread.join()
 
 
-def _sweep_up(supervisor: Supervisor, sweeper: Sweeper) -> None:
+def _sweep_up(supervisor: Supervisor, sweeper: GameCleanup) -> None:
     if supervisor.killed:
         sweeper.sweep()
     sweeper.close(SWEEP_TIMEOUT_S)

@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from metabonk.messages import Counted, WorkerStatus
+from metabonk.messages import CounterOffset, WorkerStatus
 
 STALE_AFTER_S = 5.0
 """Ten heartbeats: a worker that is silent for longer hangs, or its process has ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class LastStatus:
     """A status and the moment it came (monotonic, seconds)."""
 
     status: WorkerStatus
@@ -23,11 +23,11 @@ class Registry:
     """The newest status of every worker, by instance id."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, Heard] = {}
+        self._heard: dict[str, LastStatus] = {}
 
     def record(self, status: WorkerStatus, now: float) -> None:
         """Takes a heartbeat."""
-        self._heard[status.instance_id] = Heard(status, now)
+        self._heard[status.instance_id] = LastStatus(status, now)
 
     def forget(self, instance_id: str) -> None:
         """Drops a worker whose process has ended."""
@@ -46,11 +46,11 @@ class Registry:
         return {name: now - heard.at for name, heard in self._heard.items() if _stale(heard, now)}
 
     @staticmethod
-    def _statuses(heard: Iterable[Heard]) -> list[WorkerStatus]:
+    def _statuses(heard: Iterable[LastStatus]) -> list[WorkerStatus]:
         return sorted((one.status for one in heard), key=lambda status: status.worker_index)
 
 
-def _stale(heard: Heard, now: float) -> bool:
+def _stale(heard: LastStatus, now: float) -> bool:
     return now - heard.at > STALE_AFTER_S
 
 
@@ -61,25 +61,25 @@ class Tallies:
         before: by worker, what earlier starts of the run have left.
     """
 
-    def __init__(self, before: Mapping[int, Counted]) -> None:
+    def __init__(self, before: Mapping[int, CounterOffset]) -> None:
         self._counted = dict(before)
-        self._begun: dict[int, tuple[int, Counted]] = {}
+        self._begun: dict[int, tuple[int, CounterOffset]] = {}
 
-    def begin(self, status: WorkerStatus) -> Counted:
+    def begin(self, status: WorkerStatus) -> CounterOffset:
         """What was counted before the process that says this; the same for as long as it lives."""
         index = status.worker_index
-        known = self._counted.get(index, Counted())
+        known = self._counted.get(index, CounterOffset())
         pid, begun = self._begun.get(index, (None, known))
         if pid != status.pid:
             begun = known
             self._begun[index] = status.pid, begun
-        self._counted[index] = Counted(
+        self._counted[index] = CounterOffset(
             step=max(known.step, status.step), episode=max(known.episode, status.episode)
         )
         return begun
 
 
-def including(status: WorkerStatus, counted: Counted) -> WorkerStatus:
+def including(status: WorkerStatus, counted: CounterOffset) -> WorkerStatus:
     """The status with everything counted, also where it was said before the worker was told."""
     if status.step >= counted.step:
         return status
@@ -91,7 +91,7 @@ ASLEEP_S = 1.0
 """Nobody has asked for so long: the fleet is looked at several times a second."""
 
 
-class AwakeClock:
+class SuspendAwareClock:
     """Monotonic seconds, without those in which this process was stopped or starved.
 
     Who hears nothing since it does not listen must not take others to be silent. Any thread may

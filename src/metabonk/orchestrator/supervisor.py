@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from metabonk.errors import LAST_WORDS, SettingsError
+from metabonk.errors import ERROR_PREFIX, SettingsError
 from metabonk.messages import Problem
 from metabonk.settings.environment import environment_with
-from metabonk.system.process_ids import ProcessName, members, name_of, send
+from metabonk.system.process_ids import ProcessId, members, process_id, send
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ FATAL = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class ExitReport:
     """How a child process ended.
 
     Attributes:
@@ -82,9 +82,9 @@ def words_in(log: Path, start: int) -> str:
 
 def last_words(output: str) -> str:
     """The sentence a process of MetaBonk's ended with, or where it crashed, else its last line."""
-    start = output.rfind(f"\n{LAST_WORDS}")
-    if start >= 0 or output.startswith(LAST_WORDS):
-        return output[start + 1 + len(LAST_WORDS) if start >= 0 else len(LAST_WORDS) :].strip()
+    start = output.rfind(f"\n{ERROR_PREFIX}")
+    if start >= 0 or output.startswith(ERROR_PREFIX):
+        return output[start + 1 + len(ERROR_PREFIX) if start >= 0 else len(ERROR_PREFIX) :].strip()
     if crash := FATAL.search(output):
         where = f" in {crash['file']}:{crash['line']} ({crash['name']})" if crash["file"] else ""
         return f"{crash['what']}{where}"
@@ -122,7 +122,7 @@ ABORT_GRACE_S = 2.0
 """For a child that hangs to write where; then it is killed."""
 
 POLL_S = 0.02
-HOPELESS = 2
+EXIT_CONFIG = 2
 """Exit code of a setting or a game that can't be used: another try would end the same way."""
 
 
@@ -154,7 +154,7 @@ class Supervisor:
     Args:
         specs: in the order of their start.
         stagger_s: seconds between two starts.
-        restart_limit_s: longest pause before a restart, seconds.
+        restart_backoff_max_s: longest pause before a restart, seconds.
         on_change: told of every start and death, with name → leader of the session.
         clock: monotonic seconds.
     """
@@ -164,20 +164,20 @@ class Supervisor:
         specs: Sequence[ChildSpec],
         *,
         stagger_s: float,
-        restart_limit_s: float,
-        on_change: Callable[[Mapping[str, ProcessName]], None] = lambda running: None,
+        restart_backoff_max_s: float,
+        on_change: Callable[[Mapping[str, ProcessId]], None] = lambda running: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._children = [_Child(spec) for spec in specs]
         self._stagger_s = stagger_s
-        self._restart_limit_s = restart_limit_s
+        self._restart_limit_s = restart_backoff_max_s
         self._on_change = on_change
         self._clock = clock
         self._next_start = clock()
         self.killed = False
         """Whether any child ended without tidying up after itself."""
 
-    def tick(self) -> list[Death]:
+    def tick(self) -> list[ExitReport]:
         """Notices who has died, and starts at most one process that is due.
 
         Returns:
@@ -268,20 +268,20 @@ class Supervisor:
                     start_new_session=True,
                 )
         except OSError as error:
-            child.death = Death(child.spec.name, 1, f"it can't be started: {error}")
+            child.death = ExitReport(child.spec.name, 1, f"it can't be started: {error}")
             self._plan_restart(child, now)
             return
-        child.leader = name_of(child.process.pid)
+        child.leader = process_id(child.process.pid)
         log.info("started %s (pid %d)", child.spec.name, child.process.pid)
 
-    def _reap(self, child: "_Child") -> Death | None:
+    def _reap(self, child: "_Child") -> ExitReport | None:
         if not self._bury(child):
             return None
         death, now = child.death, self._clock()
         assert death is not None
         log.error("%s", death.sentence)
         self.killed = self.killed or death.code != 0
-        if death.code == HOPELESS and child.spec.vital and not child.was_healthy:
+        if death.code == EXIT_CONFIG and child.spec.vital and not child.was_healthy:
             raise SettingsError(death.last_words or death.sentence)
         self._plan_restart(child, now)
         return death
@@ -303,7 +303,7 @@ class Supervisor:
         if ended is None:
             return False
         _kill_session(child)
-        child.death = Death(
+        child.death = ExitReport(
             child.spec.name,
             child.process.wait(),
             words_in(child.spec.log, child.log_start),
@@ -328,7 +328,7 @@ class _Child:
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
         self.process: subprocess.Popen[bytes] | None = None
-        self.leader: ProcessName | None = None
+        self.leader: ProcessId | None = None
         self.log_start = 0
         self.last_start = 0.0
         self.restart_at = float("-inf")
@@ -338,7 +338,7 @@ class _Child:
         self.ended_at = 0.0
         self.was_healthy = False
         self.stopped = False
-        self.death: Death | None = None
+        self.death: ExitReport | None = None
 
     @property
     def state(self) -> ChildState:
@@ -370,6 +370,6 @@ def _kill_session(child: _Child) -> None:
     # The child is unreaped, so the group's id is still its own.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    session = child.leader or ProcessName(pid=pid, started=0)
+    session = child.leader or ProcessId(pid=pid, started=0)
     for member in members(session):
         send(member, signal.SIGKILL)

@@ -13,7 +13,7 @@
 """
 
 from metabonk.policy.actor import Actor, Decision
-from metabonk.policy.device_observation import Sight
+from metabonk.policy.device_observation import DeviceObserver
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.rollout import EndedEpisode, Rollout, RolloutBuilder
 from metabonk.policy.spec import PolicySpec
@@ -29,11 +29,11 @@ __all__ = [
     "Actor",
     "ActorCritic",
     "Decision",
+    "DeviceObserver",
     "EndedEpisode",
     "PolicySpec",
     "Rollout",
     "RolloutBuilder",
-    "Sight",
     "best_weights",
     "decode_weights",
     "encode_weights",

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from metabonk.games import Observation
-from metabonk.policy.device_observation import SeenOnDevice
+from metabonk.policy.device_observation import DeviceObservation
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.saliency import attention
 from metabonk.policy.spec import PolicySpec
@@ -131,10 +131,12 @@ class Actor:
 
     def _stacked(self, observations: Sequence[Observation]) -> torch.Tensor:
         """One batch on the actor's device; what is there already stays."""
-        if not any(isinstance(each, SeenOnDevice) for each in observations):
+        if not any(isinstance(each, DeviceObservation) for each in observations):
             return torch.from_numpy(np.stack(observations)).to(self._device)
         tensors = [
-            each.tensor() if isinstance(each, SeenOnDevice) else torch.from_numpy(np.asarray(each))
+            each.tensor()
+            if isinstance(each, DeviceObservation)
+            else torch.from_numpy(np.asarray(each))
             for each in observations
         ]
         return torch.stack([tensor.to(self._device) for tensor in tensors])

@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metabonk.device_frames import await_pictures, in_picture_stream, upload
+from metabonk.device_frames import in_frame_stream, upload, wait_for_stream
 from metabonk.games.game import Observation
-from metabonk.games.preprocessing import View, observe
+from metabonk.games.preprocessing import ObservationSpec, observe
 
 BRIGHTNESS = (0.299, 0.587, 0.114)
 """Of red, green and blue, as Pillow has it (ITU-R BT.601-2)."""
 
 
-class SeenOnDevice:
+class DeviceObservation:
     """An observation on the device; ``np.asarray`` brings it into host memory.
 
     Args:
@@ -32,15 +32,15 @@ class SeenOnDevice:
 
     def tensor(self) -> Tensor:
         """The observation, for use in the current stream."""
-        await_pictures(self._tensor.device)
+        wait_for_stream(self._tensor.device)
         return self._tensor
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        with in_picture_stream(self._tensor.device):
+        with in_frame_stream(self._tensor.device):
             return np.asarray(self._tensor.cpu().numpy(), dtype)
 
 
-class Sight:
+class DeviceObserver:
     """Uploads the pictures of the game that is shown, and looks at them there. One thread uses it.
 
     A picture goes to the GPU once, for the encoder; the policy looks at that very one. A picture
@@ -60,17 +60,17 @@ class Sight:
         self._newest = pixels, uploaded
         return uploaded
 
-    def observe(self, pixels: NDArray[np.uint8], view: View) -> Observation:
+    def observe(self, pixels: NDArray[np.uint8], view: ObservationSpec) -> Observation:
         """The observation of this picture, see ``games.picture.observe``."""
         newest, self._newest = self._newest, None
         if newest is None or newest[0] is not pixels:
             return observe(pixels, view)
-        with in_picture_stream(self._device):
-            return SeenOnDevice(observe_there(newest[1], view))
+        with in_frame_stream(self._device):
+            return DeviceObservation(observe_there(newest[1], view))
 
 
 @torch.inference_mode()
-def observe_there(picture: Tensor, view: View) -> Tensor:
+def observe_there(picture: Tensor, view: ObservationSpec) -> Tensor:
     """The picture scaled down by averaging areas, where it is.
 
     Args:

@@ -7,7 +7,7 @@ from metabonk.games import FrameSink, Game, Observation
 from metabonk.policy import Decision, RolloutBuilder
 
 
-class Ended(NamedTuple):
+class EpisodeEnd(NamedTuple):
     """An episode that is over.
 
     Attributes:
@@ -19,7 +19,7 @@ class Ended(NamedTuple):
     length: int
 
 
-class Lived(NamedTuple):
+class StepResult(NamedTuple):
     """What came of one decision.
 
     Attributes:
@@ -28,10 +28,10 @@ class Lived(NamedTuple):
     """
 
     rollout: bytes | None
-    ended: Ended | None
+    ended: EpisodeEnd | None
 
 
-class Lane:
+class EnvRunner:
     """A game and its episode. One thread at a time may use it.
 
     Args:
@@ -86,7 +86,9 @@ class Lane:
         assert self._observation is not None, "a lane begins before it is played"
         return self._observation
 
-    def step(self, decision: Decision, version: int, on_frame: FrameSink | None = None) -> Lived:
+    def step(
+        self, decision: Decision, version: int, on_frame: FrameSink | None = None
+    ) -> StepResult:
         """Does what was decided; begins the next episode when this one has ended.
 
         Args:
@@ -108,6 +110,6 @@ class Lane:
             rollout = self._builder.add(observation, decision, moved, version)
         ended = None
         if moved.terminated or moved.truncated:
-            ended = Ended(self._total_reward, self._length)
+            ended = EpisodeEnd(self._total_reward, self._length)
             self.begin()
-        return Lived(None if rollout is None else rollout.to_bytes(), ended)
+        return StepResult(None if rollout is None else rollout.to_bytes(), ended)

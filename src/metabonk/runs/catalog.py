@@ -43,7 +43,7 @@ class _Header(BaseModel):
     mean_return: float | None = None
 
 
-class Archive:
+class RunCatalog:
     """The runs in a folder.
 
     Args:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from metabonk.errors import StartError
-from metabonk.messages import Counted, CurvePoint, Episode, Problem
+from metabonk.messages import CounterOffset, CurvePoint, Episode, Problem
 from metabonk.runs.curve import Curve
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS episodes (
 COLUMNS = "worker_index, episode, total_reward, length, step, policy_version, ended_at"
 
 
-class Store:
+class EpisodeStore:
     """The database of one run. Any thread may use it.
 
     Args:
@@ -107,12 +107,12 @@ class Store:
             curve = self._curve if worker is None else self._curves.get(worker, Curve())
             return curve.points(points)
 
-    def counted(self) -> dict[int, Counted]:
+    def counted(self) -> dict[int, CounterOffset]:
         """By worker, what it had counted at the end of its last episode."""
         query = "SELECT worker_index, MAX(step), MAX(episode) FROM episodes GROUP BY worker_index"
         with self._lock:
             rows = self._database.execute(query).fetchall()
-        return {index: Counted(step=step, episode=episode) for index, step, episode in rows}
+        return {index: CounterOffset(step=step, episode=episode) for index, step, episode in rows}
 
     @property
     def episodes(self) -> int:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from metabonk.errors import SettingsError
 from metabonk.settings.schema import Settings
-from metabonk.system.files import write_durably
+from metabonk.system.files import write_atomically
 
 CONFIG_FILE = Path("metabonk.toml")
 PREFIX = "METABONK_"
@@ -53,7 +53,7 @@ def write_settings(settings: Settings, file: Path) -> None:
     Raises:
         OSError: they can't be written; the file is as it was.
     """
-    write_durably(file, (settings.model_dump_json(indent=2) + "\n").encode())
+    write_atomically(file, (settings.model_dump_json(indent=2) + "\n").encode())
 
 
 def read_settings(file: Path) -> Settings:

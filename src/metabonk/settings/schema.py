@@ -40,7 +40,7 @@ class Ports(Section):
 class Worker(Section):
     """How worker processes play, and how they are started and kept."""
 
-    games: int = Field(
+    games_per_worker: int = Field(
         0, ge=0, le=64, description="games a worker plays at once; 0: by cores and workers"
     )
     wait_for_learner: bool = Field(
@@ -49,7 +49,7 @@ class Worker(Section):
     spawn_stagger_s: float | None = Field(
         None, ge=0, le=60, description="seconds between two starts; default: by cores"
     )
-    restart_limit_s: float = Field(
+    restart_backoff_max_s: float = Field(
         10.0,
         gt=0,
         le=600,
@@ -189,23 +189,21 @@ class Learning(Section):
     recurrent: bool = Field(False, description="give the policy a memory, a gated recurrent unit")
     frame_skip: int = Field(4, ge=1, le=32, description="tics an action is held, in Doom games")
     rollout_steps: int = Field(32, ge=2, le=1024, description="policy decisions a rollout holds")
-    batch_steps: int = Field(
+    batch_size: int = Field(
         1024, ge=32, le=1_000_000, description="decisions an update learns from"
     )
     epochs: int = Field(4, ge=1, le=50, description="passes over a batch")
-    minibatches: int = Field(8, ge=1, le=64, description="gradient steps a pass")
+    num_minibatches: int = Field(8, ge=1, le=64, description="gradient steps a pass")
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size")
-    learning_rate_final: float = Field(
-        0.0, ge=0, le=1, description="what it falls to over schedule_steps"
-    )
-    schedule_steps: int = Field(
+    lr_final: float = Field(0.0, ge=0, le=1, description="what it falls to over lr_decay_steps")
+    lr_decay_steps: int = Field(
         0, ge=0, description="decisions over which the step size falls linearly; 0: it stays"
     )
     gamma: float = Field(0.99, gt=0, lt=1, description="discount of a later reward")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="bias against variance of advantages")
     advantage: Literal["gae", "vtrace"] = Field("gae", description="how advantages are estimated")
-    clip: float = Field(0.2, gt=0, lt=1, description="ratio is kept in [1/(1+clip), 1+clip]")
-    value_clip: float = Field(
+    clip_range: float = Field(0.2, gt=0, lt=1, description="ε: the ratio is kept in [1/(1+ε), 1+ε]")
+    value_clip_range: float = Field(
         0.2, ge=0, description="farthest a normalised value moves in an update; 0: no limit"
     )
     normalize_returns: bool = Field(
@@ -218,7 +216,7 @@ class Learning(Section):
     kl_coefficient: float = Field(
         0.0, ge=0, le=100, description="weight of a penalty on leaving the policy that acted"
     )
-    exploration: Literal["entropy", "symmetric_kl"] = Field(
+    exploration_loss: Literal["entropy", "symmetric_kl"] = Field(
         "entropy", description="what keeps the policy curious"
     )
     entropy_coefficient: float = Field(0.01, ge=0, le=1, description="weight of exploration")
@@ -227,7 +225,7 @@ class Learning(Section):
     reward_scale: float = Field(
         0.0, ge=0, description="values are learned in rewards times this; 0: the game's own"
     )
-    checkpoint_s: float = Field(60.0, gt=0, description="seconds between two checkpoints")
+    checkpoint_interval_s: float = Field(60.0, gt=0, description="seconds between two checkpoints")
 
 
 class Paths(Section):
@@ -309,7 +307,7 @@ class Settings(Section):
         workers, one of them live, four games each made 1.1 to 1.3 times the decisions, and a live
         stream of 29 frames a second instead of 30, since the engines of the other worker take turns
         on its cores. What is live comes first, so more are for whoever asks for them
-        (``worker.games``), or shows nobody (``stream.enabled``): one worker without a learner makes
+        (``worker.games_per_worker``), or shows nobody (``stream.enabled``): one worker without a learner makes
         1.5 times the decisions of one game with two, 2.0 with four, 2.2 with eight, 2.6 with
         sixteen.
 
@@ -320,8 +318,8 @@ class Settings(Section):
         """
         if self.mode is Mode.PLAY:
             return 1
-        if self.worker.games or not self.stream.enabled:
-            return self.worker.games or MOST_GAMES_UNSEEN
+        if self.worker.games_per_worker or not self.stream.enabled:
+            return self.worker.games_per_worker or MOST_GAMES_UNSEEN
         return max(1, min(MOST_GAMES, available_cores() // self.workers))
 
     @property

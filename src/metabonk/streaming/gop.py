@@ -58,7 +58,7 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QueueLimits:
     """How much is kept for one viewer.
 
     Attributes:
@@ -117,7 +117,7 @@ class Fragment:
         return self.unit.keyframe
 
 
-class GroupCache:
+class GopCache:
     """Packs access units and keeps those since the last keyframe.
 
     Args:
@@ -128,7 +128,7 @@ class GroupCache:
         group: fragments since the last keyframe; empty where there is none to start with.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: QueueLimits) -> None:
         self.epoch: Epoch | None = None
         self.group: list[Fragment] = []
         self._limits = limits

@@ -23,7 +23,7 @@ from metabonk.streaming.snapshot import Snapshot
 LEFT = ("http.disconnect", "websocket.disconnect")
 
 
-async def until_gone(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+async def run_until_disconnect(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
     """Runs ``work`` until it ends or the client leaves; what the client sends is not read.
 
     Raises:
@@ -71,7 +71,7 @@ SNAPSHOT_DOC: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Packer(Protocol):
+class Muxer(Protocol):
     """Makes a file format of the fragments of one epoch."""
 
     head: bytes
@@ -107,7 +107,7 @@ class LiveResponse(Response):
         self,
         hub: Hub,
         media_type: str,
-        packer: Callable[[Epoch], Packer],
+        packer: Callable[[Epoch], Muxer],
         refusal: Callable[[StateMessage], Response],
         dedicated: bool,
     ) -> None:
@@ -123,10 +123,10 @@ class LiveResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends until the stream ends or the viewer leaves."""
         with self._hub.join(self._dedicated) as viewer:
-            await until_gone(receive, self._send(viewer, scope, receive, send))
+            await run_until_disconnect(receive, self._send(viewer, scope, receive, send))
 
     async def _send(self, viewer: Viewer, scope: Scope, receive: Receive, send: Send) -> None:
-        packer: Packer | None = None
+        packer: Muxer | None = None
         async for item in viewer:
             if isinstance(item, StateMessage):
                 if item.state is StreamState.LIVE:
@@ -161,7 +161,7 @@ def stream_routes(hub: Hub, snapshot: Snapshot, *, enabled: bool = True) -> APIR
     def refuse(state: StateMessage) -> Response:
         return refusal(state, enabled=enabled)
 
-    def live(media_type: str, packer: Callable[[Epoch], Packer], audience: Audience) -> Response:
+    def live(media_type: str, packer: Callable[[Epoch], Muxer], audience: Audience) -> Response:
         return LiveResponse(hub, media_type, packer, refuse, audience == "dedicated")
 
     @router.get("/stream.mp4", response_class=Response, responses=MP4_DOC)

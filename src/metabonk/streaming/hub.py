@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Self
 
 from metabonk.encoding.frame import AccessUnit
-from metabonk.messages import AttentionMessage, StateMessage, StreamState, Thought
-from metabonk.streaming.gop import Fragment, GroupCache, Limits
+from metabonk.messages import SaliencyMessage, StateMessage, StreamState, Thought
+from metabonk.streaming.gop import Fragment, GopCache, QueueLimits
 from metabonk.streaming.viewer_queue import Item, ViewerQueue
 from metabonk.system.rate import Rate
 
@@ -35,7 +35,7 @@ FALLBACK_S = 0.3
 REPEAT_S = 0.5
 """Least distance of keyframes that viewers ask for again and again, as those on a bad line do."""
 
-LIMITS = Limits(seconds=3.0, size=8 * 2**20)
+LIMITS = QueueLimits(seconds=3.0, size=8 * 2**20)
 """A viewer three seconds behind watches something else than a live stream; the bytes are twice what
 three seconds take at 10 Mbit/s."""
 
@@ -71,7 +71,7 @@ class Hub:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._cache = GroupCache(LIMITS)
+        self._cache = GopCache(LIMITS)
         self._state = StateMessage(state=StreamState.STANDBY, reason="nothing was streamed yet")
         self._keyframe_wanted = False
         self._keyframe_at = float("-inf")
@@ -149,11 +149,11 @@ class Hub:
                 viewer.queue.put_state(self._state)
             self._wake()
 
-    def attention_wanted(self) -> bool:
+    def saliency_wanted(self) -> bool:
         """Whether any viewer wants to see where the network looks."""
         return any(viewer.attention for viewer in tuple(self._viewers))
 
-    def show_attention(
+    def publish_saliency(
         self, captured_at: float, columns: int, rows: int, cells: bytes, cost: float
     ) -> None:
         """Tells the viewers who want to see it where the network looked.
@@ -169,7 +169,7 @@ class Hub:
             if (placed := self._cache.media_time(captured_at)) is None:
                 return
             epoch, time = placed
-            told = AttentionMessage(
+            told = SaliencyMessage(
                 epoch=epoch,
                 time=time,
                 columns=columns,

@@ -20,7 +20,7 @@ DISCARD_PORT = 9
 """Where an offer names no candidate: the viewer's own checks are waited for (RFC 8840, 4.1.1)."""
 
 
-class OfferRefused(ValueError):
+class InvalidOffer(ValueError):
     """An offer that can't be answered; the message is a sentence for the viewer."""
 
 
@@ -36,18 +36,18 @@ def take(offer: str, viewer: str) -> str:
     """
     lines = offer.replace("\r\n", "\n").strip("\n").split("\n")
     if not lines[0].startswith("v=0"):
-        raise OfferRefused("the body is no SDP offer: it doesn't begin with v=0")
+        raise InvalidOffer("the body is no SDP offer: it doesn't begin with v=0")
     kinds = [line[2:].split(" ")[0] for line in lines if line.startswith("m=")]
     if kinds.count("video") != 1 or len(kinds) > MOST_SECTIONS or set(kinds) - {"video", "audio"}:
         asked = ", ".join(kinds[:5]) or "nothing"
-        raise OfferRefused(f"the offer has to ask for one video, and asks for {asked}")
+        raise InvalidOffer(f"the offer has to ask for one video, and asks for {asked}")
     host = _plain(viewer)
     head, *sections = _sections(lines)
     taken = [line for line in head if not _is_candidate(line)]
     for section in sections:
         # aiortc would find that out in a task that nobody waits for.
         if not any(line.startswith("a=fingerprint:") for line in (*head, *section)):
-            raise OfferRefused(f"{section[0][:50]!r} has no key to encrypt with (a=fingerprint)")
+            raise InvalidOffer(f"{section[0][:50]!r} has no key to encrypt with (a=fingerprint)")
         taken += [line for line in section if not _is_candidate(line)]
         ports = list(dict.fromkeys(_ports(section)))[:MOST_CANDIDATES] or [DISCARD_PORT]
         taken += [
@@ -67,7 +67,7 @@ def _plain(address: str) -> str:
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
-        raise OfferRefused(f"{address[:50]!r} is no IP address of a viewer") from None
+        raise InvalidOffer(f"{address[:50]!r} is no IP address of a viewer") from None
     return str(getattr(ip, "ipv4_mapped", None) or ip)
 
 

@@ -9,10 +9,10 @@ taken out of the middle, which would show as corruption.
 from collections import deque
 from collections.abc import Sequence
 
-from metabonk.messages import AttentionMessage, StateMessage
-from metabonk.streaming.gop import Epoch, Fragment, Limits
+from metabonk.messages import SaliencyMessage, StateMessage
+from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 
-Item = StateMessage | AttentionMessage | Epoch | Fragment
+Item = StateMessage | SaliencyMessage | Epoch | Fragment
 
 
 class ViewerQueue:
@@ -25,11 +25,11 @@ class ViewerQueue:
         limits: when fragments are dropped.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: QueueLimits) -> None:
         self._limits = limits
         self._state: StateMessage | None = None
         self._epoch: Epoch | None = None
-        self._attention: AttentionMessage | None = None
+        self._attention: SaliencyMessage | None = None
         self._fragments: deque[Fragment] = deque()
         self._bytes = 0
         self._awaits_keyframe = True
@@ -54,7 +54,7 @@ class ViewerQueue:
         self._epoch = epoch
         self._started = False
 
-    def put_attention(self, attention: AttentionMessage) -> None:
+    def put_attention(self, attention: SaliencyMessage) -> None:
         """Tells the viewer where the network looked."""
         self._attention = attention
 

@@ -37,7 +37,7 @@ from fastapi import FastAPI
 from metabonk.messages import StateMessage, StreamState
 from metabonk.streaming.gop import Fragment
 from metabonk.streaming.hub import Hub, Viewer
-from metabonk.streaming.sdp import OfferRefused, take
+from metabonk.streaming.sdp import InvalidOffer, take
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class _Session:
             raise NoCommonCodec from None
         except MALFORMED as error:
             why = str(error) or type(error).__name__
-            raise OfferRefused(f"the offer can't be used: {why[:200]}") from None
+            raise InvalidOffer(f"the offer can't be used: {why[:200]}") from None
         self._watching = asyncio.create_task(self._watch(sending.sender))
         return str(connection.localDescription.sdp)
 
@@ -273,7 +273,7 @@ class _LiveTrack(MediaStreamTrack):
             self.ended.set_result(None)
 
 
-def gather_on(addresses: Sequence[str] | None) -> None:
+def restrict_ice_addresses(addresses: Sequence[str] | None) -> None:
     """Has every connection of this process listen on these addresses and on no other.
 
     aioice listens on all of a machine's addresses but loopback, and has no setting for it.

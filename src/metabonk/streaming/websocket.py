@@ -1,16 +1,16 @@
 """A worker's video for the page: fragmented MP4 with states and epochs, over a WebSocket.
 
 Text messages are ``messages.PolicyMessage``, ``StateMessage``, ``EpochMessage``, ``ThoughtMessage``
-and ``AttentionMessage``; binary ones are the init segment that an epoch announces and then its
+and ``SaliencyMessage``; binary ones are the init segment that an epoch announces and then its
 fragments. A viewer stays joined whatever the stream does. Nothing is expected of the client.
 """
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect, status
 from starlette.types import Message
 
-from metabonk.messages import AttentionMessage, EpochMessage, PolicyMessage, StateMessage
+from metabonk.messages import EpochMessage, PolicyMessage, SaliencyMessage, StateMessage
 from metabonk.streaming.gop import Epoch
-from metabonk.streaming.http import Audience, until_gone
+from metabonk.streaming.http import Audience, run_until_disconnect
 from metabonk.streaming.hub import Hub, Viewer
 
 LONGEST_MESSAGE = 1024
@@ -44,7 +44,7 @@ def websocket_routes(hub: Hub, policy: PolicyMessage) -> APIRouter:
         with hub.join(audience == "dedicated", attention=attention) as viewer:
             try:
                 await socket.send_text(policy.model_dump_json())
-                await until_gone(receive, _send(viewer, socket))
+                await run_until_disconnect(receive, _send(viewer, socket))
             except WebSocketDisconnect:
                 return  # it left while something was being sent
 
@@ -53,7 +53,7 @@ def websocket_routes(hub: Hub, policy: PolicyMessage) -> APIRouter:
 
 async def _send(viewer: Viewer, socket: WebSocket) -> None:
     async for item in viewer:
-        if isinstance(item, StateMessage | AttentionMessage):
+        if isinstance(item, StateMessage | SaliencyMessage):
             await socket.send_text(item.model_dump_json())
         elif isinstance(item, Epoch):
             announced = EpochMessage(

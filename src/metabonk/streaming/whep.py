@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from metabonk.http.app import error_response
 from metabonk.messages import ErrorBody, StateMessage, StreamState
 from metabonk.streaming.http import NEVER_STORED, REFUSAL_DOC, Audience, refusal
-from metabonk.streaming.sdp import OfferRefused
+from metabonk.streaming.sdp import InvalidOffer
 from metabonk.streaming.webrtc import MOST_VIEWERS, NoCommonCodec, TooManyViewers, WebRtc
 
 SDP = "application/sdp"
@@ -68,7 +68,7 @@ def whep_routes(
             session, answer = await webrtc.open(
                 offer, _viewer(request), dedicated=audience == "dedicated"
             )
-        except (UnicodeDecodeError, OfferRefused) as error:
+        except (UnicodeDecodeError, InvalidOffer) as error:
             return error_response(400, "bad_offer", str(error))
         except NoCommonCodec:
             why = (

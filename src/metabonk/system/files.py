@@ -8,7 +8,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
-def write_durably(file: Path, data: bytes) -> None:
+def write_atomically(file: Path, data: bytes) -> None:
     """Puts ``data`` in the place of what ``file`` held; a power cut leaves the one or the other.
 
     It is written under another name, synced, renamed, and the folder is synced. One writer at a
@@ -30,7 +30,7 @@ def write_durably(file: Path, data: bytes) -> None:
     _sync_folder(file.parent)
 
 
-def set_aside(file: Path, trouble: Exception) -> None:
+def move_aside_corrupt(file: Path, trouble: Exception) -> None:
     """Renames a damaged file that can be done without, so that it is said once, with its name.
 
     Args:

@@ -28,7 +28,7 @@ POLL_S = 0.02
 _STATE, _SESSION, _START = 0, 3, 19
 
 
-class ProcessName(BaseModel, frozen=True):
+class ProcessId(BaseModel, frozen=True):
     """One process of one boot, for good."""
 
     pid: int
@@ -41,27 +41,27 @@ def boot_id() -> str:
     return BOOT_ID.read_text().strip()
 
 
-def name_of(pid: int) -> ProcessName | None:
+def process_id(pid: int) -> ProcessId | None:
     """The process that has this id now; None if there is none, or only its exit status is left."""
     fields = _stat(pid)
     if fields is None or fields[_STATE] in "ZX":
         return None
-    return ProcessName(pid=pid, started=int(fields[_START]))
+    return ProcessId(pid=pid, started=int(fields[_START]))
 
 
-def is_alive(process: ProcessName) -> bool:
+def is_alive(process: ProcessId) -> bool:
     """Whether this very process still runs."""
-    return name_of(process.pid) == process
+    return process_id(process.pid) == process
 
 
-def members(session: ProcessName) -> list[ProcessName]:
+def members(session: ProcessId) -> list[ProcessId]:
     """The processes of the session that ``session`` leads or led.
 
     The kernel gives an id to nobody while it names a session. Once that has emptied, a later
     process may lead another one of the same id: so only processes are taken that the leader, or in
     its absence nobody else, can have started.
     """
-    leader = name_of(session.pid)
+    leader = process_id(session.pid)
     if leader is not None and leader != session:
         return []
     found = []
@@ -71,11 +71,11 @@ def members(session: ProcessName) -> list[ProcessName]:
             continue
         started = int(fields[_START])
         if started >= session.started:
-            found.append(ProcessName(pid=pid, started=started))
+            found.append(ProcessId(pid=pid, started=started))
     return found
 
 
-def is_ours(process: ProcessName) -> bool:
+def is_ours(process: ProcessId) -> bool:
     """Whether the process is of this user and runs MetaBonk or a program of its environment."""
     try:
         known = psutil.Process(process.pid)
@@ -88,14 +88,14 @@ def is_ours(process: ProcessName) -> bool:
     return is_alive(process) and (runs_metabonk or program.is_relative_to(sys.prefix))
 
 
-def orphans() -> list[ProcessName]:
+def orphans() -> list[ProcessId]:
     """MetaBonk's own processes whose parent has ended and which should have ended with it.
 
     Each names the parent it was started by; one that runs under another has lost it.
     """
     found = []
     for pid in psutil.pids():
-        process = name_of(pid)
+        process = process_id(pid)
         if process is not None and is_ours(process) and _has_lost_its_parent(pid):
             found.append(process)
     return found
@@ -111,7 +111,7 @@ def _has_lost_its_parent(pid: int) -> bool:
         return False
 
 
-def end(processes: Iterable[ProcessName], grace_s: float) -> list[ProcessName]:
+def end(processes: Iterable[ProcessId], grace_s: float) -> list[ProcessId]:
     """SIGTERM, a wait, SIGKILL to those that are left.
 
     Args:
@@ -129,7 +129,7 @@ def end(processes: Iterable[ProcessName], grace_s: float) -> list[ProcessName]:
     return [process for process in left if send(process, signal.SIGKILL)]
 
 
-def send(process: ProcessName, number: signal.Signals) -> bool:
+def send(process: ProcessId, number: signal.Signals) -> bool:
     """Signals this very process; false when it has ended.
 
     The descriptor pins the process between the check and the signal (pidfd_open(2)).
@@ -149,7 +149,7 @@ def send(process: ProcessName, number: signal.Signals) -> bool:
     return True
 
 
-def leftovers(session: ProcessName) -> list[ProcessName]:
+def leftovers(session: ProcessId) -> list[ProcessId]:
     """What is left of a session of an ended fleet, as far as it is provably MetaBonk's own.
 
     Under a leader that lives that is all of it. Without one the session may be a later one of the

@@ -19,7 +19,7 @@ KEPT_EPISODES = 5_000
 SENT_AT_ONCE = 1_000
 
 
-class Heart:
+class HeartbeatSender:
     """The heartbeat thread.
 
     Args:

@@ -15,7 +15,7 @@ POLL_S = 0.5
 RETRY_S = 1.0
 
 
-class Uplink:
+class LearnerClient:
     """The line to the learner.
 
     Args:

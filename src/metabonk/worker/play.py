@@ -18,20 +18,20 @@ from numpy.typing import NDArray
 
 from metabonk.errors import PolicyError, WireError
 from metabonk.games import Observation
-from metabonk.messages import Counted, Episode, Thought
-from metabonk.policy import Actor, Decision, Sight
-from metabonk.policy.env_runner import Ended, Lane, Lived
+from metabonk.messages import CounterOffset, Episode, Thought
+from metabonk.policy import Actor, Decision, DeviceObserver
+from metabonk.policy.env_runner import EnvRunner, EpisodeEnd, StepResult
 from metabonk.system.process import lower_priority
 from metabonk.system.rate import Rate
-from metabonk.worker.learner_client import Uplink
-from metabonk.worker.saliency import Considered
-from metabonk.worker.sampler import Lanes, Rounds
+from metabonk.worker.learner_client import LearnerClient
+from metabonk.worker.saliency import DecisionFrame
+from metabonk.worker.sampler import DoubleBufferedSampler, EnvPool
 from metabonk.worker.streamer import Streamer
 
 log = logging.getLogger(__name__)
 
 
-class Pacer:
+class FramePacer:
     """Says how long to rest after each frame, before the next one is drawn.
 
     A frame is handed over as soon as it is drawn, and rested after: whoever watches has it as much
@@ -69,15 +69,15 @@ always late they still learn."""
 
 MOST_MOVING = 8
 """Games that move at once while nobody watches: each waits for its engine most of the time, and
-with two of them a core had nothing to do for a tenth of it (docs/benchmarks.md, "Throughput against other
-libraries")."""
+with two of them a core had nothing to do for a tenth of it (docs/benchmarks.md, "Scheduling
+of games on few cores")."""
 
 MOST_MOVING_BESIDE_LIVE = 2
 """The same beside a live game, which would wait for Python's lock (docs/benchmarks.md, "Live at 60
 frames a second")."""
 
 
-class Player:
+class PlayLoop:
     """Plays the games of a worker with the newest policy.
 
     Args:
@@ -97,18 +97,18 @@ class Player:
 
     def __init__(
         self,
-        lanes: Lanes,
+        lanes: EnvPool,
         actor: Actor,
         streamer: Streamer,
-        uplink: Uplink | None,
+        uplink: LearnerClient | None,
         on_episode: Callable[[Episode], None],
-        on_decision: Callable[[Considered], None],
+        on_decision: Callable[[DecisionFrame], None],
         *,
         worker_index: int,
         waits: bool,
         beside_live: bool,
         overlaps: bool,
-        sight: Sight | None = None,
+        sight: DeviceObserver | None = None,
     ) -> None:
         self._lanes = lanes
         self._actor = actor
@@ -132,19 +132,21 @@ class Player:
         self.steps = Rate()
         """Decisions of all games, in this process."""
         self._episodes = 0
-        self._before = Counted()
+        self._before = CounterOffset()
         self.episode_return: float | None = None
         self.newest_frame: NDArray[np.uint8] | None = None
         """``H×W×3`` uint8 RGB, for the snapshot."""
 
-    def go_on_from(self, counted: Counted) -> None:
+    def go_on_from(self, counted: CounterOffset) -> None:
         """Counts on from what the processes that were this worker before have counted."""
         self._before = counted
 
-    def counted(self) -> Counted:
+    def counted(self) -> CounterOffset:
         """Decisions and finished episodes of this worker in the run."""
         before = self._before
-        return Counted(step=before.step + self.steps.total, episode=before.episode + self._episodes)
+        return CounterOffset(
+            step=before.step + self.steps.total, episode=before.episode + self._episodes
+        )
 
     def begun(self) -> None:
         """An episode of the shown game has begun, at the size that was last asked for."""
@@ -160,8 +162,10 @@ class Player:
             GameError: a game broke.
         """
         parts = 2 if self._overlaps else 1
-        unseen = Rounds(self._actor, self._lived, parts=parts, threads=MOST_MOVING)
-        beside = Rounds(self._actor, self._lived, parts=2, threads=MOST_MOVING_BESIDE_LIVE)
+        unseen = DoubleBufferedSampler(self._actor, self._lived, parts=parts, threads=MOST_MOVING)
+        beside = DoubleBufferedSampler(
+            self._actor, self._lived, parts=2, threads=MOST_MOVING_BESIDE_LIVE
+        )
         self._follow_wish()
         self._lanes.first.begin()
         self._lanes.start(lambda: self._beside_live or not (self._fps or self._size))
@@ -169,7 +173,7 @@ class Player:
             try:
                 while not stopped():
                     if self._fps is not None:
-                        self._play_live(Pacer(self._fps), beside, background, stopped)
+                        self._play_live(FramePacer(self._fps), beside, background, stopped)
                     else:
                         background.submit(self._play_standby, unseen, stopped).result()
                     self._follow_wish()
@@ -191,13 +195,13 @@ class Player:
             and self._size == self._streamer.drawn_size
         )
 
-    def _play_standby(self, rounds: Rounds, stopped: Callable[[], bool]) -> None:
+    def _play_standby(self, rounds: DoubleBufferedSampler, stopped: Callable[[], bool]) -> None:
         rounds.play(self._lanes.all, lambda: self._may_go_on(lambda: self._as_wished(stopped)))
 
     def _play_live(
         self,
-        pacer: Pacer,
-        rounds: Rounds,
+        pacer: FramePacer,
+        rounds: DoubleBufferedSampler,
         background: ThreadPoolExecutor,
         stopped: Callable[[], bool],
     ) -> None:
@@ -232,7 +236,7 @@ class Player:
                 return True
         return False
 
-    def _decide_live(self, lane: Lane, pacer: Pacer) -> None:
+    def _decide_live(self, lane: EnvRunner, pacer: FramePacer) -> None:
         if self._uplink is not None:
             self._take_weights()
         version = self._actor.version
@@ -245,7 +249,7 @@ class Player:
             lane, lane.step(decision, version, lambda pixels: self._spectate(pixels, pacer))
         )
 
-    def _spectate(self, pixels: NDArray[np.uint8], pacer: Pacer) -> None:
+    def _spectate(self, pixels: NDArray[np.uint8], pacer: FramePacer) -> None:
         """Shows a frame as soon as it is drawn, and rests until the next one is due."""
         self.newest_frame = pixels
         uploaded = None
@@ -258,7 +262,7 @@ class Player:
             captured_at = self._streamer.offer(
                 pixels, thought, waited_s=self._rested_s, uploaded=uploaded
             )
-            self._on_decision(Considered(captured_at, seen, decision))
+            self._on_decision(DecisionFrame(captured_at, seen, decision))
         self._rested_s = pacer.wait(time.monotonic())
         if self._rested_s > 0:
             self._room_beside_live.set()
@@ -266,7 +270,7 @@ class Player:
         else:
             self._room_beside_live.clear()
 
-    def _told(self, lane: Lane, decision: Decision) -> Thought:
+    def _told(self, lane: EnvRunner, decision: Decision) -> Thought:
         chosen = decision.action if isinstance(decision.action, int) else None
         return Thought(
             action=chosen,
@@ -294,7 +298,7 @@ class Player:
         finally:
             self._loading.release()
 
-    def _lived(self, lane: Lane, lived: Lived) -> None:
+    def _lived(self, lane: EnvRunner, lived: StepResult) -> None:
         self.steps.count()
         if lane is self._lanes.first and self._fps is None:
             self._glance(lane)
@@ -303,12 +307,12 @@ class Player:
         if lived.ended is not None:
             self._finished(lived.ended)
 
-    def _glance(self, lane: Lane) -> None:
+    def _glance(self, lane: EnvRunner) -> None:
         now = time.monotonic()
         if now - self._glanced_at >= GLANCE_S:
             self.newest_frame, self._glanced_at = lane.game.frame(), now
 
-    def _finished(self, ended: Ended) -> None:
+    def _finished(self, ended: EpisodeEnd) -> None:
         with self._counting:
             self._episodes += 1
             self.episode_return = ended.total_reward

@@ -8,8 +8,8 @@ import torch
 
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.ladder import Rung, missing
-from metabonk.encoding.probe import Proofs, Prover
-from metabonk.encoding.session import Opener
+from metabonk.encoding.probe import EncoderProbe, ProbeCache
+from metabonk.encoding.session import EncoderOpener
 from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
 from metabonk.encoding.sessions.nvml import Gpu
@@ -18,22 +18,22 @@ from metabonk.games import make_game
 from metabonk.games.preprocessing import observe
 from metabonk.http.server import HttpServer
 from metabonk.messages import HeartbeatReply, Mode, PolicyMessage
-from metabonk.policy import Actor, PolicySpec, RolloutBuilder, Sight, newest_weights
-from metabonk.policy.env_runner import Lane
+from metabonk.policy import Actor, DeviceObserver, PolicySpec, RolloutBuilder, newest_weights
+from metabonk.policy.env_runner import EnvRunner
 from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
-from metabonk.streaming.webrtc import WebRtc, gather_on
+from metabonk.streaming.webrtc import WebRtc, restrict_ice_addresses
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
 from metabonk.system.process import StopSignal
-from metabonk.worker.heartbeat import Heart
-from metabonk.worker.learner_client import Uplink
-from metabonk.worker.play import Player
-from metabonk.worker.quality import qualities
-from metabonk.worker.saliency import Gaze
-from metabonk.worker.sampler import Lanes
+from metabonk.worker.heartbeat import HeartbeatSender
+from metabonk.worker.learner_client import LearnerClient
+from metabonk.worker.play import PlayLoop
+from metabonk.worker.quality import renditions
+from metabonk.worker.saliency import SaliencyThread
+from metabonk.worker.sampler import EnvPool
 from metabonk.worker.status import StatusReport, make_app
 from metabonk.worker.streamer import Streamer
 
@@ -68,7 +68,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     learning = settings.learning
     seed = learning.seed + index
     device = _device(gpu)
-    sight = Sight(device) if device is not None else None
+    sight = DeviceObserver(device) if device is not None else None
     eye = sight.observe if sight is not None else observe
     game = make_game(settings.game, learning, seed=seed, eye=eye)
     with contextlib.ExitStack() as owned:
@@ -76,31 +76,31 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         actor = Actor(PolicySpec.of(game, learning), seed=seed, device=device)
         hub = Hub()
         streamer = Streamer(
-            Opener(
+            EncoderOpener(
                 pools,
-                Prover(run_dir / "settings.json", Proofs(pools.folder)),
+                EncoderProbe(run_dir / "settings.json", ProbeCache(pools.folder)),
                 worker=worker,
                 gpu_index=gpu.index if gpu else 0,
                 allow_cpu_fallback=settings.stream.allow_cpu_fallback,
                 missing=missing(settings.stream.engine),
             ),
             hub,
-            lambda rung: _qualities(settings, rung),
+            lambda rung: _renditions(settings, rung),
             enabled=settings.stream.enabled,
             spread=index * GOLDEN_RATIO % 1,
         )
-        gaze = Gaze(actor, hub)
+        gaze = SaliencyThread(actor, hub)
         uplink = None
         if settings.mode is Mode.TRAIN:
-            uplink = Uplink(
+            uplink = LearnerClient(
                 f"http://{settings.internal_authority(settings.ports.learner)}",
                 games=settings.games_per_worker,
             )
         else:
             actor.load(_trained_weights(run_dir))
 
-        def open_lane(number: int) -> Lane:
-            lane = Lane(
+        def open_lane(number: int) -> EnvRunner:
+            lane = EnvRunner(
                 make_game(settings.game, learning, seed=seed + SEED_STEP * number),
                 number,
                 _builder(settings, actor),
@@ -113,13 +113,13 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             actor.forget(0)
             player.begun()
 
-        lanes = Lanes(
-            Lane(game, 0, _builder(settings, actor), first_begins),
+        lanes = EnvPool(
+            EnvRunner(game, 0, _builder(settings, actor), first_begins),
             open_lane,
             settings.games_per_worker,
         )
         owned.callback(lanes.close)
-        player = Player(
+        player = PlayLoop(
             lanes,
             actor,
             streamer,
@@ -149,8 +149,8 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
             streamer.desire(reply.desired, reply.reason)
 
         orchestrator = settings.internal_authority(settings.ports.orchestrator)
-        heart = Heart(f"http://{orchestrator}", status, heed)
-        gather_on(settings.media_addresses)
+        heart = HeartbeatSender(f"http://{orchestrator}", status, heed)
+        restrict_ice_addresses(settings.media_addresses)
         webrtc = WebRtc(hub)
         server = HttpServer(
             make_app(
@@ -204,7 +204,7 @@ def _trained_weights(run_dir: Path) -> bytes:
     return weights
 
 
-def _qualities(settings: Settings, rung: Rung) -> tuple[EncoderSettings, ...]:
+def _renditions(settings: Settings, rung: Rung) -> tuple[EncoderSettings, ...]:
     """What a stream may be on this rung, best first."""
     stream = settings.stream
     width, height = stream.effective_size(hardware=rung.hardware)
@@ -215,4 +215,4 @@ def _qualities(settings: Settings, rung: Rung) -> tuple[EncoderSettings, ...]:
         bitrate=stream.effective_bitrate(hardware=rung.hardware),
         gop_s=stream.keyframe_interval_s,
     )
-    return qualities(wanted) if stream.adaptive else (wanted,)
+    return renditions(wanted) if stream.adaptive else (wanted,)

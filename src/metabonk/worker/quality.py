@@ -59,7 +59,7 @@ PROBATION_S = 60.0
 the next time."""
 
 
-def qualities(wanted: EncoderSettings) -> tuple[EncoderSettings, ...]:
+def renditions(wanted: EncoderSettings) -> tuple[EncoderSettings, ...]:
     """What a stream may be, best first: smaller pictures, then fewer of the smallest.
 
     A picture keeps its aspect ratio, and about as many bits a pixel.
@@ -98,7 +98,7 @@ def _even(pixels: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class LoadSample:
     """What came of a stretch of a stream.
 
     Attributes:
@@ -131,8 +131,8 @@ class Measured:
         return self.kept(fps) < LEAST_KEPT or self.dropped > MOST_LOST * self.drawn
 
 
-def _sum(stretches: Sequence[Measured]) -> Measured:
-    return Measured(
+def _sum(stretches: Sequence[LoadSample]) -> LoadSample:
+    return LoadSample(
         sum(each.seconds for each in stretches),
         sum(each.drawn for each in stretches),
         sum(each.dropped for each in stretches),
@@ -142,7 +142,7 @@ def _sum(stretches: Sequence[Measured]) -> Measured:
     )
 
 
-class Meter:
+class LoadMeter:
     """Measures one stretch after the other. Not thread-safe.
 
     A pause between two episodes counts for nothing: a smaller picture would not shorten it.
@@ -188,7 +188,7 @@ class Meter:
         """Whether the stretch is long enough."""
         return now - self._since >= STRETCH_S
 
-    def take(self, now: float, spare_cores: float) -> Measured:
+    def take(self, now: float, spare_cores: float) -> LoadSample:
         """The stretch that ends now; the next one begins.
 
         Args:
@@ -197,7 +197,7 @@ class Meter:
         """
         seconds = now - self._since
         playing_s = max(0.0, seconds - self._waited_s)
-        measured = Measured(
+        measured = LoadSample(
             seconds,
             self._drawn,
             self._dropped,
@@ -211,14 +211,14 @@ class Meter:
         return measured
 
 
-class Keeper:
+class QualityController:
     """Keeps a stream at a quality that its machine can hold.
 
     Down within seconds, as far as the pictures that are missing ask for. Up after a while with room
     for it, as far as the room goes; the while is longer each time that a quality proves too much.
 
     Args:
-        ladder: what the stream may be, best first; see ``qualities``.
+        ladder: what the stream may be, best first; see ``renditions``.
         spread: from 0 to 1, another one for each stream of a machine: streams that step up all at
             once don't see each other's load until it is too late.
     """
@@ -227,7 +227,7 @@ class Keeper:
         self._ladder = tuple(ladder)
         self._spread = spread
         self._at = 0
-        self._recent: deque[Measured] = deque(maxlen=CALM)
+        self._recent: deque[LoadSample] = deque(maxlen=CALM)
         self._settling_s = SETTLE_S
         self._held_s = 0.0
         self._climbed = False
@@ -254,7 +254,7 @@ class Keeper:
         self._recent.clear()
         self._settling_s = SETTLE_S
 
-    def judge(self, measured: Measured) -> EncoderSettings | None:
+    def judge(self, measured: LoadSample) -> EncoderSettings | None:
         """Takes a stretch into account.
 
         Returns:
@@ -297,7 +297,7 @@ class Keeper:
                 return self._step_to(better, climbed=True)
         return None
 
-    def _has_room(self, calm: Measured, better: EncoderSettings) -> bool:
+    def _has_room(self, calm: LoadSample, better: EncoderSettings) -> bool:
         growth = _work(better) / _work(self.settings)
         more_s = (calm.playing_s + calm.encoding_s) * (growth - 1)
         return calm.load * growth <= CALM_LOAD and more_s <= CALM_SPARE * calm.spare_s
@@ -308,7 +308,7 @@ class Keeper:
         return self.settings
 
 
-class SpareCores:
+class IdleCores:
     """Cores that a stream could still take, as the kernel counts them for the whole machine.
 
     Training beside what is live gives way to it, so its time counts as spare. In a container whose

@@ -13,7 +13,7 @@ PERIOD_S = 0.25
 """Between two maps: attention moves no faster than a person can follow."""
 
 
-class Considered(NamedTuple):
+class DecisionFrame(NamedTuple):
     """A decision and the picture it led to.
 
     Attributes:
@@ -27,7 +27,7 @@ class Considered(NamedTuple):
     decision: Decision
 
 
-class Gaze:
+class SaliencyThread:
     """A thread that sleeps while no viewer asks.
 
     Args:
@@ -38,7 +38,7 @@ class Gaze:
     def __init__(self, actor: Actor, hub: Hub) -> None:
         self._actor = actor
         self._hub = hub
-        self._newest: Considered | None = None
+        self._newest: DecisionFrame | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gaze", daemon=True)
 
@@ -53,7 +53,7 @@ class Gaze:
         if self._thread.is_alive():
             self._thread.join(1.0)
 
-    def consider(self, considered: Considered) -> None:
+    def consider(self, considered: DecisionFrame) -> None:
         """Takes what was decided last."""
         self._newest = considered
 
@@ -61,10 +61,10 @@ class Gaze:
         lower_priority()
         while not self._stop.wait(PERIOD_S):
             newest, self._newest = self._newest, None
-            if newest is None or not self._hub.attention_wanted():
+            if newest is None or not self._hub.saliency_wanted():
                 continue
             began = time.thread_time()
             cells = self._actor.attention(newest.observation, newest.decision)
             cost = (time.thread_time() - began) / PERIOD_S
             rows, columns = cells.shape
-            self._hub.show_attention(newest.captured_at, columns, rows, cells.tobytes(), cost)
+            self._hub.publish_saliency(newest.captured_at, columns, rows, cells.tobytes(), cost)

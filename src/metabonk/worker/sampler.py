@@ -16,11 +16,11 @@ from pathlib import Path
 
 from metabonk.errors import GameError
 from metabonk.policy import Actor
-from metabonk.policy.env_runner import Lane, Lived
+from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.system.process import lower_priority
 
 
-class Rounds:
+class DoubleBufferedSampler:
     """Takes lanes from decision to decision.
 
     Its threads have the priority of the thread that calls ``play`` first.
@@ -33,7 +33,12 @@ class Rounds:
     """
 
     def __init__(
-        self, actor: Actor, on_lived: Callable[[Lane, Lived], None], *, parts: int, threads: int
+        self,
+        actor: Actor,
+        on_lived: Callable[[EnvRunner, StepResult], None],
+        *,
+        parts: int,
+        threads: int,
     ) -> None:
         self._actor = actor
         self._parts = parts
@@ -44,8 +49,10 @@ class Rounds:
         """Ends its threads."""
         self._pool.shutdown()
 
-    def play(self, lanes: Callable[[], Sequence[Lane]], goes_on: Callable[[], bool]) -> None:
-        """Plays until ``goes_on`` says no; then every game stands still.
+    def play(
+        self, lanes: Callable[[], Sequence[EnvRunner]], keep_running: Callable[[], bool]
+    ) -> None:
+        """Plays until ``keep_running`` says no; then every game stands still.
 
         Args:
             lanes: that are played; asked before every turn, since more may come. At least one.
@@ -54,10 +61,10 @@ class Rounds:
         Raises:
             GameError: a game broke.
         """
-        moving: dict[int, tuple[Lane, Future[Lived]]] = {}
+        moving: dict[int, tuple[EnvRunner, Future[StepResult]]] = {}
         turn = 0
         try:
-            while goes_on():
+            while keep_running():
                 playing = lanes()
                 part = playing[turn % self._parts :: self._parts]
                 turn += 1
@@ -71,13 +78,13 @@ class Rounds:
             wait([future for _, future in moving.values()])
         self._settle(moving, list(moving))
 
-    def _play_alone(self, lane: Lane) -> None:
+    def _play_alone(self, lane: EnvRunner) -> None:
         version = self._actor.version
         (decision,) = self._actor.act([lane.seen()], [lane.number])
         self._on_lived(lane, lane.step(decision, version))
 
     def _set_moving(
-        self, moving: dict[int, tuple[Lane, Future[Lived]]], part: Sequence[Lane]
+        self, moving: dict[int, tuple[EnvRunner, Future[StepResult]]], part: Sequence[EnvRunner]
     ) -> None:
         version = self._actor.version
         decisions = self._actor.act([lane.seen() for lane in part], [lane.number for lane in part])
@@ -85,7 +92,7 @@ class Rounds:
             moving[lane.number] = lane, self._pool.submit(lane.step, decision, version)
 
     def _settle(
-        self, moving: dict[int, tuple[Lane, Future[Lived]]], numbers: Sequence[int]
+        self, moving: dict[int, tuple[EnvRunner, Future[StepResult]]], numbers: Sequence[int]
     ) -> None:
         """Waits for these games to stand still, and tells what came of it."""
         for number in numbers:
@@ -105,7 +112,7 @@ CLOSE_S = 2.0
 PAUSE_S = 0.2
 
 
-class Lanes:
+class EnvPool:
     """Opens games one after the other, in a thread of low priority.
 
     What can't be opened is said in the log, and the worker plays those that it has.
@@ -116,7 +123,7 @@ class Lanes:
         count: games wanted in all.
     """
 
-    def __init__(self, first: Lane, open_lane: Callable[[int], Lane], count: int) -> None:
+    def __init__(self, first: EnvRunner, open_lane: Callable[[int], EnvRunner], count: int) -> None:
         self.first = first
         self._lanes = [first]
         self._open_lane = open_lane
@@ -142,11 +149,11 @@ class Lanes:
         for lane in self.all():
             lane.game.close()
 
-    def all(self) -> Sequence[Lane]:
+    def all(self) -> Sequence[EnvRunner]:
         """Those that are open now, the shown one first."""
         return tuple(self._lanes)
 
-    def others(self) -> Sequence[Lane]:
+    def others(self) -> Sequence[EnvRunner]:
         """Those that nobody ever sees."""
         return self.all()[1:]
 

@@ -12,11 +12,11 @@ from starlette.responses import Response
 from metabonk.encoding.sessions import Pools
 from metabonk.games import Game
 from metabonk.http.app import Lifespan, make_http_app
-from metabonk.messages import LONGEST_SENTENCE, StreamState, WorkerStatus
+from metabonk.messages import MAX_LONG_TEXT, StreamState, WorkerStatus
 from metabonk.policy import Actor
 from metabonk.settings import Settings
 from metabonk.streaming.hub import Hub
-from metabonk.worker.play import Player
+from metabonk.worker.play import PlayLoop
 from metabonk.worker.streamer import Streamer
 
 
@@ -37,7 +37,7 @@ class StatusReport:
         *,
         game: Game,
         actor: Actor,
-        player: Player,
+        player: PlayLoop,
         streamer: Streamer,
         hub: Hub,
         pools: Pools,
@@ -114,7 +114,7 @@ class StatusReport:
 
 def _sentence(error: str | None) -> str | None:
     """No longer than a status may be; other programs wrote parts of it."""
-    return None if error is None else error[:LONGEST_SENTENCE]
+    return None if error is None else error[:MAX_LONG_TEXT]
 
 
 def make_app(

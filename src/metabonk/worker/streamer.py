@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import DevicePixels, Frame
-from metabonk.encoding.ladder import RUNGS, FrameKind, Rung, Scarcity
-from metabonk.encoding.session import NoSession, Opener, Session
+from metabonk.encoding.ladder import RUNGS, FrameKind, PoolKind, Rung
+from metabonk.encoding.session import EncoderOpener, EncoderSession, OpenFailure
 from metabonk.errors import EncoderBroken, EncodingError
-from metabonk.messages import Desired, StreamState, Thought
+from metabonk.messages import DesiredState, StreamState, Thought
 from metabonk.streaming.hub import Hub
 from metabonk.system.rate import Rate
-from metabonk.worker.quality import Keeper, Measured, Meter, SpareCores, drawn_size
+from metabonk.worker.quality import IdleCores, LoadMeter, LoadSample, QualityController, drawn_size
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ QUEUED_THOUGHTS = 64
 """They wait for their picture, seconds at the most; without an encoder they are worth nothing."""
 
 
-class Inbox:
+class FrameQueue:
     """A bounded queue that drops its oldest frame. Not thread-safe.
 
     Attributes:
@@ -99,12 +99,12 @@ PROVEN_AFTER_S = 30.0
 """An encoder that ran this long did not break at once: its back-off starts from the beginning."""
 
 
-Qualities: TypeAlias = Callable[[Rung], Sequence[EncoderSettings]]
+Renditions: TypeAlias = Callable[[Rung], Sequence[EncoderSettings]]
 """What a stream may be on a rung, best first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class StreamStats:
     """What the status says of the stream."""
 
     state: StreamState
@@ -134,36 +134,36 @@ class Streamer:
         hub: where access units go.
         qualities: what the stream may be.
         enabled: false where the user wants no streams at all.
-        spread: see ``Keeper``.
+        spread: see ``QualityController``.
     """
 
     def __init__(
         self,
-        opener: Opener,
+        opener: EncoderOpener,
         hub: Hub,
-        qualities: Qualities,
+        renditions: Renditions,
         *,
         enabled: bool,
         spread: float = 0.0,
     ) -> None:
         self._opener = opener
         self._hub = hub
-        self._qualities = qualities
+        self._renditions = renditions
         self._enabled = enabled
         self._spread = spread
-        self._keepers: dict[str, Keeper] = {}
-        self._meter = Meter()
-        self._spare_cores = SpareCores()
+        self._keepers: dict[str, QualityController] = {}
+        self._meter = LoadMeter()
+        self._spare_cores = IdleCores()
         # Which rung it will be isn't known yet; the size that is drawn hardly depends on it.
         self._drawn_size = drawn_size(self._settings_on(RUNGS[0]))
-        self._inbox = Inbox()
+        self._inbox = FrameQueue()
         self._changed = threading.Condition()
         self._told = threading.Event()
-        self._desired = Desired.STANDBY
+        self._desired = DesiredState.STANDBY
         self._desired_since = self._opened_at = self._looked_around_at = time.monotonic()
         self._desired_reason = "the director has not chosen yet"
         self._drawing_large = False
-        self._session: Session | None = None
+        self._session: EncoderSession | None = None
         self._closed = False
         self._last_error: str | None = None
         self._drawn = Rate()
@@ -186,7 +186,7 @@ class Streamer:
         self._thread.join(3.0)
         self._watch.join(1.0)
 
-    def desire(self, desired: Desired, reason: str) -> None:
+    def desire(self, desired: DesiredState, reason: str) -> None:
         """Takes the director's wish; repeating it changes nothing."""
         self._told.set()
         with self._changed:
@@ -203,7 +203,7 @@ class Streamer:
     @property
     def wanted(self) -> bool:
         """Whether there should be a stream."""
-        return self._enabled and self._desired is Desired.LIVE
+        return self._enabled and self._desired is DesiredState.LIVE
 
     @property
     def drawn_size(self) -> tuple[int, int] | None:
@@ -260,11 +260,11 @@ class Streamer:
             self._changed.notify_all()
         return now
 
-    def figures(self) -> Figures:
+    def figures(self) -> StreamStats:
         """The stream as it is now; any thread may ask."""
         session = self._session
         state, reason = self._state or (StreamState.STANDBY, self._desired_reason)
-        return Figures(
+        return StreamStats(
             state=state,
             reason=reason,
             backend=session.rung.backend if session else "",
@@ -272,7 +272,7 @@ class Streamer:
             quality=self._keeper(session.rung).sentence if session else None,
             last_error=self._last_error,
             nvenc_slot=(
-                session.lease.slot if session and session.rung.scarcity is Scarcity.NVENC else None
+                session.lease.slot if session and session.rung.pool_kind is PoolKind.NVENC else None
             ),
             frames_ok=self._encoded.total,
             frames_fps=self._drawn.per_second() if session else 0.0,
@@ -344,7 +344,7 @@ class Streamer:
         except EncodingError as error:
             self._fail(str(error))
             return
-        if isinstance(opened, NoSession):
+        if isinstance(opened, OpenFailure):
             if opened.limit_reached:
                 self._say(StreamState.STANDBY, opened.reason)
                 self._pause()
@@ -357,7 +357,7 @@ class Streamer:
             self._inbox.clear()
         self._begin(opened)
 
-    def _begin(self, session: Session) -> None:
+    def _begin(self, session: EncoderSession) -> None:
         """Goes on with an encoder that was opened; viewers see a new epoch."""
         settings = session.settings
         self._hub.open_epoch(settings.width, settings.height, settings.fps)
@@ -369,16 +369,16 @@ class Streamer:
             self._drawn_size = drawn_size(settings)
             self._session = session
 
-    def _keeper(self, rung: Rung) -> Keeper:
+    def _keeper(self, rung: Rung) -> QualityController:
         """It outlasts sessions: what the machine could not hold before it does not hold now."""
         if rung.backend not in self._keepers:
-            self._keepers[rung.backend] = Keeper(self._qualities(rung), self._spread)
+            self._keepers[rung.backend] = QualityController(self._renditions(rung), self._spread)
         return self._keepers[rung.backend]
 
     def _settings_on(self, rung: Rung) -> EncoderSettings:
         return self._keeper(rung).settings
 
-    def _encode(self, session: Session) -> None:
+    def _encode(self, session: EncoderSession) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._inbox or not self.wanted, RETRY_S)
             if self._closed or not self.wanted or not self._inbox:
@@ -432,7 +432,7 @@ class Streamer:
             if not self._is_replaced():
                 self._encoding_since = None
 
-    def _move(self, session: Session) -> None:
+    def _move(self, session: EncoderSession) -> None:
         """Goes on with another encoder where that is called for."""
         try:
             successor = self._opener.move(session, self._settings_on)
@@ -443,7 +443,7 @@ class Streamer:
             self._begin(successor)
             session.close()
 
-    def _keep_up(self, session: Session, measured: Measured) -> None:
+    def _keep_up(self, session: EncoderSession, measured: LoadSample) -> None:
         """Steps to the quality that the machine can hold, under the same lease."""
         settings = self._keeper(session.rung).judge(measured)
         if settings is None:

@@ -17,7 +17,7 @@ from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.backends.av import BUFFER_S
 from metabonk.encoding.encoder import Encoder, EncoderSettings
 from metabonk.encoding.frame import AccessUnit, Frame
-from metabonk.encoding.ladder import RUNGS, Scarcity
+from metabonk.encoding.ladder import RUNGS, PoolKind
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from tests.support.gstreamer import require_gstreamer
 from tests.support.nvsim import as_torch_device
@@ -27,7 +27,7 @@ SEQUENCE, PICTURE, IDR = 7, 8, 5
 
 
 SOFTWARE = ["av:libx264", "gst:appsrc:x264enc"]
-NVENC = [rung.backend for rung in RUNGS if rung.scarcity is Scarcity.NVENC]
+NVENC = [rung.backend for rung in RUNGS if rung.pool_kind is PoolKind.NVENC]
 
 
 @pytest.fixture(params=NVENC if "NVSIM_DIR" in os.environ else SOFTWARE)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.encoding.ladder import RUNGS, Scarcity
+from metabonk.encoding.ladder import RUNGS, PoolKind
 from tests.support.gstreamer import require_gstreamer
 from tests.support.nvsim.driver import SimulatedDriver
 
 pytestmark = pytest.mark.timeout(240)
-NVENC = [rung.backend for rung in RUNGS if rung.scarcity is Scarcity.NVENC]
+NVENC = [rung.backend for rung in RUNGS if rung.pool_kind is PoolKind.NVENC]
 
 
 @pytest.mark.parametrize("backend", NVENC)

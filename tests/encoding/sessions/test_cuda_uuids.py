@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metabonk.encoding.sessions import cuda_uuids as cuda_order
-from metabonk.encoding.sessions.cuda_uuids import CudaSilent, ask
+from metabonk.encoding.sessions.cuda_uuids import CudaQueryError, ask
 from tests.support.nvsim.driver import SimulatedDriver
 
 UUID = "GPU-00000000-0000-0000-0000-00000000000{}"
@@ -53,7 +53,7 @@ def test_a_driver_that_shows_nothing_says_with_which_code(
     driver: SimulatedDriver, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "9")
-    with pytest.raises(CudaSilent, match="CUDA shows no GPU: cuInit returned 100"):
+    with pytest.raises(CudaQueryError, match="CUDA shows no GPU: cuInit returned 100"):
         ask()
 
 
@@ -61,7 +61,7 @@ def test_a_machine_without_the_library_says_that(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     if Path("/dev/nvidiactl").exists():
         pytest.skip("this machine has an NVIDIA driver")
-    with pytest.raises(CudaSilent, match=r"libcuda\.so\.1"):
+    with pytest.raises(CudaQueryError, match=r"libcuda\.so\.1"):
         ask()
 
 
@@ -71,5 +71,5 @@ def test_a_driver_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pyte
     sleeper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", os.fspath(sleeper))
     monkeypatch.setattr(cuda_order, "TIMEOUT_S", 0.2)
-    with pytest.raises(CudaSilent, match="did not answer"):
+    with pytest.raises(CudaQueryError, match="did not answer"):
         ask()

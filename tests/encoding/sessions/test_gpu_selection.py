@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from metabonk.encoding.sessions.cuda_uuids import CudaSilent
+from metabonk.encoding.sessions.cuda_uuids import CudaQueryError
 from metabonk.encoding.sessions.gpu_selection import gpu_of_worker, narrowed
-from metabonk.encoding.sessions.nvml import Census, Gpu
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory
 
 GPUS = tuple(
     Gpu(index, f"GPU-{uuid}", "NVIDIA", 5, "590.44", alone=False)
     for index, uuid in enumerate(["aa11", "aa22", "bb33"])
 )
-MACHINE = Census(GPUS)
+MACHINE = GpuInventory(GPUS)
 
 
 def not_asked() -> Sequence[str]:
@@ -21,7 +21,7 @@ def not_asked() -> Sequence[str]:
 
 def narrow(
     visible: str | None, chosen: Sequence[int] | None = None, cuda: Sequence[str] | None = None
-) -> Census:
+) -> GpuInventory:
     ask = not_asked if cuda is None else lambda: cuda
     return narrowed(MACHINE, visible=visible, chosen=chosen, ask_cuda=ask)
 
@@ -79,7 +79,7 @@ def test_where_none_is_left_it_is_said_by_what(
 
 def test_a_driver_that_does_not_answer_leaves_none_and_says_why():
     def silent() -> Sequence[str]:
-        raise CudaSilent("CUDA shows no GPU: cuInit returned 999")
+        raise CudaQueryError("CUDA shows no GPU: cuInit returned 999")
 
     census = narrowed(MACHINE, visible="0", chosen=None, ask_cuda=silent)
     assert (census.gpus, census.unavailable) == ((), "CUDA shows no GPU: cuInit returned 999")
@@ -87,7 +87,7 @@ def test_a_driver_that_does_not_answer_leaves_none_and_says_why():
 
 
 def test_a_machine_without_a_gpu_stays_as_it_is():
-    nothing = Census(unavailable="no NVIDIA driver on this machine")
+    nothing = GpuInventory(unavailable="no NVIDIA driver on this machine")
     assert narrowed(nothing, visible="0", chosen=[1], ask_cuda=not_asked) == nothing
 
 

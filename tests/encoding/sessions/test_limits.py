@@ -8,7 +8,7 @@ import pytest
 
 from metabonk.encoding.sessions.limits import (
     UNCAPPED,
-    Experiences,
+    LearnedLimits,
     assumed_limit,
     effective_limit,
     is_capped,
@@ -67,10 +67,10 @@ def test_experience_lowers_a_limit_and_never_raises_it():
 
 def test_experience_is_kept_on_disk_and_forgotten_with_the_driver(tmp_path: Path):
     file = tmp_path / "learned.json"
-    Experiences(file).learn("GPU-0", "550.54", 3)
-    assert Experiences(file).learned("GPU-0", "550.54") == 3
-    assert Experiences(file).learned("GPU-0", "560.28") is None
-    assert Experiences(file).learned("GPU-1", "550.54") is None
+    LearnedLimits(file).learn("GPU-0", "550.54", 3)
+    assert LearnedLimits(file).learned("GPU-0", "550.54") == 3
+    assert LearnedLimits(file).learned("GPU-0", "560.28") is None
+    assert LearnedLimits(file).learned("GPU-1", "550.54") is None
 
 
 def test_rubbish_in_the_file_is_no_experience_and_is_named_and_set_aside(
@@ -79,9 +79,9 @@ def test_rubbish_in_the_file_is_no_experience_and_is_named_and_set_aside(
     file = tmp_path / "learned.json"
     file.write_text("{broken")
     with caplog.at_level(logging.WARNING):
-        assert Experiences(file).learned("GPU-0", "550.54") is None
-        assert Experiences(file).learned("GPU-0", "550.54") is None
+        assert LearnedLimits(file).learned("GPU-0", "550.54") is None
+        assert LearnedLimits(file).learned("GPU-0", "550.54") is None
     assert [str(file) in line for line in caplog.messages] == [True], "it is said once"
     assert (tmp_path / "learned.json.damaged").read_text() == "{broken"
-    Experiences(file).learn("GPU-0", "550.54", 2)
-    assert Experiences(file).learned("GPU-0", "550.54") == 2
+    LearnedLimits(file).learn("GPU-0", "550.54", 2)
+    assert LearnedLimits(file).learned("GPU-0", "550.54") == 2

@@ -4,11 +4,11 @@ import pynvml
 import pytest
 
 from metabonk.encoding.sessions.lease import Holder
-from metabonk.encoding.sessions.nvml import Nvml, Session, foreign_sessions
+from metabonk.encoding.sessions.nvml import DriverSession, Nvml, foreign_sessions
 
 
-def session(pid: int) -> Session:
-    return Session(pid, 1280, 720, 30)
+def session(pid: int) -> DriverSession:
+    return DriverSession(pid, 1280, 720, 30)
 
 
 def holder(pid: int, *, session_open: bool = True) -> Holder:

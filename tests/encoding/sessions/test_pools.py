@@ -8,7 +8,7 @@ import pynvml
 import pytest
 
 from metabonk.encoding.sessions import Lease, Pools, open_pools
-from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
 from metabonk.settings import Settings
 
 CARD = Gpu(0, "GPU-0", "NVIDIA GeForce RTX 4070", pynvml.NVML_BRAND_GEFORCE, "550.54")
@@ -20,8 +20,8 @@ class Machine(Nvml):
     def __init__(self, *gpus: Gpu) -> None:
         self.gpus = gpus
 
-    def census(self) -> Census:
-        return Census(self.gpus)
+    def census(self) -> GpuInventory:
+        return GpuInventory(self.gpus)
 
 
 def pools(folder: Path, *gpus: Gpu, limit: int = 0) -> Pools:
@@ -65,8 +65,8 @@ def test_a_card_that_has_no_encoder_has_no_sessions_and_the_others_keep_theirs(
 def test_cards_that_this_process_may_not_use_still_share_the_limit_and_are_not_shown(
     tmp_path: Path,
 ):
-    def second_only(census: Census) -> Census:
-        return Census(gpus=census.gpus[1:2], others=(census.gpus[0], census.gpus[2]))
+    def second_only(census: GpuInventory) -> GpuInventory:
+        return GpuInventory(gpus=census.gpus[1:2], others=(census.gpus[0], census.gpus[2]))
 
     made = Pools(
         tmp_path, nvenc_limit=0, cpu_limit=1, nvml=Machine(*CARDS, H200), usable=second_only

@@ -6,7 +6,7 @@ import torch
 from av.video.frame import CudaContext, VideoFrame
 from torch import Tensor
 
-from metabonk.device_frames import finish_pictures, in_picture_stream, on_device
+from metabonk.device_frames import in_frame_stream, on_device, synchronize_stream
 from metabonk.encoding.backends.nv12 import Nv12
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.frame import Frame
@@ -54,9 +54,9 @@ class CudaPictures:
         buffer = self._buffers[self._made % BUFFERS]
         self._made += 1
         luma, chroma = buffer[:height, :width], buffer[height:, :width]
-        with in_picture_stream(self._device):
+        with in_frame_stream(self._device):
             self._nv12.convert(on_device(frame.nearest_pixels, self._device), luma, chroma)
-        finish_pictures(self._device)
+        synchronize_stream(self._device)
         planes = self.exported(luma), self.exported(chroma)
         return VideoFrame.from_dlpack(planes, format="nv12", cuda_context=self._context)
 

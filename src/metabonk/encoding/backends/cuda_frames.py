@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metabonk.device_frames import finish_pictures, in_picture_stream, on_device
+from metabonk.device_frames import in_frame_stream, on_device, synchronize_stream
 from metabonk.encoding.backends.gst_library import CudaMemoryError, Library, namespace
 from metabonk.encoding.backends.nv12 import Nv12
 from metabonk.encoding.encoder import EncoderSettings
@@ -125,9 +125,9 @@ class CudaFrames:
                 self.plane(address + meta.offset[plane], rows, width, meta.stride[plane])
                 for plane, rows in ((0, height), (1, height // 2))
             )
-            with in_picture_stream(self._device):
+            with in_frame_stream(self._device):
                 self._nv12.convert(on_device(pixels, self._device), luma, chroma)
-            finish_pictures(self._device)
+            synchronize_stream(self._device)
         return buffer
 
     @contextlib.contextmanager

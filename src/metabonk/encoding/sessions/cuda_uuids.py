@@ -16,7 +16,7 @@ TIMEOUT_S = 20.0
 """A driver that loads its module, or starts eight cards, takes seconds."""
 
 
-class CudaSilent(Exception):
+class CudaQueryError(Exception):
     """CUDA doesn't say what it shows; says why."""
 
 
@@ -32,10 +32,10 @@ def ask() -> list[str]:
             command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        raise CudaSilent(f"CUDA did not answer for {TIMEOUT_S:.0f} s") from None
+        raise CudaQueryError(f"CUDA did not answer for {TIMEOUT_S:.0f} s") from None
     if child.returncode:
         last = (child.stderr.strip().splitlines() or [f"it ended with {child.returncode}"])[-1]
-        raise CudaSilent(f"CUDA shows no GPU: {last}")
+        raise CudaQueryError(f"CUDA shows no GPU: {last}")
     return child.stdout.split()
 
 

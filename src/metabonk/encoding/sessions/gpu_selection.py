@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from metabonk.encoding.sessions.cuda_uuids import CudaSilent
-from metabonk.encoding.sessions.nvml import Census, Gpu
+from metabonk.encoding.sessions.cuda_uuids import CudaQueryError
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory
 
 
 def narrowed(
-    census: Census,
+    census: GpuInventory,
     *,
     visible: str | None,
     chosen: Sequence[int] | None,
     ask_cuda: Callable[[], Sequence[str]],
-) -> Census:
+) -> GpuInventory:
     """The census with ``gpus`` narrowed to what may be used, each with CUDA's number for it.
 
     Args:
@@ -27,8 +27,8 @@ def narrowed(
         return census
     try:
         shown = _shown(census.gpus, visible, ask_cuda)
-    except CudaSilent as error:
-        return Census(others=census.gpus, unavailable=str(error))
+    except CudaQueryError as error:
+        return GpuInventory(others=census.gpus, unavailable=str(error))
     shown = tuple(replace(gpu, ordinal=number) for number, gpu in enumerate(shown))
     gpus = shown if chosen is None else _chosen(shown, chosen)
     used = {gpu.index for gpu in gpus}
@@ -38,7 +38,7 @@ def narrowed(
     elif not gpus:
         unavailable = f"METABONK_GPUS names no GPU that is there: {_numbers(shown)} are"
     others = tuple(gpu for gpu in census.gpus if gpu.index not in used)
-    return Census(gpus, others, unavailable)
+    return GpuInventory(gpus, others, unavailable)
 
 
 def gpu_of_worker(worker: int, gpus: Sequence[Gpu]) -> Gpu | None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import locked
-from metabonk.system.files import set_aside, write_durably
+from metabonk.system.files import move_aside_corrupt, write_atomically
 
 UNCAPPED = 32
 """Sessions allowed on a card without a cap: more than one GPU encodes at 1080p60."""
@@ -36,14 +36,14 @@ CAP_SINCE_DRIVER = (
 """Cap by the driver that brought it; reported by users, newest first."""
 
 
-class Experience(BaseModel):
+class LearnedLimit(BaseModel):
     """What a driver's refusal taught."""
 
     driver: str
     limit: int
 
 
-_EXPERIENCES = TypeAdapter(dict[str, Experience])
+_EXPERIENCES = TypeAdapter(dict[str, LearnedLimit])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def effective_limit(gpu: Gpu, configured: int, learned: int | None) -> Limit:
     Args:
         gpu: the card.
         configured: ``METABONK_NVENC_MAX_SESSIONS``; 0 where the user leaves it to us.
-        learned: from ``Experiences``.
+        learned: from ``LearnedLimits``.
     """
     limit = Limit(configured, "METABONK_NVENC_MAX_SESSIONS") if configured else assumed_limit(gpu)
     if learned == 0:
@@ -84,7 +84,7 @@ def effective_limit(gpu: Gpu, configured: int, learned: int | None) -> Limit:
     return limit
 
 
-class Experiences:
+class LearnedLimits:
     """Limits that drivers taught, on disk, for all processes and pools."""
 
     def __init__(self, file: Path) -> None:
@@ -103,16 +103,16 @@ class Experiences:
             OSError: it can't be written.
         """
         with locked(self._file.with_suffix(".lock")):
-            experiences = self._read() | {cards: Experience(driver=driver, limit=limit)}
-            write_durably(self._file, _EXPERIENCES.dump_json(experiences))
+            experiences = self._read() | {cards: LearnedLimit(driver=driver, limit=limit)}
+            write_atomically(self._file, _EXPERIENCES.dump_json(experiences))
 
-    def _read(self) -> dict[str, Experience]:
+    def _read(self) -> dict[str, LearnedLimit]:
         try:
             return _EXPERIENCES.validate_json(self._file.read_bytes())
         except FileNotFoundError:
             return {}
         except ValidationError as error:
-            set_aside(self._file, error)
+            move_aside_corrupt(self._file, error)
             return {}
 
 

@@ -15,7 +15,7 @@ from metabonk.settings.environment import seeing
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class DriverSession:
     """An encoder session of any program.
 
     ``pid`` is the host's, whatever container this process is in.
@@ -37,7 +37,7 @@ class Gpu:
     name: str
     brand: int
     driver: str
-    sessions: tuple[Session, ...] = ()
+    sessions: tuple[DriverSession, ...] = ()
     session_count: int = 0
     """May exceed ``len(sessions)``: on some systems only the count is right."""
     ordinal: int = 0
@@ -57,7 +57,7 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class GpuInventory:
     """The GPUs of the machine.
 
     Attributes:
@@ -91,33 +91,37 @@ class Nvml:
         self._ready = False
         self._hidden = hidden
 
-    def census(self) -> Census:
+    def census(self) -> GpuInventory:
         """Every GPU and its sessions now. Never raises: a machine without a GPU is ordinary."""
         if self._hidden:
-            return Census(unavailable="every GPU is hidden by CUDA_VISIBLE_DEVICES")
+            return GpuInventory(unavailable="every GPU is hidden by CUDA_VISIBLE_DEVICES")
         try:
             if not self._ready:
                 pynvml.nvmlInit()
                 self._ready = True
             driver = _text(pynvml.nvmlSystemGetDriverVersion())
             count = pynvml.nvmlDeviceGetCount()
-            return Census(tuple(_gpu(index, driver, alone=count == 1) for index in range(count)))
+            return GpuInventory(
+                tuple(_gpu(index, driver, alone=count == 1) for index in range(count))
+            )
         except pynvml.NVMLError_LibraryNotFound:
-            return Census(
+            return GpuInventory(
                 unavailable="no NVIDIA driver on this machine (libnvidia-ml.so.1 not found)"
             )
         except pynvml.NVMLError as error:
             self._ready = False
-            return Census(unavailable=f"the NVIDIA driver does not answer: {error}")
+            return GpuInventory(unavailable=f"the NVIDIA driver does not answer: {error}")
 
-    def sessions(self, index: int) -> tuple[tuple[Session, ...], int]:
+    def sessions(self, index: int) -> tuple[tuple[DriverSession, ...], int]:
         """Sessions on one GPU and how many the driver counts; empty where it can't be asked."""
         census = self.census()
         gpu = census.by_index.get(index)
         return (gpu.sessions, gpu.session_count) if gpu else ((), 0)
 
 
-def foreign_sessions(sessions: Sequence[Session], count: int, holders: Sequence[Holder]) -> int:
+def foreign_sessions(
+    sessions: Sequence[DriverSession], count: int, holders: Sequence[Holder]
+) -> int:
     """How many open sessions belong to no lease.
 
     A session is ours if its pid holds a lease that is not matched yet. NVML gives host pids, so in
@@ -159,11 +163,11 @@ def _gpu(index: int, driver: str, *, alone: bool) -> Gpu:
     )
 
 
-def _sessions(handle: object) -> tuple[tuple[Session, ...], int]:
+def _sessions(handle: object) -> tuple[tuple[DriverSession, ...], int]:
     """Sessions and count; GPUs and drivers that can't tell have none."""
     try:
         listed = tuple(
-            Session(
+            DriverSession(
                 int(entry.pid),
                 int(entry.hResolution),
                 int(entry.vResolution),

@@ -6,8 +6,8 @@ from pathlib import Path
 from metabonk.encoding.sessions import cuda_uuids as cuda_order
 from metabonk.encoding.sessions.gpu_selection import narrowed
 from metabonk.encoding.sessions.lease import Holder
-from metabonk.encoding.sessions.limits import Experiences, Limit, effective_limit, is_capped
-from metabonk.encoding.sessions.nvml import Census, Gpu, Nvml, foreign_sessions
+from metabonk.encoding.sessions.limits import LearnedLimits, Limit, effective_limit, is_capped
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml, foreign_sessions
 from metabonk.encoding.sessions.pool import Pool
 from metabonk.settings import Settings
 from metabonk.settings.environment import gpus_are_hidden, visible_devices
@@ -42,13 +42,13 @@ class Pools:
         nvenc_limit: int,
         cpu_limit: int,
         nvml: Nvml,
-        usable: Callable[[Census], Census] = lambda census: census,
+        usable: Callable[[GpuInventory], GpuInventory] = lambda census: census,
     ) -> None:
         self.folder = folder
         self._nvenc_limit = nvenc_limit
         self._nvml = nvml
-        self._experiences = Experiences(folder / "learned-limits.json")
-        self.census: Census = usable(nvml.census())
+        self._experiences = LearnedLimits(folder / "learned-limits.json")
+        self.census: GpuInventory = usable(nvml.census())
         self.cpu = Pool("cpu", folder, lambda: cpu_limit)
         self.va = Pool("va", folder, lambda: VA_SESSIONS)
         self._nvenc = {gpu.index: self._pool_of(gpu) for gpu in self.census.machine}
