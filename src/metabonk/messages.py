@@ -31,6 +31,19 @@ ShortText = Annotated[str, Field(max_length=MAX_SHORT_TEXT)]
 LongText = Annotated[str | None, Field(max_length=MAX_LONG_TEXT)]
 
 
+INSTANCE_PREFIX = "omega-"
+
+
+def instance_id(worker_index: int) -> str:
+    """Return the name of a worker."""
+    return f"{INSTANCE_PREFIX}{worker_index}"
+
+
+def worker_index(instance_id: str) -> int:
+    """Return the index of the worker with this name."""
+    return int(instance_id.removeprefix(INSTANCE_PREFIX))
+
+
 class Message(BaseModel):
     """Base of every message: unknown fields are refused, so that a typo is seen at once."""
 

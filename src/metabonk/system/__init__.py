@@ -1,7 +1,9 @@
 """Processes, files, locks and clocks: what every other room builds on.
 
-``process``        stop signal, parent-death signal, priority, logging
-``process_ids``    processes and process groups that are never confused with later ones
-``files``          atomic writes
-``rate``           rates measured over the last few seconds
+``process``          stop signal, parent-death signal, priority, logging
+``process_ids``      processes and process groups that are never confused with later ones
+``files``            atomic writes
+``file_lock``        kernel locks on files
+``periodic_thread``  a thread that does one thing at regular intervals
+``rate``             rates measured over the last few seconds
 """

@@ -1,0 +1,66 @@
+import os
+import threading
+import time
+
+import pytest
+
+from metabonk.system.periodic_thread import PeriodicThread
+
+
+def test_it_calls_at_once_and_again_until_it_is_closed():
+    thrice, calls = threading.Event(), []
+
+    def tick() -> None:
+        calls.append(threading.current_thread().name)
+        if len(calls) == 3:
+            thrice.set()
+
+    thread = PeriodicThread(tick, 0.01, name="ticker")
+    thread.start()
+    assert thrice.wait(5)
+    thread.close()
+    count = len(calls)
+    time.sleep(0.05)
+    assert len(calls) == count and set(calls) == {"ticker"}
+
+
+def test_closing_waits_for_no_pause_and_needs_no_start():
+    thread = PeriodicThread(lambda: None, 3600.0, name="ticker")
+    thread.close()
+    thread = PeriodicThread(lambda: None, 3600.0, name="ticker")
+    thread.start()
+    began = time.monotonic()
+    thread.close(timeout_s=5.0)
+    assert time.monotonic() - began < 2
+
+
+def test_in_the_background_it_gives_way_to_everything_else():
+    niceness, done = [], threading.Event()
+
+    def tick() -> None:
+        niceness.append(os.nice(0))
+        done.set()
+
+    thread = PeriodicThread(tick, 3600.0, name="ticker", background=True)
+    thread.start()
+    assert done.wait(5)
+    thread.close()
+    assert niceness == [19] and os.nice(0) < 19
+
+
+def test_an_error_ends_the_thread_and_is_not_swallowed(monkeypatch: pytest.MonkeyPatch):
+    seen, done = [], threading.Event()
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        seen.append(arguments.exc_value)
+        done.set()
+
+    def tick() -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(threading, "excepthook", hook)
+    thread = PeriodicThread(tick, 0.01, name="ticker")
+    thread.start()
+    assert done.wait(5)
+    thread.close()
+    assert [str(error) for error in seen] == ["disk full"]
