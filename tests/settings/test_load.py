@@ -1,5 +1,6 @@
 """Where settings come from, and what a bad one is answered with."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from metabonk.settings import (
     unknown_variables,
     write_settings,
 )
+from metabonk.settings.schema import RENAMED
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +151,33 @@ def test_children_read_what_was_written_and_the_environment_has_no_say(
     assert read_settings(Path("settings.json")) == settings
 
 
-@pytest.mark.parametrize("text", [None, "{", '{"workers": "many"}'])
+@pytest.mark.parametrize("old", RENAMED, ids=".".join)
+def test_the_old_name_of_a_setting_is_answered_with_the_new_one(
+    old: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    section, name = old
+    new = RENAMED[old]
+    Path("metabonk.toml").write_text(f"[{section}]\n{name} = 1")
+    with pytest.raises(SettingsError, match=rf"^{section}\.{name} is now called {'.'.join(new)} "):
+        load_settings()
+    Path("metabonk.toml").unlink()
+    monkeypatch.setenv(f"METABONK_{section}_{name}".upper(), "1")
+    with pytest.raises(SettingsError, match=f"^METABONK_.*{name.upper()} is now called METABONK_"):
+        load_settings()
+
+
+def test_settings_written_by_an_earlier_version_can_be_read(tmp_path: Path):
+    settings = Settings.model_validate(
+        {"game": "doom:basic", "learning": {"batch_size": 64}, "worker": {"games_per_worker": 3}}
+    )
+    values = settings.model_dump(mode="json")
+    for (section, old), (_, new) in RENAMED.items():
+        values[section][old] = values[section].pop(new)
+    (tmp_path / "settings.json").write_text(json.dumps(values))
+    assert read_settings(tmp_path / "settings.json") == settings
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"workers": "many"}'])
 def test_settings_that_cannot_be_read_back_are_an_error_of_one_sentence(text: str | None):
     if text is not None:
         Path("settings.json").write_text(text)

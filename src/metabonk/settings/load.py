@@ -1,6 +1,7 @@
-"""Reads settings from where people put them, and says in a sentence what is wrong with one."""
+"""Loading settings from their sources, with one sentence for each that can't be used."""
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from metabonk.errors import SettingsError
-from metabonk.settings.schema import Settings
+from metabonk.settings.schema import RENAMED, Settings
 from metabonk.system.files import write_atomically
 
 CONFIG_FILE = Path("metabonk.toml")
@@ -20,7 +22,7 @@ PREFIX = "METABONK_"
 def load_settings(
     command_line: Mapping[str, Any] | None = None, *, profiles: Path | None = None
 ) -> Settings:
-    """The effective settings.
+    """Load the effective settings.
 
     Args:
         command_line: nested like the schema; ``None`` values are left out.
@@ -32,46 +34,49 @@ def load_settings(
     """
     given = _without_none(command_line or {})
     file = _read_toml(CONFIG_FILE) if CONFIG_FILE.exists() else {}
+    environment = _environment()
     profile_name = (
         given.get("stream_profile")
-        or _environment().get("stream_profile")
+        or environment.get("stream_profile")
         or file.get("stream_profile")
         or Settings.model_fields["stream_profile"].default
     )
     profile = _read_toml(_profile_file(str(profile_name), profiles or _profiles_folder()))
 
-    merged = _merge(_merge(profile, file), _merge(_environment(), given))
+    merged = _merge(_merge(profile, file), _merge(environment, given))
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(_sentence(error)) from None
+        raise SettingsError(_describe(error)) from None
 
 
 def write_settings(settings: Settings, file: Path) -> None:
-    """Writes the effective settings where child processes, and people later, read them.
+    """Write the effective settings for child processes and for the record.
 
     Raises:
-        OSError: they can't be written; the file is as it was.
+        OSError: they can't be written; the file is unchanged.
     """
     write_atomically(file, (settings.model_dump_json(indent=2) + "\n").encode())
 
 
 def read_settings(file: Path) -> Settings:
-    """The settings that ``write_settings`` wrote; the environment has no say any more.
+    """Read what ``write_settings`` wrote, also in an earlier version; nothing else is consulted.
 
     Raises:
         SettingsError: the file is missing or holds something else.
     """
     try:
-        return Settings.model_validate_json(file.read_bytes())
+        return Settings.model_validate(_with_current_names(json.loads(file.read_bytes())))
     except OSError as error:
         raise SettingsError(f"can't read the settings in {file}: {error.strerror}") from None
     except ValidationError as error:
-        raise SettingsError(f"can't use the settings in {file}: {_sentence(error)}") from None
+        raise SettingsError(f"can't use the settings in {file}: {_describe(error)}") from None
+    except ValueError as error:
+        raise SettingsError(f"can't use the settings in {file}: {error}") from None
 
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A sentence for every ``METABONK_*`` variable that no setting reads."""
+    """Yield a sentence for every ``METABONK_*`` variable that is not a setting."""
     names = {_variable(path) for path in _leaves(Settings)}
     for name in environment if environment is not None else os.environ:
         if name.startswith(PREFIX) and name not in names:
@@ -81,13 +86,20 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> Iterator[
 
 
 def user_runtime_dir() -> Path | None:
-    """``$XDG_RUNTIME_DIR``: the login session's folder, where there is one."""
+    """Return ``$XDG_RUNTIME_DIR``, the login session's folder, where there is one."""
     value = os.environ.get("XDG_RUNTIME_DIR")
     return Path(value) if value else None
 
 
 def _environment() -> dict[str, Any]:
-    """The ``METABONK_*`` variables that are set, nested like the schema; an empty one is unset."""
+    """Return the ``METABONK_*`` variables that are set, nested like the schema; empty is unset.
+
+    Raises:
+        SettingsError: a variable has the name of an earlier version.
+    """
+    for old, new in RENAMED.items():
+        if os.environ.get(_variable(old)):
+            raise SettingsError(f"{_variable(old)} is now called {_variable(new)}")
     values: dict[str, Any] = {}
     for path in _leaves(Settings):
         if text := os.environ.get(_variable(path)):
@@ -95,6 +107,15 @@ def _environment() -> dict[str, Any]:
             for name in path[:-1]:
                 section = section.setdefault(name, {})
             section[path[-1]] = text
+    return values
+
+
+def _with_current_names(values: Any) -> Any:
+    """Return nested settings with the names of earlier versions replaced."""
+    for (section, old), (_, new) in RENAMED.items():
+        inner = values.get(section) if isinstance(values, dict) else None
+        if isinstance(inner, dict) and old in inner:
+            inner[new] = inner.pop(old)
     return values
 
 
@@ -146,25 +167,27 @@ def _profile_file(name: str, folder: Path) -> Path:
     return folder / f"{name}.toml"
 
 
-def _sentence(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        path = tuple(str(part) for part in problem["loc"])
-        setting = ".".join(path)
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            known = [".".join(leaf) for leaf in _leaves(Settings)]
-            close = difflib.get_close_matches(setting, known, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            lines.append(f"there is no setting {setting}{hint}")
-        elif not path:
-            lines.append(message)
-        else:
-            given = "as it is" if setting == "access_token" else f"{problem['input']!r}"
-            lines.append(
-                f"{setting} ({_variable(path)}) is {given}: {message[0].lower()}{message[1:]}"
-            )
-    return "\n".join(lines)
+def _describe(error: ValidationError) -> str:
+    """Return one line for each invalid setting."""
+    return "\n".join(_describe_one(details) for details in error.errors())
+
+
+def _describe_one(details: ErrorDetails) -> str:
+    path = tuple(str(part) for part in details["loc"])
+    setting = ".".join(path)
+    message = details["msg"].removeprefix("Value error, ")
+    if path in RENAMED:
+        new = RENAMED[path]
+        return f"{setting} is now called {'.'.join(new)} ({_variable(new)})"
+    if details["type"] == "extra_forbidden":
+        known = [".".join(leaf) for leaf in _leaves(Settings)]
+        close = difflib.get_close_matches(setting, known, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"there is no setting {setting}{hint}"
+    if not path:
+        return message
+    given = "invalid" if setting == "access_token" else f"{details['input']!r}"
+    return f"{setting} ({_variable(path)}) is {given}: {message[0].lower()}{message[1:]}"
 
 
 def _variable(path: tuple[str, ...]) -> str:

@@ -375,3 +375,18 @@ class Settings(Section):
 def available_cores() -> int:
     """CPU cores this process may run on."""
     return len(os.sched_getaffinity(0))
+
+
+RENAMED = {
+    ("worker", "games"): ("worker", "games_per_worker"),
+    ("worker", "restart_limit_s"): ("worker", "restart_backoff_max_s"),
+    ("learning", "batch_steps"): ("learning", "batch_size"),
+    ("learning", "minibatches"): ("learning", "num_minibatches"),
+    ("learning", "learning_rate_final"): ("learning", "lr_final"),
+    ("learning", "schedule_steps"): ("learning", "lr_decay_steps"),
+    ("learning", "clip"): ("learning", "clip_range"),
+    ("learning", "value_clip"): ("learning", "value_clip_range"),
+    ("learning", "exploration"): ("learning", "exploration_loss"),
+    ("learning", "checkpoint_s"): ("learning", "checkpoint_interval_s"),
+}
+"""Section and name of each setting renamed since version 0.1, and what it is called now."""
