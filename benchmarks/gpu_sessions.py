@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 from metabonk.messages import StreamState
 

@@ -22,7 +22,8 @@ import psutil
 import pynvml
 import torch
 from rich.console import Console
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 from metabonk.messages import LearnerStatus
 

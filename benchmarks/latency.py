@@ -24,7 +24,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
 from tests.browser.conftest import FLAGS
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 from metabonk.messages import StreamState
 from metabonk.settings.schema import available_cores

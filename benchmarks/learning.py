@@ -18,7 +18,8 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 from metabonk.messages import Fleet, StreamState
 from metabonk.settings.schema import available_cores

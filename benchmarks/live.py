@@ -15,7 +15,8 @@ import av
 import httpx
 from rich.console import Console
 from rich.table import Table
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 from metabonk.messages import StreamState, WorkerStatus
 

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import httpx
 from rich.console import Console
 from rich.table import Table
-from tests.support.fleet import run_fleet, until
+from tests.support.fleet import run_fleet
+from tests.support.waiting import until
 
 from benchmarks.learning import WINDOW, returns_of
 from benchmarks.rivals.environments import (

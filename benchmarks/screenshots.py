@@ -12,7 +12,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.conftest import FLAGS
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 from benchmarks.latency import GAME, chromium
 from metabonk.messages import StreamState

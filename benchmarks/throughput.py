@@ -34,8 +34,9 @@ import httpx
 import psutil
 from rich.console import Console
 from rich.table import Table
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.processes import kill_tree
+from tests.support.waiting import until
 
 from benchmarks.breakdown import measure as measure_parts
 from benchmarks.breakdown import settings_of, table_of

@@ -23,7 +23,8 @@ from playwright.sync_api import CDPSession, Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
 from tests.browser.conftest import FLAGS
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 from benchmarks.latency import GAME, STALL_MS, chromium, train_a_little
 from metabonk.messages import StreamState

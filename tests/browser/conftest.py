@@ -8,8 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.requirements import require
+from tests.support.waiting import until
 
 FLAGS = [
     "--no-sandbox",

@@ -7,8 +7,9 @@ import pytest
 from playwright.sync_api import Page
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest, until
+from tests.support.fleet import FleetUnderTest
 from tests.support.requirements import require
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest, until
+from tests.support.fleet import FleetUnderTest
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 

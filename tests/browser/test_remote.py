@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -50,7 +50,7 @@ def test_the_table_has_a_row_a_worker_with_its_figures():
 
 
 def test_a_worker_that_died_shows_no_old_figures_and_its_problem():
-    problem = Problem(what="omega-0 was killed", do="it is started again in 3 s")
+    problem = Problem(message="omega-0 was killed", action="it is started again in 3 s")
     text = drawn(fleet(problem), {**PROCESSES, "omega-0": ChildState.WAITING})
     row = next(line for line in text.splitlines() if "omega-0 " in line)
     assert "waiting" in row and "30.0" not in row
@@ -58,7 +58,7 @@ def test_a_worker_that_died_shows_no_old_figures_and_its_problem():
 
 
 def test_brackets_in_a_message_are_not_markup():
-    assert "[red]x[/red]" in drawn(fleet(Problem(what="[red]x[/red]", do="y")), PROCESSES)
+    assert "[red]x[/red]" in drawn(fleet(Problem(message="[red]x[/red]", action="y")), PROCESSES)
 
 
 def test_the_summary_counts_everything():
@@ -104,9 +104,9 @@ def test_a_problem_is_said_once_though_its_seconds_run_on_and_again_when_it_come
     out = io.StringIO()
     lines = Lines(out, PAGE, lambda: 0.0)
     for seconds in (5, 6, 7):
-        lines.show(fleet(Problem(what=f"silent for {seconds} s", do="look")), {})
+        lines.show(fleet(Problem(message=f"silent for {seconds} s", action="look")), {})
     lines.show(fleet(), {})
-    lines.show(fleet(Problem(what="silent for 9 s", do="look")), {})
+    lines.show(fleet(Problem(message="silent for 9 s", action="look")), {})
     assert out.getvalue().splitlines() == [
         "problem: silent for 5 s; look",
         "problem: silent for 9 s; look",

@@ -17,9 +17,10 @@ import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
 from tests.faults.test_soak import CLOCK_TOLERANCE_S, clock_drifts
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.network_line import Line
 from tests.support.viewer import Spectator
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -84,7 +85,7 @@ def pids(fleet: FleetUnderTest) -> dict[str, int]:
 
 def problems(fleet: FleetUnderTest) -> list[str]:
     answer = httpx.get(f"{fleet.page}/api/fleet").raise_for_status().json()
-    return [problem["what"] for problem in answer["problems"]]
+    return [problem["message"] for problem in answer["problems"]]
 
 
 def seen_clock(fleet: FleetUnderTest) -> float:

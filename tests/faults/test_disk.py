@@ -24,7 +24,8 @@ from metabonk.messages import LearnerStatus
 from metabonk.policy.serialization import unpack
 from metabonk.policy.weights import checkpoint_files, decode_weights
 from tests.support.census import members
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -58,7 +59,7 @@ class Writer:
 
     def problems(self) -> str:
         answer = httpx.get(f"{self.fleet.page}/api/fleet").raise_for_status().json()
-        return "\n".join(problem["what"] for problem in answer["problems"])
+        return "\n".join(problem["message"] for problem in answer["problems"])
 
     def steps(self) -> list[int]:
         return [status.step for status in self.fleet.statuses().values()]

@@ -37,9 +37,10 @@ from metabonk.system.process import die_with_parent
 from tests.support.corruption import damaged, damaged_lines, damaged_tensors, edited
 from tests.support.rollouts import made_up
 from tests.support.serving import free_port
-from tests.support.sockets import ended, eventually
+from tests.support.sockets import ended
 from tests.support.specs import ALL
 from tests.support.statuses import episode, heartbeat
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -88,7 +89,7 @@ class Target:
         said = len(self.log.read_text())
         yield
         assert self.client.get("/healthz").is_success
-        eventually("its descriptors are free", lambda: self.process.num_fds() <= descriptors)
+        until("its descriptors are free", lambda: self.process.num_fds() <= descriptors)
         grown = self.process.memory_info().rss - memory
         assert grown < GROWTH, f"it grew by {grown >> 20} MB"
         complaint = re.search(r"( ERROR |Traceback)(.*\n){1,80}", self.log.read_text()[said:])
@@ -111,7 +112,7 @@ def running(folder: Path, port: int, *command: str) -> Iterator[Target]:
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
         try:
-            eventually("it serves", lambda: answers(client), 60)
+            until("it serves", lambda: answers(client), 60)
             yield Target(client, port, psutil.Process(process.pid), log)
         finally:
             process.kill()
@@ -227,7 +228,7 @@ def teach(learner: Target, spec: PolicySpec) -> None:
         learner.client.post("/rollouts", content=rollout.to_bytes())
         return version_of(learner) > before + 1
 
-    eventually("it learns", learned, 60)
+    until("it learns", learned, 60)
 
 
 # Weights
@@ -331,7 +332,7 @@ class Spectator:
 
     def still_watches(self) -> None:
         before = self.taken
-        eventually("a picture comes", lambda: self.taken > before)
+        until("a picture comes", lambda: self.taken > before)
         assert self._thread.is_alive()
 
     def _watch(self) -> None:
@@ -366,7 +367,7 @@ def test_no_offer_harms_a_worker_or_its_viewers(worker: Target, cases: int):
         each_of(damaged_lines(OFFER) | damaged(OFFER.encode()), cases, send)
         spectator.still_watches()
     assert accepted > 20 + cases / 20, "so few were right that answering was hardly tried"
-    eventually("all have left", lambda: clients(worker) == 0)
+    until("all have left", lambda: clients(worker) == 0)
 
 
 @st.composite
@@ -418,7 +419,7 @@ def test_no_message_over_a_websocket_harms_a_worker_or_its_viewers(worker: Targe
     with Spectator(worker) as spectator, worker.unharmed():
         each_of(st.tuples(queries, frames() | st.binary()), cases, send)
         spectator.still_watches()
-        eventually("the others have left", lambda: clients(worker) == 1)
+        until("the others have left", lambda: clients(worker) == 1)
 
 
 # Below HTTP

@@ -17,8 +17,9 @@ import pytest
 from metabonk.encoding.sessions import Pool
 from metabonk.messages import LearnerStatus, StreamState
 from tests.support.census import engines_of, members, runs, shared_memory, taken
-from tests.support.fleet import FleetUnderTest, fleet_ports, run_fleet, until
+from tests.support.fleet import FleetUnderTest, fleet_ports, run_fleet
 from tests.support.viewer import Spectator
+from tests.support.waiting import until
 
 WORKERS = 2
 VICTIMS = ("worker", "engine", "learner", "proof", "orchestrator")

@@ -18,8 +18,9 @@ from metabonk.orchestrator.gateway import Gateway
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from tests.support.serving import served
-from tests.support.sockets import ended, eventually, vanish
+from tests.support.sockets import ended, vanish
 from tests.support.stage import Stage, stage
+from tests.support.waiting import until
 
 FEW, MANY = 100, 300
 SHORT = ConnectionLimits(request_s=1.0, vanished_s=3.0, waiting=2 * MANY)
@@ -66,10 +67,10 @@ def watching(staged: Stage) -> Iterator[list[int]]:
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        eventually("a picture", lambda: numbers)
+        until("a picture", lambda: numbers)
         yield numbers
         before = len(numbers)
-        eventually("further pictures", lambda: len(numbers) > before + 5)
+        until("further pictures", lambda: len(numbers) > before + 5)
     finally:
         left.set()
         thread.join()
@@ -91,7 +92,7 @@ def test_slow_requests_are_let_go_and_nobody_notices(staged: Stage, long: bool):
                     client.send(b"G")
             time.sleep(0.2)
         assert all(ended(client) for client in slow)
-    eventually("all descriptors are free", lambda: process.num_fds() <= before)
+    until("all descriptors are free", lambda: process.num_fds() <= before)
 
 
 @pytest.mark.parametrize("way", ["/stream.mp4", "/stream.ts", "/stream"])
@@ -115,10 +116,10 @@ def test_a_viewer_who_takes_nothing_leaves_the_stream(
         viewer.connect(("127.0.0.1", port))
         viewer.sendall(f"{head}\r\n".encode())
         assert viewer.recv(4096)
-        eventually("it has joined", lambda: staged.hub.figures().clients == 2)
+        until("it has joined", lambda: staged.hub.figures().clients == 2)
         if gone:
             vanish(viewer)
-        eventually("it is given up", lambda: staged.hub.figures().clients == 1, 60)
+        until("it is given up", lambda: staged.hub.figures().clients == 1, 60)
         assert staged.hub.state.state == "live"
 
 
@@ -134,4 +135,4 @@ def test_a_vanished_viewer_of_a_quiet_stream_leaves_it(staged: Stage):
         assert viewer.recv(4096)
         assert staged.clients_become(1)
         vanish(viewer)
-        eventually("it is given up", lambda: staged.hub.figures().clients == 0, 60)
+        until("it is given up", lambda: staged.hub.figures().clients == 0, 60)

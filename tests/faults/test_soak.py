@@ -20,9 +20,10 @@ from metabonk.messages import StreamState
 from metabonk.streaming.fmp4 import TIMESCALE
 from metabonk.streaming.gop import Timeline
 from tests.support.census import Census, engines_of, members
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.processes import kill
 from tests.support.viewer import Arrival, Spectator
+from tests.support.waiting import until
 
 WORKERS = 3
 FPS = 15

@@ -17,8 +17,9 @@ import pytest
 from metabonk.messages import StreamState, WorkerStatus
 from metabonk.streaming.hub import LIMITS
 from tests.support.audience import audience, join_and_leave
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.stage import stage
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

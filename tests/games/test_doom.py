@@ -16,7 +16,7 @@ from metabonk.games import FrameSink, Observation, Transition, available_games, 
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.preprocessing import ObservationSpec, observe
 from metabonk.settings.schema import Learning
-from tests.support.fleet import until
+from tests.support.waiting import until
 
 SMALL, LARGE = (256, 144), (1280, 720)
 WAIT, MOVE_LEFT = 0, 1

@@ -27,7 +27,7 @@ def client() -> Iterator[httpx.Client]:
 
     @app.post("/change")
     def change(problem: Problem) -> str:
-        return problem.what
+        return problem.message
 
     @app.websocket("/socket")
     async def socket(websocket: WebSocket) -> None:
@@ -68,7 +68,9 @@ def test_a_foreign_name_that_resolves_to_this_machine_is_not_served(
 )
 def test_a_foreign_page_can_change_nothing(client: httpx.Client, origin: str):
     headers = {"Origin": origin}
-    body = refusal(client.post("/change", json={"what": "a", "do": "b"}, headers=headers), 403)
+    body = refusal(
+        client.post("/change", json={"message": "a", "action": "b"}, headers=headers), 403
+    )
     assert origin in body.message
     with (
         pytest.raises(InvalidStatus, match="403"),
@@ -79,7 +81,7 @@ def test_a_foreign_page_can_change_nothing(client: httpx.Client, origin: str):
 
 def test_our_own_page_and_programs_can(client: httpx.Client):
     for headers in ({}, {"Origin": "http://localhost:9999"}):
-        answer = client.post("/change", json={"what": "a", "do": "b"}, headers=headers)
+        answer = client.post("/change", json={"message": "a", "action": "b"}, headers=headers)
         assert answer.json() == "a"
         with connect(socket_of(client), additional_headers=headers, proxy=None) as websocket:
             assert websocket.recv(timeout=5) == "hello"
@@ -96,6 +98,6 @@ def test_every_refusal_has_a_body_for_programs_and_people(client: httpx.Client):
 
 
 def test_a_body_that_is_too_large_or_of_unknown_size_is_not_read(client: httpx.Client):
-    large = client.post("/change", json={"what": "a" * 100, "do": "b"})
+    large = client.post("/change", json={"message": "a" * 100, "action": "b"})
     assert "at most 100" in refusal(large, 413).message
     assert refusal(client.post("/change", content=iter([b"{}"])), 411).error == "length_required"

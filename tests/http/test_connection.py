@@ -16,7 +16,8 @@ from websockets.sync.client import ClientConnection, connect
 from metabonk.http.app import make_http_app
 from metabonk.http.connection import MOST_FRAMES, ConnectionLimits
 from tests.support.serving import served
-from tests.support.sockets import GENEROUS_S, ended, eventually, vanish
+from tests.support.sockets import ended, vanish
+from tests.support.waiting import GENEROUS_S, until
 
 SHORT = ConnectionLimits(request_s=0.5, vanished_s=2.0)
 FEW_PLACES = ConnectionLimits(request_s=10 * GENEROUS_S, waiting=5)
@@ -86,7 +87,7 @@ class Server:
             await_text(connection, b"begin")
             assert self.watching == 1
             yield connection
-        eventually("the answer ends with its client", lambda: self.watching == 0)
+        until("the answer ends with its client", lambda: self.watching == 0)
 
     def websocket(self) -> ClientConnection:
         """A WebSocket whose text messages come back."""
@@ -151,7 +152,7 @@ def test_a_body_that_comes_byte_by_byte_is_not_waited_for(
     head = b"POST /body HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n"
     with caplog.at_level(logging.WARNING), server.connection(head) as connection:
         assert dribble(connection, b"x" * 999)
-    eventually("its reader gives up", lambda: server.bodies == 0)
+    until("its reader gives up", lambda: server.bodies == 0)
     with server.connection(SHORT_REQUEST) as connection:
         await_text(connection, b'"short"')
     assert not caplog.records, "it is no fault of ours"
@@ -166,8 +167,8 @@ def test_a_body_that_was_refused_is_not_drained_for_ever(server: Server):
 
 def test_an_answer_without_end_outlives_every_deadline(server: Server):
     with server.watcher() as watcher:
-        until = time.monotonic() + 1.5 * SHORT.vanished_s
-        while time.monotonic() < until:
+        deadline = time.monotonic() + 1.5 * SHORT.vanished_s
+        while time.monotonic() < deadline:
             assert watcher.recv(1 << 16)
 
 
@@ -183,12 +184,12 @@ def test_an_answer_that_is_quiet_for_long_is_not_cut_off(server: Server):
 def test_a_client_that_has_vanished_is_given_up(server: Server, query: bytes):
     with server.watcher(query) as watcher:
         vanish(watcher)
-        eventually("it is given up", lambda: server.watching == 0)
+        until("it is given up", lambda: server.watching == 0)
 
 
 def test_a_client_that_takes_nothing_is_given_up(server: Server):
     with server.watcher():
-        eventually("it is given up", lambda: server.watching == 0)
+        until("it is given up", lambda: server.watching == 0)
 
 
 def test_a_request_in_time_is_answered_and_so_is_the_next_one(server: Server):

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from tests.support.fleet import FleetUnderTest, run_fleet, shared_memory_of_games, until
+from tests.support.fleet import FleetUnderTest, run_fleet, shared_memory_of_games
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 

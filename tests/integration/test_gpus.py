@@ -8,9 +8,10 @@ import pytest
 
 from metabonk.messages import PoolStatus, StreamState, WorkerStatus
 from tests.integration.test_sessions import NVENC, ROTATE_S, SOFTWARE, fleet_on, live, logs
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.gstreamer import require_gstreamer
 from tests.support.nvsim.driver import OUT_OF_MEMORY, TESLA, UNSUPPORTED_DEVICE, SimulatedDriver
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,9 +7,10 @@ import pytest
 
 from metabonk.messages import StreamState
 from tests.integration.test_sessions import ROTATE_S, answers, fleet_on, live, logs
-from tests.support.fleet import FleetUnderTest, until
+from tests.support.fleet import FleetUnderTest
 from tests.support.gstreamer import require_gstreamer
 from tests.support.nvsim.driver import UNSUPPORTED_DEVICE, SimulatedDriver
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 

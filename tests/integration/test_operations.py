@@ -22,9 +22,9 @@ from metabonk.settings.load import unknown_variables
 from metabonk.validation import CHECKS
 from tests.support import go2rtc_stand_in
 from tests.support.checkout import ROOT, Outcome, Terminal, checkout, require_default_ports
-from tests.support.fleet import until
 from tests.support.nvsim.driver import SimulatedDriver
 from tests.support.requirements import require
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.nvsim.driver import SimulatedDriver
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 

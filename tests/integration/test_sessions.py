@@ -13,8 +13,9 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from metabonk.messages import EpochMessage, StateMessage, StreamState, WorkerStatus
-from tests.support.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.nvsim.driver import INCOMPATIBLE_CLIENT_KEY, UNSUPPORTED_DEVICE, SimulatedDriver
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 

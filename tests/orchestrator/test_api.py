@@ -114,18 +114,18 @@ def test_the_fleet_shows_workers_learner_and_problems(
         updates=5, policy_lag=0.5,
     )  # fmt: skip
     state.set_learner(learner)
-    state.set_problems([Problem(what="a", do="b")])
+    state.set_problems([Problem(message="a", action="b")])
     clock.now = STALE_AFTER_S + 1
     fleet = Fleet.model_validate(client.get("/api/fleet").json())
     assert (fleet.run, fleet.game, fleet.learner) == ("run-1", "doom:basic", learner)
-    assert [problem.what[:7] for problem in fleet.problems] == ["a", "omega-0"]
+    assert [problem.message[:7] for problem in fleet.problems] == ["a", "omega-0"]
 
 
 def test_a_worker_whose_encoder_fails_is_a_problem(client: httpx.Client):
     beat(client, 0, stream_state="error", stream_error="the driver refused")
     beat(client, 1)
     (problem,) = Fleet.model_validate(client.get("/api/fleet").json()).problems
-    assert problem.what == "omega-0 has no picture: the driver refused"
+    assert problem.message == "omega-0 has no picture: the driver refused"
 
 
 def test_a_silent_or_dead_worker_frees_its_place(

@@ -63,7 +63,7 @@ def test_capacity_and_the_learner_are_asked_for_and_one_that_is_silent_is_none(s
 
 
 def test_what_is_seen_at_a_glance_is_a_problem_until_it_is_mended(state: FleetState):
-    seen = [Problem(what="little disk", do="free some")]
+    seen = [Problem(message="little disk", action="free some")]
     watch = HealthMonitor(state, lambda: 3, lambda: list(seen))
     watch.start()
     until(lambda: watch.problems() == seen != [])
@@ -81,7 +81,7 @@ def test_sessions_that_cannot_be_counted_are_a_problem_and_stop_nothing(state: F
     watch.start()
     until(watch.problems)
     watch.close()
-    assert "the slots are gone" in watch.problems()[0].what
+    assert "the slots are gone" in watch.problems()[0].message
     assert state.capacity.total == 2
 
 

@@ -108,8 +108,8 @@ def test_a_dead_child_is_started_again_later_each_time_and_says_why_it_died(
         supervisor.tick()
         until(supervisor.tick)
         (problem,) = supervisor.problems()
-        assert problem.what == "learner ended with exit code 3: disk on fire"
-        assert "learner.log" in problem.do
+        assert problem.message == "learner ended with exit code 3: disk on fire"
+        assert "learner.log" in problem.action
         clock.now += pause - 0.01
         supervisor.tick()
         assert supervisor.states() == {"learner": ChildState.WAITING}
@@ -128,7 +128,7 @@ def test_a_death_is_shown_until_the_successor_has_lived_for_a_while(
     until(supervisor.tick)
     clock.now = 1.0
     supervisor.tick()
-    assert "was killed by SIGKILL" in supervisor.problems()[0].what
+    assert "was killed by SIGKILL" in supervisor.problems()[0].message
     clock.now += SHOWN_S
     assert supervisor.problems() == []
 
@@ -186,7 +186,7 @@ time.sleep(600)
     clock.now += 1.0
     supervisor.tick()
     until(supervisor.tick)
-    assert "exit code 2" in supervisor.problems()[0].what
+    assert "exit code 2" in supervisor.problems()[0].message
 
 
 def test_a_child_sees_the_gpu_that_it_is_given_and_so_does_its_successor(
@@ -208,7 +208,7 @@ def test_a_program_that_cannot_be_started_is_a_problem_and_no_crash(
     child = ChildSpec("omega-0", (str(tmp_path / "missing"),), tmp_path / "omega-0.log")
     supervisor = supervise(made, clock, child)
     supervisor.tick()
-    assert "can't be started" in supervisor.problems()[0].what
+    assert "can't be started" in supervisor.problems()[0].message
     supervisor.stop()
 
 
@@ -219,7 +219,7 @@ def test_what_a_dead_child_leaves_is_ended_with_it(
     supervisor.tick()
     until(lambda: len(family(tmp_path)) > 0 or supervisor.states()["omega-0"])
     until(supervisor.tick)
-    assert "out of cheese" in supervisor.problems()[0].what
+    assert "out of cheese" in supervisor.problems()[0].message
     until(lambda: not sleepers())
     assert supervisor.killed
 

@@ -63,8 +63,8 @@ def test_a_full_disk_is_a_problem_and_loses_nothing(tmp_path: Path):
     many = [episode(n) for n in range(2, 2000)]
     store.record(many)
     (problem,) = store.problems()
-    assert "disk is full" in problem.what
-    assert "1998 wait in memory" in problem.what
+    assert "disk is full" in problem.message
+    assert "1998 wait in memory" in problem.message
     assert store.episodes == 1
     store._database.execute("PRAGMA max_page_count = 1000000")
     store.record([episode(2000)])

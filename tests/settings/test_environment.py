@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from metabonk.settings.environment import environment_with, gpus_are_hidden, seeing, visible_devices
+from metabonk.settings.environment import environment_with, gpus_are_hidden, visible_to, visible_devices
 
 IS_SHARED = """
 import ctypes, threading
@@ -53,7 +53,7 @@ def test_gpus_can_be_hidden_as_from_any_program(
 def test_a_child_sees_what_it_is_told_and_keeps_the_rest(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("SOMETHING", "else")
-    environment = environment_with(seeing("GPU-7"))
+    environment = environment_with(visible_to("GPU-7"))
     assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-7"
     assert environment["SOMETHING"] == "else"
     assert visible_devices() == "0,1"

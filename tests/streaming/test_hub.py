@@ -22,21 +22,14 @@ from metabonk.streaming.fmp4 import TIMESCALE
 from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 from metabonk.streaming.hub import FALLBACK_S, REPEAT_S, SHARED_S, Hub, Viewer
 from metabonk.streaming.viewer_queue import Item
+from tests.support.clock import Clock
 from tests.support.frames import encoded, regular
 
 T = TypeVar("T")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 50.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def live_hub(clock: Clock | None = None) -> Hub:
-    hub = Hub(clock or Clock())
+    hub = Hub(clock or Clock(50.0))
     hub.open_epoch(320, 180, 30)
     hub.set_state(StreamState.LIVE, "live through av:libx264")
     return hub
@@ -90,7 +83,7 @@ def test_who_joins_first_hears_the_state_and_then_sees_everything():
 
 def test_joining_later_asks_for_a_keyframe_and_starts_with_it():
     async def watch() -> None:
-        clock = Clock()
+        clock = Clock(50.0)
         hub = live_hub(clock)
         for unit in UNITS[:4]:
             hub.publish(unit)
@@ -108,7 +101,7 @@ def test_joining_later_asks_for_a_keyframe_and_starts_with_it():
 
 def test_joins_at_about_the_same_time_share_one_keyframe():
     async def watch() -> None:
-        clock = Clock()
+        clock = Clock(50.0)
         hub = live_hub(clock)
         hub.publish(UNITS[0])
         clock.now += 1
@@ -132,7 +125,7 @@ def test_joins_at_about_the_same_time_share_one_keyframe():
 
 def test_without_a_keyframe_in_time_the_group_so_far_is_shown():
     async def watch() -> None:
-        clock = Clock()
+        clock = Clock(50.0)
         hub = live_hub(clock)
         for unit in UNITS[:3]:
             hub.publish(unit)
@@ -151,7 +144,7 @@ def test_without_a_keyframe_in_time_the_group_so_far_is_shown():
 
 def test_the_fallback_is_not_shown_to_one_who_has_started():
     async def watch() -> None:
-        clock = Clock()
+        clock = Clock(50.0)
         hub = live_hub(clock)
         hub.publish(UNITS[0])
         clock.now += 1
@@ -307,7 +300,7 @@ def test_publishing_outlives_the_server_and_its_loop():
 
 def test_figures_are_counted():
     async def watch() -> None:
-        clock = Clock()
+        clock = Clock(50.0)
         hub = live_hub(clock)
         with hub.join(dedicated=True) as viewer, hub.join(dedicated=False):
             for unit in UNITS[:30]:

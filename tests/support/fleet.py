@@ -10,12 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 import psutil
@@ -26,7 +25,6 @@ from tests.support.processes import kill_tree
 from tests.support.serving import free_ports
 
 STOP_TIMEOUT_S = 5.0
-T = TypeVar("T")
 
 
 @dataclass
@@ -83,24 +81,6 @@ class FleetUnderTest:
         self.process.send_signal(number)
         self.process.wait(STOP_TIMEOUT_S + 5)
         return time.monotonic() - began
-
-
-def until(what: str, probe: Callable[[], T | None], timeout: float) -> T:
-    """Polls ``probe`` until it gives something true.
-
-    Raises:
-        AssertionError: nothing came within ``timeout`` seconds; names ``what`` and the last error.
-    """
-    deadline = time.monotonic() + timeout
-    trouble: object = None
-    while time.monotonic() < deadline:
-        try:
-            if found := probe():
-                return found
-        except (httpx.HTTPError, OSError) as error:
-            trouble = error
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {timeout:.0f} s; last trouble: {trouble}")
 
 
 def fleet_ports() -> list[int]:

@@ -4,11 +4,10 @@ import ctypes
 import socket
 import struct
 import time
-from collections.abc import Callable
+
+from tests.support.waiting import GENEROUS_S
 
 SO_ATTACH_FILTER = 26
-GENEROUS_S = 20.0
-"""For what takes two seconds on a machine that does nothing else."""
 
 
 def vanish(connection: socket.socket) -> None:
@@ -33,11 +32,3 @@ def ended(connection: socket.socket) -> bool:
     except TimeoutError:
         return False
     return False
-
-
-def eventually(what: str, condition: Callable[[], object], within_s: float = GENEROUS_S) -> None:
-    """Waits for what the other end does in its own time."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {within_s:.0f} s"
-        time.sleep(0.02)

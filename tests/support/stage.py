@@ -94,8 +94,8 @@ class Stage:
         self.hub.set_state(StreamState.STANDBY, reason)
 
     def clients_become(self, count: int, within_s: float = 3.0) -> bool:
-        until = time.monotonic() + within_s
-        while self.hub.figures().clients != count and time.monotonic() < until:
+        deadline = time.monotonic() + within_s
+        while self.hub.figures().clients != count and time.monotonic() < deadline:
             threading.Event().wait(0.005)
         return self.hub.figures().clients == count
 

@@ -1,7 +1,6 @@
 """Games, policies and streams that do only what a test of the play threads needs."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -102,11 +101,3 @@ def decision() -> Decision:
         value=0.0,
         probabilities=np.full(2, 0.5, np.float32),
     )
-
-
-def until(what: str, condition: Callable[[], object], timeout: float = 5.0) -> None:
-    """Waits for what another thread does."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
-        time.sleep(0.002)

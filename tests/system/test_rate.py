@@ -6,18 +6,11 @@ import threading
 import pytest
 
 from metabonk.system.rate import WINDOW_S, Rate
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 50.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def test_a_rate_is_what_was_counted_over_the_window():
-    clock = Clock()
+    clock = Clock(50.0)
     rate = Rate(clock)
     for _ in range(300):
         clock.now += 1 / 30
@@ -27,7 +20,7 @@ def test_a_rate_is_what_was_counted_over_the_window():
 
 
 def test_at_the_start_it_is_over_the_time_since_then():
-    clock = Clock()
+    clock = Clock(50.0)
     rate = Rate(clock)
     for _ in range(15):
         clock.now += 1 / 30
@@ -36,7 +29,7 @@ def test_at_the_start_it_is_over_the_time_since_then():
 
 
 def test_what_stopped_is_forgotten():
-    clock = Clock()
+    clock = Clock(50.0)
     rate = Rate(clock)
     rate.count(100)
     clock.now += WINDOW_S / 2
@@ -46,7 +39,7 @@ def test_what_stopped_is_forgotten():
 
 
 def test_a_restart_forgets_the_window_and_keeps_the_total():
-    clock = Clock()
+    clock = Clock(50.0)
     rate = Rate(clock)
     rate.count(100)
     clock.now += 1
@@ -55,7 +48,7 @@ def test_a_restart_forgets_the_window_and_keeps_the_total():
 
 
 def test_memory_is_bounded_however_much_is_counted():
-    clock = Clock()
+    clock = Clock(50.0)
     rate = Rate(clock)
     for _ in range(10_000):
         clock.now += 0.001
@@ -64,7 +57,7 @@ def test_memory_is_bounded_however_much_is_counted():
 
 
 def test_one_thread_may_count_while_another_reads():
-    clock = Clock()
+    clock = Clock(50.0)
     rate = Rate(clock)
     counted = 20_000
 

@@ -10,7 +10,7 @@ import pytest
 from metabonk.worker import learner_client as uplink_module
 from metabonk.worker.learner_client import QUEUED_ROLLOUTS, LearnerClient
 from tests.support.fleet import free_ports
-from tests.support.worker_stand_ins import until
+from tests.support.waiting import until
 
 
 class Learner(ThreadingHTTPServer):

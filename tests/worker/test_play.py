@@ -20,7 +20,8 @@ from metabonk.worker import sampler as lanes_module
 from metabonk.worker.play import FramePacer, PlayLoop
 from metabonk.worker.saliency import DecisionFrame
 from metabonk.worker.sampler import EnvPool
-from tests.support.worker_stand_ins import DESCRIPTION, PICTURE, TICS, Deciding, Stepping, until
+from tests.support.waiting import until
+from tests.support.worker_stand_ins import DESCRIPTION, PICTURE, TICS, Deciding, Stepping
 
 FPS = 200
 SIZE = (64, 36)

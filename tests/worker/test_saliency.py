@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from metabonk.policy import Decision
 from metabonk.worker import saliency as gaze_module
 from metabonk.worker.saliency import DecisionFrame, SaliencyThread
-from tests.support.worker_stand_ins import PICTURE, decision, until
+from tests.support.waiting import until
+from tests.support.worker_stand_ins import PICTURE, decision
 
 
 class Looking:

@@ -11,7 +11,8 @@ from metabonk.errors import GameError
 from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.worker import sampler as lanes_module
 from metabonk.worker.sampler import DoubleBufferedSampler, EnvPool
-from tests.support.worker_stand_ins import Deciding, Stepping, until
+from tests.support.waiting import until
+from tests.support.worker_stand_ins import Deciding, Stepping
 
 
 class Played:

@@ -1,0 +1,37 @@
+"""Waiting for something that another thread or process does in its own time."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx
+
+POLL_S = 0.01
+
+GENEROUS_S = 20.0
+"""Enough on a loaded machine for what takes two seconds on an idle one."""
+
+T = TypeVar("T")
+
+
+def until(what: str, probe: Callable[[], T | None], timeout: float = GENEROUS_S) -> T:
+    """Poll ``probe`` until it returns something true, and return that.
+
+    Args:
+        what: names the awaited event in the failure message.
+        probe: may raise HTTP and OS errors while the other side isn't ready.
+        timeout: seconds.
+
+    Raises:
+        AssertionError: nothing came in time; names ``what`` and the last error.
+    """
+    deadline = time.monotonic() + timeout
+    last_error: object = None
+    while time.monotonic() < deadline:
+        try:
+            if found := probe():
+                return found
+        except (httpx.HTTPError, OSError) as error:
+            last_error = error
+        time.sleep(POLL_S)
+    raise AssertionError(f"{what}: not within {timeout:.0f} s; last error: {last_error}")
