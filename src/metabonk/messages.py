@@ -206,10 +206,10 @@ class CurvePoint(Message):
 
 
 class Problem(Message):
-    """Something a person should know: what is so, and what to do."""
+    """Something an operator should know, and what to do about it."""
 
-    what: str
-    do: str
+    message: str = Field(description="what happened")
+    action: str = Field(description="what to do about it")
 
 
 class Fleet(Message):
@@ -383,6 +383,6 @@ class ErrorBody(Message):
 def no_picture(status: WorkerStatus) -> Problem:
     """Of a worker that should be live and can't be."""
     return Problem(
-        what=f"{status.instance_id} has no picture: {status.stream_error}",
-        do="it is tried again by itself; docs/sessions.md tells what to do for each reason",
+        message=f"{status.instance_id} has no picture: {status.stream_error}",
+        action="it is tried again by itself; docs/sessions.md tells what to do for each reason",
     )

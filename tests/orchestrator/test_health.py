@@ -123,7 +123,7 @@ NVENC = next(rung for rung in RUNGS if rung.backend == "av:h264_nvenc")
 
 
 class Card(Nvml):
-    def census(self) -> GpuInventory:
+    def inventory(self) -> GpuInventory:
         return GpuInventory((GPU,))
 
 
@@ -154,7 +154,7 @@ class Scene:
 
     @property
     def doubt(self) -> str | None:
-        proof = self.proofs.known(NVENC, GPU)
+        proof = self.proofs.cached(NVENC, GPU)
         return proof.reason if proof else None
 
 

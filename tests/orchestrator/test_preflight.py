@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from metabonk.doctor.host import LEAST_DISK
+from metabonk.doctor.host import MIN_FREE_DISK
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
 from metabonk.errors import StartError
@@ -74,9 +74,9 @@ def test_a_gpu_that_was_chosen_and_is_not_there_stops_the_start(
     cards = tuple(Gpu(index, f"GPU-{index}", "NVIDIA", 5, "590.44") for index in (0, 1))
     given = settings(tmp_path)
 
-    def choose(census: GpuInventory, *gpus: int) -> None:
+    def choose(inventory: GpuInventory, *gpus: int) -> None:
         found = Pools(
-            tmp_path / "slots", nvenc_limit=0, cpu_limit=1, nvml=Nvml(), usable=lambda _: census
+            tmp_path / "slots", nvenc_limit=0, cpu_limit=1, nvml=Nvml(), usable=lambda _: inventory
         )
         monkeypatch.setattr(preflight, "open_pools", lambda settings: found)
         check(given.model_copy(update={"gpus": gpus}))
@@ -95,7 +95,7 @@ def test_a_gpu_that_was_chosen_and_is_not_there_stops_the_start(
 def test_a_full_disk_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     given = settings(tmp_path)
     check(given)
-    full = SimpleNamespace(free=LEAST_DISK - (1 << 20))
+    full = SimpleNamespace(free=MIN_FREE_DISK - (1 << 20))
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
     with pytest.raises(StartError, match=r"only 499 MB are free .* at least 500 MB"):
         check(given)

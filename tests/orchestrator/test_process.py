@@ -15,7 +15,7 @@ def environments(*gpus: Gpu, workers: int = 3, mode: str = "train") -> dict[str,
 
 def cards(count: int) -> list[Gpu]:
     return [
-        Gpu(index, f"GPU-{index}", "NVIDIA", 5, "590.44", alone=count == 1)
+        Gpu(index, f"GPU-{index}", "NVIDIA", 5, "590.44", is_only_gpu=count == 1)
         for index in range(count)
     ]
 

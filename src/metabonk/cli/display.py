@@ -104,10 +104,10 @@ class Lines:
         for name, state in states.items():
             if self._known.get(name) != state:
                 self._write(f"{name}: {state}")
-        problems = {_timeless(problem.what): problem for problem in fleet.problems}
+        problems = {_timeless(problem.message): problem for problem in fleet.problems}
         for key, problem in problems.items():
             if key not in self._problems:
-                self._write(f"problem: {problem.what}; {problem.do}")
+                self._write(f"problem: {problem.message}; {problem.action}")
         self._problems = set(problems)
         self._known = states
         now = self._clock()
@@ -142,7 +142,9 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
     for name, process in processes.items():
         if name not in BESIDE:
             table.add_row(*_row(name, fleet.workers.get(name), process))
-    problems = [Text(f"{problem.what}\n  → {problem.do}", "yellow") for problem in fleet.problems]
+    problems = [
+        Text(f"{problem.message}\n  → {problem.action}", "yellow") for problem in fleet.problems
+    ]
     return Group(head, table, *problems, Text("Ctrl-C stops everything", "dim"))
 
 

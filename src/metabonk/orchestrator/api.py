@@ -224,7 +224,7 @@ def pool_statuses(pools: Pools) -> list[PoolStatus]:
     Raises:
         SlotFolderError: the slot directory can't be used.
     """
-    nvenc = [_status(pool, "nvenc", gpus) for pool, gpus in pools.shared()]
+    nvenc = [_status(pool, "nvenc", gpus) for pool, gpus in pools.nvenc_pools()]
     return [*nvenc, _status(pools.cpu, "cpu", [])]
 
 
@@ -248,7 +248,7 @@ def _status(pool: Pool, kind: Literal["nvenc", "cpu"], gpus: Sequence[Gpu]) -> P
         gpu_indices=[gpu.index for gpu in gpus],
         used=usage.used,
         limit=usage.limit,
-        holders=[*ours, *[others] * usage.foreign],
+        holders=[*ours, *[others] * usage.external],
     )
 
 

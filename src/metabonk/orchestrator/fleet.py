@@ -182,14 +182,14 @@ def _unsaved(learner: LearnerStatus | None) -> list[Problem]:
         return []
     return [
         Problem(
-            what=f"{learner.save_error}; training goes on from memory",
-            do="free some disk; the next checkpoint is tried in any case",
+            message=f"{learner.save_error}; training goes on from memory",
+            action="free some disk; the next checkpoint is tried in any case",
         )
     ]
 
 
 def _silence(name: str, seconds: float) -> Problem:
     return Problem(
-        what=f"{name} has not been heard of for {seconds:.0f} s; its place is given to others",
-        do=f"logs/{name}.log may say why; if it hangs, end its process and it is started again",
+        message=f"{name} has not been heard of for {seconds:.0f} s; its place is given to others",
+        action=f"logs/{name}.log may say why; if it hangs, end its process and it is started again",
     )

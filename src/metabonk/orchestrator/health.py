@@ -100,7 +100,7 @@ class HealthMonitor:
             self._state.set_capacity(self._capacity())
         except EncodingError as error:
             return Problem(
-                what=f"encoder sessions can't be counted: {error}", do="mend that folder"
+                message=f"encoder sessions can't be counted: {error}", action="mend that folder"
             )
         return None
 
@@ -146,7 +146,7 @@ class EncoderQuarantine:
             left = [
                 holder
                 for pool in self._pools.all()
-                for holder in pool.remains()
+                for holder in pool.stale_holders()
                 if holder.pid == death.pid
             ]
             for holder in left:
@@ -164,7 +164,7 @@ class EncoderQuarantine:
         rung = next((rung for rung in RUNGS if rung.backend == holder.backend), None)
         if rung is None:
             return
-        gpu = None if holder.gpu is None else self._pools.census.by_index.get(holder.gpu)
+        gpu = None if holder.gpu is None else self._pools.inventory.by_index.get(holder.gpu)
         doing = "while it encoded" if holder.session_open else "while it was opened"
         until = time.strftime("%H:%M", time.localtime(time.time() + QUARANTINE_S))
         reason = (
@@ -172,4 +172,4 @@ class EncoderQuarantine:
             f"logs/{death.name}.log says more; a newer or older driver may help"
         )
         log.error("%s", reason)
-        self._proofs.keep(rung, gpu, ProbeResult(works=False, reason=reason), quarantined=True)
+        self._proofs.store(rung, gpu, ProbeResult(works=False, reason=reason), quarantined=True)

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from metabonk.doctor.host import LEAST_DISK, free_disk, megabytes
+from metabonk.doctor.host import MIN_FREE_DISK, free_disk, megabytes
 from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.nvml import GpuInventory
 from metabonk.errors import StartError
@@ -34,7 +34,7 @@ def check(settings: Settings) -> None:
         _require_free_port(host, port, owner, setting)
     pools = open_pools(settings)
     pools.cpu.usage()
-    _require_gpus(settings, pools.census)
+    _require_gpus(settings, pools.inventory)
     for folder in (settings.paths.runs, settings.paths.logs):
         _require_space(folder)
 
@@ -61,19 +61,19 @@ def _ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
         yield f"omega-{index}", "worker", settings.worker_port(index)
 
 
-def _require_gpus(settings: Settings, census: GpuInventory) -> None:
-    usable = {gpu.index for gpu in census.gpus}
+def _require_gpus(settings: Settings, inventory: GpuInventory) -> None:
+    usable = {gpu.index for gpu in inventory.gpus}
     missing = [index for index in settings.gpus or () if index not in usable]
     if not missing:
         return
-    there = ", ".join(str(gpu.index) for gpu in census.machine)
-    hidden = [index for index in missing if index in census.by_index]
+    there = ", ".join(str(gpu.index) for gpu in inventory.all_gpus)
+    hidden = [index for index in missing if index in inventory.by_index]
     why = (
         f"CUDA_VISIBLE_DEVICES hides {_listed(hidden)}"
         if hidden
         else f"this machine has {there}"
         if there
-        else census.unavailable
+        else inventory.unavailable
     )
     raise StartError(
         f"METABONK_GPUS is {_listed(settings.gpus or ())}, and there is no GPU {missing[0]} to "
@@ -107,9 +107,9 @@ def _require_free_port(host: str, port: int, owner: str, setting: str) -> None:
 
 def _require_space(folder: Path) -> None:
     free = free_disk(folder)
-    if free < LEAST_DISK:
+    if free < MIN_FREE_DISK:
         raise StartError(
             f"only {megabytes(free)} are free where {folder.absolute()} is, and a run needs at "
-            f"least {megabytes(LEAST_DISK)}. Free some disk, or set METABONK_PATHS_RUNS and "
+            f"least {megabytes(MIN_FREE_DISK)}. Free some disk, or set METABONK_PATHS_RUNS and "
             "METABONK_PATHS_LOGS to folders on another one"
         )

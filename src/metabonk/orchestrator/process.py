@@ -14,7 +14,7 @@ from typing import Protocol
 from fastapi import FastAPI
 
 from metabonk.doctor.host import Finding
-from metabonk.doctor.quick import glance
+from metabonk.doctor.quick import find_problems
 from metabonk.encoding.capacity import capacity
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import Pools, open_pools
@@ -95,7 +95,7 @@ def run(
     lock.set_settings_path(settings_file)
     supervisor = Supervisor(
         [
-            *child_specs(settings, settings_file, run_dir, pools.census.gpus),
+            *child_specs(settings, settings_file, run_dir, pools.inventory.gpus),
             *([beside] if (beside := go2rtc.child(settings, run_dir)) else []),
         ],
         stagger_s=settings.worker.effective_spawn_stagger_s,
@@ -110,7 +110,7 @@ def run(
         watch = HealthMonitor(
             state,
             lambda: capacity(pools, proofs, allow_cpu_fallback=settings.stream.allow_cpu_fallback),
-            lambda: problems(glance(settings, pools, proofs)),
+            lambda: problems(find_problems(settings, pools, proofs)),
         )
         servers = make_servers(state, supervisor, pools, token)
         at_the_end.callback(_stop_servers, servers)
@@ -128,7 +128,9 @@ def run(
 
 def problems(findings: Iterable[Finding]) -> list[Problem]:
     """As the page and the terminal show them."""
-    return [Problem(what=found.what, do=found.do) for found in findings if found.do is not None]
+    return [
+        Problem(message=found.message, action=found.action) for found in findings if found.action is not None
+    ]
 
 
 def child_specs(

@@ -360,7 +360,7 @@ class _Child:
             done = f"it is started again in {max(0.0, self.restart_at - now):.0f} s"
         else:
             done = "it was started again"
-        return Problem(what=self.death.sentence, do=f"{done}; {self.spec.log} says more")
+        return Problem(message=self.death.sentence, action=f"{done}; {self.spec.log} says more")
 
 
 def _kill_session(child: _Child) -> None:

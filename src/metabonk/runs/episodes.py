@@ -131,9 +131,9 @@ class EpisodeStore:
         lost = f", {self._lost} are lost" if self._lost else ""
         return [
             Problem(
-                what=f"episodes can't be written to {self._file}: {self._failure}; "
+                message=f"episodes can't be written to {self._file}: {self._failure}; "
                 f"{len(self._waiting)} wait in memory{lost}",
-                do="free some disk; they are written then",
+                action="free some disk; they are written then",
             )
         ]
 

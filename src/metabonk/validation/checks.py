@@ -223,7 +223,7 @@ def _streaming(seen: Seen, check: Check) -> None:
             check.fail(f"{name} does not answer on its port", f"look into logs/{name}.log")
         elif stream.state is StreamState.ERROR:
             problem = no_picture(status)
-            check.fail(problem.what, problem.do)
+            check.fail(problem.message, problem.action)
         elif stream.code not in (200, 503):
             check.fail(f"{name} answers {stream.code}", f"look into logs/{name}.log")
         elif stream.state is StreamState.LIVE and stream.code != 200:

@@ -3,7 +3,7 @@
 /**
  * What the director wants of a worker.
  */
-export type Desired = "live" | "standby";
+export type DesiredState = "live" | "standby";
 /**
  * What can happen in a fleet.
  */
@@ -21,11 +21,10 @@ export type StreamState = "live" | "starting" | "standby" | "error";
  * Every message, by its name.
  */
 export interface Messages {
-  AttentionMessage: AttentionMessage;
   Checkpoint: Checkpoint;
-  Counted: Counted;
+  CounterOffset: CounterOffset;
   CurvePoint: CurvePoint;
-  Desired: Desired;
+  DesiredState: DesiredState;
   Episode: Episode;
   EpochMessage: EpochMessage;
   ErrorBody: ErrorBody;
@@ -42,33 +41,13 @@ export interface Messages {
   PoolStatus: PoolStatus;
   Problem: Problem;
   RunSummary: RunSummary;
+  SaliencyMessage: SaliencyMessage;
   SlotHolder: SlotHolder;
   StateMessage: StateMessage;
   StreamState: StreamState;
   Thought: Thought;
   ThoughtMessage: ThoughtMessage;
   WorkerStatus: WorkerStatus;
-}
-/**
- * WebSocket ``/stream?attention=true``, text: where the network looks.
- */
-export interface AttentionMessage {
-  type: "attention";
-  epoch: number;
-  /**
-   * of the picture it is about, media seconds
-   */
-  time: number;
-  columns: number;
-  rows: number;
-  /**
-   * base64 of columns × rows bytes, row by row; 255: most
-   */
-  cells: string;
-  /**
-   * share of a core that maps take the worker, 0 to 1
-   */
-  cost: number;
 }
 /**
  * A file that can be played or resumed.
@@ -94,7 +73,7 @@ export interface Checkpoint {
 /**
  * What the processes that were this worker before have counted in the run.
  */
-export interface Counted {
+export interface CounterOffset {
   step: number;
   episode: number;
 }
@@ -343,11 +322,17 @@ export interface LearnerStatus {
   save_error: string | null;
 }
 /**
- * Something a person should know: what is so, and what to do.
+ * Something an operator should know, and what to do about it.
  */
 export interface Problem {
-  what: string;
-  do: string;
+  /**
+   * what happened
+   */
+  message: string;
+  /**
+   * what to do about it
+   */
+  action: string;
 }
 /**
  * Server-sent event of ``/api/events``; its id is that of the event stream.
@@ -381,17 +366,17 @@ export interface Heartbeat {
  * The director's wish. Level-triggered: it is repeated with every answer.
  */
 export interface HeartbeatReply {
-  desired: Desired;
+  desired: DesiredState;
   /**
    * why, in a sentence for people
    */
   reason: string;
-  counted: Counted1;
+  counted: CounterOffset1;
 }
 /**
  * What the processes that were this worker before have counted in the run.
  */
-export interface Counted1 {
+export interface CounterOffset1 {
   step: number;
   episode: number;
 }
@@ -479,6 +464,27 @@ export interface RunSummary {
    * it is going on
    */
   current: boolean;
+}
+/**
+ * WebSocket ``/stream?attention=true``, text: where the network looks.
+ */
+export interface SaliencyMessage {
+  type: "attention";
+  epoch: number;
+  /**
+   * of the picture it is about, media seconds
+   */
+  time: number;
+  columns: number;
+  rows: number;
+  /**
+   * base64 of columns × rows bytes, row by row; 255: most
+   */
+  cells: string;
+  /**
+   * share of a core that maps take the worker, 0 to 1
+   */
+  cost: number;
 }
 /**
  * WebSocket ``/stream``, text: what the stream does; sent on joining and on every change.

@@ -1,6 +1,6 @@
 import type { Problem } from "../api/schema";
 
-/** What a person should know and do; nothing at all when there is nothing. */
+/** Problems that need the operator's attention, with what to do; renders nothing without any. */
 export function Problems({ problems }: { problems: Problem[] }) {
   if (problems.length === 0) return null;
   return (
@@ -8,8 +8,8 @@ export function Problems({ problems }: { problems: Problem[] }) {
       <h2 id="problems">Problems</h2>
       <ul>
         {problems.map((problem) => (
-          <li key={problem.what}>
-            <strong>{problem.what}</strong> <span>{problem.do}</span>
+          <li key={problem.message}>
+            <strong>{problem.message}</strong> <span>{problem.action}</span>
           </li>
         ))}
       </ul>
