@@ -10,7 +10,7 @@ from metabonk.settings.environment import environment_with, gpus_are_hidden, vis
 IS_SHARED = """
 import ctypes, threading
 from pathlib import Path
-from metabonk.settings.environment import keep_one_heap
+from metabonk.settings.environment import use_one_heap
 
 {call}
 libc = ctypes.CDLL(None)
@@ -33,7 +33,7 @@ def run(program: str) -> str:
 
 
 def test_threads_share_one_heap_only_when_told_to():
-    assert run(IS_SHARED.format(call="keep_one_heap()")) == "True"
+    assert run(IS_SHARED.format(call="use_one_heap()")) == "True"
     assert run(IS_SHARED.format(call="")) == "False"
 
 

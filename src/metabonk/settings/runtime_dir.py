@@ -1,4 +1,4 @@
-"""A folder for lock files that only this user can write to."""
+"""The private folder of lock files."""
 
 import os
 import stat
@@ -10,14 +10,13 @@ from metabonk.settings.load import user_runtime_dir
 
 
 def runtime_dir(configured: Path | None = None) -> Path:
-    """The folder of fleet locks and encoder slots, made when it is missing.
+    """Return the folder of fleet locks and encoder slots, creating it if needed.
 
-    ``configured``, else ``$XDG_RUNTIME_DIR/metabonk``, else ``metabonk-<uid>`` in the temporary
-    folder, where anybody may plant a link or a folder of that name beforehand: such a one is
-    refused.
+    It is ``configured``, else ``$XDG_RUNTIME_DIR/metabonk``, else ``metabonk-<uid>`` in the
+    temporary folder. Anybody may plant a link or folder of that name there: those are refused.
 
     Raises:
-        StartError: the folder can't be made, or isn't safely this user's.
+        StartError: the folder can't be created, or is not private to this user.
     """
     session = user_runtime_dir()
     folder = configured or (
@@ -29,16 +28,16 @@ def runtime_dir(configured: Path | None = None) -> Path:
 
 
 def private_folder(folder: Path, *, setting: str) -> Path:
-    """Makes ``folder`` with mode 0700, or checks that it is this user's alone.
+    """Create ``folder`` with mode 0700, or check that it is private to this user.
 
     Args:
-        folder: its parents are made as well.
-        setting: the variable that names another folder, for the message.
+        folder: created with its parents.
+        setting: variable that names another folder, for the message.
 
     Raises:
-        StartError: it can't be made, is a link, or belongs to or can be written by somebody else.
+        StartError: it can't be created, is a link, or another user owns it or can write to it.
     """
-    advice = f"remove it, or set {setting} to a folder of your own"
+    advice = f"remove it, or set {setting} to another folder"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -46,13 +45,15 @@ def private_folder(folder: Path, *, setting: str) -> Path:
     except FileExistsError:
         raise StartError(f"{folder} is not a folder; {advice}") from None
     except OSError as error:
-        raise StartError(f"can't make the folder {folder}: {error.strerror}; {advice}") from None
+        raise StartError(f"can't create {folder}: {error.strerror}; {advice}") from None
     if stat.S_ISLNK(status.st_mode):
-        raise StartError(f"{folder} is a link, which somebody else may have planted; {advice}")
+        raise StartError(f"{folder} is a link, which another user may have planted; {advice}")
     if status.st_uid != os.getuid():
         raise StartError(f"{folder} belongs to another user (uid {status.st_uid}); {advice}")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise StartError(f"{folder} can be written by other users; {advice}, or 'chmod 700' it")
+        raise StartError(
+            f"{folder} is writable by other users; run 'chmod 700 {folder}', or {advice}"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
         raise StartError(f"{folder} is not writable; {advice}")
     return folder

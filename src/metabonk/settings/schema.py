@@ -1,7 +1,7 @@
-"""Every setting there is, with its type, bounds, default and meaning.
+"""Every setting, with its type, bounds, default and meaning.
 
 A setting ``section.name`` is ``[section] name = …`` in a TOML file and ``METABONK_SECTION_NAME`` in
-the environment. ``metabonk.example.toml`` shows all of them; a test holds it against this file.
+the environment. ``metabonk.example.toml`` shows all of them; a test compares it with this file.
 """
 
 import ipaddress
@@ -21,47 +21,47 @@ MOST_GAMES_UNSEEN = 24
 
 
 class Section(BaseModel):
-    """Base of the sections: a misspelt key is an error, never ignored."""
+    """Base of the sections: a misspelt key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Ports(Section):
-    """Where each process listens."""
+    """Ports that the processes listen on."""
 
     orchestrator: int = Field(8040, ge=1, le=65535, description="the API")
     page: int = Field(5173, ge=1, le=65535, description="the web page, and everything it needs")
     learner: int = Field(8061, ge=1, le=65535, description="rollouts in, weights out")
-    go2rtc: int = Field(1984, ge=1, le=65535, description="go2rtc's page and API, where it is used")
+    go2rtc: int = Field(1984, ge=1, le=65535, description="go2rtc's page and API, with --go2rtc")
     go2rtc_media: int = Field(8555, ge=1, le=65535, description="go2rtc's WebRTC, TCP and UDP")
-    worker: int = Field(5000, ge=1, le=65000, description="worker i listens on this plus i")
+    worker: int = Field(5000, ge=1, le=65000, description="worker i listens on this port plus i")
 
 
 class Worker(Section):
-    """How worker processes play, and how they are started and kept."""
+    """Worker processes: how many games they play, and how they are started and restarted."""
 
     games_per_worker: int = Field(
         0, ge=0, le=64, description="games a worker plays at once; 0: by cores and workers"
     )
     wait_for_learner: bool = Field(
-        True, description="unwatched games stand still while the learner is behind"
+        True, description="pause unwatched games while the learner is behind"
     )
     spawn_stagger_s: float | None = Field(
-        None, ge=0, le=60, description="seconds between two starts; default: by cores"
+        None, ge=0, le=60, description="seconds between two worker starts; default: by cores"
     )
     restart_backoff_max_s: float = Field(
         10.0,
         gt=0,
         le=600,
-        description="longest pause before a dead worker is started again, seconds",
+        description="longest pause before a dead worker is restarted, seconds",
     )
 
     @property
     def effective_spawn_stagger_s(self) -> float:
-        """Seconds between two starts: by default a second on up to four cores, else a quarter.
+        """Seconds between two worker starts; by default 1 on up to four cores, else 0.25.
 
-        A process that imports PyTorch fills a core for two to three seconds. On a small machine
-        the first worker has it nearly to itself, and the first picture comes sooner.
+        Importing PyTorch keeps a core busy for two to three seconds: on a small machine the
+        stagger gives the first worker, and so the first frame, most of it.
         """
         if self.spawn_stagger_s is not None:
             return self.spawn_stagger_s
@@ -69,39 +69,40 @@ class Worker(Section):
 
 
 class Stream(Section):
-    """The video that spectators see."""
+    """The video that viewers see."""
 
-    enabled: bool = Field(True, description="false: every worker trains, none is shown")
+    enabled: bool = Field(True, description="false: every worker trains and none is shown")
     width: int | None = Field(
-        None, ge=128, le=3840, multiple_of=2, description="pixels; default: by what encodes"
+        None, ge=128, le=3840, multiple_of=2, description="pixels; default: by encoder"
     )
     height: int | None = Field(
-        None, ge=72, le=2160, multiple_of=2, description="pixels; default: by what encodes"
+        None, ge=72, le=2160, multiple_of=2, description="pixels; default: by encoder"
     )
     fps: int = Field(
         0, ge=0, le=120, description="frames per second; 0: 30 on up to four cores, 60 on more"
     )
     bitrate_kbps: int | None = Field(
-        None, ge=100, le=100_000, description="target, kbit/s; default: by what encodes"
+        None, ge=100, le=100_000, description="target, kbit/s; default: by encoder"
     )
     adaptive: bool = Field(
-        True, description="step down where the machine can't keep up, instead of losing pictures"
+        True,
+        description="lower the quality when the machine can't keep up, instead of dropping frames",
     )
     keyframe_interval_s: float = Field(
-        2.0, gt=0, le=30, description="longest distance of keyframes"
+        2.0, gt=0, le=30, description="longest time between keyframes, seconds"
     )
     engine: Literal["any", "av", "gst"] = Field(
-        "any", description="what encodes; any: the best that works; av: FFmpeg; gst: GStreamer"
+        "any", description="any: the best encoder that works; av: FFmpeg only; gst: GStreamer only"
     )
     allow_cpu_fallback: bool = Field(
-        False, description="with NVENC hardware: may overflow workers encode in software?"
+        False, description="encode in software when all NVENC sessions are in use"
     )
 
     def effective_size(self, *, hardware: bool) -> tuple[int, int]:
-        """Width and height, pixels: unset, 1920×1080 where a device of its own encodes.
+        """Return width and height, pixels; by default 1920×1080 in hardware, 1280×720 in software.
 
-        In software 1280×720, which is what games are drawn at: a larger picture would cost cores
-        and show no more. Where only one of them is set, the other makes it 16:9.
+        Games are drawn at 1280×720: a larger stream would cost cores and show no more. If only one
+        of the two is set, the other follows from 16:9.
         """
         if self.width is not None:
             return self.width, self.height or 2 * round(self.width * 9 / 32)
@@ -110,14 +111,14 @@ class Stream(Section):
         return (1920, 1080) if hardware else (1280, 720)
 
     def effective_bitrate(self, *, hardware: bool) -> int:
-        """Target, bit/s: unset, 4 Mbit/s in software and 8 where a device of its own encodes."""
+        """Return the target, bit/s; by default 8 Mbit/s in hardware, 4 Mbit/s in software."""
         return 1000 * (self.bitrate_kbps or (8000 if hardware else 4000))
 
     @property
     def effective_fps(self) -> int:
         """Frames per second, with 0 resolved by the number of cores.
 
-        Whatever encodes: a picture is drawn on a core, 8 ms each at 1280×720 in ViZDoom.
+        Hardware encoders don't change it: drawing a frame takes a core 8 ms (ViZDoom, 1280×720).
         """
         return self.fps or (30 if available_cores() <= 4 else 60)
 
@@ -125,28 +126,32 @@ class Stream(Section):
 class Nvenc(Section):
     """NVIDIA encoder sessions."""
 
-    max_sessions: int = Field(0, ge=0, le=1024, description="per GPU; 0: find out")
+    max_sessions: int = Field(
+        0, ge=0, le=1024, description="sessions per GPU; 0: detect the driver's limit"
+    )
     slot_dir: Path | None = Field(
-        None, description="folder of the lock files; default: under the user's runtime directory"
+        None, description="folder of the slot files; default: in the user's runtime directory"
     )
 
 
 class Nvml(Section):
-    """NVIDIA's management library."""
+    """NVIDIA's management library (NVML)."""
 
-    gpu_index: int = Field(0, ge=0, le=63, description="the GPU that status commands report on")
+    gpu_index: int = Field(0, ge=0, le=63, description="GPU that status commands report on")
 
 
 class Cpu(Section):
     """Software encoders."""
 
-    max_sessions: int = Field(0, ge=0, le=1024, description="per host; 0: one for every two cores")
+    max_sessions: int = Field(
+        0, ge=0, le=1024, description="sessions per host; 0: one for every two cores"
+    )
 
     @property
     def effective_max_sessions(self) -> int:
-        """Software sessions a host may run, with 0 resolved: half the cores, at least one.
+        """Software sessions per host, with 0 resolved: half the cores, at least one.
 
-        One libx264 stream at 1280×720 and its game fill about one core (docs/benchmarks.md), and
+        One libx264 stream at 1280×720 and its game fill about one core (docs/benchmarks.md);
         learning needs the rest.
         """
         return self.max_sessions or max(1, available_cores() // 2)
@@ -155,86 +160,90 @@ class Cpu(Section):
 class Go2rtc(Section):
     """go2rtc beside the fleet."""
 
-    enabled: bool = Field(False, description="start it, where it is installed; --go2rtc says so")
-    bin: Path | None = Field(None, description="the program; default: go2rtc on PATH")
+    enabled: bool = Field(False, description="start it if it is installed, as --go2rtc does")
+    bin: Path | None = Field(None, description="its executable; default: go2rtc on PATH")
 
 
 class Featured(Section):
-    """Who is shown when there are more workers than sessions."""
+    """Rotation of the workers that are shown when there are more workers than sessions."""
 
     rotate_s: float = Field(60.0, ge=5, le=86_400, description="seconds a worker stays featured")
 
 
 class Learning(Section):
-    """Asynchronous PPO. Defaults learn Doom's basic scenario in 25,000 decisions."""
+    """Asynchronous PPO. The defaults learn Doom's basic scenario in 25,000 steps."""
 
     seed: int = Field(
-        0, ge=0, description="of networks and games; worker i adds i, its game n 1000 n"
+        0, ge=0, description="seed of networks and games; worker i adds i, its game n 1000 n"
     )
     observation: Literal["pixels", "vector"] = Field(
-        "pixels", description="what the policy sees: the picture, or an environment's own numbers"
+        "pixels", description="what the policy sees: frames, or the environment's own vector"
     )
     observation_width: int = Field(
-        0, ge=0, le=1024, description="of the picture the policy sees, pixels; 0: the game's own"
+        0, ge=0, le=1024, description="size of the policy's frames, pixels; 0: the game's default"
     )
     observation_height: int = Field(
-        0, ge=0, le=1024, description="of the picture the policy sees, pixels; 0: the game's own"
+        0, ge=0, le=1024, description="size of the policy's frames, pixels; 0: the game's default"
     )
-    grayscale: bool = Field(False, description="the policy sees brightness only")
+    grayscale: bool = Field(False, description="the policy sees frames in grayscale")
     network: Literal["small", "nature", "sample_factory"] = Field(
         "small",
-        description="convolutions for pictures. small: for few cores; nature: of DQN; "
-        "sample_factory: of its ViZDoom recipe",
+        description="convolutional encoder. small: for few cores; nature: that of DQN; "
+        "sample_factory: that of its ViZDoom recipe",
     )
-    recurrent: bool = Field(False, description="give the policy a memory, a gated recurrent unit")
-    frame_skip: int = Field(4, ge=1, le=32, description="tics an action is held, in Doom games")
-    rollout_steps: int = Field(32, ge=2, le=1024, description="policy decisions a rollout holds")
-    batch_size: int = Field(
-        1024, ge=32, le=1_000_000, description="decisions an update learns from"
-    )
+    recurrent: bool = Field(False, description="add a gated recurrent unit (GRU)")
+    frame_skip: int = Field(4, ge=1, le=32, description="tics that an action is held in Doom games")
+    rollout_steps: int = Field(32, ge=2, le=1024, description="steps in a rollout")
+    batch_size: int = Field(1024, ge=32, le=1_000_000, description="steps in an update")
     epochs: int = Field(4, ge=1, le=50, description="passes over a batch")
-    num_minibatches: int = Field(8, ge=1, le=64, description="gradient steps a pass")
-    learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's step size")
-    lr_final: float = Field(0.0, ge=0, le=1, description="what it falls to over lr_decay_steps")
+    num_minibatches: int = Field(8, ge=1, le=64, description="gradient steps per pass")
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="Adam's learning rate")
+    lr_final: float = Field(0.0, ge=0, le=1, description="learning rate after lr_decay_steps")
     lr_decay_steps: int = Field(
-        0, ge=0, description="decisions over which the step size falls linearly; 0: it stays"
+        0, ge=0, description="steps over which the learning rate decays linearly; 0: constant"
     )
-    gamma: float = Field(0.99, gt=0, lt=1, description="discount of a later reward")
-    gae_lambda: float = Field(0.95, ge=0, le=1, description="bias against variance of advantages")
-    advantage: Literal["gae", "vtrace"] = Field("gae", description="how advantages are estimated")
+    gamma: float = Field(0.99, gt=0, lt=1, description="discount factor")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="λ of GAE: bias against variance")
+    advantage: Literal["gae", "vtrace"] = Field("gae", description="estimator of advantages")
     clip_range: float = Field(0.2, gt=0, lt=1, description="ε: the ratio is kept in [1/(1+ε), 1+ε]")
     value_clip_range: float = Field(
-        0.2, ge=0, description="farthest a normalised value moves in an update; 0: no limit"
+        0.2, ge=0, description="largest change of a normalized value in an update; 0: unlimited"
     )
     normalize_returns: bool = Field(
-        True, description="follow the scale of returns, so that any rewards do; only with gae"
+        True, description="normalize returns by their running statistics; gae only"
     )
     value_coefficient: float = Field(0.5, ge=0, le=10, description="weight of the value loss")
     target_kl: float = Field(
-        0.0, ge=0, le=10, description="an update ends when the policy has diverged so far; 0: never"
+        0.0, ge=0, le=10, description="KL divergence at which an update stops early; 0: never"
     )
     kl_coefficient: float = Field(
-        0.0, ge=0, le=100, description="weight of a penalty on leaving the policy that acted"
+        0.0, ge=0, le=100, description="weight of the KL penalty to the behaviour policy"
     )
     exploration_loss: Literal["entropy", "symmetric_kl"] = Field(
-        "entropy", description="what keeps the policy curious"
+        "entropy", description="exploration bonus: entropy, or symmetric KL to the uniform policy"
     )
-    entropy_coefficient: float = Field(0.01, ge=0, le=1, description="weight of exploration")
-    max_grad_norm: float = Field(4.0, gt=0, description="gradients are scaled down to this norm")
-    max_policy_lag: int = Field(20, ge=1, description="older steps, in versions, are dropped")
+    entropy_coefficient: float = Field(
+        0.01, ge=0, le=1, description="weight of the exploration bonus"
+    )
+    max_grad_norm: float = Field(4.0, gt=0, description="gradient norm is clipped to this")
+    max_policy_lag: int = Field(
+        20, ge=1, description="steps whose policy is more versions behind are dropped"
+    )
     reward_scale: float = Field(
-        0.0, ge=0, description="values are learned in rewards times this; 0: the game's own"
+        0.0, ge=0, description="factor on rewards for learning; 0: the game's default"
     )
-    checkpoint_interval_s: float = Field(60.0, gt=0, description="seconds between two checkpoints")
+    checkpoint_interval_s: float = Field(60.0, gt=0, description="seconds between checkpoints")
 
 
 class Paths(Section):
-    """Where files go, relative to the working directory."""
+    """Folders, relative to the working directory."""
 
-    logs: Path = Field(Path("logs"), description="a log a process")
-    runs: Path = Field(Path("runs"), description="a folder a run: checkpoints, episodes, settings")
+    logs: Path = Field(Path("logs"), description="one log per process")
+    runs: Path = Field(
+        Path("runs"), description="one folder per run: checkpoints, episodes, settings"
+    )
     runtime: Path | None = Field(
-        None, description="lock files of running fleets; default: the user's runtime directory"
+        None, description="lock files of running fleets; default: in the user's runtime directory"
     )
 
 
@@ -242,22 +251,22 @@ class Settings(Section):
     """The whole configuration of a fleet."""
 
     mode: Mode = Field(
-        Mode.TRAIN, description="train, or play: the newest checkpoint, nothing learns"
+        Mode.TRAIN, description="train; or play: the newest checkpoint plays and nothing learns"
     )
     game: str = Field("doom:defend_the_center", description="doom:<scenario> or gym:<Gymnasium id>")
-    workers: int = Field(2, ge=1, le=256, description="how many")
+    workers: int = Field(2, ge=1, le=256, description="number of workers")
     host: str = Field(
-        "127.0.0.1", description="address that the page is bound to; beyond loopback with a token"
+        "127.0.0.1", description="address of the page; beyond loopback viewers need a token"
     )
     access_token: SecretStr | None = Field(
         None,
         min_length=16,
         exclude=True,
-        description="what the page asks for where it is served beyond loopback; default: a new one",
+        description="token for viewers beyond loopback; default: a new one for each start",
     )
-    stream_profile: str = Field("local", description="a name under profiles/, or a TOML file")
+    stream_profile: str = Field("local", description="a name in profiles/, or a TOML file")
     gpus: tuple[int, ...] | None = Field(
-        None, description="GPUs to use, as nvidia-smi counts them; unset: all; the first learns"
+        None, description="GPUs to use, by nvidia-smi's index; unset: all; the first one learns"
     )
 
     ports: Ports = Ports()
@@ -273,8 +282,8 @@ class Settings(Section):
 
     @field_validator("gpus", mode="before")
     @classmethod
-    def _numbers_of_gpus(cls, given: object) -> object:
-        """A list, as in TOML, or the same with commas between, as in the environment."""
+    def _parse_gpus(cls, given: object) -> object:
+        """Accept a list, as in TOML, or a comma-separated string, as in the environment."""
         if given is None:
             return None
         words = given.split(",") if isinstance(given, str) else given
@@ -284,19 +293,19 @@ class Settings(Section):
             gpus = ()
         if not gpus or min(gpus) < 0 or len(set(gpus)) < len(gpus):
             raise ValueError(
-                "must be numbers of GPUs as nvidia-smi counts them, each once, as 0,2; "
+                "must be distinct GPU indices as nvidia-smi counts them, such as 0,2; "
                 "CUDA_VISIBLE_DEVICES= hides every GPU"
             )
         return gpus
 
     @field_validator("host")
     @classmethod
-    def _an_address(cls, host: str) -> str:
+    def _check_address(cls, host: str) -> str:
         try:
             return host if host == "localhost" else str(ipaddress.ip_address(host))
         except ValueError:
             raise ValueError(
-                "must be an IP address of this machine, as 192.168.1.5; 0.0.0.0 for all of them"
+                "must be an IP address of this machine, such as 192.168.1.5; 0.0.0.0 for all of them"
             ) from None
 
     @property
@@ -347,33 +356,33 @@ class Settings(Section):
 
     @property
     def is_remote(self) -> bool:
-        """Whether the page is served beyond this machine, and so asks for the access token."""
+        """True where the page is served beyond this machine and so needs the access token."""
         return self.host not in LOOPBACK_HOSTS
 
     @property
     def internal_host(self) -> str:
-        """Where all but the page listens: never beyond this machine."""
+        """Address that everything but the page listens on: never beyond this machine."""
         return LOOPBACK if self.is_remote else self.host
 
     @property
     def media_addresses(self) -> list[str] | None:
-        """Where WebRTC's packets come and go; None: on every address of this machine."""
+        """Addresses for WebRTC's packets; None: every address of this machine."""
         if self.host in ("0.0.0.0", "::"):
             return None
         return [LOOPBACK if self.host == "localhost" else self.host]
 
     def internal_authority(self, port: int) -> str:
-        """``internal_host`` and a port, as in a URL."""
+        """Return ``internal_host`` and a port as in a URL."""
         host = self.internal_host
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def worker_port(self, index: int) -> int:
-        """The port of worker ``index``."""
+        """Return the port of worker ``index``."""
         return self.ports.worker + index
 
 
 def available_cores() -> int:
-    """CPU cores this process may run on."""
+    """Return the number of CPU cores this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
