@@ -5,17 +5,19 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from metabonk.errors import WireError
 from metabonk.http.app import error_response, make_http_app
+from metabonk.http.metrics import ModelCollector, metrics_routes
 from metabonk.learner.stats import LearnerStats
 from metabonk.messages import ErrorBody, LearnerStatus
 from metabonk.policy import PolicySpec, Rollout
@@ -139,7 +141,20 @@ def make_app(
         rollout_steps: decisions a rollout may hold.
     """
     app = make_http_app("MetaBonk learner", largest_body=largest_rollout(spec, rollout_steps))
-    metrics = _Metrics(figures, queue)
+
+    def more(status: LearnerStatus) -> Iterator[Metric]:
+        yield GaugeMetricFamily("metabonk_learner_steps_queued", "steps queued", queue.steps)
+        yield GaugeMetricFamily(
+            "metabonk_learner_gradient_steps_skipped", "gradient steps skipped", figures.skipped()
+        )
+        losses = GaugeMetricFamily("metabonk_learner_loss", "of the last update", labels=["term"])
+        for term, value in status.losses.items():
+            losses.add_metric([term], value)
+        yield losses
+
+    app.include_router(
+        metrics_routes(ModelCollector(figures.status, "metabonk_learner", extra=more))
+    )
 
     @app.post(
         "/rollouts",
@@ -176,11 +191,6 @@ def make_app(
         """Answers while the process lives."""
         return "ok\n"
 
-    @app.get("/metrics", response_class=PlainTextResponse)
-    async def get_metrics() -> Response:
-        """Prometheus text."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
     return app
 
 
@@ -198,38 +208,3 @@ def _take(body: bytes, spec: PolicySpec, queue: RolloutQueue) -> Response:
 
 def _busy(error: str, message: str) -> Response:
     return error_response(503, error, message, {"Retry-After": str(RETRY_AFTER_S)})
-
-
-class _Metrics:
-    """The numbers of the status object as gauges, filled when somebody scrapes."""
-
-    NUMBERS = tuple(
-        name
-        for name, field in LearnerStatus.model_fields.items()
-        if field.annotation in (int, float) and name != "pid"
-    )
-
-    def __init__(self, figures: LearnerStats, queue: RolloutQueue) -> None:
-        self._read: dict[str, Callable[[], float]] = {
-            "steps_queued": lambda: queue.steps,
-            "gradient_steps_skipped": figures.skipped,
-        }
-        self._figures = figures
-        self._registry = CollectorRegistry()
-        self._gauges = {
-            name: Gauge(f"metabonk_learner_{name}", name.replace("_", " "), registry=self._registry)
-            for name in (*self.NUMBERS, *self._read)
-        }
-        self._losses = Gauge(
-            "metabonk_learner_loss", "of the last update", ["term"], registry=self._registry
-        )
-
-    def text(self) -> bytes:
-        status = self._figures.status()
-        for name in self.NUMBERS:
-            self._gauges[name].set(getattr(status, name))
-        for name, read in self._read.items():
-            self._gauges[name].set(read())
-        for term, value in status.losses.items():
-            self._losses.labels(term).set(value)
-        return generate_latest(self._registry)

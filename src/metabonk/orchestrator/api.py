@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Header, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Pool
 from metabonk.http.app import error_response
+from metabonk.http.metrics import metrics_routes
 from metabonk.messages import (
     Checkpoint,
     CurvePoint,
@@ -145,11 +145,7 @@ def api_routes(
         """Answers while the process lives."""
         return "ok\n"
 
-    @router.get("/metrics", response_class=PlainTextResponse)
-    def get_metrics() -> Response:
-        """Prometheus text."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
+    router.include_router(metrics_routes(metrics))
     return router
 
 

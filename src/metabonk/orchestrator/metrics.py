@@ -1,8 +1,8 @@
-"""The orchestrator's figures for Prometheus, gathered when somebody scrapes."""
+"""Prometheus metrics of the whole fleet."""
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -21,12 +21,6 @@ class FleetMetrics(Collector):
     def __init__(self, state: FleetState, restarts: Callable[[], Mapping[str, int]]) -> None:
         self._state = state
         self._restarts = restarts
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-
-    def text(self) -> bytes:
-        """Prometheus text."""
-        return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus-client asks for at a scrape."""

@@ -2,16 +2,17 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from starlette.responses import Response
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 
 from metabonk.encoding.sessions import Pools
 from metabonk.games import Game
 from metabonk.http.app import Lifespan, make_http_app
+from metabonk.http.metrics import ModelCollector, metrics_routes
 from metabonk.messages import MAX_LONG_TEXT, StreamState, WorkerStatus
 from metabonk.policy import Actor
 from metabonk.settings import Settings
@@ -134,7 +135,8 @@ def make_app(
     app = make_http_app("MetaBonk worker", lifespan=lifespan)
     for router in routers:
         app.include_router(router)
-    metrics = _Metrics(status)
+    collector = ModelCollector(status, "metabonk_worker", ["instance_id"], _stream_state)
+    app.include_router(metrics_routes(collector))
 
     @app.get("/status")
     @app.get(f"/api/worker/{instance_id}/status", include_in_schema=False)
@@ -147,48 +149,15 @@ def make_app(
         """Answers while the process lives."""
         return "ok\n"
 
-    @app.get("/metrics", response_class=PlainTextResponse)
-    def get_metrics() -> Response:
-        """Prometheus text."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
-
     return app
 
 
-class _Metrics:
-    """The numbers of the status object as gauges, filled when somebody scrapes."""
-
-    NUMBERS = tuple(
-        name
-        for name, field in WorkerStatus.model_fields.items()
-        if field.annotation in (int, float, int | None, float | None) and name != "pid"
+def _stream_state(status: WorkerStatus) -> Iterator[Metric]:
+    family = GaugeMetricFamily(
+        "metabonk_worker_stream_state",
+        "1 for the state that the stream is in",
+        labels=["instance_id", "state"],
     )
-
-    def __init__(self, status: Callable[[], WorkerStatus]) -> None:
-        self._status = status
-        self._registry = CollectorRegistry()
-        self._gauges = {
-            name: Gauge(
-                f"metabonk_worker_{name}",
-                WorkerStatus.model_fields[name].description or name.replace("_", " "),
-                ["instance_id"],
-                registry=self._registry,
-            )
-            for name in self.NUMBERS
-        }
-        self._state = Gauge(
-            "metabonk_worker_stream_state",
-            "1 for the state that the stream is in",
-            ["instance_id", "state"],
-            registry=self._registry,
-        )
-
-    def text(self) -> bytes:
-        status = self._status()
-        for name, gauge in self._gauges.items():
-            value = getattr(status, name)
-            if value is not None:
-                gauge.labels(status.instance_id).set(value)
-        for state in StreamState:
-            self._state.labels(status.instance_id, state).set(state is status.stream_state)
-        return generate_latest(self._registry)
+    for state in StreamState:
+        family.add_metric([status.instance_id, state], state is status.stream_state)
+    yield family
