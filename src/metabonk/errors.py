@@ -1,35 +1,35 @@
-"""Every exception MetaBonk raises on purpose.
+"""The exceptions that MetaBonk raises on purpose.
 
 ::
 
-    MetaBonkError                what is so, and what to do about it
-    ├── SettingsError            a setting can't be used: its name, value and what is allowed
+    MetaBonkError                what happened, and what to do about it
+    ├── SettingsError            an invalid setting: its name, its value and what is allowed
     ├── StartError               a process can't start: port in use, fleet already running, no disk
-    ├── GameError                a game can't be made, or broke while it was played
-    │   └── UnknownGame          no such id; carries the ids there are
+    ├── GameError                a game can't be created, or failed while it was played
+    │   └── UnknownGame          no such id; carries the available ids
     ├── PolicyError              weights that don't fit the network
-    ├── WireError                a message that can't be read: malformed, or for another game
-    ├── CheckpointError          a checkpoint that can't be read or doesn't fit
-    └── EncodingError            an encoder can't be opened or broke in mid-stream
-        ├── EncoderUnavailable   this encoder is not to be had here; says why
-        └── EncoderBroken        it worked and stopped working; give the lease back
+    ├── WireError                an unreadable message: malformed, or for another game
+    ├── CheckpointError          an unreadable checkpoint, or one that doesn't fit
+    └── EncodingError            an encoder can't be opened, or failed in mid-stream
+        ├── EncoderUnavailable   this encoder can't be opened here now; says why
+        └── EncoderBroken        it worked and then failed; its lease must be released
 
-The command line prints ``str(error)`` of any of them and nothing else: the message is a sentence
-that a person can act on, with the numbers in it.
+The command line prints ``str(error)`` and nothing else: the message is a sentence that a person
+can act on, with the numbers in it.
 """
 
 ERROR_PREFIX = "metabonk: "
-"""Begins the sentence that a process ends with; the supervisor looks for it in a child's log."""
+"""Prefix of the error that ends a process; the supervisor looks for it in a child's log."""
 
 
 class MetaBonkError(Exception):
-    """Base of all. ``exit_code`` is what a command ends with when one gets to its boundary."""
+    """Base of all; ``exit_code`` is that of a command that ends with it."""
 
     exit_code = 1
 
 
 class SettingsError(MetaBonkError):
-    """A setting can't be used."""
+    """A setting is invalid."""
 
     exit_code = 2
 
@@ -39,7 +39,7 @@ class StartError(MetaBonkError):
 
 
 class GameError(MetaBonkError):
-    """A game can't be made, or broke while it was played."""
+    """A game can't be created, or failed while it was played."""
 
 
 class UnknownGame(GameError):
@@ -52,13 +52,13 @@ class UnknownGame(GameError):
         self.available = available
         listed = "\n  ".join(available)
         super().__init__(
-            f"there is no game {game_id!r}. Games on this machine:\n  {listed}\n"
+            f"unknown game {game_id!r}. Games on this machine:\n  {listed}\n"
             "  gym:<id>   any Gymnasium environment that renders rgb_array"
         )
 
 
 class PolicyError(MetaBonkError):
-    """Weights don't fit the network."""
+    """The weights don't fit the network."""
 
 
 class WireError(MetaBonkError):
@@ -70,15 +70,15 @@ class CheckpointError(MetaBonkError):
 
 
 class EncodingError(MetaBonkError):
-    """An encoder can't be opened, or broke."""
+    """An encoder can't be opened, or failed."""
 
 
 class EncoderUnavailable(EncodingError):
-    """This encoder is not to be had on this machine now.
+    """The encoder can't be opened on this machine now.
 
     Attributes:
-        nvenc_code: the driver's answer to opening a session (10 and 21 at the limit of sessions, 2
-            where the device has no encoder), or None where it wasn't asked.
+        nvenc_code: the driver's answer to opening a session (10 and 21 at the session limit, 2 for
+            a device without an encoder); None if the driver wasn't asked.
     """
 
     def __init__(self, message: str, nvenc_code: int | None = None) -> None:
@@ -87,4 +87,4 @@ class EncoderUnavailable(EncodingError):
 
 
 class EncoderBroken(EncodingError):
-    """An encoder that had worked stopped working."""
+    """An encoder failed after it had worked."""

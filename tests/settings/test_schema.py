@@ -101,5 +101,5 @@ def test_gpus_are_a_list_or_the_same_with_commas_between(given: object):
 
 @pytest.mark.parametrize("given", ["zero", "0;1", "0,0", "-1", "0,", [], [0.5, {}], 0])
 def test_what_are_no_gpus_is_refused_with_a_sentence(given: object):
-    with pytest.raises(ValidationError, match="must be numbers of GPUs as nvidia-smi counts"):
+    with pytest.raises(ValidationError, match="must be distinct GPU indices"):
         Settings.model_validate({"gpus": given})

@@ -1,4 +1,4 @@
-"""Files that are whole: what was written, or what was there before, and never a part of it."""
+"""Atomic file writes: readers see the old content or the new, never a partial file."""
 
 import contextlib
 import logging
@@ -9,13 +9,12 @@ log = logging.getLogger(__name__)
 
 
 def write_atomically(file: Path, data: bytes) -> None:
-    """Puts ``data`` in the place of what ``file`` held; a power cut leaves the one or the other.
+    """Replace the content of ``file``; after a power cut it is the old or the new.
 
-    It is written under another name, synced, renamed, and the folder is synced. One writer at a
-    time.
+    Writes another file, syncs and renames it, and syncs the folder. One writer at a time.
 
     Raises:
-        OSError: it can't be written, for instance to a full disk; the file is as it was.
+        OSError: it can't be written, for instance because the disk is full; the file is unchanged.
     """
     partial = file.with_name(f"{file.name}.partial")
     try:
@@ -30,18 +29,18 @@ def write_atomically(file: Path, data: bytes) -> None:
     _sync_folder(file.parent)
 
 
-def move_aside_corrupt(file: Path, trouble: Exception) -> None:
-    """Renames a damaged file that can be done without, so that it is said once, with its name.
+def move_aside_corrupt(file: Path, error: Exception) -> None:
+    """Rename a corrupt file that can be rebuilt, and log its new name once.
 
     Args:
-        file: is begun anew.
-        trouble: what is wrong with it.
+        file: will be created afresh by its writer.
+        error: what is wrong with it.
     """
     damaged = file.with_name(f"{file.name}.damaged")
-    # Where that can't be, it is said again.
+    # If it can't be renamed, the next reader logs it again.
     with contextlib.suppress(OSError):
         file.replace(damaged)
-    log.warning("%s is damaged and begun anew; what it held is in %s: %s", file, damaged, trouble)
+    log.warning("%s is corrupt and was moved to %s: %s", file, damaged, error)
 
 
 def _sync_folder(folder: Path) -> None:

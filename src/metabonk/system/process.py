@@ -1,4 +1,4 @@
-"""What every MetaBonk process does: stop when told, die with its parent, log, give way."""
+"""Stop signal, parent-death signal, priority and logging of a MetaBonk process."""
 
 import ctypes
 import logging
@@ -14,21 +14,21 @@ from metabonk.errors import MetaBonkError, StartError
 log = logging.getLogger(__name__)
 
 BACKGROUND_NICE = 19
-"""The lowest priority. Threads share a core by weight, and a worker in standby has several: at 10
-(a tenth of the normal weight each) they cost a live stream on two cores 3 frames a second."""
+"""The lowest priority. A standby worker has several threads, each with its own weight: at niceness
+10 they took 3 frames/s from a live stream on two cores."""
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class StopSignal:
-    """Set by SIGTERM, SIGINT or ``set()``; everything that waits in a process waits on it.
+    """Flag set by SIGTERM, SIGINT or ``set()``.
 
-    Must be made in the main thread, since only there Python handles signals.
+    Must be created in the main thread, where Python handles signals.
     """
 
     def __init__(self) -> None:
-        # Not an Event: a handler runs in the middle of the main thread, which may hold the lock
-        # that ``Event.set`` takes. A pipe needs none, and stays readable once it was written to.
+        # Not an Event: the handler interrupts the main thread, which may hold the lock that
+        # ``Event.set`` takes. A pipe needs no lock, and stays readable once written to.
         self._reader, self._writer = os.pipe()
         self._is_set = False
         self._failure: MetaBonkError | None = None
@@ -39,48 +39,48 @@ class StopSignal:
         self.set()
 
     def set(self) -> None:
-        """Asks the process to stop."""
+        """Ask the process to stop."""
         if not self._is_set:
             self._is_set = True
             os.write(self._writer, b"!")
 
     def is_set(self) -> bool:
-        """Whether the process was asked to stop."""
+        """Tell whether the process was asked to stop."""
         return self._is_set
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits up to ``timeout`` seconds; true as soon as the process was asked to stop."""
+        """Wait up to ``timeout`` seconds; return true once the process was asked to stop."""
         readable, _, _ = select.select([self._reader], [], [], timeout)
         return bool(readable)
 
     def watch_threads(self) -> None:
-        """Stops the process when any of its threads dies of an error.
+        """Stop the process when an error ends any of its threads.
 
-        A worker whose encode thread is gone would play on and never be seen again: its supervisor
-        can start it anew, and only that mends it.
+        A worker without its encode thread would train on and never be seen again: restarting it
+        is the only repair.
         """
         threading.excepthook = self._thread_died
 
     def raise_failure(self) -> None:
-        """Raises what a thread died of, if one did."""
+        """Raise the error that ended a thread, if one did."""
         if self._failure is not None:
             raise self._failure
 
     def _thread_died(self, died: threading.ExceptHookArgs) -> None:
         name = died.thread.name if died.thread else "unknown"
-        log.critical("the thread %s died; the process ends", name, exc_info=died.exc_value)
-        self._failure = MetaBonkError(f"the thread {name} died: {died.exc_value!r}")
+        log.critical("thread %s died; the process exits", name, exc_info=died.exc_value)
+        self._failure = MetaBonkError(f"thread {name} died: {died.exc_value!r}")
         self.set()
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Has the kernel send SIGTERM to this process when its parent ends, however it ends.
+    """Make the kernel send SIGTERM to this process when its parent ends, however it ends.
 
-    The kernel watches the *thread* that started this process, so a supervisor starts its children
-    from a thread that lives as long as itself.
+    The kernel watches the *thread* that started this process, so a supervisor must start its
+    children from a thread that lives as long as itself.
 
     Raises:
-        StartError: the parent has already gone.
+        StartError: the parent has already ended.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
@@ -90,18 +90,18 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def lower_priority() -> None:
-    """Lets everything of normal priority run first: what is live comes before what learns.
+    """Let everything of normal priority run first: live streams come before training.
 
-    Linux lowers the calling thread alone, and the threads and processes that it starts later.
+    On Linux this affects the calling thread, and the threads and processes it starts later.
     """
     os.nice(BACKGROUND_NICE)
 
 
 def configure_logging(name: str, file: Path | None = None) -> None:
-    """Logs to ``file``; without one to standard error, sent into ``logs/<name>.log`` by the parent.
+    """Log to ``file``, or to standard error, which the parent redirects to ``logs/<name>.log``.
 
     Raises:
-        OSError: the file can't be written to.
+        OSError: the file can't be written.
     """
     logging.basicConfig(
         handlers=None if file is None else [logging.FileHandler(file)],
@@ -109,10 +109,10 @@ def configure_logging(name: str, file: Path | None = None) -> None:
         format=f"%(asctime)s %(levelname)-7s {name} %(message)s",
         force=True,
     )
-    # A line that can't be written, as on a full disk, is lost; Python would print its traceback.
+    # A line that can't be written, as on a full disk, is dropped without a traceback.
     logging.raiseExceptions = False
-    # A line for each request, and for each pair of addresses that a WebRTC viewer might have.
-    for talkative in ("httpx", "aioice"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
-    # A warning for each picture that was on its way to a viewer who has just left.
+    # They log every request, and every candidate pair of a WebRTC viewer.
+    for verbose in ("httpx", "aioice"):
+        logging.getLogger(verbose).setLevel(logging.WARNING)
+    # It warns about each frame in flight to a viewer who has just left.
     logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -1,8 +1,7 @@
-"""Processes and process groups of this machine, told apart from later ones of the same id.
+"""Processes and their POSIX sessions, identified unambiguously although pids are reused.
 
-Every child of the fleet leads a session of its own, so whatever it starts (a game's engine) is
-found by the session's id, also when the child itself has ended. A process is named by its id *and*
-its start: ids are given out again.
+A process is identified by its pid *and* its start time. Every child of the fleet leads a POSIX
+session, so whatever it starts (a game's engine) is found by that id, even after the child has ended.
 """
 
 import os
@@ -16,10 +15,10 @@ import psutil
 from pydantic import BaseModel
 
 MODULES = ("metabonk.cli.main", "metabonk.encoding.probe")
-"""What processes of ours run, as ``python -m`` shows it in their command line."""
+"""Modules that our processes run, as ``python -m`` shows them in their command lines."""
 
 PARENT = "--parent"
-"""Before the pid of the process that a child was started by and is to end with."""
+"""Flag naming the parent pid; the child exits when the parent does."""
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 POLL_S = 0.02
@@ -29,7 +28,7 @@ _STATE, _SESSION, _START = 0, 3, 19
 
 
 class ProcessId(BaseModel, frozen=True):
-    """One process of one boot, for good."""
+    """A process, distinguished from every other one since this boot."""
 
     pid: int
     started: int
@@ -37,12 +36,12 @@ class ProcessId(BaseModel, frozen=True):
 
 
 def boot_id() -> str:
-    """Tells this boot of the machine from every other."""
+    """Return the id of this boot of the machine."""
     return BOOT_ID.read_text().strip()
 
 
 def process_id(pid: int) -> ProcessId | None:
-    """The process that has this id now; None if there is none, or only its exit status is left."""
+    """Return the process with this pid; None if there is none, or it has exited (zombie)."""
     fields = _stat(pid)
     if fields is None or fields[_STATE] in "ZX":
         return None
@@ -50,16 +49,16 @@ def process_id(pid: int) -> ProcessId | None:
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Whether this very process still runs."""
+    """Tell whether this process still runs; a later one with the same pid doesn't count."""
     return process_id(process.pid) == process
 
 
 def members(session: ProcessId) -> list[ProcessId]:
-    """The processes of the session that ``session`` leads or led.
+    """Return the processes of the POSIX session that ``session`` leads or led.
 
-    The kernel gives an id to nobody while it names a session. Once that has emptied, a later
-    process may lead another one of the same id: so only processes are taken that the leader, or in
-    its absence nobody else, can have started.
+    The kernel doesn't reuse a pid while it names a session. Once the session is empty, a later
+    process may lead another one with the same id: so only processes are returned that this leader
+    can have started.
     """
     leader = process_id(session.pid)
     if leader is not None and leader != session:
@@ -76,7 +75,7 @@ def members(session: ProcessId) -> list[ProcessId]:
 
 
 def is_ours(process: ProcessId) -> bool:
-    """Whether the process is of this user and runs MetaBonk or a program of its environment."""
+    """Tell whether the process is this user's and runs MetaBonk or a program of its environment."""
     try:
         known = psutil.Process(process.pid)
         if known.uids().real != os.getuid():
@@ -89,19 +88,19 @@ def is_ours(process: ProcessId) -> bool:
 
 
 def orphans() -> list[ProcessId]:
-    """MetaBonk's own processes whose parent has ended and which should have ended with it.
+    """Return MetaBonk processes that outlived the parent they should have ended with.
 
-    Each names the parent it was started by; one that runs under another has lost it.
+    Each names its parent on the command line; one with another parent has lost it.
     """
     found = []
     for pid in psutil.pids():
         process = process_id(pid)
-        if process is not None and is_ours(process) and _has_lost_its_parent(pid):
+        if process is not None and is_ours(process) and _is_orphan(pid):
             found.append(process)
     return found
 
 
-def _has_lost_its_parent(pid: int) -> bool:
+def _is_orphan(pid: int) -> bool:
     try:
         known = psutil.Process(pid)
         arguments = known.cmdline()
@@ -112,14 +111,14 @@ def _has_lost_its_parent(pid: int) -> bool:
 
 
 def end(processes: Iterable[ProcessId], grace_s: float) -> list[ProcessId]:
-    """SIGTERM, a wait, SIGKILL to those that are left.
+    """Send SIGTERM, wait, and send SIGKILL to those that are left.
 
     Args:
-        processes: not children of this process; those are their supervisor's to reap.
-        grace_s: how long they have to end by themselves.
+        processes: not children of this process, which their supervisor reaps.
+        grace_s: time to end by themselves, seconds.
 
     Returns:
-        those that had to be killed.
+        The processes that had to be killed.
     """
     left = [process for process in processes if send(process, signal.SIGTERM)]
     deadline = time.monotonic() + grace_s
@@ -130,9 +129,9 @@ def end(processes: Iterable[ProcessId], grace_s: float) -> list[ProcessId]:
 
 
 def send(process: ProcessId, number: signal.Signals) -> bool:
-    """Signals this very process; false when it has ended.
+    """Send a signal to this process; return false if it has ended.
 
-    The descriptor pins the process between the check and the signal (pidfd_open(2)).
+    A pidfd pins the process between the check and the signal (pidfd_open(2)).
     """
     try:
         descriptor = os.pidfd_open(process.pid)
@@ -150,10 +149,10 @@ def send(process: ProcessId, number: signal.Signals) -> bool:
 
 
 def leftovers(session: ProcessId) -> list[ProcessId]:
-    """What is left of a session of an ended fleet, as far as it is provably MetaBonk's own.
+    """Return what is left of a child's POSIX session, where it is provably MetaBonk's.
 
-    Under a leader that lives that is all of it. Without one the session may be a later one of the
-    same id, so each process must be known for itself.
+    With its leader alive that is the whole session. Without, it may be a later session with the
+    same id, so each process has to be recognized by itself.
     """
     left = members(session)
     if session in left:
