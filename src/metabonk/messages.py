@@ -362,9 +362,9 @@ class ThoughtMessage(Thought):
 
 
 class SaliencyMessage(Message):
-    """WebSocket ``/stream?attention=true``, text: where the network looks."""
+    """WebSocket ``/stream?saliency=true``, text: regions that the chosen action depends on."""
 
-    type: Literal["attention"] = "attention"
+    type: Literal["saliency"] = "saliency"
     epoch: int
     time: float = Field(description="of the picture it is about, media seconds")
     columns: int

@@ -402,7 +402,7 @@ def upgrade(port: int, query: str) -> bytes:
 
 
 def test_no_message_over_a_websocket_harms_a_worker_or_its_viewers(worker: Target, cases: int):
-    queries = st.sampled_from(["", "?audience=broadcast", "?attention=true", "?audience=x", "?%00"])
+    queries = st.sampled_from(["", "?audience=broadcast", "?saliency=true", "?audience=x", "?%00"])
 
     def send(case: tuple[str, bytes]) -> None:
         query, said = case

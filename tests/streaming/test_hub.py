@@ -367,28 +367,28 @@ def test_thoughts_travel_with_their_picture_and_carry_its_media_time():
     on_loop(watch)
 
 
-def test_attention_goes_to_those_who_asked_and_only_the_newest_waits():
+def test_saliency_goes_to_viewers_who_asked_and_only_the_newest_map_waits():
     async def watch() -> None:
         hub = live_hub()
         with hub.join() as plain:
             assert not hub.saliency_wanted()
-            with hub.join(attention=True) as curious:
+            with hub.join(saliency=True) as curious:
                 assert hub.saliency_wanted()
                 hub.publish_saliency(0.0, 2, 1, b"\x00\xff", 0.01)
-                assert attentions(await waiting(curious)) == [], "there is no picture yet"
+                assert saliency_maps(await waiting(curious)) == [], "there is no picture yet"
                 hub.publish(UNITS[0])
                 hub.publish(UNITS[1])
                 hub.publish_saliency(UNITS[0].captured_at, 2, 1, b"\x00\xff", 0.01)
                 hub.publish_saliency(UNITS[1].captured_at, 2, 1, b"\xff\x00", 0.01)
-                (told,) = attentions(await waiting(curious))
+                (told,) = saliency_maps(await waiting(curious))
                 assert (told.epoch, told.columns, told.rows) == (1, 2, 1)
                 assert base64.b64decode(told.cells) == b"\xff\x00"
                 assert told.time == pytest.approx(UNITS[1].captured_at - UNITS[0].captured_at)
             assert not hub.saliency_wanted()
-            assert attentions(await waiting(plain)) == []
+            assert saliency_maps(await waiting(plain)) == []
 
     on_loop(watch)
 
 
-def attentions(items: list[Item]) -> list[SaliencyMessage]:
+def saliency_maps(items: list[Item]) -> list[SaliencyMessage]:
     return [item for item in items if isinstance(item, SaliencyMessage)]

@@ -179,7 +179,7 @@ def test_what_a_client_says_is_ignored_and_a_long_message_ends_it(staged: Stage)
     assert staged.clients_become(0, within_s=1)
 
 
-def test_thoughts_come_before_their_picture_and_attention_to_who_asks(staged: Stage):
+def test_thoughts_precede_their_frame_and_saliency_goes_to_viewers_who_asked(staged: Stage):
     units = encoded(regular(4))
     thought = Thought(
         action=1,
@@ -194,7 +194,7 @@ def test_thoughts_come_before_their_picture_and_attention_to_who_asks(staged: St
     staged.hub.open_epoch(320, 180, 30)
     staged.hub.publish(units[0])
     staged.hub.set_state(StreamState.LIVE, "live")
-    with introduced(f"{staged.ws}/stream?attention=true") as client:
+    with introduced(f"{staged.ws}/stream?saliency=true") as client:
         state(client), text(client)
         binary(client), binary(client)
         staged.hub.publish(units[1], [thought])

@@ -151,7 +151,7 @@ class Hub:
 
     def saliency_wanted(self) -> bool:
         """Whether any viewer wants to see where the network looks."""
-        return any(viewer.attention for viewer in tuple(self._viewers))
+        return any(viewer.saliency for viewer in tuple(self._viewers))
 
     def publish_saliency(
         self, captured_at: float, columns: int, rows: int, cells: bytes, cost: float
@@ -178,8 +178,8 @@ class Hub:
                 cost=round(cost, 4),
             )
             for viewer in self._viewers:
-                if viewer.attention:
-                    viewer.queue.put_attention(told)
+                if viewer.saliency:
+                    viewer.queue.put_saliency(told)
             self._wake()
 
     def keyframe_wanted(self) -> bool:
@@ -195,19 +195,19 @@ class Hub:
         with self._lock:
             self._keyframe_due = self._keyframe_at + REPEAT_S
 
-    def join(self, dedicated: bool = True, *, attention: bool = False) -> "Viewer":
+    def join(self, dedicated: bool = True, *, saliency: bool = False) -> "Viewer":
         """A new viewer, on the running loop; it stays joined until it is closed.
 
         Args:
             dedicated: whether it chose this stream, and not the broadcast.
-            attention: whether it wants to see where the network looks.
+            saliency: whether it wants to see where the network looks.
         """
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._loop is not loop:
                 assert not self._viewers, "all viewers of a hub live on one loop"
                 self._loop, self._waking = loop, False
-            viewer = Viewer(self, next(self._numbers), dedicated, attention)
+            viewer = Viewer(self, next(self._numbers), dedicated, saliency)
             self._viewers.add(viewer)
             viewer.queue.put_state(self._state)
             if self._cache.epoch is not None:
@@ -289,10 +289,10 @@ class Viewer:
     epochs and fragments come in the order of ``ViewerQueue``, for as long as it is joined.
     """
 
-    def __init__(self, hub: Hub, number: int, dedicated: bool, attention: bool) -> None:
+    def __init__(self, hub: Hub, number: int, dedicated: bool, saliency: bool) -> None:
         self.number = number
         self.dedicated = dedicated
-        self.attention = attention
+        self.saliency = saliency
         self.queue = ViewerQueue(LIMITS)
         self.ready = asyncio.Event()
         self.slow = False

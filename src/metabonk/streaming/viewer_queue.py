@@ -18,7 +18,7 @@ Item = StateMessage | SaliencyMessage | Epoch | Fragment
 class ViewerQueue:
     """What one viewer gets, in order: states, epochs and, after an epoch, its fragments.
 
-    At most one state, one epoch, one map of attention and ``limits`` of fragments wait: a newer
+    At most one state, one epoch, one saliency map and ``limits`` of fragments wait: a newer
     one of the first three takes the place of one that was not fetched yet.
 
     Args:
@@ -29,7 +29,7 @@ class ViewerQueue:
         self._limits = limits
         self._state: StateMessage | None = None
         self._epoch: Epoch | None = None
-        self._attention: SaliencyMessage | None = None
+        self._saliency: SaliencyMessage | None = None
         self._fragments: deque[Fragment] = deque()
         self._bytes = 0
         self._awaits_keyframe = True
@@ -41,7 +41,7 @@ class ViewerQueue:
         return self._started
 
     def __bool__(self) -> bool:
-        return bool(self._state or self._epoch or self._attention or self._fragments)
+        return bool(self._state or self._epoch or self._saliency or self._fragments)
 
     def put_state(self, state: StateMessage) -> None:
         """Tells the viewer what the stream does now."""
@@ -50,13 +50,13 @@ class ViewerQueue:
     def put_epoch(self, epoch: Epoch) -> None:
         """Begins an epoch; fragments of the last one are worth nothing any more."""
         self._clear()
-        self._attention = None
+        self._saliency = None
         self._epoch = epoch
         self._started = False
 
-    def put_attention(self, attention: SaliencyMessage) -> None:
+    def put_saliency(self, saliency: SaliencyMessage) -> None:
         """Tells the viewer where the network looked."""
-        self._attention = attention
+        self._saliency = saliency
 
     def put_group(self, group: Sequence[Fragment]) -> None:
         """Lets the viewer start in the middle of a group, with all of it so far."""
@@ -92,9 +92,9 @@ class ViewerQueue:
         if self._epoch is not None:
             epoch, self._epoch = self._epoch, None
             return epoch
-        if self._attention is not None:
-            attention, self._attention = self._attention, None
-            return attention
+        if self._saliency is not None:
+            saliency, self._saliency = self._saliency, None
+            return saliency
         if self._fragments:
             fragment = self._fragments.popleft()
             self._bytes -= len(fragment.data)

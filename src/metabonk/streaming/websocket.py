@@ -20,7 +20,7 @@ LONGEST_MESSAGE = 1024
 def websocket_routes(hub: Hub, policy: PolicyMessage) -> APIRouter:
     """The WebSocket of one stream.
 
-    ``audience=broadcast`` makes the viewer not dedicated; ``attention=true`` brings it maps of
+    ``audience=broadcast`` makes the viewer not dedicated; ``saliency=true`` brings it maps of
     where the network looks.
 
     Args:
@@ -31,7 +31,7 @@ def websocket_routes(hub: Hub, policy: PolicyMessage) -> APIRouter:
 
     @router.websocket("/stream")
     async def watch(
-        socket: WebSocket, audience: Audience = "dedicated", attention: bool = False
+        socket: WebSocket, audience: Audience = "dedicated", saliency: bool = False
     ) -> None:
         async def receive() -> Message:
             message = await socket.receive()
@@ -41,7 +41,7 @@ def websocket_routes(hub: Hub, policy: PolicyMessage) -> APIRouter:
             return message
 
         await socket.accept()
-        with hub.join(audience == "dedicated", attention=attention) as viewer:
+        with hub.join(audience == "dedicated", saliency=saliency) as viewer:
             try:
                 await socket.send_text(policy.model_dump_json())
                 await run_until_disconnect(receive, _send(viewer, socket))

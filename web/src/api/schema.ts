@@ -466,10 +466,10 @@ export interface RunSummary {
   current: boolean;
 }
 /**
- * WebSocket ``/stream?attention=true``, text: where the network looks.
+ * WebSocket ``/stream?saliency=true``, text: regions that the chosen action depends on.
  */
 export interface SaliencyMessage {
-  type: "attention";
+  type: "saliency";
   epoch: number;
   /**
    * of the picture it is about, media seconds
