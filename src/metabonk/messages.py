@@ -1,8 +1,7 @@
-"""What processes say to each other over HTTP, as pydantic models.
+"""Messages between processes, and to the page, as pydantic models.
 
-The OpenAPI documents, and from them the page's TypeScript types, come from these models.
-Weights and rollouts are not here: they travel as safetensors (``policy/weights.py``,
-``learner/rollouts.py``).
+The OpenAPI documents, and from them the page's TypeScript types, are generated from these models.
+Weights and rollouts travel as safetensors instead (``policy.weights``, ``policy.rollout``).
 """
 
 from enum import StrEnum
@@ -11,17 +10,17 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 LARGEST_COUNT = 2**53 - 1
-"""Exact in a page's numbers (ECMA-262, Number.MAX_SAFE_INTEGER); SQLite takes more."""
+"""Largest integer that JavaScript holds exactly (ECMA-262, Number.MAX_SAFE_INTEGER)."""
 
 LARGEST_NUMBER = 1e30
-"""Either sign; sums of them are finite, and so is what is made of them. Not a number is neither."""
+"""Bound on either side; keeps sums finite and excludes NaN."""
 
-LONGEST_EPISODE = 2**31 - 1
-"""So that no number of them adds up to what SQLite doesn't take."""
+MAX_EPISODE_STEPS = 2**31 - 1
+"""Steps; keeps sums within SQLite's 64-bit integers."""
 
 MAX_SHORT_TEXT = 300
 MAX_LONG_TEXT = 4_000
-"""Characters; of errors, which other programs write."""
+"""Characters; for errors, parts of which come from other programs."""
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 CountOrNone = Annotated[int | None, Field(ge=0, le=LARGEST_COUNT)]
@@ -45,16 +44,16 @@ def worker_index(instance_id: str) -> int:
 
 
 class Message(BaseModel):
-    """Base of every message: unknown fields are refused, so that a typo is seen at once."""
+    """Base of every message; unknown fields are refused, so that a typo is noticed at once."""
 
-    # An answer always carries the fields that have a default: its schema says so.
+    # Fields with a default are always sent, so the schema lists them as required.
     model_config = ConfigDict(
         extra="forbid", ser_json_inf_nan="null", json_schema_serialization_defaults_required=True
     )
 
 
 class StreamState(StrEnum):
-    """What a worker's stream is doing."""
+    """State of a worker's stream."""
 
     LIVE = "live"
     STARTING = "starting"
@@ -63,48 +62,48 @@ class StreamState(StrEnum):
 
 
 class Mode(StrEnum):
-    """What a fleet is for."""
+    """Purpose of a fleet."""
 
     TRAIN = "train"
     PLAY = "play"
 
 
 class WorkerStatus(Message):
-    """One worker, as it is now. Rates are counted over the last few seconds, never configured."""
+    """Current state of a worker. Rates are measured over the last few seconds."""
 
     instance_id: ShortText = Field(description="omega-<worker_index>")
     worker_index: Count
     pid: Count
     game: ShortText
     mode: Mode
-    gpu_index: CountOrNone = Field(None, description="as nvidia-smi counts; null without a GPU")
+    gpu_index: CountOrNone = Field(None, description="as in nvidia-smi; null without a GPU")
     uptime_s: Number
 
-    stream_url: ShortText = Field(description="absolute address of the worker's own /stream.mp4")
+    stream_url: ShortText = Field(description="absolute URL of the worker's own /stream.mp4")
     stream_enabled: bool
     stream_state: StreamState
     stream_backend: ShortText = Field("", description="engine:source:encoder; empty in standby")
-    stream_error: LongText = Field(None, description="why there is no picture now, in a sentence")
-    streamer_last_error: LongText = Field(None, description="the last failure, kept after recovery")
-    stream_active_clients: Count = Field(0, description="viewers connected, waiting ones included")
+    stream_error: LongText = Field(None, description="why there is no video now, in a sentence")
+    streamer_last_error: LongText = Field(None, description="last failure, kept after recovery")
+    stream_active_clients: Count = Field(0, description="connected viewers, waiting ones included")
     stream_dedicated_clients: Count = Field(
-        0, description="those who opened this worker in particular, not the broadcast"
+        0, description="viewers who opened this worker in particular, not the broadcast"
     )
     stream_fps: Number = Field(0.0, description="access units encoded per second")
     stream_bitrate: Count = Field(0, description="bit/s, measured")
     stream_target_fps: CountOrNone = Field(
-        None, description="frames per second that the stream is paced at; null without one"
+        None, description="frames per second that the stream is paced at; null without a stream"
     )
     stream_quality: LongText = Field(
         None,
-        description="what the stream is instead of what was wanted, and why; null where it is that",
+        description="the reduced quality and its cause, in a sentence; null at full quality",
     )
-    spectator_width: Count = Field(description="of the stream; without one, of the snapshot")
+    spectator_width: Count = Field(description="pixels of the stream; without one, of the snapshot")
     spectator_height: Count
 
     frames_ok: Count = Field(0, description="frames encoded since the worker started")
-    frames_fps: Number = Field(0.0, description="frames drawn for spectators per second")
-    frames_dropped: Count = Field(0, description="drawn, but never encoded: the queue was full")
+    frames_fps: Number = Field(0.0, description="frames drawn for viewers per second")
+    frames_dropped: Count = Field(0, description="drawn but not encoded: the queue was full")
     pixel_src_width: Count
     pixel_src_height: Count
     pixel_obs_width: Count
@@ -114,13 +113,13 @@ class WorkerStatus(Message):
         None, description="sessions open on this worker's GPU; null without NVML"
     )
     nvenc_limit: CountOrNone = None
-    nvenc_slot: CountOrNone = Field(None, description="the slot this worker holds")
+    nvenc_slot: CountOrNone = Field(None, description="slot that this worker holds")
 
-    step: Count = Field(0, description="policy decisions made since the worker first started")
+    step: Count = Field(0, description="policy steps since the worker first started in this run")
     steps_per_s: Number = 0.0
-    episode: Count = Field(0, description="episodes finished")
+    episode: Count = Field(0, description="finished episodes")
     episode_return: NumberOrNone = Field(None, description="return of the last finished episode")
-    policy_version: Count = Field(0, description="version of the weights that act now")
+    policy_version: Count = Field(0, description="version of the weights in use")
 
 
 class Episode(Message):
@@ -129,34 +128,34 @@ class Episode(Message):
     worker_index: Count
     episode: Count
     total_reward: Number = Field(description="unshaped return")
-    length: int = Field(ge=0, le=LONGEST_EPISODE, description="policy decisions")
+    length: int = Field(ge=0, le=MAX_EPISODE_STEPS, description="policy steps")
     step: Count = Field(description="the worker's step count at its end")
     policy_version: Count
     ended_at: Number = Field(description="Unix time, seconds")
 
 
 class Heartbeat(Message):
-    """A worker tells the orchestrator how it is; sent about once a second."""
+    """Report of a worker to the orchestrator, twice a second."""
 
     status: WorkerStatus
     episodes: list[Episode] = Field(
         default_factory=list,
         max_length=10_000,
-        description="finished since the last heartbeat that was answered",
+        description="finished since the last acknowledged heartbeat",
     )
 
     @model_validator(mode="after")
-    def _speaks_for_itself(self) -> Self:
+    def _check_sender(self) -> Self:
         index = self.status.worker_index
-        if self.status.instance_id != f"omega-{index}":
-            raise ValueError(f"worker {index} is omega-{index}, and nobody else")
+        if self.status.instance_id != instance_id(index):
+            raise ValueError(f"worker {index} must be named {instance_id(index)}")
         if any(episode.worker_index != index for episode in self.episodes):
-            raise ValueError(f"omega-{index} tells of its own episodes alone")
+            raise ValueError(f"{instance_id(index)} may report its own episodes only")
         return self
 
 
 class DesiredState(StrEnum):
-    """What the director wants of a worker."""
+    """State that the director wants a worker to be in."""
 
     LIVE = "live"
     STANDBY = "standby"
@@ -170,39 +169,37 @@ class CounterOffset(Message):
 
 
 class HeartbeatReply(Message):
-    """The director's wish. Level-triggered: it is repeated with every answer."""
+    """Desired state of the worker; level-triggered, so it is repeated in every reply."""
 
     desired: DesiredState
-    reason: str = Field(description="why, in a sentence for people")
+    reason: str = Field(description="the reason, in a sentence")
     counted: CounterOffset = Field(default_factory=CounterOffset, description="goes on from there")
 
 
 class LearnerStatus(Message):
-    """The learner, as it is now."""
+    """Current state of the learner."""
 
     pid: int
     uptime_s: float
     policy_version: int
-    steps_trained: int = Field(description="policy decisions learned from")
+    steps_trained: int = Field(description="policy steps learned from")
     steps_per_s: float
-    steps_dropped: int = Field(
-        description="arrived too late or beyond the queue, and were not learned from"
-    )
+    steps_dropped: int = Field(description="steps not learned from: too old, or the queue was full")
     updates: int
-    policy_lag: float = Field(description="mean age of the last batch, in versions")
+    policy_lag: float = Field(description="mean age of the last batch, in policy versions")
     losses: dict[str, float] = Field(default_factory=dict)
     save_error: str | None = Field(
-        None, description="why the last checkpoint was not written; null once one is again"
+        None, description="why the last checkpoint was not written; null once one is written"
     )
 
 
 class CurvePoint(Message):
-    """A few neighbouring episodes of the whole fleet, summed up for a plot."""
+    """Consecutive episodes, aggregated for a plot."""
 
-    fleet_step: int = Field(description="policy decisions of all workers at the last of them")
-    ended_at: float = Field(description="Unix time of the last of them, seconds")
+    fleet_step: int = Field(description="steps of all workers at the last episode")
+    ended_at: float = Field(description="Unix time of the last episode, seconds")
     mean_return: float
-    episodes: int = Field(description="how many episodes this point stands for")
+    episodes: int = Field(description="number of episodes")
 
 
 class Problem(Message):
@@ -213,7 +210,7 @@ class Problem(Message):
 
 
 class Fleet(Message):
-    """Everything the page's first screen shows."""
+    """Everything on the page's first screen."""
 
     run: str
     game: str
@@ -222,77 +219,77 @@ class Fleet(Message):
     learner: LearnerStatus | None
     problems: list[Problem]
     go2rtc: str | None = Field(
-        None, description="address of go2rtc's page on this machine, while it runs"
+        None, description="URL of go2rtc's page on this machine; null if it is not running"
     )
 
 
 class RunSummary(Message):
-    """A run, from its first start until now."""
+    """Summary of a run, from its first start until now."""
 
     run: str
     game: str
     started_at: float = Field(description="Unix time, seconds")
-    updated_at: float = Field(description="Unix time of its last episode, seconds")
+    updated_at: float = Field(description="Unix time of the last episode, seconds")
     episodes: int
-    steps: int = Field(description="policy decisions of all finished episodes")
-    best_return: float | None = Field(description="of one episode")
-    recent_return: float | None = Field(description="mean of the last 100 episodes")
-    current: bool = Field(description="it is going on")
+    steps: int = Field(description="policy steps of all finished episodes")
+    best_return: float | None = Field(description="best return of an episode")
+    recent_return: float | None = Field(description="mean return of the last 100 episodes")
+    current: bool = Field(description="the run in progress")
 
 
 class Checkpoint(Message):
-    """A file that can be played or resumed."""
+    """Checkpoint that can be played or resumed."""
 
     name: str
     kind: Literal["newest", "older", "best"]
     policy_version: int
-    steps: int = Field(description="policy decisions learned from")
-    mean_return: float | None = Field(description="of the last 100 episodes before it")
+    steps: int = Field(description="policy steps learned from")
+    mean_return: float | None = Field(description="mean of the 100 episodes before it")
     saved_at: float = Field(description="Unix time, seconds")
     bytes: int
 
 
 class LogTail(Message):
-    """The end of a log."""
+    """Last lines of a log."""
 
     lines: list[str]
 
 
 class SlotHolder(Message):
-    """Who has an encoder session."""
+    """Holder of an encoder session."""
 
-    slot: int | None = Field(description="null for another program's")
-    instance_id: str | None = Field(description="null for another program's")
+    slot: int | None = Field(description="null for another program")
+    instance_id: str | None = Field(description="null for another program")
     pid: int | None
-    gpu_index: int | None = Field(None, description="that it encodes on; null in software")
+    gpu_index: int | None = Field(None, description="GPU that encodes; null for software")
     ours: bool
 
 
 class PoolStatus(Message):
-    """The sessions of one scarce encoder."""
+    """Sessions of one pool."""
 
     pool: Literal["nvenc", "cpu"]
     gpu_index: int | None
     gpu_name: str | None
     gpu_indices: list[int] = Field(
-        default_factory=list, description="every GPU whose sessions these are: some share a limit"
+        default_factory=list, description="GPUs in this pool: some share a session limit"
     )
-    used: int = Field(description="other programs' sessions included")
+    used: int = Field(description="open sessions, those of other programs included")
     limit: int
     holders: list[SlotHolder]
 
 
 class Featured(Message):
-    """Who is shown, and who comes next."""
+    """Featured workers and the next in turn."""
 
-    live: list[str] = Field(description="instance ids, the one shown longest first")
+    live: list[str] = Field(description="instance ids, longest shown first")
     rotate_s: float
-    next: str | None = Field(description="who gets the next place; null where nobody waits")
-    next_in_s: float | None = Field(description="null where every place is being watched")
+    next: str | None = Field(description="next instance id to be shown; null if none is waiting")
+    next_in_s: float | None = Field(description="null while viewers hold every session")
 
 
 class EventKind(StrEnum):
-    """What can happen in a fleet."""
+    """Kinds of fleet events."""
 
     REGISTERED = "registered"
     LIVE = "live"
@@ -303,21 +300,21 @@ class EventKind(StrEnum):
 
 
 class FleetEvent(Message):
-    """Server-sent event of ``/api/events``; its id is that of the event stream."""
+    """Server-sent event of ``/api/events``, with the id of the event stream."""
 
     id: int
     at: float = Field(description="Unix time, seconds")
     kind: EventKind
-    instance_id: str = Field(description="of the worker, or 'learner'")
+    instance_id: str = Field(description="worker, or 'learner'")
     message: str
 
 
 class StateMessage(Message):
-    """WebSocket ``/stream``, text: what the stream does; sent on joining and on every change."""
+    """WebSocket ``/stream``, text: stream state; sent on joining and on every change."""
 
     type: Literal["state"] = "state"
     state: StreamState
-    reason: str = Field(description="a sentence for the viewer")
+    reason: str = Field(description="the reason, in a sentence for the viewer")
 
 
 class EpochMessage(Message):
@@ -327,38 +324,42 @@ class EpochMessage(Message):
     """
 
     type: Literal["epoch"] = "epoch"
-    epoch: int = Field(description="grows by one with every encoder that is opened")
+    epoch: int = Field(description="incremented each time an encoder is opened")
     mime: str = Field(description="for MediaSource.addSourceBuffer, with the codecs parameter")
     width: int
     height: int
 
 
 class PolicyMessage(Message):
-    """WebSocket ``/stream``, text: what the policy can do; sent once, on joining."""
+    """WebSocket ``/stream``, text: the policy's actions; sent once, on joining."""
 
     type: Literal["policy"] = "policy"
-    actions: list[str] = Field(description="names of the options that probabilities are given for")
+    actions: list[str] = Field(
+        description="names of the actions, in the order of the probabilities"
+    )
 
 
 class Thought(Message):
-    """What the policy thought when it decided."""
+    """Policy output for one step."""
 
-    action: int | None = Field(description="index of the chosen option; null where it is no index")
-    probabilities: list[float] = Field(description="of every option; empty for continuous actions")
-    value: float = Field(description="the discounted return it expects, in the game's rewards")
-    reward: float = Field(description="unshaped, of the decision before")
-    episode_return: float = Field(description="unshaped, so far")
+    action: int | None = Field(
+        description="index of the chosen action; null for other action spaces"
+    )
+    probabilities: list[float] = Field(description="of every action; empty for continuous actions")
+    value: float = Field(description="expected discounted return, in the game's rewards")
+    reward: float = Field(description="unshaped reward of the previous step")
+    episode_return: float = Field(description="unshaped return so far")
     episode: int = Field(description="number of the episode in this worker, from 1")
-    step: int = Field(description="decisions in this episode so far")
-    decided_at: float = Field(description="by the worker's clock: Unix time, seconds")
+    step: int = Field(description="steps in this episode so far")
+    decided_at: float = Field(description="Unix time by the worker's clock, seconds")
 
 
 class ThoughtMessage(Thought):
-    """WebSocket ``/stream``, text: comes before the fragment that it belongs to."""
+    """WebSocket ``/stream``, text: precedes the fragment that it belongs to."""
 
     type: Literal["thought"] = "thought"
     epoch: int
-    time: float = Field(description="of the first picture after the decision, media seconds")
+    time: float = Field(description="media time of the first frame after the step, seconds")
 
 
 class SaliencyMessage(Message):
@@ -366,23 +367,23 @@ class SaliencyMessage(Message):
 
     type: Literal["saliency"] = "saliency"
     epoch: int
-    time: float = Field(description="of the picture it is about, media seconds")
+    time: float = Field(description="media time of the frame, seconds")
     columns: int
     rows: int
-    cells: str = Field(description="base64 of columns × rows bytes, row by row; 255: most")
-    cost: float = Field(description="share of a core that maps take the worker, 0 to 1")
+    cells: str = Field(description="base64 of columns × rows bytes, row by row; 255 is the maximum")
+    cost: float = Field(description="share of a core that the maps cost the worker, 0 to 1")
 
 
 class ErrorBody(Message):
-    """Body of every 4xx and 5xx answer."""
+    """Body of every 4xx and 5xx response."""
 
     error: str = Field(description="machine-readable, snake_case")
-    message: str = Field(description="a sentence for people")
+    message: str = Field(description="what went wrong, in a sentence")
 
 
 def no_picture(status: WorkerStatus) -> Problem:
-    """Of a worker that should be live and can't be."""
+    """Return the problem of a worker that should be live and can't be."""
     return Problem(
-        message=f"{status.instance_id} has no picture: {status.stream_error}",
-        action="it is tried again by itself; docs/sessions.md tells what to do for each reason",
+        message=f"{status.instance_id} has no video: {status.stream_error}",
+        action="retried automatically; docs/sessions.md explains each reason",
     )

@@ -125,7 +125,7 @@ def test_a_worker_whose_encoder_fails_is_a_problem(client: httpx.Client):
     beat(client, 0, stream_state="error", stream_error="the driver refused")
     beat(client, 1)
     (problem,) = Fleet.model_validate(client.get("/api/fleet").json()).problems
-    assert problem.message == "omega-0 has no picture: the driver refused"
+    assert problem.message == "omega-0 has no video: the driver refused"
 
 
 def test_a_silent_or_dead_worker_frees_its_place(

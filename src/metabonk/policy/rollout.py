@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from metabonk.errors import WireError
 from metabonk.games import ActionKind, Observation, Transition
-from metabonk.messages import LONGEST_EPISODE
+from metabonk.messages import MAX_EPISODE_STEPS
 from metabonk.policy.actor import Decision
 from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.spec import PolicySpec
@@ -36,7 +36,7 @@ class EndedEpisode(BaseModel):
     """
 
     total_reward: Return
-    length: int = Field(ge=1, le=LONGEST_EPISODE)
+    length: int = Field(ge=1, le=MAX_EPISODE_STEPS)
 
 
 class RolloutHeader(BaseModel):
