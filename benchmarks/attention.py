@@ -19,8 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from metabonk.games import Game, make_game
-from metabonk.policy import Actor, ActorCritic, Decision, PolicySpec, newest_weights
+from metabonk.policy import Actor, ActorCritic, Decision, PolicySpec
 from metabonk.policy.saliency import CELL, _blurred, attention
+from metabonk.runs.checkpoints import newest_weights
 from metabonk.settings.schema import Learning
 from metabonk.worker.saliency import PERIOD_S
 

@@ -17,8 +17,10 @@ from metabonk.errors import SettingsError, StartError
 from metabonk.learner.checkpoint import restore_newest, save_best, save_checkpoint
 from metabonk.learner.ppo import Learner
 from metabonk.messages import Episode
-from metabonk.policy import best_weights, decode_weights, newest_weights
-from metabonk.runs.episodes import FILE, EpisodeStore
+from metabonk.policy import decode_weights
+from metabonk.runs.checkpoints import best_weights, newest_weights
+from metabonk.runs.episodes import EpisodeStore
+from metabonk.runs.layout import EPISODES_FILE
 from metabonk.settings import Settings, load_settings, read_settings, write_settings
 from metabonk.settings.schema import Learning
 from tests.support.fleet import fleet_ports
@@ -124,7 +126,7 @@ def test_episodes_in_a_damaged_database_are_refused_by_name_or_can_be_used(
 ):
     chance = random.Random(SEED)
     refused = 0
-    with Damage(run_dir / FILE) as damage:
+    with Damage(run_dir / EPISODES_FILE) as damage:
         for number in range(200 if long else 40):
             (damage.overwrite, damage.cut)[number % 2](chance)
             try:
@@ -136,7 +138,7 @@ def test_episodes_in_a_damaged_database_are_refused_by_name_or_can_be_used(
             store.record([_episode(3000)])
             assert len(store.newest(10)) <= 10
             store.close()
-            for beside in run_dir.glob(f"{FILE}-*"):
+            for beside in run_dir.glob(f"{EPISODES_FILE}-*"):
                 beside.unlink()
     assert refused > 0
 
@@ -166,9 +168,9 @@ def test_what_is_known_of_encoders_is_learned_anew_and_the_damaged_file_named(
 ):
     for name, ask, learn in (
         (
-            "proofs.json",
-            lambda: ProbeCache(tmp_path).known(RUNGS[-1], None),
-            lambda: ProbeCache(tmp_path).keep(
+            "probes.json",
+            lambda: ProbeCache(tmp_path).cached(RUNGS[-1], None),
+            lambda: ProbeCache(tmp_path).store(
                 RUNGS[-1], None, ProbeResult(works=True), quarantined=False
             ),
         ),
@@ -187,7 +189,7 @@ def test_what_is_known_of_encoders_is_learned_anew_and_the_damaged_file_named(
         assert ask() is not None
 
 
-@pytest.mark.parametrize("name", ["settings.json", FILE, "metabonk.toml"])
+@pytest.mark.parametrize("name", ["settings.json", EPISODES_FILE, "metabonk.toml"])
 def test_a_start_with_a_damaged_file_says_which_and_leaves_nothing_running(
     run_dir: Path, name: str
 ):

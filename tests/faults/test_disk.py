@@ -22,7 +22,8 @@ import pytest
 from metabonk.learner.checkpoint import CheckpointHeader
 from metabonk.messages import LearnerStatus
 from metabonk.policy.serialization import unpack
-from metabonk.policy.weights import checkpoint_files, decode_weights
+from metabonk.policy.weights import decode_weights
+from metabonk.runs.layout import checkpoint_files
 from tests.support.census import members
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until

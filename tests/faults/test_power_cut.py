@@ -16,8 +16,10 @@ from metabonk.encoding.sessions.limits import LearnedLimits
 from metabonk.learner.checkpoint import best_return, restore_newest
 from metabonk.learner.ppo import Learner
 from metabonk.messages import Episode
-from metabonk.policy import best_weights, decode_weights
-from metabonk.runs.episodes import FILE, EpisodeStore
+from metabonk.policy import decode_weights
+from metabonk.runs.checkpoints import best_weights
+from metabonk.runs.episodes import EpisodeStore
+from metabonk.runs.layout import EPISODES_FILE
 from metabonk.settings import read_settings
 from metabonk.settings.schema import Learning
 from tests.support.power_cut import WRITERS, Step, outcomes
@@ -38,7 +40,7 @@ def _best(folder: Path) -> int:
 
 
 def _proven(folder: Path) -> int:
-    return sum(ProbeCache(folder).known(rung, None) is not None for rung in RUNGS)
+    return sum(ProbeCache(folder).cached(rung, None) is not None for rung in RUNGS)
 
 
 def _learned(folder: Path) -> int:
@@ -93,7 +95,7 @@ def _contents(folder: Path) -> dict[Path, bytes]:
     }
 
 
-LOG = Path(f"{FILE}-wal")
+LOG = Path(f"{EPISODES_FILE}-wal")
 
 
 @pytest.fixture
@@ -138,7 +140,7 @@ def _opened(run_dir: Path, files: dict[Path, bytes]) -> int:
     store.record([_episode(len(numbers) + 1)])
     assert store.episodes == len(numbers) + 1
     store.close()
-    with contextlib.closing(sqlite3.connect(run_dir / FILE)) as database:
+    with contextlib.closing(sqlite3.connect(run_dir / EPISODES_FILE)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     return len(numbers)
 

@@ -18,10 +18,11 @@ from metabonk.learner.checkpoint import (
     save_checkpoint,
 )
 from metabonk.learner.ppo import Learner
-from metabonk.policy import Actor, PolicySpec, best_weights, decode_weights, newest_weights
+from metabonk.policy import Actor, PolicySpec, decode_weights
 from metabonk.policy.rollout import EndedEpisode
 from metabonk.policy.serialization import unpack
-from metabonk.policy.weights import checkpoint_files
+from metabonk.runs.checkpoints import best_weights, newest_weights
+from metabonk.runs.layout import checkpoint_files
 from metabonk.settings.schema import Learning
 from tests.support.rollouts import made_up
 from tests.support.specs import OTHER, TINY

@@ -8,7 +8,8 @@ from tensorboardX.proto.event_pb2 import Event
 
 from metabonk.learner import stats as events_module
 from metabonk.learner.ppo import Counters, Update
-from metabonk.learner.stats import FOLDER, WINDOW_S, LearnerStats, TensorBoardWriter
+from metabonk.learner.stats import WINDOW_S, LearnerStats, TensorBoardWriter
+from metabonk.runs.layout import TENSORBOARD_DIR
 
 
 class Clock:
@@ -59,7 +60,7 @@ def test_an_update_that_learned_nothing_keeps_the_last_losses():
 
 def written(run_dir: Path) -> list[Event]:
     """What is in the one event file: records of length, checksum, data, checksum."""
-    (file,) = (run_dir / FOLDER).iterdir()
+    (file,) = (run_dir / TENSORBOARD_DIR).iterdir()
     data, found = file.read_bytes(), []
     while data:
         (length,) = struct.unpack("<Q", data[:8])
@@ -88,7 +89,7 @@ def test_who_learns_nothing_writes_nothing(tmp_path: Path):
 def test_a_folder_that_cannot_be_made_ends_the_curves_and_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    (tmp_path / FOLDER).write_text("in the way")
+    (tmp_path / TENSORBOARD_DIR).write_text("in the way")
     with TensorBoardWriter(tmp_path) as events:
         events.add({"a": 1.0}, 1)
         events.add({"a": 2.0}, 2)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from metabonk.orchestrator import go2rtc
+from metabonk.runs.layout import GO2RTC_FILE
 from metabonk.settings import Settings
 from tests.support.go2rtc_stand_in import LISTEN, put
 
@@ -44,7 +45,7 @@ def test_it_gets_a_stream_for_each_worker_and_stays_on_loopback(tmp_path: Path):
     remote = wanting().model_copy(update={"host": "0.0.0.0"})
     child = go2rtc.child(remote, tmp_path)
     assert child is not None and not child.vital
-    config = json.loads((tmp_path / go2rtc.FILE).read_text())
+    config = json.loads((tmp_path / GO2RTC_FILE).read_text())
     assert config["streams"] == {
         "omega-0": "http://127.0.0.1:5000/stream.ts",
         "omega-1": "http://127.0.0.1:5001/stream.ts",
@@ -59,4 +60,4 @@ def test_it_gets_a_stream_for_each_worker_and_stays_on_loopback(tmp_path: Path):
 def test_without_being_asked_for_it_is_left_alone(tmp_path: Path):
     put(tmp_path / "bin")
     assert go2rtc.child(Settings(), tmp_path) is None
-    assert not (tmp_path / go2rtc.FILE).exists()
+    assert not (tmp_path / GO2RTC_FILE).exists()

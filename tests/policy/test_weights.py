@@ -1,8 +1,5 @@
 """Weights as bytes."""
 
-import logging
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +11,6 @@ from metabonk.policy import (
     decode_weights,
     encode_weights,
     load_weights,
-    newest_weights,
 )
 from metabonk.policy.rollout import RolloutHeader
 from metabonk.policy.serialization import pack
@@ -87,17 +83,3 @@ def test_a_changed_byte_raises_nothing_but_what_is_announced(position: int, valu
         load_weights(ActorCritic(TINY), bytes(data))
     except (WireError, PolicyError) as error:
         assert str(error)
-
-
-def test_the_newest_readable_checkpoint_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    assert newest_weights(tmp_path) is None
-    folder = tmp_path / "checkpoints"
-    folder.mkdir()
-    (folder / "000000000100-00000001.safetensors").write_bytes(encode_weights(NETWORK, 1))
-    (folder / "000000000200-00000002.safetensors").write_bytes(encode_weights(NETWORK, 2))
-    (folder / "000000000300-00000003.safetensors").write_bytes(ENCODED[:500])
-    with caplog.at_level(logging.WARNING):
-        weights = newest_weights(tmp_path)
-    assert weights is not None
-    assert decode_weights(weights).version == 2
-    assert "000000000300" in caplog.text

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from metabonk.errors import StartError
-from metabonk.runs.episodes import FILE, RETRY_S, EpisodeStore
+from metabonk.runs.episodes import RETRY_S, EpisodeStore
+from metabonk.runs.layout import EPISODES_FILE
 from tests.support.statuses import episode
 
 
@@ -82,9 +83,9 @@ def test_a_file_that_is_no_database_stops_the_start_with_a_sentence(
     tmp_path: Path, rubbish: bytes | None
 ):
     if rubbish is None:
-        (tmp_path / FILE).mkdir()
+        (tmp_path / EPISODES_FILE).mkdir()
     else:
-        (tmp_path / FILE).write_bytes(rubbish)
+        (tmp_path / EPISODES_FILE).write_bytes(rubbish)
     with pytest.raises(StartError, match=r"metabonk\.sqlite.*move the file away"):
         EpisodeStore(tmp_path, "doom:basic")
 
@@ -92,7 +93,7 @@ def test_a_file_that_is_no_database_stops_the_start_with_a_sentence(
 def test_people_can_read_the_file_with_sqlite_while_it_is_written(tmp_path: Path):
     store = EpisodeStore(tmp_path / ".", "doom:basic")
     store.record([episode(1)])
-    other = sqlite3.connect(tmp_path / FILE)
+    other = sqlite3.connect(tmp_path / EPISODES_FILE)
     assert other.execute("SELECT game FROM run").fetchall() == [("doom:basic",)]
     assert other.execute("SELECT count(*), sum(length) FROM episodes").fetchone() == (1, 10)
     other.close()

@@ -11,8 +11,9 @@ from metabonk.encoding.recording import Recording
 from metabonk.errors import CheckpointError
 from metabonk.games import FrameSink, make_game
 from metabonk.messages import Mode
-from metabonk.policy import Actor, PolicySpec, best_weights, newest_weights
+from metabonk.policy import Actor, PolicySpec
 from metabonk.policy.env_runner import EnvRunner, EpisodeEnd
+from metabonk.runs.checkpoints import best_weights, newest_weights
 from metabonk.runs.layout import NEWEST, SETTINGS_FILE, find_run
 from metabonk.settings import load_settings, read_settings
 

@@ -18,14 +18,16 @@ from metabonk.learner.ppo import Counters, Learner
 from metabonk.policy.rollout import EndedEpisode
 from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.weights import (
-    BEST,
-    CHECKPOINTS,
     NETWORK,
-    SUFFIX,
     WeightsHeader,
-    checkpoint_files,
     network_arrays,
     put_tensors,
+)
+from metabonk.runs.layout import (
+    BEST_CHECKPOINT,
+    CHECKPOINT_SUFFIX,
+    CHECKPOINTS_DIR,
+    checkpoint_files,
 )
 from metabonk.system.files import write_atomically
 
@@ -75,8 +77,8 @@ def save_checkpoint(learner: Learner, run_dir: Path, mean_return: float | None =
             ones are untouched.
     """
     counters = learner.counters
-    name = f"{counters.steps_trained:012d}-{counters.version:08d}{SUFFIX}"
-    file = run_dir / CHECKPOINTS / name
+    name = f"{counters.steps_trained:012d}-{counters.version:08d}{CHECKPOINT_SUFFIX}"
+    file = run_dir / CHECKPOINTS_DIR / name
     _write(learner, file, mean_return)
     for old in checkpoint_files(run_dir)[KEPT:]:
         # One that can't be removed costs space; the next save tries again.
@@ -91,7 +93,7 @@ def save_best(learner: Learner, run_dir: Path, mean_return: float) -> Path:
     Raises:
         CheckpointError: it can't be written; the one before is untouched.
     """
-    file = run_dir / BEST
+    file = run_dir / BEST_CHECKPOINT
     _write(learner, file, mean_return)
     return file
 
@@ -99,7 +101,7 @@ def save_best(learner: Learner, run_dir: Path, mean_return: float) -> Path:
 def best_return(run_dir: Path) -> float | None:
     """The mean return of the best checkpoint of a run; None without one that can be read."""
     try:
-        _, header = unpack((run_dir / BEST).read_bytes(), CheckpointHeader)
+        _, header = unpack((run_dir / BEST_CHECKPOINT).read_bytes(), CheckpointHeader)
     except (OSError, WireError):
         return None
     return header.mean_return

@@ -16,6 +16,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from metabonk.learner.ppo import Counters, Update
 from metabonk.messages import LearnerStatus
+from metabonk.runs.layout import TENSORBOARD_DIR
 
 WINDOW_S = 30.0
 """Over which the rate of steps is counted: some updates, which take a second or so each."""
@@ -86,8 +87,6 @@ def _copied(counters: Counters) -> Counters:
 
 log = logging.getLogger(__name__)
 
-FOLDER = "tensorboard"
-
 
 class TensorBoardWriter:
     """Writes curves over the decisions learned from.
@@ -100,7 +99,7 @@ class TensorBoardWriter:
     """
 
     def __init__(self, run_dir: Path) -> None:
-        self._folder = run_dir / FOLDER
+        self._folder = run_dir / TENSORBOARD_DIR
         self._writer: EventsWriter | None = None
         self._gave_up = False
 

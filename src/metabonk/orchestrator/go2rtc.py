@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from metabonk.orchestrator.supervisor import ChildSpec
+from metabonk.runs.layout import GO2RTC_FILE
 from metabonk.settings import Settings
 from metabonk.system.process_ids import PARENT
 
 NAME = "go2rtc"
-FILE = "go2rtc.yaml"
 
 MISSING = (
     "go2rtc is not used: {where}; the built-in WebRTC serves instead "
@@ -82,7 +82,7 @@ def child(settings: Settings, run_dir: Path) -> ChildSpec | None:
     program = find(settings) if settings.go2rtc.enabled else None
     if program is None:
         return None
-    file = (run_dir / FILE).absolute()
+    file = (run_dir / GO2RTC_FILE).absolute()
     # JSON is YAML (YAML 1.2, 1.3), and needs no library to be right.
     file.write_text(json.dumps(configuration(settings), indent=2) + "\n")
     command = (

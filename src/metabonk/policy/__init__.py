@@ -18,11 +18,9 @@ from metabonk.policy.network import ActorCritic
 from metabonk.policy.rollout import EndedEpisode, Rollout, RolloutBuilder
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.weights import (
-    best_weights,
     decode_weights,
     encode_weights,
     load_weights,
-    newest_weights,
 )
 
 __all__ = [
@@ -34,9 +32,7 @@ __all__ = [
     "PolicySpec",
     "Rollout",
     "RolloutBuilder",
-    "best_weights",
     "decode_weights",
     "encode_weights",
     "load_weights",
-    "newest_weights",
 ]

@@ -1,31 +1,19 @@
 """A network's weights as bytes, and back."""
 
-import logging
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import BaseModel, Field
 
-from metabonk.errors import PolicyError, WireError
+from metabonk.errors import PolicyError
 from metabonk.messages import LARGEST_COUNT
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.spec import PolicySpec
 
-log = logging.getLogger(__name__)
-
 NETWORK = "network/"
 """Prefix of the names of a network's tensors, in weights as in checkpoints."""
-
-CHECKPOINTS = "checkpoints"
-"""Folder of a run that holds its checkpoints, whose names sort by age."""
-
-SUFFIX = ".safetensors"
-
-BEST = f"best{SUFFIX}"
-"""In a run's folder: the checkpoint of its best mean return."""
 
 
 class WeightsHeader(BaseModel):
@@ -122,31 +110,3 @@ def put_tensors(network: ActorCritic, tensors: dict[str, Array], what: str) -> N
         if not np.isfinite(array).all():
             raise PolicyError(f"{what} are spoilt: {name} holds numbers that are not finite")
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
-
-
-def checkpoint_files(run_dir: Path) -> list[Path]:
-    """The checkpoints of a run, newest first."""
-    return sorted((run_dir / CHECKPOINTS).glob(f"*{SUFFIX}"), reverse=True)
-
-
-def best_weights(run_dir: Path) -> bytes | None:
-    """The checkpoint of a run's best mean return, for ``Actor.load``; None without one."""
-    file = run_dir / BEST
-    return _first_whole([file] if file.exists() else [])
-
-
-def newest_weights(run_dir: Path) -> bytes | None:
-    """The newest checkpoint of a run that can be read, for ``Actor.load``; None without one."""
-    return _first_whole(checkpoint_files(run_dir))
-
-
-def _first_whole(files: list[Path]) -> bytes | None:
-    for file in files:
-        try:
-            data = file.read_bytes()
-            decode_weights(data)
-        except (OSError, WireError) as error:
-            log.warning("%s is damaged and passed over: %s", file, error)
-        else:
-            return data
-    return None

@@ -19,10 +19,15 @@ from safetensors import safe_open
 from metabonk.errors import MetaBonkError, StartError
 from metabonk.messages import Checkpoint, CurvePoint, Episode, RunSummary
 from metabonk.runs.curve import Curve
-from metabonk.runs.episodes import COLUMNS, FILE
-from metabonk.runs.layout import CHECKPOINTS, SETTINGS_FILE, game_of
+from metabonk.runs.episodes import COLUMNS
+from metabonk.runs.layout import (
+    BEST_CHECKPOINT,
+    EPISODES_FILE,
+    SETTINGS_FILE,
+    checkpoint_files,
+    game_of,
+)
 
-BEST = "best.safetensors"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 RECENT = 100
 """Episodes of a recent return."""
@@ -104,11 +109,11 @@ class RunCatalog:
             NoSuchRun: there is none of this name.
         """
         folder = self._folder(run)
-        files = sorted((folder / CHECKPOINTS).glob("*.safetensors"), reverse=True)
+        files = checkpoint_files(folder)
         found = [
             *(_checkpoint(file, "newest") for file in files[:1]),
             *(_checkpoint(file, "older") for file in files[1:]),
-            _checkpoint(folder / BEST, "best"),
+            _checkpoint(folder / BEST_CHECKPOINT, "best"),
         ]
         return [checkpoint for checkpoint in found if checkpoint is not None]
 
@@ -128,7 +133,7 @@ class RunCatalog:
 
     @contextlib.contextmanager
     def _database(self, folder: Path) -> Iterator[sqlite3.Connection]:
-        address = (folder / FILE).absolute().as_uri()
+        address = (folder / EPISODES_FILE).absolute().as_uri()
         with contextlib.closing(sqlite3.connect(f"{address}?mode=ro", uri=True)) as database:
             yield database
 
@@ -164,7 +169,7 @@ class RunCatalog:
 
 def _written(folder: Path) -> int:
     """When anything was last written to the episodes, nanoseconds: answers are kept until then."""
-    files = (folder / FILE, folder / f"{FILE}-wal")
+    files = (folder / EPISODES_FILE, folder / f"{EPISODES_FILE}-wal")
     return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
 
 

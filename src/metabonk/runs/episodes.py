@@ -15,10 +15,10 @@ from pathlib import Path
 from metabonk.errors import StartError
 from metabonk.messages import CounterOffset, CurvePoint, Episode, Problem
 from metabonk.runs.curve import Curve
+from metabonk.runs.layout import EPISODES_FILE
 
 log = logging.getLogger(__name__)
 
-FILE = "metabonk.sqlite"
 WAITING_EPISODES = 100_000
 """Kept while the disk takes nothing; then the oldest go."""
 
@@ -62,7 +62,7 @@ class EpisodeStore:
     def __init__(
         self, run_dir: Path, game: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._file = run_dir / FILE
+        self._file = run_dir / EPISODES_FILE
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: deque[Episode] = deque(maxlen=WAITING_EPISODES)

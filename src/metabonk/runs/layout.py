@@ -1,4 +1,16 @@
-"""The folders of runs: settings, episodes and checkpoints, one folder a run."""
+"""A run's folder: the names in it, and how runs are found, created and discarded.
+
+::
+
+    runs/20260301-120000-doom-basic/
+        settings.json           of the training
+        settings-play.json      of the last play session with its policy
+        metabonk.sqlite         episodes, see ``episodes``
+        checkpoints/            the newest ones, see ``learner.checkpoint``
+        best.safetensors        checkpoint of the best mean return
+        tensorboard/            event files
+        go2rtc.yaml             configuration of go2rtc, where it is used
+"""
 
 import re
 import shutil
@@ -9,48 +21,60 @@ from metabonk.errors import StartError
 from metabonk.messages import Mode
 from metabonk.settings import Settings, read_settings, write_settings
 
-NEWEST = "newest"
 SETTINGS_FILE = "settings.json"
 PLAY_SETTINGS_FILE = "settings-play.json"
-CHECKPOINTS = "checkpoints"
+EPISODES_FILE = "metabonk.sqlite"
+CHECKPOINTS_DIR = "checkpoints"
+CHECKPOINT_SUFFIX = ".safetensors"
+BEST_CHECKPOINT = f"best{CHECKPOINT_SUFFIX}"
+TENSORBOARD_DIR = "tensorboard"
+GO2RTC_FILE = "go2rtc.yaml"
+
+NEWEST = "newest"
+"""Name that stands for the newest run with a checkpoint."""
+
+MAX_ATTEMPTS = 100
 
 
 def new_run(settings: Settings) -> Path:
-    """Makes the folder of a run that begins now.
+    """Create the folder of a run that starts now.
 
     Raises:
-        StartError: it can't be made.
+        StartError: it can't be created.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", settings.game.lower()).strip("-")
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
     try:
         settings.paths.runs.mkdir(parents=True, exist_ok=True)
-        for attempt in range(1, 100):
+        for attempt in range(1, MAX_ATTEMPTS):
             folder = settings.paths.runs / (name if attempt == 1 else f"{name}-{attempt}")
             if not folder.exists():
                 folder.mkdir()
                 return folder
     except OSError as error:
         raise StartError(
-            f"can't make the folder of the run under {settings.paths.runs}: {error.strerror}; "
-            "METABONK_PATHS_RUNS names another place"
+            f"can't create the run's folder under {settings.paths.runs}: {error.strerror}; "
+            "set METABONK_PATHS_RUNS to another folder"
         ) from None
-    raise StartError(f"there are a hundred runs called {name} in {settings.paths.runs}")
+    raise StartError(
+        f"{settings.paths.runs} already holds {MAX_ATTEMPTS - 1} runs named {name}; "
+        "start again in a second"
+    )
 
 
 def find_run(runs: Path, name: str, *, mode: Mode) -> Path:
-    """The folder of an earlier run.
+    """Return the folder of an earlier run.
 
     Args:
         runs: the folder of runs.
-        name: of the run, or ``newest``: the one with a checkpoint that was worked on last.
-        mode: what it is wanted for.
+        name: of the run, or ``NEWEST``: the most recently modified one with a checkpoint.
+        mode: what the run is needed for; playing requires a checkpoint.
 
     Raises:
-        StartError: there is none, or it has no checkpoint to play.
+        StartError: there is no such run, or it has no checkpoint to play.
     """
     folders = sorted(
-        (file.parent for file in runs.glob(f"*/{SETTINGS_FILE}")), key=_worked_on, reverse=True
+        (file.parent for file in runs.glob(f"*/{SETTINGS_FILE}")), key=_modified_at, reverse=True
     )
     if name != NEWEST:
         folder = runs / name
@@ -58,18 +82,21 @@ def find_run(runs: Path, name: str, *, mode: Mode) -> Path:
             listed = ", ".join(each.name for each in folders[:10]) or "none yet"
             raise StartError(f"there is no run {name!r} in {runs}. Runs: {listed}")
         if mode is Mode.PLAY and not has_checkpoint(folder):
-            raise StartError(f"the run {name} has no checkpoint to play; train it for a minute")
+            raise StartError(
+                f"run {name} has no checkpoint to play; train it for a minute with "
+                f"'./start --mode train --resume {name}'"
+            )
         return folder
     newest = next((folder for folder in folders if has_checkpoint(folder)), None)
     if newest is None:
         raise StartError(
-            f"there is no run with a checkpoint in {runs}; begin one with './start --mode train'"
+            f"there is no run with a checkpoint in {runs}; start one with './start --mode train'"
         )
     return newest
 
 
 def game_of(run_dir: Path) -> str:
-    """The game that a run is of.
+    """Return the id of the game a run was trained on.
 
     Raises:
         SettingsError: its settings can't be read.
@@ -77,30 +104,42 @@ def game_of(run_dir: Path) -> str:
     return read_settings(run_dir / SETTINGS_FILE).game
 
 
+def checkpoint_files(run_dir: Path) -> list[Path]:
+    """Return the checkpoints of a run, newest first; the best one is kept apart."""
+    return sorted((run_dir / CHECKPOINTS_DIR).glob(f"*{CHECKPOINT_SUFFIX}"), reverse=True)
+
+
 def has_checkpoint(run_dir: Path) -> bool:
-    """Whether the run has saved anything that can be played or resumed."""
-    return any((run_dir / CHECKPOINTS).glob("*.safetensors"))
+    """Tell whether the run has a checkpoint to play or resume."""
+    return bool(checkpoint_files(run_dir))
 
 
 def discard(run_dir: Path) -> None:
-    """Removes the folder of a run that could not begin, unless something was learned in it."""
+    """Delete the folder of a run that could not start, unless it holds a checkpoint."""
     if not has_checkpoint(run_dir):
         shutil.rmtree(run_dir, ignore_errors=True)
 
 
+def settings_file(run_dir: Path, mode: Mode) -> Path:
+    """Return the file with a fleet's settings: playing leaves those of the training alone."""
+    return run_dir / (PLAY_SETTINGS_FILE if mode is Mode.PLAY else SETTINGS_FILE)
+
+
 def save_settings(settings: Settings, run_dir: Path) -> Path:
-    """Writes the settings for the child processes; those a run was trained with stay its own.
+    """Write the settings for the child processes, and return the file.
 
     Raises:
         StartError: they can't be written.
     """
-    name = PLAY_SETTINGS_FILE if settings.mode is Mode.PLAY else SETTINGS_FILE
+    file = settings_file(run_dir, settings.mode)
     try:
-        write_settings(settings, run_dir / name)
+        write_settings(settings, file)
     except OSError as error:
-        raise StartError(f"can't write {run_dir / name}: {error.strerror}") from None
-    return run_dir / name
+        raise StartError(
+            f"can't write {file}: {error.strerror}; free some disk or fix the folder's permissions"
+        ) from None
+    return file
 
 
-def _worked_on(run_dir: Path) -> float:
+def _modified_at(run_dir: Path) -> float:
     return max(file.stat().st_mtime for file in (run_dir, run_dir / SETTINGS_FILE))

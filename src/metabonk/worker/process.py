@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.ladder import Rung, missing
+from metabonk.encoding.ladder import Rung, unavailable
 from metabonk.encoding.probe import EncoderProbe, ProbeCache
 from metabonk.encoding.session import EncoderOpener
 from metabonk.encoding.sessions import open_pools
@@ -18,8 +18,10 @@ from metabonk.games import make_game
 from metabonk.games.preprocessing import observe
 from metabonk.http.server import HttpServer
 from metabonk.messages import HeartbeatReply, Mode, PolicyMessage
-from metabonk.policy import Actor, DeviceObserver, PolicySpec, RolloutBuilder, newest_weights
+from metabonk.policy import Actor, DeviceObserver, PolicySpec, RolloutBuilder
 from metabonk.policy.env_runner import EnvRunner
+from metabonk.runs.checkpoints import newest_weights
+from metabonk.runs.layout import settings_file
 from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
@@ -64,7 +66,7 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
     stop.watch_threads()
     worker = f"omega-{index}"
     pools = open_pools(settings)
-    gpu = gpu_of_worker(index, pools.census.gpus)
+    gpu = gpu_of_worker(index, pools.inventory.gpus)
     learning = settings.learning
     seed = learning.seed + index
     device = _device(gpu)
@@ -78,11 +80,11 @@ def run(settings: Settings, index: int, run_dir: Path) -> None:
         streamer = Streamer(
             EncoderOpener(
                 pools,
-                EncoderProbe(run_dir / "settings.json", ProbeCache(pools.folder)),
+                EncoderProbe(settings_file(run_dir, settings.mode), ProbeCache(pools.folder)),
                 worker=worker,
                 gpu_index=gpu.index if gpu else 0,
                 allow_cpu_fallback=settings.stream.allow_cpu_fallback,
-                missing=missing(settings.stream.engine),
+                unavailable=unavailable(settings.stream.engine),
             ),
             hub,
             lambda rung: _renditions(settings, rung),

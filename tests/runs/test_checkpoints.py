@@ -1,0 +1,34 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from metabonk.policy import ActorCritic, decode_weights, encode_weights
+from metabonk.runs.checkpoints import best_weights, newest_weights
+from metabonk.runs.layout import BEST_CHECKPOINT, CHECKPOINTS_DIR
+from tests.support.specs import TINY
+
+NETWORK = ActorCritic(TINY)
+DAMAGED = encode_weights(NETWORK, 3)[:500]
+
+
+def test_the_newest_readable_checkpoint_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    assert newest_weights(tmp_path) is None
+    folder = tmp_path / CHECKPOINTS_DIR
+    folder.mkdir()
+    (folder / "000000000100-00000001.safetensors").write_bytes(encode_weights(NETWORK, 1))
+    (folder / "000000000200-00000002.safetensors").write_bytes(encode_weights(NETWORK, 2))
+    (folder / "000000000300-00000003.safetensors").write_bytes(DAMAGED)
+    with caplog.at_level(logging.WARNING):
+        weights = newest_weights(tmp_path)
+    assert weights is not None
+    assert decode_weights(weights).version == 2
+    assert "000000000300" in caplog.text
+
+
+def test_a_damaged_best_checkpoint_counts_as_none(tmp_path: Path):
+    assert best_weights(tmp_path) is None
+    (tmp_path / BEST_CHECKPOINT).write_bytes(DAMAGED)
+    assert best_weights(tmp_path) is None
+    (tmp_path / BEST_CHECKPOINT).write_bytes(encode_weights(NETWORK, 4))
+    assert decode_weights(best_weights(tmp_path) or b"").version == 4
