@@ -57,7 +57,7 @@ def measure(points: int) -> dict[str, float]:
         page.add_init_script(OBSERVING)
         page.route("**/*", orchestrator.answer)
         page.goto("http://page.test/")
-        page.locator(".curve canvas").wait_for()
+        page.locator(".plot canvas").wait_for()
         page.wait_for_timeout(2_000)
         drawing = page.evaluate("Math.max(0, ...tasks)")
         resting = _frames(page)
@@ -84,7 +84,7 @@ def _frames(page: Page) -> list[float]:
 
 
 def _move_over_the_plot(page: Page) -> None:
-    box = page.locator(".curve .u-over").first.bounding_box()
+    box = page.locator(".plot .u-over").first.bounding_box()
     assert box is not None, "the plot is shown"
     for i in range(MOVES):
         page.mouse.move(box["x"] + box["width"] * i / MOVES, box["y"] + box["height"] / 2)

@@ -81,7 +81,7 @@ def _take(browser: Browser, fleet: FleetUnderTest, out: Path) -> None:
 def _wait(page: Page) -> None:
     """Until the page has its answers, and thoughts over a moving picture where it has one."""
     page.wait_for_timeout(SETTLED_MS)
-    if page.locator(".screen[data-large=true]").count():
+    if page.locator(".stream-view[data-large=true]").count():
         page.locator(".thoughts").first.wait_for(timeout=PICTURE_MS)
         page.wait_for_timeout(SETTLED_MS)
 

@@ -67,7 +67,7 @@ def test_the_keys_are_shown_with_a_question_mark_and_keep_the_focus(
     page.goto(f"{fleet.page}/")
     page.get_by_role("heading", name="Workers").wait_for()
     page.keyboard.press("?")
-    dialog = page.get_by_role("dialog", name="Keys")
+    dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
     dialog.wait_for()
     assert page.evaluate("document.activeElement.closest('dialog') !== null")
     page.keyboard.press("Escape")

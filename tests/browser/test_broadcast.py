@@ -1,4 +1,4 @@
-"""The broadcast in a real browser: the cut, the pin, thoughts and the heat map."""
+"""The broadcast in a real browser: the cut, the pin, thoughts and saliency."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,14 +16,17 @@ def test_the_live_worker_is_on_stage_with_its_thoughts(fleet: FleetUnderTest, pa
     page.goto(f"{fleet.page}/neural/broadcast")
     stage = page.locator(STAGE)
     expect(stage.locator(".player")).to_have_attribute("data-state", "live", timeout=LIVE_MS)
-    actions = stage.get_by_role("list", name="Probability of each action")
+    actions = stage.get_by_role("list", name="Action probabilities")
     expect(actions).to_be_visible(timeout=LIVE_MS)
-    shares = [int(text.split()[0]) for text in actions.locator(".action-share").all_inner_texts()]
+    shares = [
+        int(text.removesuffix("%"))
+        for text in actions.locator(".action-probability").all_inner_texts()
+    ]
     assert len(shares) >= 2
     assert 95 <= sum(shares) <= 105, "probabilities, each rounded"
     expect(actions.locator("li[data-chosen=true]")).to_have_count(1)
-    before = stage.locator(".trace polyline").get_attribute("points")
-    expect(stage.locator(".trace polyline")).not_to_have_attribute("points", before or "")
+    before = stage.locator(".value-chart polyline").get_attribute("points")
+    expect(stage.locator(".value-chart polyline")).not_to_have_attribute("points", before or "")
 
 
 def test_every_tile_has_a_picture(fleet: FleetUnderTest, page: Page):
@@ -37,16 +40,16 @@ def test_every_tile_has_a_picture(fleet: FleetUnderTest, page: Page):
     expect(still).not_to_have_attribute("src", first or "", timeout=10_000)
 
 
-def test_the_heat_map_comes_with_its_key_and_goes_with_it(fleet: FleetUnderTest, page: Page):
+def test_the_saliency_overlay_is_toggled_with_its_key(fleet: FleetUnderTest, page: Page):
     page.goto(f"{fleet.page}/neural/broadcast")
     player = page.locator(STAGE).locator(".player")
     expect(player).to_have_attribute("data-state", "live", timeout=LIVE_MS)
     page.keyboard.press("h")
-    heat = page.locator("canvas.heat")
-    expect(heat).to_be_visible(timeout=LIVE_MS)
+    overlay = page.locator("canvas.saliency")
+    expect(overlay).to_be_visible(timeout=LIVE_MS)
     page.wait_for_function(
         """() => {
-          const canvas = document.querySelector('canvas.heat');
+          const canvas = document.querySelector('canvas.saliency');
           if (!canvas) return false;
           const { width, height } = canvas;
           const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
@@ -56,7 +59,7 @@ def test_the_heat_map_comes_with_its_key_and_goes_with_it(fleet: FleetUnderTest,
     )
     expect(page.get_by_text("of a core")).to_be_visible()
     page.keyboard.press("h")
-    expect(heat).to_have_count(0)
+    expect(overlay).to_have_count(0)
 
 
 def test_a_pinned_worker_gets_the_session_and_plays_large(fleet: FleetUnderTest, page: Page):

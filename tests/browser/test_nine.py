@@ -42,4 +42,4 @@ def test_all_of_them_play_although_http_allows_a_browser_six_connections(
     assert len(began) == WORKERS
     page.wait_for_function(PLAYED, arg=began, timeout=60_000)
     # Answers over HTTP come beside them.
-    expect(page.get_by_text("Nobody waits for a session.")).to_be_visible()
+    expect(page.get_by_text("No worker is waiting for a session.")).to_be_visible()

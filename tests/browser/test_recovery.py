@@ -11,10 +11,10 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("path", "words", "known"),
     [
-        ("/", "The orchestrator is gone", ".worker-table"),
-        ("/neural/broadcast", "The orchestrator is gone", ".tile"),
-        ("/stream?worker=omega-0", "omega-0 does not answer", ".figures"),
-        ("/runs", "The orchestrator does not answer", ".table"),
+        ("/", "Lost connection to the orchestrator", ".worker-table"),
+        ("/neural/broadcast", "Lost connection to the orchestrator", ".tile"),
+        ("/stream?worker=omega-0", "omega-0 does not answer", ".stats"),
+        ("/runs", "Lost connection to the orchestrator", ".table"),
     ],
 )
 def test_a_page_recovers_without_a_reload(

@@ -6,8 +6,8 @@ import { NotFoundPage } from "./pages/NotFoundPage";
 import { RunsPage } from "./pages/RunsPage";
 import { StreamPage } from "./pages/StreamPage";
 
-/** Which address shows which page. */
-export function Pages() {
+/** Routes of the page. */
+export function App() {
   return (
     <Routes>
       <Route element={<Layout />}>

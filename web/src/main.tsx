@@ -2,7 +2,7 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { BrowserRouter } from "react-router";
-import { Pages } from "./App";
+import { App } from "./App";
 import { createQueryClient } from "./api/queries";
 import "./styles/index.css";
 
@@ -13,7 +13,7 @@ createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={createQueryClient()}>
       <BrowserRouter>
-        <Pages />
+        <App />
       </BrowserRouter>
     </QueryClientProvider>
   </StrictMode>,

@@ -1,12 +1,12 @@
-/** Questions to the orchestrator, and what can go wrong with them. */
+/** HTTP requests to the orchestrator. */
 
 import type { ErrorBody } from "./schema";
 
-/** Nobody answered: the process is gone, or the network to it. */
-export class Unreachable extends Error {}
+/** No response: the orchestrator is down or cannot be reached. */
+export class NetworkError extends Error {}
 
-/** An answer that says no; `message` is the sentence it came with. */
-export class Refused extends Error {
+/** Response with an error status; `message` is the explanation from its body. */
+export class ApiError extends Error {
   constructor(
     readonly status: number,
     message: string,
@@ -17,21 +17,26 @@ export class Refused extends Error {
 
 const TIMEOUT_MS = 5_000;
 
-export async function getJson<Answer>(address: string, signal: AbortSignal): Promise<Answer> {
+/**
+ * Fetch a JSON resource.
+ *
+ * @throws NetworkError without a response, ApiError for an error status
+ */
+export async function getJson<Body>(url: string, signal: AbortSignal): Promise<Body> {
   let response: Response;
   try {
-    response = await fetch(address, {
+    response = await fetch(url, {
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
     });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new Unreachable(`${address} did not answer`);
+    throw new NetworkError(`${url}: no response`);
   }
-  if (response.ok) return (await response.json()) as Answer;
-  throw new Refused(response.status, await reasonOf(response));
+  if (response.ok) return (await response.json()) as Body;
+  throw new ApiError(response.status, await errorMessage(response));
 }
 
-async function reasonOf(response: Response): Promise<string> {
+async function errorMessage(response: Response): Promise<string> {
   const fallback = `${response.status} ${response.statusText}`.trim();
   if (!response.headers.get("content-type")?.includes("json")) return fallback;
   const body = (await response.json()) as Partial<ErrorBody>;

@@ -1,17 +1,17 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { listen, remember } from "./events";
+import { addEvent, subscribeToEvents } from "./events";
 import type { FleetEvent } from "./schema";
 
 class FakeEventSource {
   static CLOSED = 2;
-  static all: FakeEventSource[] = [];
+  static instances: FakeEventSource[] = [];
   readyState = 1;
   onopen?: () => void;
   onmessage?: (event: { data: string }) => void;
   onerror?: () => void;
   close = vi.fn();
-  constructor(readonly address: string) {
-    FakeEventSource.all.push(this);
+  constructor(readonly url: string) {
+    FakeEventSource.instances.push(this);
   }
 }
 
@@ -20,7 +20,7 @@ function event(id: number, at = id): FleetEvent {
 }
 
 beforeEach(() => {
-  FakeEventSource.all = [];
+  FakeEventSource.instances = [];
   vi.useFakeTimers();
   vi.stubGlobal("EventSource", FakeEventSource);
 });
@@ -29,45 +29,45 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test("the newest is first, and what is repeated after a reconnect is shown once", () => {
-  const known = [event(1), event(3), event(2), event(3)].reduce(remember, []);
+test("events are ordered newest first, and repeats after a reconnect are ignored", () => {
+  const known = [event(1), event(3), event(2), event(3)].reduce(addEvent, []);
   expect(known.map(({ id }) => id)).toEqual([3, 2, 1]);
 });
 
-test("a new orchestrator counts from one again, and its events are new ones", () => {
-  expect(remember([event(1, 100)], event(1, 200))).toHaveLength(2);
+test("a restarted orchestrator reuses ids for new events", () => {
+  expect(addEvent([event(1, 100)], event(1, 200))).toHaveLength(2);
 });
 
-test("no more than a hundred are kept", () => {
-  const known = Array.from({ length: 300 }, (_, i) => event(i)).reduce(remember, []);
+test("only the newest hundred are kept", () => {
+  const known = Array.from({ length: 300 }, (_, i) => event(i)).reduce(addEvent, []);
   expect(known).toHaveLength(100);
   expect(known.at(0)?.id).toBe(299);
 });
 
-test("it tells what it hears, and whether it hears", () => {
-  const heard = vi.fn();
-  const linked = vi.fn();
-  const leave = listen(heard, linked);
-  const [source] = FakeEventSource.all;
+test("events and connection changes are reported until unsubscribed", () => {
+  const onEvent = vi.fn();
+  const onConnected = vi.fn();
+  const unsubscribe = subscribeToEvents(onEvent, onConnected);
+  const [source] = FakeEventSource.instances;
   source?.onopen?.();
   source?.onmessage?.({ data: JSON.stringify(event(7)) });
   source?.onerror?.();
-  expect(heard).toHaveBeenCalledExactlyOnceWith(event(7));
-  expect(linked.mock.calls).toEqual([[true], [false]]);
-  leave();
+  expect(onEvent).toHaveBeenCalledExactlyOnceWith(event(7));
+  expect(onConnected.mock.calls).toEqual([[true], [false]]);
+  unsubscribe();
   expect(source?.close).toHaveBeenCalledOnce();
 });
 
-test("where the browser gave up, a new connection is made, for as long as somebody listens", () => {
-  const leave = listen(vi.fn(), vi.fn());
+test("a connection that the browser gave up is reopened until unsubscribed", () => {
+  const unsubscribe = subscribeToEvents(vi.fn(), vi.fn());
   for (let attempt = 1; attempt <= 3; attempt++) {
-    const source = FakeEventSource.all.at(-1) as FakeEventSource;
+    const source = FakeEventSource.instances.at(-1) as FakeEventSource;
     source.readyState = FakeEventSource.CLOSED;
     source.onerror?.();
     vi.advanceTimersByTime(2_000);
-    expect(FakeEventSource.all).toHaveLength(attempt + 1);
+    expect(FakeEventSource.instances).toHaveLength(attempt + 1);
   }
-  leave();
+  unsubscribe();
   vi.advanceTimersByTime(60_000);
-  expect(FakeEventSource.all).toHaveLength(4);
+  expect(FakeEventSource.instances).toHaveLength(4);
 });

@@ -1,39 +1,39 @@
-/** What happened in the fleet, as it happens: server-sent events that end only with the page. */
+/** Fleet events, delivered as server-sent events. */
 
 import { useEffect, useState } from "react";
 import type { FleetEvent } from "./schema";
 
-export interface Events {
+export interface FleetEvents {
   /** Newest first. */
   events: readonly FleetEvent[];
   connected: boolean;
 }
 
-const ADDRESS = "/api/events";
-const KEPT = 100;
-/** Milliseconds. A browser gives up for good where something else answers in the server's place. */
-const RETRY = 2_000;
+const EVENTS_URL = "/api/events";
+const MAX_EVENTS = 100;
+/** A browser gives up for good when another server answers in the orchestrator's place. */
+const RETRY_MS = 2_000;
 
-/** Adds an event; one that is known already (the server repeats some after a reconnect) changes nothing. */
-export function remember(known: readonly FleetEvent[], event: FleetEvent): readonly FleetEvent[] {
+/** Insert an event, ignoring the ones that the server repeats after a reconnect. */
+export function addEvent(known: readonly FleetEvent[], event: FleetEvent): readonly FleetEvent[] {
   if (known.some(({ id, at }) => id === event.id && at === event.at)) return known;
-  return [event, ...known].sort((a, b) => b.at - a.at || b.id - a.id).slice(0, KEPT);
+  return [event, ...known].sort((a, b) => b.at - a.at || b.id - a.id).slice(0, MAX_EVENTS);
 }
 
-/** Listens until the function it returns is called. */
-export function listen(
-  heard: (event: FleetEvent) => void,
-  linked: (connected: boolean) => void,
+/** Subscribe to the event stream, reconnecting until the returned function is called. */
+export function subscribeToEvents(
+  onEvent: (event: FleetEvent) => void,
+  onConnected: (connected: boolean) => void,
 ): () => void {
   let source: EventSource;
   let timer: ReturnType<typeof setTimeout>;
   const connect = () => {
-    source = new EventSource(ADDRESS);
-    source.onopen = () => linked(true);
-    source.onmessage = ({ data }: MessageEvent<string>) => heard(JSON.parse(data) as FleetEvent);
+    source = new EventSource(EVENTS_URL);
+    source.onopen = () => onConnected(true);
+    source.onmessage = ({ data }: MessageEvent<string>) => onEvent(JSON.parse(data) as FleetEvent);
     source.onerror = () => {
-      linked(false);
-      if (source.readyState === EventSource.CLOSED) timer = setTimeout(connect, RETRY);
+      onConnected(false);
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(connect, RETRY_MS);
     };
   };
   connect();
@@ -43,11 +43,11 @@ export function listen(
   };
 }
 
-export function useEvents(): Events {
+export function useFleetEvents(): FleetEvents {
   const [events, setEvents] = useState<readonly FleetEvent[]>([]);
   const [connected, setConnected] = useState(false);
   useEffect(
-    () => listen((event) => setEvents((known) => remember(known, event)), setConnected),
+    () => subscribeToEvents((event) => setEvents((known) => addEvent(known, event)), setConnected),
     [],
   );
   return { events, connected };

@@ -1,7 +1,7 @@
-/** What the pages ask for, and how often. Polling is the retry: an answer that comes back is shown. */
+/** Queries of the pages and how often they poll. Polling also serves as the retry. */
 
 import { keepPreviousData, QueryClient, useQueries, useQuery } from "@tanstack/react-query";
-import { logAddress, statusAddress } from "../streams/urls";
+import { logUrl, statusUrl } from "../streams/urls";
 import { getJson } from "./client";
 import type {
   Checkpoint,
@@ -15,10 +15,9 @@ import type {
   WorkerStatus,
 } from "./schema";
 
-/** Milliseconds. What is watched changes every second; what is learned, more slowly. */
-const OFTEN = 1_000;
-const SOMETIMES = 2_000;
-const SELDOM = 5_000;
+const FAST_POLL_MS = 1_000;
+const POLL_MS = 2_000;
+const SLOW_POLL_MS = 5_000;
 const CURVE_POINTS = 2_000;
 const SPARKLINE_POINTS = 40;
 const LOG_LINES = 200;
@@ -28,84 +27,84 @@ export function createQueryClient(): QueryClient {
     defaultOptions: {
       queries: {
         retry: false,
-        staleTime: OFTEN / 2,
-        // The fleet is often on this very machine, which needs no network to reach it.
+        staleTime: FAST_POLL_MS / 2,
+        // A fleet on the viewer's own machine is reachable without a network.
         networkMode: "always",
       },
     },
   });
 }
 
-function question<Answer>(address: string, refetchInterval: number) {
+function polled<Body>(url: string, refetchInterval: number) {
   return {
-    queryKey: [address],
-    queryFn: ({ signal }: { signal: AbortSignal }) => getJson<Answer>(address, signal),
+    queryKey: [url],
+    queryFn: ({ signal }: { signal: AbortSignal }) => getJson<Body>(url, signal),
     refetchInterval,
   };
 }
 
 export function useFleet() {
-  return useQuery(question<Fleet>("/api/fleet", OFTEN));
+  return useQuery(polled<Fleet>("/api/fleet", FAST_POLL_MS));
 }
 
 export function useFeatured() {
-  return useQuery(question<Featured>("/api/featured", OFTEN));
+  return useQuery(polled<Featured>("/api/featured", FAST_POLL_MS));
 }
 
 export function useSessions() {
-  return useQuery(question<PoolStatus[]>("/api/sessions", SOMETIMES));
+  return useQuery(polled<PoolStatus[]>("/api/sessions", POLL_MS));
 }
 
 export function useWorkerStatus(worker: string) {
-  return useQuery(question<WorkerStatus>(statusAddress(worker), OFTEN));
+  return useQuery(polled<WorkerStatus>(statusUrl(worker), FAST_POLL_MS));
 }
 
 export function useLog(worker: string) {
-  return useQuery(question<LogTail>(logAddress(worker, LOG_LINES), SOMETIMES));
+  return useQuery(polled<LogTail>(logUrl(worker, LOG_LINES), POLL_MS));
 }
 
-/** The learning curve of the run: of all workers, or of one. */
+/** Learning curve of the current run, of one worker or of all. */
 export function useCurve(worker?: number) {
-  const of = worker === undefined ? "" : `&worker=${worker}`;
-  return useQuery(question<CurvePoint[]>(`/api/curve?points=${CURVE_POINTS}${of}`, SELDOM));
+  const filter = worker === undefined ? "" : `&worker=${worker}`;
+  return useQuery(polled<CurvePoint[]>(`/api/curve?points=${CURVE_POINTS}${filter}`, SLOW_POLL_MS));
 }
 
 export function useSparkline(worker: number) {
-  const address = `/api/curve?points=${SPARKLINE_POINTS}&worker=${worker}`;
-  return useQuery(question<CurvePoint[]>(address, SELDOM));
+  const url = `/api/curve?points=${SPARKLINE_POINTS}&worker=${worker}`;
+  return useQuery(polled<CurvePoint[]>(url, SLOW_POLL_MS));
 }
 
 export function useEpisodes(worker: number, limit: number) {
-  return useQuery(question<Episode[]>(`/api/episodes?limit=${limit}&worker=${worker}`, SOMETIMES));
+  return useQuery(polled<Episode[]>(`/api/episodes?limit=${limit}&worker=${worker}`, POLL_MS));
 }
 
 export function useRuns() {
-  return useQuery(question<RunSummary[]>("/api/runs", SELDOM));
+  return useQuery(polled<RunSummary[]>("/api/runs", SLOW_POLL_MS));
 }
 
-/** The curves of several runs, each in its place; null while its answer is awaited. */
+/** Learning curves in the order of `runs`; null for those still loading. */
 export function useRunCurves(runs: readonly string[]): (CurvePoint[] | null)[] {
   return useQueries({
     queries: runs.map((run) =>
-      question<CurvePoint[]>(`${runAddress(run)}/curve?points=${CURVE_POINTS}`, SELDOM),
+      polled<CurvePoint[]>(`${runUrl(run)}/curve?points=${CURVE_POINTS}`, SLOW_POLL_MS),
     ),
-    combine: (answers) => answers.map(({ data }) => data ?? null),
+    combine: (results) => results.map(({ data }) => data ?? null),
   });
 }
 
 export function useBestEpisodes(run: string, limit: number) {
-  const address = `${runAddress(run)}/episodes?order=best&limit=${limit}`;
-  return useQuery({ ...question<Episode[]>(address, SELDOM), placeholderData: keepPreviousData });
+  const url = `${runUrl(run)}/episodes?order=best&limit=${limit}`;
+  return useQuery({ ...polled<Episode[]>(url, SLOW_POLL_MS), placeholderData: keepPreviousData });
 }
 
 export function useCheckpoints(run: string) {
-  const address = `${runAddress(run)}/checkpoints`;
+  const url = `${runUrl(run)}/checkpoints`;
   return useQuery({
-    ...question<Checkpoint[]>(address, SELDOM),
+    ...polled<Checkpoint[]>(url, SLOW_POLL_MS),
     placeholderData: keepPreviousData,
   });
 }
 
-function runAddress(run: string): string {
+function runUrl(run: string): string {
   return `/api/runs/${encodeURIComponent(run)}`;
 }

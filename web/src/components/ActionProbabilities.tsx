@@ -1,4 +1,32 @@
-/** Which actions of a policy are shown, and in what order. Pure. */
+import type { ThoughtMessage } from "../api/schema";
+import { formatPercent } from "./format";
+
+interface ActionProbabilitiesProps {
+  names: readonly string[];
+  thought: ThoughtMessage;
+}
+
+/** Bar for the probability of each action; renders nothing for continuous action spaces. */
+export function ActionProbabilities({ names, thought }: ActionProbabilitiesProps) {
+  const bars = actionBars(names, thought.probabilities, thought.action);
+  if (bars.length === 0) return null;
+  return (
+    <ol className="actions" aria-label="Action probabilities">
+      {bars.map(({ index, name, probability, chosen }) => (
+        <li key={index} data-chosen={chosen}>
+          <span className="action-name">
+            {name}
+            {chosen && <span className="visually-hidden"> (chosen)</span>}
+          </span>
+          <span className="action-bar">
+            <span style={{ transform: `scaleX(${probability})` }} />
+          </span>
+          <span className="action-probability">{formatPercent(probability)}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
 
 export interface ActionBar {
   index: number;
@@ -7,10 +35,10 @@ export interface ActionBar {
   chosen: boolean;
 }
 
-/** More can't be read while they move. */
-export const MOST = 6;
+/** More changing bars than this are unreadable. */
+export const MAX_BARS = 6;
 
-/** The most probable ones and the chosen one, in the policy's order, so that a bar keeps its place. */
+/** Return the chosen and the most probable actions, in the policy's order so that bars stay put. */
 export function actionBars(
   names: readonly string[],
   probabilities: readonly number[],
@@ -24,6 +52,6 @@ export function actionBars(
   }));
   return bars
     .toSorted((a, b) => Number(b.chosen) - Number(a.chosen) || b.probability - a.probability)
-    .slice(0, MOST)
+    .slice(0, MAX_BARS)
     .sort((a, b) => a.index - b.index);
 }

@@ -1,23 +1,22 @@
 import type { Episode } from "../api/schema";
-import { clock, count, moment, rate } from "./format";
+import { formatCount, formatDateTime, formatNumber, formatTime } from "./format";
 
 interface EpisodeTableProps {
   caption: string;
   episodes: readonly Episode[];
-  /** For episodes of many workers and of other days. */
-  wide?: boolean;
+  /** Add the worker and the date, for episodes of a whole run. */
+  detailed?: boolean;
 }
 
-/** A row an episode. */
-export function EpisodeTable({ caption, episodes, wide = false }: EpisodeTableProps) {
+export function EpisodeTable({ caption, episodes, detailed = false }: EpisodeTableProps) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
     <section className="scroll" aria-label={caption} tabIndex={0}>
       <table className="table">
-        <caption className="unseen">{caption}</caption>
+        <caption className="visually-hidden">{caption}</caption>
         <thead>
           <tr>
-            {wide && <th scope="col">Worker</th>}
+            {detailed && <th scope="col">Worker</th>}
             <th scope="col">Episode</th>
             <th scope="col">Return</th>
             <th scope="col">Steps</th>
@@ -28,14 +27,14 @@ export function EpisodeTable({ caption, episodes, wide = false }: EpisodeTablePr
         <tbody>
           {episodes.map((episode) => (
             <tr key={`${episode.worker_index} ${episode.episode} ${episode.ended_at}`}>
-              {wide && <td>omega-{episode.worker_index}</td>}
-              <td>{count(episode.episode)}</td>
+              {detailed && <td>omega-{episode.worker_index}</td>}
+              <td>{formatCount(episode.episode)}</td>
               <td>
-                <strong>{rate(episode.total_reward)}</strong>
+                <strong>{formatNumber(episode.total_reward)}</strong>
               </td>
-              <td>{count(episode.length)}</td>
-              <td>{count(episode.policy_version)}</td>
-              <td>{(wide ? moment : clock)(episode.ended_at * 1000)}</td>
+              <td>{formatCount(episode.length)}</td>
+              <td>{formatCount(episode.policy_version)}</td>
+              <td>{(detailed ? formatDateTime : formatTime)(episode.ended_at * 1000)}</td>
             </tr>
           ))}
         </tbody>

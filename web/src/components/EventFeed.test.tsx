@@ -1,55 +1,55 @@
 import { act, screen } from "@testing-library/react";
 import { beforeEach, expect, test, vi } from "vitest";
 import type { FleetEvent } from "../api/schema";
-import { open, say, withOrchestrator } from "../testing/fake-orchestrator";
-import { fleetOf } from "../testing/fixtures";
+import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
+import { makeFleet } from "../testing/fixtures";
 
-let events: FakeEvents;
+let source: FakeEventSource;
 
-class FakeEvents {
+class FakeEventSource {
   static CLOSED = 2;
   readyState = 1;
   onopen?: () => void;
   onmessage?: (event: { data: string }) => void;
   onerror?: () => void;
   constructor() {
-    events = this;
+    source = this;
   }
   close() {}
 }
 
 vi.mock("./Plot", () => ({ Plot: () => null }));
-withOrchestrator();
+installFakeOrchestrator();
 
 beforeEach(() => {
-  vi.stubGlobal("EventSource", FakeEvents);
-  say("/api/fleet", fleetOf([]));
+  vi.stubGlobal("EventSource", FakeEventSource);
+  respond("/api/fleet", makeFleet([]));
 });
 
-function happen(id: number, changes: Partial<FleetEvent>): void {
+function emit(id: number, changes: Partial<FleetEvent>): void {
   const event = { id, at: 1_790_000_000 + id, kind: "live", instance_id: "omega-0", ...changes };
-  act(() => events.onmessage?.({ data: JSON.stringify(event) }));
+  act(() => source.onmessage?.({ data: JSON.stringify(event) }));
 }
 
-test("what happens is shown at once, newest first, and leads to the worker", async () => {
-  open("/");
-  await screen.findByText("Waiting for the first one.");
-  act(() => events.onopen?.());
-  expect(screen.getByText("Nothing has happened since this page came.")).toBeTruthy();
-  happen(1, { message: "omega-0 is live through av:libx264" });
-  happen(2, { message: "learner is started again", instance_id: "learner", kind: "restarted" });
+test("events appear at once, newest first, with a link to the worker", async () => {
+  openPage("/");
+  await screen.findByText("Connecting…");
+  act(() => source.onopen?.());
+  expect(screen.getByText("No events since this page was opened.")).toBeTruthy();
+  emit(1, { message: "omega-0 is live on av:libx264" });
+  emit(2, { message: "learner restarted", instance_id: "learner", kind: "restarted" });
   const shown = screen.getAllByRole("listitem").map((item) => item.textContent);
-  expect(shown[0]).toContain("learner is started again");
-  expect(shown[1]).toContain("omega-0 is live through av:libx264");
+  expect(shown[0]).toContain("learner restarted");
+  expect(shown[1]).toContain("omega-0 is live on av:libx264");
   const link = screen.getByRole("link", { name: "omega-0" });
   expect(link.getAttribute("href")).toBe("/stream?worker=omega-0");
 });
 
-test("a lost connection is said, and what was known stays", async () => {
-  open("/");
-  await screen.findByText("Waiting for the first one.");
-  happen(1, { message: "omega-0 died" });
-  act(() => events.onerror?.());
+test("a lost connection is reported and earlier events stay", async () => {
+  openPage("/");
+  await screen.findByText("Connecting…");
+  emit(1, { message: "omega-0 died" });
+  act(() => source.onerror?.());
   expect(screen.getByText(/Not connected/)).toBeTruthy();
   expect(screen.getByText("died", { exact: false })).toBeTruthy();
 });

@@ -1,33 +1,33 @@
 import { Link } from "react-router";
-import { type Events, useEvents } from "../api/events";
-import { streamPage } from "../streams/urls";
-import { clock } from "./format";
+import { useFleetEvents } from "../api/events";
+import { streamPath } from "../streams/urls";
+import { formatTime } from "./format";
 
-/** What happened in the fleet, newest first. */
+/** Fleet events, newest first. */
 export function EventFeed() {
-  const { events, connected }: Events = useEvents();
+  const { events, connected } = useFleetEvents();
   return (
     <section className="card" aria-labelledby="events">
       <h2 id="events">Events</h2>
       {!connected && events.length > 0 && (
-        <p className="detail">Not connected; what happens meanwhile is added afterwards.</p>
+        <p className="detail">Not connected. Missed events are added after reconnecting.</p>
       )}
       {events.length === 0 && (
         <p className="empty">
-          {connected ? "Nothing has happened since this page came." : "Waiting for the first one."}
+          {connected ? "No events since this page was opened." : "Connecting…"}
         </p>
       )}
       <div
         className="scroll"
         role="log"
         aria-labelledby="events"
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
         tabIndex={0}
       >
         <ol className="events">
           {events.map(({ id, at, kind, instance_id, message }) => (
             <li key={`${id} ${at}`} data-kind={kind}>
-              <time dateTime={new Date(at * 1000).toISOString()}>{clock(at * 1000)}</time>
+              <time dateTime={new Date(at * 1000).toISOString()}>{formatTime(at * 1000)}</time>
               <Message subject={instance_id} message={message} />
             </li>
           ))}
@@ -37,12 +37,12 @@ export function EventFeed() {
   );
 }
 
-/** The worker's name in it leads to its picture. */
+/** Message that links the worker it is about to its stream. */
 function Message({ subject, message }: { subject: string; message: string }) {
   if (!message.startsWith(`${subject} `) || subject === "learner") return <span>{message}</span>;
   return (
     <span>
-      <Link to={streamPage(subject)}>{subject}</Link>
+      <Link to={streamPath(subject)}>{subject}</Link>
       {message.slice(subject.length)}
     </span>
   );

@@ -1,8 +1,8 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { NavLink, Outlet, useLocation, useNavigate, useSearchParams } from "react-router";
 import { useFleet } from "../api/queries";
-import { KeysDialog } from "./ShortcutsDialog";
-import { useKeys } from "./shortcuts";
+import { ShortcutsDialog } from "./ShortcutsDialog";
+import { useShortcuts } from "./shortcuts";
 
 const PAGES = [
   { path: "/", name: "Fleet" },
@@ -10,51 +10,51 @@ const PAGES = [
   { path: "/runs", name: "Runs" },
 ];
 
-/** What every page has: the name, the ways to the other pages, and which run this is. */
+/** Frame of every page: header with navigation, content, shortcuts dialog. */
 export function Layout() {
   const main = useRef<HTMLElement>(null);
-  const arrived = useRef(true);
+  const isFirstPage = useRef(true);
   const { pathname } = useLocation();
   const navigate = useNavigate();
   const [query] = useSearchParams();
-  const [keysShown, setKeysShown] = useState(false);
+  const [shortcutsOpen, setShortcutsOpen] = useState(false);
 
   const actions = useMemo(
     () => ({
-      "?": () => setKeysShown((shown) => !shown),
+      "?": () => setShortcutsOpen((open) => !open),
       g: () => {
-        const here = PAGES.findIndex(({ path }) => path === pathname);
-        void navigate(PAGES[(here + 1) % PAGES.length]?.path ?? "/");
+        const current = PAGES.findIndex(({ path }) => path === pathname);
+        void navigate(PAGES[(current + 1) % PAGES.length]?.path ?? "/");
       },
     }),
     [navigate, pathname],
   );
-  useKeys(actions);
+  useShortcuts(actions);
 
-  // A reader of the page starts anew after a change of page, but not on arrival.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the path is what it is about
+  // A screen reader starts at the content after navigating, but not on the first load.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: runs once per path
   useEffect(() => {
-    if (arrived.current) arrived.current = false;
+    if (isFirstPage.current) isFirstPage.current = false;
     else main.current?.focus();
   }, [pathname]);
 
   const clean = query.get("clean") === "1";
   return (
     <>
-      {!clean && <Header onKeys={() => setKeysShown(true)} />}
+      {!clean && <Header onShowShortcuts={() => setShortcutsOpen(true)} />}
       <main id="main" ref={main} tabIndex={-1} data-clean={clean}>
         <Outlet />
       </main>
-      <KeysDialog open={keysShown} onClose={() => setKeysShown(false)} />
+      <ShortcutsDialog open={shortcutsOpen} onClose={() => setShortcutsOpen(false)} />
     </>
   );
 }
 
-function Header({ onKeys }: { onKeys: () => void }) {
+function Header({ onShowShortcuts }: { onShowShortcuts: () => void }) {
   const { data: fleet } = useFleet();
   return (
     <>
-      <a className="skip" href="#main">
+      <a className="skip-link" href="#main">
         Skip to content
       </a>
       <header className="site-header">
@@ -75,7 +75,12 @@ function Header({ onKeys }: { onKeys: () => void }) {
             <span>run {fleet.run}</span>
           </p>
         )}
-        <button type="button" className="button keys-button" aria-label="Keys" onClick={onKeys}>
+        <button
+          type="button"
+          className="button shortcuts-button"
+          aria-label="Keyboard shortcuts"
+          onClick={onShowShortcuts}
+        >
           <kbd>?</kbd>
         </button>
       </header>

@@ -1,18 +1,18 @@
 import { useEffect, useRef } from "react";
 import { useLog } from "../api/queries";
 
-/** Pixels from the end within which a reader is taken to follow it. */
-const AT_END = 24;
+/** A reader scrolled to within this distance of the end follows new lines. */
+const FOLLOW_MARGIN_PX = 24;
 
-/** The end of a worker's log; it follows what is written unless somebody reads further up. */
+/** End of a worker's log; follows new lines unless the reader has scrolled up. */
 export function LogTail({ worker }: { worker: string }) {
   const { data: log, error } = useLog(worker);
   const box = useRef<HTMLElement>(null);
-  const follows = useRef(true);
+  const following = useRef(true);
   const lines = log?.lines;
 
   useEffect(() => {
-    if (lines && follows.current && box.current) box.current.scrollTop = box.current.scrollHeight;
+    if (lines && following.current && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [lines]);
 
   return (
@@ -22,23 +22,23 @@ export function LogTail({ worker }: { worker: string }) {
         <section
           className="log"
           ref={box}
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
           tabIndex={0}
           aria-label={`Last lines of ${worker}'s log`}
           onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
-            follows.current = scrollHeight - scrollTop - clientHeight < AT_END;
+            following.current = scrollHeight - scrollTop - clientHeight < FOLLOW_MARGIN_PX;
           }}
         >
           <pre>{lines.join("\n")}</pre>
         </section>
       ) : (
-        <p className="empty">{wordsFor(lines, error)}</p>
+        <p className="empty">{emptyText(lines, error)}</p>
       )}
     </section>
   );
 }
 
-function wordsFor(lines: string[] | undefined, error: Error | null): string {
-  if (lines) return "Nothing is written yet.";
-  return error ? `It can't be read now: ${error.message}.` : "Asking for its last lines.";
+function emptyText(lines: string[] | undefined, error: Error | null): string {
+  if (lines) return "The log is empty.";
+  return error ? `Could not load the log: ${error.message}.` : "Loading the log…";
 }

@@ -1,63 +1,61 @@
 import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { decimate, knownAt, type Line } from "./downsample";
-import { count, rate, roughly } from "./format";
+import { downsample, type Line, lastKnown } from "./downsample";
+import { formatCompact, formatCount, formatNumber } from "./format";
 
-const HEIGHT = 280;
-/** More columns than a wide plot has pixels would draw the same again. */
+const HEIGHT_PX = 280;
+/** About the width of a wide plot in pixels. */
 const COLUMNS = 1_200;
 
 export interface Series extends Line {
   name: string;
-  /** Name of a custom property of the style sheet. */
-  colour: string;
+  /** CSS custom property that holds the color. */
+  color: string;
   width: number;
 }
 
 interface PlotProps {
   series: readonly Series[];
-  /** The plot in words, for those who don't see it. */
+  /** Text alternative of the plot. */
   label: string;
 }
 
-/** Returns over steps, as lines with a legend of their own that follows the pointer. */
+/** Line plot of returns over steps; the legend follows the pointer. */
 export function Plot({ series, label }: PlotProps) {
-  const frame = useRef<HTMLDivElement>(null);
+  const root = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const drawn = useMemo(() => aligned(series), [series]);
-  const newest = useRef(drawn);
-  newest.current = drawn;
-  // Another number of lines, or another name, needs a new plot; new points don't.
-  const shape = series
-    .map(({ name, colour, width }) => `${name}\n${colour}\n${width}`)
-    .join("\n\n");
+  const data = useMemo(() => alignedData(series), [series]);
+  const latestData = useRef(data);
+  latestData.current = data;
+  // uPlot must be recreated when a line is added, removed or renamed, but not for new points.
+  const shape = series.map(({ name, color, width }) => `${name}\n${color}\n${width}`).join("\n\n");
 
   useEffect(() => {
-    const element = frame.current;
+    const element = root.current;
     if (!element) return;
     const lines = shape.split("\n\n").map((line) => line.split("\n") as [string, string, string]);
-    const made = new uPlot(options(element, lines), newest.current, element);
-    plot.current = made;
+    const created = new uPlot(options(element, lines), latestData.current, element);
+    plot.current = created;
     const observer = new ResizeObserver(() =>
-      made.setSize({ width: element.clientWidth, height: HEIGHT }),
+      created.setSize({ width: element.clientWidth, height: HEIGHT_PX }),
     );
     observer.observe(element);
     return () => {
       observer.disconnect();
-      made.destroy();
+      created.destroy();
     };
   }, [shape]);
 
-  useEffect(() => plot.current?.setData(drawn), [drawn]);
+  useEffect(() => plot.current?.setData(data), [data]);
 
-  return <div className="curve" ref={frame} role="img" aria-label={label} />;
+  return <div className="plot" ref={root} role="img" aria-label={label} />;
 }
 
-/** One table of all lines, as the plot wants it, with gaps where a line has no point. */
-function aligned(series: readonly Series[]): uPlot.AlignedData {
+/** Join all lines on a common x axis, with gaps where a line has no point. */
+function alignedData(series: readonly Series[]): uPlot.AlignedData {
   const tables = series.map((line) => {
-    const { xs, ys } = decimate(line, COLUMNS);
+    const { xs, ys } = downsample(line, COLUMNS);
     return [[...xs], [...ys]] as uPlot.AlignedData;
   });
   return tables.length > 0 ? uPlot.join(tables) : [[]];
@@ -78,26 +76,26 @@ function options(element: HTMLElement, lines: [string, string, string][]): uPlot
   };
   return {
     width: element.clientWidth,
-    height: HEIGHT,
+    height: HEIGHT_PX,
     scales: { x: { time: false } },
     axes: [
-      { ...axis, values: (_, steps) => steps.map(roughly) },
-      { ...axis, size: 56, values: (_, returns) => returns.map(roughly) },
+      { ...axis, values: (_, steps) => steps.map(formatCompact) },
+      { ...axis, size: 56, values: (_, returns) => returns.map(formatCompact) },
     ],
     series: [
-      { label: "Steps", value: (_, step) => count(step) },
-      ...lines.map(([label, colour, width]) => ({
+      { label: "Steps", value: (_, step) => formatCount(step) },
+      ...lines.map(([label, color, width]) => ({
         label,
-        stroke: token(colour),
+        stroke: token(color),
         width: Number(width),
         spanGaps: true,
         points: { show: false },
-        value: (plot: uPlot, _: number | null, line: number, at: number | null) =>
-          rate(at === null ? null : knownAt(plot.data[line] ?? [], at)),
+        value: (plot: uPlot, _: number | null, line: number, index: number | null) =>
+          formatNumber(index === null ? null : lastKnown(plot.data[line] ?? [], index)),
       })),
     ],
     cursor: { y: false },
-    // Without a pointer over the plot its legend gives the newest figures.
+    // Without a pointer over the plot the legend shows the newest values.
     hooks: { setCursor: [showNewest], setData: [showNewest] },
   };
 }

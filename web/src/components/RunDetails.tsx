@@ -1,14 +1,14 @@
 import { useBestEpisodes, useCheckpoints } from "../api/queries";
 import type { Checkpoint } from "../api/schema";
 import { EpisodeTable } from "./EpisodeTable";
-import { bytes, count, moment, rate, roughly } from "./format";
+import { formatBytes, formatCompact, formatCount, formatDateTime, formatNumber } from "./format";
 
 const EPISODES = 10;
 
-/** What a run left behind: checkpoints to go on from, and the episodes worth seeing. */
+/** Checkpoints and best episodes of a run. */
 export function RunDetails({ run }: { run: string }) {
-  const { data: checkpoints, error: noCheckpoints } = useCheckpoints(run);
-  const { data: episodes, error: noEpisodes } = useBestEpisodes(run, EPISODES);
+  const { data: checkpoints, error: checkpointsError } = useCheckpoints(run);
+  const { data: episodes, error: episodesError } = useBestEpisodes(run, EPISODES);
   return (
     <div className="side-by-side">
       <section className="card" aria-labelledby={`checkpoints-${run}`}>
@@ -17,21 +17,25 @@ export function RunDetails({ run }: { run: string }) {
           <>
             <CheckpointTable checkpoints={checkpoints} />
             <p className="detail">
-              Go on with <code>./start --mode train --resume {run}</code>
+              Resume with <code>./start --mode train --resume {run}</code>
             </p>
           </>
         ) : (
           <p className="empty">
-            {wordsFor(checkpoints, noCheckpoints, "None yet: the first is saved within minutes.")}
+            {emptyText(
+              checkpoints,
+              checkpointsError,
+              "No checkpoints yet. The first is saved within minutes.",
+            )}
           </p>
         )}
       </section>
       <section className="card" aria-labelledby={`best-${run}`}>
         <h2 id={`best-${run}`}>Best episodes</h2>
         {episodes && episodes.length > 0 ? (
-          <EpisodeTable caption={`Best episodes of ${run}`} episodes={episodes} wide />
+          <EpisodeTable caption={`Best episodes of ${run}`} episodes={episodes} detailed />
         ) : (
-          <p className="empty">{wordsFor(episodes, noEpisodes, "No episode has ended yet.")}</p>
+          <p className="empty">{emptyText(episodes, episodesError, "No finished episodes yet.")}</p>
         )}
       </section>
     </div>
@@ -40,10 +44,10 @@ export function RunDetails({ run }: { run: string }) {
 
 function CheckpointTable({ checkpoints }: { checkpoints: readonly Checkpoint[] }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
     <section className="scroll" aria-label="Checkpoints" tabIndex={0}>
       <table className="table">
-        <caption className="unseen">Checkpoints, newest first</caption>
+        <caption className="visually-hidden">Checkpoints, newest first</caption>
         <thead>
           <tr>
             <th scope="col">Kind</th>
@@ -60,11 +64,11 @@ function CheckpointTable({ checkpoints }: { checkpoints: readonly Checkpoint[] }
               <th scope="row" title={checkpoint.name}>
                 {checkpoint.kind}
               </th>
-              <td>{count(checkpoint.policy_version)}</td>
-              <td>{roughly(checkpoint.steps)}</td>
-              <td>{rate(checkpoint.mean_return)}</td>
-              <td>{moment(checkpoint.saved_at * 1000)}</td>
-              <td>{bytes(checkpoint.bytes)}</td>
+              <td>{formatCount(checkpoint.policy_version)}</td>
+              <td>{formatCompact(checkpoint.steps)}</td>
+              <td>{formatNumber(checkpoint.mean_return)}</td>
+              <td>{formatDateTime(checkpoint.saved_at * 1000)}</td>
+              <td>{formatBytes(checkpoint.bytes)}</td>
             </tr>
           ))}
         </tbody>
@@ -73,7 +77,7 @@ function CheckpointTable({ checkpoints }: { checkpoints: readonly Checkpoint[] }
   );
 }
 
-function wordsFor(answer: unknown, error: Error | null, none: string): string {
-  if (answer) return none;
-  return error ? `They can't be read now: ${error.message}.` : "Asking for them.";
+function emptyText(data: unknown, error: Error | null, none: string): string {
+  if (data) return none;
+  return error ? `Could not load: ${error.message}.` : "Loading…";
 }

@@ -1,20 +1,20 @@
 import type { RunSummary } from "../api/schema";
-import { count, MISSING, moment, rate, roughly } from "./format";
+import { formatCompact, formatCount, formatDateTime, formatNumber, MISSING } from "./format";
 
 interface RunTableProps {
   runs: readonly RunSummary[];
-  /** Whose curves are drawn, in this order. */
-  chosen: readonly string[];
-  onChoose: (run: string, chosen: boolean) => void;
+  /** Runs whose curves are plotted, in the order of their colors. */
+  selected: readonly string[];
+  onSelect: (run: string, selected: boolean) => void;
 }
 
-/** A row a run, with a box that puts its curve beside the others. */
-export function RunTable({ runs, chosen, onChoose }: RunTableProps) {
+/** Table of runs with a checkbox that adds a run's curve to the plot. */
+export function RunTable({ runs, selected, onSelect }: RunTableProps) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
     <section className="scroll" aria-label="Runs" tabIndex={0}>
       <table className="table">
-        <caption className="unseen">Runs, newest first</caption>
+        <caption className="visually-hidden">Runs, newest first</caption>
         <thead>
           <tr>
             <th scope="col">Run</th>
@@ -28,28 +28,31 @@ export function RunTable({ runs, chosen, onChoose }: RunTableProps) {
         </thead>
         <tbody>
           {runs.map(({ run, ...summary }) => {
-            const place = chosen.indexOf(run);
+            const index = selected.indexOf(run);
             return (
-              <tr key={run} data-chosen={place >= 0}>
+              <tr key={run}>
                 <th scope="row">
-                  <label className="choice" data-series={place >= 0 ? (place % 5) + 1 : undefined}>
+                  <label
+                    className="run-select"
+                    data-series={index >= 0 ? (index % 5) + 1 : undefined}
+                  >
                     <input
                       type="checkbox"
-                      checked={place >= 0}
-                      onChange={({ target }) => onChoose(run, target.checked)}
+                      checked={index >= 0}
+                      onChange={({ target }) => onSelect(run, target.checked)}
                     />
                     {run}
-                    {summary.current && <span className="badge">now</span>}
+                    {summary.current && <span className="badge">current</span>}
                   </label>
                 </th>
                 <td>{summary.game || MISSING}</td>
-                <td>{moment(summary.started_at * 1000)}</td>
-                <td>{roughly(summary.steps)}</td>
-                <td>{count(summary.episodes)}</td>
+                <td>{formatDateTime(summary.started_at * 1000)}</td>
+                <td>{formatCompact(summary.steps)}</td>
+                <td>{formatCount(summary.episodes)}</td>
                 <td>
-                  <strong>{rate(summary.recent_return)}</strong>
+                  <strong>{formatNumber(summary.recent_return)}</strong>
                 </td>
-                <td>{rate(summary.best_return)}</td>
+                <td>{formatNumber(summary.best_return)}</td>
               </tr>
             );
           })}

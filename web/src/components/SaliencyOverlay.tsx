@@ -1,32 +1,32 @@
 import { useEffect, useRef } from "react";
 import type { LivePlayer } from "../player/live-player";
-import { drawHeat } from "../player/saliency";
-import { useMind } from "../player/use-mind";
-import { share } from "./format";
+import { usePolicyTrack } from "../player/policy-track";
+import { drawSaliency } from "../player/saliency";
+import { formatFinePercent } from "./format";
 
-const WIDTH = 320;
+const WIDTH_PX = 320;
 
-/** Where the network looks, laid softly over the picture. */
-export function HeatMap({ player }: { player: LivePlayer }) {
+/** Saliency map over the video: the regions that the chosen action depends on. */
+export function SaliencyOverlay({ player }: { player: LivePlayer }) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const { attention } = useMind(player.mind);
+  const { saliency } = usePolicyTrack(player.policyTrack);
 
   useEffect(() => {
     const element = canvas.current;
     if (!element) return;
-    // The shape of the picture, so that both are fitted into the frame in the same way.
-    element.width = WIDTH;
-    element.height = Math.round(WIDTH / player.aspect);
-    if (attention) drawHeat(element, attention);
-  }, [attention, player]);
+    // The same aspect ratio as the video, so that both are letterboxed alike.
+    element.width = WIDTH_PX;
+    element.height = Math.round(WIDTH_PX / player.aspectRatio);
+    if (saliency) drawSaliency(element, saliency);
+  }, [saliency, player]);
 
   return (
     <>
-      <canvas ref={canvas} className="heat" role="img" aria-label="Where the network looks" />
-      <p className="heat-words">
-        {attention
-          ? `Where the network looks; ${share(attention.cost)} of a core`
-          : "Asking the worker where its network looks"}
+      <canvas ref={canvas} className="saliency" role="img" aria-label="Saliency map" />
+      <p className="saliency-label">
+        {saliency
+          ? `Saliency map: uses ${formatFinePercent(saliency.cost)} of a core`
+          : "Waiting for the saliency map"}
       </p>
     </>
   );

@@ -1,19 +1,19 @@
 import { screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { open, say, withOrchestrator } from "../testing/fake-orchestrator";
-import { fleetOf, poolOf } from "../testing/fixtures";
+import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
+import { makeFleet, makePool } from "../testing/fixtures";
 
 vi.mock("./Plot", () => ({ Plot: () => null }));
-withOrchestrator();
+installFakeOrchestrator();
 
-test("a pool says how many of how many, who holds each, and what is free", async () => {
-  say("/api/fleet", fleetOf([]));
+test("a pool shows used and limit, each holder, and free sessions", async () => {
+  respond("/api/fleet", makeFleet([]));
   const ours = { slot: 0, instance_id: "omega-2", pid: 41, gpu_index: 0, ours: true };
-  const theirs = { slot: null, instance_id: null, pid: null, gpu_index: null, ours: false };
-  const holders = [ours, theirs];
+  const external = { slot: null, instance_id: null, pid: null, gpu_index: null, ours: false };
+  const holders = [ours, external];
   const card = { gpu_index: 0, gpu_name: "RTX 5090", gpu_indices: [0] };
-  say("/api/sessions", [poolOf({ pool: "nvenc", ...card, used: 2, limit: 3, holders })]);
-  open("/");
+  respond("/api/sessions", [makePool({ pool: "nvenc", ...card, used: 2, limit: 3, holders })]);
+  openPage("/");
   expect(await screen.findByText("NVENC, GPU 0, RTX 5090")).toBeTruthy();
   const slots = screen.getByText("omega-2").closest("ul")?.children ?? [];
   expect([...slots].map((slot) => slot.textContent)).toEqual([
@@ -24,15 +24,15 @@ test("a pool says how many of how many, who holds each, and what is free", async
   expect(screen.getByText(/of 3 used/).textContent).toContain("2 of 3 used");
 });
 
-test("every GPU has its own, and cards that share a limit say which one is used", async () => {
-  say("/api/fleet", fleetOf([]));
+test("each GPU has a pool; GPUs that share a limit say which one a session is on", async () => {
+  respond("/api/fleet", makeFleet([]));
   const holders = [{ slot: 0, instance_id: "omega-1", pid: 41, gpu_index: 1, ours: true }];
   const pool = "nvenc";
-  say("/api/sessions", [
-    poolOf({ pool, gpu_index: 0, gpu_name: "RTX 5090", gpu_indices: [0, 1], used: 1, holders }),
-    poolOf({ pool, gpu_index: 2, gpu_name: "L40S", gpu_indices: [2], limit: 32 }),
+  respond("/api/sessions", [
+    makePool({ pool, gpu_index: 0, gpu_name: "RTX 5090", gpu_indices: [0, 1], used: 1, holders }),
+    makePool({ pool, gpu_index: 2, gpu_name: "L40S", gpu_indices: [2], limit: 32 }),
   ]);
-  open("/");
+  openPage("/");
   expect(await screen.findByText("NVENC, shared by GPUs 0, 1")).toBeTruthy();
   expect(screen.getByText("NVENC, GPU 2, L40S")).toBeTruthy();
   expect(screen.getByText("omega-1").closest("li")?.textContent).toBe(
@@ -40,19 +40,19 @@ test("every GPU has its own, and cards that share a limit say which one is used"
   );
 });
 
-test("sessions that nobody can be named for are still counted", async () => {
-  say("/api/fleet", fleetOf([]));
-  say("/api/sessions", [poolOf({ used: 2, limit: 2, holders: [] })]);
-  open("/");
+test("sessions without a known holder are still counted", async () => {
+  respond("/api/fleet", makeFleet([]));
+  respond("/api/sessions", [makePool({ used: 2, limit: 2, holders: [] })]);
+  openPage("/");
   expect(await screen.findByText("2 more")).toBeTruthy();
   expect(screen.queryByText(/free/)).toBeNull();
 });
 
-test("no answer and no encoder are said apart", async () => {
-  say("/api/fleet", fleetOf([]));
-  open("/");
-  expect(await screen.findByText("Who holds them is not known now.")).toBeTruthy();
-  say("/api/sessions", []);
+test("a failed request and a missing encoder have different messages", async () => {
+  respond("/api/fleet", makeFleet([]));
+  openPage("/");
+  expect(await screen.findByText(/Could not load the sessions/)).toBeTruthy();
+  respond("/api/sessions", []);
   await vi.advanceTimersByTimeAsync(2_100);
-  expect(await screen.findByText("This machine has no encoder to share.")).toBeTruthy();
+  expect(await screen.findByText("No video encoder on this machine.")).toBeTruthy();
 });

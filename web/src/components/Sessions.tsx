@@ -1,8 +1,8 @@
 import { useSessions } from "../api/queries";
 import type { PoolStatus } from "../api/schema";
-import { count } from "./format";
+import { formatCount } from "./format";
 
-/** The encoder sessions of this machine: how many of how many, and who holds each. */
+/** Encoder sessions of this machine: used, limit and holders of each pool. */
 export function Sessions() {
   const { data: pools, error } = useSessions();
   return (
@@ -11,10 +11,10 @@ export function Sessions() {
       {pools?.map((pool) => (
         <Pool key={`${pool.pool} ${pool.gpu_index}`} pool={pool} />
       ))}
-      {pools?.length === 0 && <p className="empty">This machine has no encoder to share.</p>}
+      {pools?.length === 0 && <p className="empty">No video encoder on this machine.</p>}
       {!pools && (
         <p className="empty">
-          {error ? "Who holds them is not known now." : "Asking who holds them."}
+          {error ? `Could not load the sessions: ${error.message}.` : "Loading the sessions…"}
         </p>
       )}
     </section>
@@ -23,29 +23,29 @@ export function Sessions() {
 
 function Pool({ pool }: { pool: PoolStatus }) {
   const free = Math.max(0, pool.limit - pool.used);
-  const unknown = Math.max(0, pool.used - pool.holders.length);
+  const unattributed = Math.max(0, pool.used - pool.holders.length);
   return (
     <div className="pool">
       <p className="pool-count">
-        <strong>{count(pool.used)}</strong> of {count(pool.limit)} used
-        <span>{nameOf(pool)}</span>
+        <strong>{formatCount(pool.used)}</strong> of {formatCount(pool.limit)} used
+        <span>{poolName(pool)}</span>
       </p>
       <ul className="slots">
         {pool.holders.map(({ slot, instance_id, pid, gpu_index, ours }) => (
-          <li key={`${slot} ${pid}`} data-held={ours ? "ours" : "theirs"}>
+          <li key={`${slot} ${pid}`} data-held={ours ? "ours" : "external"}>
             <strong>{instance_id ?? (ours ? "MetaBonk" : "another program")}</strong>
-            <span>{placeOf(slot, pid, pool.gpu_indices.length > 1 ? gpu_index : null)}</span>
+            <span>{slotDetail(slot, pid, pool.gpu_indices.length > 1 ? gpu_index : null)}</span>
           </li>
         ))}
-        {unknown > 0 && (
-          <li data-held="theirs">
-            <strong>{count(unknown)} more</strong>
+        {unattributed > 0 && (
+          <li data-held="external">
+            <strong>{formatCount(unattributed)} more</strong>
             <span>other programs</span>
           </li>
         )}
         {free > 0 && (
           <li data-held="free">
-            <strong>{count(free)} free</strong>
+            <strong>{formatCount(free)} free</strong>
           </li>
         )}
       </ul>
@@ -53,13 +53,13 @@ function Pool({ pool }: { pool: PoolStatus }) {
   );
 }
 
-function nameOf({ pool, gpu_indices, gpu_name }: PoolStatus): string {
-  if (pool === "cpu") return "in software, on the processor";
+function poolName({ pool, gpu_indices, gpu_name }: PoolStatus): string {
+  if (pool === "cpu") return "Software encoding (CPU)";
   if (gpu_indices.length > 1) return `NVENC, shared by GPUs ${gpu_indices.join(", ")}`;
   return `NVENC, GPU ${gpu_indices[0] ?? 0}${gpu_name ? `, ${gpu_name}` : ""}`;
 }
 
-function placeOf(slot: number | null, pid: number | null, gpu: number | null): string {
+function slotDetail(slot: number | null, pid: number | null, gpu: number | null): string {
   return [
     gpu !== null && `GPU ${gpu}`,
     slot !== null && `slot ${slot}`,

@@ -1,8 +1,8 @@
 import { useEffect, useRef } from "react";
-import { KEYS } from "./shortcuts";
+import { SHORTCUTS } from "./shortcuts";
 
-/** The keys and what they do; the browser's own dialog keeps the focus and closes with Esc. */
-export function KeysDialog({ open, onClose }: { open: boolean; onClose: () => void }) {
+/** List of the keyboard shortcuts; the native dialog traps focus and closes with Esc. */
+export function ShortcutsDialog({ open, onClose }: { open: boolean; onClose: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
 
   useEffect(() => {
@@ -11,17 +11,17 @@ export function KeysDialog({ open, onClose }: { open: boolean; onClose: () => vo
   }, [open]);
 
   return (
-    <dialog ref={dialog} className="keys" aria-labelledby="keys" onClose={onClose}>
-      <h2 id="keys">Keys</h2>
+    <dialog ref={dialog} className="shortcuts" aria-labelledby="shortcuts" onClose={onClose}>
+      <h2 id="shortcuts">Keyboard shortcuts</h2>
       <dl>
-        {KEYS.map(({ keys, does, where }) => (
+        {SHORTCUTS.map(({ keys, action, pages }) => (
           <div key={keys}>
             <dt>
               <kbd>{keys}</kbd>
             </dt>
             <dd>
-              {does}
-              <small>{where}</small>
+              {action}
+              <small>{pages}</small>
             </dd>
           </div>
         ))}

@@ -1,20 +1,24 @@
 import { useSparkline } from "../api/queries";
-import { MISSING, rate } from "./format";
-import { HEIGHT, sparkPoints, WIDTH } from "./polyline";
+import { formatNumber, MISSING } from "./format";
+import { polylinePoints } from "./polyline";
 
-/** How the returns of one worker went so far. */
+const WIDTH = 96;
+const HEIGHT = 24;
+
+/** Trend of one worker's returns. */
 export function Sparkline({ worker }: { worker: number }) {
   const { data: points } = useSparkline(worker);
   if (!points || points.length < 2) return <>{MISSING}</>;
   const returns = points.map((point) => point.mean_return);
+  const xs = returns.map((_, i) => (WIDTH * i) / (returns.length - 1));
   return (
     <svg
       className="sparkline"
       viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
       role="img"
-      aria-label={`Returns from ${rate(returns.at(0))} to ${rate(returns.at(-1))}`}
+      aria-label={`Returns from ${formatNumber(returns.at(0))} to ${formatNumber(returns.at(-1))}`}
     >
-      <polyline points={sparkPoints(returns)} />
+      <polyline points={polylinePoints(xs, returns, HEIGHT)} />
     </svg>
   );
 }

@@ -1,6 +1,6 @@
 import type { StreamState } from "../api/schema";
 
-/** A worker's stream state as a word with a dot; the colour only repeats the word. */
+/** Stream state of a worker; the color of the dot only repeats the word. */
 export function StateTag({ state }: { state: StreamState }) {
   return (
     <span className="state-tag" data-state={state}>

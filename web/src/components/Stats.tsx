@@ -1,17 +1,17 @@
 import type { ReactNode } from "react";
 
-export interface Figure {
+export interface Stat {
   name: string;
   value: ReactNode;
-  /** Said in small print under the value. */
+  /** Small print below the value. */
   note?: string | undefined;
 }
 
-/** A row of figures with their names; large ones for the few that are read from afar. */
-export function Figures({ figures, large = false }: { figures: Figure[]; large?: boolean }) {
+/** Row of labelled values; `large` for headlines that are read from a distance. */
+export function Stats({ stats, large = false }: { stats: Stat[]; large?: boolean }) {
   return (
-    <dl className="figures" data-large={large}>
-      {figures.map(({ name, value, note }) => (
+    <dl className="stats" data-large={large}>
+      {stats.map(({ name, value, note }) => (
         <div key={name}>
           <dt>{name}</dt>
           <dd>

@@ -1,100 +1,113 @@
 import { useEffect, useState } from "react";
 import { useSessions } from "../api/queries";
 import type { PoolStatus, WorkerStatus } from "../api/schema";
-import type { LivePlayer, PlayerFigures } from "../player/live-player";
-import { bitrate, count, duration, interval, MISSING, rate, size } from "./format";
-import { type Figure, Figures } from "./Stats";
+import type { LivePlayer, PlayerStats } from "../player/live-player";
+import {
+  formatBitrate,
+  formatCount,
+  formatDuration,
+  formatLatency,
+  formatNumber,
+  formatResolution,
+  MISSING,
+} from "./format";
+import { type Stat, Stats } from "./Stats";
 
 const INTERVAL_MS = 1_000;
 
-interface StreamFiguresProps {
+interface StreamStatsProps {
   status: WorkerStatus;
-  /** This page's own, whose figures the worker can't know. */
+  /** This page's player, for what the worker cannot measure. */
   player: LivePlayer | null;
 }
 
-/** How the picture travels: what the worker sends and what this page makes of it. */
-export function StreamFigures({ status, player }: StreamFiguresProps) {
-  const seen = usePlayerFigures(player);
+/** Stream statistics from the worker and from this page's player. */
+export function StreamStats({ status, player }: StreamStatsProps) {
+  const playerStats = usePlayerStats(player);
   const { data: pools } = useSessions();
   const live = status.stream_state === "live";
-  const figures: Figure[] = [
+  const dropped = formatCount(playerStats?.droppedFrames);
+  const stats: Stat[] = [
     {
       name: "Encoded FPS",
-      value: rate(status.stream_fps),
-      note: `${rate(status.frames_fps)} drawn${wantedOf(status)}`,
+      value: formatNumber(status.stream_fps),
+      note: `${formatNumber(status.frames_fps)}${targetFps(status)} rendered`,
     },
-    { name: "Bitrate", value: live ? bitrate(status.stream_bitrate) : MISSING },
-    latencyOf(live ? seen : null),
+    { name: "Bitrate", value: live ? formatBitrate(status.stream_bitrate) : MISSING },
+    latencyStat(live ? playerStats : null),
     {
-      name: "Dropped",
-      value: count(status.frames_dropped),
-      note: `of ${count(status.frames_ok + status.frames_dropped)}; ${count(seen?.dropped)} here`,
+      name: "Dropped frames",
+      value: formatCount(status.frames_dropped),
+      note: `of ${formatCount(status.frames_ok + status.frames_dropped)}; ${dropped} in this browser`,
     },
     {
       name: "Viewers",
-      value: count(status.stream_active_clients),
-      note: `${count(status.stream_dedicated_clients)} on its own page`,
+      value: formatCount(status.stream_active_clients),
+      note: `${formatCount(status.stream_dedicated_clients)} chose this worker`,
     },
     {
       name: "Session",
-      value: sessionOf(status, pools ?? []),
+      value: sessionName(status, pools ?? []),
       note: status.stream_backend || undefined,
     },
     {
-      name: "Size",
-      value: size(status.spectator_width, status.spectator_height),
-      note: `drawn at ${size(status.pixel_src_width, status.pixel_src_height)}`,
+      name: "Resolution",
+      value: formatResolution(status.spectator_width, status.spectator_height),
+      note: `rendered at ${formatResolution(status.pixel_src_width, status.pixel_src_height)}`,
     },
   ];
   return (
     <section className="card" aria-labelledby="stream">
       <h2 id="stream">Stream</h2>
-      <Figures figures={figures} />
+      <Stats stats={stats} />
       {status.stream_quality && <p className="detail">{status.stream_quality}.</p>}
       {status.streamer_last_error && (
-        <p className="detail">Last failure: {status.streamer_last_error}</p>
+        <p className="detail">Last error: {status.streamer_last_error}</p>
       )}
     </section>
   );
 }
 
-export function TrainingFigures({ status }: { status: WorkerStatus }) {
-  const figures: Figure[] = [
-    { name: "Last return", value: rate(status.episode_return) },
-    { name: "Steps/s", value: rate(status.steps_per_s) },
-    { name: "Steps", value: count(status.step) },
-    { name: "Episodes", value: count(status.episode) },
-    { name: "Policy version", value: count(status.policy_version) },
-    { name: "Observation", value: size(status.pixel_obs_width, status.pixel_obs_height) },
+/** Training statistics of one worker. */
+export function TrainingStats({ status }: { status: WorkerStatus }) {
+  const stats: Stat[] = [
+    { name: "Last return", value: formatNumber(status.episode_return) },
+    { name: "Steps/s", value: formatNumber(status.steps_per_s) },
+    { name: "Steps", value: formatCount(status.step) },
+    { name: "Episodes", value: formatCount(status.episode) },
+    { name: "Policy version", value: formatCount(status.policy_version) },
+    {
+      name: "Observation",
+      value: formatResolution(status.pixel_obs_width, status.pixel_obs_height),
+    },
     { name: "GPU", value: status.gpu_index === null ? "none" : String(status.gpu_index) },
-    { name: "Running for", value: duration(status.uptime_s) },
+    { name: "Uptime", value: formatDuration(status.uptime_s) },
   ];
   return (
     <section className="card" aria-labelledby="training">
       <h2 id="training">{status.mode === "train" ? "Training" : "Playing"}</h2>
-      <Figures figures={figures} />
+      <Stats stats={stats} />
     </section>
   );
 }
 
-function wantedOf({ stream_target_fps }: WorkerStatus): string {
+function targetFps({ stream_target_fps }: WorkerStatus): string {
   return stream_target_fps === null ? "" : ` of ${stream_target_fps}`;
 }
 
-/** From the policy's decision to this screen where that can be known, else what the player holds. */
-function latencyOf(seen: PlayerFigures | null): Figure {
-  const behind = interval(seen?.behind);
-  if (seen?.latency == null)
-    return { name: "Behind live", value: behind, note: "held in this player" };
+/** Latency from the policy's step to this screen if known, else the player's distance from live. */
+function latencyStat(stats: PlayerStats | null): Stat {
+  const behindLive = formatLatency(stats?.behindLive);
+  if (stats?.latency == null)
+    return { name: "Behind live", value: behindLive, note: "buffered in this browser" };
   return {
     name: "Latency",
-    value: interval(seen.latency),
-    note: `decision to screen; ${behind} held`,
+    value: formatLatency(stats.latency),
+    note: `step to screen; ${behindLive} buffered`,
   };
 }
 
-function sessionOf(
+function sessionName(
   { instance_id, nvenc_slot, gpu_index, stream_backend }: WorkerStatus,
   pools: readonly PoolStatus[],
 ): string {
@@ -107,12 +120,12 @@ function sessionOf(
   return held?.slot == null ? "software" : `software, slot ${held.slot}`;
 }
 
-function usePlayerFigures(player: LivePlayer | null): PlayerFigures | null {
-  const [figures, setFigures] = useState<PlayerFigures | null>(null);
+function usePlayerStats(player: LivePlayer | null): PlayerStats | null {
+  const [stats, setStats] = useState<PlayerStats | null>(null);
   useEffect(() => {
     if (!player) return;
-    const timer = setInterval(() => setFigures(player.figures), INTERVAL_MS);
+    const timer = setInterval(() => setStats(player.stats), INTERVAL_MS);
     return () => clearInterval(timer);
   }, [player]);
-  return figures;
+  return stats;
 }

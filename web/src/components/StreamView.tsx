@@ -1,76 +1,88 @@
-import { type ReactNode, useMemo, useRef, useState } from "react";
+import { type ReactNode, type RefObject, useMemo, useRef, useState } from "react";
 import type { LivePlayer } from "../player/live-player";
-import { Player, toggleFullscreen } from "../player/Player";
+import { Player } from "../player/Player";
 import type { PlayerState } from "../player/player-state";
 import type { Audience } from "../streams/urls";
-import { HeatMap } from "./SaliencyOverlay";
-import { useKeys } from "./shortcuts";
+import { SaliencyOverlay } from "./SaliencyOverlay";
+import { useShortcuts } from "./shortcuts";
 import { Thoughts } from "./Thoughts";
-import { Toggle } from "./ToggleButton";
-import { useFlag } from "./use-query-flag";
+import { ToggleButton } from "./ToggleButton";
+import { useQueryFlag } from "./use-query-flag";
 
-interface ScreenProps {
+const NO_SHORTCUTS = {};
+/** In any other state the frame on screen is old, and so are the policy's thoughts. */
+const SHOWS_OVERLAYS: ReadonlySet<PlayerState> = new Set(["live", "waiting"]);
+
+interface StreamViewProps {
   worker: string;
-  /** Large, with what the policy thinks and the controls; small ones have the picture alone. */
+  /** Add overlays, shortcuts and controls; a small view has the video alone. */
   large: boolean;
   audience?: Audience;
-  hold?: boolean;
-  /** Only the picture and what the policy thinks. */
+  holdFrame?: boolean;
+  /** Hide the controls. */
   clean?: boolean;
   onState?: (state: PlayerState) => void;
   onPlayer?: (player: LivePlayer | null) => void;
-  /** More controls. */
+  /** Additional controls. */
   children?: ReactNode;
 }
 
-/** A player and everything that is laid over its picture. */
-export function Screen({ worker, large, clean = false, onPlayer, children, ...rest }: ScreenProps) {
-  const frame = useRef<HTMLDivElement>(null);
+/** Player with its overlays and controls. */
+export function StreamView({
+  worker,
+  large,
+  audience,
+  holdFrame,
+  clean = false,
+  onState,
+  onPlayer,
+  children,
+}: StreamViewProps) {
+  const root = useRef<HTMLDivElement>(null);
   const [player, setPlayer] = useState<LivePlayer | null>(null);
   const [state, setState] = useState<PlayerState>("waiting");
-  const [thoughts, toggleThoughts] = useFlag("thoughts", true);
-  const [heat, toggleHeat] = useFlag("heat", false);
-  const { audience, hold, onState } = rest;
+  const [thoughts, toggleThoughts] = useQueryFlag("thoughts", true);
+  const [saliency, toggleSaliency] = useQueryFlag("saliency", false);
 
   const actions = useMemo(
-    () => ({ f: () => toggleFullscreen(frame), t: toggleThoughts, h: toggleHeat }),
-    [toggleThoughts, toggleHeat],
+    () => ({ f: () => toggleFullscreen(root), t: toggleThoughts, h: toggleSaliency }),
+    [toggleThoughts, toggleSaliency],
   );
-  useKeys(large ? actions : NO_KEYS);
+  useShortcuts(large ? actions : NO_SHORTCUTS);
 
-  const listening = useMemo(
+  const listeners = useMemo(
     () => ({
-      player: (made: LivePlayer | null) => {
-        setPlayer(made);
-        onPlayer?.(made);
+      onPlayer: (created: LivePlayer | null) => {
+        setPlayer(created);
+        onPlayer?.(created);
       },
-      state: (now: PlayerState) => {
-        setState(now);
-        onState?.(now);
+      onState: (current: PlayerState) => {
+        setState(current);
+        onState?.(current);
       },
     }),
     [onPlayer, onState],
   );
 
-  const moves = large && player !== null && MOVES.has(state);
+  const showOverlays = large && player !== null && SHOWS_OVERLAYS.has(state);
   return (
-    <div className="screen" data-large={large} ref={frame}>
+    <div className="stream-view" data-large={large} ref={root}>
       <Player
         worker={worker}
-        attention={large && heat}
-        alone={large && audience !== "broadcast" && !thoughts && !heat}
-        onPlayer={listening.player}
-        onState={listening.state}
+        saliency={large && saliency}
+        lowLatency={large && audience !== "broadcast" && !thoughts && !saliency}
+        onPlayer={listeners.onPlayer}
+        onState={listeners.onState}
         {...(audience && { audience })}
-        {...(hold !== undefined && { hold })}
+        {...(holdFrame !== undefined && { holdFrame })}
       />
-      {moves && heat && <HeatMap player={player} />}
-      {moves && thoughts && <Thoughts mind={player.mind} />}
+      {showOverlays && saliency && <SaliencyOverlay player={player} />}
+      {showOverlays && thoughts && <Thoughts track={player.policyTrack} />}
       {large && !clean && (
-        <div className="controls" role="toolbar" aria-label="Picture">
+        <div className="controls" role="toolbar" aria-label="Stream controls">
           {children}
-          <Toggle name="Thoughts" hotkey="t" on={thoughts} onToggle={actions.t} />
-          <Toggle name="Heat map" hotkey="h" on={heat} onToggle={actions.h} />
+          <ToggleButton name="Thoughts" shortcut="t" on={thoughts} onToggle={actions.t} />
+          <ToggleButton name="Saliency" shortcut="h" on={saliency} onToggle={actions.h} />
           {document.fullscreenEnabled && (
             <button type="button" className="button" onClick={actions.f}>
               Full screen <kbd>f</kbd>
@@ -82,6 +94,7 @@ export function Screen({ worker, large, clean = false, onPlayer, children, ...re
   );
 }
 
-const NO_KEYS = {};
-/** In the others the picture is an old one, and so is what was thought. */
-const MOVES: ReadonlySet<PlayerState> = new Set(["live", "waiting"]);
+function toggleFullscreen(element: RefObject<HTMLElement | null>): void {
+  if (document.fullscreenElement) void document.exitFullscreen();
+  else void element.current?.requestFullscreen();
+}

@@ -1,72 +1,32 @@
-import type { ThoughtMessage } from "../api/schema";
-import { type Mind, REMEMBERED } from "../player/policy-track";
-import { useMind } from "../player/use-mind";
-import { actionBars } from "./ActionProbabilities";
-import { percent, rate, signed } from "./format";
-import { HEIGHT, ticks, valueLine, WIDTH } from "./ValueChart";
+import { type PolicyTrack, usePolicyTrack } from "../player/policy-track";
+import { ActionProbabilities } from "./ActionProbabilities";
+import { formatNumber, formatSigned } from "./format";
+import { ValueChart } from "./ValueChart";
 
-/** What the policy thinks of the picture that is shown now; nothing before it has thought. */
-export function Thoughts({ mind }: { mind: Mind }) {
-  const { actions, thought, recent } = useMind(mind);
+/** Overlay of the policy's thoughts on the frame on screen; renders nothing before the first. */
+export function Thoughts({ track }: { track: PolicyTrack }) {
+  const { actions, thought, recent } = usePolicyTrack(track);
   if (!thought) return null;
-  const bars = actionBars(actions, thought.probabilities, thought.action);
   return (
-    <section className="thoughts" aria-label="What the policy thinks">
-      {bars.length > 0 && (
-        <ol className="actions" aria-label="Probability of each action">
-          {bars.map(({ index, name, probability, chosen }) => (
-            <li key={index} data-chosen={chosen}>
-              <span className="action-name">
-                {name}
-                {chosen && <span className="unseen"> (chosen)</span>}
-              </span>
-              <span className="action-bar">
-                <span style={{ transform: `scaleX(${probability})` }} />
-              </span>
-              <span className="action-share">{percent(probability)}</span>
-            </li>
-          ))}
-        </ol>
-      )}
-      <Outcome thought={thought} recent={recent} />
+    <section className="thoughts" aria-label="The policy's thoughts">
+      <ActionProbabilities names={actions} thought={thought} />
+      <div className="returns">
+        <dl>
+          <div className="returns-total">
+            <dt>Return</dt>
+            <dd>{formatNumber(thought.episode_return)}</dd>
+          </div>
+          <div>
+            <dt>Value</dt>
+            <dd>{formatNumber(thought.value)}</dd>
+          </div>
+          <div>
+            <dt>Reward</dt>
+            <dd data-sign={Math.sign(thought.reward)}>{formatSigned(thought.reward)}</dd>
+          </div>
+        </dl>
+        <ValueChart thoughts={recent} />
+      </div>
     </section>
-  );
-}
-
-interface OutcomeProps {
-  thought: ThoughtMessage;
-  recent: readonly ThoughtMessage[];
-}
-
-function Outcome({ thought, recent }: OutcomeProps) {
-  return (
-    <div className="outcome">
-      <dl>
-        <div className="outcome-return">
-          <dt>Return</dt>
-          <dd>{rate(thought.episode_return)}</dd>
-        </div>
-        <div>
-          <dt>Value</dt>
-          <dd>{rate(thought.value)}</dd>
-        </div>
-        <div>
-          <dt>Reward</dt>
-          <dd data-sign={Math.sign(thought.reward)}>{signed(thought.reward)}</dd>
-        </div>
-      </dl>
-      <svg
-        className="trace"
-        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-        preserveAspectRatio="none"
-        role="img"
-        aria-label={`Rewards and value of the last ${REMEMBERED} seconds`}
-      >
-        {ticks(recent, REMEMBERED).map(({ x, from, to, good }) => (
-          <line key={x} data-good={good} x1={x} x2={x} y1={from} y2={to} />
-        ))}
-        <polyline points={valueLine(recent, REMEMBERED)} />
-      </svg>
-    </div>
   );
 }

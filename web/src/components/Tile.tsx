@@ -3,52 +3,52 @@ import { Link } from "react-router";
 import { useFeatured } from "../api/queries";
 import type { Featured, WorkerStatus } from "../api/schema";
 import type { PlayerState } from "../player/player-state";
-import { streamPage } from "../streams/urls";
-import { count, rate } from "./format";
-import { type Figure, Figures } from "./Stats";
-import { Screen } from "./StreamView";
-import { Toggle } from "./ToggleButton";
+import { streamPath } from "../streams/urls";
+import { formatCount, formatNumber } from "./format";
+import { type Stat, Stats } from "./Stats";
+import { StreamView } from "./StreamView";
+import { ToggleButton } from "./ToggleButton";
 
-/** Where on the broadcast a worker is. */
+/** Place of a worker in the broadcast's layout. */
 export type Place = "stage" | "side" | "standby";
 
 interface TileProps {
   worker: WorkerStatus;
   place: Place;
   pinned: boolean;
-  hold: boolean;
+  holdFrame: boolean;
   clean: boolean;
-  tell: (worker: string, state: PlayerState) => void;
+  onState: (worker: string, state: PlayerState) => void;
   onPin: (pin: boolean) => void;
 }
 
-/** One worker of the broadcast: its picture stays while it moves from place to place. */
-export function Tile({ worker, place, pinned, hold, clean, tell, onPin }: TileProps) {
+/** One worker of the broadcast; its player survives a move from place to place. */
+export function Tile({ worker, place, pinned, holdFrame, clean, onState, onPin }: TileProps) {
   const id = worker.instance_id;
-  const onState = useCallback((state: PlayerState) => tell(id, state), [tell, id]);
+  const onPlayerState = useCallback((state: PlayerState) => onState(id, state), [onState, id]);
   const large = place === "stage";
   return (
     <article className="tile" data-place={place} aria-label={id}>
-      <Screen
+      <StreamView
         worker={id}
         large={large}
         clean={clean}
-        // Whoever pins a worker asks for it in particular, and so it gets a session.
+        // A dedicated viewer makes the director give the worker a session.
         audience={pinned ? "dedicated" : "broadcast"}
-        hold={large && hold}
-        onState={onState}
+        holdFrame={large && holdFrame}
+        onState={onPlayerState}
       >
-        <Title worker={worker} pinned={pinned} />
-        <Toggle
+        <StageTitle worker={worker} pinned={pinned} />
+        <ToggleButton
           name={pinned ? "Pinned" : "Pin"}
-          hotkey="p"
+          shortcut="p"
           on={pinned}
           onToggle={() => onPin(!pinned)}
         />
-      </Screen>
+      </StreamView>
       {!clean &&
         (large ? (
-          <Figures figures={figuresOf(worker)} />
+          <Stats stats={statsOf(worker)} />
         ) : (
           <Caption worker={worker} onPin={() => onPin(true)} />
         ))}
@@ -56,44 +56,44 @@ export function Tile({ worker, place, pinned, hold, clean, tell, onPin }: TilePr
   );
 }
 
-function figuresOf(worker: WorkerStatus): Figure[] {
+function statsOf(worker: WorkerStatus): Stat[] {
   return [
-    { name: "Last return", value: rate(worker.episode_return) },
-    { name: "Episode", value: count(worker.episode) },
-    { name: "Steps/s", value: rate(worker.steps_per_s) },
-    { name: "Policy", value: count(worker.policy_version) },
+    { name: "Last return", value: formatNumber(worker.episode_return) },
+    { name: "Episode", value: formatCount(worker.episode) },
+    { name: "Steps/s", value: formatNumber(worker.steps_per_s) },
+    { name: "Policy", value: formatCount(worker.policy_version) },
   ];
 }
 
-function Title({ worker, pinned }: { worker: WorkerStatus; pinned: boolean }) {
+function StageTitle({ worker, pinned }: { worker: WorkerStatus; pinned: boolean }) {
   const { data: featured } = useFeatured();
   return (
     <p className="stage-title">
-      <Link to={streamPage(worker.instance_id)}>{worker.instance_id}</Link>
-      <span>{pinned ? pinnedWords(worker) : upNext(featured)}</span>
+      <Link to={streamPath(worker.instance_id)}>{worker.instance_id}</Link>
+      <span>{pinned ? pinnedText(worker) : nextText(featured)}</span>
     </p>
   );
 }
 
-function pinnedWords({ stream_state }: WorkerStatus): string {
+function pinnedText({ stream_state }: WorkerStatus): string {
   return stream_state === "live"
-    ? "Pinned: it stays until you let it go."
-    : "Pinned: it gets the next session that is free.";
+    ? "Pinned: stays on stage until you unpin it."
+    : "Pinned: gets the next free session.";
 }
 
-function upNext(featured: Featured | undefined): string {
+function nextText(featured: Featured | undefined): string {
   if (!featured) return "";
-  if (featured.next === null) return "Nobody waits for a session.";
-  if (featured.next_in_s === null) return `Next: ${featured.next}, when a session is free.`;
+  if (featured.next === null) return "No worker is waiting for a session.";
+  if (featured.next_in_s === null) return `Next: ${featured.next}, once a session is free.`;
   return `Next: ${featured.next} in ${Math.ceil(featured.next_in_s)} s.`;
 }
 
 function Caption({ worker, onPin }: { worker: WorkerStatus; onPin: () => void }) {
   return (
     <p className="caption">
-      <Link to={streamPage(worker.instance_id)}>{worker.instance_id}</Link>
+      <Link to={streamPath(worker.instance_id)}>{worker.instance_id}</Link>
       <span>
-        return <strong>{rate(worker.episode_return)}</strong>
+        return <strong>{formatNumber(worker.episode_return)}</strong>
       </span>
       <button
         type="button"

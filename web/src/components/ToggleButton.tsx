@@ -1,15 +1,15 @@
-interface ToggleProps {
+interface ToggleButtonProps {
   name: string;
-  hotkey: string;
+  /** Key that does the same. */
+  shortcut: string;
   on: boolean;
   onToggle: () => void;
 }
 
-/** A button that stays pressed, with its key. */
-export function Toggle({ name, hotkey, on, onToggle }: ToggleProps) {
+export function ToggleButton({ name, shortcut, on, onToggle }: ToggleButtonProps) {
   return (
     <button type="button" className="button" aria-pressed={on} onClick={onToggle}>
-      {name} <kbd>{hotkey}</kbd>
+      {name} <kbd>{shortcut}</kbd>
     </button>
   );
 }

@@ -1,31 +1,32 @@
 import { expect, test } from "vitest";
-import { thoughtAt } from "../testing/fixtures";
-import { HEIGHT, ticks, valueLine, WIDTH } from "./ValueChart";
+import { RECENT_S } from "../player/policy-track";
+import { makeThought } from "../testing/fixtures";
+import { HEIGHT, rewardTicks, valuePoints, WIDTH } from "./ValueChart";
 
-test("a gain points up, a loss down, and no reward is no line", () => {
+test("rewards point up if positive and down if negative; a reward of 0 has no tick", () => {
   const thoughts = [
-    thoughtAt(5, { reward: -50 }),
-    thoughtAt(10, { reward: 0 }),
-    thoughtAt(15, { reward: 100 }),
+    makeThought(5, { reward: -50 }),
+    makeThought(10, { reward: 0 }),
+    makeThought(5 + RECENT_S, { reward: 100 }),
   ];
-  const [loss, gain] = ticks(thoughts, 10);
-  expect(ticks(thoughts, 10)).toHaveLength(2);
-  expect(loss).toMatchObject({ x: 0, good: false });
-  expect(gain).toMatchObject({ x: WIDTH, good: true, to: 1 });
-  expect(loss?.to).toBeGreaterThan(HEIGHT / 2);
-  expect(loss?.to).toBeLessThan(HEIGHT);
+  const [loss, gain] = rewardTicks(thoughts);
+  expect(rewardTicks(thoughts)).toHaveLength(2);
+  expect(loss).toMatchObject({ x: 0, positive: false });
+  expect(gain).toMatchObject({ x: WIDTH, positive: true, y: 1 });
+  expect(loss?.y).toBeGreaterThan(HEIGHT / 2);
+  expect(loss?.y).toBeLessThan(HEIGHT);
 });
 
-test("the value runs from the bottom at its least to the top at its greatest", () => {
-  const line = valueLine([thoughtAt(0, { value: 2 }), thoughtAt(10, { value: 8 })], 10);
-  expect(line).toBe(`0.0,${HEIGHT - 2}.0 ${WIDTH}.0,2.0`);
+test("values span the width by age and the height by size", () => {
+  const points = valuePoints([makeThought(0, { value: 2 }), makeThought(RECENT_S, { value: 8 })]);
+  expect(points).toBe(`0.0,${HEIGHT - 2}.0 ${WIDTH}.0,2.0`);
 });
 
-test("a value that doesn't change is a line in the middle", () => {
-  expect(valueLine([thoughtAt(0), thoughtAt(10)], 10)).toBe("0.0,16.0 100.0,16.0");
+test("a constant value is a line in the middle", () => {
+  expect(valuePoints([makeThought(0), makeThought(RECENT_S)])).toBe("0.0,16.0 100.0,16.0");
 });
 
-test("nothing thought yet is nothing drawn", () => {
-  expect(ticks([], 10)).toEqual([]);
-  expect(valueLine([], 10)).toBe("");
+test("nothing is drawn before the first thought", () => {
+  expect(rewardTicks([])).toEqual([]);
+  expect(valuePoints([])).toBe("");
 });

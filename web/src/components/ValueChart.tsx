@@ -1,53 +1,58 @@
-/** The last seconds of reward and value as lines of a small drawing. Pure. */
-
 import type { ThoughtMessage } from "../api/schema";
+import { RECENT_S } from "../player/policy-track";
+import { polylinePoints } from "./polyline";
 
 export const WIDTH = 100;
 export const HEIGHT = 32;
+const MIDDLE = HEIGHT / 2;
 
-export interface Tick {
+/** Value estimate as a line and rewards as vertical ticks, over the last seconds. */
+export function ValueChart({ thoughts }: { thoughts: readonly ThoughtMessage[] }) {
+  return (
+    <svg
+      className="value-chart"
+      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+      preserveAspectRatio="none"
+      role="img"
+      aria-label={`Rewards and value of the last ${RECENT_S} seconds`}
+    >
+      {rewardTicks(thoughts).map(({ x, y, positive }) => (
+        <line key={x} data-positive={positive} x1={x} x2={x} y1={MIDDLE} y2={y} />
+      ))}
+      <polyline points={valuePoints(thoughts)} />
+    </svg>
+  );
+}
+
+/** End of a vertical line that starts in the middle. */
+export interface RewardTick {
   x: number;
-  from: number;
-  to: number;
-  good: boolean;
+  y: number;
+  positive: boolean;
 }
 
 /**
- * A line for every decision that was rewarded: up from the middle for a gain, down for a loss, as
- * long as the reward is large beside the largest of these seconds. The newest is at the right.
+ * Return a tick for each step with a reward, upwards if positive; its length is relative to the
+ * largest reward shown. The newest step is at the right edge.
  */
-export function ticks(thoughts: readonly ThoughtMessage[], seconds: number): Tick[] {
+export function rewardTicks(thoughts: readonly ThoughtMessage[]): RewardTick[] {
   const largest = Math.max(...thoughts.map(({ reward }) => Math.abs(reward)), Number.MIN_VALUE);
-  const middle = HEIGHT / 2;
   return thoughts
     .filter(({ reward }) => reward !== 0)
     .map((thought) => ({
-      x: across(thought, thoughts, seconds),
-      from: middle,
-      to: middle - (thought.reward / largest) * (middle - 1),
-      good: thought.reward > 0,
+      x: xOf(thought, thoughts),
+      y: MIDDLE - (thought.reward / largest) * (MIDDLE - 1),
+      positive: thought.reward > 0,
     }));
 }
 
-/** The value as points of an SVG polyline, from the least to the greatest of these seconds. */
-export function valueLine(thoughts: readonly ThoughtMessage[], seconds: number): string {
+export function valuePoints(thoughts: readonly ThoughtMessage[]): string {
+  const xs = thoughts.map((thought) => xOf(thought, thoughts));
   const values = thoughts.map(({ value }) => value);
-  const least = Math.min(...values);
-  const span = Math.max(...values) - least;
-  return thoughts
-    .map((thought) => {
-      const share = span > 0 ? (thought.value - least) / span : 0.5;
-      const y = HEIGHT - 2 - share * (HEIGHT - 4);
-      return `${across(thought, thoughts, seconds).toFixed(1)},${y.toFixed(1)}`;
-    })
-    .join(" ");
+  return polylinePoints(xs, values, HEIGHT);
 }
 
-function across(
-  thought: ThoughtMessage,
-  thoughts: readonly ThoughtMessage[],
-  seconds: number,
-): number {
+function xOf(thought: ThoughtMessage, thoughts: readonly ThoughtMessage[]): number {
   const age = (thoughts.at(-1)?.time ?? 0) - thought.time;
-  return WIDTH * (1 - age / seconds);
+  return WIDTH * (1 - age / RECENT_S);
 }

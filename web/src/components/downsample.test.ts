@@ -1,37 +1,37 @@
 import { expect, test } from "vitest";
-import { decimate, knownAt } from "./downsample";
+import { downsample, lastKnown } from "./downsample";
 
 const xs = Array.from({ length: 100_000 }, (_, i) => i * 10);
 
-test("a hundred thousand points become two a column, with the first and the last", () => {
+test("a hundred thousand points are reduced to two per column plus both ends", () => {
   const line = { xs, ys: xs.map((x) => Math.sin(x / 1_000)) };
-  const began = performance.now();
-  const drawn = decimate(line, 800);
-  expect(performance.now() - began).toBeLessThan(500);
-  expect(drawn.xs.length).toBeLessThanOrEqual(2 * 800 + 2);
-  expect([drawn.xs.at(0), drawn.xs.at(-1)]).toEqual([0, 999_990]);
+  const startedAt = performance.now();
+  const reduced = downsample(line, 800);
+  expect(performance.now() - startedAt).toBeLessThan(500);
+  expect(reduced.xs.length).toBeLessThanOrEqual(2 * 800 + 2);
+  expect([reduced.xs.at(0), reduced.xs.at(-1)]).toEqual([0, 999_990]);
 });
 
-test("a single peak among many points is still seen", () => {
+test("a single peak among many points is kept", () => {
   const ys = xs.map((x) => (x === 432_100 ? 99 : 0));
-  const drawn = decimate({ xs, ys }, 500);
-  expect(drawn.xs[drawn.ys.indexOf(99)]).toBe(432_100);
+  const reduced = downsample({ xs, ys }, 500);
+  expect(reduced.xs[reduced.ys.indexOf(99)]).toBe(432_100);
 });
 
-test("the order of the points is kept, and none is drawn twice", () => {
+test("points stay in order, without duplicates", () => {
   const ys = xs.map((x) => (x * 7919) % 1009);
-  const drawn = decimate({ xs, ys }, 300);
-  const ascending = drawn.xs.every((x, i) => i === 0 || x > (drawn.xs[i - 1] as number));
+  const reduced = downsample({ xs, ys }, 300);
+  const ascending = reduced.xs.every((x, i) => i === 0 || x > (reduced.xs[i - 1] as number));
   expect(ascending).toBe(true);
 });
 
-test("few points are left as they are", () => {
+test("a short line is returned unchanged", () => {
   const line = { xs: [1, 2, 3], ys: [5, 4, 6] };
-  expect(decimate(line, 100)).toBe(line);
-  expect(decimate({ xs: [], ys: [] }, 100).xs).toEqual([]);
+  expect(downsample(line, 100)).toBe(line);
+  expect(downsample({ xs: [], ys: [] }, 100).xs).toEqual([]);
 });
 
-test("between its points a line has the value of the last one", () => {
+test("a gap takes the last known value", () => {
   const values = [null, 4, undefined, null, 7];
-  expect([0, 1, 3, 4].map((index) => knownAt(values, index))).toEqual([null, 4, 4, 7]);
+  expect([0, 1, 3, 4].map((index) => lastKnown(values, index))).toEqual([null, 4, 4, 7]);
 });

@@ -1,47 +1,46 @@
-/** Fewer points that draw the same picture. Pure. */
-
 export interface Line {
   xs: readonly number[];
   ys: readonly number[];
 }
 
 /**
- * The least and the greatest value of each of `columns` stretches of the x axis, in their order, with
- * the first and the last point: what a plot of that many pixels shows, peaks included.
+ * Reduce a line to the minimum and maximum of each column, plus its first and last point.
+ *
+ * A plot `columns` pixels wide looks the same, peaks included.
  *
  * @param xs ascending
  */
-export function decimate(line: Line, columns: number): Line {
+export function downsample(line: Line, columns: number): Line {
   const { xs, ys } = line;
   const first = xs[0];
   const last = xs.at(-1);
   if (first === undefined || last === undefined || xs.length <= 2 * columns + 2) return line;
   const kept = new Set([0]);
-  let from = 0;
+  let start = 0;
   for (let column = 1; column <= columns; column++) {
     const edge = first + ((last - first) * column) / columns;
-    let least = from;
-    let greatest = from;
-    let at = from;
-    for (; at < xs.length && (xs[at] as number) <= edge; at++) {
-      if ((ys[at] as number) < (ys[least] as number)) least = at;
-      if ((ys[at] as number) > (ys[greatest] as number)) greatest = at;
+    let lowest = start;
+    let highest = start;
+    let i = start;
+    for (; i < xs.length && (xs[i] as number) <= edge; i++) {
+      if ((ys[i] as number) < (ys[lowest] as number)) lowest = i;
+      if ((ys[i] as number) > (ys[highest] as number)) highest = i;
     }
-    if (at > from) for (const index of [least, greatest].sort((a, b) => a - b)) kept.add(index);
-    from = at;
+    if (i > start) for (const index of [lowest, highest].sort((a, b) => a - b)) kept.add(index);
+    start = i;
   }
   kept.add(xs.length - 1);
   const indices = [...kept];
   return { xs: indices.map((i) => xs[i] as number), ys: indices.map((i) => ys[i] as number) };
 }
 
-/** The value at `index`, or the last one before it: lines of several runs have their points apart. */
-export function knownAt(
+/** Return the value at `index`, or the last one before it if there is a gap. */
+export function lastKnown(
   values: ArrayLike<number | null | undefined>,
   index: number,
 ): number | null {
-  for (let at = index; at >= 0; at--) {
-    const value = values[at];
+  for (let i = index; i >= 0; i--) {
+    const value = values[i];
     if (value !== null && value !== undefined) return value;
   }
   return null;

@@ -1,32 +1,38 @@
 import { expect, test } from "vitest";
-import { bitrate, count, duration, MISSING, rate, roughly, share, size } from "./format";
+import {
+  formatBitrate,
+  formatCompact,
+  formatCount,
+  formatDuration,
+  formatFinePercent,
+  formatNumber,
+  formatResolution,
+  MISSING,
+} from "./format";
 
-test.each([null, undefined, Number.NaN])(
-  "a figure that isn't there is not shown as 0: %s",
-  (missing) => {
-    for (const format of [bitrate, count, duration, rate, roughly])
-      expect(format(missing)).toBe(MISSING);
-  },
-);
-
-test("counts have separators", () => expect(count(3823)).toBe("3,823"));
-
-test("large figures are shortened only where their last digits don't matter", () => {
-  expect([9_999, 12_345, 1_240_000].map(roughly)).toEqual(["9,999", "12.3K", "1.2M"]);
+test.each([null, undefined, Number.NaN])("a missing value is shown as a dash: %s", (missing) => {
+  for (const formatter of [formatBitrate, formatCount, formatDuration, formatNumber, formatCompact])
+    expect(formatter(missing)).toBe(MISSING);
 });
 
-test("rates have tenths only where they say something", () => {
-  expect([0, 29.94, 939.6].map(rate)).toEqual(["0.0", "29.9", "940"]);
+test("counts have thousands separators", () => expect(formatCount(3823)).toBe("3,823"));
+
+test("numbers from ten thousand are abbreviated", () => {
+  expect([9_999, 12_345, 1_240_000].map(formatCompact)).toEqual(["9,999", "12.3K", "1.2M"]);
 });
 
-test("small shares have tenths of a percent", () => expect(share(0.0144)).toBe("1.4 %"));
+test("numbers below a hundred have one decimal", () => {
+  expect([0, 29.94, 939.6].map(formatNumber)).toEqual(["0.0", "29.9", "940"]);
+});
+
+test("fine percentages have one decimal", () => expect(formatFinePercent(0.0144)).toBe("1.4%"));
 
 test("bitrates are in bit/s", () => {
-  expect([840_000, 4_120_000].map(bitrate)).toEqual(["840 kbit/s", "4.1 Mbit/s"]);
+  expect([840_000, 4_120_000].map(formatBitrate)).toEqual(["840 kbit/s", "4.1 Mbit/s"]);
 });
 
 test("durations have at most two parts", () => {
-  expect([4.9, 61, 3_600 * 3 + 1_260, 86_400 * 2 + 14_400].map(duration)).toEqual([
+  expect([4.9, 61, 3_600 * 3 + 1_260, 86_400 * 2 + 14_400].map(formatDuration)).toEqual([
     "4 s",
     "1 min",
     "3 h 21 min",
@@ -34,4 +40,5 @@ test("durations have at most two parts", () => {
   ]);
 });
 
-test("sizes are width by height", () => expect(size(1280, 720)).toBe("1280 × 720"));
+test("resolutions are width by height", () =>
+  expect(formatResolution(1280, 720)).toBe("1280 × 720"));

@@ -1,13 +1,14 @@
 import { expect, test } from "vitest";
-import { HEIGHT, sparkPoints, WIDTH } from "./polyline";
+import { polylinePoints } from "./polyline";
 
-test("the line runs over the whole width, the greatest value on top", () => {
-  expect(sparkPoints([-100, 0, 100])).toBe(
-    `0.0,${HEIGHT - 2}.0 ${WIDTH / 2}.0,12.0 ${WIDTH}.0,2.0`,
-  );
+test("values span the height between minimum and maximum", () => {
+  expect(polylinePoints([0, 48, 96], [-100, 0, 100], 24)).toBe("0.0,22.0 48.0,12.0 96.0,2.0");
 });
 
-test("equal values are a line in the middle, none are no line", () => {
-  expect(sparkPoints([5, 5])).toBe(`0.0,12.0 ${WIDTH}.0,12.0`);
-  expect(sparkPoints([])).toBe("");
+test("constant values are a line in the middle", () => {
+  expect(polylinePoints([0, 96], [5, 5], 24)).toBe("0.0,12.0 96.0,12.0");
+});
+
+test("no values are no points", () => {
+  expect(polylinePoints([], [], 24)).toBe("");
 });

@@ -1,17 +1,24 @@
-/** A line of numbers as points of a small drawing. Pure. */
+/** Space above and below the line, so that its stroke is not clipped. */
+const MARGIN = 2;
 
-export const WIDTH = 96;
-export const HEIGHT = 24;
-
-/** Points of an SVG polyline over the whole width, from the least at the bottom to the greatest. */
-export function sparkPoints(values: readonly number[]): string {
-  const least = Math.min(...values);
-  const span = Math.max(...values) - least;
+/**
+ * Return the `points` of an SVG polyline, scaled to the full height between minimum and maximum.
+ *
+ * @param xs horizontal positions, in units of the viewBox
+ * @param height of the viewBox
+ */
+export function polylinePoints(
+  xs: readonly number[],
+  values: readonly number[],
+  height: number,
+): string {
+  const minimum = Math.min(...values);
+  const range = Math.max(...values) - minimum;
   return values
     .map((value, i) => {
-      const x = values.length > 1 ? (WIDTH * i) / (values.length - 1) : WIDTH;
-      const y = HEIGHT - 2 - (span > 0 ? (value - least) / span : 0.5) * (HEIGHT - 4);
-      return `${x.toFixed(1)},${y.toFixed(1)}`;
+      const share = range > 0 ? (value - minimum) / range : 0.5;
+      const y = height - MARGIN - share * (height - 2 * MARGIN);
+      return `${(xs[i] as number).toFixed(1)},${y.toFixed(1)}`;
     })
     .join(" ");
 }

@@ -10,23 +10,23 @@ function points(...returns: [mean: number, episodes: number][]) {
   }));
 }
 
-test("the first points are the mean of all there is", () => {
+test("the first points average all episodes so far", () => {
   expect(runningMean(points([2, 1], [4, 1]), 1)).toEqual([2, 3]);
 });
 
-test("a point counts as often as it has episodes", () => {
+test("points are weighted by their episodes", () => {
   expect(runningMean(points([0, 3], [8, 1]), 1)).toEqual([0, 2]);
 });
 
-test("old episodes drop out", () => {
+test("old episodes leave the window", () => {
   expect(runningMean(points([0, 1], [0, 1], [6, 1], [6, 1]), 0.5)).toEqual([0, 0, 3, 6]);
 });
 
-test("nothing comes of nothing", () => expect(runningMean([], 0.05)).toEqual([]));
+test("no points give no mean", () => expect(runningMean([], 0.05)).toEqual([]));
 
-test("a hundred thousand points take a few milliseconds, not their square", () => {
+test("a hundred thousand points take linear time", () => {
   const many = points(...Array.from({ length: 100_000 }, (_, i): [number, number] => [i % 7, 1]));
-  const began = performance.now();
+  const startedAt = performance.now();
   expect(runningMean(many, 0.05).at(-1)).toBeCloseTo(3, 1);
-  expect(performance.now() - began).toBeLessThan(500);
+  expect(performance.now() - startedAt).toBeLessThan(500);
 });

@@ -1,22 +1,22 @@
 import type { CurvePoint } from "../api/schema";
 
 /**
- * The mean return of the episodes up to each point, over the given share of all episodes.
+ * Return the running mean of returns at each point, weighted by episodes.
  *
- * A point counts as often as it has episodes. At the start, where there are fewer, all of them count.
+ * The window covers `fraction` of all episodes; it is shorter at the start.
  */
-export function runningMean(points: readonly CurvePoint[], share: number): number[] {
-  const wanted = share * points.reduce((sum, point) => sum + point.episodes, 0);
+export function runningMean(points: readonly CurvePoint[], fraction: number): number[] {
+  const window = fraction * points.reduce((sum, point) => sum + point.episodes, 0);
   let oldest = 0;
   let episodes = 0;
   let returns = 0;
-  return points.map((point, newest) => {
+  return points.map((point, i) => {
     episodes += point.episodes;
     returns += point.episodes * point.mean_return;
-    for (let past = points[oldest]; past && oldest < newest; past = points[oldest]) {
-      if (episodes - past.episodes < wanted) break;
-      episodes -= past.episodes;
-      returns -= past.episodes * past.mean_return;
+    for (let first = points[oldest]; first && oldest < i; first = points[oldest]) {
+      if (episodes - first.episodes < window) break;
+      episodes -= first.episodes;
+      returns -= first.episodes * first.mean_return;
       oldest += 1;
     }
     return returns / episodes;

@@ -1,30 +1,30 @@
-/** The keyboard: which keys do what, and on which page. The help on screen is this list. */
+/** Keyboard shortcuts: the list shown to the viewer, and the hook that binds them. */
 
 import { useEffect } from "react";
 
-export interface KeyHelp {
+export interface Shortcut {
   keys: string;
-  does: string;
-  where: string;
+  action: string;
+  pages: string;
 }
 
-export const KEYS: readonly KeyHelp[] = [
-  { keys: "?", does: "show or hide these keys", where: "Everywhere" },
-  { keys: "g", does: "go to the next page", where: "Everywhere" },
-  { keys: "f", does: "full screen", where: "Broadcast, stream" },
-  { keys: "t", does: "show or hide what the policy thinks", where: "Broadcast, stream" },
-  { keys: "h", does: "show or hide where the network looks", where: "Broadcast, stream" },
-  { keys: "1 – 9", does: "pin a worker", where: "Broadcast" },
-  { keys: "p", does: "pin the shown worker, or let it go", where: "Broadcast" },
-  { keys: "0", does: "follow the director again", where: "Broadcast" },
-  { keys: "c", does: "only the picture, or everything", where: "Broadcast" },
-  { keys: "← →", does: "the worker before, the worker after", where: "Stream" },
+export const SHORTCUTS: readonly Shortcut[] = [
+  { keys: "?", action: "Show or hide this list", pages: "All pages" },
+  { keys: "g", action: "Go to the next page", pages: "All pages" },
+  { keys: "f", action: "Toggle full screen", pages: "Broadcast, stream" },
+  { keys: "t", action: "Toggle the policy's thoughts", pages: "Broadcast, stream" },
+  { keys: "h", action: "Toggle the saliency overlay", pages: "Broadcast, stream" },
+  { keys: "1 – 9", action: "Pin a worker", pages: "Broadcast" },
+  { keys: "p", action: "Pin or unpin the worker on stage", pages: "Broadcast" },
+  { keys: "0", action: "Unpin and follow the director", pages: "Broadcast" },
+  { keys: "c", action: "Toggle the clean view", pages: "Broadcast" },
+  { keys: "← →", action: "Previous or next worker", pages: "Stream" },
 ];
 
-/** Runs an action when its key is pressed outside of a field; with a modifier it is the browser's. */
-export function useKeys(actions: Readonly<Record<string, () => void>>): void {
+/** Call the action of a pressed key, except in form fields and with modifier keys. */
+export function useShortcuts(actions: Readonly<Record<string, () => void>>): void {
   useEffect(() => {
-    const pressed = (event: KeyboardEvent) => {
+    const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
       if (event.target instanceof HTMLElement && isField(event.target)) return;
       const action = actions[event.key];
@@ -32,12 +32,12 @@ export function useKeys(actions: Readonly<Record<string, () => void>>): void {
       event.preventDefault();
       action();
     };
-    window.addEventListener("keydown", pressed);
-    return () => window.removeEventListener("keydown", pressed);
+    window.addEventListener("keydown", onKeyDown);
+    return () => window.removeEventListener("keydown", onKeyDown);
   }, [actions]);
 }
 
-/** What takes letters, or arrows, for itself. */
+/** Return whether the element handles letters or arrow keys itself. */
 function isField(element: HTMLElement): boolean {
   return (
     element.isContentEditable || element.matches("input:not([type=checkbox]), textarea, select")

@@ -2,26 +2,29 @@ import { useCallback } from "react";
 import { useSearchParams } from "react-router";
 
 /**
- * A switch that is kept in the page's address: it outlives a cut to another worker and a reload, and
- * a scene in a recorder can be opened with it. The address names only what isn't as at first.
+ * Keep a boolean in the page's query string, where it survives a cut to another worker and a
+ * reload, and can be part of a bookmark or an OBS scene. The default value is left out.
  */
-export function useFlag(name: string, atFirst: boolean): [on: boolean, toggle: () => void] {
+export function useQueryFlag(
+  name: string,
+  defaultValue: boolean,
+): [on: boolean, toggle: () => void] {
   const [query, setQuery] = useSearchParams();
-  const said = query.get(name);
-  const on = said === null ? atFirst : said === "1";
+  const param = query.get(name);
+  const on = param === null ? defaultValue : param === "1";
 
   const toggle = useCallback(
     () =>
       setQuery(
-        (before) => {
-          const after = new URLSearchParams(before);
-          if (on === atFirst) after.set(name, on ? "0" : "1");
-          else after.delete(name);
-          return after;
+        (previous) => {
+          const next = new URLSearchParams(previous);
+          if (on === defaultValue) next.set(name, on ? "0" : "1");
+          else next.delete(name);
+          return next;
         },
         { replace: true },
       ),
-    [setQuery, name, on, atFirst],
+    [setQuery, name, on, defaultValue],
   );
   return [on, toggle];
 }

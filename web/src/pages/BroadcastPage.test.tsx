@@ -1,112 +1,111 @@
 import { act, fireEvent, screen, within } from "@testing-library/react";
 import { beforeEach, expect, test, vi } from "vitest";
 import type { PlayerState } from "../player/player-state";
-import { open, say, withOrchestrator } from "../testing/fake-orchestrator";
-import { featuredOf, fleetOf, workerStatus } from "../testing/fixtures";
+import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
+import { makeFeatured, makeFleet, makeWorker } from "../testing/fixtures";
 
 interface FakePlayer {
   worker: string;
   audience: string;
-  attention: boolean;
+  saliency: boolean;
   onState?: (state: PlayerState) => void;
 }
 
-let tell: Map<string, (state: PlayerState) => void>;
+let playerStates: Map<string, (state: PlayerState) => void>;
 
-// A player needs video; it has tests of its own.
+// Player needs video and has its own tests.
 vi.mock("../player/Player", () => ({
-  Player: ({ worker, audience, attention, onState }: FakePlayer) => {
-    if (onState) tell.set(worker, onState);
-    return <p>{`player of ${worker}, ${audience}${attention ? ", attention" : ""}`}</p>;
+  Player: ({ worker, audience, saliency, onState }: FakePlayer) => {
+    if (onState) playerStates.set(worker, onState);
+    return <p>{`player of ${worker}, ${audience}${saliency ? ", saliency" : ""}`}</p>;
   },
-  toggleFullscreen: () => {},
 }));
-withOrchestrator();
+installFakeOrchestrator();
 
 beforeEach(() => {
-  tell = new Map();
-  const two = [workerStatus(0, { stream_state: "live" }), workerStatus(1), workerStatus(2)];
-  say("/api/fleet", fleetOf(two));
-  say("/api/featured", featuredOf(["omega-0"], "omega-1"));
+  playerStates = new Map();
+  const two = [makeWorker(0, { stream_state: "live" }), makeWorker(1), makeWorker(2)];
+  respond("/api/fleet", makeFleet(two));
+  respond("/api/featured", makeFeatured(["omega-0"], "omega-1"));
 });
 
 async function tile(worker: string): Promise<HTMLElement> {
   return screen.findByRole("article", { name: worker });
 }
 
-test("the live one is large, the others are small, all as viewers of the broadcast", async () => {
-  open("/neural/broadcast");
+test("the live worker is on stage, and all players join as the broadcast audience", async () => {
+  openPage("/neural/broadcast");
   expect((await tile("omega-0")).dataset.place).toBe("stage");
   expect((await tile("omega-1")).dataset.place).toBe("standby");
   expect(screen.getByText("player of omega-2, broadcast")).toBeTruthy();
   expect(await screen.findByText("Next: omega-1 in 12 s.")).toBeTruthy();
 });
 
-test("follows the director when the next one's picture moves, and not before", async () => {
-  open("/neural/broadcast");
+test("follows the director once the next worker's video plays", async () => {
+  openPage("/neural/broadcast");
   await tile("omega-0");
-  const two = [workerStatus(0), workerStatus(1, { stream_state: "live" })];
-  say("/api/fleet", fleetOf(two));
-  say("/api/featured", featuredOf(["omega-1"], "omega-0"));
+  const two = [makeWorker(0), makeWorker(1, { stream_state: "live" })];
+  respond("/api/fleet", makeFleet(two));
+  respond("/api/featured", makeFeatured(["omega-1"], "omega-0"));
   await act(() => vi.advanceTimersByTimeAsync(1_100));
   expect((await tile("omega-0")).dataset.place).toBe("stage");
-  act(() => tell.get("omega-1")?.("live"));
+  act(() => playerStates.get("omega-1")?.("live"));
   expect((await tile("omega-1")).dataset.place).toBe("stage");
   expect((await tile("omega-0")).dataset.place).toBe("standby");
 });
 
-test("a worker is pinned with a click: large at once, said so, in the address, and asked for", async () => {
-  open("/neural/broadcast");
+test("a click pins a worker: on stage at once, labelled, in the URL, with a session requested", async () => {
+  openPage("/neural/broadcast");
   fireEvent.click(await screen.findByRole("button", { name: "Pin omega-2" }));
   const pinned = await tile("omega-2");
   expect(pinned.dataset.place).toBe("stage");
-  expect(within(pinned).getByText(/Pinned: it gets the next session/)).toBeTruthy();
+  expect(within(pinned).getByText(/Pinned: gets the next free session/)).toBeTruthy();
   expect(screen.getByText("player of omega-2, dedicated")).toBeTruthy();
-  expect(screen.getByLabelText("address").textContent).toBe("/neural/broadcast?pin=omega-2");
+  expect(screen.getByLabelText("location").textContent).toBe("/neural/broadcast?pin=omega-2");
 });
 
-test("the keyboard pins by number and lets go again", async () => {
-  open("/neural/broadcast");
+test("keys pin by number and unpin", async () => {
+  openPage("/neural/broadcast");
   await tile("omega-0");
   fireEvent.keyDown(window, { key: "2" });
   expect((await tile("omega-1")).dataset.place).toBe("stage");
   fireEvent.keyDown(window, { key: "0" });
-  expect(screen.getByLabelText("address").textContent).toBe("/neural/broadcast");
+  expect(screen.getByLabelText("location").textContent).toBe("/neural/broadcast");
   fireEvent.keyDown(window, { key: "p" });
-  expect(screen.getByLabelText("address").textContent).toBe("/neural/broadcast?pin=omega-1");
+  expect(screen.getByLabelText("location").textContent).toBe("/neural/broadcast?pin=omega-1");
 });
 
-test("the heat map goes along with a cut, and only the large worker is asked for it", async () => {
-  open("/neural/broadcast?heat=1");
-  await screen.findByText("player of omega-0, broadcast, attention");
+test("saliency follows a cut, and is requested for the worker on stage only", async () => {
+  openPage("/neural/broadcast?saliency=1");
+  await screen.findByText("player of omega-0, broadcast, saliency");
   fireEvent.keyDown(window, { key: "2" });
-  expect(await screen.findByText("player of omega-1, dedicated, attention")).toBeTruthy();
+  expect(await screen.findByText("player of omega-1, dedicated, saliency")).toBeTruthy();
   expect(screen.getByText("player of omega-0, broadcast")).toBeTruthy();
-  expect(screen.getByLabelText("address").textContent).toContain("heat=1");
+  expect(screen.getByLabelText("location").textContent).toContain("saliency=1");
 });
 
-test("a pinned worker that has died stays large, with its last picture, until it is back", async () => {
-  open("/neural/broadcast?pin=omega-0");
+test("a pinned worker stays on stage while it restarts", async () => {
+  openPage("/neural/broadcast?pin=omega-0");
   expect((await tile("omega-0")).dataset.place).toBe("stage");
-  const others = [workerStatus(1, { stream_state: "live" }), workerStatus(2)];
-  say("/api/fleet", fleetOf(others));
-  say("/api/featured", featuredOf(["omega-1"], "omega-2"));
+  const others = [makeWorker(1, { stream_state: "live" }), makeWorker(2)];
+  respond("/api/fleet", makeFleet(others));
+  respond("/api/featured", makeFeatured(["omega-1"], "omega-2"));
   await act(() => vi.advanceTimersByTimeAsync(2_100));
-  act(() => tell.get("omega-0")?.("reconnecting"));
-  act(() => tell.get("omega-1")?.("live"));
+  act(() => playerStates.get("omega-0")?.("reconnecting"));
+  act(() => playerStates.get("omega-1")?.("live"));
   expect((await tile("omega-0")).dataset.place).toBe("stage");
   fireEvent.keyDown(window, { key: "0" });
   expect((await tile("omega-1")).dataset.place).toBe("stage");
   expect((await tile("omega-0")).dataset.place).not.toBe("stage");
 });
 
-test("a pin of a worker that isn't there is as none", async () => {
-  open("/neural/broadcast?pin=omega-77");
+test("a pin of an unknown worker is ignored", async () => {
+  openPage("/neural/broadcast?pin=omega-77");
   expect((await tile("omega-0")).dataset.place).toBe("stage");
 });
 
-test("clean is the picture alone: no header, no controls, no tiles", async () => {
-  open("/neural/broadcast?clean=1");
+test("the clean view has no header, controls or tiles", async () => {
+  openPage("/neural/broadcast?clean=1");
   await tile("omega-0");
   expect(screen.queryByRole("banner")).toBeNull();
   expect(screen.queryByRole("toolbar")).toBeNull();
@@ -115,8 +114,8 @@ test("clean is the picture alone: no header, no controls, no tiles", async () =>
   expect(await screen.findByRole("banner")).toBeTruthy();
 });
 
-test("says when there is nobody to show", async () => {
-  say("/api/fleet", fleetOf([]));
-  open("/neural/broadcast");
-  expect(await screen.findByText("Nobody is on stage yet")).toBeTruthy();
+test("has a notice when there are no workers", async () => {
+  respond("/api/fleet", makeFleet([]));
+  openPage("/neural/broadcast");
+  expect(await screen.findByText("No workers yet")).toBeTruthy();
 });

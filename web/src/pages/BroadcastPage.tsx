@@ -1,21 +1,20 @@
 import { type CSSProperties, useCallback, useMemo } from "react";
 import { useSearchParams } from "react-router";
 import type { Fleet, WorkerStatus } from "../api/schema";
-import { FleetAnswer } from "../components/FleetLoader";
+import { FleetLoader } from "../components/FleetLoader";
 import { Notice } from "../components/Notice";
-import { useKeys } from "../components/shortcuts";
+import { useShortcuts } from "../components/shortcuts";
 import { type Place, Tile } from "../components/Tile";
-import { useRoster } from "../streams/use-recent-workers";
-import { useCast } from "../streams/use-stage";
-import { byIndex } from "../streams/workers";
+import { useStage } from "../streams/use-stage";
+import { byIndex, useRecentWorkers } from "../streams/workers";
 
-/** `/neural/broadcast`: whoever is live, large; those who train without a picture, small. */
+/** `/neural/broadcast`: the featured worker on stage, all others beside it. */
 export function BroadcastPage() {
   return (
     <>
       <title>Broadcast · MetaBonk</title>
-      <h1 className="unseen">Broadcast</h1>
-      <FleetAnswer>{(fleet) => <Broadcast fleet={fleet} />}</FleetAnswer>
+      <h1 className="visually-hidden">Broadcast</h1>
+      <FleetLoader>{(fleet) => <Broadcast fleet={fleet} />}</FleetLoader>
     </>
   );
 }
@@ -24,17 +23,17 @@ function Broadcast({ fleet }: { fleet: Fleet }) {
   const [query, setQuery] = useSearchParams();
   const clean = query.get("clean") === "1";
   const pinned = query.get("pin");
-  const present = useMemo(() => byIndex(fleet.workers), [fleet.workers]);
-  const workers = useRoster(present);
-  const { shown, wanted, tell } = useCast(present, workers, pinned);
+  const reporting = useMemo(() => byIndex(fleet.workers), [fleet.workers]);
+  const workers = useRecentWorkers(reporting);
+  const { current, target, setPlayerState } = useStage(reporting, workers, pinned);
 
-  const set = useCallback(
+  const setParam = useCallback(
     (name: string, value: string | null) =>
       setQuery(
-        (before) => {
-          if (value === null) before.delete(name);
-          else before.set(name, value);
-          return before;
+        (params) => {
+          if (value === null) params.delete(name);
+          else params.set(name, value);
+          return params;
         },
         { replace: true },
       ),
@@ -42,39 +41,42 @@ function Broadcast({ fleet }: { fleet: Fleet }) {
   );
   const ids = workers.map(({ instance_id }) => instance_id).join();
   const actions = useMemo(() => {
-    const numbered = ids.split(",").map((id, i) => [`${i + 1}`, () => set("pin", id)] as const);
+    const pinByNumber = ids
+      .split(",")
+      .slice(0, 9)
+      .map((id, i) => [`${i + 1}`, () => setParam("pin", id)] as const);
     return {
-      ...Object.fromEntries(numbered.slice(0, 9)),
-      p: () => set("pin", pinned === null ? shown : null),
-      "0": () => set("pin", null),
-      c: () => set("clean", clean ? null : "1"),
+      ...Object.fromEntries(pinByNumber),
+      p: () => setParam("pin", pinned === null ? current : null),
+      "0": () => setParam("pin", null),
+      c: () => setParam("clean", clean ? null : "1"),
     };
-  }, [ids, set, pinned, shown, clean]);
-  useKeys(actions);
+  }, [ids, setParam, pinned, current, clean]);
+  useShortcuts(actions);
 
   if (workers.length === 0) {
     return (
-      <Notice title="Nobody is on stage yet">
+      <Notice title="No workers yet">
         <p>The first worker appears here as soon as it has started.</p>
       </Notice>
     );
   }
-  // Without tiles the next one waits unseen behind the shown one until its picture is there.
-  const seen = clean
-    ? workers.filter(({ instance_id: id }) => id === shown || id === wanted)
+  // In the clean view the next worker loads hidden behind the current one until its video plays.
+  const rendered = clean
+    ? workers.filter(({ instance_id: id }) => id === current || id === target)
     : workers;
   return (
-    <div className="broadcast" data-clean={clean} style={rowsFor(seen)}>
-      {seen.map((worker) => (
+    <div className="broadcast" data-clean={clean} style={gridRows(rendered)}>
+      {rendered.map((worker) => (
         <Tile
           key={worker.instance_id}
           worker={worker}
-          place={worker.instance_id === shown ? "stage" : placeOf(worker)}
+          place={worker.instance_id === current ? "stage" : placeOf(worker)}
           pinned={worker.instance_id === pinned}
-          hold={wanted !== shown}
+          holdFrame={target !== current}
           clean={clean}
-          tell={tell}
-          onPin={(pin) => set("pin", pin ? worker.instance_id : null)}
+          onState={setPlayerState}
+          onPin={(pin) => setParam("pin", pin ? worker.instance_id : null)}
         />
       ))}
     </div>
@@ -85,7 +87,7 @@ function placeOf(worker: WorkerStatus): Place {
   return worker.stream_state === "live" ? "side" : "standby";
 }
 
-/** As many rows as the tiles beside the stage need, so that the stage can reach along all of them. */
-function rowsFor(workers: readonly WorkerStatus[]): CSSProperties {
+/** Set enough grid rows for the stage to span all tiles beside it. */
+function gridRows(workers: readonly WorkerStatus[]): CSSProperties {
   return { "--rows": workers.length } as CSSProperties;
 }

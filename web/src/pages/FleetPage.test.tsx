@@ -1,13 +1,18 @@
 import { screen, within } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { answers, open, say, withOrchestrator } from "../testing/fake-orchestrator";
-import { fleetOf, runOf, workerStatus } from "../testing/fixtures";
+import {
+  installFakeOrchestrator,
+  openPage,
+  respond,
+  responses,
+} from "../testing/fake-orchestrator";
+import { makeFleet, makeRun, makeWorker } from "../testing/fixtures";
 
-// A plot needs a canvas; a real browser draws it in tests/browser.
-vi.mock("../components/Plot", () => ({ Plot: () => <p>the curve</p> }));
-withOrchestrator();
+// Plot needs a canvas; tests/browser covers it.
+vi.mock("../components/Plot", () => ({ Plot: () => <p>plot</p> }));
+installFakeOrchestrator();
 
-const live = workerStatus(0, {
+const live = makeWorker(0, {
   stream_state: "live",
   stream_backend: "av:libx264",
   frames_fps: 29.94,
@@ -17,27 +22,27 @@ const live = workerStatus(0, {
   episode_return: 11,
   stream_active_clients: 2,
 });
-const standby = workerStatus(1, { steps_per_s: 211 });
+const standby = makeWorker(1, { steps_per_s: 211 });
 
-test("says that it waits before the first answer", () => {
+test("says that it is connecting before the first response", () => {
   vi.stubGlobal("fetch", () => new Promise(() => {}));
-  open("/");
-  expect(screen.getByText("Asking the orchestrator")).toBeTruthy();
+  openPage("/");
+  expect(screen.getByText("Connecting to the orchestrator")).toBeTruthy();
 });
 
-test("says what to do when nothing answers, and fills itself when something does", async () => {
-  open("/");
-  expect(await screen.findByText("The orchestrator does not answer")).toBeTruthy();
+test("says how to start a fleet when nothing responds, and recovers by itself", async () => {
+  openPage("/");
+  expect(await screen.findByText("Cannot reach the orchestrator")).toBeTruthy();
   expect(screen.getByText("./start --mode train --workers 2")).toBeTruthy();
-  say("/api/fleet", fleetOf([live]));
+  respond("/api/fleet", makeFleet([live]));
   await vi.advanceTimersByTimeAsync(1_100);
   expect(await screen.findByRole("link", { name: "omega-0" })).toBeTruthy();
-  expect(screen.queryByText("The orchestrator does not answer")).toBeNull();
+  expect(screen.queryByText("Cannot reach the orchestrator")).toBeNull();
 });
 
-test("has a row a worker with its figures, and a link to its stream", async () => {
-  say("/api/fleet", fleetOf([standby, live]));
-  open("/");
+test("lists each worker with its statistics and a link to its stream", async () => {
+  respond("/api/fleet", makeFleet([standby, live]));
+  openPage("/");
   const row = (await screen.findByRole("rowheader", { name: "omega-0" })).closest("tr");
   const cells = within(row as HTMLElement).getAllByRole("cell");
   expect(cells.map((cell) => cell.textContent)).toEqual([
@@ -58,51 +63,54 @@ test("has a row a worker with its figures, and a link to its stream", async () =
   expect(screen.getByText("241")).toBeTruthy();
 });
 
-test("marks a picture that is less than was wanted, and says why", async () => {
+test("marks a reduced resolution with the reason", async () => {
   const quality = "960×540 at 30 frames/s instead of 1280×720 at 30: this machine can't keep up";
-  say("/api/fleet", fleetOf([{ ...live, spectator_width: 960, stream_quality: quality }]));
-  open("/");
-  const picture = await screen.findByTitle(quality);
-  expect(picture.textContent).toBe("960 × 720 reduced");
+  respond("/api/fleet", makeFleet([{ ...live, spectator_width: 960, stream_quality: quality }]));
+  openPage("/");
+  const cell = await screen.findByTitle(quality);
+  expect(cell.textContent).toBe("960 × 720 reduced");
 });
 
-test("keeps the last figures when the orchestrator is gone, and says so", async () => {
-  say("/api/fleet", fleetOf([live]));
-  open("/");
+test("keeps the last data when the connection is lost, and says so", async () => {
+  respond("/api/fleet", makeFleet([live]));
+  openPage("/");
   await screen.findByRole("link", { name: "omega-0" });
-  answers.clear();
+  responses.clear();
   await vi.advanceTimersByTimeAsync(1_100);
-  expect(await screen.findByText("The orchestrator is gone")).toBeTruthy();
+  expect(await screen.findByText("Lost connection to the orchestrator")).toBeTruthy();
   expect(screen.getByRole("link", { name: "omega-0" })).toBeTruthy();
 });
 
-test("shows problems in words, with what to do", async () => {
-  const problem = { what: "No disk space is left.", do: "Delete old runs." };
-  say("/api/fleet", fleetOf([live], { problems: [problem] }));
-  open("/");
-  expect(await screen.findByText(problem.what)).toBeTruthy();
-  expect(screen.getByText(problem.do)).toBeTruthy();
+test("shows problems with what to do", async () => {
+  const problem = { message: "No disk space is left.", action: "Delete old runs." };
+  respond("/api/fleet", makeFleet([live], { problems: [problem] }));
+  openPage("/");
+  expect(await screen.findByText(problem.message)).toBeTruthy();
+  expect(screen.getByText(problem.action)).toBeTruthy();
 });
 
-test("names what is not there yet", async () => {
-  say("/api/fleet", fleetOf([]));
-  say("/api/curve?points=2000", []);
-  open("/");
+test("says what is still missing", async () => {
+  respond("/api/fleet", makeFleet([]));
+  respond("/api/curve?points=2000", []);
+  openPage("/");
   expect(await screen.findByText(/No worker has reported yet/)).toBeTruthy();
-  expect(await screen.findByText(/begins with the first finished episode/)).toBeTruthy();
-  expect(screen.getByText(/The workers go on with the weights they have/)).toBeTruthy();
+  expect(await screen.findByText(/Starts with the first finished episode/)).toBeTruthy();
+  expect(screen.getByText(/keep playing with their current weights/)).toBeTruthy();
 });
 
-test("says first how well it plays", async () => {
-  say("/api/fleet", fleetOf([live]));
-  say("/api/runs", [runOf("now", { current: true }), runOf("before", { recent_return: 1 })]);
-  open("/");
+test("shows the recent and best return of the current run first", async () => {
+  respond("/api/fleet", makeFleet([live]));
+  respond("/api/runs", [
+    makeRun("now", { current: true }),
+    makeRun("before", { recent_return: 1 }),
+  ]);
+  openPage("/");
   expect(await screen.findByText("70.5")).toBeTruthy();
   expect(screen.getByText("last 100 episodes; best 95.0")).toBeTruthy();
 });
 
-test("an address that is no page says so and leads back", () => {
-  open("/neural/network");
+test("an unknown path shows a not-found page with links back", () => {
+  openPage("/neural/network");
   expect(screen.getByText("/neural/network", { selector: "code" })).toBeTruthy();
-  expect(screen.getByRole("link", { name: "The fleet" }).getAttribute("href")).toBe("/");
+  expect(screen.getByRole("link", { name: "Go to the fleet" }).getAttribute("href")).toBe("/");
 });

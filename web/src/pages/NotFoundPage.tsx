@@ -1,20 +1,21 @@
 import { Link, useLocation } from "react-router";
 
-/** Every other address. */
+/** Page for unknown paths. */
 export function NotFoundPage() {
   const { pathname } = useLocation();
   return (
     <div className="not-found">
-      <title>Not found · MetaBonk</title>
+      <title>Page not found · MetaBonk</title>
       <p className="not-found-code" aria-hidden="true">
         404
       </p>
-      <h1>Nothing plays here</h1>
+      <h1>Page not found</h1>
       <p>
-        There is no page <code>{pathname}</code>.
+        There is no page at <code>{pathname}</code>.
       </p>
       <p>
-        <Link to="/">The fleet</Link> · <Link to="/neural/broadcast">The broadcast</Link>
+        <Link to="/">Go to the fleet</Link> ·{" "}
+        <Link to="/neural/broadcast">Go to the broadcast</Link>
       </p>
     </div>
   );

@@ -1,80 +1,85 @@
 import { fireEvent, screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { answers, open, say, withOrchestrator } from "../testing/fake-orchestrator";
-import { curveOf, episodeOf, runOf } from "../testing/fixtures";
+import {
+  installFakeOrchestrator,
+  openPage,
+  respond,
+  responses,
+} from "../testing/fake-orchestrator";
+import { makeCurve, makeEpisode, makeRun } from "../testing/fixtures";
 
-// A plot needs a canvas; a real browser draws it in tests/browser.
+// Plot needs a canvas; tests/browser covers it.
 vi.mock("../components/Plot", () => ({
   Plot: ({ series }: { series: { name: string }[] }) => (
     <p>{`curves of ${series.map(({ name }) => name).join(" and ")}`}</p>
   ),
 }));
-withOrchestrator();
+installFakeOrchestrator();
 
-function sayRuns(...names: string[]): void {
-  say(
+function respondRuns(...names: string[]): void {
+  respond(
     "/api/runs",
-    names.map((name) => runOf(name)),
+    names.map((name) => makeRun(name)),
   );
   for (const name of names) {
-    say(`/api/runs/${name}/curve?points=2000`, curveOf(1, 2));
-    say(`/api/runs/${name}/episodes?order=best&limit=10`, [episodeOf(9)]);
-    say(`/api/runs/${name}/checkpoints`, []);
+    respond(`/api/runs/${name}/curve?points=2000`, makeCurve(1, 2));
+    respond(`/api/runs/${name}/episodes?order=best&limit=10`, [makeEpisode(9)]);
+    respond(`/api/runs/${name}/checkpoints`, []);
   }
 }
 
-test("the two newest runs with episodes are beside each other before anybody chose", async () => {
-  sayRuns("third", "second", "first");
-  open("/runs");
+test("the two newest runs with episodes are selected by default", async () => {
+  respondRuns("third", "second", "first");
+  openPage("/runs");
   expect(await screen.findByText("curves of third and second")).toBeTruthy();
   expect(screen.getByText("Checkpoints of third")).toBeTruthy();
   expect(screen.queryByText("Checkpoints of first")).toBeNull();
 });
 
-test("a box adds a run to the curves and to the address, or takes it away", async () => {
-  sayRuns("third", "second", "first");
-  open("/runs");
+test("a checkbox adds or removes a run, in the plot and in the URL", async () => {
+  respondRuns("third", "second", "first");
+  openPage("/runs");
   fireEvent.click(await screen.findByRole("checkbox", { name: "first" }));
   expect(await screen.findByText("curves of third and second and first")).toBeTruthy();
-  expect(screen.getByLabelText("address").textContent).toBe("/runs?runs=third%2Csecond%2Cfirst");
+  expect(screen.getByLabelText("location").textContent).toBe("/runs?runs=third%2Csecond%2Cfirst");
   for (const name of ["third", "second", "first"])
     fireEvent.click(screen.getByRole("checkbox", { name }));
-  expect(await screen.findByText("No run is chosen.")).toBeTruthy();
+  expect(await screen.findByText("No run selected.")).toBeTruthy();
 });
 
-test("an address that names runs opens with them, and leaves out those that are gone", async () => {
-  sayRuns("second", "first");
-  open("/runs?runs=first,lost");
+test("the URL selects runs, except unknown ones", async () => {
+  respondRuns("second", "first");
+  openPage("/runs?runs=first,lost");
   expect(await screen.findByText("curves of first")).toBeTruthy();
 });
 
-test("checkpoints say how to go on from them", async () => {
-  sayRuns("first");
+test("checkpoints show the command that resumes from them", async () => {
+  respondRuns("first");
   const best = { name: "best.safetensors", kind: "best", policy_version: 90, steps: 50_000 };
   const rest = { mean_return: 83.2, saved_at: 1_790_000_000, bytes: 1_400_000 };
-  say("/api/runs/first/checkpoints", [{ ...best, ...rest }]);
-  open("/runs");
+  respond("/api/runs/first/checkpoints", [{ ...best, ...rest }]);
+  openPage("/runs");
   expect(await screen.findByText("./start --mode train --resume first")).toBeTruthy();
   expect(screen.getByRole("cell", { name: "1.4 MB" })).toBeTruthy();
   expect(screen.getByRole("cell", { name: "90.0" })).toBeTruthy();
 });
 
-test("says what to do where there is no run yet", async () => {
-  say("/api/runs", []);
-  open("/runs");
-  expect(await screen.findByText("There is no run yet")).toBeTruthy();
+test("says how to start a run when there are none", async () => {
+  respond("/api/runs", []);
+  openPage("/runs");
+  expect(await screen.findByText("No runs yet")).toBeTruthy();
 });
 
-test("keeps what it knew when the orchestrator is gone, and goes on when it is back", async () => {
-  sayRuns("first");
-  open("/runs");
+test("keeps the last data when the connection is lost, and recovers by itself", async () => {
+  respondRuns("first");
+  openPage("/runs");
   await screen.findByText("curves of first");
-  answers.clear();
+  responses.clear();
   await vi.advanceTimersByTimeAsync(5_100);
-  expect(await screen.findByText("The orchestrator does not answer")).toBeTruthy();
+  expect(await screen.findByText("Lost connection to the orchestrator")).toBeTruthy();
   expect(screen.getByText("curves of first")).toBeTruthy();
-  sayRuns("second", "first");
+  respondRuns("second", "first");
   await vi.advanceTimersByTimeAsync(5_100);
   expect(await screen.findByText("curves of second and first")).toBeTruthy();
-  expect(screen.queryByText("The orchestrator does not answer")).toBeNull();
+  expect(screen.queryByText("Lost connection to the orchestrator")).toBeNull();
 });

@@ -1,47 +1,34 @@
 import { useMemo } from "react";
 import { useSearchParams } from "react-router";
-import { Refused } from "../api/client";
 import { useRunCurves, useRuns } from "../api/queries";
 import type { RunSummary } from "../api/schema";
-import { clock } from "../components/format";
 import { RunCurves } from "../components/LearningCurve";
-import { Notice } from "../components/Notice";
+import { ConnectionNotice, Notice } from "../components/Notice";
 import { RunDetails } from "../components/RunDetails";
 import { RunTable } from "../components/RunTable";
 
-/** More lines than this can't be told apart. */
-const MOST = 5;
-/** Shown beside each other before anybody has chosen. */
-const AT_FIRST = 2;
+/** More lines than this are hard to tell apart. */
+const MAX_SELECTED = 5;
+const SELECTED_BY_DEFAULT = 2;
 
-/** `/runs`: what was learned before, beside what is learned now. */
+/** `/runs`: learning curves, checkpoints and best episodes of all runs. */
 export function RunsPage() {
   const { data: runs, error, dataUpdatedAt } = useRuns();
   return (
     <>
       <title>Runs · MetaBonk</title>
       <h1>Runs</h1>
-      {error && (
-        <Notice title="The orchestrator does not answer" tone="warning">
-          <p>
-            {error instanceof Refused
-              ? error.message
-              : "Nothing listens where this page came from."}{" "}
-            {runs && `Everything below is as it was at ${clock(dataUpdatedAt)}. `}
-            This page keeps asking and goes on by itself.
-          </p>
-        </Notice>
-      )}
+      {error && <ConnectionNotice error={error} dataUpdatedAt={runs ? dataUpdatedAt : null} />}
       {!runs && !error && (
-        <Notice title="Asking for the runs">
-          <p>They are shown as soon as the orchestrator answers.</p>
+        <Notice title="Loading runs">
+          <p>The runs appear here as soon as the orchestrator answers.</p>
         </Notice>
       )}
       {runs?.length === 0 && (
-        <Notice title="There is no run yet">
+        <Notice title="No runs yet">
           <p>
-            <code>./start --mode train --workers 2</code> begins one; its curve appears here with
-            the first finished episodes.
+            Start one with <code>./start --mode train --workers 2</code>. Its curve appears here
+            with the first finished episodes.
           </p>
         </Notice>
       )}
@@ -52,45 +39,45 @@ export function RunsPage() {
 
 function Runs({ runs }: { runs: RunSummary[] }) {
   const [query, setQuery] = useSearchParams();
-  const asked = query.get("runs");
+  const requested = query.get("runs");
   const known = runs.map(({ run }) => run);
-  const chosen =
-    asked === null
+  const selected =
+    requested === null
       ? runs
           .filter(({ episodes }) => episodes > 0)
-          .slice(0, AT_FIRST)
+          .slice(0, SELECTED_BY_DEFAULT)
           .map(({ run }) => run)
-      : asked.split(",").filter((run) => known.includes(run));
+      : requested.split(",").filter((run) => known.includes(run));
 
-  const choose = (run: string, wanted: boolean) => {
-    const rest = chosen.filter((other) => other !== run);
-    const next = wanted ? [...rest, run].slice(-MOST) : rest;
+  const select = (run: string, add: boolean) => {
+    const others = selected.filter((other) => other !== run);
+    const next = add ? [...others, run].slice(-MAX_SELECTED) : others;
     setQuery({ runs: next.join() }, { replace: true });
   };
 
   return (
     <>
-      <Comparison chosen={chosen} />
+      <CurvesCard selected={selected} />
       <section className="card" aria-labelledby="runs">
         <h2 id="runs">All runs</h2>
-        <p className="detail">Choose up to {MOST} to see their curves over each other.</p>
-        <RunTable runs={runs} chosen={chosen} onChoose={choose} />
+        <p className="detail">Select up to {MAX_SELECTED} runs to compare their curves.</p>
+        <RunTable runs={runs} selected={selected} onSelect={select} />
       </section>
-      {chosen.map((run) => (
+      {selected.map((run) => (
         <RunDetails key={run} run={run} />
       ))}
     </>
   );
 }
 
-function Comparison({ chosen }: { chosen: readonly string[] }) {
-  const answers = useRunCurves(chosen);
+function CurvesCard({ selected }: { selected: readonly string[] }) {
+  const results = useRunCurves(selected);
   const curves = useMemo(
     () =>
-      chosen
-        .map((run, i) => ({ run, points: answers[i] ?? [] }))
+      selected
+        .map((run, i) => ({ run, points: results[i] ?? [] }))
         .filter(({ points }) => points.length > 0),
-    [chosen, answers],
+    [selected, results],
   );
   return (
     <section className="card" aria-labelledby="curves">
@@ -99,9 +86,9 @@ function Comparison({ chosen }: { chosen: readonly string[] }) {
         <RunCurves curves={curves} />
       ) : (
         <p className="empty">
-          {chosen.length === 0
-            ? "No run is chosen."
-            : "The chosen runs have no finished episode yet."}
+          {selected.length === 0
+            ? "No run selected."
+            : "The selected runs have no finished episodes yet."}
         </p>
       )}
     </section>

@@ -1,137 +1,143 @@
 import { fireEvent, screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
-import { open, say, withOrchestrator } from "../testing/fake-orchestrator";
-import { curveOf, episodeOf, featuredOf, fleetOf, poolOf, workerStatus } from "../testing/fixtures";
+import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
+import {
+  makeCurve,
+  makeEpisode,
+  makeFeatured,
+  makeFleet,
+  makePool,
+  makeWorker,
+} from "../testing/fixtures";
 
-// A plot needs a canvas and a player needs video; each has tests of its own.
+// Plot needs a canvas and Player needs video; both have their own tests.
 vi.mock("../components/Plot", () => ({
   Plot: ({ label }: { label: string }) => <p>{label}</p>,
 }));
 vi.mock("../player/Player", () => ({
-  Player: ({ worker, attention }: { worker: string; attention?: boolean }) => (
+  Player: ({ worker, saliency }: { worker: string; saliency?: boolean }) => (
     <p>
       player of {worker}
-      {attention && " with attention"}
+      {saliency && " with saliency"}
     </p>
   ),
-  toggleFullscreen: () => {},
 }));
-withOrchestrator();
+installFakeOrchestrator();
 
-const live = workerStatus(0, {
+const live = makeWorker(0, {
   stream_state: "live",
   stream_backend: "av:libx264",
   stream_active_clients: 2,
 });
 
-test("has the player and the worker's own figures", async () => {
-  say("/api/worker/omega-0/status", { ...live, stream_bitrate: 4_100_000, frames_dropped: 3 });
-  open("/stream?worker=omega-0");
+test("shows the player and the worker's statistics", async () => {
+  respond("/api/worker/omega-0/status", { ...live, stream_bitrate: 4_100_000, frames_dropped: 3 });
+  openPage("/stream?worker=omega-0");
   expect(screen.getByText("player of omega-0")).toBeTruthy();
   expect(await screen.findByText("4.1 Mbit/s")).toBeTruthy();
-  expect(screen.getByText("of 3; – here")).toBeTruthy();
+  expect(screen.getByText("of 3; – in this browser")).toBeTruthy();
   expect(screen.getByText("software")).toBeTruthy();
-  expect(screen.getByText("held in this player")).toBeTruthy();
+  expect(screen.getByText("buffered in this browser")).toBeTruthy();
 });
 
-test("says which slot the software encoder holds", async () => {
+test("shows the slot of the software encoder", async () => {
   const holder = { slot: 1, instance_id: "omega-0", gpu_index: null, pid: 1_000, ours: true };
-  say("/api/worker/omega-0/status", live);
-  say("/api/sessions", [poolOf({ used: 1, limit: 2, holders: [holder] })]);
-  open("/stream?worker=omega-0");
+  respond("/api/worker/omega-0/status", live);
+  respond("/api/sessions", [makePool({ used: 1, limit: 2, holders: [holder] })]);
+  openPage("/stream?worker=omega-0");
   expect(await screen.findByText("software, slot 1")).toBeTruthy();
 });
 
-test("says what the stream is, and why it is less than was wanted", async () => {
+test("shows the stream's quality and why it is reduced", async () => {
   const quality = "640×360 at 20 frames/s instead of 1280×720 at 30: this machine can't keep up";
   const shown = { spectator_width: 640, spectator_height: 360, stream_target_fps: 20 };
-  say("/api/worker/omega-0/status", {
+  respond("/api/worker/omega-0/status", {
     ...live,
     ...shown,
     frames_fps: 19.8,
     stream_quality: quality,
   });
-  open("/stream?worker=omega-0");
+  openPage("/stream?worker=omega-0");
   expect(await screen.findByText(`${quality}.`)).toBeTruthy();
   expect(screen.getByText("640 × 360")).toBeTruthy();
-  expect(screen.getByText("drawn at 256 × 144")).toBeTruthy();
-  expect(screen.getByText("19.8 drawn of 20")).toBeTruthy();
+  expect(screen.getByText("rendered at 256 × 144")).toBeTruthy();
+  expect(screen.getByText("19.8 of 20 rendered")).toBeTruthy();
 });
 
-test("lets one choose when no worker is named", async () => {
-  say("/api/fleet", fleetOf([live]));
-  open("/stream");
+test("offers all workers when none is named", async () => {
+  respond("/api/fleet", makeFleet([live]));
+  openPage("/stream");
   expect(await screen.findByRole("link", { name: "omega-0" })).toBeTruthy();
 });
 
-test("an unknown worker is said to be unknown, and the others are offered", async () => {
+test("says that a worker is unknown and offers the others", async () => {
   const body = { error: "unknown_worker", message: "There is only omega-0." };
-  say("/api/worker/omega-9/status", body, 404);
-  say("/api/fleet", fleetOf([live]));
-  open("/stream?worker=omega-9");
+  respond("/api/worker/omega-9/status", body, 404);
+  respond("/api/fleet", makeFleet([live]));
+  openPage("/stream?worker=omega-9");
   expect(await screen.findByText("There is no worker omega-9")).toBeTruthy();
   expect(screen.getByText("There is only omega-0.")).toBeTruthy();
   expect(await screen.findByRole("link", { name: "omega-0" })).toBeTruthy();
 });
 
-test("keeps the player and the last figures while the worker restarts", async () => {
-  say("/api/worker/omega-0/status", { ...live, step: 4_321 });
-  open("/stream?worker=omega-0");
+test("keeps the player and the last statistics while the worker restarts", async () => {
+  respond("/api/worker/omega-0/status", { ...live, step: 4_321 });
+  openPage("/stream?worker=omega-0");
   await screen.findByText("4,321");
   const body = { error: "worker_gone", message: "omega-0 is being restarted." };
-  say("/api/worker/omega-0/status", body, 503);
+  respond("/api/worker/omega-0/status", body, 503);
   await vi.advanceTimersByTimeAsync(1_100);
   expect(await screen.findByText(/omega-0 is being restarted/)).toBeTruthy();
   expect(screen.getByText("4,321")).toBeTruthy();
   expect(screen.getByText("player of omega-0")).toBeTruthy();
 });
 
-test("has its returns, its last episodes and the end of its log", async () => {
-  say("/api/worker/omega-0/status", live);
-  say("/api/curve?points=2000&worker=0", curveOf(-300, 80));
-  say("/api/episodes?limit=20&worker=0", [episodeOf(8), episodeOf(7)]);
-  say("/api/worker/omega-0/log?lines=200", { lines: ["first", "Acquired a session"] });
-  open("/stream?worker=omega-0");
+test("shows the returns, the recent episodes and the end of the log", async () => {
+  respond("/api/worker/omega-0/status", live);
+  respond("/api/curve?points=2000&worker=0", makeCurve(-300, 80));
+  respond("/api/episodes?limit=20&worker=0", [makeEpisode(8), makeEpisode(7)]);
+  respond("/api/worker/omega-0/log?lines=200", { lines: ["first", "Acquired a session"] });
+  openPage("/stream?worker=omega-0");
   expect(await screen.findByText(/from −300 at the start to 80.0/)).toBeTruthy();
   expect(screen.getByRole("cell", { name: "80.0" })).toBeTruthy();
   expect(screen.getByText(/Acquired a session/)).toBeTruthy();
 });
 
-test("says of each of these what is the matter while it is empty", async () => {
-  say("/api/worker/omega-0/status", live);
-  say("/api/curve?points=2000&worker=0", []);
-  say("/api/episodes?limit=20&worker=0", []);
-  say("/api/worker/omega-0/log?lines=200", { message: "there is no log" }, 404);
-  open("/stream?worker=omega-0");
-  expect(await screen.findByText(/begin with its first finished episode/)).toBeTruthy();
-  expect(screen.getByText(/None has ended in this run yet/)).toBeTruthy();
-  expect(screen.getByText(/can't be read now: there is no log/)).toBeTruthy();
+test("says why each of these is empty", async () => {
+  respond("/api/worker/omega-0/status", live);
+  respond("/api/curve?points=2000&worker=0", []);
+  respond("/api/episodes?limit=20&worker=0", []);
+  respond("/api/worker/omega-0/log?lines=200", { message: "there is no log" }, 404);
+  openPage("/stream?worker=omega-0");
+  expect(await screen.findByText(/Starts with the first finished episode/)).toBeTruthy();
+  expect(screen.getByText(/No finished episodes in this run yet/)).toBeTruthy();
+  expect(screen.getByText(/Could not load the log: there is no log/)).toBeTruthy();
 });
 
-test("a worker in standby is told to come next", async () => {
-  say("/api/worker/omega-1/status", workerStatus(1));
-  say("/api/featured", featuredOf(["omega-0"], "omega-1"));
-  open("/stream?worker=omega-1");
-  expect(await screen.findByText(/it gets the next session in about 12 s/)).toBeTruthy();
+test("says when a worker in standby gets its session", async () => {
+  respond("/api/worker/omega-1/status", makeWorker(1));
+  respond("/api/featured", makeFeatured(["omega-0"], "omega-1"));
+  openPage("/stream?worker=omega-1");
+  expect(await screen.findByText(/Gets the next session in about 12 s/)).toBeTruthy();
 });
 
-test("the heat map is asked for with its key, and no longer when it is pressed again", () => {
-  open("/stream?worker=omega-0");
+test("its key toggles the saliency overlay", () => {
+  openPage("/stream?worker=omega-0");
   fireEvent.keyDown(window, { key: "h" });
-  expect(screen.getByText("player of omega-0 with attention")).toBeTruthy();
-  expect(screen.getByRole("button", { name: /Heat map/ }).getAttribute("aria-pressed")).toBe(
+  expect(screen.getByText("player of omega-0 with saliency")).toBeTruthy();
+  expect(screen.getByRole("button", { name: /Saliency/ }).getAttribute("aria-pressed")).toBe(
     "true",
   );
   fireEvent.keyDown(window, { key: "h" });
   expect(screen.getByText("player of omega-0")).toBeTruthy();
 });
 
-test("the arrows lead to the workers beside it", async () => {
-  say("/api/fleet", fleetOf([live, workerStatus(1), workerStatus(2)]));
-  open("/stream?worker=omega-0");
+test("the arrow keys move to the neighbouring workers", async () => {
+  respond("/api/fleet", makeFleet([live, makeWorker(1), makeWorker(2)]));
+  openPage("/stream?worker=omega-0");
   await screen.findByRole("link", { name: "omega-2" });
   fireEvent.keyDown(window, { key: "ArrowLeft" });
-  expect(screen.getByLabelText("address").textContent).toBe("/stream?worker=omega-2");
+  expect(screen.getByLabelText("location").textContent).toBe("/stream?worker=omega-2");
   fireEvent.keyDown(window, { key: "ArrowRight" });
-  expect(screen.getByLabelText("address").textContent).toBe("/stream?worker=omega-0");
+  expect(screen.getByLabelText("location").textContent).toBe("/stream?worker=omega-0");
 });

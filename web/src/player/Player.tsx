@@ -1,15 +1,15 @@
-import { type RefObject, useEffect, useRef } from "react";
+import { useEffect, useRef } from "react";
 import { sentence } from "../streams/stream-status";
-import { type Audience, socketAddress, webRtcAddress } from "../streams/urls";
+import { type Audience, socketUrl, whepUrl } from "../streams/urls";
 import { useSnapshot } from "../streams/use-snapshot";
 import type { LivePlayer } from "./live-player";
 import type { PlayerState } from "./player-state";
-import { wishedTransport } from "./transport";
+import { preferredTransport } from "./transport";
 import { useLivePlayer } from "./use-live-player";
-import { useWatched } from "./use-visible";
+import { useVisible } from "./use-visible";
 
-/** A word, and what follows it where there is room. */
-const WORDS: Record<PlayerState, [string, string]> = {
+/** A word, and the rest of the label where there is room. */
+const LABELS: Record<PlayerState, [string, string]> = {
   live: ["LIVE", ""],
   waiting: ["WAITING", " FOR KEYFRAME"],
   standby: ["STANDBY", " — TRAINING WITHOUT A SESSION"],
@@ -18,49 +18,50 @@ const WORDS: Record<PlayerState, [string, string]> = {
   error: ["NO PICTURE", ""],
 };
 
+/** In these states the video element is empty and the worker's snapshot takes its place. */
+const NEEDS_SNAPSHOT: ReadonlySet<PlayerState> = new Set(["waiting", "standby", "error"]);
+
 interface PlayerProps {
   worker: string;
   audience?: Audience;
-  /** Whether the worker should send where its network looks. */
-  attention?: boolean;
-  /** Whether nothing is laid over the picture, so that what matters is how new it is. */
-  alone?: boolean;
-  /** The last live picture stays instead of the worker's newest small one: a cut is coming. */
-  hold?: boolean;
+  /** Ask the worker for saliency maps. */
+  saliency?: boolean;
+  /** Prefer the transport with the least delay; set where nothing overlays the video. */
+  lowLatency?: boolean;
+  /** Keep the last live frame instead of showing snapshots, because a cut is coming. */
+  holdFrame?: boolean;
   onState?: (state: PlayerState) => void;
   onPlayer?: (player: LivePlayer | null) => void;
 }
 
-/** A worker's live picture, and in words what is the matter when it isn't live. */
+/** Live video of a worker, with its state and the reason when it isn't live. */
 export function Player({
   worker,
   audience = "dedicated",
-  attention = false,
-  alone = false,
-  hold = false,
+  saliency = false,
+  lowLatency = false,
+  holdFrame = false,
   onState,
   onPlayer,
 }: PlayerProps) {
-  const frame = useRef<HTMLElement>(null);
+  const root = useRef<HTMLElement>(null);
   const video = useRef<HTMLVideoElement>(null);
-  const still = useRef<HTMLCanvasElement>(null);
-  const watched = useWatched(frame);
-  const { player, view } = useLivePlayer(
+  const lastFrame = useRef<HTMLCanvasElement>(null);
+  const visible = useVisible(root);
+  const webRtc = preferredTransport(location.search, lowLatency) === "webrtc";
+  const { player, status } = useLivePlayer(
     video,
-    still,
+    lastFrame,
     {
-      socket: socketAddress(worker, audience, attention),
-      webRtc:
-        wishedTransport(location.search, alone) === "webrtc"
-          ? webRtcAddress(worker, audience)
-          : null,
+      socket: socketUrl(worker, audience, saliency),
+      whep: webRtc ? whepUrl(worker, audience) : null,
     },
-    watched,
+    visible,
   );
-  const { state, reason } = view;
+  const { state, reason } = status;
   const snapshot = useSnapshot(
     worker,
-    watched && !hold && NEEDS_SNAPSHOT.has(state),
+    visible && !holdFrame && NEEDS_SNAPSHOT.has(state),
     state === "live",
   );
 
@@ -68,32 +69,23 @@ export function Player({
   useEffect(() => onPlayer?.(player), [onPlayer, player]);
 
   return (
-    <section className="player" ref={frame} data-state={state} aria-label={`Stream of ${worker}`}>
-      <canvas ref={still} />
-      {snapshot && <img src={snapshot} alt={`Newest frame of ${worker}`} />}
-      <video ref={video} muted autoPlay playsInline aria-label={`Live picture of ${worker}`} />
-      <div className="player-words">
+    <section className="player" ref={root} data-state={state} aria-label={`Stream of ${worker}`}>
+      <canvas ref={lastFrame} />
+      {snapshot && <img src={snapshot} alt={`Latest frame of ${worker}`} />}
+      <video ref={video} muted autoPlay playsInline aria-label={`Live video of ${worker}`} />
+      <div className="player-labels">
         <p className="player-state" role="status">
-          {WORDS[state][0]}
-          <span className="player-more">{WORDS[state][1]}</span>
+          {LABELS[state][0]}
+          <span className="player-state-detail">{LABELS[state][1]}</span>
         </p>
         <p className="player-worker">{worker}</p>
         {state !== "live" && reason && <p className="player-reason">{sentence(reason)}</p>}
       </div>
-      {watched && state === "paused" && (
+      {visible && state === "paused" && (
         <button type="button" className="player-play" onClick={() => player?.play()}>
           Play
         </button>
       )}
     </section>
   );
-}
-
-/** In these states the video element is empty, and the worker's newest picture stands in. */
-const NEEDS_SNAPSHOT: ReadonlySet<PlayerState> = new Set(["waiting", "standby", "error"]);
-
-/** Fills the screen with the element, or gives the screen back. */
-export function toggleFullscreen(element: RefObject<HTMLElement | null>): void {
-  if (document.fullscreenElement) void document.exitFullscreen();
-  else void element.current?.requestFullscreen();
 }

@@ -1,8 +1,8 @@
 /**
- * Where the playhead should be: close behind the newest picture, without visible jumps.
+ * Live-edge control: keeps the playhead close behind the newest frame without visible jumps.
  *
- * All times are seconds of media time. It starts anywhere (fragments carry the stream's own clock),
- * and a viewer who lost a group of pictures has a gap in the buffer.
+ * All times are media time in seconds. It starts at an arbitrary value (fragments carry the
+ * stream's own clock), and a viewer that lost a GOP has a gap in its buffer.
  */
 
 export interface TimeRange {
@@ -13,92 +13,89 @@ export interface TimeRange {
 export interface Playhead {
   time: number;
   rate: number;
-  /** False until the first picture is shown: what is buffered then may be an old group. */
-  landed: boolean;
+  /** False until the first frame is shown; until then the buffer may hold a replayed GOP. */
+  started: boolean;
   /** Seconds of wall clock since the last seek. */
   sinceSeek: number;
-  /** Where to be, seconds behind the end of what is buffered; of a `Cushion`. */
+  /** Wanted distance to the end of the buffer in seconds, from `TargetLatency`. */
   target: number;
 }
 
-export interface Advice {
+export interface Correction {
   seekTo: number | null;
   rate: number;
   trimBefore: number | null;
 }
 
-/**
- * Where the playhead may be aimed at: as near as a steady line allows, farther where pictures come
- * unevenly. With `BAND` on both sides it is held between 0.1 and 0.3 s behind.
- */
-export const NEAREST_TARGET = 0.15;
-export const FARTHEST_TARGET = 0.25;
-/** On both sides of the target the rate is left alone. */
-export const BAND = 0.05;
-/** Beyond this, catching up by rate would be seen as fast-forward. */
-export const SEEK_BEYOND = 1;
-/** A machine that decodes too slowly would otherwise seek all the time and show nothing. */
-export const SEEK_PAUSE = 0.5;
-export const SLOWEST = 0.95;
-export const FASTEST = 1.1;
-export const KEEP_BEHIND = 10;
-/** Removing is cheap but not free, so it happens only once this much more has gathered. */
-export const TRIM_SLACK = 10;
+/** Range of the target latency; with `DEAD_BAND_S` the playhead stays 0.1 to 0.3 s behind live. */
+export const MIN_TARGET_S = 0.15;
+export const MAX_TARGET_S = 0.25;
+/** No rate change within this distance of the target. */
+export const DEAD_BAND_S = 0.05;
+/** Seek beyond this distance: catching up by rate would look like fast-forward. */
+export const SEEK_THRESHOLD_S = 1;
+/** Without a pause between seeks, a device that decodes too slowly would never show a frame. */
+export const SEEK_COOLDOWN_S = 0.5;
+export const MIN_RATE = 0.95;
+export const MAX_RATE = 1.1;
+export const BACK_BUFFER_S = 10;
+/** Trim only once the back buffer exceeds its limit by this much: each removal has a cost. */
+export const TRIM_SLACK_S = 10;
 
-export function advise(buffered: readonly TimeRange[], playhead: Playhead): Advice {
+/** Compute the seek, playback rate and trim that keep the playhead at its target latency. */
+export function correctPlayhead(buffered: readonly TimeRange[], playhead: Playhead): Correction {
   const first = buffered.at(0);
   const last = buffered.at(-1);
   if (!first || !last) return { seekTo: null, rate: 1, trimBefore: null };
   const { target } = playhead;
-  const behind = last.end - playhead.time;
-  const tooFar = playhead.landed ? SEEK_BEYOND : target + BAND;
-  const astray = playhead.time < last.start || behind < 0 || behind > tooFar;
-  const seek = astray && (!playhead.landed || playhead.sinceSeek >= SEEK_PAUSE);
-  const keepFrom = playhead.time - KEEP_BEHIND;
+  const latency = last.end - playhead.time;
+  const maxLatency = playhead.started ? SEEK_THRESHOLD_S : target + DEAD_BAND_S;
+  const outOfRange = playhead.time < last.start || latency < 0 || latency > maxLatency;
+  const seek = outOfRange && (!playhead.started || playhead.sinceSeek >= SEEK_COOLDOWN_S);
+  const keepFrom = playhead.time - BACK_BUFFER_S;
   return {
     seekTo: seek ? Math.max(last.start, last.end - target) : null,
-    rate: seek ? 1 : rateFor(behind - target, playhead.rate),
-    trimBefore: first.start < keepFrom - TRIM_SLACK ? keepFrom : null,
+    rate: seek ? 1 : correctRate(latency - target, playhead.rate),
+    trimBefore: first.start < keepFrom - TRIM_SLACK_S ? keepFrom : null,
   };
 }
 
-/** Outside the band the rate changes gently, and stays changed until the target is reached. */
-function rateFor(excess: number, rate: number): number {
-  const tooFar = excess > BAND || (rate > 1 && excess > 0);
-  const tooNear = excess < -BAND || (rate < 1 && excess < 0);
-  if (tooNear) return SLOWEST;
+/** Change the rate outside the dead band, and hold the change until the target is reached. */
+function correctRate(excess: number, rate: number): number {
+  const tooFar = excess > DEAD_BAND_S || (rate > 1 && excess > 0);
+  const tooNear = excess < -DEAD_BAND_S || (rate < 1 && excess < 0);
+  if (tooNear) return MIN_RATE;
   if (!tooFar) return 1;
-  return Math.min(FASTEST, Math.max(1.02, Math.round((1 + excess * 0.2) * 100) / 100));
+  return Math.min(MAX_RATE, Math.max(1.02, Math.round((1 + excess * 0.2) * 100) / 100));
 }
 
-/** Added to the target each time the pictures ran out. */
-export const STEP = 0.05;
-/** Milliseconds without running out, after which a step is taken back. */
-export const CALM = 20_000;
+/** Added to the target latency on each stall. */
+export const TARGET_STEP_S = 0.05;
+/** Playback without a stall for this long takes one step back. */
+export const STEP_DOWN_AFTER_MS = 20_000;
 
-/** How far behind live the playhead is aimed at: farther after each time that the pictures ran out. */
-export class Cushion {
-  #target = NEAREST_TARGET;
+/** Adaptive target latency: grows on each stall, shrinks while playback is smooth. */
+export class TargetLatency {
+  #seconds = MIN_TARGET_S;
   #changedAt: number;
 
-  /** @param now milliseconds of a clock that never goes back */
+  /** @param now monotonic clock, milliseconds */
   constructor(private readonly now: () => number) {
     this.#changedAt = now();
   }
 
-  /** Seconds. */
-  get target(): number {
-    const calm = Math.floor((this.now() - this.#changedAt) / CALM);
-    if (calm > 0) {
-      this.#target = Math.max(NEAREST_TARGET, this.#target - calm * STEP);
-      this.#changedAt += calm * CALM;
+  get seconds(): number {
+    const steps = Math.floor((this.now() - this.#changedAt) / STEP_DOWN_AFTER_MS);
+    if (steps > 0) {
+      this.#seconds = Math.max(MIN_TARGET_S, this.#seconds - steps * TARGET_STEP_S);
+      this.#changedAt += steps * STEP_DOWN_AFTER_MS;
     }
-    return this.#target;
+    return this.#seconds;
   }
 
-  /** Playback stood still for want of pictures. */
-  ranOut(): void {
-    this.#target = Math.min(FARTHEST_TARGET, this.target + STEP);
+  /** Record a stall: playback ran out of buffered frames. */
+  stalled(): void {
+    this.#seconds = Math.min(MAX_TARGET_S, this.seconds + TARGET_STEP_S);
     this.#changedAt = this.now();
   }
 }

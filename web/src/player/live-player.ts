@@ -1,130 +1,136 @@
-/** The shell around the state machine: socket, media, video element and clock. */
+/** Browser shell of the player: drives sockets, media and the video element for its state machine. */
 
-import { advise, Cushion } from "./live-edge";
-import { HAS_MEDIA_SOURCE, Media, refusal } from "./mse-source";
-import { type Command, type PlayerEvent, PlayerMachine, type PlayerView } from "./player-state";
-import { Mind } from "./policy-track";
+import { correctPlayhead, TargetLatency } from "./live-edge";
+import { MSE_SUPPORTED, MseSource, unsupportedReason } from "./mse-source";
+import {
+  type Command,
+  type PlayerEvent,
+  PlayerStateMachine,
+  type PlayerStatus,
+} from "./player-state";
+import { PolicyTrack } from "./policy-track";
 import { openSocket, type StreamMessage } from "./socket";
-import { TransportChoice } from "./transport";
+import { TransportSelector } from "./transport";
 import { openWebRtc } from "./webrtc";
 
 const TICK_MS = 250;
-/** What stands still sooner after a seek, or after the first picture, is its own doing. */
-const SETTLED_MS = 1_000;
+/** A `waiting` event this soon after a seek or the first frame is no stall. */
+const SETTLE_MS = 1_000;
 
-/** Where one stream is to be had, relative to the page. */
-export interface StreamAddresses {
+/** URLs of one stream, relative to the page. */
+export interface StreamUrls {
   socket: string;
-  /** For an offer; null where nobody asked for WebRTC. */
-  webRtc: string | null;
+  /** WHEP endpoint; null unless WebRTC is preferred. */
+  whep: string | null;
 }
 
-/** What only this viewer's player knows. */
-export interface PlayerFigures {
+/** Measurements that only this viewer's player can make. */
+export interface PlayerStats {
   /**
-   * Seconds from the policy's decision to the picture that it led to, on this screen; null where
-   * none is known, and where worker and viewer have clocks of their own.
+   * Seconds from the policy's step to the frame on screen; null if unknown or if the worker's clock
+   * is not the viewer's.
    */
   latency: number | null;
-  /** Seconds between the newest picture received and the one on the screen; null without any. */
-  behind: number | null;
-  /** Pictures of this element since it was made: shown late or never. */
-  dropped: number;
+  /** Seconds from the frame on screen to the newest one received; null without video. */
+  behindLive: number | null;
+  /** Frames this video element showed late or never. */
+  droppedFrames: number;
 }
 
-function chosen({ webRtc }: StreamAddresses): TransportChoice {
-  return new TransportChoice(webRtc ? "webrtc" : "mse", () => performance.now());
+function selectorFor({ whep }: StreamUrls): TransportSelector {
+  return new TransportSelector(whep ? "webrtc" : "mse", () => performance.now());
 }
 
-/** Whether the page's host is the viewer's own machine, so that both have one clock. */
+/** Return whether the page's host is the viewer's own machine, and so has the same clock. */
 function sharesClock(host: string): boolean {
   return ["localhost", "127.0.0.1", "[::1]"].includes(host);
 }
 
 export class LivePlayer {
-  /** What the policy thought, in step with the picture. */
-  readonly mind = new Mind();
-  readonly #machine = new PlayerMachine(() => performance.now(), Math.random);
+  readonly policyTrack = new PolicyTrack();
+  readonly #machine = new PlayerStateMachine(() => performance.now(), Math.random);
   readonly #listeners = new Set<() => void>();
   readonly #video: HTMLVideoElement;
-  readonly #still: HTMLCanvasElement;
+  readonly #lastFrame: HTMLCanvasElement;
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #abort = new AbortController();
-  #view: PlayerView = this.#machine.view;
-  #addresses: StreamAddresses;
-  #choice: TransportChoice;
+  readonly #targetLatency = new TargetLatency(() => performance.now());
+  #status: PlayerStatus = this.#machine.status;
+  #urls: StreamUrls;
+  #transport: TransportSelector;
   #epoch: number | null = null;
-  #closeLink: (() => void) | null = null;
-  #media: Media | null = null;
+  #closeConnection: (() => void) | null = null;
+  #source: MseSource | null = null;
   #latency: number | null = null;
-  #landed = false;
-  #landedAt = 0;
-  #seekedAt = 0;
-  readonly #cushion = new Cushion(() => performance.now());
+  /** True once a frame of the current source was painted. */
+  #started = false;
+  #startedAt = 0;
+  #soughtAt = 0;
 
   /**
-   * @param still keeps the last picture on screen while the video element changes its source
+   * @param lastFrame keeps the last frame on screen while the video element changes its source
    */
-  constructor(video: HTMLVideoElement, still: HTMLCanvasElement, addresses: StreamAddresses) {
+  constructor(video: HTMLVideoElement, lastFrame: HTMLCanvasElement, urls: StreamUrls) {
     this.#video = video;
-    this.#still = still;
-    this.#addresses = addresses;
-    this.#choice = chosen(addresses);
+    this.#lastFrame = lastFrame;
+    this.#urls = urls;
+    this.#transport = selectorFor(urls);
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     const { signal } = this.#abort;
-    video.addEventListener("error", () => this.#videoFailed(), { signal });
-    video.addEventListener("waiting", () => this.#ranOut(), { signal });
+    video.addEventListener("error", () => this.#onVideoError(), { signal });
+    video.addEventListener("waiting", () => this.#onWaiting(), { signal });
     video.addEventListener("playing", () => this.#handle({ type: "autoplay", allowed: true }), {
       signal,
     });
-    this.#awaitPicture();
+    this.#watchFrames();
   }
 
-  get view(): PlayerView {
-    return this.#view;
+  get status(): PlayerStatus {
+    return this.#status;
   }
 
-  /** Calls `listener` when `view` has changed; the function it returns ends that. */
+  /** Call `listener` whenever `status` changes; returns the unsubscribe function. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  get figures(): PlayerFigures {
-    const newest = this.#media?.buffered.at(-1)?.end;
+  get stats(): PlayerStats {
+    const newest = this.#source?.buffered.at(-1)?.end;
+    const latencyKnown = this.#status.state === "live" && sharesClock(location.hostname);
     return {
-      latency: this.#view.state === "live" && sharesClock(location.hostname) ? this.#latency : null,
-      behind: newest === undefined || !this.#landed ? null : newest - this.#video.currentTime,
-      dropped: this.#video.getVideoPlaybackQuality().droppedVideoFrames,
+      latency: latencyKnown ? this.#latency : null,
+      behindLive: newest === undefined || !this.#started ? null : newest - this.#video.currentTime,
+      droppedFrames: this.#video.getVideoPlaybackQuality().droppedVideoFrames,
     };
   }
 
-  /** Width of the picture over its height; 16:9 until there is one. */
-  get aspect(): number {
+  /** Aspect ratio of the video; 16:9 until there is one. */
+  get aspectRatio(): number {
     const { videoWidth, videoHeight } = this.#video;
     return videoWidth && videoHeight ? videoWidth / videoHeight : 16 / 9;
   }
 
-  /** Where the stream is from now on; the old picture stays until the new one comes. */
-  setAddresses(addresses: StreamAddresses): void {
-    const { socket, webRtc } = this.#addresses;
-    if (addresses.socket === socket && addresses.webRtc === webRtc) return;
-    this.#addresses = addresses;
-    this.#choice = chosen(addresses);
-    this.#handle({ type: "moved" });
+  /** Move to another URL; the last frame stays until the new stream paints. */
+  setUrls(urls: StreamUrls): void {
+    const { socket, whep } = this.#urls;
+    if (urls.socket === socket && urls.whep === whep) return;
+    this.#urls = urls;
+    this.#transport = selectorFor(urls);
+    this.#handle({ type: "url-changed" });
   }
 
-  /** Whether somebody can see the player: nothing is downloaded otherwise. */
-  setWatched(watched: boolean): void {
-    this.#handle({ type: "watched", watched });
+  /** Report whether the player can be seen; nothing is downloaded while it can't. */
+  setVisible(visible: boolean): void {
+    this.#handle({ type: "visibility", visible });
   }
 
-  /** Starts playback from a click, where the browser refused to by itself. */
+  /** Start playback; called from a click where the browser blocks autoplay. */
   play(): void {
     this.#video.play().then(
       () => this.#handle({ type: "autoplay", allowed: true }),
       (error: DOMException) => {
-        // Every other refusal comes from a source that was replaced meanwhile.
+        // Any other rejection means that the source was replaced meanwhile.
         if (error.name === "NotAllowedError") this.#handle({ type: "autoplay", allowed: false });
       },
     );
@@ -133,190 +139,194 @@ export class LivePlayer {
   close(): void {
     this.#abort.abort();
     clearInterval(this.#timer);
-    this.#closeLink?.();
+    this.#closeConnection?.();
     this.#video.srcObject = null;
-    this.#media?.close();
+    this.#source?.close();
   }
 
   #handle(event: PlayerEvent): void {
-    for (const command of this.#machine.handle(event)) this.#carryOut(command);
-    const { state, reason } = this.#machine.view;
-    if (state === this.#view.state && reason === this.#view.reason) return;
-    this.#view = { state, reason };
+    for (const command of this.#machine.handle(event)) this.#execute(command);
+    const { state, reason } = this.#machine.status;
+    if (state === this.#status.state && reason === this.#status.reason) return;
+    this.#status = { state, reason };
     for (const listener of this.#listeners) listener();
   }
 
-  #hear(message: StreamMessage): void {
+  #onMessage(message: StreamMessage): void {
     if (message.type === "state" || message.type === "epoch")
       this.#handle({ type: "message", message });
-    else this.mind.hear(message);
+    else this.policyTrack.push(message);
   }
 
-  #carryOut(command: Command): void {
-    switch (command.do) {
+  #execute(command: Command): void {
+    switch (command.type) {
       case "connect":
-        this.mind.forget();
+        this.policyTrack.reset();
         this.#latency = null;
-        this.#closeLink = this.#connect();
+        this.#closeConnection = this.#connect();
         break;
       case "disconnect":
-        this.#closeLink?.();
-        this.#closeLink = null;
-        this.#dropTrack();
+        this.#closeConnection?.();
+        this.#closeConnection = null;
+        this.#detachTrack();
         break;
-      case "rebuild":
+      case "start-epoch":
         this.#epoch = command.epoch.epoch;
-        this.#rebuild(command.epoch.mime);
+        this.#startEpoch(command.epoch.mime);
         break;
       case "append":
-        this.#media?.append(command.bytes);
+        this.#source?.append(command.bytes);
         break;
       case "clear":
-        this.#keepPicture();
-        this.#media?.close();
-        this.#media = null;
-        this.mind.forget();
+        this.#keepLastFrame();
+        this.#closeSource();
+        this.policyTrack.reset();
         break;
     }
   }
 
   #connect(): () => void {
-    const { socket, webRtc } = this.#addresses;
-    const transport = this.#choice.current;
+    const { socket, whep } = this.#urls;
+    const transport = this.#transport.current;
     this.#video.dataset.transport = transport;
-    if (transport === "webrtc" && webRtc) {
-      return openWebRtc(webRtc, {
-        opened: (stream) => this.#showTrack(stream),
+    if (transport === "webrtc" && whep) {
+      return openWebRtc(whep, {
+        opened: (stream) => this.#attachTrack(stream),
         failed: (failure) => {
-          this.#choice.failed(failure);
-          this.#handle({ type: "switch" });
+          this.#transport.failed(failure);
+          this.#handle({ type: "transport-changed" });
         },
-        isShown: () => this.#video.srcObject !== null && this.#landed,
+        hasFrame: () => this.#video.srcObject !== null && this.#started,
       });
     }
-    // It takes as long to open as the connection does; where one is shown, its picture stays.
-    if (!this.#media && HAS_MEDIA_SOURCE) this.#media = this.#prepare();
+    // A media source takes as long to open as the connection. One that still shows a frame stays.
+    if (!this.#source && MSE_SUPPORTED) this.#source = this.#createSource();
     return openSocket(socket, {
       opened: () => this.#handle({ type: "opened" }),
       closed: () => this.#handle({ type: "closed" }),
-      message: (message) => this.#hear(message),
+      message: (message) => this.#onMessage(message),
       bytes: (bytes) => this.#handle({ type: "bytes", bytes }),
     });
   }
 
-  #showTrack(stream: MediaStream): void {
+  #attachTrack(stream: MediaStream): void {
     this.#handle({ type: "opened" });
-    this.#keepPicture();
-    this.#media?.close();
-    this.#media = null;
-    this.#landed = false;
+    this.#keepLastFrame();
+    this.#closeSource();
+    this.#started = false;
     this.#video.playbackRate = 1;
     this.#video.srcObject = stream;
     this.#handle({ type: "track" });
     this.play();
   }
 
-  #dropTrack(): void {
+  #detachTrack(): void {
     if (!this.#video.srcObject) return;
-    this.#keepPicture();
+    this.#keepLastFrame();
     this.#video.srcObject = null;
   }
 
-  /** A new media source for each encoder: nothing of the old size, codec or clock can linger. */
-  #rebuild(mime: string): void {
-    const prepared = this.#media?.begun === false ? this.#media : null;
-    this.#keepPicture();
-    if (!prepared) this.#media?.close();
-    this.#media = null;
-    this.#landed = false;
-    const reason = refusal(mime);
+  /** Give each epoch a new media source, free of the previous size, codec and clock. */
+  #startEpoch(mime: string): void {
+    const unused = this.#source?.started === false ? this.#source : null;
+    this.#keepLastFrame();
+    if (!unused) this.#source?.close();
+    this.#source = null;
+    this.#started = false;
+    const reason = unsupportedReason(mime);
     if (reason) {
-      prepared?.close();
+      unused?.close();
       this.#handle({ type: "unsupported", reason });
       return;
     }
-    this.#media = prepared ?? this.#prepare();
-    this.#media.begin(mime);
+    this.#source = unused ?? this.#createSource();
+    this.#source.start(mime);
     this.play();
   }
 
-  #prepare(): Media {
-    return new Media(this.#video, {
-      appended: () => this.#stayLive(),
-      broken: (reason) => this.#handle({ type: "broken", reason }),
+  #createSource(): MseSource {
+    return new MseSource(this.#video, {
+      appended: () => this.#followLiveEdge(),
+      failed: (reason) => this.#handle({ type: "media-error", reason }),
     });
   }
 
-  #keepPicture(): void {
+  #closeSource(): void {
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  #keepLastFrame(): void {
     const { videoWidth, videoHeight } = this.#video;
-    if (!videoWidth || !this.#landed) return;
-    this.#still.width = videoWidth;
-    this.#still.height = videoHeight;
-    this.#still.getContext("2d")?.drawImage(this.#video, 0, 0);
+    if (!videoWidth || !this.#started) return;
+    this.#lastFrame.width = videoWidth;
+    this.#lastFrame.height = videoHeight;
+    this.#lastFrame.getContext("2d")?.drawImage(this.#video, 0, 0);
   }
 
   #tick(): void {
     this.#handle({ type: "tick" });
-    if (this.#view.state === "live" && this.#choice.returns()) this.#handle({ type: "switch" });
-    if (this.#closeLink) this.#stayLive();
+    if (this.#status.state === "live" && this.#transport.retry())
+      this.#handle({ type: "transport-changed" });
+    if (this.#closeConnection) this.#followLiveEdge();
   }
 
-  #stayLive(): void {
-    const media = this.#media;
-    if (!media) return;
+  #followLiveEdge(): void {
+    const source = this.#source;
+    if (!source) return;
     const video = this.#video;
-    const { seekTo, rate, trimBefore } = advise(media.buffered, {
+    const { seekTo, rate, trimBefore } = correctPlayhead(source.buffered, {
       time: video.currentTime,
       rate: video.playbackRate,
-      landed: this.#landed,
-      sinceSeek: (performance.now() - this.#seekedAt) / 1000,
-      target: this.#cushion.target,
+      started: this.#started,
+      sinceSeek: (performance.now() - this.#soughtAt) / 1000,
+      target: this.#targetLatency.seconds,
     });
     if (seekTo !== null) {
       video.currentTime = seekTo;
-      this.#seekedAt = performance.now();
+      this.#soughtAt = performance.now();
     }
     if (rate !== video.playbackRate) video.playbackRate = rate;
-    if (trimBefore !== null) media.trim(trimBefore);
+    if (trimBefore !== null) source.trim(trimBefore);
   }
 
-  /** A seek waits for its picture too, and so does a stream that has just begun. */
-  #ranOut(): void {
-    const since = performance.now() - Math.max(this.#seekedAt, this.#landedAt);
-    if (this.#media && this.#landed && since > SETTLED_MS) this.#cushion.ranOut();
+  #onWaiting(): void {
+    const settledFor = performance.now() - Math.max(this.#soughtAt, this.#startedAt);
+    if (this.#source && this.#started && settledFor > SETTLE_MS) this.#targetLatency.stalled();
   }
 
-  #awaitPicture(): void {
-    const painted = (time: number) => {
+  #watchFrames(): void {
+    const onFrame = (time: number) => {
       if (this.#abort.signal.aborted) return;
-      if (!this.#landed) this.#landedAt = performance.now();
-      this.#landed = true;
-      this.#choice.worked();
-      this.#handle({ type: "painted" });
-      if (this.#epoch !== null) this.#showMind(this.#epoch, time);
+      if (!this.#started) this.#startedAt = performance.now();
+      this.#started = true;
+      this.#transport.succeeded();
+      this.#handle({ type: "frame" });
+      if (this.#epoch !== null) this.#seekPolicyTrack(this.#epoch, time);
     };
     if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) {
       const { signal } = this.#abort;
-      const shown = () => painted(this.#video.currentTime);
-      this.#video.addEventListener("timeupdate", shown, { signal });
+      const onTimeUpdate = () => onFrame(this.#video.currentTime);
+      this.#video.addEventListener("timeupdate", onTimeUpdate, { signal });
       return;
     }
-    const next: VideoFrameRequestCallback = (_, { mediaTime }) => {
-      painted(mediaTime);
-      if (!this.#abort.signal.aborted) this.#video.requestVideoFrameCallback(next);
+    const callback: VideoFrameRequestCallback = (_, { mediaTime }) => {
+      onFrame(mediaTime);
+      if (!this.#abort.signal.aborted) this.#video.requestVideoFrameCallback(callback);
     };
-    this.#video.requestVideoFrameCallback(next);
+    this.#video.requestVideoFrameCallback(callback);
   }
 
-  #showMind(epoch: number, time: number): void {
-    const before = this.mind.view.thought;
-    this.mind.show(epoch, time);
-    const { thought } = this.mind.view;
-    if (!thought || thought === before) return;
+  #seekPolicyTrack(epoch: number, time: number): void {
+    const previous = this.policyTrack.view.thought;
+    this.policyTrack.seek(epoch, time);
+    const { thought } = this.policyTrack.view;
+    if (!thought || thought === previous) return;
     this.#latency = Date.now() / 1000 - thought.decided_at - (time - thought.time);
   }
 
-  #videoFailed(): void {
-    if (this.#media) this.#handle({ type: "broken", reason: "The picture could not be decoded." });
+  #onVideoError(): void {
+    if (this.#source)
+      this.#handle({ type: "media-error", reason: "The browser could not decode the video." });
   }
 }

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test, vi } from "vitest";
 
-/** As much of Media Source Extensions as the standard promises: one operation at a time. */
+/** Source buffer that enforces one operation at a time, like the standard. */
 class FakeBuffer extends EventTarget {
   updating = false;
   buffered = { length: 1, start: () => 5, end: () => 7 };
@@ -38,7 +38,7 @@ class FakeSource extends EventTarget {
     this.readyState = "open";
     this.dispatchEvent(new Event("sourceopen"));
   }
-  /** The browser takes it from the video element, with its buffer. */
+  /** Detach it from the video element, as a browser may, which invalidates its buffer. */
   detach() {
     this.readyState = "closed";
     Object.defineProperty(this.buffer, "buffered", {
@@ -51,7 +51,7 @@ class FakeSource extends EventTarget {
 }
 
 const MIME = 'video/mp4; codecs="avc1.42c01f"';
-const events = { appended: vi.fn(), broken: vi.fn() };
+const events = { appended: vi.fn(), failed: vi.fn() };
 
 beforeEach(() => {
   vi.clearAllMocks();
@@ -62,39 +62,39 @@ beforeEach(() => {
 });
 
 async function prepare() {
-  const { Media } = await import("./mse-source");
+  const { MseSource } = await import("./mse-source");
   const video = document.createElement("video");
-  const media = new Media(video, events);
-  return { media, video, source: FakeSource.last, buffer: FakeSource.last.buffer };
+  const mse = new MseSource(video, events);
+  return { mse, video, source: FakeSource.last, buffer: FakeSource.last.buffer };
 }
 
 async function create() {
   const prepared = await prepare();
-  prepared.media.begin(MIME);
+  prepared.mse.start(MIME);
   return prepared;
 }
 
-test("a source that was open before its stream is known begins with it", async () => {
-  const { media, source, buffer } = await prepare();
+test("a source that opened early starts with its epoch", async () => {
+  const { mse, source, buffer } = await prepare();
   source.open();
   expect(source.addSourceBuffer).not.toHaveBeenCalled();
-  expect(media.begun).toBe(false);
-  media.begin(MIME);
-  expect(media.begun).toBe(true);
-  media.append(new Uint8Array([1]));
+  expect(mse.started).toBe(false);
+  mse.start(MIME);
+  expect(mse.started).toBe(true);
+  mse.append(new Uint8Array([1]));
   expect(buffer.appended).toEqual([[1]]);
   expect(source.addSourceBuffer).toHaveBeenCalledExactlyOnceWith(MIME);
 });
 
-test("what arrives before the source is open, or while it works, goes in as one piece", async () => {
-  const { media, source, buffer } = await create();
-  media.append(new Uint8Array([1]));
-  media.append(new Uint8Array([2, 3]));
+test("bytes that arrive before opening or while updating are appended in one piece", async () => {
+  const { mse, source, buffer } = await create();
+  mse.append(new Uint8Array([1]));
+  mse.append(new Uint8Array([2, 3]));
   expect(buffer.appended).toEqual([]);
   source.open();
   expect(source.addSourceBuffer).toHaveBeenCalledExactlyOnceWith(MIME);
-  media.append(new Uint8Array([4]));
-  media.append(new Uint8Array([5]));
+  mse.append(new Uint8Array([4]));
+  mse.append(new Uint8Array([5]));
   expect(buffer.appended).toEqual([[1, 2, 3]]);
   buffer.finish();
   expect(buffer.appended).toEqual([
@@ -104,71 +104,73 @@ test("what arrives before the source is open, or while it works, goes in as one 
   expect(events.appended).toHaveBeenCalledOnce();
 });
 
-test("trimming waits for its turn", async () => {
-  const { media, source, buffer } = await create();
+test("trimming waits until the buffer is idle", async () => {
+  const { mse, source, buffer } = await create();
   source.open();
-  media.append(new Uint8Array([1]));
-  media.trim(6);
+  mse.append(new Uint8Array([1]));
+  mse.trim(6);
   expect(buffer.removed).toEqual([]);
   buffer.finish();
   expect(buffer.removed).toEqual([[0, 6]]);
 });
 
-test("it tells what is buffered", async () => {
-  const { media, source } = await create();
-  expect(media.buffered).toEqual([]);
+test("reports what is buffered", async () => {
+  const { mse, source } = await create();
+  expect(mse.buffered).toEqual([]);
   source.open();
-  expect(media.buffered).toEqual([{ start: 5, end: 7 }]);
+  expect(mse.buffered).toEqual([{ start: 5, end: 7 }]);
 });
 
-test("a source that the browser ends is reported, and has nothing buffered", async () => {
-  const { media, source } = await create();
+test("a source closed by the browser fails and has nothing buffered", async () => {
+  const { mse, source } = await create();
   source.open();
   source.detach();
-  expect(media.buffered).toEqual([]);
-  expect(events.broken).toHaveBeenCalledExactlyOnceWith("The browser ended the video.");
+  expect(mse.buffered).toEqual([]);
+  expect(events.failed).toHaveBeenCalledExactlyOnceWith("The browser ended the video.");
 });
 
-test("a full buffer is reported and not thrown", async () => {
-  const { media, source, buffer } = await create();
+test("a full buffer is reported, not thrown", async () => {
+  const { mse, source, buffer } = await create();
   source.open();
   buffer.appendBuffer = () => {
     throw new DOMException("full", "QuotaExceededError");
   };
-  media.append(new Uint8Array([1]));
-  expect(events.broken).toHaveBeenCalledExactlyOnceWith("The browser has no room for more video.");
+  mse.append(new Uint8Array([1]));
+  expect(events.failed).toHaveBeenCalledExactlyOnceWith("The browser's video buffer is full.");
 });
 
-test("closing gives the memory back, and nothing is appended or reported afterwards", async () => {
-  const { media, video, source, buffer } = await create();
+test("closing releases memory; nothing is appended or reported afterwards", async () => {
+  const { mse, video, source, buffer } = await create();
   source.open();
-  media.append(new Uint8Array([1]));
-  media.append(new Uint8Array([2]));
-  media.close();
+  mse.append(new Uint8Array([1]));
+  mse.append(new Uint8Array([2]));
+  mse.close();
   buffer.finish();
   buffer.dispatchEvent(new Event("error"));
   source.detach();
   expect(buffer.appended).toEqual([[1]]);
-  expect(events.broken).not.toHaveBeenCalled();
+  expect(events.failed).not.toHaveBeenCalled();
   expect(URL.revokeObjectURL).toHaveBeenCalledWith("blob:here/1");
   expect(video.hasAttribute("src")).toBe(false);
 });
 
-test("a browser without H.264, or without media sources, is told so in a sentence", async () => {
-  const { refusal } = await import("./mse-source");
-  expect(refusal(MIME)).toBeNull();
-  expect(refusal('video/mp4; codecs="av01"')).toContain("can't decode");
+test("gives the reason if H.264 or media sources are missing", async () => {
+  const { unsupportedReason } = await import("./mse-source");
+  expect(unsupportedReason(MIME)).toBeNull();
+  expect(unsupportedReason('video/mp4; codecs="av01"')).toContain("cannot decode");
   vi.resetModules();
   vi.stubGlobal("MediaSource", undefined);
-  expect((await import("./mse-source")).refusal(MIME)).toContain("no Media Source Extensions");
+  expect((await import("./mse-source")).unsupportedReason(MIME)).toContain(
+    "lacks Media Source Extensions",
+  );
 });
 
-test("where there is only the managed kind, as on an iPhone, that is used", async () => {
+test("uses ManagedMediaSource where it is the only one, as on iPhone", async () => {
   vi.stubGlobal("MediaSource", undefined);
   vi.stubGlobal("ManagedMediaSource", FakeSource);
-  const { video, source, buffer, media } = await create();
+  const { video, source, buffer, mse } = await create();
   expect(video.disableRemotePlayback).toBe(true);
   source.open();
-  media.append(new Uint8Array([1]));
+  mse.append(new Uint8Array([1]));
   expect(buffer.appended).toEqual([[1]]);
 });

@@ -1,59 +1,63 @@
-/** One epoch's fragments on their way into a video element, through Media Source Extensions. */
+/** Feeds the fragments of one epoch to a video element through Media Source Extensions (MSE). */
 
 import type { TimeRange } from "./live-edge";
 
-/** Safari on iPhone has only the managed kind; where both exist the plain one is steadier. */
+/** Safari on iPhone offers only ManagedMediaSource; where both exist MediaSource is steadier. */
 const Source = globalThis.MediaSource ?? globalThis.ManagedMediaSource;
 
-export interface MediaEvents {
-  appended(): void;
-  broken(reason: string): void;
+declare global {
+  // TypeScript's DOM library does not declare it.
+  var ManagedMediaSource: typeof MediaSource | undefined;
 }
 
-/** Whether this browser has Media Source Extensions at all. */
-export const HAS_MEDIA_SOURCE = Source !== undefined;
+export interface MseEvents {
+  appended(): void;
+  failed(reason: string): void;
+}
 
-/** Why this browser can't show such a stream, as a sentence; null when it can. */
-export function refusal(mime: string): string | null {
-  if (!Source) return "This browser has no Media Source Extensions, which live video needs.";
-  if (!Source.isTypeSupported(mime)) return `This browser can't decode ${mime}.`;
+export const MSE_SUPPORTED = Source !== undefined;
+
+/** Return why this browser cannot play `mime`, as a sentence; null if it can. */
+export function unsupportedReason(mime: string): string | null {
+  if (!Source) return "This browser lacks Media Source Extensions, which live video needs.";
+  if (!Source.isTypeSupported(mime)) return `This browser cannot decode ${mime}.`;
   return null;
 }
 
-/** A source that is opened while the stream is still being asked for, and begun with its epoch. */
-export class Media {
+/** Media source that opens while the connection is being made, and starts with the epoch. */
+export class MseSource {
   readonly #source = new Source();
-  readonly #address = URL.createObjectURL(this.#source);
+  readonly #url = URL.createObjectURL(this.#source);
   readonly #video: HTMLVideoElement;
-  readonly #events: MediaEvents;
+  readonly #events: MseEvents;
   #mime: string | null = null;
   #buffer: SourceBuffer | null = null;
   #queue: Uint8Array<ArrayBuffer>[] = [];
   #trimBefore: number | null = null;
   #closed = false;
 
-  constructor(video: HTMLVideoElement, events: MediaEvents) {
+  constructor(video: HTMLVideoElement, events: MseEvents) {
     this.#video = video;
     this.#events = events;
-    this.#source.addEventListener("sourceopen", () => this.#open(), { once: true });
+    this.#source.addEventListener("sourceopen", () => this.#openBuffer(), { once: true });
     this.#source.addEventListener("sourceclose", () => this.#fail("The browser ended the video."));
-    // The managed kind stays closed while playback could move to another device.
+    // A managed source stays closed while playback could move to another device.
     video.disableRemotePlayback = true;
-    video.src = this.#address;
+    video.src = this.#url;
   }
 
-  /** Whether an epoch has begun in it; another one needs another source. */
-  get begun(): boolean {
+  /** True once an epoch has started; the next epoch needs a new source. */
+  get started(): boolean {
     return this.#mime !== null;
   }
 
-  begin(mime: string): void {
+  start(mime: string): void {
     this.#mime = mime;
-    this.#open();
+    this.#openBuffer();
   }
 
   get buffered(): TimeRange[] {
-    // A browser that gives up a stream takes its buffer away, and asking that one is an exception.
+    // Reading the buffer of a source that the browser has closed throws.
     const ranges = this.#source.readyState === "closed" ? null : this.#buffer?.buffered;
     return Array.from({ length: ranges?.length ?? 0 }, (_, i) => ({
       start: ranges?.start(i) ?? 0,
@@ -63,38 +67,38 @@ export class Media {
 
   append(bytes: Uint8Array<ArrayBuffer>): void {
     this.#queue.push(bytes);
-    this.#work();
+    this.#flush();
   }
 
-  /** Forgets pictures older than `time` (seconds) as soon as the buffer is free. */
+  /** Remove frames before `time` (seconds) as soon as the buffer is idle. */
   trim(time: number): void {
     this.#trimBefore = time;
-    this.#work();
+    this.#flush();
   }
 
   close(): void {
     this.#closed = true;
     this.#queue = [];
-    URL.revokeObjectURL(this.#address);
-    if (this.#video.src !== this.#address) return;
+    URL.revokeObjectURL(this.#url);
+    if (this.#video.src !== this.#url) return;
     this.#video.removeAttribute("src");
     this.#video.load();
   }
 
-  #open(): void {
+  #openBuffer(): void {
     if (this.#closed || this.#mime === null || this.#source.readyState !== "open") return;
     this.#buffer = this.#source.addSourceBuffer(this.#mime);
     this.#buffer.addEventListener("updateend", () => {
       if (this.#closed) return;
-      this.#work();
+      this.#flush();
       this.#events.appended();
     });
-    this.#buffer.addEventListener("error", () => this.#fail("The stream could not be read."));
-    this.#work();
+    this.#buffer.addEventListener("error", () => this.#fail("The stream could not be parsed."));
+    this.#flush();
   }
 
-  /** A source buffer does one thing at a time; what gathers meanwhile goes in as one piece. */
-  #work(): void {
+  /** A source buffer allows one operation at a time; queued bytes are appended in one piece. */
+  #flush(): void {
     const buffer = this.#buffer;
     if (!buffer || buffer.updating || this.#closed || this.#source.readyState !== "open") return;
     if (this.#trimBefore !== null) {
@@ -102,38 +106,38 @@ export class Media {
       this.#trimBefore = null;
       buffer.remove(0, end);
     } else if (this.#queue.length > 0) {
-      const bytes = joined(this.#queue);
+      const bytes = concatenate(this.#queue);
       this.#queue = [];
-      this.#append(buffer, bytes);
+      this.#appendTo(buffer, bytes);
     }
   }
 
-  #append(buffer: SourceBuffer, bytes: Uint8Array<ArrayBuffer>): void {
+  #appendTo(buffer: SourceBuffer, bytes: Uint8Array<ArrayBuffer>): void {
     try {
       buffer.appendBuffer(bytes);
     } catch (error) {
       if (!(error instanceof DOMException)) throw error;
       this.#fail(
         error.name === "QuotaExceededError"
-          ? "The browser has no room for more video."
-          : "The browser stopped taking video.",
+          ? "The browser's video buffer is full."
+          : "The browser rejected the video.",
       );
     }
   }
 
   #fail(reason: string): void {
-    if (!this.#closed) this.#events.broken(reason);
+    if (!this.#closed) this.#events.failed(reason);
   }
 }
 
-function joined(pieces: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  const [only] = pieces;
-  if (only && pieces.length === 1) return only;
-  const whole = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0));
+function concatenate(chunks: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const [only] = chunks;
+  if (only && chunks.length === 1) return only;
+  const whole = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.length, 0));
   let offset = 0;
-  for (const piece of pieces) {
-    whole.set(piece, offset);
-    offset += piece.length;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
   }
   return whole;
 }

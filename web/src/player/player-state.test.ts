@@ -1,23 +1,23 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { EpochMessage, StateMessage, StreamState } from "../api/schema";
 import {
-  CONNECT_TIMEOUT,
+  CONNECT_TIMEOUT_MS,
   type Command,
-  FROZEN_AFTER,
+  FROZEN_AFTER_MS,
   type PlayerEvent,
-  PlayerMachine,
-  RETRY_FIRST,
-  RETRY_LIMIT,
-  STABLE_AFTER,
-  STUCK_AFTER,
+  PlayerStateMachine,
+  RECONNECT_AFTER_MS,
+  RETRY_MAX_MS,
+  RETRY_MIN_MS,
+  STABLE_AFTER_MS,
 } from "./player-state";
 
 let clock: number;
-let machine: PlayerMachine;
+let machine: PlayerStateMachine;
 
 beforeEach(() => {
   clock = 1_000;
-  machine = new PlayerMachine(
+  machine = new PlayerStateMachine(
     () => clock,
     () => 1,
   );
@@ -44,18 +44,18 @@ function feed(...events: PlayerEvent[]): Command[] {
 
 function goLive(): void {
   feed(
-    { type: "watched", watched: true },
+    { type: "visibility", visible: true },
     { type: "opened" },
     state("live"),
     epoch(1),
     { type: "bytes", bytes },
-    { type: "painted" },
+    { type: "frame" },
   );
-  expect(machine.view.state).toBe("live");
+  expect(machine.status.state).toBe("live");
 }
 
-/** Ticks in steps of 250 ms, as the shell does. */
-function pass(ms: number): Command[] {
+/** Advance the clock in ticks of 250 ms, like the shell. */
+function advance(ms: number): Command[] {
   const commands: Command[] = [];
   for (let passed = 0; passed < ms; passed += 250) {
     clock += 250;
@@ -65,239 +65,242 @@ function pass(ms: number): Command[] {
 }
 
 describe("joining", () => {
-  test("connects only when somebody watches", () => {
-    expect(pass(10_000)).toEqual([]);
-    expect(feed({ type: "watched", watched: false })).toContainEqual({ do: "disconnect" });
-    expect(machine.view.state).toBe("paused");
-    expect(feed({ type: "watched", watched: true })).toEqual([{ do: "connect" }]);
-    expect(machine.view.state).toBe("waiting");
+  test("connects only when visible", () => {
+    expect(advance(10_000)).toEqual([]);
+    expect(feed({ type: "visibility", visible: false })).toContainEqual({ type: "disconnect" });
+    expect(machine.status.state).toBe("paused");
+    expect(feed({ type: "visibility", visible: true })).toEqual([{ type: "connect" }]);
+    expect(machine.status.state).toBe("waiting");
   });
 
-  test("is live with the first picture and not before", () => {
-    feed({ type: "watched", watched: true }, { type: "opened" }, state("live", "It plays."));
-    expect(machine.view.state).toBe("waiting");
-    expect(machine.view.reason).toContain("first picture");
+  test("is live with the first frame and not before", () => {
+    feed({ type: "visibility", visible: true }, { type: "opened" }, state("live", "playing"));
+    expect(machine.status.state).toBe("waiting");
+    expect(machine.status.reason).toContain("first frame");
     const started = epoch(7);
-    expect(feed(started)).toEqual([{ do: "rebuild", epoch: started.message }]);
-    expect(feed({ type: "bytes", bytes })).toEqual([{ do: "append", bytes }]);
-    expect(machine.view.state).toBe("waiting");
-    feed({ type: "painted" });
-    expect(machine.view.state).toBe("live");
+    expect(feed(started)).toEqual([{ type: "start-epoch", epoch: started.message }]);
+    expect(feed({ type: "bytes", bytes })).toEqual([{ type: "append", bytes }]);
+    expect(machine.status.state).toBe("waiting");
+    feed({ type: "frame" });
+    expect(machine.status.state).toBe("live");
   });
 
-  test("passes no bytes on before it knows what they are", () => {
-    feed({ type: "watched", watched: true }, { type: "opened" });
+  test("ignores bytes before the first epoch", () => {
+    feed({ type: "visibility", visible: true }, { type: "opened" });
     expect(feed({ type: "bytes", bytes })).toEqual([]);
   });
 
-  test("a starting encoder is waited for", () => {
-    feed({ type: "watched", watched: true }, { type: "opened" }, state("starting"));
-    expect(machine.view.state).toBe("waiting");
+  test("waits for a starting encoder", () => {
+    feed({ type: "visibility", visible: true }, { type: "opened" }, state("starting"));
+    expect(machine.status.state).toBe("waiting");
   });
 });
 
-describe("changes of the stream", () => {
-  test("a new epoch rebuilds, and is live again with its own first picture", () => {
+describe("stream changes", () => {
+  test("a new epoch is live with its own first frame", () => {
     goLive();
     const next = epoch(2);
-    expect(feed(next)).toEqual([{ do: "rebuild", epoch: next.message }]);
-    expect(machine.view.state).toBe("waiting");
-    feed({ type: "painted" });
-    expect(machine.view.state).toBe("live");
+    expect(feed(next)).toEqual([{ type: "start-epoch", epoch: next.message }]);
+    expect(machine.status.state).toBe("waiting");
+    feed({ type: "frame" });
+    expect(machine.status.state).toBe("live");
   });
 
-  test("standby clears the picture, keeps the connection and says why", () => {
+  test("standby clears the video, keeps the connection and gives the reason", () => {
     goLive();
-    expect(feed(state("standby", "omega-1 holds the only session."))).toEqual([{ do: "clear" }]);
-    expect(machine.view).toEqual({ state: "standby", reason: "omega-1 holds the only session." });
-    expect(pass(60_000)).toEqual([]);
-    expect(machine.view.state).toBe("standby");
+    expect(feed(state("standby", "omega-1 holds the only session."))).toEqual([{ type: "clear" }]);
+    expect(machine.status).toEqual({ state: "standby", reason: "omega-1 holds the only session." });
+    expect(advance(60_000)).toEqual([]);
+    expect(machine.status.state).toBe("standby");
   });
 
-  test("an encoder's failure is an error with the server's words", () => {
+  test("an encoder failure is an error with the server's reason", () => {
     goLive();
     feed(state("error", "The encoder broke."));
-    expect(machine.view).toEqual({ state: "error", reason: "The encoder broke." });
+    expect(machine.status).toEqual({ state: "error", reason: "The encoder broke." });
   });
 
-  test("from standby it goes live without a new connection", () => {
+  test("goes live from standby without a new connection", () => {
     goLive();
     feed(state("standby"));
-    const commands = feed(state("live"), epoch(2), { type: "painted" });
-    expect(commands.map((command) => command.do)).toEqual(["rebuild"]);
-    expect(machine.view.state).toBe("live");
+    const commands = feed(state("live"), epoch(2), { type: "frame" });
+    expect(commands.map((command) => command.type)).toEqual(["start-epoch"]);
+    expect(machine.status.state).toBe("live");
   });
 
-  test("a late picture of the cleared stream doesn't make a standby worker live", () => {
+  test("a late frame of the cleared stream does not make a standby worker live", () => {
     goLive();
-    feed(state("standby"), { type: "painted" }, state("live"));
-    expect(machine.view.state).toBe("waiting");
+    feed(state("standby"), { type: "frame" }, state("live"));
+    expect(machine.status.state).toBe("waiting");
   });
 });
 
-describe("trouble", () => {
-  test("frozen pictures are not called live", () => {
+describe("failures", () => {
+  test("a frozen stream is not live", () => {
     goLive();
-    pass(FROZEN_AFTER);
-    expect(machine.view.state).toBe("waiting");
-    expect(machine.view.reason).toContain("No new picture");
-    feed({ type: "painted" });
-    expect(machine.view.state).toBe("live");
+    advance(FROZEN_AFTER_MS);
+    expect(machine.status.state).toBe("waiting");
+    expect(machine.status.reason).toContain("has stopped");
+    feed({ type: "frame" });
+    expect(machine.status.state).toBe("live");
   });
 
-  test("a live stream without pictures gets a new connection", () => {
+  test("a live stream without frames is reconnected", () => {
     goLive();
-    expect(pass(STUCK_AFTER).at(0)).toEqual({ do: "disconnect" });
-    expect(machine.view.state).toBe("reconnecting");
+    expect(advance(RECONNECT_AFTER_MS).at(0)).toEqual({ type: "disconnect" });
+    expect(machine.status.state).toBe("reconnecting");
   });
 
-  test("a lost connection is retried for ever, ever more slowly up to the limit", () => {
+  test("a lost connection is retried forever, with growing delays up to the maximum", () => {
     goLive();
     const delays: number[] = [];
     for (let attempt = 0; attempt < 40; attempt++) {
       feed({ type: "closed" });
-      expect(machine.view.state).toBe("reconnecting");
+      expect(machine.status.state).toBe("reconnecting");
       const lostAt = clock;
-      while (!feed({ type: "tick" }).some((command) => command.do === "connect")) clock += 1;
+      while (!feed({ type: "tick" }).some((command) => command.type === "connect")) clock += 1;
       delays.push(clock - lostAt);
     }
-    expect(delays.slice(0, 5)).toEqual([250, 500, 1000, 2000, RETRY_LIMIT]);
-    expect(delays.at(-1)).toBe(RETRY_LIMIT);
+    expect(delays.slice(0, 5)).toEqual([250, 500, 1000, 2000, RETRY_MAX_MS]);
+    expect(delays.at(-1)).toBe(RETRY_MAX_MS);
   });
 
-  test("many viewers don't retry all at once", () => {
-    const eager = new PlayerMachine(
+  test("retries of many viewers are spread", () => {
+    const eager = new PlayerStateMachine(
       () => clock,
       () => 0,
     );
-    eager.handle({ type: "watched", watched: true });
+    eager.handle({ type: "visibility", visible: true });
     eager.handle({ type: "closed" });
-    clock += RETRY_FIRST * 0.75;
-    expect(eager.handle({ type: "tick" })).toEqual([{ do: "connect" }]);
+    clock += RETRY_MIN_MS * 0.75;
+    expect(eager.handle({ type: "tick" })).toEqual([{ type: "connect" }]);
   });
 
-  test("after a connection that held, the first retry is quick again", () => {
+  test("a stable connection resets the retry delay", () => {
     goLive();
     for (let i = 0; i < 5; i++) {
       feed({ type: "closed" });
-      pass(RETRY_LIMIT);
+      advance(RETRY_MAX_MS);
     }
-    feed({ type: "opened" }, state("live"), epoch(2), { type: "painted" });
-    for (let passed = 0; passed < STABLE_AFTER; passed += 1_000) {
+    feed({ type: "opened" }, state("live"), epoch(2), { type: "frame" });
+    for (let passed = 0; passed < STABLE_AFTER_MS; passed += 1_000) {
       clock += 1_000;
-      feed({ type: "painted" });
+      feed({ type: "frame" });
     }
     feed({ type: "closed" });
-    expect(pass(RETRY_FIRST)).toEqual([{ do: "connect" }]);
+    expect(advance(RETRY_MIN_MS)).toEqual([{ type: "connect" }]);
   });
 
-  test("it keeps saying RECONNECTING until the worker speaks", () => {
+  test("stays RECONNECTING until the worker sends its state", () => {
     goLive();
     feed({ type: "closed" });
-    pass(RETRY_FIRST);
+    advance(RETRY_MIN_MS);
     feed({ type: "opened" });
-    expect(machine.view.state).toBe("reconnecting");
+    expect(machine.status.state).toBe("reconnecting");
     feed(state("live"));
-    expect(machine.view.state).toBe("waiting");
+    expect(machine.status.state).toBe("waiting");
   });
 
-  test("a connection that never opens, or opens and stays silent, is given up", () => {
-    feed({ type: "watched", watched: true });
-    expect(pass(CONNECT_TIMEOUT)).toEqual([{ do: "disconnect" }]);
-    pass(RETRY_FIRST);
+  test("a connection that does not open, or stays silent, times out", () => {
+    feed({ type: "visibility", visible: true });
+    expect(advance(CONNECT_TIMEOUT_MS)).toEqual([{ type: "disconnect" }]);
+    advance(RETRY_MIN_MS);
     feed({ type: "opened" });
-    expect(pass(CONNECT_TIMEOUT)).toEqual([{ do: "disconnect" }]);
+    expect(advance(CONNECT_TIMEOUT_MS)).toEqual([{ type: "disconnect" }]);
   });
 
-  test("broken media gets a new connection, and says what broke", () => {
+  test("a media error reconnects and gives the reason", () => {
     goLive();
-    expect(feed({ type: "broken", reason: "It broke." })).toEqual([{ do: "disconnect" }]);
-    expect(machine.view.reason).toContain("It broke.");
-    expect(feed({ type: "broken", reason: "It broke." })).toEqual([]);
+    expect(feed({ type: "media-error", reason: "It broke." })).toEqual([{ type: "disconnect" }]);
+    expect(machine.status.reason).toContain("It broke.");
+    expect(feed({ type: "media-error", reason: "It broke." })).toEqual([]);
   });
 
-  test("what the browser can't play is an error that no retry follows", () => {
+  test("an unsupported stream is an error without retries", () => {
     goLive();
     feed({ type: "unsupported", reason: "No decoder." });
-    expect(machine.view).toEqual({ state: "error", reason: "No decoder." });
-    expect(pass(60_000)).toEqual([]);
-    expect(feed({ type: "watched", watched: false }, { type: "watched", watched: true })).toEqual([
-      { do: "disconnect" },
-    ]);
+    expect(machine.status).toEqual({ state: "error", reason: "No decoder." });
+    expect(advance(60_000)).toEqual([]);
+    expect(
+      feed({ type: "visibility", visible: false }, { type: "visibility", visible: true }),
+    ).toEqual([{ type: "disconnect" }]);
   });
 });
 
-describe("a new address", () => {
-  test("is joined at once, and what was shown stays until it paints", () => {
+describe("a new URL", () => {
+  test("is joined at once", () => {
     goLive();
-    const commands = feed({ type: "moved" });
-    expect(commands).toEqual([{ do: "disconnect" }, { do: "connect" }]);
-    expect(machine.view.state).toBe("waiting");
-    feed({ type: "opened" }, state("live"), epoch(1), { type: "painted" });
-    expect(machine.view.state).toBe("live");
+    const commands = feed({ type: "url-changed" });
+    expect(commands).toEqual([{ type: "disconnect" }, { type: "connect" }]);
+    expect(machine.status.state).toBe("waiting");
+    feed({ type: "opened" }, state("live"), epoch(1), { type: "frame" });
+    expect(machine.status.state).toBe("live");
   });
 
-  test("doesn't wait for a back-off that belonged to the old one", () => {
+  test("does not wait for the retry delay of the old one", () => {
     goLive();
     feed({ type: "closed" });
-    expect(feed({ type: "moved" })).toContainEqual({ do: "connect" });
-    expect(machine.view.state).toBe("waiting");
+    expect(feed({ type: "url-changed" })).toContainEqual({ type: "connect" });
+    expect(machine.status.state).toBe("waiting");
   });
 
-  test("connects nobody who doesn't look", () => {
-    expect(feed({ type: "moved" })).toEqual([]);
+  test("does not connect while hidden", () => {
+    expect(feed({ type: "url-changed" })).toEqual([]);
     goLive();
-    feed({ type: "watched", watched: false });
-    expect(feed({ type: "moved" })).toEqual([]);
+    feed({ type: "visibility", visible: false });
+    expect(feed({ type: "url-changed" })).toEqual([]);
   });
 });
 
-describe("out of sight", () => {
-  test("stops downloading, and joins anew when it is seen again", () => {
+describe("visibility", () => {
+  test("disconnects when hidden and reconnects when visible", () => {
     goLive();
-    expect(feed({ type: "watched", watched: false })).toEqual([{ do: "disconnect" }]);
-    expect(machine.view.state).toBe("paused");
-    expect(pass(60_000)).toEqual([]);
-    expect(feed({ type: "watched", watched: true })).toEqual([{ do: "connect" }]);
-    expect(machine.view.state).toBe("waiting");
+    expect(feed({ type: "visibility", visible: false })).toEqual([{ type: "disconnect" }]);
+    expect(machine.status.state).toBe("paused");
+    expect(advance(60_000)).toEqual([]);
+    expect(feed({ type: "visibility", visible: true })).toEqual([{ type: "connect" }]);
+    expect(machine.status.state).toBe("waiting");
   });
 
-  test("does not reconnect while nobody looks", () => {
+  test("does not reconnect while hidden", () => {
     goLive();
-    feed({ type: "closed" }, { type: "watched", watched: false });
-    expect(pass(60_000)).toEqual([]);
+    feed({ type: "closed" }, { type: "visibility", visible: false });
+    expect(advance(60_000)).toEqual([]);
   });
 
-  test("a browser that refuses to start video is paused, and stays connected", () => {
+  test("blocked autoplay is paused but stays connected", () => {
     goLive();
     feed(epoch(2), { type: "autoplay", allowed: false });
-    expect(machine.view.state).toBe("paused");
-    expect(pass(STUCK_AFTER * 2)).toEqual([]);
-    feed({ type: "autoplay", allowed: true }, { type: "painted" });
-    expect(machine.view.state).toBe("live");
+    expect(machine.status.state).toBe("paused");
+    expect(advance(RECONNECT_AFTER_MS * 2)).toEqual([]);
+    feed({ type: "autoplay", allowed: true }, { type: "frame" });
+    expect(machine.status.state).toBe("live");
   });
 });
 
 describe("over WebRTC", () => {
-  test("the picture is live when it is painted, without any epoch", () => {
-    feed({ type: "watched", watched: true }, { type: "opened" });
+  test("a track is live with its first frame, without an epoch", () => {
+    feed({ type: "visibility", visible: true }, { type: "opened" });
     expect(feed({ type: "track" })).toEqual([]);
-    expect(machine.view.state).toBe("waiting");
-    feed({ type: "painted" });
-    expect(machine.view.state).toBe("live");
-    pass(FROZEN_AFTER + 250);
-    expect(machine.view.state).toBe("waiting");
+    expect(machine.status.state).toBe("waiting");
+    feed({ type: "frame" });
+    expect(machine.status.state).toBe("live");
+    advance(FROZEN_AFTER_MS + 250);
+    expect(machine.status.state).toBe("waiting");
   });
 
-  test("the other transport takes over at once", () => {
-    feed({ type: "watched", watched: true }, { type: "opened" }, { type: "track" });
-    expect(feed({ type: "switch" })).toEqual([{ do: "disconnect" }, { do: "connect" }]);
+  test("switches to the other transport at once", () => {
+    feed({ type: "visibility", visible: true }, { type: "opened" }, { type: "track" });
+    expect(feed({ type: "transport-changed" })).toEqual([
+      { type: "disconnect" },
+      { type: "connect" },
+    ]);
     feed({ type: "opened" }, state("standby", "others are shown"));
-    expect(machine.view).toEqual({ state: "standby", reason: "others are shown" });
+    expect(machine.status).toEqual({ state: "standby", reason: "others are shown" });
   });
 
-  test("nothing takes over where nobody watches", () => {
-    feed({ type: "watched", watched: true }, { type: "watched", watched: false });
-    expect(feed({ type: "switch" })).toEqual([]);
+  test("does not switch while hidden", () => {
+    feed({ type: "visibility", visible: true }, { type: "visibility", visible: false });
+    expect(feed({ type: "transport-changed" })).toEqual([]);
   });
 });

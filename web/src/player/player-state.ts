@@ -1,82 +1,85 @@
 /**
- * What the player is doing and what it does next: a state machine without browser, socket or timer.
+ * State machine of the player, free of browser APIs, sockets and timers.
  *
- * The shell (live-player.ts) reports what happened, carries out the commands that come back, and
- * ticks a few times a second; every rule about time is decided here.
+ * The shell (live-player.ts) reports events, executes the returned commands and ticks a few times
+ * a second; every timeout is decided here.
  */
 
 import type { EpochMessage, StateMessage } from "../api/schema";
 
 export type PlayerState = "live" | "waiting" | "standby" | "reconnecting" | "paused" | "error";
 
-/** What a person is told: the state, and a sentence why. */
-export interface PlayerView {
+/** State shown to the viewer, with the reason for it. */
+export interface PlayerStatus {
   state: PlayerState;
   reason: string;
 }
 
-export const CONNECTING: PlayerView = { state: "waiting", reason: "Connecting to the worker." };
+export const CONNECTING: PlayerStatus = { state: "waiting", reason: "Connecting to the worker." };
 
-const COMING = "The stream is live; its first picture is on the way.";
-const FROZEN = "No new picture has come for a while.";
+const FIRST_FRAME_PENDING = "The stream is live; waiting for its first frame.";
+const FROZEN = "The video has stopped; waiting for a new frame.";
 
 export type PlayerEvent =
-  | { type: "watched"; watched: boolean }
+  | { type: "visibility"; visible: boolean }
   | { type: "opened" }
   | { type: "closed" }
-  | { type: "moved" }
+  /** The stream has a new URL. */
+  | { type: "url-changed" }
   | { type: "message"; message: StateMessage | EpochMessage }
-  /** The picture comes by WebRTC, which needs no epochs. */
+  /** Video arrives as a WebRTC track, which has no epochs. */
   | { type: "track" }
-  /** The other transport takes over. */
-  | { type: "switch" }
+  /** Continue over the other transport. */
+  | { type: "transport-changed" }
   | { type: "bytes"; bytes: Uint8Array<ArrayBuffer> }
-  | { type: "painted" }
+  /** A video frame was painted. */
+  | { type: "frame" }
   | { type: "autoplay"; allowed: boolean }
-  | { type: "broken"; reason: string }
+  | { type: "media-error"; reason: string }
   | { type: "unsupported"; reason: string }
   | { type: "tick" };
 
 export type Command =
-  | { do: "connect" }
-  | { do: "disconnect" }
-  | { do: "rebuild"; epoch: EpochMessage }
-  | { do: "append"; bytes: Uint8Array<ArrayBuffer> }
-  | { do: "clear" };
+  | { type: "connect" }
+  | { type: "disconnect" }
+  /** Attach a new media source for this epoch. */
+  | { type: "start-epoch"; epoch: EpochMessage }
+  | { type: "append"; bytes: Uint8Array<ArrayBuffer> }
+  | { type: "clear" };
 
-/** Milliseconds. A restarted worker has to be back on screen within 5 s of its return. */
-export const RETRY_FIRST = 250;
-export const RETRY_LIMIT = 3_000;
-/** A connection that lived this long was a good one: the next retry starts from the first delay. */
-export const STABLE_AFTER = 5_000;
-export const CONNECT_TIMEOUT = 5_000;
-/** Without a new picture for this long a stream is not called live. */
-export const FROZEN_AFTER = 1_500;
-/** A live stream that stays without bytes or pictures this long gets a new connection. */
-export const STUCK_AFTER = 10_000;
+/** First retry delay. A restarted worker must be back on screen within 5 s of its return. */
+export const RETRY_MIN_MS = 250;
+export const RETRY_MAX_MS = 3_000;
+/** A connection that lasted this long resets the retry delay. */
+export const STABLE_AFTER_MS = 5_000;
+export const CONNECT_TIMEOUT_MS = 5_000;
+/** A stream without a new frame for this long is no longer shown as live. */
+export const FROZEN_AFTER_MS = 1_500;
+/** A live stream without a new frame for this long is reconnected. */
+export const RECONNECT_AFTER_MS = 10_000;
 
-type Link = "off" | "connecting" | "open" | "lost";
+type Connection = "off" | "connecting" | "open" | "lost";
 
-export class PlayerMachine {
-  /** Null until the page has told for the first time. */
-  #watched: boolean | null = null;
-  #link: Link = "off";
-  #linkSince = 0;
+export class PlayerStateMachine {
+  /** Null until the page reports it for the first time. */
+  #visible: boolean | null = null;
+  #connection: Connection = "off";
+  #connectionChangedAt = 0;
   #failures = 0;
   #retryAt = 0;
-  #lostBecause = "";
+  #lossReason = "";
   #stream: StateMessage | null = null;
-  /** Whether what is painted is of the stream that plays now. */
-  #begun = false;
-  #painting = false;
-  /** Whether anything of it was painted. */
-  #painted = false;
-  #lastProgress = 0;
-  #autoplay = true;
+  /** True from the start of an epoch or track to its end: painted frames belong to it. */
+  #playing = false;
+  #frameShown = false;
+  /** True while frames keep coming. */
+  #advancing = false;
+  #lastProgressAt = 0;
+  #autoplayAllowed = true;
   #unsupported: string | null = null;
 
   /**
-   * @param now milliseconds of a clock that never goes back
+   * @param now monotonic clock, milliseconds
    * @param random in [0, 1), spreads the retries of many viewers
    */
   constructor(
@@ -86,152 +89,154 @@ export class PlayerMachine {
 
   handle(event: PlayerEvent): Command[] {
     switch (event.type) {
-      case "watched":
-        return this.#setWatched(event.watched);
+      case "visibility":
+        return this.#setVisible(event.visible);
       case "opened":
-        this.#setLink("open");
+        this.#setConnection("open");
         return [];
       case "closed":
-        return this.#lose("The connection was closed.");
-      case "moved":
-        return this.#move();
+        return this.#connectionLost("The connection was closed.");
+      case "url-changed":
+        return this.#changeUrl();
       case "message":
         return event.message.type === "epoch"
           ? this.#startEpoch(event.message)
           : this.#setStream(event.message);
       case "track":
-        this.#stream = { type: "state", state: "live", reason: "It plays over WebRTC." };
-        this.#begin();
+        this.#stream = { type: "state", state: "live", reason: "Playing over WebRTC." };
+        this.#startPlaying();
         return [];
-      case "switch":
-        return this.#link === "off" ? [] : [...this.#leave(), ...this.#connect()];
+      case "transport-changed":
+        return this.#connection === "off" ? [] : [...this.#disconnect(), ...this.#connect()];
       case "bytes":
-        return this.#begun ? [{ do: "append", bytes: event.bytes }] : [];
-      case "painted":
-        if (this.#begun) {
-          this.#painting = this.#painted = true;
-          this.#lastProgress = this.now();
+        return this.#playing ? [{ type: "append", bytes: event.bytes }] : [];
+      case "frame":
+        if (this.#playing) {
+          this.#advancing = this.#frameShown = true;
+          this.#lastProgressAt = this.now();
         }
         return [];
       case "autoplay":
-        this.#autoplay = event.allowed;
+        this.#autoplayAllowed = event.allowed;
         return [];
-      case "broken":
-        return this.#link === "off" ? [] : this.#lose(event.reason);
+      case "media-error":
+        return this.#connection === "off" ? [] : this.#connectionLost(event.reason);
       case "unsupported":
         this.#unsupported = event.reason;
-        return this.#leave();
+        return this.#disconnect();
       case "tick":
         return this.#tick();
     }
   }
 
-  get view(): PlayerView {
+  get status(): PlayerStatus {
     if (this.#unsupported) return { state: "error", reason: this.#unsupported };
-    if (this.#watched === false)
-      return { state: "paused", reason: "Out of sight, so nothing is downloaded." };
+    if (this.#visible === false)
+      return { state: "paused", reason: "Not on screen, so nothing is downloaded." };
     if (this.#failures > 0 && !this.#stream)
-      return { state: "reconnecting", reason: `${this.#lostBecause} Trying again by itself.` };
+      return { state: "reconnecting", reason: `${this.#lossReason} Retrying automatically.` };
     if (!this.#stream) return CONNECTING;
     const { state, reason } = this.#stream;
     if (state === "standby" || state === "error") return { state, reason };
-    if (!this.#autoplay)
-      return { state: "paused", reason: "This browser starts video only when you ask for it." };
+    if (!this.#autoplayAllowed)
+      return { state: "paused", reason: "This browser blocks autoplay; press Play." };
     if (state !== "live") return { state: "waiting", reason };
-    if (this.#painting) return { state, reason };
-    return { state: "waiting", reason: this.#painted ? FROZEN : COMING };
+    if (this.#advancing) return { state, reason };
+    return { state: "waiting", reason: this.#frameShown ? FROZEN : FIRST_FRAME_PENDING };
   }
 
-  #setWatched(watched: boolean): Command[] {
-    if (watched === this.#watched) return [];
-    this.#watched = watched;
-    if (!watched) return this.#leave();
+  #setVisible(visible: boolean): Command[] {
+    if (visible === this.#visible) return [];
+    this.#visible = visible;
+    if (!visible) return this.#disconnect();
     this.#failures = 0;
     return this.#connect();
   }
 
-  /** The stream has a new address; the picture of the old one stays until the new one paints. */
-  #move(): Command[] {
-    if (this.#watched !== true || this.#link === "off") return [];
+  /** Join the new URL at once; the last frame stays until the new stream paints. */
+  #changeUrl(): Command[] {
+    if (this.#visible !== true || this.#connection === "off") return [];
     this.#failures = 0;
     this.#forgetStream();
-    return [{ do: "disconnect" }, ...this.#connect()];
+    return [{ type: "disconnect" }, ...this.#connect()];
   }
 
   #setStream(message: StateMessage): Command[] {
     this.#stream = message;
-    this.#lastProgress = this.now();
+    this.#lastProgressAt = this.now();
     if (message.state === "live" || message.state === "starting") return [];
     return this.#endEpoch();
   }
 
   #startEpoch(epoch: EpochMessage): Command[] {
-    this.#begin();
-    return [{ do: "rebuild", epoch }];
+    this.#startPlaying();
+    return [{ type: "start-epoch", epoch }];
   }
 
-  #begin(): void {
-    this.#begun = true;
-    this.#painting = this.#painted = false;
-    this.#lastProgress = this.now();
+  #startPlaying(): void {
+    this.#playing = true;
+    this.#advancing = this.#frameShown = false;
+    this.#lastProgressAt = this.now();
   }
 
   #endEpoch(): Command[] {
-    this.#begun = false;
-    this.#painting = false;
-    return [{ do: "clear" }];
+    this.#playing = false;
+    this.#advancing = false;
+    return [{ type: "clear" }];
   }
 
   #connect(): Command[] {
     if (this.#unsupported) return [];
-    this.#setLink("connecting");
-    return [{ do: "connect" }];
+    this.#setConnection("connecting");
+    return [{ type: "connect" }];
   }
 
-  /** The last picture stays on screen: neither leaving nor losing clears the media. */
-  #leave(): Command[] {
+  /** Neither this nor a lost connection clears the media: the last frame stays on screen. */
+  #disconnect(): Command[] {
     this.#forgetStream();
-    this.#setLink("off");
-    return [{ do: "disconnect" }];
+    this.#setConnection("off");
+    return [{ type: "disconnect" }];
   }
 
-  #lose(because: string): Command[] {
-    if (this.#link === "off" || this.#link === "lost") return [];
-    const stable = this.#link === "open" && this.#inLinkFor() >= STABLE_AFTER;
-    this.#failures = stable ? 1 : this.#failures + 1;
-    const delay = Math.min(RETRY_LIMIT, RETRY_FIRST * 2 ** (this.#failures - 1));
+  #connectionLost(reason: string): Command[] {
+    if (this.#connection === "off" || this.#connection === "lost") return [];
+    const wasStable = this.#connection === "open" && this.#connectionAge() >= STABLE_AFTER_MS;
+    this.#failures = wasStable ? 1 : this.#failures + 1;
+    const delay = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (this.#failures - 1));
     this.#retryAt = this.now() + delay * (0.75 + 0.25 * this.random());
-    this.#lostBecause = because;
+    this.#lossReason = reason;
     this.#forgetStream();
-    this.#setLink("lost");
-    return [{ do: "disconnect" }];
+    this.#setConnection("lost");
+    return [{ type: "disconnect" }];
   }
 
   #forgetStream(): void {
     this.#stream = null;
-    this.#begun = false;
-    this.#painting = false;
+    this.#playing = false;
+    this.#advancing = false;
   }
 
-  #setLink(link: Link): void {
-    this.#link = link;
-    this.#linkSince = this.now();
+  #setConnection(connection: Connection): void {
+    this.#connection = connection;
+    this.#connectionChangedAt = this.now();
   }
 
-  #inLinkFor(): number {
-    return this.now() - this.#linkSince;
+  /** Milliseconds since the connection last changed. */
+  #connectionAge(): number {
+    return this.now() - this.#connectionChangedAt;
   }
 
   #tick(): Command[] {
-    if (this.#link === "lost" && this.now() >= this.#retryAt) return this.#connect();
-    if (this.#link === "connecting" && this.#inLinkFor() >= CONNECT_TIMEOUT)
-      return this.#lose("The worker did not answer.");
-    if (this.#link !== "open") return [];
+    if (this.#connection === "lost" && this.now() >= this.#retryAt) return this.#connect();
+    const timedOut = this.#connectionAge() >= CONNECT_TIMEOUT_MS;
+    if (this.#connection === "connecting" && timedOut)
+      return this.#connectionLost("The worker did not answer.");
+    if (this.#connection !== "open") return [];
     if (!this.#stream)
-      return this.#inLinkFor() >= CONNECT_TIMEOUT ? this.#lose("The worker said nothing.") : [];
-    if (this.#stream.state !== "live" || !this.#autoplay) return [];
-    const idle = this.now() - this.#lastProgress;
-    if (idle >= FROZEN_AFTER) this.#painting = false;
-    return idle >= STUCK_AFTER ? this.#lose("No picture has arrived for a while.") : [];
+      return timedOut ? this.#connectionLost("The worker sent no stream state.") : [];
+    if (this.#stream.state !== "live" || !this.#autoplayAllowed) return [];
+    const idleMs = this.now() - this.#lastProgressAt;
+    if (idleMs >= FROZEN_AFTER_MS) this.#advancing = false;
+    return idleMs >= RECONNECT_AFTER_MS ? this.#connectionLost("The video stopped arriving.") : [];
   }
 }

@@ -1,101 +1,101 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { attentionAt, thoughtAt } from "../testing/fixtures";
-import { KEPT, Mind, REMEMBERED } from "./policy-track";
+import { makeSaliency, makeThought } from "../testing/fixtures";
+import { MAX_MESSAGES, PolicyTrack, RECENT_S } from "./policy-track";
 
-let mind: Mind;
+let track: PolicyTrack;
 
 beforeEach(() => {
-  mind = new Mind();
+  track = new PolicyTrack();
 });
 
-describe("in step with the picture", () => {
-  test("a thought that arrives early waits for its picture", () => {
-    mind.hear(thoughtAt(1.0, { value: 1 }));
-    mind.hear(thoughtAt(1.2, { value: 2 }));
-    mind.show(1, 0.9);
-    expect(mind.view.thought).toBeNull();
-    mind.show(1, 1.1);
-    expect(mind.view.thought?.value).toBe(1);
-    mind.show(1, 1.2);
-    expect(mind.view.thought?.value).toBe(2);
+describe("alignment with the video", () => {
+  test("a thought that arrives early waits for its frame", () => {
+    track.push(makeThought(1.0, { value: 1 }));
+    track.push(makeThought(1.2, { value: 2 }));
+    track.seek(1, 0.9);
+    expect(track.view.thought).toBeNull();
+    track.seek(1, 1.1);
+    expect(track.view.thought?.value).toBe(1);
+    track.seek(1, 1.2);
+    expect(track.view.thought?.value).toBe(2);
   });
 
-  test("a picture's time that was rounded down still finds its thought", () => {
-    mind.hear(thoughtAt(1.2333333));
-    mind.show(1, 1.233);
-    expect(mind.view.thought?.time).toBe(1.2333333);
+  test("a frame time that was rounded down still matches", () => {
+    track.push(makeThought(1.2333333));
+    track.seek(1, 1.233);
+    expect(track.view.thought?.time).toBe(1.2333333);
   });
 
-  test("a seek forward skips what was thought meanwhile, and a seek back finds the earlier one", () => {
-    for (const time of [1, 2, 3, 4]) mind.hear(thoughtAt(time));
-    mind.show(1, 4.1);
-    expect(mind.view.thought?.time).toBe(4);
-    mind.show(1, 2.5);
-    expect(mind.view.thought?.time).toBe(2);
+  test("seeking forward skips thoughts, seeking back finds the earlier one", () => {
+    for (const time of [1, 2, 3, 4]) track.push(makeThought(time));
+    track.seek(1, 4.1);
+    expect(track.view.thought?.time).toBe(4);
+    track.seek(1, 2.5);
+    expect(track.view.thought?.time).toBe(2);
   });
 
-  test("a thought of another epoch is never shown, whatever its time", () => {
-    mind.hear(thoughtAt(1, { epoch: 1, value: 1 }));
-    mind.hear(thoughtAt(0.1, { epoch: 2, value: 2 }));
-    mind.show(2, 5);
-    expect(mind.view.thought?.value).toBe(2);
-    mind.show(3, 5);
-    expect(mind.view.thought).toBeNull();
+  test("a thought of another epoch is never shown", () => {
+    track.push(makeThought(1, { epoch: 1, value: 1 }));
+    track.push(makeThought(0.1, { epoch: 2, value: 2 }));
+    track.seek(2, 5);
+    expect(track.view.thought?.value).toBe(2);
+    track.seek(3, 5);
+    expect(track.view.thought).toBeNull();
   });
 
-  test("the heat map has a clock of its own and is held until the next one", () => {
-    mind.hear(attentionAt(1.0));
-    mind.hear(thoughtAt(1.1));
-    mind.show(1, 1.15);
-    expect(mind.view.attention?.time).toBe(1.0);
-    expect(mind.view.thought?.time).toBe(1.1);
-    mind.hear(thoughtAt(1.2));
-    mind.show(1, 1.2);
-    expect(mind.view.attention?.time).toBe(1.0);
+  test("a saliency map is shown until the next one", () => {
+    track.push(makeSaliency(1.0));
+    track.push(makeThought(1.1));
+    track.seek(1, 1.15);
+    expect(track.view.saliency?.time).toBe(1.0);
+    expect(track.view.thought?.time).toBe(1.1);
+    track.push(makeThought(1.2));
+    track.seek(1, 1.2);
+    expect(track.view.saliency?.time).toBe(1.0);
   });
 });
 
-describe("what is told", () => {
-  test("listeners hear of changes only, and not after they left", () => {
+describe("the view", () => {
+  test("listeners are called on changes only, until unsubscribed", () => {
     const listener = vi.fn();
-    const leave = mind.subscribe(listener);
-    mind.hear(thoughtAt(1));
+    const unsubscribe = track.subscribe(listener);
+    track.push(makeThought(1));
     expect(listener).not.toHaveBeenCalled();
-    mind.show(1, 1);
-    mind.show(1, 1.03);
-    mind.show(1, 1.06);
+    track.seek(1, 1);
+    track.seek(1, 1.03);
+    track.seek(1, 1.06);
     expect(listener).toHaveBeenCalledOnce();
-    leave();
-    mind.hear({ type: "policy", actions: ["attack"] });
+    unsubscribe();
+    track.push({ type: "policy", actions: ["attack"] });
     expect(listener).toHaveBeenCalledOnce();
   });
 
-  test("the names of the actions outlive a reconnect, thoughts don't", () => {
-    mind.hear({ type: "policy", actions: ["wait", "attack"] });
-    mind.hear(thoughtAt(1));
-    mind.show(1, 1);
-    mind.forget();
-    expect(mind.view.thought).toBeNull();
-    expect(mind.view.actions).toEqual(["wait", "attack"]);
-    mind.show(1, 1);
-    expect(mind.view.thought).toBeNull();
+  test("action names survive a reset, thoughts do not", () => {
+    track.push({ type: "policy", actions: ["wait", "attack"] });
+    track.push(makeThought(1));
+    track.seek(1, 1);
+    track.reset();
+    expect(track.view.thought).toBeNull();
+    expect(track.view.actions).toEqual(["wait", "attack"]);
+    track.seek(1, 1);
+    expect(track.view.thought).toBeNull();
   });
 
-  test("recent thoughts reach back ten seconds and no further", () => {
+  test("recent thoughts cover the last ten seconds", () => {
     for (let time = 0; time <= 30; time += 0.5) {
-      mind.hear(thoughtAt(time));
-      mind.show(1, time);
+      track.push(makeThought(time));
+      track.seek(1, time);
     }
-    expect(mind.view.recent.at(-1)).toBe(mind.view.thought);
-    expect(mind.view.recent.at(0)?.time).toBeGreaterThan(30 - REMEMBERED - 0.01);
-    expect(mind.view.recent).toHaveLength(20);
+    expect(track.view.recent.at(-1)).toBe(track.view.thought);
+    expect(track.view.recent.at(0)?.time).toBeGreaterThan(30 - RECENT_S - 0.01);
+    expect(track.view.recent).toHaveLength(20);
   });
 });
 
-test("memory is bounded while no picture is shown", () => {
-  for (let i = 0; i < 3 * KEPT; i++) mind.hear(thoughtAt(i));
-  mind.show(1, 2 * KEPT - 1);
-  expect(mind.view.thought).toBeNull();
-  mind.show(1, 2 * KEPT);
-  expect(mind.view.thought?.time).toBe(2 * KEPT);
+test("memory is bounded while no frame is shown", () => {
+  for (let i = 0; i < 3 * MAX_MESSAGES; i++) track.push(makeThought(i));
+  track.seek(1, 2 * MAX_MESSAGES - 1);
+  expect(track.view.thought).toBeNull();
+  track.seek(1, 2 * MAX_MESSAGES);
+  expect(track.view.thought?.time).toBe(2 * MAX_MESSAGES);
 });

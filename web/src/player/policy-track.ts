@@ -1,88 +1,96 @@
 /**
- * What the policy thought when it made the picture that is on the screen now.
+ * Timed metadata track: what the policy thought, aligned with the video frame on screen.
  *
- * Thoughts arrive ahead of their pictures, stamped with media time; the player tells which picture
- * is shown. No browser, socket or timer in here.
+ * Messages are stamped with media time and arrive ahead of their frames; the player reports which
+ * frame is on screen.
  */
 
-import type { AttentionMessage, PolicyMessage, ThoughtMessage } from "../api/schema";
+import { useCallback, useSyncExternalStore } from "react";
+import type { PolicyMessage, SaliencyMessage, ThoughtMessage } from "../api/schema";
 
-export type MindMessage = PolicyMessage | ThoughtMessage | AttentionMessage;
+export type TrackMessage = PolicyMessage | ThoughtMessage | SaliencyMessage;
 
-export interface MindView {
-  /** Names of the discrete actions; empty for a policy of another kind. */
+/** Policy output that belongs to the frame on screen. */
+export interface PolicyView {
+  /** Names of the discrete actions; empty for continuous action spaces. */
   actions: readonly string[];
-  /** Null until the first picture with a thought is shown. */
+  /** Null until a frame with a thought is shown. */
   thought: ThoughtMessage | null;
-  /** Up to `thought` and with it, oldest first: the last `REMEMBERED` seconds of its epoch. */
+  /** The last `RECENT_S` seconds of the epoch up to and including `thought`, oldest first. */
   recent: readonly ThoughtMessage[];
-  attention: AttentionMessage | null;
+  saliency: SaliencyMessage | null;
 }
 
-/** Seconds. A picture's time and its thought's may differ by a rounding of their clocks. */
-export const TOLERANCE = 0.005;
-export const REMEMBERED = 10;
-/** Messages, in case pictures stop while thoughts go on; half a minute of a fast player. */
-export const KEPT = 1_000;
+/** Browsers round the media time of a frame; a message may be this many seconds ahead of it. */
+export const ROUNDING_S = 0.005;
+export const RECENT_S = 10;
+/** Bound on memory if frames stop while messages keep coming: half a minute of a fast game. */
+export const MAX_MESSAGES = 1_000;
 
-const NOTHING: MindView = { actions: [], thought: null, recent: [], attention: null };
+const EMPTY: PolicyView = { actions: [], thought: null, recent: [], saliency: null };
 
-export class Mind {
+export class PolicyTrack {
   readonly #listeners = new Set<() => void>();
   #thoughts: ThoughtMessage[] = [];
-  #attentions: AttentionMessage[] = [];
-  #view: MindView = NOTHING;
+  #saliencyMaps: SaliencyMessage[] = [];
+  #view: PolicyView = EMPTY;
 
-  get view(): MindView {
+  get view(): PolicyView {
     return this.#view;
   }
 
-  /** Calls `listener` when `view` has changed; the function it returns ends that. */
+  /** Call `listener` whenever `view` changes; returns the unsubscribe function. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  hear(message: MindMessage): void {
+  push(message: TrackMessage): void {
     switch (message.type) {
       case "policy":
-        this.#tell({ ...this.#view, actions: message.actions });
+        this.#update({ ...this.#view, actions: message.actions });
         break;
       case "thought":
-        this.#thoughts = kept(this.#thoughts, message);
+        this.#thoughts = appendBounded(this.#thoughts, message);
         break;
-      case "attention":
-        this.#attentions = kept(this.#attentions, message);
+      case "saliency":
+        this.#saliencyMaps = appendBounded(this.#saliencyMaps, message);
         break;
     }
   }
 
-  /** The picture at `time` (seconds of media time) of `epoch` is on the screen now. */
-  show(epoch: number, time: number): void {
-    const due = (message: { epoch: number; time: number }) =>
-      message.epoch === epoch && message.time <= time + TOLERANCE;
-    const thought = this.#thoughts.findLast(due) ?? null;
-    const attention = this.#attentions.findLast(due) ?? null;
-    if (thought === this.#view.thought && attention === this.#view.attention) return;
-    this.#thoughts = this.#thoughts.filter((past) => past.time > time - REMEMBERED || !due(past));
-    this.#attentions = this.#attentions.filter((past) => past === attention || !due(past));
-    this.#tell({ ...this.#view, thought, attention, recent: this.#thoughts.filter(due) });
+  /** Move to the frame on screen: `time` is its media time in seconds within `epoch`. */
+  seek(epoch: number, time: number): void {
+    const isDue = (message: { epoch: number; time: number }) =>
+      message.epoch === epoch && message.time <= time + ROUNDING_S;
+    const thought = this.#thoughts.findLast(isDue) ?? null;
+    const saliency = this.#saliencyMaps.findLast(isDue) ?? null;
+    if (thought === this.#view.thought && saliency === this.#view.saliency) return;
+    this.#thoughts = this.#thoughts.filter((each) => each.time > time - RECENT_S || !isDue(each));
+    this.#saliencyMaps = this.#saliencyMaps.filter((each) => each === saliency || !isDue(each));
+    this.#update({ ...this.#view, thought, saliency, recent: this.#thoughts.filter(isDue) });
   }
 
-  /** A new connection may lead to a new process, whose epochs count from the start. */
-  forget(): void {
+  /** Drop all timed messages: a new connection may reach a new process that restarts its epochs. */
+  reset(): void {
     this.#thoughts = [];
-    this.#attentions = [];
-    if (this.#view.thought || this.#view.attention)
-      this.#tell({ ...NOTHING, actions: this.#view.actions });
+    this.#saliencyMaps = [];
+    if (this.#view.thought || this.#view.saliency)
+      this.#update({ ...EMPTY, actions: this.#view.actions });
   }
 
-  #tell(view: MindView): void {
+  #update(view: PolicyView): void {
     this.#view = view;
     for (const listener of this.#listeners) listener();
   }
 }
 
-function kept<Message>(messages: readonly Message[], newest: Message): Message[] {
-  return [...messages.slice(1 - KEPT), newest];
+function appendBounded<Message>(messages: readonly Message[], newest: Message): Message[] {
+  return [...messages.slice(1 - MAX_MESSAGES), newest];
+}
+
+/** Subscribe a component to the track's view. */
+export function usePolicyTrack(track: PolicyTrack): PolicyView {
+  const subscribe = useCallback((listener: () => void) => track.subscribe(listener), [track]);
+  return useSyncExternalStore(subscribe, () => track.view);
 }

@@ -1,18 +1,18 @@
 import { expect, test } from "vitest";
-import { attentionAt } from "../testing/fixtures";
-import { heatOf } from "./saliency";
+import { makeSaliency } from "../testing/fixtures";
+import { saliencyPixels } from "./saliency";
 
-test("what isn't looked at hides nothing, what is looked at most is tinted most", () => {
-  const pixels = heatOf(attentionAt(0, [0, 128, 255]));
-  const opacity = [3, 7, 11].map((at) => pixels[at] ?? -1);
-  expect(opacity[0]).toBe(0);
-  expect(opacity[1]).toBeCloseTo((opacity[2] ?? 0) / 2, -1);
-  expect(opacity[2]).toBeGreaterThan(150);
-  expect(opacity[2]).toBeLessThan(255);
+test("alpha grows with saliency, from transparent to not quite opaque", () => {
+  const pixels = saliencyPixels(makeSaliency(0, [0, 128, 255]));
+  const alpha = [3, 7, 11].map((at) => pixels[at] ?? -1);
+  expect(alpha[0]).toBe(0);
+  expect(alpha[1]).toBeCloseTo((alpha[2] ?? 0) / 2, -1);
+  expect(alpha[2]).toBeGreaterThan(150);
+  expect(alpha[2]).toBeLessThan(255);
 });
 
-test("a map that came short is transparent where it ends", () => {
-  const pixels = heatOf({ ...attentionAt(0, [255]), columns: 2 });
+test("a truncated map is transparent where cells are missing", () => {
+  const pixels = saliencyPixels({ ...makeSaliency(0, [255]), columns: 2 });
   expect(pixels).toHaveLength(8);
   expect(pixels[7]).toBe(0);
 });

@@ -1,31 +1,35 @@
-/** Where the network looks, as pixels to lay over the picture. */
+/** Saliency maps as pixels to overlay on the video. */
 
-import type { AttentionMessage } from "../api/schema";
+import type { SaliencyMessage } from "../api/schema";
 
-/** Colour of what is looked at most, and how much of the picture it hides. */
-const TINT = [120, 255, 214] as const;
-const STRONGEST = 190;
+const TINT_RGB = [120, 255, 214] as const;
+/** Alpha of the most salient cell, of 255: the video stays visible underneath. */
+const MAX_ALPHA = 190;
 
-/** RGBA, row-major, `columns × rows`: the less it is looked at, the more the picture shows. */
-export function heatOf({ columns, rows, cells }: AttentionMessage): Uint8ClampedArray<ArrayBuffer> {
-  const looked = Uint8Array.from(atob(cells), (character) => character.charCodeAt(0));
+/** Return the map as row-major RGBA, `columns × rows`; alpha grows with saliency. */
+export function saliencyPixels({
+  columns,
+  rows,
+  cells,
+}: SaliencyMessage): Uint8ClampedArray<ArrayBuffer> {
+  const values = Uint8Array.from(atob(cells), (character) => character.charCodeAt(0));
   const pixels = new Uint8ClampedArray(columns * rows * 4);
   for (let cell = 0; cell < columns * rows; cell++) {
-    const share = (looked[cell] ?? 0) / 255;
-    pixels.set([...TINT, share * STRONGEST], cell * 4);
+    const share = (values[cell] ?? 0) / 255;
+    pixels.set([...TINT_RGB, share * MAX_ALPHA], cell * 4);
   }
   return pixels;
 }
 
-/** Draws it over the whole canvas, its cells blended into each other. */
-export function drawHeat(canvas: HTMLCanvasElement, message: AttentionMessage): void {
+/** Draw the map over the whole canvas, smoothing between cells. */
+export function drawSaliency(canvas: HTMLCanvasElement, message: SaliencyMessage): void {
   const context = canvas.getContext("2d");
+  if (!context) return;
   const small = document.createElement("canvas");
   small.width = message.columns;
   small.height = message.rows;
-  const pixels = new ImageData(heatOf(message), message.columns, message.rows);
+  const pixels = new ImageData(saliencyPixels(message), message.columns, message.rows);
   small.getContext("2d")?.putImageData(pixels, 0, 0);
-  if (!context) return;
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingQuality = "high";
   context.drawImage(small, 0, 0, canvas.width, canvas.height);

@@ -7,7 +7,7 @@ class FakeSocket {
   onclose: (() => void) | null = null;
   onmessage: ((event: { data: string | ArrayBuffer }) => void) | null = null;
   close = vi.fn();
-  constructor(readonly address: URL) {
+  constructor(readonly url: URL) {
     FakeSocket.last = this;
   }
 }
@@ -21,34 +21,34 @@ afterEach(() => {
   vi.clearAllMocks();
 });
 
-function open(address: string): { socket: FakeSocket; close: () => void } {
-  const close = openSocket(address, events satisfies SocketEvents);
+function open(url: string): { socket: FakeSocket; close: () => void } {
+  const close = openSocket(url, events satisfies SocketEvents);
   return { socket: FakeSocket.last, close };
 }
 
-test("the socket is on the page's own origin", () => {
+test("connects to the page's own origin", () => {
   const { socket } = open("/api/worker/omega-0/stream?audience=broadcast");
   const origin = location.origin.replace("http", "ws");
-  expect(socket.address.href).toBe(`${origin}/api/worker/omega-0/stream?audience=broadcast`);
+  expect(socket.url.href).toBe(`${origin}/api/worker/omega-0/stream?audience=broadcast`);
 });
 
-test("text is a message, binary is video", () => {
+test("text is parsed as a message, binary is video", () => {
   const { socket } = open("/stream");
-  socket.onmessage?.({ data: '{"type":"state","state":"live","reason":"It plays."}' });
+  socket.onmessage?.({ data: '{"type":"state","state":"live","reason":"playing"}' });
   socket.onmessage?.({ data: new Uint8Array([1, 2]).buffer });
   expect(events.message).toHaveBeenCalledExactlyOnceWith({
     type: "state",
     state: "live",
-    reason: "It plays.",
+    reason: "playing",
   });
   expect(events.bytes).toHaveBeenCalledExactlyOnceWith(new Uint8Array([1, 2]));
 });
 
-test("a kind of message from the future is left alone", () => {
-  expect(parseMessage('{"type":"smell","value":1}')).toBeNull();
+test("unknown message types are ignored", () => {
+  expect(parseMessage('{"type":"unknown","value":1}')).toBeNull();
 });
 
-test("nothing is heard of a socket after it was closed", () => {
+test("a closed socket delivers no events", () => {
   const { socket, close } = open("/stream");
   close();
   expect(socket.close).toHaveBeenCalledOnce();

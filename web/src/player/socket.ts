@@ -1,11 +1,11 @@
-/** The WebSocket of one worker's stream, as events of the player. */
+/** WebSocket of one worker's stream. */
 
 import type { EpochMessage, StateMessage } from "../api/schema";
-import type { MindMessage } from "./policy-track";
+import type { TrackMessage } from "./policy-track";
 
-export type StreamMessage = StateMessage | EpochMessage | MindMessage;
+export type StreamMessage = StateMessage | EpochMessage | TrackMessage;
 
-const KNOWN = ["state", "epoch", "policy", "thought", "attention"];
+const MESSAGE_TYPES = ["state", "epoch", "policy", "thought", "saliency"];
 
 export interface SocketEvents {
   opened(): void;
@@ -14,9 +14,9 @@ export interface SocketEvents {
   bytes(bytes: Uint8Array<ArrayBuffer>): void;
 }
 
-/** Opens the stream; the function it returns closes it, and no event follows. */
-export function openSocket(address: string, events: SocketEvents): () => void {
-  const socket = new WebSocket(new URL(address, location.href.replace(/^http/, "ws")));
+/** Open the stream; returns a function that closes it, after which no event is delivered. */
+export function openSocket(url: string, events: SocketEvents): () => void {
+  const socket = new WebSocket(new URL(url, location.href.replace(/^http/, "ws")));
   socket.binaryType = "arraybuffer";
   socket.onopen = () => events.opened();
   socket.onclose = () => events.closed();
@@ -31,8 +31,8 @@ export function openSocket(address: string, events: SocketEvents): () => void {
   };
 }
 
-/** Null for a kind of message that this player doesn't know: a newer server may send more. */
+/** Parse a text message; null for types this player does not know, as a newer server may send. */
 export function parseMessage(text: string): StreamMessage | null {
   const message = JSON.parse(text) as StreamMessage;
-  return KNOWN.includes(message.type) ? message : null;
+  return MESSAGE_TYPES.includes(message.type) ? message : null;
 }

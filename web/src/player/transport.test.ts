@@ -1,12 +1,15 @@
 import { expect, test, vi } from "vitest";
-import { RETURN_AFTER, TRIES, TransportChoice, wishedTransport } from "./transport";
+import { MAX_FAILURES, preferredTransport, RETRY_AFTER_MS, TransportSelector } from "./transport";
 
-function choice(wish: "webrtc" | "mse"): { choice: TransportChoice; wait: (ms: number) => void } {
+function makeSelector(preferred: "webrtc" | "mse"): {
+  selector: TransportSelector;
+  wait: (ms: number) => void;
+} {
   let time = 10_000;
   const wait = (ms: number) => {
     time += ms;
   };
-  return { choice: new TransportChoice(wish, () => time), wait };
+  return { selector: new TransportSelector(preferred, () => time), wait };
 }
 
 function withCodecs(...codecs: { mimeType: string; sdpFmtpLine?: string }[]): void {
@@ -16,66 +19,66 @@ function withCodecs(...codecs: { mimeType: string; sdpFmtpLine?: string }[]): vo
 
 const BASELINE = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
 
-test("the page's address decides, whatever else is the case", () => {
+test("the page's URL overrides the default", () => {
   withCodecs({ mimeType: "video/H264", sdpFmtpLine: BASELINE });
-  expect(wishedTransport("?worker=omega-0&transport=webrtc", false)).toBe("webrtc");
-  expect(wishedTransport("?transport=mse", true)).toBe("mse");
+  expect(preferredTransport("?worker=omega-0&transport=webrtc", false)).toBe("webrtc");
+  expect(preferredTransport("?transport=mse", true)).toBe("mse");
 });
 
-test("a picture that is watched alone comes over WebRTC by itself", () => {
+test("low latency prefers WebRTC", () => {
   withCodecs({ mimeType: "video/VP8" }, { mimeType: "video/H264", sdpFmtpLine: BASELINE });
-  expect(wishedTransport("?worker=omega-0", true)).toBe("webrtc");
-  expect(wishedTransport("?worker=omega-0", false)).toBe("mse");
-  expect(wishedTransport("?transport=carrier-pigeon", false)).toBe("mse");
+  expect(preferredTransport("?worker=omega-0", true)).toBe("webrtc");
+  expect(preferredTransport("?worker=omega-0", false)).toBe("mse");
+  expect(preferredTransport("?transport=unknown", false)).toBe("mse");
 });
 
-test("but not in a browser that doesn't take these streams that way", () => {
+test("low latency uses MSE where the browser does not support the stream over WebRTC", () => {
   withCodecs(
     { mimeType: "video/VP8" },
     { mimeType: "video/H264", sdpFmtpLine: "packetization-mode=0;profile-level-id=42e01f" },
     { mimeType: "video/H264", sdpFmtpLine: "packetization-mode=1;profile-level-id=640c1f" },
   );
-  expect(wishedTransport("", true)).toBe("mse");
+  expect(preferredTransport("", true)).toBe("mse");
   vi.unstubAllGlobals();
-  expect(wishedTransport("", true)).toBe("mse");
+  expect(preferredTransport("", true)).toBe("mse");
 });
 
-test("a worker without a picture is watched the other way until it is live", () => {
-  const { choice: chosen, wait } = choice("webrtc");
-  expect(chosen.current).toBe("webrtc");
+test("a worker without a stream is watched over MSE until it is live", () => {
+  const { selector, wait } = makeSelector("webrtc");
+  expect(selector.current).toBe("webrtc");
   for (let i = 0; i < 5; i++) {
-    chosen.failed("no-stream");
-    expect(chosen.current).toBe("mse");
-    expect(chosen.returns()).toBe(false);
-    wait(RETURN_AFTER);
-    expect(chosen.returns()).toBe(true);
-    expect(chosen.current).toBe("webrtc");
+    selector.failed("no-stream");
+    expect(selector.current).toBe("mse");
+    expect(selector.retry()).toBe(false);
+    wait(RETRY_AFTER_MS);
+    expect(selector.retry()).toBe(true);
+    expect(selector.current).toBe("webrtc");
   }
 });
 
-test("a way that doesn't work is given up", () => {
-  const { choice: chosen, wait } = choice("webrtc");
-  for (let i = 0; i < TRIES; i++) {
-    chosen.failed("no-way");
-    wait(RETURN_AFTER);
-    expect(chosen.returns()).toBe(i < TRIES - 1);
+test("WebRTC is given up after repeated connection failures", () => {
+  const { selector, wait } = makeSelector("webrtc");
+  for (let i = 0; i < MAX_FAILURES; i++) {
+    selector.failed("no-connection");
+    wait(RETRY_AFTER_MS);
+    expect(selector.retry()).toBe(i < MAX_FAILURES - 1);
   }
-  expect(chosen.current).toBe("mse");
+  expect(selector.current).toBe("mse");
 });
 
-test("failures count only in a row", () => {
-  const { choice: chosen, wait } = choice("webrtc");
-  for (let i = 0; i < TRIES + 2; i++) {
-    chosen.failed("no-way");
-    wait(RETURN_AFTER);
-    expect(chosen.returns()).toBe(true);
-    chosen.worked();
+test("only consecutive failures count", () => {
+  const { selector, wait } = makeSelector("webrtc");
+  for (let i = 0; i < MAX_FAILURES + 2; i++) {
+    selector.failed("no-connection");
+    wait(RETRY_AFTER_MS);
+    expect(selector.retry()).toBe(true);
+    selector.succeeded();
   }
 });
 
-test("who didn't ask for WebRTC never gets it", () => {
-  const { choice: chosen, wait } = choice("mse");
-  wait(RETURN_AFTER);
-  expect(chosen.returns()).toBe(false);
-  expect(chosen.current).toBe("mse");
+test("MSE never switches to WebRTC", () => {
+  const { selector, wait } = makeSelector("mse");
+  wait(RETRY_AFTER_MS);
+  expect(selector.retry()).toBe(false);
+  expect(selector.current).toBe("mse");
 });

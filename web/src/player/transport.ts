@@ -1,33 +1,35 @@
 /**
- * Which way the picture comes. Pure, but for what the browser can decode.
+ * Choice between the two transports.
  *
- * Through the WebSocket and Media Source Extensions it works wherever the page does, has thoughts
- * along with it, and is a little behind. WebRTC is nearer and brings the picture alone: it is used
- * where it was asked for, and by itself where one worker's picture alone is watched.
+ * MSE (over the WebSocket) works wherever the page does and carries the policy's thoughts, at a
+ * small delay. WebRTC has less delay but carries video alone; it is used on request, and by default
+ * where nothing but the video is shown.
  */
 
 export type Transport = "webrtc" | "mse";
 
-/** Why WebRTC gave no picture: the worker has none now, or the way itself doesn't work. */
-export type Failure = "no-stream" | "no-way";
+/** Why WebRTC gave no video: the worker has no stream now, or the connection itself fails. */
+export type WebRtcFailure = "no-stream" | "no-connection";
 
-/** Failures of the way in a row after which it isn't tried again. */
-export const TRIES = 2;
-/** Milliseconds between two tries while the worker itself says that it is live. */
-export const RETURN_AFTER = 2_000;
+/** Consecutive connection failures after which WebRTC is not tried again. */
+export const MAX_FAILURES = 2;
+/** Delay before WebRTC is tried again once the worker is live. */
+export const RETRY_AFTER_MS = 2_000;
 
 /**
- * @param query of the page's address; `transport=webrtc` or `transport=mse` decides
- * @param alone whether one worker is watched, without what its policy thinks
+ * Return the transport to use if it works.
+ *
+ * @param query of the page's URL; `transport=webrtc` or `transport=mse` overrides the default
+ * @param lowLatency whether to prefer WebRTC where the browser supports it
  */
-export function wishedTransport(query: string, alone: boolean): Transport {
-  const asked = new URLSearchParams(query).get("transport");
-  if (asked === "webrtc" || asked === "mse") return asked;
-  return alone && takesStream() ? "webrtc" : "mse";
+export function preferredTransport(query: string, lowLatency: boolean): Transport {
+  const requested = new URLSearchParams(query).get("transport");
+  if (requested === "webrtc" || requested === "mse") return requested;
+  return lowLatency && supportsStream() ? "webrtc" : "mse";
 }
 
-/** Whether this browser takes Constrained Baseline over WebRTC, in packets as the workers send. */
-function takesStream(): boolean {
+/** Return whether WebRTC in this browser accepts Constrained Baseline in packetization mode 1. */
+function supportsStream(): boolean {
   if (!("RTCPeerConnection" in globalThis) || !("RTCRtpReceiver" in globalThis)) return false;
   const codecs = RTCRtpReceiver.getCapabilities("video")?.codecs ?? [];
   return codecs.some(
@@ -38,41 +40,42 @@ function takesStream(): boolean {
   );
 }
 
-export class TransportChoice {
+/** Falls back from WebRTC to MSE on failure, and returns once the worker is live. */
+export class TransportSelector {
   #current: Transport;
   #failedAt = 0;
   #failures = 0;
 
-  /** @param now milliseconds of a clock that never goes back */
+  /** @param now monotonic clock, milliseconds */
   constructor(
-    private readonly wish: Transport,
+    private readonly preferred: Transport,
     private readonly now: () => number,
   ) {
-    this.#current = wish;
+    this.#current = preferred;
   }
 
-  /** The one to connect by. */
+  /** Transport for the next connection. */
   get current(): Transport {
     return this.#current;
   }
 
-  /** WebRTC failed: the other way takes over, and says what the worker does. */
-  failed(failure: Failure): void {
+  /** Fall back to MSE, which also reports the worker's state. */
+  failed(failure: WebRtcFailure): void {
     this.#current = "mse";
     this.#failedAt = this.now();
-    if (failure === "no-way") this.#failures += 1;
+    if (failure === "no-connection") this.#failures += 1;
   }
 
-  /** A picture came. */
-  worked(): void {
+  /** Record that a frame was shown. */
+  succeeded(): void {
     if (this.#current === "webrtc") this.#failures = 0;
   }
 
-  /** The worker is live: whether WebRTC is to be tried again, which it then is. */
-  returns(): boolean {
-    const due = this.now() - this.#failedAt >= RETURN_AFTER;
-    if (this.wish === this.#current || this.#failures >= TRIES || !due) return false;
-    this.#current = this.wish;
+  /** Return to WebRTC if a retry is due; call while the worker is live. */
+  retry(): boolean {
+    const due = this.now() - this.#failedAt >= RETRY_AFTER_MS;
+    if (this.preferred === this.#current || this.#failures >= MAX_FAILURES || !due) return false;
+    this.#current = this.preferred;
     return true;
   }
 }

@@ -6,37 +6,37 @@ import {
   useState,
   useSyncExternalStore,
 } from "react";
-import { LivePlayer, type StreamAddresses } from "./live-player";
-import { CONNECTING, type PlayerView } from "./player-state";
+import { LivePlayer, type StreamUrls } from "./live-player";
+import { CONNECTING, type PlayerStatus } from "./player-state";
 
-/** A player on the given elements for as long as they are mounted. */
+/** Run a player on the given elements for as long as they are mounted. */
 export function useLivePlayer(
   video: RefObject<HTMLVideoElement | null>,
-  still: RefObject<HTMLCanvasElement | null>,
-  { socket, webRtc }: StreamAddresses,
-  watched: boolean,
-): { player: LivePlayer | null; view: PlayerView } {
+  lastFrame: RefObject<HTMLCanvasElement | null>,
+  { socket, whep }: StreamUrls,
+  visible: boolean,
+): { player: LivePlayer | null; status: PlayerStatus } {
   const [player, setPlayer] = useState<LivePlayer | null>(null);
-  const joinedAt = useRef({ socket, webRtc });
+  const initialUrls = useRef({ socket, whep });
 
   useEffect(() => {
-    if (!video.current || !still.current) return;
-    const created = new LivePlayer(video.current, still.current, joinedAt.current);
+    if (!video.current || !lastFrame.current) return;
+    const created = new LivePlayer(video.current, lastFrame.current, initialUrls.current);
     setPlayer(created);
     return () => {
       created.close();
       setPlayer(null);
     };
-  }, [video, still]);
+  }, [video, lastFrame]);
 
-  useEffect(() => player?.setAddresses({ socket, webRtc }), [player, socket, webRtc]);
+  useEffect(() => player?.setUrls({ socket, whep }), [player, socket, whep]);
 
-  useEffect(() => player?.setWatched(watched), [player, watched]);
+  useEffect(() => player?.setVisible(visible), [player, visible]);
 
   const subscribe = useCallback(
     (listener: () => void) => player?.subscribe(listener) ?? (() => {}),
     [player],
   );
-  const view = useSyncExternalStore(subscribe, () => player?.view ?? CONNECTING);
-  return { player, view };
+  const status = useSyncExternalStore(subscribe, () => player?.status ?? CONNECTING);
+  return { player, status };
 }

@@ -1,34 +1,34 @@
 import { type RefObject, useEffect, useLayoutEffect, useState } from "react";
 
-/** Pixels: playback starts before an element scrolls into view, so that the picture is there. */
-const MARGIN = 200;
+/** Start playback this far outside the viewport, so that video is there once it scrolls in. */
+const MARGIN_PX = 200;
 
-/** Whether the element is on the screen of somebody who looks: in view, in a tab that is shown. */
-export function useWatched(element: RefObject<Element | null>): boolean {
+/** Return whether the element is in or near the viewport of a visible tab. */
+export function useVisible(element: RefObject<Element | null>): boolean {
   const [inView, setInView] = useState(false);
-  const [shown, setShown] = useState(() => !document.hidden);
+  const [tabVisible, setTabVisible] = useState(() => !document.hidden);
 
   useLayoutEffect(() => {
     if (!element.current) return;
-    // An observer tells only with the next painted frame, and the connection need not wait for it.
-    setInView(isNear(element.current.getBoundingClientRect()));
+    // The observer reports only after the next paint; the connection need not wait for that.
+    setInView(isNearViewport(element.current.getBoundingClientRect()));
     const observer = new IntersectionObserver(
       (entries) => setInView(entries.at(-1)?.isIntersecting ?? false),
-      { rootMargin: `${MARGIN}px` },
+      { rootMargin: `${MARGIN_PX}px` },
     );
     observer.observe(element.current);
     return () => observer.disconnect();
   }, [element]);
 
   useEffect(() => {
-    const update = () => setShown(!document.hidden);
+    const update = () => setTabVisible(!document.hidden);
     document.addEventListener("visibilitychange", update);
     return () => document.removeEventListener("visibilitychange", update);
   }, []);
 
-  return inView && shown;
+  return inView && tabVisible;
 }
 
-function isNear({ top, bottom }: DOMRect): boolean {
-  return top < window.innerHeight + MARGIN && bottom > -MARGIN;
+function isNearViewport({ top, bottom }: DOMRect): boolean {
+  return top < window.innerHeight + MARGIN_PX && bottom > -MARGIN_PX;
 }

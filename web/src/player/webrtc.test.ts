@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { openWebRtc, PICTURE_WITHIN, type WebRtcEvents } from "./webrtc";
+import { FIRST_FRAME_TIMEOUT_MS, openWebRtc, type WebRtcEvents } from "./webrtc";
 
 class FakeTransport extends EventTarget {
   state = "connected";
@@ -20,7 +20,7 @@ class FakeConnection {
   async setLocalDescription() {
     this.localDescription = { sdp: "v=0 offer" };
   }
-  become(state: string) {
+  setState(state: string) {
     this.connectionState = state;
     this.onconnectionstatechange?.();
   }
@@ -29,17 +29,17 @@ class FakeConnection {
 const events = {
   opened: vi.fn<WebRtcEvents["opened"]>(),
   failed: vi.fn<WebRtcEvents["failed"]>(),
-  isShown: vi.fn(() => false),
+  hasFrame: vi.fn(() => false),
 };
-const answered = vi.fn<typeof fetch>();
+const fetchMock = vi.fn<typeof fetch>();
 
 beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal("RTCPeerConnection", FakeConnection);
   vi.stubGlobal("MediaStream", class {});
-  vi.stubGlobal("fetch", answered);
-  events.isShown.mockReturnValue(false);
-  answered.mockImplementation(async () =>
+  vi.stubGlobal("fetch", fetchMock);
+  events.hasFrame.mockReturnValue(false);
+  fetchMock.mockImplementation(async () =>
     Promise.resolve(
       new Response("v=0 answer", {
         status: 201,
@@ -59,10 +59,10 @@ async function open(): Promise<{ connection: FakeConnection; close: () => void }
   return { connection: FakeConnection.last, close };
 }
 
-test("the offer is posted, and the answer taken", async () => {
+test("posts the offer and applies the answer", async () => {
   const { connection } = await open();
-  const [address, request] = answered.mock.calls[0] ?? [];
-  expect([address, request?.method, request?.body]).toEqual([
+  const [url, request] = fetchMock.mock.calls[0] ?? [];
+  expect([url, request?.method, request?.body]).toEqual([
     "/whep?worker=omega-0",
     "POST",
     "v=0 offer",
@@ -72,60 +72,60 @@ test("the offer is posted, and the answer taken", async () => {
     sdp: "v=0 answer",
   });
   expect(connection.receiver.jitterBufferTarget).toBe(0);
-  connection.become("connected");
+  connection.setState("connected");
   expect(events.opened).toHaveBeenCalledOnce();
 });
 
-test("closing ends the session at the worker, and nothing more is heard", async () => {
+test("closing deletes the WHEP resource; no event follows", async () => {
   const { connection, close } = await open();
   close();
   expect(connection.close).toHaveBeenCalledOnce();
-  const [address, request] = answered.mock.calls[1] ?? [];
-  expect(String(address)).toBe(`${location.origin}/whep/abc?worker=omega-0`);
+  const [url, request] = fetchMock.mock.calls[1] ?? [];
+  expect(String(url)).toBe(`${location.origin}/whep/abc?worker=omega-0`);
   expect(request?.method).toBe("DELETE");
-  connection.become("failed");
-  await vi.advanceTimersByTimeAsync(PICTURE_WITHIN);
+  connection.setState("failed");
+  await vi.advanceTimersByTimeAsync(FIRST_FRAME_TIMEOUT_MS);
   expect(events.failed).not.toHaveBeenCalled();
 });
 
 test.each([
   [503, "no-stream"],
   [502, "no-stream"],
-  [406, "no-way"],
-  [404, "no-way"],
-])("an answer of %i is %s", async (status, failure) => {
-  answered.mockImplementation(async () => Promise.resolve(new Response("", { status })));
+  [406, "no-connection"],
+  [404, "no-connection"],
+])("status %i fails with %s", async (status, failure) => {
+  fetchMock.mockImplementation(async () => Promise.resolve(new Response("", { status })));
   await open();
   expect(events.failed.mock.calls.map(([kind]) => kind)).toEqual([failure]);
 });
 
-test("without an answer there is no way", async () => {
-  answered.mockRejectedValue(new TypeError("no connection"));
+test("fails without an answer", async () => {
+  fetchMock.mockRejectedValue(new TypeError("no connection"));
   await open();
-  expect(events.failed.mock.calls.map(([kind]) => kind)).toEqual(["no-way"]);
+  expect(events.failed.mock.calls.map(([kind]) => kind)).toEqual(["no-connection"]);
 });
 
-test("a connection that brings no picture is no way", async () => {
+test("a connection without a first frame fails", async () => {
   const { connection } = await open();
-  connection.become("connected");
-  await vi.advanceTimersByTimeAsync(PICTURE_WITHIN);
-  expect(events.failed.mock.calls.map(([kind]) => kind)).toEqual(["no-way"]);
+  connection.setState("connected");
+  await vi.advanceTimersByTimeAsync(FIRST_FRAME_TIMEOUT_MS);
+  expect(events.failed.mock.calls.map(([kind]) => kind)).toEqual(["no-connection"]);
 });
 
-test("the worker's goodbye is the end of the stream", async () => {
+test("a close by the worker ends the stream", async () => {
   const { connection } = await open();
-  connection.become("connected");
-  events.isShown.mockReturnValue(true);
-  await vi.advanceTimersByTimeAsync(PICTURE_WITHIN);
+  connection.setState("connected");
+  events.hasFrame.mockReturnValue(true);
+  await vi.advanceTimersByTimeAsync(FIRST_FRAME_TIMEOUT_MS);
   expect(events.failed).not.toHaveBeenCalled();
   connection.receiver.transport.state = "closed";
   connection.receiver.transport.dispatchEvent(new Event("statechange"));
   expect(events.failed.mock.calls.map(([kind]) => kind)).toEqual(["no-stream"]);
 });
 
-test("a browser without WebRTC has no way", async () => {
+test("fails in a browser without WebRTC", async () => {
   Reflect.deleteProperty(globalThis, "RTCPeerConnection");
   openWebRtc("/whep?worker=omega-0", events);
   await vi.advanceTimersByTimeAsync(1);
-  expect(events.failed.mock.calls.map(([kind]) => kind)).toEqual(["no-way"]);
+  expect(events.failed.mock.calls.map(([kind]) => kind)).toEqual(["no-connection"]);
 });

@@ -1,54 +1,55 @@
-/** Who is large on the broadcast. Pure: no clock, no player. */
+/** Which worker is on stage in the broadcast. */
 
 import type { Featured, WorkerStatus } from "../api/schema";
 import type { PlayerState } from "../player/player-state";
 
 /**
- * Whom the director shows: the newest of those with a picture, for it stays longest.
+ * Return the worker that belongs on stage: the live one that was featured last, as it stays longest.
  *
- * Where nobody waits for a session the director has nothing to change, and so the live ones take
- * turns by the clock; every viewer sees the same one. While nobody is live, whoever comes next is
- * awaited.
+ * With nobody waiting for a session the director changes nothing, so live workers take turns by the
+ * clock, the same for every viewer. With nobody live, the next in line is awaited.
  *
- * @param told how the players of this page are; they know sooner than the fleet's report
+ * @param playerStates of this page's players, which are ahead of the fleet's report
  * @param now Unix time, milliseconds
  */
-export function directed(
+export function featuredWorker(
   featured: Featured | undefined,
   workers: readonly WorkerStatus[],
-  told: ReadonlyMap<string, PlayerState>,
+  playerStates: ReadonlyMap<string, PlayerState>,
   now: number,
 ): string | null {
   const live = workers
-    .filter((worker) => isLive(worker, told.get(worker.instance_id)))
+    .filter((worker) => isLive(worker, playerStates.get(worker.instance_id)))
     .map(({ instance_id }) => instance_id);
   const ready = featured?.live.filter((id) => live.includes(id)) ?? [];
   if (featured && featured.next === null && ready.length > 1 && featured.rotate_s > 0) {
-    const turns = live.filter((id) => ready.includes(id));
-    return turns[Math.floor(now / 1000 / featured.rotate_s) % turns.length] ?? null;
+    const rotation = live.filter((id) => ready.includes(id));
+    return rotation[Math.floor(now / 1000 / featured.rotate_s) % rotation.length] ?? null;
   }
   return ready.at(-1) ?? live[0] ?? featured?.next ?? workers[0]?.instance_id ?? null;
 }
 
-/** In these a player knows of no picture, whatever the fleet's last report said. */
-const ELSEWHERE: ReadonlySet<PlayerState> = new Set(["standby", "error", "reconnecting"]);
+/** Player states that rule out live video, whatever the fleet last reported. */
+const NOT_LIVE: ReadonlySet<PlayerState> = new Set(["standby", "error", "reconnecting"]);
 
-function isLive({ stream_state }: WorkerStatus, told: PlayerState | undefined): boolean {
-  if (told === "live") return true;
-  return stream_state === "live" && !(told && ELSEWHERE.has(told));
+function isLive({ stream_state }: WorkerStatus, playerState: PlayerState | undefined): boolean {
+  if (playerState === "live") return true;
+  return stream_state === "live" && !(playerState && NOT_LIVE.has(playerState));
 }
 
 /**
- * Whether the picture is cut to `wanted` now: as soon as it moves, and not before, unless there is
- * nothing to hold on to.
+ * Return whether to cut to `target` now: once its video plays, or at once if it is pinned or there
+ * is nobody to stay with.
  */
-export function cutsNow(
-  wanted: string,
-  shown: string | null,
+export function shouldCut(
+  target: string,
+  current: string | null,
   pinned: boolean,
-  told: ReadonlyMap<string, PlayerState>,
+  playerStates: ReadonlyMap<string, PlayerState>,
   known: readonly string[],
 ): boolean {
-  if (wanted === shown) return false;
-  return pinned || told.get(wanted) === "live" || shown === null || !known.includes(shown);
+  if (target === current) return false;
+  return (
+    pinned || playerStates.get(target) === "live" || current === null || !known.includes(current)
+  );
 }

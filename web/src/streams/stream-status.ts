@@ -1,43 +1,45 @@
-/** What will happen with one worker's picture, in a sentence. Pure. */
+/** What happens next with a worker's stream, in a sentence for the viewer of its page. */
 
 import type { Featured, WorkerStatus } from "../api/schema";
 
 /**
- * For a viewer who has opened the worker's own page, which asks for a session for it. Why there is
- * no picture now is said on the player.
+ * Describe the stream's state and what follows.
+ *
+ * The viewer has opened the worker's own page, which requests a session for it. The player itself
+ * shows why there is no video now.
  */
-export function outlook(status: WorkerStatus, featured: Featured | undefined): string {
-  const name = status.instance_id;
-  const goesOn = status.mode === "train" ? "trains on" : "plays on";
+export function describeStream(status: WorkerStatus, featured: Featured | undefined): string {
+  const continues = status.mode === "train" ? "keeps training" : "keeps playing";
   switch (status.stream_state) {
     case "live":
       return featured?.next
-        ? `It stays live while this page is open; ${featured.next} waits for another session.`
-        : "It stays live while this page is open.";
+        ? `Stays live while this page is open; ${featured.next} is waiting for another session.`
+        : "Stays live while this page is open.";
     case "starting":
-      return "It has a session; its encoder is starting, and the picture comes with the first keyframe.";
+      return "The encoder is starting; the picture appears with the first keyframe.";
     case "error":
-      return `${sentence(status.stream_error ?? "its encoder failed")} It is tried again by itself.`;
+      return `${sentence(status.stream_error ?? "the encoder failed")} Retrying automatically.`;
     case "standby":
       break;
   }
   if (!status.stream_enabled)
-    return `Streams are switched off for this fleet; it ${goesOn} unseen.`;
-  if (featured?.next === name) {
-    const when = featured.next_in_s === null ? "as soon as one is free" : soon(featured.next_in_s);
-    return `Because you opened it, it gets the next session ${when}; it ${goesOn} until then.`;
+    return `Streaming is switched off for this fleet; the worker ${continues}.`;
+  if (featured?.next === status.instance_id) {
+    const when =
+      featured.next_in_s === null ? "as soon as one is free" : within(featured.next_in_s);
+    return `Gets the next session ${when}, because you opened this page; ${continues} until then.`;
   }
-  return `This page has asked for a session for it. It ${goesOn}, faster than with a picture.`;
+  return `Session requested; the worker ${continues} at full speed until one is free.`;
 }
 
-function soon(seconds: number): string {
+function within(seconds: number): string {
   return seconds < 1 ? "in a moment" : `in about ${Math.ceil(seconds)} s`;
 }
 
-/** With a capital and a full stop: reasons are also parts of log lines. */
+/** Capitalize and punctuate a reason, which is written as part of a log line. */
 export function sentence(text: string): string {
-  const closed = /[.!?]$/.test(text) ? text : `${text}.`;
-  // A name keeps its small letter.
-  if (!/^[a-z]+\s/.test(closed)) return closed;
-  return closed.charAt(0).toUpperCase() + closed.slice(1);
+  const punctuated = /[.!?]$/.test(text) ? text : `${text}.`;
+  // A worker's name such as omega-0 stays lower case.
+  if (!/^[a-z]+\s/.test(punctuated)) return punctuated;
+  return punctuated.charAt(0).toUpperCase() + punctuated.slice(1);
 }

@@ -1,47 +1,48 @@
-/** Where a worker is reached: everything goes through the page's own origin. */
+/** URLs of a worker's resources, all on the page's own origin. */
 
+/** Viewers of the broadcast did not ask for this worker in particular. */
 export type Audience = "dedicated" | "broadcast";
 
-export function statusAddress(worker: string): string {
-  return `/api/worker/${encodeURIComponent(worker)}/status`;
+function workerUrl(worker: string, resource: string): string {
+  return `/api/worker/${encodeURIComponent(worker)}/${resource}`;
 }
 
-export function snapshotAddress(worker: string): string {
-  return `/api/worker/${encodeURIComponent(worker)}/snapshot.jpg`;
+export function statusUrl(worker: string): string {
+  return workerUrl(worker, "status");
 }
 
-export function logAddress(worker: string, lines: number): string {
-  return `/api/worker/${encodeURIComponent(worker)}/log?lines=${lines}`;
+export function snapshotUrl(worker: string): string {
+  return workerUrl(worker, "snapshot.jpg");
+}
+
+export function logUrl(worker: string, lines: number): string {
+  return workerUrl(worker, `log?lines=${lines}`);
 }
 
 /**
- * @param audience a viewer of the broadcast doesn't count as one who asked for this worker
- * @param attention whether the heat map is wanted too: it costs the worker some of its time
+ * Return the URL of the stream's WebSocket.
+ *
+ * @param saliency whether to send saliency maps, which take computing time from the worker
  */
-export function socketAddress(worker: string, audience: Audience, attention = false): string {
+export function socketUrl(worker: string, audience: Audience, saliency = false): string {
   const query = new URLSearchParams();
   if (audience === "broadcast") query.set("audience", audience);
-  if (attention) query.set("attention", "true");
-  const asked = query.size > 0 ? `?${query}` : "";
-  return `/api/worker/${encodeURIComponent(worker)}/stream${asked}`;
+  if (saliency) query.set("saliency", "true");
+  return workerUrl(worker, query.size > 0 ? `stream?${query}` : "stream");
 }
 
-/** Where an offer of a WebRTC connection to the worker is posted. */
-export function webRtcAddress(worker: string, audience: Audience): string {
+/** Return the WHEP endpoint, which takes an SDP offer by POST. */
+export function whepUrl(worker: string, audience: Audience): string {
   const query = audience === "broadcast" ? "&audience=broadcast" : "";
   return `/whep?worker=${encodeURIComponent(worker)}${query}`;
 }
 
-/**
- * The same stream in go2rtc's own player.
- *
- * @param page where go2rtc's page is
- */
-export function go2rtcPage(page: string, worker: string): string {
-  return `${page}/stream.html?src=${encodeURIComponent(worker)}`;
+/** Return the page of go2rtc's own player, where `origin` is go2rtc's. */
+export function go2rtcUrl(origin: string, worker: string): string {
+  return `${origin}/stream.html?src=${encodeURIComponent(worker)}`;
 }
 
-/** The page that shows one worker. */
-export function streamPage(worker: string): string {
+/** Return the path of the worker's page. */
+export function streamPath(worker: string): string {
   return `/stream?worker=${encodeURIComponent(worker)}`;
 }

@@ -1,57 +1,58 @@
 import { useEffect, useState } from "react";
-import { snapshotAddress } from "./urls";
+import { snapshotUrl } from "./urls";
 
 const INTERVAL_MS = 1_000;
 const TIMEOUT_MS = 5_000;
 
 /**
- * An address of the worker's newest picture, renewed once a second while `wanted`; null at first.
+ * Return an object URL of the worker's newest snapshot, refreshed once a second while `enabled`;
+ * null until the first one.
  *
- * The last one stays when it is no longer renewed, as where the worker is lost, until there is
- * something `better` to see.
+ * The last snapshot stays after a lost connection or when `enabled` ends, until `superseded` by
+ * live video.
  */
-export function useSnapshot(worker: string, wanted: boolean, better: boolean): string | null {
-  const [picture, setPicture] = useState<string | null>(null);
+export function useSnapshot(worker: string, enabled: boolean, superseded: boolean): string | null {
+  const [snapshot, setSnapshot] = useState<string | null>(null);
 
   useEffect(() => {
-    if (!wanted) return;
+    if (!enabled) return;
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout>;
-    const renew = async () => {
-      const began = performance.now();
-      const fetched = await fetchPicture(worker, abort.signal);
+    const refresh = async () => {
+      const startedAt = performance.now();
+      const blob = await fetchSnapshot(worker, abort.signal);
       if (abort.signal.aborted) return;
-      // A worker that restarts has none for a while: the last one stays.
-      if (fetched) setPicture(URL.createObjectURL(fetched));
-      timer = setTimeout(renew, Math.max(0, INTERVAL_MS - (performance.now() - began)));
+      // A restarting worker has none for a while; the last one stays.
+      if (blob) setSnapshot(URL.createObjectURL(blob));
+      timer = setTimeout(refresh, Math.max(0, INTERVAL_MS - (performance.now() - startedAt)));
     };
-    void renew();
+    void refresh();
     return () => {
       abort.abort();
       clearTimeout(timer);
     };
-  }, [worker, wanted]);
+  }, [worker, enabled]);
 
   useEffect(() => {
-    if (better) setPicture(null);
-  }, [better]);
+    if (superseded) setSnapshot(null);
+  }, [superseded]);
 
   useEffect(() => {
-    if (picture) return () => URL.revokeObjectURL(picture);
-  }, [picture]);
+    if (snapshot) return () => URL.revokeObjectURL(snapshot);
+  }, [snapshot]);
 
-  return picture;
+  return snapshot;
 }
 
-async function fetchPicture(worker: string, signal: AbortSignal): Promise<Blob | null> {
+async function fetchSnapshot(worker: string, signal: AbortSignal): Promise<Blob | null> {
   try {
-    const response = await fetch(snapshotAddress(worker), {
+    const response = await fetch(snapshotUrl(worker), {
       cache: "no-store",
       signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
     });
     return response.ok ? await response.blob() : null;
   } catch (error) {
-    // No connection, or aborted; anything else is a fault of this page and belongs in its console.
+    // No connection, or aborted; anything else is a bug and belongs in the console.
     if (error instanceof TypeError || error instanceof DOMException) return null;
     throw error;
   }

@@ -3,58 +3,59 @@ import { flushSync } from "react-dom";
 import { useFeatured } from "../api/queries";
 import type { WorkerStatus } from "../api/schema";
 import type { PlayerState } from "../player/player-state";
-import { cutsNow, directed } from "./stage";
+import { featuredWorker, shouldCut } from "./stage";
 
-export interface Cast {
-  /** Who is large. */
-  shown: string | null;
-  /** Who is to be: its picture is awaited. */
-  wanted: string | null;
-  /** A player tells how it is. */
-  tell: (worker: string, state: PlayerState) => void;
+export interface Stage {
+  /** Worker on stage. */
+  current: string | null;
+  /** Worker to cut to as soon as its video plays; equals `current` otherwise. */
+  target: string | null;
+  /** Report the state of a worker's player. */
+  setPlayerState: (worker: string, state: PlayerState) => void;
 }
 
 /**
- * Follows the director, or stays with the pinned worker; cuts softly, and never to black.
+ * Follow the director, or stay with the pinned worker; cross-fade between workers, never to black.
  *
- * @param present who is there
- * @param roster them, and who is being started again
+ * @param reporting workers that report now
+ * @param workers those, and the ones that are restarting
  */
-export function useCast(
-  present: readonly WorkerStatus[],
-  roster: readonly WorkerStatus[],
+export function useStage(
+  reporting: readonly WorkerStatus[],
+  workers: readonly WorkerStatus[],
   pinned: string | null,
-): Cast {
+): Stage {
   const { data: featured, dataUpdatedAt } = useFeatured();
-  const [shown, setShown] = useState<string | null>(null);
-  const [told, setTold] = useState<ReadonlyMap<string, PlayerState>>(new Map());
-  const known = roster.map(({ instance_id }) => instance_id);
+  const [current, setCurrent] = useState<string | null>(null);
+  const [playerStates, setPlayerStates] = useState<ReadonlyMap<string, PlayerState>>(new Map());
+  const known = workers.map(({ instance_id }) => instance_id);
   const pin = pinned !== null && known.includes(pinned) ? pinned : null;
-  const wanted = pin ?? directed(featured, present, told, dataUpdatedAt);
-  const cut = wanted !== null && cutsNow(wanted, shown, pin !== null, told, known);
+  const target = pin ?? featuredWorker(featured, reporting, playerStates, dataUpdatedAt);
+  const cut = target !== null && shouldCut(target, current, pin !== null, playerStates, known);
 
   useEffect(() => {
     if (!cut) return;
-    softly(() => setShown(wanted));
-  }, [cut, wanted]);
+    crossFade(() => setCurrent(target));
+  }, [cut, target]);
 
-  const tell = useCallback(
-    (worker: string, state: PlayerState) => setTold((before) => new Map(before).set(worker, state)),
+  const setPlayerState = useCallback(
+    (worker: string, state: PlayerState) =>
+      setPlayerStates((states) => new Map(states).set(worker, state)),
     [],
   );
 
-  return { shown: shown ?? wanted, wanted, tell };
+  return { current: current ?? target, target, setPlayerState };
 }
 
-/** With a cross-fade where the browser has one and the viewer likes motion. */
-function softly(change: () => void): void {
-  const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-  if (calm || document.hidden || !document.startViewTransition) {
+/** Apply a change with a view transition, unless unsupported or the viewer prefers less motion. */
+function crossFade(change: () => void): void {
+  const reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (reducedMotion || document.hidden || !document.startViewTransition) {
     change();
     return;
   }
   const transition = document.startViewTransition(() => flushSync(change));
-  // A cross-fade that is skipped, or comes too late, leaves a cut: that is no failure.
+  // A transition that is skipped or times out still applies the change, as a hard cut.
   transition.ready.catch((error: unknown) => {
     if (!(error instanceof DOMException)) throw error;
   });

@@ -1,27 +1,48 @@
-/** Who belongs on the broadcast: also a worker that has died and is being started again. Pure. */
+/** The fleet's workers in order, including those that are being restarted. */
 
+import { useEffect, useMemo, useState } from "react";
 import type { WorkerStatus } from "../api/schema";
 
-export interface Seen {
-  worker: WorkerStatus;
-  /** Milliseconds, of the last report that had it. */
-  at: number;
+/** Return the fleet's workers by ascending index. */
+export function byIndex(workers: Record<string, WorkerStatus>): WorkerStatus[] {
+  return Object.values(workers).sort((a, b) => a.worker_index - b.worker_index);
 }
 
-/** A worker is started again within seconds; one that stays away this long isn't coming back. */
-export const MISSED_FOR = 60_000;
+export interface SeenWorker {
+  worker: WorkerStatus;
+  /** Time of the last report that contained it, milliseconds. */
+  seenAt: number;
+}
+
+/** A worker restarts within seconds; one missing for this long is not coming back. */
+export const KEEP_MISSING_MS = 60_000;
 
 /**
- * Everybody who is there, and who was until lately, by name.
+ * Merge a report into the known workers, keeping those that went missing recently.
  *
- * @param now milliseconds, when `workers` was reported
+ * @param now time of the report, milliseconds
  */
-export function remember(
-  known: ReadonlyMap<string, Seen>,
+export function mergeReport(
+  known: ReadonlyMap<string, SeenWorker>,
   workers: readonly WorkerStatus[],
   now: number,
-): ReadonlyMap<string, Seen> {
-  const present = workers.map((worker) => [worker.instance_id, { worker, at: now }] as const);
-  const missed = [...known].filter(([, { at }]) => now - at < MISSED_FOR);
-  return new Map([...missed, ...present]);
+): ReadonlyMap<string, SeenWorker> {
+  const reported = workers.map((worker) => [worker.instance_id, { worker, seenAt: now }] as const);
+  const kept = [...known].filter(([, { seenAt }]) => now - seenAt < KEEP_MISSING_MS);
+  return new Map([...kept, ...reported]);
+}
+
+/** Return the reported workers and the recently missing ones, by ascending index. */
+export function useRecentWorkers(workers: readonly WorkerStatus[]): WorkerStatus[] {
+  const [known, setKnown] = useState<ReadonlyMap<string, SeenWorker>>(new Map());
+
+  useEffect(() => setKnown((before) => mergeReport(before, workers, Date.now())), [workers]);
+
+  return useMemo(() => {
+    const reported = workers.map((worker) => worker.instance_id);
+    const missing = [...known.values()]
+      .map(({ worker }) => worker)
+      .filter(({ instance_id }) => !reported.includes(instance_id));
+    return [...workers, ...missing].sort((a, b) => a.worker_index - b.worker_index);
+  }, [workers, known]);
 }

@@ -1,29 +1,30 @@
-/** For tests of pages: an orchestrator that answers what it is told to, and a browser that asks. */
+/** Fake orchestrator with scripted responses, and the page rendered against it. */
 
 import { QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, render } from "@testing-library/react";
 import { MemoryRouter, useLocation } from "react-router";
 import { afterEach, beforeEach, vi } from "vitest";
-import { Pages } from "../App";
+import { App } from "../App";
 import { createQueryClient } from "../api/queries";
 
-/** What the orchestrator says; an address that is missing is one that does not answer. */
-export const answers = new Map<string, { status: number; body: unknown }>();
+/** Responses by URL; any other URL does not answer. */
+export const responses = new Map<string, { status: number; body: unknown }>();
 
-class SilentEvents {
+class SilentEventSource {
   static CLOSED = 2;
   close() {}
 }
 
-export function withOrchestrator(): void {
+/** Install the fake orchestrator for each test of the file. */
+export function installFakeOrchestrator(): void {
   beforeEach(() => {
-    answers.clear();
+    responses.clear();
     vi.useFakeTimers({ shouldAdvanceTime: true });
-    vi.stubGlobal("EventSource", SilentEvents);
-    vi.stubGlobal("fetch", async (address: string) => {
-      const answer = answers.get(address);
-      if (!answer) throw new TypeError("Failed to fetch");
-      return Response.json(answer.body, { status: answer.status });
+    vi.stubGlobal("EventSource", SilentEventSource);
+    vi.stubGlobal("fetch", async (url: string) => {
+      const response = responses.get(url);
+      if (!response) throw new TypeError("Failed to fetch");
+      return Response.json(response.body, { status: response.status });
     });
   });
 
@@ -33,22 +34,22 @@ export function withOrchestrator(): void {
   });
 }
 
-export function say(address: string, body: unknown, status = 200): void {
-  answers.set(address, { status, body });
+export function respond(url: string, body: unknown, status = 200): void {
+  responses.set(url, { status, body });
 }
 
-/** The address that the browser shows now. */
-function Address() {
+/** Shows the router's location to tests. */
+function Location() {
   const { pathname, search } = useLocation();
-  return <output aria-label="address">{`${pathname}${search}`}</output>;
+  return <output aria-label="location">{`${pathname}${search}`}</output>;
 }
 
-export function open(address: string): void {
+export function openPage(path: string): void {
   render(
     <QueryClientProvider client={createQueryClient()}>
-      <MemoryRouter initialEntries={[address]}>
-        <Pages />
-        <Address />
+      <MemoryRouter initialEntries={[path]}>
+        <App />
+        <Location />
       </MemoryRouter>
     </QueryClientProvider>,
   );

@@ -1,19 +1,19 @@
-/** Well-formed answers for the tests to start from. */
+/** Well-formed messages for tests. */
 
 import type {
-  AttentionMessage,
   CurvePoint,
   Episode,
   Featured,
   Fleet,
   PoolStatus,
   RunSummary,
+  SaliencyMessage,
   ThoughtMessage,
   WorkerStatus,
 } from "../api/schema";
 
-/** A worker in standby that has just started. */
-export function workerStatus(index: number, changes: Partial<WorkerStatus> = {}): WorkerStatus {
+/** Make the status of a worker in standby that has just started. */
+export function makeWorker(index: number, changes: Partial<WorkerStatus> = {}): WorkerStatus {
   return {
     instance_id: `omega-${index}`,
     worker_index: index,
@@ -55,7 +55,7 @@ export function workerStatus(index: number, changes: Partial<WorkerStatus> = {})
   };
 }
 
-export function fleetOf(workers: WorkerStatus[], changes: Partial<Fleet> = {}): Fleet {
+export function makeFleet(workers: WorkerStatus[], changes: Partial<Fleet> = {}): Fleet {
   return {
     run: "first",
     game: "doom:defend_the_center",
@@ -68,7 +68,7 @@ export function fleetOf(workers: WorkerStatus[], changes: Partial<Fleet> = {}): 
   };
 }
 
-export function thoughtAt(time: number, changes: Partial<ThoughtMessage> = {}): ThoughtMessage {
+export function makeThought(time: number, changes: Partial<ThoughtMessage> = {}): ThoughtMessage {
   return {
     type: "thought",
     epoch: 1,
@@ -85,9 +85,9 @@ export function thoughtAt(time: number, changes: Partial<ThoughtMessage> = {}): 
   };
 }
 
-export function attentionAt(time: number, cells: number[] = [0, 255]): AttentionMessage {
+export function makeSaliency(time: number, cells: number[] = [0, 255]): SaliencyMessage {
   return {
-    type: "attention",
+    type: "saliency",
     epoch: 1,
     time,
     columns: cells.length,
@@ -97,7 +97,7 @@ export function attentionAt(time: number, cells: number[] = [0, 255]): Attention
   };
 }
 
-export function poolOf(changes: Partial<PoolStatus> = {}): PoolStatus {
+export function makePool(changes: Partial<PoolStatus> = {}): PoolStatus {
   return {
     pool: "cpu",
     gpu_index: null,
@@ -110,11 +110,11 @@ export function poolOf(changes: Partial<PoolStatus> = {}): PoolStatus {
   };
 }
 
-export function featuredOf(live: string[], next: string | null = null): Featured {
+export function makeFeatured(live: string[], next: string | null = null): Featured {
   return { live, rotate_s: 30, next, next_in_s: next === null ? null : 12 };
 }
 
-export function runOf(run: string, changes: Partial<RunSummary> = {}): RunSummary {
+export function makeRun(run: string, changes: Partial<RunSummary> = {}): RunSummary {
   return {
     run,
     game: "doom:basic",
@@ -129,7 +129,7 @@ export function runOf(run: string, changes: Partial<RunSummary> = {}): RunSummar
   };
 }
 
-export function episodeOf(episode: number, changes: Partial<Episode> = {}): Episode {
+export function makeEpisode(episode: number, changes: Partial<Episode> = {}): Episode {
   return {
     worker_index: 0,
     episode,
@@ -142,7 +142,7 @@ export function episodeOf(episode: number, changes: Partial<Episode> = {}): Epis
   };
 }
 
-export function curveOf(...returns: number[]): CurvePoint[] {
+export function makeCurve(...returns: number[]): CurvePoint[] {
   return returns.map((mean_return, i) => ({
     fleet_step: 100 * i,
     ended_at: 1_790_000_000 + i,
