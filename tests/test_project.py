@@ -1,0 +1,67 @@
+"""What the repository says of itself: versions, commands and paths in its root files."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import yaml
+
+from metabonk.settings.schema import RENAMED
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
+
+
+def checks() -> dict[str, str]:
+    """The names that ``./test`` takes."""
+    tree = ast.parse((ROOT / "test").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CHECKS":
+            return dict(ast.literal_eval(node.value))
+    raise AssertionError("./test has no CHECKS")
+
+
+def test_the_changelog_begins_with_the_version_of_the_package():
+    newest = re.search(r"^## \[(.+?)\]", CHANGELOG, re.MULTILINE)
+    assert newest and newest[1] == PYPROJECT["project"]["version"]
+
+
+def test_the_changelog_lists_every_renamed_setting():
+    for old, new in RENAMED.items():
+        assert f"| `{'.'.join(old)}` | `{'.'.join(new)}` |" in CHANGELOG
+
+
+def test_every_check_is_a_session_of_nox():
+    command = [sys.executable, "-m", "nox", "--list", "--json"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {session["name"] for session in json.loads(listed.stdout)} == set(checks())
+
+
+def test_the_paths_that_contributors_are_sent_to_exist():
+    code = "\n".join(re.findall(r"`([^`\n]+)`", CONTRIBUTING))
+    named = set(re.findall(r"(?<![\w./])((?:[\w.-]+/)+[\w.-]*)", code))
+    placeholders = {"web/src/pages/NamePage.tsx"}
+    assert {name for name in named - placeholders if not (ROOT / name).exists()} == set()
+
+
+def test_the_commands_that_contributors_are_given_are_real():
+    for words in re.findall(r"\./test ([a-z]+)\b", CONTRIBUTING):
+        assert words in checks() or (ROOT / words).exists(), words
+    scripts = json.loads((ROOT / "web" / "package.json").read_text())["scripts"]
+    for name in re.findall(r"web_checks\.py (\w+)", CONTRIBUTING):
+        assert name in scripts
+
+
+def test_the_hooks_run_programs_of_the_environment():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    installed = {"ruff", "codespell", "lint-imports", "mypy", "python"}
+    assert {Path(hook["entry"].split()[0]).name for hook in hooks} == installed
+    assert all(hook["entry"].startswith(".venv/bin/") for hook in hooks)
+    assert all(hook["language"] == "system" for hook in hooks)
