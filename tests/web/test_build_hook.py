@@ -99,7 +99,7 @@ def test_a_failing_step_is_named_with_its_last_lines(root: Path, tmp_path: Path)
     with pytest.raises(hook.PageNotBuilt) as failed:
         hook.Page(root).build(tools(tmp_path, npm=failing))
     said = str(failed.value)
-    assert "'npm ci' ended with 7" in said
+    assert "'npm ci' exited with 7" in said
     assert "network is gone" in said
     assert "99" in said and "\n    50\n" not in said
     assert str(root / "web") in said
@@ -107,7 +107,7 @@ def test_a_failing_step_is_named_with_its_last_lines(root: Path, tmp_path: Path)
 
 def test_a_step_that_cannot_start_is_a_sentence(root: Path, tmp_path: Path) -> None:
     nowhere = hook.Toolchain((str(tmp_path / "gone"),), str(tmp_path / "gone"))
-    with pytest.raises(hook.PageNotBuilt, match="'npm ci' could not be started"):
+    with pytest.raises(hook.PageNotBuilt, match="'npm ci' did not start"):
         hook.Page(root).build(nowhere)
 
 

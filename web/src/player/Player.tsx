@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "react";
-import { sentence } from "../streams/stream-status";
+import { toSentence } from "../streams/stream-status";
 import { type Audience, socketUrl, whepUrl } from "../streams/urls";
 import { useSnapshot } from "../streams/use-snapshot";
 import type { LivePlayer } from "./live-player";
@@ -79,7 +79,7 @@ export function Player({
           <span className="player-state-detail">{LABELS[state][1]}</span>
         </p>
         <p className="player-worker">{worker}</p>
-        {state !== "live" && reason && <p className="player-reason">{sentence(reason)}</p>}
+        {state !== "live" && reason && <p className="player-reason">{toSentence(reason)}</p>}
       </div>
       {visible && state === "paused" && (
         <button type="button" className="player-play" onClick={() => player?.play()}>

@@ -46,12 +46,12 @@ describe("the featured worker", () => {
     expect(featuredWorker(featured(["omega-0"], "omega-1"), fleet, states, 0)).toBe("omega-1");
   });
 
-  test("is the next in line while nobody is live", () => {
+  test("is the next in line while none is live", () => {
     const fleet = workers("standby", "standby");
     expect(featuredWorker(featured([], "omega-1"), fleet, NO_STATES, 0)).toBe("omega-1");
   });
 
-  test("rotates by the clock while nobody waits", () => {
+  test("rotates by the clock while no worker waits", () => {
     const fleet = workers("live", "live");
     const all = featured(["omega-1", "omega-0"]);
     const shown = [0, 29_999, 30_000, 60_000].map((now) =>
@@ -83,7 +83,7 @@ describe("the cut", () => {
     expect(shouldCut("omega-1", "omega-0", true, NO_STATES, known)).toBe(true);
   });
 
-  test("is immediate if nobody is on stage or the current worker is gone", () => {
+  test("is immediate if no worker is on stage or the current one is gone", () => {
     expect(shouldCut("omega-1", null, false, NO_STATES, known)).toBe(true);
     expect(shouldCut("omega-1", "omega-7", false, NO_STATES, known)).toBe(true);
   });

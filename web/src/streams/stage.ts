@@ -6,8 +6,8 @@ import type { PlayerState } from "../player/player-state";
 /**
  * Return the worker that belongs on stage: the live one that was featured last, as it stays longest.
  *
- * With nobody waiting for a session the director changes nothing, so live workers take turns by the
- * clock, the same for every viewer. With nobody live, the next in line is awaited.
+ * While no worker waits for a session the director does not rotate, so the live workers take turns
+ * by the clock, the same for every viewer. While none is live, the next in line is chosen.
  *
  * @param playerStates of this page's players, which are ahead of the fleet's report
  * @param now Unix time, milliseconds
@@ -38,8 +38,8 @@ function isLive({ stream_state }: WorkerStatus, playerState: PlayerState | undef
 }
 
 /**
- * Return whether to cut to `target` now: once its video plays, or at once if it is pinned or there
- * is nobody to stay with.
+ * Return whether to cut to `target` now: once its video plays, or at once if it is pinned or no
+ * known worker is on stage.
  */
 export function shouldCut(
   target: string,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Featured } from "../api/schema";
 import { makeWorker } from "../testing/fixtures";
-import { describeStream, sentence } from "./stream-status";
+import { describeStream, toSentence } from "./stream-status";
 
 const featured: Featured = { live: ["omega-0"], rotate_s: 30, next: "omega-1", next_in_s: 11.2 };
 
@@ -19,8 +19,8 @@ test("standby says that a session was requested", () => {
 });
 
 test("a reason starts with a capital, unless it starts with a name", () => {
-  expect(sentence("the encoder broke")).toBe("The encoder broke.");
-  expect(sentence("omega-0 has the session.")).toBe("omega-0 has the session.");
+  expect(toSentence("the encoder broke")).toBe("The encoder broke.");
+  expect(toSentence("omega-0 has the session.")).toBe("omega-0 has the session.");
 });
 
 test("live says who is waiting", () => {

@@ -18,7 +18,7 @@ export function describeStream(status: WorkerStatus, featured: Featured | undefi
     case "starting":
       return "The encoder is starting; the picture appears with the first keyframe.";
     case "error":
-      return `${sentence(status.stream_error ?? "the encoder failed")} Retrying automatically.`;
+      return `${toSentence(status.stream_error ?? "the encoder failed")} Retrying automatically.`;
     case "standby":
       break;
   }
@@ -37,7 +37,7 @@ function within(seconds: number): string {
 }
 
 /** Capitalize and punctuate a reason, which is written as part of a log line. */
-export function sentence(text: string): string {
+export function toSentence(text: string): string {
   const punctuated = /[.!?]$/.test(text) ? text : `${text}.`;
   // A worker's name such as omega-0 stays lower case.
   if (!/^[a-z]+\s/.test(punctuated)) return punctuated;
