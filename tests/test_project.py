@@ -32,6 +32,12 @@ def test_the_changelog_begins_with_the_version_of_the_package():
     assert newest and newest[1] == PYPROJECT["project"]["version"]
 
 
+def test_the_web_page_has_the_version_and_license_of_the_package():
+    package = json.loads((ROOT / "web" / "package.json").read_text())
+    project = PYPROJECT["project"]
+    assert (package["version"], package["license"]) == (project["version"], project["license"])
+
+
 def test_the_changelog_lists_every_renamed_setting():
     for old, new in RENAMED.items():
         assert f"| `{'.'.join(old)}` | `{'.'.join(new)}` |" in CHANGELOG
