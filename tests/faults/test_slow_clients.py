@@ -23,12 +23,12 @@ from tests.support.stage import Stage, stage
 from tests.support.waiting import until
 
 FEW, MANY = 100, 300
-SHORT = ConnectionLimits(request_s=1.0, vanished_s=3.0, waiting=2 * MANY)
+SHORT = ConnectionLimits(request_timeout_s=1.0, peer_timeout_s=3.0, max_pending=2 * MANY)
 
 
 @pytest.fixture
 def staged() -> Iterator[Stage]:
-    with stage(patience=SHORT) as opened:
+    with stage(limits=SHORT) as opened:
         opened.go_live()
         yield opened
 
@@ -41,7 +41,7 @@ def page(staged: Stage, tmp_path: Path) -> Iterator[int]:
     gateway = Gateway(FleetState(settings, "run", store))
     app = make_http_app("page", lifespan=gateway.lifespan)
     app.include_router(gateway.routes())
-    with served(app, patience=SHORT) as client:
+    with served(app, limits=SHORT) as client:
         yield client.base_url.port or 0
     store.close()
 
@@ -85,7 +85,7 @@ def test_slow_requests_are_let_go_and_nobody_notices(staged: Stage, long: bool):
             stack.enter_context(socket.create_connection(("127.0.0.1", staged.port), 30))
             for _ in range(MANY if long else FEW)
         ]
-        deadline = time.monotonic() + 3 * SHORT.request_s
+        deadline = time.monotonic() + 3 * SHORT.request_timeout_s
         while time.monotonic() < deadline:
             for client in slow:
                 with contextlib.suppress(OSError):

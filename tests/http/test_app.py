@@ -8,14 +8,15 @@ from fastapi import HTTPException, WebSocket
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from metabonk.http.app import is_loopback, make_http_app
+from metabonk.http.app import make_http_app
+from metabonk.http.origin import is_loopback
 from metabonk.messages import ErrorBody, Problem
 from tests.support.serving import served
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    app = make_http_app("test", largest_body=100)
+    app = make_http_app("test", max_body_bytes=100)
 
     @app.get("/read")
     def read(number: int = 0) -> int:

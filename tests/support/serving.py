@@ -9,7 +9,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from metabonk.http.connection import ConnectionLimits
-from metabonk.http.server import PATIENCE, HttpServer
+from metabonk.http.server import DEFAULT_LIMITS, HttpServer
 
 PORTS = 20_000, 32_000
 """Below /proc/sys/net/ipv4/ip_local_port_range."""
@@ -17,11 +17,11 @@ PORTS = 20_000, 32_000
 
 @contextmanager
 def served(
-    app: ASGIApp, port: int | None = None, *, patience: ConnectionLimits = PATIENCE
+    app: ASGIApp, port: int | None = None, *, limits: ConnectionLimits = DEFAULT_LIMITS
 ) -> Iterator[httpx.Client]:
     """Serves ``app``; gives a client of it."""
     port = port or free_port()
-    server = HttpServer(app, "127.0.0.1", port, patience=patience)
+    server = HttpServer(app, "127.0.0.1", port, limits=limits)
     server.start()
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:

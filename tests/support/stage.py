@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metabonk.encoding.frame import Frame
 from metabonk.http.connection import ConnectionLimits
-from metabonk.http.server import PATIENCE, HttpServer
+from metabonk.http.server import DEFAULT_LIMITS, HttpServer
 from metabonk.messages import PolicyMessage, StreamState
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
@@ -44,7 +44,7 @@ class Stage:
         *,
         enabled: bool = True,
         silence_s: float = 10.0,
-        patience: ConnectionLimits = PATIENCE,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
     ) -> None:
         self.hub = Hub()
         self.frame: NDArray[np.uint8] | None = None
@@ -56,7 +56,7 @@ class Stage:
             whep_routes(self.webrtc, lambda: self.hub.state, "omega-0", enabled=enabled)
         )
         self.port = free_port()
-        self._server = HttpServer(app, "127.0.0.1", self.port, patience=patience)
+        self._server = HttpServer(app, "127.0.0.1", self.port, limits=limits)
         self.frames = 0
         self.keyframes = 0
         self._encoding: threading.Thread | None = None
@@ -118,10 +118,10 @@ class Stage:
 
 @contextlib.contextmanager
 def stage(
-    *, enabled: bool = True, silence_s: float = 10.0, patience: ConnectionLimits = PATIENCE
+    *, enabled: bool = True, silence_s: float = 10.0, limits: ConnectionLimits = DEFAULT_LIMITS
 ) -> Iterator[Stage]:
     restrict_ice_addresses(["127.0.0.1"])
-    opened = Stage(enabled=enabled, silence_s=silence_s, patience=patience)
+    opened = Stage(enabled=enabled, silence_s=silence_s, limits=limits)
     opened._server.start()
     try:
         yield opened

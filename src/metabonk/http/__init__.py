@@ -1,7 +1,10 @@
 """The HTTP server and application that every process builds its routes on.
 
-``app``         the FastAPI application: guards, and an ``ErrorBody`` for every refusal
-``auth``        the access token of a page that is served beyond this machine
 ``server``      uvicorn in a thread
 ``connection``  deadlines for requests and connections
+``origin``      checks of hosts and origins
+``auth``        token authentication for a page served beyond this machine
+``app``         the FastAPI application with its guards
+``errors``      an ``ErrorBody`` for every refusal
+``metrics``     Prometheus metrics of a status object
 """

@@ -1,10 +1,10 @@
 """Connections that end when their client is too slow, has vanished or floods them.
 
-uvicorn gives up a connection that idles after an answer, and no other: a client that sends a byte
-of its request a second, or none at all, holds one for ever. So a request has to be whole within
-``ConnectionLimits.request_s``, and so many connections may be without one. What is being answered
-is never cut off, however long the answer is; a client that no longer takes any of it is given up by the
-kernel.
+uvicorn closes a connection that idles after a response, and no other: a client that sends one byte
+of its request a second, or none at all, holds one forever. So a request must be complete within
+``ConnectionLimits.request_timeout_s``, and the number of connections without one is bounded. A
+response in progress is never cut off, however long it is; the kernel ends the connection once the
+client no longer takes any of it.
 """
 
 import asyncio
@@ -19,70 +19,66 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
-MOST_FRAMES = 64
-"""Of one WebSocket message. Empty ones count for nothing where only bytes are limited."""
+MAX_FRAMES = 64
+"""Frames of one WebSocket message: a limit in bytes doesn't count empty ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What a server puts up with.
+    """Limits on the connections of one server.
 
     Attributes:
-        request_s: for a whole request, from the connection or the answer before it.
-        vanished_s: for a client to take, or to acknowledge, anything that is sent to it.
-        waiting: connections without a whole request; the oldest makes room. A process may usually
-            have 1024 descriptors.
+        request_timeout_s: for a whole request, from the connection or the response before it.
+        peer_timeout_s: for a client to take or acknowledge anything that is sent to it.
+        max_pending: connections without a whole request; beyond it the oldest is closed. A process
+            may usually open 1024 files.
     """
 
-    request_s: float = 20.0
-    vanished_s: float = 60.0
-    waiting: int = 256
+    request_timeout_s: float = 20.0
+    peer_timeout_s: float = 60.0
+    max_pending: int = 256
 
-    def on(self, listener: socket.socket) -> None:
-        """Has the kernel give up vanished clients of every connection that is accepted here.
+    def apply_to(self, listener: socket.socket) -> None:
+        """Make the kernel end accepted connections whose client has vanished.
 
-        ``TCP_USER_TIMEOUT`` ends one that leaves data unacknowledged or its window closed (tcp(7));
-        keepalive sends something where nothing is being sent. Accepted sockets inherit both.
+        ``TCP_USER_TIMEOUT`` ends a connection that leaves data unacknowledged or its window closed
+        (tcp(7)); keepalive probes an idle one. Accepted sockets inherit both.
         """
         tcp = socket.IPPROTO_TCP
-        listener.setsockopt(tcp, socket.TCP_USER_TIMEOUT, round(self.vanished_s * 1000))
+        listener.setsockopt(tcp, socket.TCP_USER_TIMEOUT, round(self.peer_timeout_s * 1000))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listener.setsockopt(tcp, socket.TCP_KEEPIDLE, max(1, round(self.vanished_s / 2)))
-        listener.setsockopt(tcp, socket.TCP_KEEPINTVL, max(1, round(self.vanished_s / 6)))
+        listener.setsockopt(tcp, socket.TCP_KEEPIDLE, max(1, round(self.peer_timeout_s / 2)))
+        listener.setsockopt(tcp, socket.TCP_KEEPINTVL, max(1, round(self.peer_timeout_s / 6)))
 
 
 class PendingRequests:
-    """The connections that have not sent a whole request, the oldest first.
+    """The connections that have not sent a whole request yet, oldest first."""
 
-    Args:
-        patience: how long and how many.
-    """
-
-    def __init__(self, patience: ConnectionLimits) -> None:
-        self._patience = patience
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
         self._deadlines: dict[asyncio.Transport, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
         return len(self._deadlines)
 
-    def enter(self, connection: asyncio.Transport) -> None:
-        """A request is waited for; one that waits already keeps its deadline."""
+    def add(self, connection: asyncio.Transport) -> None:
+        """Set a deadline for the connection's request; one already pending keeps its own."""
         if connection in self._deadlines:
             return
         loop = asyncio.get_running_loop()
         self._deadlines[connection] = loop.call_later(
-            self._patience.request_s, self._show_out, connection
+            self._limits.request_timeout_s, self._evict, connection
         )
-        if len(self) > self._patience.waiting:
-            self._show_out(next(iter(self._deadlines)))
+        if len(self) > self._limits.max_pending:
+            self._evict(next(iter(self._deadlines)))
 
-    def leave(self, connection: asyncio.Transport) -> None:
-        """The request is whole, or the connection is over; may be repeated."""
+    def remove(self, connection: asyncio.Transport) -> None:
+        """Cancel the deadline: the request is whole or the connection over; may be repeated."""
         if deadline := self._deadlines.pop(connection, None):
             deadline.cancel()
 
-    def _show_out(self, connection: asyncio.Transport) -> None:
-        self.leave(connection)
+    def _evict(self, connection: asyncio.Transport) -> None:
+        self.remove(connection)
         # Not close(): that would wait until the client has taken what was sent.
         connection.abort()
 
@@ -91,36 +87,36 @@ class HttpConnection(H11Protocol):
     """HTTP/1.1 with a deadline for every request.
 
     Args:
-        room: where it waits for one.
-        uvicorn: what uvicorn gives to each of its protocols.
+        pending: shared by all connections of the server.
+        uvicorn: arguments that uvicorn passes to each of its protocols.
     """
 
-    def __init__(self, room: PendingRequests, **uvicorn: Any) -> None:
+    def __init__(self, pending: PendingRequests, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self._room = room
+        self._pending = pending
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begins to wait."""
+        """Start the deadline of the first request."""
         super().connection_made(transport)
-        self._room.enter(transport)
+        self._pending.add(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Waits no longer."""
-        self._room.leave(self.transport)
+        """Cancel the deadline."""
+        self._pending.remove(self.transport)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Takes a part of a request, which may be its last."""
+        """Take part of a request, possibly the last."""
         super().data_received(data)
-        self._look()
+        self._update_deadline()
 
     def on_response_complete(self) -> None:
-        """Begins to wait for the next request."""
+        """Start the deadline of the next request."""
         super().on_response_complete()
-        self._look()
+        self._update_deadline()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuses what is no HTTP. Where a body is not, its reader is there already, and leaves."""
+        """Reject malformed HTTP. If only the body is malformed, wake the handler so it can exit."""
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -130,69 +126,73 @@ class HttpConnection(H11Protocol):
             self.transport.close()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hands the connection over: pings take care of it from here on."""
-        self._room.leave(self.transport)
+        """Hand the connection over to the WebSocket protocol, which pings it instead."""
+        self._pending.remove(self.transport)
         super().handle_websocket_upgrade(event)
 
-    def _look(self) -> None:
+    def _update_deadline(self) -> None:
         if self.transport.get_protocol() is not self:
             return
         if self.conn.their_state in (h11.IDLE, h11.SEND_BODY):
-            self._room.enter(self.transport)
+            self._pending.add(self.transport)
         else:
-            self._room.leave(self.transport)
+            self._pending.remove(self.transport)
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
-    """A WebSocket that holds a bounded part of a message, and answers nobody who does not read.
+    """A WebSocket that bounds unfinished messages and unsent replies.
 
-    Every ping is answered, and an answer that is not taken would be kept. So while a client takes
-    nothing, nothing is taken of it.
+    Every ping is answered, and an answer that the client doesn't take would be kept. So while the
+    client takes nothing, nothing is read from it.
     """
 
     def handle_cont(self, event: Frame) -> None:
-        """Takes a further frame of a message, if there are not too many."""
-        if len(self.frames) < MOST_FRAMES:
+        """Take a further frame of a message, up to ``MAX_FRAMES``."""
+        if len(self.frames) < MAX_FRAMES:
             super().handle_cont(event)
         elif not self.close_sent:
-            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"more than {MOST_FRAMES} frames")
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"more than {MAX_FRAMES} frames")
             self.handle_parser_exception()
 
     def send_receive_event_to_app(self) -> None:
-        """Hands a message over; a text that is none ends the connection, without a fuss."""
+        """Deliver a message; close on text that isn't UTF-8, which uvicorn would log as an error.
+
+        Checked here because a character may be split between two frames.
+        """
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
             except UnicodeDecodeError:
                 self.frames = []
-                self.conn.fail(CloseCode.INVALID_DATA, "a text that is not UTF-8")
+                self.conn.fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
 
     def pause_writing(self) -> None:
-        """Stops reading too."""
+        """Stop reading too."""
         super().pause_writing()
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Reads on, unless a message waits for the application."""
+        """Resume reading, unless a message waits for the application."""
         super().resume_writing()
         if not self.read_paused:
             self.transport.resume_reading()
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The next message."""
+        """Return the next message."""
         message = await super().receive()
         if not self.writable.is_set():
             self.transport.pause_reading()
         return message
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Sends it; an application that was not told yet that the connection closes is told.
+        """Send a message.
 
         Raises:
-            ClientDisconnected: nobody is there.
+            ClientDisconnected: the connection is closing, even if the application has not received
+                the disconnect yet.
         """
         await self.writable.wait()
         if self.handshake_complete and self.close_sent:

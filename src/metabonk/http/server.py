@@ -1,4 +1,4 @@
-"""An ASGI application served by uvicorn in a thread of its own."""
+"""An ASGI application served by uvicorn in its own thread."""
 
 import asyncio
 import contextlib
@@ -21,61 +21,64 @@ from metabonk.http.connection import (
 
 STARTUP_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
-LONGEST_MESSAGE_OF_A_VIEWER = 4096
-"""Bytes; a viewer has nothing to say over a WebSocket."""
+MAX_MESSAGE_BYTES = 4096
+"""Largest WebSocket message from a client: viewers have nothing to send."""
 
-SEND_BUFFER = 256 * 1024
-"""Bytes the kernel holds for a slow viewer. Its own default grows to megabytes, seconds of video
-that would count as sent before the viewer's queue notices."""
+SEND_BUFFER_BYTES = 256 * 1024
+"""Kernel buffer for a slow viewer. The default grows to megabytes: seconds of video that would
+count as sent before the viewer's queue notices."""
 
-PATIENCE = ConnectionLimits()
+DEFAULT_LIMITS = ConnectionLimits()
 
 
 class HttpServer:
-    """Serves ``app`` on ``host:port`` until ``stop``.
+    """Server of ``app`` on ``host:port``, from ``start`` to ``stop``.
 
-    The port is bound by ``start`` on the calling thread, so a port that is taken is an error of the
-    process that wanted it and not a line in a log.
+    ``start`` binds the port on the calling thread, so a taken port is an error of the calling
+    process and not just a line in a log.
 
     Args:
-        app: what is served.
+        app: ASGI application.
         host: an address of this machine.
-        port: of it.
-        patience: with clients that are slow or have vanished.
+        port: TCP port.
+        limits: for clients that are slow or have vanished.
+
+    Attributes:
+        loop: the event loop that serves; None before ``start``.
     """
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, *, patience: ConnectionLimits = PATIENCE
+        self, app: ASGIApp, host: str, port: int, *, limits: ConnectionLimits = DEFAULT_LIMITS
     ) -> None:
         self._host = host
         self._port = port
-        self._patience = patience
-        connection = functools.partial(HttpConnection, PendingRequests(patience))
+        self._limits = limits
+        connection = functools.partial(HttpConnection, PendingRequests(limits))
         self._server = _ThreadedServer(
             uvicorn.Config(
                 app,
-                http=connection,  # type: ignore[arg-type]  # Called, and nothing else.
+                http=connection,  # type: ignore[arg-type]  # uvicorn only calls it.
                 ws=WebSocketConnection,
                 access_log=False,
                 log_config=None,
                 log_level="warning",
                 timeout_graceful_shutdown=1,
-                # A viewer on a page needs no compression of video, and pings keep proxies awake.
+                # Video is compressed already.
                 ws_per_message_deflate=False,
-                ws_max_size=LONGEST_MESSAGE_OF_A_VIEWER,
+                ws_max_size=MAX_MESSAGE_BYTES,
             )
         )
         self._thread: threading.Thread | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Returns when connections are accepted.
+        """Return once connections are accepted.
 
         Raises:
-            StartError: the port is taken, or the address is not this machine's.
+            StartError: the port is taken, or the address is not one of this machine.
         """
         listener = _bind(self._host, self._port)
-        self._patience.on(listener)
+        self._limits.apply_to(listener)
         started = threading.Event()
 
         async def serve() -> None:
@@ -94,10 +97,10 @@ class HttpServer:
         self._thread.start()
         started.wait(STARTUP_TIMEOUT_S)
         if not self._server.started:
-            raise StartError(f"the server on port {self._port} did not start; its log says why")
+            raise StartError(f"the server on port {self._port} did not start; see its log")
 
     def stop(self) -> None:
-        """Closes the port and every connection."""
+        """Close the port and every connection."""
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join(SHUTDOWN_TIMEOUT_S)
@@ -105,7 +108,7 @@ class HttpServer:
 
 
 class _ThreadedServer(uvicorn.Server):
-    """Leaves signals to the process, and tells when it accepts."""
+    """Server that leaves signals to the process and reports when it accepts connections."""
 
     on_started = staticmethod(lambda: None)
 
@@ -121,9 +124,9 @@ class _ThreadedServer(uvicorn.Server):
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
-    # Without it a port stays taken for a minute after a fleet that had viewers.
+    # Otherwise the port stays taken for a minute after a fleet that had viewers (TIME_WAIT).
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     try:
         listener.bind((host, port))
     except OSError as error:

@@ -16,7 +16,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from metabonk.errors import WireError
-from metabonk.http.app import error_response, make_http_app
+from metabonk.http.app import make_http_app
+from metabonk.http.errors import error_response
 from metabonk.http.metrics import ModelCollector, metrics_routes
 from metabonk.learner.stats import LearnerStats
 from metabonk.messages import ErrorBody, LearnerStatus
@@ -140,7 +141,7 @@ def make_app(
         figures: says how it goes.
         rollout_steps: decisions a rollout may hold.
     """
-    app = make_http_app("MetaBonk learner", largest_body=largest_rollout(spec, rollout_steps))
+    app = make_http_app("MetaBonk learner", max_body_bytes=largest_rollout(spec, rollout_steps))
 
     def more(status: LearnerStatus) -> Iterator[Metric]:
         yield GaugeMetricFamily("metabonk_learner_steps_queued", "steps queued", queue.steps)

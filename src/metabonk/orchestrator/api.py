@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Pool
-from metabonk.http.app import error_response
+from metabonk.http.errors import error_response
 from metabonk.http.metrics import metrics_routes
 from metabonk.messages import (
     Checkpoint,

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from metabonk.http.app import error_response
+from metabonk.http.errors import error_response
 from metabonk.orchestrator.fleet import FleetState
 
 CONNECT_TIMEOUT_S = 2.0

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from metabonk.http.app import error_response
+from metabonk.http.errors import error_response
 from metabonk.messages import ErrorBody, StateMessage, StreamState
 from metabonk.streaming.http import NEVER_STORED, REFUSAL_DOC, Audience, refusal
 from metabonk.streaming.sdp import InvalidOffer

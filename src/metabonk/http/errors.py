@@ -1,0 +1,58 @@
+"""Error responses: every refusal has an ``ErrorBody``."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from metabonk.messages import ErrorBody
+
+ERROR_DOCS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody, "description": "says what is wrong with the request"}
+}
+"""Responses of every route, for the OpenAPI document."""
+
+
+def error_response(
+    status: int, error: str, message: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Return a refusal for programs and people.
+
+    Args:
+        status: 4xx or 5xx.
+        error: a code for programs, snake_case.
+        message: a sentence for people.
+        headers: further ones.
+    """
+    body = ErrorBody(error=error, message=message)
+    return JSONResponse(body.model_dump(), status, headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Give the framework's own refusals an ``ErrorBody`` too."""
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ClientDisconnect, _incomplete)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    return error_response(error.status_code, name, message, dict(error.headers or {}))
+
+
+async def _malformed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first: dict[str, Any] = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return error_response(422, "malformed", f"{field}: {first['msg']}")
+
+
+async def _incomplete(request: Request, error: Exception) -> JSONResponse:
+    """Answer a client that left in mid-body; unhandled, it would be logged as a server error."""
+    return error_response(400, "incomplete", "the body ended before its Content-Length")
