@@ -1,4 +1,5 @@
 import type { Problem } from "../api/schema";
+import { toSentence } from "../streams/stream-status";
 
 /** Problems that need the operator's attention, with what to do; renders nothing without any. */
 export function Problems({ problems }: { problems: Problem[] }) {
@@ -9,7 +10,7 @@ export function Problems({ problems }: { problems: Problem[] }) {
       <ul>
         {problems.map((problem) => (
           <li key={problem.message}>
-            <strong>{problem.message}</strong> <span>{problem.action}</span>
+            <strong>{toSentence(problem.message)}</strong> <span>{toSentence(problem.action)}</span>
           </li>
         ))}
       </ul>

@@ -82,11 +82,11 @@ test("keeps the last data when the connection is lost, and says so", async () =>
 });
 
 test("shows problems with what to do", async () => {
-  const problem = { message: "No disk space is left.", action: "Delete old runs." };
+  const problem = { message: "no disk space is left", action: "delete old runs" };
   respond("/api/fleet", makeFleet([live], { problems: [problem] }));
   openPage("/");
-  expect(await screen.findByText(problem.message)).toBeTruthy();
-  expect(screen.getByText(problem.action)).toBeTruthy();
+  expect(await screen.findByText("No disk space is left.")).toBeTruthy();
+  expect(screen.getByText("Delete old runs.")).toBeTruthy();
 });
 
 test("says what is still missing", async () => {
