@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.cli.debug import Moment, play_and_learn
+from metabonk.cli.debug import Progress, play_and_learn
 from metabonk.cli.main import main
 from metabonk.policy import encode_weights
 from metabonk.settings import Settings
@@ -18,10 +18,10 @@ def settings(game: str, seed: int) -> Settings:
     return Settings.model_validate({"game": game, "learning": learning})
 
 
-def outcome(moments: list[Moment]) -> tuple[list[float], list[int], bytes]:
+def outcome(updates: list[Progress]) -> tuple[list[float], list[int], bytes]:
     """Returns, lengths, and the weights in the end."""
-    episodes = [episode for moment in moments for episode in moment.episodes]
-    learner = moments[-1].learner
+    episodes = [episode for progress in updates for episode in progress.episodes]
+    learner = updates[-1].learner
     return (
         [episode.total_reward for episode in episodes],
         [episode.length for episode in episodes],
@@ -45,12 +45,12 @@ def test_another_seed_leads_elsewhere():
 
 
 def test_there_is_an_update_for_every_batch_and_one_moment_for_the_rest():
-    moments = list(play_and_learn(settings("doom:basic", 0), 150))
-    learned = [moment.update.steps for moment in moments[:-1] if moment.update]
+    updates = list(play_and_learn(settings("doom:basic", 0), 150))
+    learned = [progress.update.steps for progress in updates[:-1] if progress.update]
     assert len(learned) == 2 and min(learned) >= 64
-    assert moments[1].step == sum(learned)
-    assert (moments[-1].step, moments[-1].update) == (150, None)
-    assert moments[-1].learner.counters.version == 2
+    assert updates[1].step == sum(learned)
+    assert (updates[-1].step, updates[-1].update) == (150, None)
+    assert updates[-1].learner.counters.version == 2
 
 
 def test_it_leaves_a_run_like_any_other(

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,13 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]):
     listed = capsys.readouterr().out
     for command in ("start", "stop", "nvenc"):
         assert f"    {command} " in listed
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"metabonk {version('metabonk')}\n"
 
 
 def test_start_imports_neither_torch_nor_a_game():

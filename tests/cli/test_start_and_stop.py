@@ -109,8 +109,8 @@ def test_a_fleet_that_hangs_is_killed_with_all_it_started(terminal: Terminal):
     family = terminal.family(process)
     process.send_signal(signal.SIGSTOP)
     stopped = terminal.run("stop")
-    assert "did not end by itself and was killed" in stopped.stdout
-    assert "ended what was left of omega-1" in stopped.stdout
+    assert "did not stop in time and was killed" in stopped.stdout
+    assert "ended leftovers of omega-1" in stopped.stdout
     process.wait(1)
     assert gone(family)
     assert terminal.locks() == []
@@ -123,7 +123,7 @@ def test_what_a_killed_fleet_left_is_found_and_ended(terminal: Terminal):
     process.kill()
     process.wait()
     stopped = terminal.run("stop", "--all")
-    assert stopped.stdout.count("ended what was left of") == 3
+    assert stopped.stdout.count("ended leftovers of") == 3
     assert gone(family)
     assert terminal.run("stop", "--all").stdout == "nothing is running\n"
 
@@ -147,12 +147,12 @@ def test_a_game_that_does_not_exist_stops_the_start_with_the_workers_own_sentenc
     program = """
 import sys, time
 if sys.argv[-1] != "omega-0": time.sleep(600)
-print("metabonk: there is no game 'doom:x'. Games on this machine:\\n  doom:basic")
+print("metabonk: unknown game 'doom:x'. Games on this machine:\\n  doom:basic")
 sys.exit(2)
 """
     process = terminal.start(program, "--game", "doom:x")
     assert process.wait(15) == 2
-    assert "metabonk: there is no game 'doom:x'. Games" in terminal.text
+    assert "metabonk: unknown game 'doom:x'. Games" in terminal.text
     assert terminal.text.rstrip().endswith("doom:basic")
     assert "Traceback" not in terminal.text
     assert terminal.locks() == []
@@ -297,7 +297,7 @@ def test_a_run_can_be_resumed_with_its_game_and_no_other(terminal: Terminal):
     process.wait(5)
     (run_dir,) = (terminal.folder / "runs").iterdir()
     other = terminal.run("start", "--resume", run_dir.name, "--game", "doom:my_way_home")
-    assert "is of doom:basic and can't go on with doom:my_way_home" in other.stderr
+    assert "was trained on doom:basic and can't resume as doom:my_way_home" in other.stderr
     for log in (terminal.folder / "logs").iterdir():
         log.unlink()
     process = terminal.start("OBEDIENT", "--resume", run_dir.name)

@@ -34,7 +34,7 @@ def test_machines_get_json(capsys: pytest.CaptureFixture[str]):
     answer = json.loads(capsys.readouterr().out)
     assert answer["passed"] is False
     assert [check["name"] for check in answer["checks"]] == list(CHECKS)
-    assert all(check["failures"][0]["do"] for check in answer["checks"])
+    assert all(check["problems"][0]["action"] for check in answer["checks"])
 
 
 def test_what_is_found_is_told_and_each_failure_comes_with_a_fix():

@@ -1,4 +1,4 @@
-"""What is seen of a real server's real video, sound and broken in each way in turn."""
+"""Inspection of a real server's real video, healthy and broken in each way in turn."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 from metabonk.doctor import browser
@@ -14,76 +15,79 @@ from metabonk.doctor.browser import find_browser
 from metabonk.encoding.sessions import Lease
 from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
 from metabonk.encoding.sessions.pools import Pools
+from metabonk.http.server import HttpServer
 from metabonk.messages import StreamState
 from metabonk.settings import Settings
-from metabonk.validation.checks import PageSeen, StreamSeen
-from metabonk.validation.inspect import look, look_at_page, look_at_sessions, look_at_stream
+from metabonk.validation.inspect import inspect, inspect_pools
+from metabonk.validation.inspect_page import inspect_page
+from metabonk.validation.inspect_stream import inspect_stream
+from metabonk.validation.observations import PageObservation, StreamObservation
 from tests.support.frames import regular
 from tests.support.machines import GEFORCE
 from tests.support.requirements import require
 from tests.support.serving import free_port, free_ports, served
 from tests.support.streaming_worker import FPS, SIZE, Worker, page, video
 
-SOUND = video()
+HEALTHY = video()
 LIVE, STANDBY = StreamState.LIVE, StreamState.STANDBY
 
 
-def seen(worker: Worker) -> StreamSeen:
+def inspected(worker: Worker) -> StreamObservation:
     worker.port = free_port()
     with served(worker.app(), worker.port):
-        return look_at_stream(worker.status)
+        return inspect_stream(worker.status)
 
 
-def test_a_sound_stream_is_decoded_for_three_seconds():
-    stream = seen(Worker(SOUND))
+def test_a_healthy_stream_is_decoded_for_three_seconds():
+    stream = inspected(Worker(HEALTHY))
     assert (stream.code, stream.state, stream.failure) == (200, LIVE, None)
-    decoded = stream.decoded
+    decoded = stream.video
     assert decoded is not None
     assert decoded.seconds == pytest.approx(3.0, abs=0.05)
     assert decoded.frames / decoded.seconds == pytest.approx(FPS, rel=0.02)
     assert (decoded.width, decoded.height) == SIZE
-    assert (decoded.damaged, decoded.dropped) == (0, 0)
+    assert (decoded.corrupt, decoded.dropped) == (0, 0)
     assert decoded.longest_gap_s == pytest.approx(2.0, abs=0.1)
 
 
 def test_too_few_frames_show_in_the_rate():
-    decoded = seen(Worker(video(regular(50, fps=12.0)))).decoded
+    decoded = inspected(Worker(video(regular(50, fps=12.0)))).video
     assert decoded is not None
     assert decoded.frames / decoded.seconds == pytest.approx(12, rel=0.05)
 
 
 def test_frames_that_the_worker_lost_meanwhile_are_counted():
-    decoded = seen(Worker(SOUND, dropped_each_time=4)).decoded
+    decoded = inspected(Worker(HEALTHY, dropped_each_time=4)).video
     assert decoded is not None and decoded.dropped == 4
 
 
 def test_a_keyframe_that_does_not_come_shows_although_there_is_no_second_one():
-    decoded = seen(Worker(video(every=1000))).decoded
+    decoded = inspected(Worker(video(every=1000))).video
     assert decoded is not None
     assert decoded.longest_gap_s == pytest.approx(3.0, abs=0.05)
 
 
-def test_damaged_pictures_are_counted():
+def test_corrupt_frames_are_counted():
     def damage(number: int, data: bytes) -> bytes:
         if number % 10 != 5:
             return data
         half = len(data) // 2
         return data[:half] + bytes(byte ^ 0x5A for byte in data[half:])
 
-    decoded = seen(Worker(video(damage=damage))).decoded
-    assert decoded is not None and decoded.damaged > 0
+    decoded = inspected(Worker(video(damage=damage))).video
+    assert decoded is not None and decoded.corrupt > 0
 
 
-@pytest.mark.parametrize("rubbish", [b"", b"no video at all" * 100, SOUND[:1200]])
-def test_what_cannot_be_decoded_says_why(rubbish: bytes):
-    stream = seen(Worker(rubbish))
-    assert stream.code == 200 and stream.decoded is None
+@pytest.mark.parametrize("rubbish", [b"", b"no video at all" * 100, HEALTHY[:1200]])
+def test_a_stream_that_cannot_be_decoded_says_why(rubbish: bytes):
+    stream = inspected(Worker(rubbish))
+    assert stream.code == 200 and stream.video is None
     assert stream.failure
 
 
 def test_a_refusal_is_taken_with_its_reason():
-    stream = seen(Worker(code=503, states=[STANDBY]))
-    assert stream == StreamSeen(503, STANDBY, "no_encoder_session", retry_after=True)
+    stream = inspected(Worker(code=503, states=[STANDBY]))
+    assert stream == StreamObservation(503, STANDBY, "no_encoder_session", retry_after=True)
 
 
 @pytest.mark.parametrize(
@@ -96,16 +100,16 @@ def test_a_refusal_is_taken_with_its_reason():
 def test_a_refusal_without_a_reason_or_a_time_shows(
     worker: Worker, error: str | None, retry_after: bool
 ):
-    stream = seen(worker)
+    stream = inspected(worker)
     assert (stream.error, stream.retry_after) == (error, retry_after)
 
 
 def test_a_worker_whose_turn_ends_meanwhile_is_taken_at_neither_word():
-    assert seen(Worker(code=503, states=[LIVE, STANDBY])).state is None
+    assert inspected(Worker(code=503, states=[LIVE, STANDBY])).state is None
 
 
 def test_a_worker_that_does_not_answer_is_said_so():
-    stream = look_at_stream(Worker(port=free_port()).status)
+    stream = inspect_stream(Worker(port=free_port()).status)
     assert stream.code is None and stream.state is None and stream.failure
 
 
@@ -115,7 +119,7 @@ class Machine(Nvml):
     def __init__(self, *gpus: Gpu) -> None:
         self.gpus = gpus
 
-    def census(self) -> GpuInventory:
+    def inventory(self) -> GpuInventory:
         return GpuInventory(self.gpus)
 
 
@@ -129,52 +133,56 @@ def test_leases_are_held_against_what_the_driver_counts(tmp_path: Path, counted:
     assert isinstance(lease, Lease)
     with lease:
         machine.gpus = (replace(GEFORCE, session_count=counted),)
-        assert [each.open for each in look_at_sessions(pools)[0].leases] == [False]
-        lease.session_opened()
-        sessions, software = look_at_sessions(pools)
+        assert [each.open for each in inspect_pools(pools)[0].leases] == [False]
+        lease.mark_opened()
+        sessions, software = inspect_pools(pools)
     (held,) = sessions.leases
     assert (held.worker, held.backend, held.open) == ("omega-0", "av:h264_nvenc", True)
-    assert (sessions.counted, sessions.foreign) == (counted, max(0, counted - 1))
+    assert (sessions.counted, sessions.external) == (counted, max(0, counted - 1))
     assert (software.leases, software.counted) == ((), None)
 
 
 @contextmanager
-def page_seen(*given: object, token: str | None = None, **more: int) -> Iterator[PageSeen]:
+def page_inspected(
+    *given: object, token: str | None = None, **more: int
+) -> Iterator[PageObservation]:
     port = free_port()
     with served(page(*given, **more), port), httpx.Client() as client:  # type: ignore[arg-type]
         secret = SecretStr(token) if token else None
-        yield look_at_page(client, f"http://127.0.0.1:{port}", secret)
+        yield inspect_page(client, f"http://127.0.0.1:{port}", secret)
 
 
 def test_a_page_whose_script_runs_shows_what_it_makes():
     require(find_browser(), "a browser", apt="chromium")
-    with page_seen() as found:
+    with page_inspected() as found:
         assert (found.code, found.broken_assets) == (200, ())
-        assert found.shown is not None and found.shown.split() == ["omega-0"]
+        assert found.text is not None and found.text.split() == ["omega-0"]
 
 
 def test_a_page_whose_script_fails_stays_empty():
     require(find_browser(), "a browser", apt="chromium")
-    with page_seen("throw new Error('broken')") as found:
-        assert found.shown is not None and not found.shown.strip()
+    with page_inspected("throw new Error('broken')") as found:
+        assert found.text is not None and not found.text.strip()
 
 
 def test_a_file_that_the_page_needs_and_lacks_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(browser, "BROWSERS", ())
-    with page_seen(None) as found:
-        assert found == PageSeen(200, ("/assets/main.js",), None)
+    with page_inspected(None) as found:
+        assert found == PageObservation(200, ("/assets/main.js",), None)
 
 
 def test_a_page_that_refuses_or_is_not_there_is_told():
-    with page_seen(code=401) as found:
-        assert found == PageSeen(401)
+    with page_inspected(code=401) as found:
+        assert found == PageObservation(401)
     with httpx.Client() as client:
-        assert look_at_page(client, f"http://127.0.0.1:{free_port()}", None) == PageSeen(None)
+        assert inspect_page(client, f"http://127.0.0.1:{free_port()}", None) == PageObservation(
+            None
+        )
 
 
 def test_a_page_behind_a_token_gets_no_browser_that_others_could_read_it_from():
-    with page_seen(token="a-token-that-nobody-guesses") as found:
-        assert found == PageSeen(200, (), None)
+    with page_inspected(token="a-token-that-nobody-guesses") as found:
+        assert found == PageObservation(200, (), None)
 
 
 def test_where_no_fleet_answers_that_is_what_is_seen(tmp_path: Path):
@@ -182,6 +190,22 @@ def test_where_no_fleet_answers_that_is_what_is_seen(tmp_path: Path):
     settings = Settings.model_validate(
         {"ports": {"orchestrator": orchestrator}, "paths": {"runtime": tmp_path}}
     )
-    found = look(settings, ["omega-0"], f"http://127.0.0.1:{nobody}")
+    found = inspect(settings, ["omega-0"], f"http://127.0.0.1:{nobody}")
     assert found.workers is None
-    assert found.page == PageSeen(None)
+    assert found.page == PageObservation(None)
+
+
+def test_a_fleet_on_the_ipv6_loopback_is_found(tmp_path: Path):
+    orchestrator, nobody = free_ports(2)
+    settings = Settings.model_validate(
+        {"host": "::1", "ports": {"orchestrator": orchestrator}, "paths": {"runtime": tmp_path}}
+    )
+    app = FastAPI()
+    app.get("/workers")(dict)
+    server = HttpServer(app, settings.internal_host, orchestrator)
+    server.start()
+    try:
+        found = inspect(settings, ["omega-0"], f"http://[::1]:{nobody}")
+    finally:
+        server.stop()
+    assert found.workers == {}

@@ -1,4 +1,4 @@
-"""The command line: one module a sub-command, imported only when it is the one that was asked for.
+"""The command line: one module per sub-command, imported only when it is run.
 
 Each has ``add_arguments(parser)`` and ``run(arguments) -> int``, the exit code.
 """

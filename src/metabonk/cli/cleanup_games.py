@@ -1,18 +1,18 @@
-"""``metabonk sweep``: removes what killed games left behind, such as shared memory."""
+"""``metabonk cleanup-games``: remove what killed games left behind, such as shared memory."""
 
 import argparse
 import sys
 
-from metabonk.games import list_orphans, sweep_engines
+from metabonk.games import list_orphans, remove_orphans
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares little: what has an owner that lives is never touched."""
-    parser.add_argument("--dry-run", action="store_true", help="only say what there is")
+    """Declare the options; whatever has a living owner is never touched."""
+    parser.add_argument("--dry-run", action="store_true", help="only list what there is")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sweeps, and says what it removed."""
-    for line in list_orphans() if arguments.dry_run else sweep_engines():
+    """Remove orphans, and print what was removed."""
+    for line in list_orphans() if arguments.dry_run else remove_orphans():
         sys.stdout.write(f"{line}\n")
     return 0

@@ -1,7 +1,7 @@
-"""``metabonk debug``: one game and its learner, in one thread of one process, without HTTP.
+"""``metabonk debug``: one game and its learner in a single thread, without HTTP.
 
-With one seed, two runs play the same episodes and learn the same weights, on one machine: a failure
-can be had again, and a debugger stops everything at once.
+With the same seed, two runs on one machine play the same episodes and learn the same weights: a
+failure can be reproduced, and a debugger stops everything at once.
 """
 
 import argparse
@@ -25,16 +25,16 @@ from metabonk.settings import Settings, load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares what is played, and for how long."""
+    """Declare what is played and for how long."""
     parser.add_argument("--game", metavar="ID", help="doom:<scenario> or gym:<Gymnasium id>")
-    parser.add_argument("--seed", metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--seed", metavar="N", help="seed of everything random (default: 0)")
     parser.add_argument(
-        "--steps", type=int, default=10_000, metavar="N", help="policy decisions; default: 10000"
+        "--steps", type=int, default=10_000, metavar="N", help="policy steps; default: 10000"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plays and learns, prints a line for each update, and leaves a run like any other.
+    """Play and learn, print a line for each update, and leave an ordinary run folder.
 
     Raises:
         MetaBonkError: the game or a folder can't be used.
@@ -45,10 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     save_settings(settings, run_dir)
     with contextlib.closing(EpisodeStore(run_dir, settings.game)) as store:
         learner = None
-        for moment in play_and_learn(settings, arguments.steps):
-            learner = moment.learner
-            store.record(moment.episodes)
-            sys.stdout.write(f"{_line(moment)}\n")
+        for progress in play_and_learn(settings, arguments.steps):
+            learner = progress.learner
+            store.record(progress.episodes)
+            sys.stdout.write(f"{_line(progress)}\n")
             sys.stdout.flush()
     if learner is not None and learner.counters.updates:
         save_checkpoint(learner, run_dir)
@@ -56,14 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class Moment(NamedTuple):
-    """What has happened since the moment before.
+class Progress(NamedTuple):
+    """Progress since the previous update.
 
     Attributes:
-        step: decisions made in all.
-        episodes: that ended.
-        update: that was made; None at the very end.
-        learner: as it is now.
+        step: total steps.
+        episodes: finished episodes.
+        update: None at the very end.
+        learner: in its current state.
     """
 
     step: int
@@ -72,11 +72,11 @@ class Moment(NamedTuple):
     learner: Learner
 
 
-def play_and_learn(settings: Settings, steps: int) -> Iterator[Moment]:
-    """Plays so many decisions on the processor and learns from them; a moment for each update.
+def play_and_learn(settings: Settings, steps: int) -> Iterator[Progress]:
+    """Play ``steps`` steps on the CPU and learn from them; yield the progress at each update.
 
     Raises:
-        MetaBonkError: the game does not start, or broke.
+        MetaBonkError: the game does not start, or failed.
     """
     learning, processor = settings.learning, torch.device("cpu")
     game = make_game(settings.game, learning, seed=learning.seed)
@@ -115,17 +115,17 @@ def play_and_learn(settings: Settings, steps: int) -> Iterator[Moment]:
             if sum(map(len, rollouts)) >= learning.batch_size:
                 update = learner.update(rollouts)
                 actor.load(encode_weights(learner.network, learner.counters.version))
-                yield Moment(step, episodes, update, learner)
+                yield Progress(step, episodes, update, learner)
                 rollouts, episodes = [], []
-        yield Moment(steps, episodes, None, learner)
+        yield Progress(steps, episodes, None, learner)
 
 
-def _line(moment: Moment) -> str:
-    returns = [episode.total_reward for episode in moment.episodes]
+def _line(progress: Progress) -> str:
+    returns = [episode.total_reward for episode in progress.episodes]
     mean = f"{sum(returns) / len(returns):9.2f}" if returns else "         "
-    terms = moment.update.losses if moment.update else {}
+    terms = progress.update.losses if progress.update else {}
     losses = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
     return (
-        f"{moment.step:8d} steps  version {moment.learner.counters.version:4d}  "
+        f"{progress.step:8d} steps  version {progress.learner.counters.version:4d}  "
         f"return {mean} of {len(returns)} episodes  {losses}".rstrip()
     )

@@ -1,10 +1,9 @@
-"""What ``metabonk start`` shows: a live table on a terminal, plain lines where there is none."""
+"""Display of ``metabonk start``: a live table on a terminal, otherwise plain lines."""
 
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,7 +13,7 @@ from rich.text import Text
 from metabonk.messages import Fleet, LearnerStatus, StreamState, WorkerStatus
 from metabonk.orchestrator.supervisor import ChildState
 
-SUMMARY_EVERY_S = 10.0
+SUMMARY_INTERVAL_S = 10.0
 STYLES = {
     StreamState.LIVE: "bold green",
     StreamState.STARTING: "yellow",
@@ -23,88 +22,69 @@ STYLES = {
 }
 NOTHING = "–"
 GO2RTC = "go2rtc"
-BESIDE = ("learner", GO2RTC)
-"""Processes that are no workers."""
+NOT_WORKERS = ("learner", GO2RTC)
 
 
 class LiveTable:
-    """A table that is drawn anew in place.
+    """Table that is redrawn in place.
 
     Args:
         console: a terminal.
-        page: the page's address.
+        page: URL of the page.
     """
 
     def __init__(self, console: Console, page: str) -> None:
         self._page = page
-        # Drawn by show() alone: a thread of its own would draw on while the fleet is being ended.
+        # Drawn by show() alone: rich's own thread would keep drawing while the fleet stops.
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
-        self._is_gone = False
+        self._is_closed = False
+        self._write(self._live.start)
 
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._unless_gone(self._live.stop)
+    def close(self) -> None:
+        """Restore the terminal."""
+        self._write(self._live.stop)
 
     def show(self, fleet: Fleet, processes: Mapping[str, ChildState]) -> None:
-        """Draws the fleet."""
-        self._unless_gone(
-            lambda: self._live.update(draw(fleet, processes, self._page), refresh=True)
-        )
+        """Draw the fleet."""
+        self._write(lambda: self._live.update(draw(fleet, processes, self._page), refresh=True))
 
-    def _unless_gone(self, write: Callable[[], None]) -> None:
-        # A terminal that was closed is no reason to leave the fleet without its clean end.
-        if not self._is_gone:
+    def _write(self, write: Callable[[], None]) -> None:
+        # The fleet outlives its terminal, to be stopped cleanly.
+        if not self._is_closed:
             try:
                 write()
             except OSError:
-                self._is_gone = True
+                self._is_closed = True
 
 
 class Lines:
     """A line for every change of state, and a summary every ten seconds.
 
     Args:
-        out: where they go.
-        page: the page's address.
+        out: file to write to.
+        page: URL of the page.
         clock: monotonic seconds.
     """
 
     def __init__(self, out: TextIO, page: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
-        self._page = page
         self._clock = clock
         self._known: dict[str, str] = {}
         self._problems: set[str] = set()
-        self._summary_at = clock() + SUMMARY_EVERY_S
-        self._is_gone = False
+        self._summary_at = clock() + SUMMARY_INTERVAL_S
+        self._is_closed = False
+        self._write(f"page: {page}")
 
-    def __enter__(self) -> Self:
-        self._write(f"page: {self._page}")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing has to be put back."""
+    def close(self) -> None:
+        """Do nothing: there is nothing to restore."""
 
     def show(self, fleet: Fleet, processes: Mapping[str, ChildState]) -> None:
-        """Writes what has changed since the last call."""
+        """Write what has changed since the last call."""
         states = dict(_states(fleet, processes))
         for name, state in states.items():
             if self._known.get(name) != state:
                 self._write(f"{name}: {state}")
-        problems = {_timeless(problem.message): problem for problem in fleet.problems}
+        problems = {_without_numbers(problem.message): problem for problem in fleet.problems}
         for key, problem in problems.items():
             if key not in self._problems:
                 self._write(f"problem: {problem.message}; {problem.action}")
@@ -112,20 +92,20 @@ class Lines:
         self._known = states
         now = self._clock()
         if now >= self._summary_at:
-            self._summary_at = now + SUMMARY_EVERY_S
+            self._summary_at = now + SUMMARY_INTERVAL_S
             self._write(summary(fleet))
 
     def _write(self, line: str) -> None:
-        if not self._is_gone:
+        if not self._is_closed:
             try:
                 self._out.write(f"{line}\n")
                 self._out.flush()
             except OSError:
-                self._is_gone = True
+                self._is_closed = True
 
 
 def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> RenderableType:
-    """The whole picture: heads, workers, problems."""
+    """Render the fleet: header, workers and problems."""
     head = Table.grid(padding=(0, 2))
     head.add_row(Text("page", "dim"), Text(page, "bold underline"))
     head.add_row(Text("run", "dim"), Text(f"{fleet.run} ({fleet.game}, {fleet.mode})"))
@@ -136,11 +116,11 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
     table = Table(expand=False)
     table.add_column("worker")
     table.add_column("state", min_width=10)
-    for title in ("FPS", "picture", "steps/s", "return", "viewers"):
+    for title in ("FPS", "size", "steps/s", "return", "viewers"):
         table.add_column(title, justify="right")
     table.add_column("backend")
     for name, process in processes.items():
-        if name not in BESIDE:
+        if name not in NOT_WORKERS:
             table.add_row(*_row(name, fleet.workers.get(name), process))
     problems = [
         Text(f"{problem.message}\n  → {problem.action}", "yellow") for problem in fleet.problems
@@ -149,7 +129,7 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
 
 
 def summary(fleet: Fleet) -> str:
-    """The fleet in one line."""
+    """Summarize the fleet in one line."""
     workers = list(fleet.workers.values())
     live = sum(worker.stream_state is StreamState.LIVE for worker in workers)
     steps = sum(worker.steps_per_s for worker in workers)
@@ -177,8 +157,8 @@ def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple
             yield name, _process_state(process)
 
 
-def _timeless(sentence: str) -> str:
-    """Without its numbers: seconds that run on make no new problem of an old one."""
+def _without_numbers(sentence: str) -> str:
+    """Return a problem's identity: its text without the numbers that keep changing."""
     return re.sub(r"[0-9.]+", "#", sentence)
 
 
@@ -190,7 +170,7 @@ def _row(name: str, worker: WorkerStatus | None, process: ChildState) -> list[Te
         Text(name),
         Text(worker.stream_state, STYLES[worker.stream_state]),
         Text(f"{worker.frames_fps:.1f}" if worker.stream_backend else NOTHING),
-        _picture(worker),
+        _size(worker),
         Text(f"{worker.steps_per_s:.0f}"),
         Text(NOTHING if last_return is None else f"{last_return:.1f}"),
         Text(str(worker.stream_active_clients)),
@@ -198,8 +178,8 @@ def _row(name: str, worker: WorkerStatus | None, process: ChildState) -> list[Te
     ]
 
 
-def _picture(worker: WorkerStatus) -> Text:
-    """The size of the stream, marked where it is not what was wanted."""
+def _size(worker: WorkerStatus) -> Text:
+    """Render the size of the stream, highlighted if it is reduced."""
     if not worker.stream_backend:
         return Text(NOTHING)
     size = f"{worker.spectator_width}×{worker.spectator_height}"
@@ -214,6 +194,6 @@ def _learner(learner: LearnerStatus | None, process: ChildState) -> str:
     if learner is None:
         return _process_state(process)
     return (
-        f"version {learner.policy_version}, {learner.steps_trained} steps learned from, "
+        f"version {learner.policy_version}, {learner.steps_trained} steps trained, "
         f"{learner.steps_per_s:.0f} steps/s"
     )

@@ -1,4 +1,4 @@
-"""``metabonk eval``: plays a trained policy for some episodes and says how well it does."""
+"""``metabonk eval``: play a trained policy and report its returns."""
 
 import argparse
 import contextlib
@@ -19,27 +19,31 @@ from metabonk.settings import load_settings, read_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares what is evaluated and how."""
+    """Declare what is evaluated and how."""
     parser.add_argument(
-        "run", nargs="?", default=NEWEST, metavar="RUN", help="its name or folder; default: newest"
+        "run", nargs="?", default=NEWEST, metavar="RUN", help="name or folder; default: newest"
     )
     parser.add_argument(
-        "--episodes", type=_at_least_one, default=20, metavar="N", help="default: 20"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of games and choices")
-    parser.add_argument(
-        "--greedy", action="store_true", help="always the likeliest action, instead of a drawn one"
+        "--episodes", type=_positive_integer, default=20, metavar="N", help="default: 20"
     )
     parser.add_argument(
-        "--best", action="store_true", help="the best checkpoint by mean return, not the newest"
+        "--seed", type=int, default=0, metavar="N", help="seed of games and actions"
     )
     parser.add_argument(
-        "--video", type=Path, metavar="FILE", help="write all episodes to this MP4 file"
+        "--greedy", action="store_true", help="take the most likely action instead of sampling"
+    )
+    parser.add_argument(
+        "--best",
+        action="store_true",
+        help="use the checkpoint with the best mean return, not the newest",
+    )
+    parser.add_argument(
+        "--video", type=Path, metavar="FILE", help="record all episodes to this MP4 file"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plays a checkpoint of the run, and prints its returns.
+    """Play a checkpoint of the run and print its returns.
 
     Raises:
         MetaBonkError: there is no such run, it has no checkpoint, or the video can't be written.
@@ -49,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     weights = best_weights(run_dir) if arguments.best else newest_weights(run_dir)
     if weights is None:
         kind = "best checkpoint" if arguments.best else "checkpoint"
-        raise CheckpointError(f"{run_dir} holds no {kind} that can be read; train it first")
+        raise CheckpointError(f"{run_dir} has no readable {kind}; train it first")
     returns: list[float] = []
     with contextlib.ExitStack() as owned:
         game = make_game(settings.game, settings.learning, seed=arguments.seed)
@@ -63,22 +67,21 @@ def run(arguments: argparse.Namespace) -> int:
             recording = Recording(arguments.video, fps=settings.stream.effective_fps)
             on_frame = owned.enter_context(recording).add
         count = arguments.episodes
-        _say(f"{run_dir.name}: {settings.game}, version {actor.version}, {count} episodes")
+        _print(f"{run_dir.name}: {settings.game}, version {actor.version}, {count} episodes")
         lane = EnvRunner(game, 0, None, lambda: actor.forget(0))
         for ended in episodes(lane, actor, count, on_frame):
             returns.append(ended.total_reward)
-            _say(
-                f"  episode {len(returns)}: return {ended.total_reward:.2f}, "
-                f"{ended.length} decisions"
+            _print(
+                f"  episode {len(returns)}: return {ended.total_reward:.2f}, {ended.length} steps"
             )
-    _say(summary(returns))
+    _print(summary(returns))
     if arguments.video is not None:
-        _say(f"wrote {arguments.video}")
+        _print(f"wrote {arguments.video}")
     return 0
 
 
 def summary(returns: list[float]) -> str:
-    """Mean, sample standard deviation, least and greatest of at least one return."""
+    """Format mean, sample standard deviation, minimum and maximum of the returns."""
     deviation = statistics.stdev(returns) if len(returns) > 1 else 0.0
     return (
         f"return {statistics.fmean(returns):.2f} ± {deviation:.2f} (mean ± standard deviation), "
@@ -89,10 +92,10 @@ def summary(returns: list[float]) -> str:
 def episodes(
     lane: EnvRunner, actor: Actor, count: int, on_frame: FrameSink | None = None
 ) -> Iterator[EpisodeEnd]:
-    """Plays so many episodes, one after the other.
+    """Play ``count`` episodes, one after the other.
 
     Raises:
-        GameError: the game broke.
+        GameError: the game failed.
     """
     lane.begin()
     while count:
@@ -110,12 +113,12 @@ def _find(runs: Path, name: str) -> Path:
     return find_run(runs, name, mode=Mode.PLAY)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def _at_least_one(text: str) -> int:
+def _positive_integer(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"must be an integer ≥ 1, not {text!r}")
     return int(text)

@@ -1,4 +1,4 @@
-"""``metabonk go2rtc``: becomes go2rtc, which ends with its fleet. Started by ``metabonk start``."""
+"""``metabonk go2rtc``: become go2rtc, tied to its fleet; started by ``metabonk start``."""
 
 import argparse
 import os
@@ -9,14 +9,14 @@ from metabonk.system.process import die_with_parent
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares which program, and whose."""
+    """Declare the program and the fleet that it belongs to."""
     parser.add_argument("--parent", type=int, required=True, help="ends with this process (pid)")
-    parser.add_argument("--program", type=Path, required=True, help="go2rtc")
+    parser.add_argument("--program", type=Path, required=True, help="go2rtc's executable")
     parser.add_argument("--config", type=Path, required=True, help="its configuration")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Replaces this process; the kernel's promise to end it with its parent outlasts that.
+    """Replace this process by go2rtc, which keeps its parent-death signal.
 
     Raises:
         StartError: the program can't be started.

@@ -1,4 +1,4 @@
-"""``metabonk learner``: the learner of a fleet. Started by ``metabonk start``."""
+"""``metabonk learner``: run the learner of a fleet; started by ``metabonk start``."""
 
 import argparse
 
@@ -7,12 +7,12 @@ from metabonk.learner import process
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares of which fleet it is."""
+    """Declare the fleet that it belongs to."""
     add_child_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Learns until SIGTERM."""
+    """Learn until SIGTERM."""
     settings = setup_child("learner", arguments)
     process.run(settings, arguments.run)
     return 0

@@ -1,4 +1,4 @@
-"""``metabonk``: finds the sub-command, and is the boundary at which errors become sentences."""
+"""``metabonk``: dispatch to the sub-commands, and the boundary where errors become sentences."""
 
 import argparse
 import contextlib
@@ -9,98 +9,100 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 from metabonk.errors import ERROR_PREFIX, MetaBonkError
-from metabonk.settings.environment import keep_one_heap, keep_openmp_from_spinning
+from metabonk.settings.environment import disable_openmp_spinning, use_one_heap
 from metabonk.system.process import configure_logging, lower_priority
 
 COMMANDS = {
-    "start": "runs a fleet until it is stopped",
-    "stop": "stops a running fleet",
-    "eval": "plays a trained policy and says how well it does",
-    "doctor": "what this machine can do, and what is missing",
-    "validate": "five checks of the running fleet",
-    "nvenc": "who holds encoder sessions",
-    "debug": "plays and learns in one thread, so that a run repeats exactly",
+    "start": "run a fleet until it is stopped",
+    "stop": "stop a running fleet",
+    "eval": "play a trained policy and report its returns",
+    "doctor": "show what this machine can do and what is missing",
+    "validate": "check a running fleet",
+    "nvenc": "show or clean up encoder sessions",
+    "debug": "play and learn in one thread, exactly repeatable",
     "worker": "one worker of a fleet (started by 'start')",
     "learner": "the learner of a fleet (started by 'start')",
     "go2rtc": "go2rtc beside a fleet (started by 'start')",
-    "sweep": "removes what killed games left behind",
+    "cleanup-games": "remove what killed games left behind",
 }
 
 CHILDREN = ("worker", "learner")
-"""Their standard error is their log, from the first line on."""
+"""Commands whose standard error is their log."""
 
-# 128 + SIGINT, as a shell says it.
-INTERRUPTED = 130
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 CRASH_LOG = Path("logs") / "crash.log"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run a command.
 
     Returns:
-        the exit code; 2 for a command line or a setting that can't be used.
+        The exit code; 2 for an invalid command line or setting.
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="metabonk", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="metabonk", description="A live eye on a fleet of reinforcement-learning workers."
+    )
+    parser.add_argument("--version", action="version", version=f"metabonk {version('metabonk')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers = {name: commands.add_parser(name, help=text) for name, text in COMMANDS.items()}
     _report_crashes()
     try:
         if not given or given[0] not in parsers:
-            parser.parse_args(given)  # Shows the help, or says what is wrong, and exits.
+            parser.parse_args(given)  # Prints help, the version or an error, and exits.
             return 2
         if given[0] in CHILDREN:
             configure_logging(given[0])
-            keep_one_heap()
+            use_one_heap()
             if given[0] == "learner":
-                # From the first import on: on a small machine the first picture comes before it.
+                # Before the first import: on a small machine the first frame comes first.
                 lower_priority()
-                keep_openmp_from_spinning()
-            # A crash in native code, or being ended for hanging, tells in the log where it was.
+                disable_openmp_spinning()
+            # Logs the stack on a crash in native code, or when the process is ended as hung.
             faulthandler.enable()
-        # 'start' must not wait for the seconds that torch takes to be imported.
-        command = importlib.import_module(f"metabonk.cli.{given[0]}")
+        # Imported here: 'start' must not wait for torch.
+        command = importlib.import_module(f"metabonk.cli.{given[0].replace('-', '_')}")
         command.add_arguments(parsers[given[0]])
         return int(command.run(parser.parse_args(given)))
     except MetaBonkError as error:
-        return say_error(str(error), error.exit_code)
+        return print_error(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        return say_error(
-            f"the installation is incomplete: Python finds no module {error.name!r} "
-            f"({sys.executable}). './start' installs it, elsewhere 'pip install metabonk'",
+        return print_error(
+            f"incomplete installation: {sys.executable} has no module {error.name!r}. "
+            "Run './start' in a checkout, else 'pip install metabonk'",
             1,
         )
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left; writing what is buffered would fail once more.
+        # Our reader has left: flushing what is buffered would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
-def say_error(sentence: str, exit_code: int) -> int:
-    """Ends a command with its last words; returns ``exit_code``."""
+def print_error(sentence: str, exit_code: int) -> int:
+    """Print the error that ends a command; return ``exit_code``."""
     sys.stderr.write(f"{ERROR_PREFIX}{sentence}\n")
     return exit_code
 
 
 def _report_crashes() -> None:
-    """Sends tracebacks of our own mistakes to a log, and one sentence to the terminal."""
+    """Send tracebacks of internal errors to a log, and one sentence to the terminal."""
 
     def report(error: BaseException, trace: TracebackType | None) -> None:
         log = logging.getLogger(__name__)
-        where = "the log"
+        where = "the end of the log"
         if not log.hasHandlers():
             where = _log_to_file()
-        log.critical("this is a mistake in MetaBonk", exc_info=(type(error), error, trace))
-        say_error(
-            f"stopped by a mistake in MetaBonk: {type(error).__name__}: {error}; "
-            f"{where} has the details",
+        log.critical("internal error", exc_info=(type(error), error, trace))
+        print_error(
+            f"internal error (please report it, with {where}): {type(error).__name__}: {error}",
             1,
         )
 
@@ -122,20 +124,20 @@ def _log_to_file() -> str:
         CRASH_LOG.parent.mkdir(parents=True, exist_ok=True)
         handler: logging.Handler = logging.FileHandler(CRASH_LOG)
     except OSError:
-        return "nothing (no log can be written here)"
+        return "this line, since no log can be written here"
     logging.getLogger().addHandler(handler)
     return str(CRASH_LOG.absolute())
 
 
 def entry() -> NoReturn:
-    """The installed command.
+    """Run the installed command, and exit without C++ destructors.
 
-    Leaves without the C++ destructors: torch's take a second of CPU at the end of a worker, to undo
-    one by one what the kernel frees anyway. Whatever needs an end has had it when ``main`` returns.
+    Those of torch take a second of CPU to release what the kernel frees anyway. Everything that
+    needs closing is closed when ``main`` returns.
     """
     code = main()
     logging.shutdown()
-    with contextlib.suppress(OSError):  # Whoever read our output has left.
+    with contextlib.suppress(OSError):  # Our reader has left.
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)

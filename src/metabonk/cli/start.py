@@ -1,4 +1,4 @@
-"""``metabonk start``: runs a fleet in the foreground until Ctrl-C."""
+"""``metabonk start``: run a fleet in the foreground until Ctrl-C."""
 
 import argparse
 import contextlib
@@ -24,42 +24,44 @@ from metabonk.system.process import StopSignal, configure_logging
 
 log = logging.getLogger(__name__)
 
-SAID = ("mode", "workers", "game", "stream_profile", "host")
+TOP_LEVEL = ("mode", "workers", "game", "stream_profile", "host")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares what may be said on the command line; all else is a setting."""
+    """Declare the options; everything else is a setting."""
     parser.add_argument("--mode", choices=[mode.value for mode in Mode], help="default: train")
-    parser.add_argument("--workers", metavar="N", help="how many play (default: 2)")
+    parser.add_argument("--workers", metavar="N", help="number of workers (default: 2)")
     parser.add_argument(
-        "--games-per-worker", metavar="N", help="games each plays at once (default: by cores)"
+        "--games-per-worker", metavar="N", help="games that each plays at once (default: by cores)"
     )
     parser.add_argument("--game", metavar="ID", help="doom:<scenario> or gym:<Gymnasium id>")
-    parser.add_argument("--seed", metavar="N", help="of networks and games (default: 0)")
+    parser.add_argument("--seed", metavar="N", help="seed of networks and games (default: 0)")
     parser.add_argument(
         "--resume",
         nargs="?",
         const=NEWEST,
         metavar="RUN",
-        help="go on with an earlier run; without a name, with the newest",
+        help="resume an earlier run; without a name, the newest",
     )
     parser.add_argument(
-        "--stream-profile", metavar="NAME|FILE", help="of profiles/, or a TOML file"
+        "--stream-profile", metavar="NAME|FILE", help="a name in profiles/, or a TOML file"
     )
     parser.add_argument(
-        "--go2rtc", action="store_true", help="also through go2rtc, if it is installed"
+        "--go2rtc",
+        action="store_true",
+        help="also serve the streams through go2rtc, if it is installed",
     )
-    parser.add_argument("--host", metavar="H", help="address that the page is bound to")
+    parser.add_argument("--host", metavar="H", help="address of the page (default: 127.0.0.1)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs the fleet.
+    """Run the fleet.
 
     Raises:
         MetaBonkError: it can't start.
     """
     stop = StopSignal()
-    # Closing the terminal stops the fleet, unless 'nohup' said otherwise.
+    # Closing the terminal stops the fleet, except under 'nohup'.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda number, frame: stop.set())
     out = Console(soft_wrap=True, highlight=False, markup=False)
@@ -79,10 +81,11 @@ def run(arguments: argparse.Namespace) -> int:
         run_dir = resumed or new_run(settings)
         log.info("pid %d, run %s", os.getpid(), run_dir.absolute())
         try:
-            with LiveTable(out, shown) if out.is_terminal else Lines(sys.stdout, shown) as display:
+            display = LiveTable(out, shown) if out.is_terminal else Lines(sys.stdout, shown)
+            with contextlib.closing(display):
                 process.run(settings, run_dir, lock, display, stop, token=token)
         except SettingsError:
-            # For instance a game that doesn't exist: there was nothing to run.
+            # Such as an unknown game: nothing was run.
             if resumed is None:
                 discard(run_dir)
             raise
@@ -93,41 +96,41 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None]:
-    """The settings, and the folder of the run that is gone on with; a run keeps its game."""
-    said = {name: getattr(arguments, name) for name in SAID}
-    said |= {
+    """Return the settings, and the folder of the resumed run; a run keeps its game."""
+    given = {name: getattr(arguments, name) for name in TOP_LEVEL}
+    given |= {
         "worker": {"games_per_worker": arguments.games_per_worker},
         "learning": {"seed": arguments.seed},
         "go2rtc": {"enabled": arguments.go2rtc or None},
     }
-    settings = load_settings(said)
+    settings = load_settings(given)
     if arguments.resume is None and settings.mode is Mode.TRAIN:
         return settings, None
     run_dir = find_run(settings.paths.runs, arguments.resume or NEWEST, mode=settings.mode)
     game = game_of(run_dir)
     if arguments.game not in (None, game):
         raise StartError(
-            f"the run {run_dir.name} is of {game} and can't go on with {arguments.game}; "
-            "leave out --game, or begin a new run without --resume"
+            f"run {run_dir.name} was trained on {game} and can't resume as {arguments.game}; "
+            "omit --game, or start a new run without --resume"
         )
-    return load_settings({**said, "game": game}), run_dir
+    return load_settings({**given, "game": game}), run_dir
 
 
 def _token(settings: Settings) -> str | None:
     if not settings.is_remote:
         return None
-    given = settings.access_token
-    return given.get_secret_value() if given else secrets.token_urlsafe(32)
+    token = settings.access_token
+    return token.get_secret_value() if token else secrets.token_urlsafe(32)
 
 
 def _shown_host(settings: Settings) -> str:
-    """The name or address by which people reach the page."""
+    """Return the name or address by which people reach the page."""
     if not settings.is_remote:
         return "localhost"
     if settings.host not in ("0.0.0.0", "::"):
         return f"[{settings.host}]" if ":" in settings.host else settings.host
-    # Connecting a datagram socket sends nothing; it only tells which address would be used to reach
-    # others (192.0.2.1 is nobody's: RFC 5737).
+    # Connecting a datagram socket sends nothing, but selects the source address that would be used
+    # (192.0.2.1 is reserved for documentation: RFC 5737).
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))

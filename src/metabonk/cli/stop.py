@@ -1,4 +1,4 @@
-"""``metabonk stop``: ends a running fleet from another terminal, and what a killed one left."""
+"""``metabonk stop``: stop a running fleet from another terminal, or clean up after a killed one."""
 
 import argparse
 import subprocess
@@ -19,24 +19,24 @@ from metabonk.settings import load_settings
 from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.process_ids import boot_id, end, is_alive, leftovers
 
-PATIENCE_S = 5.0
+STOP_TIMEOUT_S = 5.0
 LEFTOVER_GRACE_S = 0.5
 POLL_S = 0.02
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares which fleets are meant."""
+    """Declare which fleets to stop."""
     parser.add_argument("--all", action="store_true", help="every fleet of this user")
     parser.add_argument(
-        "--go2rtc", action="store_true", help="also its go2rtc, which ends with it in any case"
+        "--go2rtc", action="store_true", help="also its go2rtc, which always ends with it"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stops them, and says what it stopped.
+    """Stop the fleets, and print what was stopped.
 
     Raises:
-        MetaBonkError: a fleet that can't be told apart from another process, or that won't end.
+        MetaBonkError: the holder of a fleet's lock can't be identified as a fleet.
     """
     settings = load_settings()
     folder = runtime_dir(settings.paths.runtime)
@@ -47,35 +47,35 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def stop_fleet(file: Path) -> Iterator[str]:
-    """Ends the fleet of a lock file, or what a killed one left; a line for each thing ended.
+    """Stop the fleet of a lock file, or clean up after a killed one; yield a line for each.
 
     Raises:
-        MetaBonkError: it can't be told to be a fleet.
+        MetaBonkError: the lock's holder can't be identified as a fleet.
     """
     record = read_record(file)
     if not is_held(file):
         if record is not None:
             yield from _end_leftovers(record)
         remove_unheld(file)
-        yield from sweep()
+        yield from cleanup_games()
         return
     if record is None or record.boot != boot_id() or not is_alive(record.process):
         raise MetaBonkError(
-            f"{file} is locked by a process that can't be told to be a fleet of this machine; "
+            f"{file} is locked by a process that is not known to be a fleet of this machine; "
             f"'lsof {file}' shows which"
         )
     beside = record.children.get("go2rtc")
-    killed = end([record.process], PATIENCE_S)
-    # It writes the last of its children before it ends.
+    killed = end([record.process], STOP_TIMEOUT_S)
+    # It updates the record of its children until it ends.
     record = read_record(file) or record
-    _wait_until_free(file)
+    _wait_until_unlocked(file)
     how = f"stopped the fleet (pid {record.process.pid}, page {record.page})"
-    yield f"{how}: it did not end by itself and was killed" if killed else how
+    yield f"{how}; it did not stop in time and was killed" if killed else how
     if beside is not None:
         yield f"stopped its go2rtc (pid {beside.pid})"
     if killed:
         yield from _end_leftovers(record)
-        yield from sweep()
+        yield from cleanup_games()
     remove_unheld(file)
 
 
@@ -87,19 +87,19 @@ def _end_leftovers(record: FleetRecord) -> Iterator[str]:
         if left:
             end(left, LEFTOVER_GRACE_S)
             pids = ", ".join(str(process.pid) for process in left)
-            yield f"ended what was left of {name} (pid {pids})"
+            yield f"ended leftovers of {name} (pid {pids})"
 
 
-def sweep(*arguments: str) -> Iterator[str]:
-    """Ends engines and removes shared memory of games that were killed; says what it did."""
-    command = (sys.executable, "-m", "metabonk.cli.main", "sweep", *arguments)
-    swept = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    yield from swept.stdout.splitlines()
-    if swept.returncode:
-        yield f"what killed games left could not be removed: {swept.stderr.strip()}"
+def cleanup_games(*arguments: str) -> Iterator[str]:
+    """Run ``metabonk cleanup-games``; yield its lines."""
+    command = (sys.executable, "-m", "metabonk.cli.main", "cleanup-games", *arguments)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    yield from done.stdout.splitlines()
+    if done.returncode:
+        yield f"leftovers of killed games could not be removed: {done.stderr.strip()}"
 
 
-def _wait_until_free(file: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def _wait_until_unlocked(file: Path) -> None:
+    deadline = time.monotonic() + STOP_TIMEOUT_S
     while is_held(file) and time.monotonic() < deadline:
         time.sleep(POLL_S)

@@ -1,25 +1,26 @@
-"""``metabonk validate``: five checks of the running fleet, each by really looking."""
+"""``metabonk validate``: make five checks of a running fleet."""
 
 import argparse
 import json
 import sys
 
+from metabonk.messages import instance_id
 from metabonk.orchestrator.lock import is_held, lock_files, read_record
 from metabonk.settings import Settings, load_settings, read_settings
 from metabonk.settings.runtime_dir import runtime_dir
-from metabonk.validation import Check, look, validate
+from metabonk.validation import Check, inspect, validate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares what is checked against, and the form of the answer."""
+    """Declare the expected workers and the output format."""
     parser.add_argument(
-        "--workers", type=int, help="how many there should be (default: the fleet's)"
+        "--workers", type=int, help="expected number of workers (default: the fleet's)"
     )
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Looks, and says what is so.
+    """Check the fleet and print the results.
 
     Returns:
         0 only if every check passes.
@@ -28,40 +29,40 @@ def run(arguments: argparse.Namespace) -> int:
         MetaBonkError: a setting or the slot directory can't be used.
     """
     given = load_settings()
-    settings, page = _of_the_running_fleet(given)
+    settings, page = _running_fleet(given)
     count = settings.workers if arguments.workers is None else arguments.workers
-    expected = [f"omega-{index}" for index in range(count)]
-    checks = validate(look(settings, expected, page))
+    expected = [instance_id(index) for index in range(count)]
+    checks = validate(inspect(settings, expected, page))
     sys.stdout.write(as_json(checks) if arguments.json else as_text(checks))
     return 0 if all(check.passed for check in checks) else 1
 
 
-def _of_the_running_fleet(given: Settings) -> tuple[Settings, str]:
-    """The settings that it was started with, and its page: this command has not heard of either.
+def _running_fleet(given: Settings) -> tuple[Settings, str]:
+    """Return the settings that the fleet was started with, and the URL of its page.
 
-    The token is in no file, so that it is asked for in the environment.
+    The token is not written to any file, so it is taken from the environment.
     """
     for file in lock_files(runtime_dir(given.paths.runtime), given.ports.orchestrator):
         if (record := read_record(file)) and record.settings and is_held(file):
             settings = read_settings(record.settings)
             return settings.model_copy(update={"access_token": given.access_token}), record.page
-    return given, f"http://127.0.0.1:{given.ports.page}"
+    return given, f"http://{given.internal_authority(given.ports.page)}"
 
 
 def as_text(checks: list[Check]) -> str:
-    """For people: a line a check, what was found, and a fix for each failure."""
+    """Format the checks for people: findings, and a fix for each problem."""
     lines = []
     for number, check in enumerate(checks, 1):
         lines.append(f"{'PASS' if check.passed else 'FAIL'}  {number}. {check.name}")
         lines += [f"        {fact}" for fact in check.facts]
-        for what, do in check.failures:
-            lines += [f"      ✗ {what}", f"        → {do}"]
+        for problem in check.problems:
+            lines += [f"      ✗ {problem.message}", f"        → {problem.action}"]
     passed = sum(check.passed for check in checks)
     return "\n".join([*lines, f"{passed} of {len(checks)} checks passed", ""])
 
 
 def as_json(checks: list[Check]) -> str:
-    """For machines."""
+    """Format the checks as JSON."""
     answer = {
         "passed": all(check.passed for check in checks),
         "checks": [
@@ -69,7 +70,7 @@ def as_json(checks: list[Check]) -> str:
                 "name": check.name,
                 "passed": check.passed,
                 "facts": check.facts,
-                "failures": [{"what": what, "do": do} for what, do in check.failures],
+                "problems": [problem.model_dump() for problem in check.problems],
             }
             for check in checks
         ],

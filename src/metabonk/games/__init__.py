@@ -11,7 +11,7 @@
 ``catalogue``  from a game's id to the game
 """
 
-from metabonk.games.doom_cleanup import list_orphans, sweep_engines
+from metabonk.games.doom_cleanup import list_orphans, remove_orphans
 from metabonk.games.game import (
     ActionKind,
     FrameSink,
@@ -33,5 +33,5 @@ __all__ = [
     "describe_game",
     "list_orphans",
     "make_game",
-    "sweep_engines",
+    "remove_orphans",
 ]

@@ -1,12 +1,13 @@
 """Doom, through ViZDoom's own interface."""
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import vizdoom as vzd
-from numpy.typing import NDArray
 
 from metabonk.errors import GameError
+from metabonk.frame import Frame
 from metabonk.games.doom_engine import ENGINE_ERRORS, SMALLEST, nearest_size, start_engine
 from metabonk.games.doom_scenarios import REWARD_SCALE, WORTH, load_scenario
 from metabonk.games.game import FrameSink, Game, GameDescription, Observation, Transition
@@ -43,7 +44,7 @@ class Doom(Game):
         seed: of the episodes.
         frame_skip: tics that a decision is held.
         view: of the policy.
-        eye: makes observations; it is given the very array that spectators were given last.
+        eye: makes observations of frames.
 
     Raises:
         GameError: the engine does not start.
@@ -77,7 +78,7 @@ class Doom(Game):
         self._owned = 0.0
         self._tics = 0
         self._playing = False
-        self._frame: NDArray[np.uint8] = np.zeros((SMALLEST[1], SMALLEST[0], 3), np.uint8)
+        self._frame = Frame(np.zeros((SMALLEST[1], SMALLEST[0], 3), np.uint8), time.monotonic())
         self._observation: Observation = np.zeros(self.observation_shape, np.uint8)
 
     @property
@@ -115,7 +116,7 @@ class Doom(Game):
         self._episodes += 1
         self._tics = 0
         self._playing = True
-        self._look(engine.get_state().screen_buffer)
+        self._look(_drawn(engine))
         self._owned = self._appraise(engine)
         return self._observation
 
@@ -127,7 +128,7 @@ class Doom(Game):
         tics = self._frame_skip
         if limit := self._scenario.timeout_tics:
             tics = min(tics, limit - self._tics)
-        drawn: NDArray[np.uint8] | None = None
+        drawn: Frame | None = None
         try:
             if on_frame is None:
                 reward = engine.make_action(self._actions[action], tics)
@@ -141,13 +142,13 @@ class Doom(Game):
         self._playing = not (terminated or truncated)
         shaping = 0.0
         if not terminated:
-            self._look(engine.get_state().screen_buffer if drawn is None else drawn)
+            self._look(drawn or _drawn(engine))
             before, self._owned = self._owned, self._appraise(engine)
             shaping = self._owned - before
         return Transition(self._observation, float(reward), terminated, truncated, shaping)
 
-    def frame(self) -> NDArray[np.uint8]:
-        """The newest picture, ``H×W×3`` uint8 RGB; not to be written to."""
+    def frame(self) -> Frame:
+        """Return the newest frame."""
         return self._frame
 
     def close(self) -> None:
@@ -168,18 +169,18 @@ class Doom(Game):
 
     def _step_drawn(
         self, engine: vzd.DoomGame, buttons: list[float], tics: int, on_frame: FrameSink
-    ) -> tuple[float, NDArray[np.uint8] | None]:
+    ) -> tuple[float, Frame | None]:
         """The reward, and what was drawn last; None where the episode ended with the first tic."""
         reward, drawn = 0.0, None
         for _ in range(tics):
             reward += engine.make_action(buttons, 1)
             if engine.is_episode_finished():
                 break
-            drawn = engine.get_state().screen_buffer
+            drawn = _drawn(engine)
             on_frame(drawn)
         return reward, drawn
 
-    def _look(self, drawn: NDArray[np.uint8]) -> None:
+    def _look(self, drawn: Frame) -> None:
         self._frame = drawn
         self._observation = self._eye(drawn, self._view)
 
@@ -205,6 +206,10 @@ class Doom(Game):
     def _broken(self, error: Exception) -> GameError:
         self._playing = False
         return GameError(f"the Doom engine of {self.id} broke: {error}")
+
+
+def _drawn(engine: vzd.DoomGame) -> Frame:
+    return Frame(engine.get_state().screen_buffer, time.monotonic())
 
 
 def _close(started: Future[vzd.DoomGame]) -> None:

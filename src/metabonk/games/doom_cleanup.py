@@ -11,13 +11,14 @@ from pathlib import Path
 
 import psutil
 
-from metabonk.games.doom_engine import SHARED_MEMORY, engine_folder
+from metabonk.games.doom_engine import engine_folder
+from metabonk.system import shared_memory
 
 PREFIX = "ViZDoom"
 CONTROL_QUEUE = "ViZDoomMQCtr"
 
 
-def sweep_engines() -> list[str]:
+def remove_orphans() -> list[str]:
     """Ends orphaned engines of MetaBonk and removes shared-memory files that nobody maps.
 
     Only this user's. Safe while games run, and while they start: what is found useless is looked
@@ -39,10 +40,10 @@ def sweep_engines() -> list[str]:
 
 
 def list_orphans() -> list[str]:
-    """What ``sweep_engines`` would do away with now, a sentence each; nothing is touched.
+    """What ``remove_orphans`` would do away with now, a sentence each; nothing is touched.
 
     Raises:
-        StartError: as ``sweep_engines``.
+        StartError: as ``remove_orphans``.
     """
     return [
         *(f"the Doom engine with pid {engine.pid} has lost its player" for engine in _orphans()),
@@ -51,7 +52,7 @@ def list_orphans() -> list[str]:
 
 
 def _unused() -> set[Path]:
-    files = {file for file in SHARED_MEMORY.glob(f"{PREFIX}*") if _ours(file)}
+    files = {file for file in shared_memory.PATH.glob(f"{PREFIX}*") if _ours(file)}
     return files.difference(*_mappings().values())
 
 
@@ -82,7 +83,7 @@ def _end(engine: psutil.Process) -> str:
 def _mappings() -> dict[int, set[Path]]:
     """The ViZDoom files that each process of this user maps."""
     found: dict[int, set[Path]] = {}
-    start = f"{SHARED_MEMORY}/{PREFIX}"
+    start = f"{shared_memory.PATH}/{PREFIX}"
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue

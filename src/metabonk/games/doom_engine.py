@@ -13,6 +13,7 @@ import vizdoom as vzd
 from metabonk.errors import GameError
 from metabonk.games.doom_scenarios import FIRST_MAP, Scenario
 from metabonk.settings.runtime_dir import private_folder, runtime_dir
+from metabonk.system import shared_memory
 from metabonk.system.process import BACKGROUND_NICE
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,6 @@ would change the field of view, and with it what the policy sees."""
 
 SMALLEST = SIZES[0][:2]
 
-SHARED_MEMORY = Path("/dev/shm")
 ENGINE_MEMORY = 12 << 20
 PIXEL_MEMORY = 4
 """Bytes an engine shares with its player: measured 10.7 MB at 256×144 and 13.4 MB at 1280×720."""
@@ -145,12 +145,12 @@ def _require_shared_memory(size: tuple[int, int]) -> None:
     Raises:
         GameError: there is too little.
     """
-    free = shutil.disk_usage(SHARED_MEMORY).free
+    free = shared_memory.free_bytes()
     needed = ENGINE_MEMORY + PIXEL_MEMORY * size[0] * size[1]
     if free < needed:
         raise GameError(
-            f"a Doom engine of {size[0]}×{size[1]} needs {needed >> 20} MB of {SHARED_MEMORY}, and "
-            f"{free >> 20} MB are free. 'metabonk sweep' frees what dead games hold; Docker gives "
+            f"a Doom engine of {size[0]}×{size[1]} needs {needed >> 20} MB of {shared_memory.PATH}, and "
+            f"{free >> 20} MB are free. 'metabonk cleanup-games' frees what dead games hold; Docker gives "
             "a container more with --shm-size=1g"
         )
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 
-FrameSink = Callable[[NDArray[np.uint8]], None]
-"""Takes one drawn tic, ``H×W×3`` uint8 RGB. It may block, to pace the game."""
+from metabonk.frame import Frame
+
+FrameSink = Callable[[Frame], None]
+"""Consumer of one drawn tic. It may block, to pace the game."""
 
 
 class DeviceArray(Protocol):
@@ -137,8 +138,8 @@ class Game(ABC):
         """
 
     @abstractmethod
-    def frame(self) -> NDArray[np.uint8]:
-        """The newest picture, ``H×W×3`` uint8 RGB; not to be written to."""
+    def frame(self) -> Frame:
+        """Return the newest frame, as viewers would see it."""
 
     @abstractmethod
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import enum
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from metabonk.errors import GameError, UnknownGame
+from metabonk.frame import Frame
 from metabonk.games.doom_scenarios import scenario_names
 from metabonk.games.game import (
     ActionKind,
@@ -200,7 +202,7 @@ class GymGame(Game):
         self._spectators: tuple[int, int] | None = None
         self._next_spectators: tuple[int, int] | None = None
         self._playing = False
-        self._rendered: NDArray[np.uint8] | None = None
+        self._rendered: Frame | None = None
         self._own_size = (2, 2)
         self.reset()
         self.frame()
@@ -249,12 +251,12 @@ class GymGame(Game):
             on_frame(self.frame())
         return Transition(observation, earned, bool(terminated), bool(truncated))
 
-    def frame(self) -> NDArray[np.uint8]:
-        """The newest picture, fitted into the spectators' size."""
+    def frame(self) -> Frame:
+        """Return the newest frame, fitted into the viewers' size."""
         rendered = self._render() if self._rendered is None else self._rendered
         if self._spectators is None:
             return rendered
-        return letterbox(rendered, *self._spectators)
+        return Frame(letterbox(rendered.pixels, *self._spectators), rendered.captured_at)
 
     def close(self) -> None:
         """Closes the environment."""
@@ -273,7 +275,7 @@ class GymGame(Game):
             raise GameError(f"{self.id} broke: its observation holds numbers that are not finite")
         return numbers
 
-    def _render(self) -> NDArray[np.uint8]:
+    def _render(self) -> Frame:
         rendered = self._running_environment().render()
         if not (
             isinstance(rendered, np.ndarray)
@@ -282,9 +284,9 @@ class GymGame(Game):
             and rendered.shape[2] == 3
         ):
             raise GameError(f"{self.id} renders something that is not an RGB picture")
-        self._rendered = rendered
-        self._own_size = int(rendered.shape[1]), int(rendered.shape[0])
-        return rendered
+        self._rendered = Frame(rendered, time.monotonic())
+        self._own_size = self._rendered.width, self._rendered.height
+        return self._rendered
 
     def _running_environment(self) -> gymnasium.Env[Any, Any]:
         if self._environment is None:

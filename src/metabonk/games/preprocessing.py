@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from metabonk.frame import Frame
 from metabonk.games.game import Observation
 
 
@@ -29,11 +30,16 @@ class ObservationSpec(NamedTuple):
         return self.height, self.width, 1 if self.grayscale else 3
 
 
-ObservationFn: TypeAlias = Callable[[NDArray[np.uint8], ObservationSpec], Observation]
-"""Makes the observation of a drawn picture, ``H×W×3`` uint8 RGB."""
+ObservationFn: TypeAlias = Callable[[Frame, ObservationSpec], Observation]
+"""Function that makes the observation of a frame."""
 
 
-def observe(pixels: NDArray[np.uint8], view: ObservationSpec) -> NDArray[np.uint8]:
+def observe(frame: Frame, view: ObservationSpec) -> NDArray[np.uint8]:
+    """Make the observation of a frame in host memory; see ``preprocess``."""
+    return preprocess(frame.pixels, view)
+
+
+def preprocess(pixels: NDArray[np.uint8], view: ObservationSpec) -> NDArray[np.uint8]:
     """The picture scaled down by averaging areas, as the policy sees it.
 
     1280×720 to 128×72 takes 1.8 ms, 256×144 takes 0.08 ms (one 2-GHz core).

@@ -1,10 +1,14 @@
-"""Whether a running fleet is what it should be, found by really looking.
+"""Five checks of a running fleet, made from outside as its users see it.
 
-``look``    asks the fleet, decodes its streams, loads its page
-``checks``  what should be so; pure
+``inspect``         asks the fleet and counts its sessions
+``inspect_stream``  decodes a worker's stream
+``inspect_page``    loads the page, in a browser where there is one
+``observations``    what was found
+``checks``          rules over that; pure
 """
 
-from metabonk.validation.checks import CHECKS, Check, Seen, validate
-from metabonk.validation.inspect import look
+from metabonk.validation.checks import CHECKS, Check, validate
+from metabonk.validation.inspect import inspect
+from metabonk.validation.observations import FleetObservation
 
-__all__ = ["CHECKS", "Check", "Seen", "look", "validate"]
+__all__ = ["CHECKS", "Check", "FleetObservation", "inspect", "validate"]
