@@ -201,7 +201,7 @@ def test_a_fleet_on_the_ipv6_loopback_is_found(tmp_path: Path):
         {"host": "::1", "ports": {"orchestrator": orchestrator}, "paths": {"runtime": tmp_path}}
     )
     app = FastAPI()
-    app.get("/workers")(dict)
+    app.get("/workers")(lambda: {})
     server = HttpServer(app, settings.internal_host, orchestrator)
     server.start()
     try:
