@@ -1,5 +1,6 @@
 """An application behind a real server on a free port."""
 
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -31,18 +32,23 @@ def served(
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int, *, spare: int = 0) -> list[int]:
-    """So many ports in a row that nobody uses, followed by ``spare`` more.
+    """Return ``count`` consecutive free ports, followed by ``spare`` more.
 
-    They lie below the range that the kernel takes the near ends of connections from: a port from
-    there that is free now may be one a moment later.
+    They lie below the range of the local ends of connections: a port from there that is free now
+    may be in use a moment later. Each process of pytest-xdist draws from a part of the range, so
+    two of them never choose the same port.
     """
+    first, last = PORTS
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    part = (last - first) // processes
     while True:
-        start = random.randrange(*PORTS)
+        start = random.randrange(first + number * part, first + (number + 1) * part - count - spare)
         ports = range(start, start + count + spare)
         if all(_is_free(port) for port in ports):
             return list(ports)[:count]
