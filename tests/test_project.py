@@ -3,8 +3,6 @@
 import ast
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -44,9 +42,10 @@ def test_the_changelog_lists_every_renamed_setting():
 
 
 def test_every_check_is_a_session_of_nox():
-    command = [sys.executable, "-m", "nox", "--list", "--json"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert {session["name"] for session in json.loads(listed.stdout)} == set(checks())
+    tree = ast.parse((ROOT / "noxfile.py").read_text())
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    sessions = [node.name for node in functions if node.decorator_list]
+    assert sessions == list(checks())
 
 
 def test_the_paths_that_contributors_are_sent_to_exist():
