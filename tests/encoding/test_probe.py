@@ -1,17 +1,18 @@
-"""Proving encoders for real, in a child process."""
+"""Real probes of encoders, in a child process, and their cache."""
 
 import time
 from pathlib import Path
 
 import pytest
 
-from metabonk.encoding import probe
+from metabonk.encoding import probe as probe_module
 from metabonk.encoding.ladder import RUNGS, ProbeResult
 from metabonk.encoding.probe import QUARANTINE_S, EncoderProbe, NotProbed, ProbeCache
 from metabonk.encoding.sessions import Lease, open_pools
 from metabonk.settings import Settings, write_settings
 
 SOFTWARE = next(rung for rung in RUNGS if rung.backend == "av:libx264")
+WORKS = ProbeResult(works=True)
 
 
 @pytest.fixture
@@ -24,30 +25,39 @@ def settings_file(tmp_path: Path) -> Path:
     return file
 
 
-def test_software_is_proven_once_and_then_known(
-    settings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def probe(settings_file: Path, tmp_path: Path) -> EncoderProbe:
+    return EncoderProbe(settings_file, ProbeCache(tmp_path))
+
+
+def child_running(script: str, folder: Path) -> str:
+    """Write an executable that replaces the probe's Python interpreter."""
+    child = folder / "child"
+    child.write_text(f"#!/bin/sh\n{script}\n")
+    child.chmod(0o755)
+    return str(child)
+
+
+def test_software_is_probed_once_and_the_result_cached(
+    probe: EncoderProbe, settings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    assert EncoderProbe(settings_file, ProbeCache(tmp_path)).prove(SOFTWARE, None) == ProbeResult(
-        works=True
-    )
-    monkeypatch.setattr(probe.sys, "executable", "/bin/false")
-    assert EncoderProbe(settings_file, ProbeCache(tmp_path)).prove(SOFTWARE, None) == ProbeResult(
-        works=True
-    )
+    assert probe.probe(SOFTWARE, None) == WORKS
+    monkeypatch.setattr(probe_module.sys, "executable", "/bin/false")
+    later = EncoderProbe(settings_file, ProbeCache(tmp_path))
+    assert later.probe(SOFTWARE, None) == WORKS
 
 
-def test_without_a_free_session_nothing_is_tried_and_nothing_is_kept(
-    settings_file: Path, tmp_path: Path
+def test_without_a_free_session_nothing_is_probed_or_cached(
+    probe: EncoderProbe, settings_file: Path
 ):
     settings = Settings.model_validate_json(settings_file.read_bytes())
     lease = open_pools(settings).cpu.take(worker="omega-0", purpose="test")
     assert isinstance(lease, Lease)
-    prover = EncoderProbe(settings_file, ProbeCache(tmp_path))
-    answer = prover.prove(SOFTWARE, None)
-    assert isinstance(answer, NotProbed)
-    assert "omega-0" in answer.reason
+    result = probe.probe(SOFTWARE, None)
+    assert isinstance(result, NotProbed)
+    assert "omega-0" in result.reason
     lease.release()
-    assert prover.prove(SOFTWARE, None) == ProbeResult(works=True)
+    assert probe.probe(SOFTWARE, None) == WORKS
 
 
 @pytest.mark.parametrize(
@@ -58,48 +68,42 @@ def test_without_a_free_session_nothing_is_tried_and_nothing_is_kept(
         ("echo rubbish; echo 'no such driver' >&2", "no such driver"),
     ],
 )
-def test_a_driver_that_crashes_hangs_or_babbles_takes_only_the_child_along(
+def test_a_driver_that_crashes_hangs_or_prints_rubbish_takes_down_only_the_child(
     script: str,
     expected: str,
-    settings_file: Path,
+    probe: EncoderProbe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    child = tmp_path / "child"
-    child.write_text(f"#!/bin/sh\n{script}\n")
-    child.chmod(0o755)
-    monkeypatch.setattr(probe.sys, "executable", str(child))
-    monkeypatch.setattr(probe, "PROOF_TIMEOUT_S", 0.5)
-    proof = EncoderProbe(settings_file, ProbeCache(tmp_path)).prove(SOFTWARE, None)
-    assert isinstance(proof, ProbeResult)
-    assert not proof.works
-    assert expected in proof.reason
+    monkeypatch.setattr(probe_module.sys, "executable", child_running(script, tmp_path))
+    monkeypatch.setattr(probe_module, "PROBE_TIMEOUT_S", 0.5)
+    result = probe.probe(SOFTWARE, None)
+    assert isinstance(result, ProbeResult)
+    assert not result.works
+    assert expected in result.reason
 
 
-@pytest.mark.parametrize("number", ["KILL", "TERM"])
-def test_a_trial_that_somebody_ended_says_nothing_of_the_encoder(
-    number: str, settings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("signal_name", ["KILL", "TERM"])
+def test_a_probe_that_somebody_ended_says_nothing_about_the_encoder(
+    signal_name: str, probe: EncoderProbe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    child = tmp_path / "child"
-    child.write_text(f"#!/bin/sh\nkill -{number} $$\n")
-    child.chmod(0o755)
-    prover = EncoderProbe(settings_file, ProbeCache(tmp_path))
     with monkeypatch.context() as patched:
-        patched.setattr(probe.sys, "executable", str(child))
-        answer = prover.prove(SOFTWARE, None)
-    assert isinstance(answer, NotProbed)
-    assert f"SIG{number}" in answer.reason
-    assert prover.prove(SOFTWARE, None) == ProbeResult(works=True)
+        child = child_running(f"kill -{signal_name} $$", tmp_path)
+        patched.setattr(probe_module.sys, "executable", child)
+        result = probe.probe(SOFTWARE, None)
+    assert isinstance(result, NotProbed)
+    assert f"SIG{signal_name}" in result.reason
+    assert probe.probe(SOFTWARE, None) == WORKS
 
 
 @pytest.mark.parametrize("passed_s", [QUARANTINE_S + 1, -3600])
-def test_a_doubtful_result_is_forgotten_in_time_also_where_the_clock_is_set_back(
+def test_a_quarantine_ends_even_if_the_clock_is_set_back(
     passed_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    proofs = ProbeCache(tmp_path)
+    cache = ProbeCache(tmp_path)
     crashed = ProbeResult(works=False, reason="crashed")
-    proofs.keep(SOFTWARE, None, crashed, quarantined=True)
-    assert proofs.known(SOFTWARE, None) == crashed
+    cache.store(SOFTWARE, None, crashed, quarantined=True)
+    assert cache.cached(SOFTWARE, None) == crashed
     later = time.time() + passed_s
     monkeypatch.setattr("metabonk.encoding.probe.time.time", lambda: later)
-    assert proofs.known(SOFTWARE, None) is None
+    assert cache.cached(SOFTWARE, None) is None

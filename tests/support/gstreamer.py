@@ -1,4 +1,4 @@
-"""Whether this machine has the GStreamer that tests need."""
+"""GStreamer, for tests that need it."""
 
 from functools import cache
 
@@ -9,7 +9,7 @@ from tests.support.requirements import require
 
 
 @cache
-def _reason() -> str | None:
+def _missing_reason() -> str | None:
     try:
         library().load(PLUGINS["x264enc"])
     except EncoderUnavailable as error:
@@ -18,6 +18,6 @@ def _reason() -> str | None:
 
 
 def require_gstreamer() -> None:
-    """Skips the test, with what to do, where GStreamer or its bindings are missing."""
-    reason = _reason()
+    """Skip the test, naming what to install, if GStreamer or its bindings are missing."""
+    reason = _missing_reason()
     require(None if reason else True, f"GStreamer ({reason})", apt=APT)

@@ -1,4 +1,4 @@
-"""Machines with these GPUs, whatever this one has."""
+"""Machines with given GPUs, whatever this one has."""
 
 from pathlib import Path
 
@@ -11,15 +11,31 @@ GEFORCE = Gpu(0, "GPU-0", "NVIDIA GeForce RTX 4070", pynvml.NVML_BRAND_GEFORCE, 
 H100 = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", pynvml.NVML_BRAND_NVIDIA, "590.44")
 
 
-class _Machine(Nvml):
-    def __init__(self, census: GpuInventory) -> None:
-        self._census = census
+class FakeNvml(Nvml):
+    """NVML of a machine with these GPUs.
 
-    def census(self) -> GpuInventory:
-        return self._census
+    Args:
+        gpus: of the machine.
+        unavailable: reason why there are none.
+    """
+
+    def __init__(self, *gpus: Gpu, unavailable: str | None = None) -> None:
+        self._inventory = GpuInventory(gpus, unavailable=unavailable)
+
+    def inventory(self) -> GpuInventory:
+        return self._inventory
 
 
-def pools_of(folder: Path, *gpus: Gpu, unavailable: str | None = None) -> Pools:
-    """The pools of such a machine, under ``folder``."""
-    machine = _Machine(GpuInventory(gpus, unavailable=unavailable))
-    return Pools(folder, nvenc_limit=0, cpu_limit=1, nvml=machine)
+def pools_of(
+    folder: Path, *gpus: Gpu, limit: int = 0, unavailable: str | None = None
+) -> Pools:
+    """Return the pools of such a machine, with their slots under ``folder``.
+
+    Args:
+        folder: of the slots.
+        gpus: of the machine.
+        limit: ``METABONK_NVENC_MAX_SESSIONS``.
+        unavailable: reason why there are no GPUs.
+    """
+    nvml = FakeNvml(*gpus, unavailable=unavailable)
+    return Pools(folder, nvenc_limit=limit, cpu_limit=1, nvml=nvml)

@@ -1,14 +1,13 @@
-"""``metabonk doctor``: what this machine can do, and the one command that adds what is missing."""
+"""``metabonk doctor``: what this machine can do, and the command that adds what is missing."""
 
 import argparse
 import sys
 from collections.abc import Iterator
 
-from metabonk.doctor import host
-from metabonk.doctor.browser import browser
-from metabonk.doctor.encoders import encoders, gstreamer
-from metabonk.doctor.gpus import gpu_problems, gpus
-from metabonk.doctor.host import Finding
+from metabonk.doctor.browser import browser_finding
+from metabonk.doctor.encoders import encoder_findings, gstreamer_finding
+from metabonk.doctor.gpus import gpu_findings, gpu_problems
+from metabonk.doctor.host import Finding, disk_findings, shared_memory_finding
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
 from metabonk.orchestrator.page import PAGE_DIR
@@ -18,32 +17,32 @@ from metabonk.settings.schema import available_cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """It takes none."""
+    """Declare no arguments."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Examines the machine, and prints a line for each finding as it is made.
+    """Examine the machine and print each finding as it is made.
 
     Returns:
-        0 where a fleet can run and be watched.
+        0 if a fleet can run and be watched, else 1.
 
     Raises:
         MetaBonkError: a setting or the slot directory can't be used.
     """
     settings = load_settings({})
-    fine = True
+    blocked = False
     for finding in examine(settings):
-        fine &= finding.do is None or not finding.needed
-        sys.stdout.write(f"{finding.mark} {finding.what}\n")
-        if finding.do is not None:
-            sys.stdout.write(f"    → {finding.do}\n")
+        sys.stdout.write(f"{finding.mark} {finding.message}\n")
+        if finding.action is not None:
+            sys.stdout.write(f"    → {finding.action}\n")
+            blocked |= finding.blocking
         sys.stdout.flush()
-    sys.stdout.write("this machine can run a fleet\n" if fine else "see what is marked ✗\n")
-    return 0 if fine else 1
+    sys.stdout.write("fix what is marked ✗\n" if blocked else "this machine can run a fleet\n")
+    return int(blocked)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Everything, the quick things first.
+    """Yield every finding, quick ones first.
 
     Raises:
         SlotFolderError: the slot directory can't be used.
@@ -51,27 +50,27 @@ def examine(settings: Settings) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding(f"Python {version}, {available_cores()} cores")
     pools = open_pools(settings)
-    yield from gpus(pools)
-    yield from _ports(settings)
-    yield from host.disks(settings.paths)
-    yield host.shared_memory()
-    yield _page()
-    yield browser()
-    yield gstreamer(pools)
-    yield from encoders(settings, pools)
-    # Last, since what was tried just now counts for more than a version.
+    yield from gpu_findings(pools)
+    yield from _port_findings(settings)
+    yield from disk_findings(settings.paths)
+    yield shared_memory_finding()
+    yield _page_finding()
+    yield browser_finding()
+    yield gstreamer_finding(pools)
+    yield from encoder_findings(settings, pools)
+    # After the encoders, because a fresh probe counts for more than a driver version.
     yield from gpu_problems(pools, ProbeCache(pools.folder))
 
 
-def _ports(settings: Settings) -> Iterator[Finding]:
+def _port_findings(settings: Settings) -> Iterator[Finding]:
     problems = list(port_problems(settings))
     for problem in problems:
-        yield Finding(problem, "'python scripts/stop.py --all' stops a fleet that runs already")
+        yield Finding(problem, "'python scripts/stop.py --all' stops a fleet that is running")
     if not problems:
         yield Finding("all ports are free")
 
 
-def _page() -> Finding:
+def _page_finding() -> Finding:
     if (PAGE_DIR / "index.html").is_file():
         return Finding("the web page is built")
-    return Finding("the web page is not built", "./start builds it", needed=True)
+    return Finding("the web page is not built", "run ./start to build it", blocking=True)

@@ -1,12 +1,10 @@
-"""What this machine can do, and what is missing; a library that knows no process.
+"""What this machine can do, and what it lacks. A library: it knows no process.
 
-``finding``   something that was found out, and what to do about it
-``host``      disk and shared memory
-``gpus``      NVIDIA's GPUs, their driver, and what a container was given of them
-``glance``    all of these that a person should act on: cheap enough to be asked every second
-``browser``   a browser on this machine, and what a page looks like in it
-``gstreamer`` whether it is here, and what adds it
-``encoders``  each encoder, really opened, fed and closed
+``host``      findings; disk, shared memory, containers
+``gpus``      NVIDIA GPUs, their driver, and what a container was given of them
+``encoders``  GStreamer, and each encoder, really probed
+``browser``   a browser on this machine
+``quick``     the problems among these that are cheap to find, for a running fleet
 
-``metabonk doctor`` prints all of it; a running fleet shows what ``glance`` sees.
+``metabonk doctor`` prints all of it; a running fleet shows ``quick``.
 """

@@ -1,4 +1,4 @@
-"""A browser on this machine, without a window. Spectators may use others elsewhere."""
+"""A headless browser on this machine. Viewers may use others elsewhere."""
 
 import re
 import shutil
@@ -10,20 +10,20 @@ from metabonk.doctor.host import Finding
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 TIMEOUT_S = 30.0
 H264 = 'video/mp4; codecs="avc1.42E020"'
-"""Constrained Baseline, as every encoder here is told to make it."""
+"""Constrained Baseline, which every encoder here produces."""
 
 
 def find_browser() -> str | None:
-    """Its path; None where there is none that is known to take these options."""
-    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    """Return the path of a browser that takes Chromium's options; None if there is none."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-def text_of(browser: str, url: str) -> str:
-    """The text that a page shows once its scripts have run.
+def rendered_text(browser: str, url: str) -> str:
+    """Return the text of a page after its scripts have run.
 
     Raises:
         OSError: the browser can't be started.
-        subprocess.SubprocessError: it failed, or has not ended after ``TIMEOUT_S``.
+        subprocess.SubprocessError: it failed, or did not end within ``TIMEOUT_S``.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [
@@ -37,16 +37,16 @@ def text_of(browser: str, url: str) -> str:
     return re.sub(r"<(script|noscript).*?</\1>|<[^>]*>", " ", body, flags=re.DOTALL)
 
 
-def browser() -> Finding:
-    """Whether a browser here plays what is streamed."""
-    found = find_browser()
-    if found is None:
-        return Finding("no browser here that could be asked; any current one plays the streams")
-    asked = f"data:text/html,<script>document.write(MediaSource.isTypeSupported('{H264}'))</script>"
+def browser_finding() -> Finding:
+    """Report whether a browser here can play the streams."""
+    browser = find_browser()
+    if browser is None:
+        return Finding("no local browser found to test; any current browser can play the streams")
+    page = f"data:text/html,<script>document.write(MediaSource.isTypeSupported('{H264}'))</script>"
     try:
-        answer = text_of(found, asked)
+        text = rendered_text(browser, page)
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding(f"{found} could not be asked: {error}")
-    if "true" in answer:
-        return Finding(f"{found} plays H.264")
-    return Finding(f"{found} does not play H.264", "use Chrome, Edge, Safari or Firefox")
+        return Finding(f"{browser} could not be tested: {error}")
+    if "true" in text:
+        return Finding(f"{browser} plays H.264")
+    return Finding(f"{browser} does not play H.264", "use Chrome, Edge, Safari or Firefox")

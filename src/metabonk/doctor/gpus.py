@@ -1,7 +1,7 @@
-"""NVIDIA's GPUs, their driver, and what a container was given of them.
+"""NVIDIA GPUs, their driver, and what a container was given of them.
 
-NVML and a driver's version only raise a suspicion. What a rung of the ladder was seen to do counts
-for more: where one works, nothing is wrong.
+NVML and a driver version are only hints. A rung's probe counts for more: if one works, nothing is
+wrong.
 """
 
 import ctypes
@@ -17,49 +17,49 @@ from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.settings.environment import gpus_are_hidden
 
 DEVICE = Path("/dev/nvidiactl")
-"""There as soon as the kernel's part of the driver is, also in a container that got a GPU."""
+"""Exists once the kernel module is loaded, also in a container that was given a GPU."""
 
 ENCODE_LIBRARY = "libnvidia-encode.so.1"
-OLDEST_DRIVER = 570
-"""The FFmpeg in PyAV 18 is built against NVENC's API 13.0; an older driver answers error 38."""
+MIN_FFMPEG_DRIVER = 570
+"""The FFmpeg in PyAV 18 is built against NVENC API 13.0; older drivers answer error 38."""
 
-WITHOUT_ENCODER = ("A100", "H100", "H200")
-"""Cards with no encoder on them (NVIDIA's support matrix; H200 measured): nothing helps there."""
+CARDS_WITHOUT_ENCODER = ("A100", "H100", "H200")
+"""Cards with no encoder, which nothing can help (NVIDIA's support matrix; H200 measured)."""
 
 CAPABILITIES = "NVIDIA_DRIVER_CAPABILITIES=compute,video,utility"
-NVENC = tuple(rung for rung in RUNGS if rung.pool_kind is PoolKind.NVENC)
+NVENC_RUNGS = tuple(rung for rung in RUNGS if rung.pool_kind is PoolKind.NVENC)
 
 
-def gpus(pools: Pools) -> Iterator[Finding]:
-    """What there is: a line a GPU, or why there is none."""
-    if not pools.census.gpus:
-        yield Finding(f"no NVIDIA GPU to use: {pools.census.unavailable}", absent=True)
-    for gpu in pools.census.gpus:
+def gpu_findings(pools: Pools) -> Iterator[Finding]:
+    """Report each GPU, or why there is none."""
+    if not pools.inventory.gpus:
+        yield Finding(f"no NVIDIA GPU available: {pools.inventory.unavailable}", absent=True)
+    for gpu in pools.inventory.gpus:
         limit = pools.limit(gpu)
         yield Finding(
             f"GPU {gpu.index}: {gpu.name}, driver {gpu.driver}, {gpu.session_count} encoder "
-            f"sessions open, limit {limit.sessions} ({limit.because})"
+            f"sessions open, limit {limit.sessions} ({limit.reason})"
         )
 
 
-def gpu_problems(pools: Pools, proofs: ProbeCache) -> Iterator[Finding]:
-    """What keeps NVENC from being used, and can be mended."""
-    census = pools.census
-    if census.unavailable and DEVICE.exists() and not gpus_are_hidden():
-        do = (
-            f"start it with {CAPABILITIES}"
+def gpu_problems(pools: Pools, probes: ProbeCache) -> Iterator[Finding]:
+    """Report what prevents the use of NVENC and can be fixed."""
+    inventory = pools.inventory
+    if inventory.unavailable and DEVICE.exists() and not gpus_are_hidden():
+        action = (
+            f"start the container with {CAPABILITIES}"
             if in_container()
-            else "'nvidia-smi' says more; after an update of the driver, reboot"
+            else "run nvidia-smi for details; after a driver update, reboot"
         )
-        yield Finding(f"there is an NVIDIA GPU that can't be asked: {census.unavailable}", do)
-    for gpu in census.gpus:
-        if problem := _problem(gpu, pools, proofs):
+        yield Finding(f"an NVIDIA GPU can't be queried: {inventory.unavailable}", action)
+    for gpu in inventory.gpus:
+        if problem := _problem(gpu, pools, probes):
             yield problem
 
 
-def _problem(gpu: Gpu, pools: Pools, proofs: ProbeCache) -> Finding | None:
-    tried = [proof for rung in NVENC if (proof := proofs.known(rung, gpu))]
-    if any(proof.works for proof in tried) or _has_no_encoder(gpu):
+def _problem(gpu: Gpu, pools: Pools, probes: ProbeCache) -> Finding | None:
+    results = [result for rung in NVENC_RUNGS if (result := probes.cached(rung, gpu))]
+    if any(result.works for result in results) or _has_no_encoder(gpu):
         return None
     card = f"GPU {gpu.index} ({gpu.name})"
     if not _has_encode_library():
@@ -67,20 +67,20 @@ def _problem(gpu: Gpu, pools: Pools, proofs: ProbeCache) -> Finding | None:
             f"{card} can't encode: {ENCODE_LIBRARY} is missing",
             f"start the container with {CAPABILITIES}"
             if in_container()
-            else "install it from where the driver came (Debian: apt install libnvidia-encode1)",
+            else "install it from the driver's source (Debian: apt install libnvidia-encode1)",
         )
-    if pools.why_no_nvenc(gpu.index) is not None:
+    if pools.no_nvenc_reason(gpu.index) is not None:
         if not in_container():
-            return None  # The card has none; software is used, and 'nvenc status' says so.
+            return None  # The card has no encoder; 'nvenc status' reports that software is used.
         return Finding(
             f"{card} gives this container no encoder (unsupported device, code 2)",
-            f"start it with {CAPABILITIES}; if it says so already, the card has none",
+            f"start the container with {CAPABILITIES}; if it already is, the card has no encoder",
         )
     major = gpu.driver.partition(".")[0]
-    if major.isdigit() and int(major) < OLDEST_DRIVER:
+    if major.isdigit() and int(major) < MIN_FFMPEG_DRIVER:
         return Finding(
             f"driver {gpu.driver} of {card} is too old for FFmpeg's NVENC, which needs "
-            f"{OLDEST_DRIVER} or newer",
+            f"{MIN_FFMPEG_DRIVER} or newer",
             "update the driver, or add GStreamer (docs/encoding.md)",
         )
     return None
@@ -88,12 +88,12 @@ def _problem(gpu: Gpu, pools: Pools, proofs: ProbeCache) -> Finding | None:
 
 def _has_no_encoder(gpu: Gpu) -> bool:
     words = gpu.name.replace("-", " ").split()
-    return any(card in words for card in WITHOUT_ENCODER)
+    return any(card in words for card in CARDS_WITHOUT_ENCODER)
 
 
 @cache
 def _has_encode_library() -> bool:
-    """As FFmpeg looks for it."""
+    """Tell whether the library loads by the name that FFmpeg uses."""
     try:
         ctypes.CDLL(ENCODE_LIBRARY)
     except OSError:

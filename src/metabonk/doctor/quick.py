@@ -1,26 +1,26 @@
-"""What a person should act on, as far as it shows at a glance."""
+"""Problems with this machine that are cheap to find, for a running fleet."""
 
 from collections.abc import Iterator
 
-from metabonk.doctor import host
 from metabonk.doctor.gpus import gpu_problems
-from metabonk.doctor.host import Finding
+from metabonk.doctor.host import Finding, disk_findings, shared_memory_finding
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import Pools
 from metabonk.settings import Settings
 
 
-def glance(settings: Settings, pools: Pools, proofs: ProbeCache) -> list[Finding]:
-    """Only findings with something to do. Opens nothing, starts nothing, asks no driver.
+def find_problems(settings: Settings, pools: Pools, probes: ProbeCache) -> list[Finding]:
+    """Return the findings that call for action. Cheap enough to be called every second.
 
-    What is known of encoders is what fleets and ``metabonk doctor`` have learned so far, so that a
-    finding may come, or go, once a worker has tried one.
+    Opens no encoder, starts no process and doesn't query the driver. What is known about encoders
+    comes from earlier probes by fleets and ``metabonk doctor``, so a problem may appear, or go,
+    once a worker has probed one.
     """
-    found = [*_host(settings), *gpu_problems(pools, proofs)]
-    return [finding for finding in found if finding.do is not None]
+    findings = [*_host_findings(settings), *gpu_problems(pools, probes)]
+    return [finding for finding in findings if finding.action is not None]
 
 
-def _host(settings: Settings) -> Iterator[Finding]:
-    yield from host.disks(settings.paths)
+def _host_findings(settings: Settings) -> Iterator[Finding]:
+    yield from disk_findings(settings.paths)
     if settings.game.startswith("doom:"):
-        yield host.shared_memory()
+        yield shared_memory_finding()

@@ -1,4 +1,4 @@
-"""How many workers can be live at once, and which of them together, for the director."""
+"""Encoder sessions available to a fleet, and which workers can be live together."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
@@ -11,18 +11,18 @@ from metabonk.encoding.sessions import Pool, Pools
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The sessions that a fleet has or could open, and which worker may use which.
+    """Sessions that a fleet has or could open, and the workers that may use them.
 
-    A worker uses those of its own GPU. One whose GPU has no encoder, or that has none, encodes in
-    software; with ``cpu_fallback`` every other one may as well. VA-API is for all.
+    A worker uses the sessions of its own GPU. A worker without a GPU, or whose GPU has no encoder,
+    encodes in software; with ``cpu_fallback`` all others may as well. VA-API is open to all.
 
     Attributes:
-        gpus: the pool of each GPU that the workers go round, in that order; None for a GPU without
-            an encoder.
+        gpus: pool of each GPU in the order of assignment to workers; None for a GPU without an
+            encoder.
         nvenc: sessions by pool.
         va: sessions through VA-API.
         cpu: sessions in software.
-        cpu_fallback: whether software may stand in for a GPU's encoder.
+        cpu_fallback: software may substitute for a GPU's encoder.
     """
 
     gpus: tuple[str | None, ...] = ()
@@ -33,87 +33,86 @@ class Capacity:
 
     @property
     def is_divided(self) -> bool:
-        """Whether workers differ in what sessions they can have."""
+        """True if workers differ in the sessions they may use."""
         return len(set(self.gpus)) > 1
 
     @property
     def total(self) -> int:
-        """Sessions in all that some worker may use."""
-        in_software = self.cpu if self.cpu_fallback or None in (self.gpus or (None,)) else 0
-        return sum(self.nvenc.values()) + self.va + in_software
+        """Number of sessions that any worker may use."""
+        software = self.cpu if self.cpu_fallback or None in (self.gpus or (None,)) else 0
+        return sum(self.nvenc.values()) + self.va + software
 
     def pool_of(self, worker: int) -> str | None:
-        """The NVENC pool of a worker; None where it has none. Workers of one pool are alike."""
+        """Return a worker's NVENC pool, or None. Workers of the same pool are interchangeable."""
         return self.gpus[worker % len(self.gpus)] if self.gpus else None
 
     def sessions_of(self, worker: int) -> int:
-        """How many sessions there are that this worker could have."""
+        """Return the number of sessions this worker may use."""
         pool = self.pool_of(worker)
-        in_software = self.cpu if pool is None or self.cpu_fallback else 0
-        return self.nvenc.get(pool or "", 0) + self.va + in_software
+        software = self.cpu if pool is None or self.cpu_fallback else 0
+        return self.nvenc.get(pool or "", 0) + self.va + software
 
     def shortage(self, workers: Iterable[int]) -> int:
-        """How many of these would have no session if all of them were live at once."""
-        only_hardware = in_software = 0
+        """Return how many of these workers would get no session if all were live at once."""
+        hardware_only = software = 0
         for pool, count in Counter(map(self.pool_of, workers)).items():
             over = max(0, count - self.nvenc.get(pool or "", 0))
             if pool is None or self.cpu_fallback:
-                in_software += over
+                software += over
             else:
-                only_hardware += over
-        va_left = max(0, self.va - only_hardware)
-        return max(0, only_hardware - self.va) + max(0, in_software - va_left - self.cpu)
+                hardware_only += over
+        va_left = max(0, self.va - hardware_only)
+        return max(0, hardware_only - self.va) + max(0, software - va_left - self.cpu)
 
     def has_room(self, live: Collection[int], worker: int) -> bool:
-        """Whether there is a session for one more, beside these."""
+        """Tell whether one more worker can be live beside these."""
         return self.shortage([*live, worker]) == self.shortage(live)
 
     def may_replace(self, live: Collection[int], leaving: int, coming: int) -> bool:
-        """Whether the session that ``leaving`` of these gives up is one for ``coming``."""
+        """Tell whether ``coming`` can use the session that ``leaving``, one of these, gives up."""
         if self.pool_of(leaving) == self.pool_of(coming):
             return True
         after = [coming, *(worker for worker in live if worker != leaving)]
         return self.shortage(after) <= self.shortage(live)
 
     def comes_first(self, worker: int) -> bool:
-        """Whether it would be live where the first workers by index are."""
+        """Tell whether this worker is among the first by index that can be live together."""
         live: list[int] = []
-        for each in range(worker + 1):
-            if self.has_room(live, each):
-                live.append(each)
+        for index in range(worker + 1):
+            if self.has_room(live, index):
+                live.append(index)
         return worker in live
 
 
-def capacity(pools: Pools, proofs: ProbeCache, *, allow_cpu_fallback: bool) -> Capacity:
-    """What this fleet has now.
+def measure_capacity(pools: Pools, probes: ProbeCache, *, allow_cpu_fallback: bool) -> Capacity:
+    """Return the current capacity, less the sessions of other programs.
 
-    Sessions of other programs are taken off. A GPU counts until it is known to have no encoder;
-    VA-API counts once it has worked here.
+    A GPU counts until it is known to have no encoder; VA-API counts once a probe has succeeded.
 
     Raises:
         SlotFolderError: the slot directory can't be used.
     """
     usable = {
         gpu.index: pool
-        for gpu in pools.census.gpus
-        if (pool := pools.nvenc(gpu.index)) and pools.why_no_nvenc(gpu.index) is None
+        for gpu in pools.inventory.gpus
+        if (pool := pools.nvenc(gpu.index)) and pools.no_nvenc_reason(gpu.index) is None
     }
     va_works = any(
-        (proof := proofs.known(rung, None)) is not None and proof.works
+        (result := probes.cached(rung, None)) is not None and result.works
         for rung in RUNGS
         if rung.pool_kind is PoolKind.VA
     )
 
-    def left(pool: Pool) -> int:
+    def available(pool: Pool) -> int:
         usage = pool.usage()
-        return max(0, usage.limit - usage.foreign)
+        return max(0, usage.limit - usage.external)
 
     return Capacity(
         gpus=tuple(
-            usable[gpu.index].name if gpu.index in usable else None for gpu in pools.census.gpus
+            usable[gpu.index].name if gpu.index in usable else None for gpu in pools.inventory.gpus
         ),
-        nvenc={pool.name: left(pool) for pool in usable.values()},
-        va=left(pools.va) if va_works else 0,
-        cpu=left(pools.cpu),
+        nvenc={pool.name: available(pool) for pool in usable.values()},
+        va=available(pools.va) if va_works else 0,
+        cpu=available(pools.cpu),
         cpu_fallback=allow_cpu_fallback,
     )

@@ -1,4 +1,4 @@
-"""What every encoder is given and does."""
+"""Interface of every encoder."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,14 +8,14 @@ from metabonk.encoding.frame import AccessUnit, Frame
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """How a stream is encoded, whatever encodes it.
+    """Parameters of a stream, independent of the encoder.
 
     Attributes:
-        width: of the coded picture, pixels; even, as chroma is halved.
-        height: of the coded picture, pixels; even.
-        fps: nominal frames per second; frames may come irregularly.
-        bitrate: target and, beyond a fraction of a second, limit; bit/s.
-        gop_s: longest distance of two keyframes at the nominal rate, seconds.
+        width: of the coded frame, pixels; even, because chroma is halved.
+        height: of the coded frame, pixels; even.
+        fps: nominal frames per second; frames may arrive irregularly.
+        bitrate: target and, beyond a fraction of a second, maximum; bit/s.
+        gop_s: maximum keyframe interval at the nominal rate, seconds.
     """
 
     width: int
@@ -29,34 +29,34 @@ class EncoderSettings:
 
     @property
     def gop_frames(self) -> int:
-        """Longest distance of two keyframes, frames."""
+        """Maximum keyframe interval, frames."""
         return max(1, round(self.gop_s * self.fps))
 
 
 class Encoder(Protocol):
-    """An open encoder session. One thread uses it.
+    """An open encoder session, used by one thread.
 
     Attributes:
-        backend: ``engine:source:encoder`` or ``engine:encoder``, as the status shows it.
+        backend: ``engine:source:encoder`` or ``engine:encoder``, as shown in the status.
     """
 
     backend: str
 
     def encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
-        """Encodes a frame, scaled to the stream's size where it differs.
+        """Encode a frame, scaled to the stream's size if it differs.
 
         Args:
-            frame: newer than the one before.
-            keyframe: whether it must become an IDR picture.
+            frame: newer than the previous one.
+            keyframe: make it an IDR picture.
 
         Returns:
-            What is ready now, oldest first; an encoder that works ahead returns older frames.
+            Access units that are ready, oldest first; an encoder with a delay returns older frames.
 
         Raises:
-            EncoderBroken: the session is of no more use; close it.
+            EncoderBroken: the session is unusable; close it.
         """
         ...
 
     def close(self) -> None:
-        """Frees the session at once; may be repeated."""
+        """Free the session at once; may be called again."""
         ...

@@ -1,21 +1,26 @@
-"""Which encoder to try, best first, and why each of the others is out. Pure.
+"""Encoders in order of preference, and the reason why each one is refused.
 
-A rung states what it needs; ``climb`` holds that against what is so. The result names every rung,
-so that a fallback can always say what was tried and why each step was refused.
+A rung states what it needs; ``evaluate`` compares that with the context. The result lists every
+rung, so that a fallback can always report what was tried and why each step was refused.
 """
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+from metabonk.encoding.sessions import Pool, Pools
 from metabonk.encoding.sessions.pools import RENDER_NODES
+
+CUDA_SOURCE = "cuda_appsrc"
+CUDA_SOURCES = {CUDA_SOURCE, "cuda"}
+"""Sources whose frames PyTorch converts on the GPU."""
 
 
 class PoolKind(StrEnum):
-    """The pool that a rung's sessions come from."""
+    """The pool a rung's sessions come from."""
 
     NVENC = "nvenc"
     VA = "va"
@@ -23,7 +28,7 @@ class PoolKind(StrEnum):
 
 
 class FrameKind(StrEnum):
-    """Where a frame's pixels are."""
+    """Memory that holds a frame's pixels."""
 
     HOST = "host"
     CUDA = "cuda"
@@ -34,9 +39,9 @@ class Rung:
     """One way to encode.
 
     Attributes:
-        backend: ``engine:source:encoder`` or ``engine:encoder``, as the status shows it.
-        scarcity: whose sessions it takes.
-        frames: the kinds of frame it can be fed.
+        backend: ``engine:source:encoder`` or ``engine:encoder``, as shown in the status.
+        pool_kind: the pool its sessions come from.
+        frames: kinds of frame it accepts.
     """
 
     backend: str
@@ -45,8 +50,18 @@ class Rung:
 
     @property
     def hardware(self) -> bool:
-        """Whether a device of its own encodes, and so no core of the machine."""
+        """True if a dedicated device encodes, rather than the CPU."""
         return self.pool_kind is not PoolKind.CPU
+
+    def pool(self, pools: Pools, gpu_index: int) -> Pool | None:
+        """Return the pool its sessions come from; None if it needs a GPU that isn't there."""
+        match self.pool_kind:
+            case PoolKind.NVENC:
+                return pools.nvenc(gpu_index)
+            case PoolKind.VA:
+                return pools.va
+            case PoolKind.CPU:
+                return pools.cpu
 
 
 RUNGS = (
@@ -63,11 +78,11 @@ RUNGS = (
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What came of really encoding a few frames.
+    """Result of really encoding a few frames.
 
     Attributes:
-        works: whether it did.
-        reason: why not, as a sentence.
+        works: True if they came out.
+        reason: why they did not.
     """
 
     works: bool
@@ -76,91 +91,88 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class LadderContext:
-    """All that decides, as far as it is known.
+    """Everything that decides about a rung, as far as it is known.
 
     Attributes:
-        frames: what kind of frame the game delivers.
-        no_nvenc: why there is no NVENC hardware to use, or None where there is some.
-        missing: backend to the reason why its library can't be used here.
-        proofs: backend to what came of trying it; absent: not tried yet.
-        resting: backend to the reason why it is not tried at the moment: it broke.
-        allow_cpu_fallback: whether software may stand in where there is NVENC hardware.
+        frames: kind of frame that the game delivers.
+        no_nvenc: reason why there is no NVENC to use; None if there is.
+        unavailable: by backend, the reason why this machine lacks it.
+        probes: by backend, the probe's result; absent if not probed yet.
+        backing_off: by backend, the reason why it is not tried right now: it broke.
+        allow_cpu_fallback: allow software encoding on machines with NVENC.
     """
 
     frames: FrameKind = FrameKind.HOST
     no_nvenc: str | None = None
-    missing: Mapping[str, str] | None = None
-    proofs: Mapping[str, ProbeResult] | None = None
-    resting: Mapping[str, str] | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    probes: Mapping[str, ProbeResult] = field(default_factory=dict)
+    backing_off: Mapping[str, str] = field(default_factory=dict)
     allow_cpu_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RungStatus:
-    """A rung, and why it is out; ``refused`` is None where it may be tried."""
+    """A rung, and the reason why it is refused; None if it may be tried."""
 
     rung: Rung
-    refused: str | None
+    refusal: str | None
 
 
-def climb(situation: LadderContext) -> list[RungStatus]:
-    """Every rung, best first, each with the reason why it is out or None."""
-    return [RungStatus(rung, _refusal(rung, situation)) for rung in RUNGS]
+def evaluate(context: LadderContext) -> list[RungStatus]:
+    """Return the status of every rung, best first. Pure."""
+    return [RungStatus(rung, _refusal(rung, context)) for rung in RUNGS]
 
 
-def _refusal(rung: Rung, situation: LadderContext) -> str | None:
-    if missing := (situation.missing or {}).get(rung.backend):
-        return missing
-    if situation.frames not in rung.frames:
-        taken = " or ".join(sorted(rung.frames))
-        return f"takes {taken} frames, and the game delivers {situation.frames} frames"
-    proof = (situation.proofs or {}).get(rung.backend)
-    if proof and not proof.works:
-        return proof.reason
-    if rung.pool_kind is PoolKind.NVENC and situation.no_nvenc:
-        return situation.no_nvenc
-    if rest := (situation.resting or {}).get(rung.backend):
-        return rest
+def _refusal(rung: Rung, context: LadderContext) -> str | None:
+    if reason := context.unavailable.get(rung.backend):
+        return reason
+    if context.frames not in rung.frames:
+        accepted = " or ".join(sorted(rung.frames))
+        return f"accepts {accepted} frames, but the game delivers {context.frames} frames"
+    probe = context.probes.get(rung.backend)
+    if probe and not probe.works:
+        return probe.reason
+    if rung.pool_kind is PoolKind.NVENC and context.no_nvenc:
+        return context.no_nvenc
+    if reason := context.backing_off.get(rung.backend):
+        return reason
     if (
         rung.pool_kind is PoolKind.CPU
-        and situation.no_nvenc is None
-        and not situation.allow_cpu_fallback
+        and context.no_nvenc is None
+        and not context.allow_cpu_fallback
     ):
         return (
-            "software encoding is off where there is NVENC hardware; "
+            "software encoding is off on machines with NVENC; "
             "METABONK_STREAM_ALLOW_CPU_FALLBACK=1 allows it"
         )
     return None
 
 
-CUDA_SOURCE = "cuda_appsrc"
-CUDA_SOURCES = {CUDA_SOURCE, "cuda"}
-"""Words of the rungs whose pictures PyTorch converts on the GPU."""
+def unavailable(engine: str = "any") -> dict[str, str]:
+    """Return, by backend, why this machine can't use it: a missing library, or a setting.
 
-
-def missing(engine: str = "any") -> dict[str, str]:
-    """Backend to the reason why it is out.
+    Quick, and loads nothing: what is available may still not work, which only a probe can tell.
 
     Args:
         engine: the setting ``stream.engine``.
     """
-    found = {}
+    reasons = {}
     for rung in RUNGS:
-        own, *words = rung.backend.split(":")
-        if engine not in ("any", own):
-            found[rung.backend] = f"stream.engine is {engine!r}"
-        elif own == "gst" and (lacking := _bindings_missing()):
-            found[rung.backend] = lacking
+        rung_engine, *words = rung.backend.split(":")
+        if engine not in ("any", rung_engine):
+            reasons[rung.backend] = f"stream.engine is {engine!r}"
+        elif rung_engine == "gst" and not has_gstreamer():
+            reasons[rung.backend] = "PyGObject is not installed: run pip install 'metabonk[gst]'"
         elif rung.pool_kind is PoolKind.VA and not RENDER_NODES.exists():
-            found[rung.backend] = f"this machine has no GPU that VA-API could use ({RENDER_NODES})"
+            reasons[rung.backend] = f"this machine has no GPU for VA-API ({RENDER_NODES})"
         elif CUDA_SOURCES.intersection(words) and version("torch").endswith("+cpu"):
-            found[rung.backend] = "PyTorch is installed without CUDA (torch +cpu)"
-    return found
+            reasons[rung.backend] = "PyTorch is installed without CUDA (torch +cpu)"
+    return reasons
 
 
 @cache
 def gstreamer_version() -> str:
-    """Of its bindings: what is known of GStreamer's encoders holds as long as they stay."""
+    """Return the version of GStreamer's bindings; probes of its encoders are valid for it alone."""
     try:
         return f"PyGObject {version('PyGObject')}"
     except PackageNotFoundError:
@@ -168,11 +180,5 @@ def gstreamer_version() -> str:
 
 
 def has_gstreamer() -> bool:
-    """Whether its bindings are installed; its plugins may still be missing."""
+    """Tell whether GStreamer's bindings are installed; its plugins may still be missing."""
     return importlib.util.find_spec("gi") is not None
-
-
-def _bindings_missing() -> str | None:
-    if not has_gstreamer():
-        return "PyGObject is not installed: pip install 'metabonk[gst]' adds it"
-    return None

@@ -1,4 +1,4 @@
-"""Walks the ladder until an encoder is open, under a lease."""
+"""Opens an encoder under a lease, by walking the ladder from the best rung down."""
 
 import logging
 import time
@@ -8,27 +8,27 @@ from typing import TypeAlias
 
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import Encoder, EncoderSettings
-from metabonk.encoding.ladder import RUNGS, LadderContext, PoolKind, Rung, climb
-from metabonk.encoding.probe import AT_THE_LIMIT, EncoderProbe, NotProbed, pool_of
+from metabonk.encoding.ladder import RUNGS, LadderContext, PoolKind, Rung, evaluate
+from metabonk.encoding.probe import EncoderProbe, NotProbed
 from metabonk.encoding.sessions import Lease, Pool, Pools, Refusal
+from metabonk.encoding.sessions.limits import LIMIT_CODES
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.errors import EncoderUnavailable
 
 log = logging.getLogger(__name__)
 
-FIRST_REST_S = 1.0
-LONGEST_REST_S = 30.0
+FIRST_BACK_OFF_S = 1.0
+MAX_BACK_OFF_S = 30.0
 
 NVENC_BACKENDS = {rung.backend for rung in RUNGS if rung.pool_kind is PoolKind.NVENC}
 
-
-SettingsOn: TypeAlias = Callable[[Rung], EncoderSettings]
-"""What a stream should be on a rung: one in hardware may be larger than one in software."""
+SettingsFor: TypeAlias = Callable[[Rung], EncoderSettings]
+"""Stream settings for a rung: a hardware stream may be larger than a software one."""
 
 
 @dataclass(slots=True)
 class EncoderSession:
-    """An open encoder, how it encodes, and the lease that allows it."""
+    """An open encoder, its settings, and the lease it runs under."""
 
     rung: Rung
     encoder: Encoder
@@ -37,17 +37,17 @@ class EncoderSession:
     worker: str
 
     def close(self) -> None:
-        """Closes the encoder, then gives the lease back: never the other way round."""
+        """Close the encoder, then release the lease: never the other way round."""
         if not self.lease.held:
             return
         try:
             self.encoder.close()
         finally:
             self.lease.release()
-            self.tell_released()
+            self.log_released()
 
-    def tell_released(self) -> None:
-        """Logs the end of the session."""
+    def log_released(self) -> None:
+        """Log the end of the session."""
         log.info(
             "Released %s session slot=%d pool=%s worker=%s",
             self.rung.pool_kind.upper(),
@@ -59,12 +59,12 @@ class EncoderSession:
 
 @dataclass(frozen=True, slots=True)
 class OpenFailure:
-    """Why no encoder could be opened now.
+    """Reasons why no encoder could be opened.
 
     Attributes:
         refusals: backend and reason, for every rung that this machine has the libraries for.
-        limit_reached: whether sessions being in use is all that stands in the way, as is expected
-            when there are more workers than sessions.
+        limit_reached: True if the session limit is the only obstacle, as is expected with more
+            workers than sessions.
     """
 
     refusals: tuple[tuple[str, str], ...]
@@ -72,15 +72,15 @@ class OpenFailure:
 
     @property
     def reason(self) -> str:
-        """All that was tried and why each was refused, in one line."""
+        """Every backend that was tried and why it was refused, in one line."""
         return "; ".join(f"{backend}: {reason}" for backend, reason in self.refusals)
 
 
 @dataclass(frozen=True, slots=True)
-class _Break:
-    """That a rung broke."""
+class _BackOff:
+    """Pause before a broken rung is tried again."""
 
-    count: int
+    failures: int
     until: float
     """By the opener's clock."""
     reason: str
@@ -90,164 +90,167 @@ class EncoderOpener:
     """Opens encoders for one worker, and remembers which ones broke.
 
     Args:
-        pools: where leases come from.
-        prover: says whether a rung works on this host.
-        worker: for logs and for the holders' list.
-        gpu_index: the GPU whose encoder is used, as NVML counts.
-        allow_cpu_fallback: whether software may stand in where there is NVENC hardware.
-        missing: backend to the reason why it is out on this machine, whatever the GPU.
-        clock: seconds, monotonic.
+        pools: source of leases.
+        probe: tells whether a rung works on this host.
+        worker: name in logs and in the list of holders.
+        gpu_index: GPU that encodes, as NVML counts.
+        allow_cpu_fallback: allow software encoding on machines with NVENC.
+        unavailable: by backend, the reason why this machine lacks it.
+        clock: monotonic, seconds.
     """
 
     def __init__(
         self,
         pools: Pools,
-        prover: EncoderProbe,
+        probe: EncoderProbe,
         *,
         worker: str,
         gpu_index: int,
         allow_cpu_fallback: bool,
-        missing: Mapping[str, str] | None = None,
+        unavailable: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pools = pools
-        self._prover = prover
+        self._probe = probe
         self._worker = worker
         self._gpu_index = gpu_index
         self._allow_cpu_fallback = allow_cpu_fallback
-        self._missing = missing or {}
+        self._unavailable = unavailable or {}
         self._clock = clock
-        self._breaks: dict[str, _Break] = {}
-        self._told: str | None = None
+        self._back_offs: dict[str, _BackOff] = {}
+        self._last_logged: str | None = None
 
-    def open(self, settings_on: SettingsOn) -> EncoderSession | OpenFailure:
-        """An open encoder on the best rung that is to be had, or why there is none.
+    def open(self, settings_for: SettingsFor) -> EncoderSession | OpenFailure:
+        """Open an encoder on the best possible rung, or return why there is none.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
         refusals: list[tuple[str, str]] = []
         limited = other = False
-        for rung in [step.rung for step in climb(self._situation())]:
-            if rung.backend in self._missing:
-                # Nothing was tried; 'nvenc status' says why. A spectator has no use for it.
+        for rung in RUNGS:
+            if rung.backend in self._unavailable:
+                # Listed by 'nvenc status'; of no use to a viewer.
                 continue
-            # Proving one rung may rule another in or out, so each is judged when its turn comes.
-            refused = self._refusal_of(rung)
-            if refused is None:
-                opened = self._open_rung(rung, settings_on(rung))
+            # Probing one rung may change the status of the next, so each is evaluated in turn.
+            refusal = self._refusal_of(rung)
+            if refusal is None:
+                opened = self._open_rung(rung, settings_for(rung))
                 if isinstance(opened, EncoderSession):
-                    self._tell_opened(opened, refusals)
+                    self._log_opened(opened, refusals)
                     return opened
-                refused, at_limit = opened
+                refusal, at_limit = opened
                 limited |= at_limit
                 other |= not at_limit
-            refusals.append((rung.backend, refused))
-        missing = OpenFailure(tuple(refusals), limit_reached=limited and not other)
-        self._tell_missing(missing)
-        return missing
+            refusals.append((rung.backend, refusal))
+        failure = OpenFailure(tuple(refusals), limit_reached=limited and not other)
+        self._log_failure(failure)
+        return failure
 
-    def move(self, session: EncoderSession, settings_on: SettingsOn) -> EncoderSession | None:
-        """Another open encoder for a stream to go on with, where there is a reason to move.
+    def move(self, session: EncoderSession, settings_for: SettingsFor) -> EncoderSession | None:
+        """Open another encoder for a live stream, if there is a reason to move.
 
-        Reasons: a better rung has become free; or another program has taken sessions of this one's
-        pool, which is over its limit now, and this session was the last to join.
+        Either a better rung has become free, or another program has taken sessions of this one's
+        pool, which now exceeds its limit, and this session was the last to join.
 
-        Up the ladder only to one that is known to work: the stream waits while one is proven.
+        A stream moves up only to a rung already known to work, since it would wait for a probe.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
-        must_leave = self._is_one_too_many(session)
-        for step in climb(self._situation()):
-            if step.rung is session.rung:
+        must_leave = self._exceeds_limit(session)
+        for status in evaluate(self._context()):
+            if status.rung is session.rung:
                 if not must_leave:
                     return None
                 continue
-            proven = self._prover.known(step.rung, self._gpu) is not None
-            if step.refused is None and (proven or must_leave):
-                opened = self._open_rung(step.rung, settings_on(step.rung))
+            probed = self._probe.cached(status.rung, self._gpu) is not None
+            if status.refusal is None and (probed or must_leave):
+                opened = self._open_rung(status.rung, settings_for(status.rung))
                 if isinstance(opened, EncoderSession):
-                    self._tell_opened(opened, [])
+                    self._log_opened(opened, [])
                     return opened
         return None
 
     def reopen(self, session: EncoderSession, settings: EncoderSettings) -> OpenFailure | None:
-        """Goes on with other settings: the encoder is closed, and opened anew under its lease.
+        """Close the encoder and open it again with other settings, under the same lease.
 
         Returns:
-            None, or why it could not be opened; then the session has ended.
+            None, or why it could not be opened; the session has ended then.
         """
         session.encoder.close()
-        session.lease.session_closed()
-        pool = pool_of(session.rung, self._gpu_index, self._pools)
-        assert pool is not None, "its session came from it"
+        session.lease.mark_closed()
+        pool = self._pool_of(session)
         opened = self._open_under(session.lease, pool, session.rung, settings)
         if isinstance(opened, EncoderSession):
             session.encoder, session.settings = opened.encoder, opened.settings
             return None
-        session.tell_released()
+        session.log_released()
         reason, at_limit = opened
         return OpenFailure(((session.rung.backend, reason),), limit_reached=at_limit)
 
-    def _is_one_too_many(self, session: EncoderSession) -> bool:
-        pool = pool_of(session.rung, self._gpu_index, self._pools)
-        assert pool is not None, "its session came from it"
-        usage = pool.usage()
-        if usage.used <= usage.limit:
-            return False
-        last = max(usage.holders, key=lambda holder: holder.since or 0.0, default=None)
-        return last is not None and last.slot == session.lease.slot
-
-    def broke(self, session: EncoderSession, reason: str) -> None:
-        """Closes a session whose encoder failed; its rung rests, twice as long each time."""
+    def mark_broken(self, session: EncoderSession, reason: str) -> None:
+        """Close a session whose encoder failed, and back off from its rung, doubling each time."""
         session.close()
-        self._rest(session.rung, reason)
+        self._back_off(session.rung, reason)
 
-    def hangs(self, session: EncoderSession, reason: str) -> None:
-        """As ``broke``, but leaves the session open, since whatever closes it would hang as well.
+    def mark_hung(self, session: EncoderSession, reason: str) -> None:
+        """Back off from a hung session's rung, leaving it open: closing it would hang as well.
 
-        Its lease stays with it: the driver counts it until the process ends.
+        It keeps its lease, because the driver counts it until the process ends.
         """
-        self._rest(session.rung, reason)
+        self._back_off(session.rung, reason)
 
-    def worked(self, session: EncoderSession) -> None:
-        """Forgets that this rung ever broke, after it has encoded well for a while."""
-        self._breaks.pop(session.rung.backend, None)
+    def mark_healthy(self, session: EncoderSession) -> None:
+        """Reset the back-off of a rung that has encoded well for a while."""
+        self._back_offs.pop(session.rung.backend, None)
 
     @property
     def _gpu(self) -> Gpu | None:
-        return self._pools.census.by_index.get(self._gpu_index)
+        return self._pools.inventory.by_index.get(self._gpu_index)
 
-    def _situation(self) -> LadderContext:
+    def _context(self) -> LadderContext:
         now = self._clock()
-        known = {rung.backend: self._prover.known(rung, self._gpu) for rung in RUNGS}
+        cached = {rung.backend: self._probe.cached(rung, self._gpu) for rung in RUNGS}
         return LadderContext(
-            no_nvenc=self._pools.why_no_nvenc(self._gpu_index),
-            missing=self._missing,
-            proofs={backend: proof for backend, proof in known.items() if proof},
-            resting={
-                backend: broke.reason
-                for backend, broke in self._breaks.items()
-                if broke.until > now
+            no_nvenc=self._pools.no_nvenc_reason(self._gpu_index),
+            unavailable=self._unavailable,
+            probes={backend: result for backend, result in cached.items() if result},
+            backing_off={
+                backend: back_off.reason
+                for backend, back_off in self._back_offs.items()
+                if back_off.until > now
             },
             allow_cpu_fallback=self._allow_cpu_fallback,
         )
 
     def _refusal_of(self, rung: Rung) -> str | None:
-        return next(s.refused for s in climb(self._situation()) if s.rung is rung)
+        return next(s.refusal for s in evaluate(self._context()) if s.rung is rung)
+
+    def _pool_of(self, session: EncoderSession) -> Pool:
+        pool = session.rung.pool(self._pools, self._gpu_index)
+        assert pool is not None, "its session came from it"
+        return pool
+
+    def _exceeds_limit(self, session: EncoderSession) -> bool:
+        """Tell whether the pool exceeds its limit and this session was the last to join."""
+        usage = self._pool_of(session).usage()
+        if usage.used <= usage.limit:
+            return False
+        last = max(usage.holders, key=lambda holder: holder.since or 0.0, default=None)
+        return last is not None and last.slot == session.lease.slot
 
     def _open_rung(
         self, rung: Rung, settings: EncoderSettings
     ) -> EncoderSession | tuple[str, bool]:
-        """A session, or why not and whether sessions being in use is the cause."""
-        pool = pool_of(rung, self._gpu_index, self._pools)
-        assert pool is not None, "the ladder refuses NVENC rungs where there is no GPU"
-        proof = self._prover.prove(rung, self._gpu)
-        if isinstance(proof, NotProbed):
-            return proof.reason, proof.at_limit
-        if not proof.works:
-            return proof.reason, False
+        """Return a session, or the reason for none and whether it is the session limit."""
+        pool = rung.pool(self._pools, self._gpu_index)
+        assert pool is not None, "the ladder refuses NVENC rungs without a GPU"
+        result = self._probe.probe(rung, self._gpu)
+        if isinstance(result, NotProbed):
+            return result.reason, result.at_limit
+        if not result.works:
+            return result.reason, False
         lease = pool.take(
             worker=self._worker,
             purpose="stream",
@@ -264,34 +267,45 @@ class EncoderOpener:
         try:
             encoder = make_encoder(rung.backend, settings, self._gpu.ordinal if self._gpu else 0)
         except EncoderUnavailable as error:
-            if error.nvenc_code in AT_THE_LIMIT:
+            if error.nvenc_code in LIMIT_CODES:
                 learned = pool.refused_by_driver(lease)
                 if learned is not None:
-                    log.info("the driver opens %d sessions at once: the limit is lowered", learned)
+                    log.info(
+                        "%s: the driver refused session %d; limit lowered to %d",
+                        pool.name,
+                        learned + 1,
+                        learned,
+                    )
                 return str(error), True
             lease.release()
-            self._rest(rung, str(error))
+            self._back_off(rung, str(error))
             return str(error), False
         except BaseException:
             lease.release()
             raise
-        lease.session_opened()
+        lease.mark_opened()
         return EncoderSession(rung, encoder, settings, lease, self._worker)
 
-    def _rest(self, rung: Rung, reason: str) -> None:
-        before = self._breaks.get(rung.backend)
-        count = before.count if before else 0
-        pause = min(FIRST_REST_S * 2**count, LONGEST_REST_S)
-        again = time.strftime("%H:%M:%S", time.localtime(time.time() + pause))
-        told = f"{reason}; it is tried again at {again}"
-        self._breaks[rung.backend] = _Break(count + 1, self._clock() + pause, told)
-        log.warning("%s", told)
+    def _back_off(self, rung: Rung, reason: str) -> None:
+        previous = self._back_offs.get(rung.backend)
+        failures = previous.failures if previous else 0
+        pause_s = min(FIRST_BACK_OFF_S * 2**failures, MAX_BACK_OFF_S)
+        retry_at = time.strftime("%H:%M:%S", time.localtime(time.time() + pause_s))
+        reason = f"{reason}; next attempt at {retry_at}"
+        self._back_offs[rung.backend] = _BackOff(failures + 1, self._clock() + pause_s, reason)
+        log.warning("%s", reason)
 
-    def _tell_opened(self, session: EncoderSession, refusals: list[tuple[str, str]]) -> None:
-        self._told = None
+    def _log_opened(self, session: EncoderSession, refusals: list[tuple[str, str]]) -> None:
+        self._last_logged = None
         for backend, reason in refusals:
             if session.rung.pool_kind is PoolKind.CPU and backend in NVENC_BACKENDS:
-                log.info("falls back to %s; %s: %s", session.rung.backend, backend, reason)
+                log.info(
+                    "worker=%s falls back to %s; %s: %s",
+                    self._worker,
+                    session.rung.backend,
+                    backend,
+                    reason,
+                )
         log.info(
             "Acquired %s session slot=%d pool=%s%s worker=%s backend=%s",
             session.rung.pool_kind.upper(),
@@ -302,12 +316,12 @@ class EncoderOpener:
             session.rung.backend,
         )
 
-    def _tell_missing(self, missing: OpenFailure) -> None:
-        """Logs each new reason once: a worker in standby asks again every second."""
-        if missing.reason == self._told:
+    def _log_failure(self, failure: OpenFailure) -> None:
+        """Log each new reason once: a worker in standby tries again every second."""
+        if failure.reason == self._last_logged:
             return
-        self._told = missing.reason
-        if missing.limit_reached:
-            log.info("Session limit reached worker=%s: %s", self._worker, missing.reason)
+        self._last_logged = failure.reason
+        if failure.limit_reached:
+            log.info("Session limit reached worker=%s: %s", self._worker, failure.reason)
         else:
-            log.warning("no encoder for worker=%s: %s", self._worker, missing.reason)
+            log.warning("worker=%s has no encoder: %s", self._worker, failure.reason)

@@ -149,9 +149,9 @@ def _require_shared_memory(size: tuple[int, int]) -> None:
     needed = ENGINE_MEMORY + PIXEL_MEMORY * size[0] * size[1]
     if free < needed:
         raise GameError(
-            f"a Doom engine of {size[0]}×{size[1]} needs {needed >> 20} MB of {shared_memory.PATH}, and "
-            f"{free >> 20} MB are free. 'metabonk cleanup-games' frees what dead games hold; Docker gives "
-            "a container more with --shm-size=1g"
+            f"a Doom engine of {size[0]}×{size[1]} needs {needed >> 20} MB of "
+            f"{shared_memory.PATH}, and {free >> 20} MB are free. 'metabonk cleanup-games' frees "
+            "what dead games hold; Docker gives a container more with --shm-size=1g"
         )
 
 

@@ -6,4 +6,5 @@
 ``file_lock``        kernel locks on files
 ``periodic_thread``  a thread that does one thing at regular intervals
 ``rate``             rates measured over the last few seconds
+``shared_memory``    size of /dev/shm, and how much of it is needed
 """

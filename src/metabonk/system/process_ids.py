@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel
 
-MODULES = ("metabonk.cli.main", "metabonk.encoding.probe")
+MODULES = ("metabonk.cli.main", "metabonk.encoding.probe_child")
 """Modules that our processes run, as ``python -m`` shows them in their command lines."""
 
 PARENT = "--parent"

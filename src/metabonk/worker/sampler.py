@@ -1,10 +1,10 @@
-"""Plays games that nobody watches as fast as it goes.
+"""Sampling from games that nobody watches, as fast as they run.
 
-Where there are cores to spare the games take turns in two halves: while the policy decides for one
-half, in one forward pass, the engines of the other half move (double-buffered sampling, Petrenko et
-al. 2020). Where a learner and other workers have use for every core, the policy decides for all
-games at once, which costs less for each. ViZDoom leaves Python's lock while its engine moves, and
-each engine is a process, so threads are enough to have several move at once.
+With spare cores the games take turns in two halves: while the policy decides for one half, in one
+forward pass, the engines of the other half move (double-buffered sampling, Petrenko et al. 2020).
+Where a learner and other workers can use every core, the policy decides for all games at once,
+which costs less for each. ViZDoom releases the interpreter lock while its engine moves, and each
+engine is a process, so threads are enough to move several at once.
 """
 
 import logging
@@ -19,44 +19,54 @@ from metabonk.policy import Actor
 from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.system.process import lower_priority
 
+log = logging.getLogger(__name__)
+
+SHARED_MEMORY = Path("/dev/shm")
+RESERVE = 128 << 20
+"""Bytes of shared memory that further games leave to the shown one: an engine takes 13 MB, and dies
+where there is less. In a container with Docker's default of 64 MB, a worker plays one game."""
+
+CLOSE_S = 2.0
+PAUSE_S = 0.2
+
 
 class DoubleBufferedSampler:
-    """Takes lanes from decision to decision.
+    """Steps several games together.
 
-    Its threads have the priority of the thread that calls ``play`` first.
+    Its threads have the priority of the thread that calls ``run`` first.
 
     Args:
         actor: decides.
-        on_lived: told of every decision's outcome, on the thread that calls ``play``.
-        parts: that the games take turns in.
+        on_step: called with the outcome of every step, on the thread that calls ``run``.
+        parts: the games take turns in; 2 for double buffering, 1 to step all at once.
         threads: games that may move at once.
     """
 
     def __init__(
         self,
         actor: Actor,
-        on_lived: Callable[[EnvRunner, StepResult], None],
+        on_step: Callable[[EnvRunner, StepResult], None],
         *,
         parts: int,
         threads: int,
     ) -> None:
         self._actor = actor
         self._parts = parts
-        self._on_lived = on_lived
+        self._on_step = on_step
         self._pool = ThreadPoolExecutor(threads, "standby-games")
 
     def close(self) -> None:
-        """Ends its threads."""
+        """End its threads."""
         self._pool.shutdown()
 
-    def play(
-        self, lanes: Callable[[], Sequence[EnvRunner]], keep_running: Callable[[], bool]
+    def run(
+        self, runners: Callable[[], Sequence[EnvRunner]], keep_running: Callable[[], bool]
     ) -> None:
-        """Plays until ``keep_running`` says no; then every game stands still.
+        """Step games until ``keep_running`` returns false and none of them is moving.
 
         Args:
-            lanes: that are played; asked before every turn, since more may come. At least one.
-            goes_on: asked before every turn.
+            runners: returns the games, at least one; called before every turn, as more may open.
+            keep_running: called before every turn.
 
         Raises:
             GameError: a game broke.
@@ -65,96 +75,91 @@ class DoubleBufferedSampler:
         turn = 0
         try:
             while keep_running():
-                playing = lanes()
-                part = playing[turn % self._parts :: self._parts]
+                current = runners()
+                part = current[turn % self._parts :: self._parts]
                 turn += 1
-                self._settle(moving, [lane.number for lane in part])
-                if len(playing) == 1 and part:
-                    # Another thread would only be woken for it.
-                    self._play_alone(part[0])
+                self._collect(moving, [runner.number for runner in part])
+                if len(current) == 1 and part:
+                    # Waking another thread for it would only cost time.
+                    self._step_single(part[0])
                 elif part:
-                    self._set_moving(moving, part)
+                    self._dispatch(moving, part)
         finally:
             wait([future for _, future in moving.values()])
-        self._settle(moving, list(moving))
+        self._collect(moving, list(moving))
 
-    def _play_alone(self, lane: EnvRunner) -> None:
-        version = self._actor.version
-        (decision,) = self._actor.act([lane.seen()], [lane.number])
-        self._on_lived(lane, lane.step(decision, version))
+    def _step_single(self, runner: EnvRunner) -> None:
+        (decision,) = self._actor.act([runner.observation], [runner.number])
+        self._on_step(runner, runner.step(decision))
 
-    def _set_moving(
+    def _dispatch(
         self, moving: dict[int, tuple[EnvRunner, Future[StepResult]]], part: Sequence[EnvRunner]
     ) -> None:
-        version = self._actor.version
-        decisions = self._actor.act([lane.seen() for lane in part], [lane.number for lane in part])
-        for lane, decision in zip(part, decisions, strict=True):
-            moving[lane.number] = lane, self._pool.submit(lane.step, decision, version)
+        """Decide for these games, and set them moving."""
+        decisions = self._actor.act(
+            [runner.observation for runner in part], [runner.number for runner in part]
+        )
+        for runner, decision in zip(part, decisions, strict=True):
+            moving[runner.number] = runner, self._pool.submit(runner.step, decision)
 
-    def _settle(
+    def _collect(
         self, moving: dict[int, tuple[EnvRunner, Future[StepResult]]], numbers: Sequence[int]
     ) -> None:
-        """Waits for these games to stand still, and tells what came of it."""
+        """Wait for those of these games that are moving, and pass their outcomes on."""
         for number in numbers:
             if number in moving:
-                lane, future = moving.pop(number)
-                self._on_lived(lane, future.result())
-
-
-log = logging.getLogger(__name__)
-
-SHARED_MEMORY = Path("/dev/shm")
-RESERVE = 128 << 20
-"""Bytes of shared memory that further games leave to those that are shown: an engine takes 13 MB
-and dies where there is less. In a container with Docker's 64 MB a worker plays one game."""
-
-CLOSE_S = 2.0
-PAUSE_S = 0.2
+                runner, future = moving.pop(number)
+                self._on_step(runner, future.result())
 
 
 class EnvPool:
-    """Opens games one after the other, in a thread of low priority.
+    """The games of a worker; all but the first are opened one by one, on a background thread.
 
-    What can't be opened is said in the log, and the worker plays those that it has.
+    A game that can't be opened is logged, and the worker plays those it has.
 
     Args:
-        first: the lane of the game that is shown.
-        open_lane: opens the lane of this number, its first episode begun.
+        first: the shown game.
+        open_runner: opens the game of this number and resets it.
         count: games wanted in all.
+
+    Attributes:
+        first: the shown game.
     """
 
-    def __init__(self, first: EnvRunner, open_lane: Callable[[int], EnvRunner], count: int) -> None:
+    def __init__(
+        self, first: EnvRunner, open_runner: Callable[[int], EnvRunner], count: int
+    ) -> None:
         self.first = first
-        self._lanes = [first]
-        self._open_lane = open_lane
+        self._runners = [first]
+        self._open_runner = open_runner
         self._count = count
         self._closed = threading.Event()
         self._may_open: Callable[[], bool] = lambda: True
         self._thread = threading.Thread(target=self._open_all, name="open-games", daemon=True)
 
     def start(self, may_open: Callable[[], bool] = lambda: True) -> None:
-        """Starts opening.
+        """Start opening games.
 
         Args:
-            may_open: asked before each game: starting one takes from those that are played.
+            may_open: called before each: starting an engine slows down the games being played.
         """
         self._may_open = may_open
         self._thread.start()
 
     def close(self) -> None:
-        """Ends all games; none is being played any more."""
+        """End all games; none may be playing any more."""
         self._closed.set()
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
-        for lane in self.all():
-            lane.game.close()
+        for runner in self.all():
+            runner.game.close()
 
     def all(self) -> Sequence[EnvRunner]:
-        """Those that are open now, the shown one first."""
-        return tuple(self._lanes)
+        """Return the games that are open now, the shown one first."""
+        return tuple(self._runners)
 
     def others(self) -> Sequence[EnvRunner]:
-        """Those that nobody ever sees."""
+        """Return the games that are open now, without the shown one."""
         return self.all()[1:]
 
     def _open_all(self) -> None:
@@ -166,7 +171,7 @@ class EnvPool:
                 return
             try:
                 _require_shared_memory()
-                self._lanes.append(self._open_lane(number))
+                self._runners.append(self._open_runner(number))
             except GameError as error:
                 log.warning(
                     "plays %d games instead of %d, since another can't be opened: %s",

@@ -1,4 +1,4 @@
-"""Pictures in CUDA memory for FFmpeg's NVENC: converted on the GPU, and encoded where they lie."""
+"""Frames in CUDA memory for FFmpeg's NVENC: converted on the GPU and encoded in place."""
 
 from typing import Any
 
@@ -6,27 +6,27 @@ import torch
 from av.video.frame import CudaContext, VideoFrame
 from torch import Tensor
 
-from metabonk.device_frames import in_frame_stream, on_device, synchronize_stream
+from metabonk.device_frames import in_frame_stream, synchronize_stream
 from metabonk.encoding.backends.nv12 import Nv12
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
 from metabonk.errors import EncoderUnavailable
+from metabonk.frame import Frame
 
 DEVICE = "cuda"
 
-ALIGNMENT = 512
-"""Of a row, bytes: as CUDA aligns pictures of its own (``cuMemAllocPitch``)."""
+ROW_ALIGNMENT = 512
+"""Bytes; the alignment of CUDA's own 2D allocations (``cuMemAllocPitch``)."""
 
 BUFFERS = 4
-"""That are written in turn: one is encoded while the next is made."""
+"""Written in turn: one is encoded while the next is converted."""
 
 
-class CudaPictures:
-    """Makes the pictures of one encoder.
+class CudaConverter:
+    """Scales and converts the frames of one encoder on the GPU.
 
     Args:
-        settings: of the stream; pictures are scaled to its size.
-        ordinal: CUDA's number of the GPU.
+        settings: of the stream; frames are scaled to its size.
+        ordinal: CUDA's index of the GPU.
 
     Raises:
         EncoderUnavailable: PyTorch has no CUDA here.
@@ -38,28 +38,30 @@ class CudaPictures:
         self._device = torch.device(DEVICE, ordinal)
         self._nv12 = Nv12(settings.width, settings.height, self._device)
         self._size = (settings.height, settings.width)
-        # NVENC looks for the chroma behind the rows of the luma, so both are one allocation.
-        rows, row = settings.height * 3 // 2, -(-settings.width // ALIGNMENT) * ALIGNMENT
+        # NVENC expects the chroma right after the luma, so both are one allocation.
+        rows = settings.height * 3 // 2
+        row_bytes = -(-settings.width // ROW_ALIGNMENT) * ROW_ALIGNMENT
         self._buffers = torch.empty(
-            BUFFERS, rows, row, dtype=torch.uint8, device=self._device
+            BUFFERS, rows, row_bytes, dtype=torch.uint8, device=self._device
         ).unbind()
-        self._made = 0
-        # FFmpeg refuses to share the device's own context once PyTorch works in it, but takes the
-        # one that is current in this thread, which is that same one.
+        self._converted = 0
+        # FFmpeg refuses to share the primary context once PyTorch uses it, but accepts the one
+        # current in this thread, which is the same.
         self._context = CudaContext(ordinal, primary_ctx=False, current_ctx=True)
 
     def __call__(self, frame: Frame) -> VideoFrame:
-        """The frame as NV12 of the stream's size; it is on the device when this ends."""
+        """Return the frame as NV12 of the stream's size, complete on the device."""
         height, width = self._size
-        buffer = self._buffers[self._made % BUFFERS]
-        self._made += 1
+        buffer = self._buffers[self._converted % BUFFERS]
+        self._converted += 1
         luma, chroma = buffer[:height, :width], buffer[height:, :width]
+        pixels = frame.on(self._device)
         with in_frame_stream(self._device):
-            self._nv12.convert(on_device(frame.nearest_pixels, self._device), luma, chroma)
+            self._nv12.convert(pixels, luma, chroma)
         synchronize_stream(self._device)
         planes = self.exported(luma), self.exported(chroma)
         return VideoFrame.from_dlpack(planes, format="nv12", cuda_context=self._context)
 
     def exported(self, plane: Tensor) -> Any:
-        """A plane for DLPack: it says itself where its memory is."""
+        """Return a plane for DLPack, which tells where its memory is."""
         return plane

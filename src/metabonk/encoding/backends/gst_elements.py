@@ -1,18 +1,18 @@
-"""Which GStreamer elements make a rung's pipeline, by GStreamer's version. Pure.
+"""GStreamer pipelines of each rung, by GStreamer's version. Pure.
 
-NVIDIA's H.264 encoder has had several names and words for its properties (GStreamer's own pages of
-the ``nvcodec`` plugin, and what 1.22 lists of its elements):
+NVIDIA's H.264 encoder and its properties have had several names (GStreamer's documentation of the
+``nvcodec`` plugin, and the elements as 1.22 lists them):
 
 =========== ================== ====================================================================
-version     element            words
+version     element            properties
 =========== ================== ====================================================================
 1.22, 1.24  ``nvcudah264enc``  ``rate-control zero-reorder-delay b-frames repeat-sequence-header``
-1.22, 1.24  ``nvh264enc``      ``rc-mode zerolatency bframes``; an older encoder of the same name
+1.22, 1.24  ``nvh264enc``      ``rc-mode zerolatency bframes``; an older encoder of that name
 from 1.26   ``nvh264enc``      ``rc-mode zerolatency bframes repeat-sequence-header``
 =========== ================== ====================================================================
 
-Besides, an element has only the properties that the card's encoder has a use for: without B-frames
-there is no ``b-frames``. So all words are in one table, and those are set that an element has.
+An element also lacks properties that the card's encoder can't use: without B-frames there is no
+``b-frames``. So one table holds all names, and only those that an element has are set.
 """
 
 from dataclasses import dataclass, replace
@@ -26,12 +26,12 @@ OLDEST: Version = (1, 22)
 RENAMED: Version = (1, 26)
 
 BUFFER_S = 0.25
-"""Of the rate control: as in ``backends.av``, so that both engines give streams alike."""
+"""Rate-control buffer, as in ``backends.av``, so that both engines produce similar streams."""
 
 COLORIMETRY_RGB = "1:1:7:1"
 """sRGB: full range, no matrix, sRGB's transfer curve, BT.709's primaries (GstVideoColorimetry)."""
 COLORIMETRY_YUV = "2:3:7:1"
-"""The same coded as limited-range Y'CbCr with BT.709's matrix: as ``backends.av`` codes it."""
+"""The same as limited-range Y'CbCr with BT.709's matrix, as ``backends.av`` codes it."""
 
 SOFTWARE, NVIDIA, VA = "x264enc", "nvh264enc", "vah264enc"
 
@@ -40,23 +40,23 @@ PLUGINS = {
     NVIDIA: ("coreelements", "app", "videoconvertscale", "videoparsersbad", "nvcodec"),
     VA: ("coreelements", "app", "videoconvertscale", "videoparsersbad", "va"),
 }
-"""What each encoder's pipeline is made of: names of ``libgst….so``, loaded in this order."""
+"""Plugins of each encoder's pipeline, in loading order: the names in ``libgst….so``."""
 
 PACKAGES = {"x264": "gstreamer1.0-plugins-ugly"} | dict.fromkeys(
     ("nvcodec", "va", "videoparsersbad"), "gstreamer1.0-plugins-bad"
 )
-"""Debian's package of a plugin, where it is not ``gstreamer1.0-plugins-base``."""
+"""Debian package of a plugin, if not ``gstreamer1.0-plugins-base``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """An encoder element and how it is set.
+    """An encoder element and its properties.
 
     Attributes:
         name: of its factory.
-        properties: name and value, as ``gst-launch-1.0`` takes them; for those that it has.
-        format: of the pictures that it is given.
-        repeats_headers: whether it puts SPS and PPS in front of every IDR picture by itself.
+        properties: names and values in ``gst-launch-1.0``'s syntax; set if the element has them.
+        format: pixel format of its input.
+        repeats_headers: True if it puts SPS and PPS before every IDR picture by itself.
     """
 
     name: str
@@ -68,14 +68,14 @@ class Element:
 def candidates(
     encoder: str, version: Version, settings: EncoderSettings, ordinal: int, threads: int
 ) -> list[Element]:
-    """The elements that may stand for ``encoder``, best first; the first that exists is used.
+    """Return the elements that implement ``encoder``, best first; the first that exists is used.
 
     Args:
-        encoder: the last word of a rung.
+        encoder: the last part of a rung's backend.
         version: of GStreamer, major and minor.
         settings: of the stream.
-        ordinal: CUDA's number of the GPU that NVENC encodes on.
-        threads: of an encoder in software.
+        ordinal: CUDA's index of the GPU that NVENC encodes on.
+        threads: of a software encoder.
     """
     kbit = max(1, settings.bitrate // 1000)
     buffer_kbit = max(1, round(settings.bitrate * BUFFER_S / 1000))
@@ -117,25 +117,25 @@ def candidates(
         ("zerolatency", "true"),
         ("repeat-sequence-header", "true"),
     )
-    today = Element("", (*common, *nvidia, ("preset", "p4"), ("tune", "ultra-low-latency")))
-    older = Element(
-        _of_gpu("nvh264", ordinal),
+    current = Element("", (*common, *nvidia, ("preset", "p4"), ("tune", "ultra-low-latency")))
+    legacy = Element(
+        _element_name("nvh264", ordinal),
         (*common, *nvidia, ("preset", "low-latency-hq")),
         repeats_headers=False,
     )
     if version >= RENAMED:
-        return [replace(today, name=_of_gpu("nvh264", ordinal))]
-    return [replace(today, name=_of_gpu("nvcudah264", ordinal)), older]
+        return [replace(current, name=_element_name("nvh264", ordinal))]
+    return [replace(current, name=_element_name("nvcudah264", ordinal)), legacy]
 
 
 def pipeline(element: Element, settings: EncoderSettings, *, cuda: bool) -> str:
-    """The whole pipeline, from ``source`` to ``sink``, as ``gst-launch-1.0`` writes it.
+    """Return the pipeline from ``source`` to ``sink``, in ``gst-launch-1.0``'s syntax.
 
     Args:
-        element: of ``candidates``.
+        element: one of ``candidates``.
         settings: of the stream.
-        cuda: whether ``source`` is fed pictures of the stream's size and the encoder's format in
-            CUDA memory; else it is fed RGB of any size in host memory.
+        cuda: ``source`` receives frames of the stream's size and the encoder's format in CUDA
+            memory, instead of RGB of any size in host memory.
     """
     shape = (
         f"format={element.format},width={settings.width},height={settings.height},"
@@ -153,7 +153,7 @@ def pipeline(element: Element, settings: EncoderSettings, *, cuda: bool) -> str:
 
 
 def cuda_caps(element: Element, settings: EncoderSettings) -> str:
-    """What ``source`` says of pictures in CUDA memory; without "progressive" none is taken."""
+    """Return the caps of ``source`` in CUDA memory; it accepts none without "progressive"."""
     return (
         f"video/x-raw(memory:CUDAMemory),format={element.format},width={settings.width},"
         f"height={settings.height},framerate={settings.fps}/1,pixel-aspect-ratio=1/1,"
@@ -161,6 +161,6 @@ def cuda_caps(element: Element, settings: EncoderSettings) -> str:
     )
 
 
-def _of_gpu(prefix: str, ordinal: int) -> str:
-    """The first GPU's element has no number in its name."""
+def _element_name(prefix: str, ordinal: int) -> str:
+    """Return the element name for a GPU; the first one's has no number."""
     return f"{prefix}enc" if ordinal == 0 else f"{prefix}device{ordinal}enc"

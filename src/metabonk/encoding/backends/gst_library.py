@@ -1,9 +1,9 @@
-"""GStreamer's library through PyGObject: found, started, and its plugins loaded one by one.
+"""GStreamer's library through PyGObject, with its plugins loaded one by one.
 
-Nothing scans for plugins and there is no registry file. GStreamer's scan loads every plugin of the
-machine, NVIDIA's opens several encoder sessions while it is loaded, and where it can open none its
-encoders stay missing from the registry for every program of the user. Here a plugin is loaded when
-an encoder needs it, which is under its lease, and what came of it ends with the process.
+There is no plugin scan and no registry file. A scan loads every plugin of the machine; NVIDIA's
+opens several encoder sessions while loading, and if it gets none, its encoders stay missing from
+the registry for all of the user's programs. Here a plugin is loaded when an encoder needs it, hence
+under its lease, and the outcome ends with the process.
 """
 
 import ctypes
@@ -16,29 +16,29 @@ from typing import Any
 
 from metabonk.encoding.backends.gst_elements import OLDEST, PACKAGES, Version
 from metabonk.errors import EncoderUnavailable
-from metabonk.settings.environment import keep_gstreamer_from_scanning
+from metabonk.settings.environment import disable_gstreamer_scan
 
 APT = (
     "gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-plugins-base "
     "gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
 )
-"""Debian's and Ubuntu's packages of all that is used here."""
+"""Debian and Ubuntu packages of everything used here."""
 
 
 class CudaMemoryError(Exception):
-    """GStreamer has no CUDA memory for a picture; says why."""
+    """GStreamer has no CUDA memory for a frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """GStreamer, started.
+    """GStreamer, initialised.
 
     Attributes:
         gst: the namespace ``Gst``.
         video: the namespace ``GstVideo``.
-        c: its core library, for what the bindings would copy.
+        c: its core library, for calls whose bindings would copy data.
         version: major and minor.
-        plugins: the folder of its plugins.
+        plugins: folder of its plugins.
     """
 
     gst: Any
@@ -48,7 +48,7 @@ class Library:
     plugins: Path
 
     def load(self, plugins: Iterable[str]) -> None:
-        """Loads plugins by name, where they aren't loaded yet.
+        """Load plugins by name, unless they are loaded already.
 
         Raises:
             EncoderUnavailable: one is missing or can't be loaded.
@@ -58,8 +58,8 @@ class Library:
             if not file.exists():
                 package = PACKAGES.get(name, "gstreamer1.0-plugins-base")
                 raise EncoderUnavailable(
-                    f"GStreamer's plugin {name} is missing ({file}); "
-                    f"'sudo apt-get install {package}' adds it"
+                    f"GStreamer's plugin {name} is missing ({file}): "
+                    f"run sudo apt-get install {package}"
                 )
             try:
                 self.gst.Plugin.load_file(str(file))
@@ -69,59 +69,59 @@ class Library:
                 ) from None
 
     def has(self, element: str) -> bool:
-        """Whether a loaded plugin has this element."""
+        """Tell whether a loaded plugin provides this element."""
         return self.gst.ElementFactory.find(element) is not None
 
 
 @cache
 def library() -> Library:
-    """GStreamer, started once a process.
+    """Return GStreamer, initialised once per process.
 
     Raises:
-        EncoderUnavailable: it is not installed, too old, or doesn't start.
+        EncoderUnavailable: it is not installed, too old, or fails to initialise.
     """
-    keep_gstreamer_from_scanning()
+    disable_gstreamer_scan()
     gst, _, video = (namespace(name) for name in ("Gst", "GstApp", "GstVideo"))
     try:
         gst.init_check([])
     except glib_error() as error:
-        raise EncoderUnavailable(f"GStreamer doesn't start: {error.message}") from None
+        raise EncoderUnavailable(f"GStreamer can't be initialised: {error.message}") from None
     major, minor, micro, _ = gst.version()
     if (major, minor) < OLDEST:
         raise EncoderUnavailable(
-            f"GStreamer {major}.{minor}.{micro} is too old: {OLDEST[0]}.{OLDEST[1]} is needed"
+            f"GStreamer {major}.{minor}.{micro} is too old: {OLDEST[0]}.{OLDEST[1]} is required"
         )
     c = _core_library()
-    return Library(gst, video, c, (major, minor), _folder_of(c))
+    return Library(gst, video, c, (major, minor), _plugin_folder(c))
 
 
 def namespace(name: str) -> Any:
-    """A namespace of GObject introspection, version 1.0.
+    """Import a GObject-introspection namespace, version 1.0.
 
     Raises:
-        EncoderUnavailable: this machine has no description of it, or PyGObject is missing.
+        EncoderUnavailable: its typelib or PyGObject is missing.
     """
     try:
         gi = importlib.import_module("gi")
     except ImportError:
         raise EncoderUnavailable(
-            "PyGObject is not installed: pip install 'metabonk[gst]' adds it"
+            "PyGObject is not installed: run pip install 'metabonk[gst]'"
         ) from None
     try:
         gi.require_version(name, "1.0")
         return importlib.import_module(f"gi.repository.{name}")
     except (ValueError, ImportError) as error:
-        raise EncoderUnavailable(f"{error}; 'sudo apt-get install {APT}' adds it") from None
+        raise EncoderUnavailable(f"{error}: run sudo apt-get install {APT}") from None
 
 
 def glib_error() -> type[Any]:
-    """GLib's exception: it can only be named where PyGObject is there."""
+    """Return GLib's exception class, which exists only if PyGObject is installed."""
     error: type[Any] = importlib.import_module("gi.repository.GLib").Error
     return error
 
 
 def _core_library() -> ctypes.CDLL:
-    # Loaded already, by the same name, through the bindings.
+    # The bindings have loaded it under the same name.
     c = ctypes.CDLL("libgstreamer-1.0.so.0")
     c.gst_memory_new_wrapped.restype = ctypes.c_void_p
     c.gst_memory_new_wrapped.argtypes = (
@@ -145,8 +145,8 @@ def _core_library() -> ctypes.CDLL:
     return c
 
 
-def _folder_of(c: ctypes.CDLL) -> Path:
-    """Plugins lie beside the library that loads them, on every distribution."""
+def _plugin_folder(c: ctypes.CDLL) -> Path:
+    """Return the plugin folder: beside the library itself, on every distribution."""
 
     class Found(ctypes.Structure):
         _fields_ = (

@@ -1,11 +1,10 @@
-"""RGB to NV12 and to another size, in PyTorch: on the GPU without a kernel compiler at hand.
+"""RGB to NV12 with scaling, in PyTorch, so that the GPU needs no kernel compiler.
 
-GStreamer's ``cudaconvertscale`` does the same where it finds NVRTC; PyTorch's own kernels are there
-wherever PyTorch is. docs/benchmarks.md has the figures.
+GStreamer's ``cudaconvertscale`` does the same, but requires NVRTC (docs/benchmarks.md).
 
 BT.709's matrix in limited range (ITU-R BT.709-6, 3.2 to 3.5): ``Y' = 16 + 219 (0.2126 R + 0.7152 G
-+ 0.0722 B)`` and the two differences, scaled to 224 and centred on 128. Chroma is the mean of two
-by two pixels.
++ 0.0722 B)`` and the two differences, scaled to 224 and centred on 128. Chroma is the mean of
+2×2 pixels.
 """
 
 import torch
@@ -25,22 +24,24 @@ CHROMA = (
 
 
 class Nv12:
-    """Converts pictures of any size to NV12 of one size on one device.
+    """Converts frames of any size to NV12 of one size on one device.
 
     Args:
         width: of the result, pixels; even.
         height: of the result, pixels; even.
-        device: where it is done.
+        device: does the conversion.
 
     Raises:
-        EncoderUnavailable: the size is odd, and chroma is halved.
+        EncoderUnavailable: width or height is odd, but chroma is halved.
     """
 
     def __init__(self, width: int, height: int, device: torch.device) -> None:
         if width % 2 or height % 2:
-            raise EncoderUnavailable(f"a picture of {width}×{height} can't be NV12: both are even")
+            raise EncoderUnavailable(
+                f"NV12 requires an even size, not {width}×{height}"
+            )
         self._size = (height, width)
-        # All constants are there before the first picture: each would be a copy to the device.
+        # Made once, since each constant is a copy to the device.
         self._black = torch.tensor(16.0, device=device)
         self._grey = torch.tensor(128.0, device=device)
         self._luma = torch.tensor([LUMA], device=device)
@@ -48,22 +49,22 @@ class Nv12:
 
     @torch.inference_mode()
     def convert(self, pixels: Tensor, luma: Tensor, chroma: Tensor) -> None:
-        """Writes a picture into its two planes.
+        """Write a frame into its two planes.
 
         Args:
             pixels: ``H×W×3`` uint8 RGB, on the device.
-            luma: ``height×width`` uint8, written; rows may lie apart.
-            chroma: ``height/2×width`` uint8, Cb and Cr in turn, written; rows may lie apart.
+            luma: ``height×width`` uint8, written; rows may be padded.
+            chroma: ``height/2×width`` uint8, interleaved Cb and Cr, written; rows may be padded.
         """
         height, width = self._size
-        picture = pixels.permute(2, 0, 1).unsqueeze(0).float()
-        if picture.shape[2:] != self._size:
-            smaller = picture.shape[2] > height or picture.shape[3] > width
-            picture = interpolate(
-                picture, self._size, mode="bilinear", align_corners=False, antialias=smaller
+        image = pixels.permute(2, 0, 1).unsqueeze(0).float()
+        if image.shape[2:] != self._size:
+            smaller = image.shape[2] > height or image.shape[3] > width
+            image = interpolate(
+                image, self._size, mode="bilinear", align_corners=False, antialias=smaller
             )
-        y = torch.addmm(self._black, self._luma, picture.view(3, -1))
+        y = torch.addmm(self._black, self._luma, image.view(3, -1))
         luma.copy_(y.round_().clamp_(0, 255).view(height, width))
-        halved = avg_pool2d(picture, 2).view(3, -1)
+        halved = avg_pool2d(image, 2).view(3, -1)
         c = torch.addmm(self._grey, self._chroma, halved)
         chroma.copy_(c.round_().clamp_(0, 255).t().reshape(height // 2, width))

@@ -1,11 +1,11 @@
-"""Encoder sessions: how many there may be, who holds them, and how to get one.
+"""Encoder sessions: how many may be open, who holds them, and how to lease one.
 
-``lease``   one slot, held by a kernel lock for as long as its process lives
-``pool``    the slots of one scarce encoder, and the rule for taking one
-``nvml``    what NVIDIA's driver says of its GPUs and of everybody's sessions
-``visible``  which of the GPUs a process may use, and which is a worker's (``cuda_order`` asks CUDA)
-``limits``  how many sessions a GPU opens: the user's number, a table, experience
-``pools``   the pools of this host
+``lease``          one slot, held by a kernel lock while its process lives
+``pool``           the slots of one kind of encoder, and the rule for leasing one
+``nvml``           NVIDIA GPUs and their encoder sessions, as the driver reports them
+``gpu_selection``  the GPUs a process may use (``cuda_uuids`` queries CUDA's order)
+``limits``         session limits: configured, assumed by driver, and learned from refusals
+``pools``          all pools of this host
 """
 
 from metabonk.encoding.sessions.lease import Holder, Lease

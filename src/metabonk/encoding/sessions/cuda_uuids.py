@@ -1,9 +1,9 @@
-"""Prints the UUIDs of the GPUs that CUDA shows, in CUDA's order, a line each. Run as a child.
+"""UUIDs of the GPUs that CUDA shows, in CUDA's order, printed one per line by a child process.
 
-Only CUDA knows what a number in ``CUDA_VISIBLE_DEVICES`` means, as it counts the fastest card first
-unless ``CUDA_DEVICE_ORDER`` says otherwise. It reads the variables once a process, so asking it in
-this one would settle what it shows here. The file imports nothing of MetaBonk's: it runs by itself,
-in some hundredths of a second on top of what the driver takes.
+Only CUDA knows what a number in ``CUDA_VISIBLE_DEVICES`` means: it counts the fastest card first
+unless ``CUDA_DEVICE_ORDER`` says otherwise. It reads the variables once per process, so querying it
+in this process would freeze them here. The file imports nothing from MetaBonk, so that running it
+adds only hundredths of a second to what the driver takes.
 """
 
 import ctypes
@@ -13,18 +13,18 @@ import uuid
 from pathlib import Path
 
 TIMEOUT_S = 20.0
-"""A driver that loads its module, or starts eight cards, takes seconds."""
+"""A driver that loads its kernel module or initialises eight cards takes seconds."""
 
 
 class CudaQueryError(Exception):
-    """CUDA doesn't say what it shows; says why."""
+    """CUDA can't be queried for its devices."""
 
 
-def ask() -> list[str]:
-    """What the child prints.
+def query_uuids() -> list[str]:
+    """Return the UUIDs of CUDA's devices, from a child process.
 
     Raises:
-        CudaSilent: it prints no list.
+        CudaQueryError: the child failed or timed out.
     """
     command = [sys.executable, "-I", str(Path(__file__).resolve())]
     try:
@@ -32,9 +32,9 @@ def ask() -> list[str]:
             command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        raise CudaQueryError(f"CUDA did not answer for {TIMEOUT_S:.0f} s") from None
+        raise CudaQueryError(f"CUDA did not answer within {TIMEOUT_S:.0f} s") from None
     if child.returncode:
-        last = (child.stderr.strip().splitlines() or [f"it ended with {child.returncode}"])[-1]
+        last = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
         raise CudaQueryError(f"CUDA shows no GPU: {last}")
     return child.stdout.split()
 
@@ -58,7 +58,7 @@ def _require(code: int, call: str) -> None:
 
 
 def main() -> None:
-    """The child."""
+    """Print the UUIDs, in the child process."""
     try:
         uuids = _uuids()
     except OSError as error:

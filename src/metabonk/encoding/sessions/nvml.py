@@ -1,7 +1,7 @@
-"""What NVIDIA's management library says of GPUs and of everybody's encoder sessions.
+"""NVIDIA's management library: the GPUs of this machine and all encoder sessions on them.
 
-NVML alone lies about encoders: an H200 claims 100 % encoder capacity and has no encoder. Whether
-one is there is found by opening a session (``encoding/probe.py``).
+NVML alone can't tell whether a GPU has an encoder: an H200 reports 100 % encoder capacity and has
+none. Only opening a session can (``encoding/probe.py``).
 """
 
 from collections import Counter
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 import pynvml
 
 from metabonk.encoding.sessions.lease import Holder
-from metabonk.settings.environment import seeing
+from metabonk.settings.environment import visible_to
 
 
 @dataclass(frozen=True, slots=True)
 class DriverSession:
     """An encoder session of any program.
 
-    ``pid`` is the host's, whatever container this process is in.
+    ``pid`` is the host's, whatever container this process runs in.
     """
 
     pid: int
@@ -32,7 +32,7 @@ class Gpu:
     """One NVIDIA GPU as the driver describes it."""
 
     index: int
-    """NVML's and ``nvidia-smi``'s number of it."""
+    """As NVML and ``nvidia-smi`` count."""
     uuid: str
     name: str
     brand: int
@@ -41,19 +41,19 @@ class Gpu:
     session_count: int = 0
     """May exceed ``len(sessions)``: on some systems only the count is right."""
     ordinal: int = 0
-    """CUDA's number of it in this process. Where nothing narrows what CUDA shows, NVML's order is
-    taken for CUDA's; the processes of a fleet see one GPU each, and so its number is 0."""
-    alone: bool = True
-    """Whether the machine has no other."""
+    """CUDA's index of it in this process. Equals NVML's index unless CUDA's devices are restricted;
+    every process of a fleet sees a single GPU, so there it is 0."""
+    is_only_gpu: bool = True
+    """True if the machine has no other."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the environment of a child has to say, for it to see this GPU and no other.
+        """Environment variables with which a child process sees this GPU and no other.
 
-        A child that sees one GPU has nothing to choose or to mix up: PyTorch, FFmpeg and GStreamer
-        each take the first, and GStreamer's plugin opens sessions on no other while it is loaded.
+        PyTorch, FFmpeg and GStreamer then all use the same device, the first, and GStreamer's
+        plugin opens sessions on no other while it is loaded.
         """
-        return {} if self.alone else seeing(self.uuid)
+        return {} if self.is_only_gpu else visible_to(self.uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ class GpuInventory:
     """The GPUs of the machine.
 
     Attributes:
-        gpus: those that this process may use, in the order in which they are given out.
-        others: those that it may not; they count where cards share a limit.
-        unavailable: why there is none to use.
+        gpus: usable by this process, in the order in which workers get them.
+        others: not usable by it; they count where cards share a limit.
+        unavailable: reason why ``gpus`` is empty.
     """
 
     gpus: tuple[Gpu, ...] = ()
@@ -72,27 +72,27 @@ class GpuInventory:
     by_index: dict[int, Gpu] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_index", {gpu.index: gpu for gpu in self.machine})
+        object.__setattr__(self, "by_index", {gpu.index: gpu for gpu in self.all_gpus})
 
     @property
-    def machine(self) -> tuple[Gpu, ...]:
-        """Every GPU, by index."""
+    def all_gpus(self) -> tuple[Gpu, ...]:
+        """Every GPU of the machine, by index."""
         return tuple(sorted((*self.gpus, *self.others), key=lambda gpu: gpu.index))
 
 
 class Nvml:
-    """The library, initialised once a process, since that takes longer than any question to it.
+    """NVML, initialised once per process because that takes longer than any query.
 
     Args:
-        hidden: no GPU is to be used, whatever there is.
+        hidden: report no GPU at all.
     """
 
     def __init__(self, *, hidden: bool = False) -> None:
         self._ready = False
         self._hidden = hidden
 
-    def census(self) -> GpuInventory:
-        """Every GPU and its sessions now. Never raises: a machine without a GPU is ordinary."""
+    def inventory(self) -> GpuInventory:
+        """Return every GPU with its current sessions. Never raises: having no GPU is ordinary."""
         if self._hidden:
             return GpuInventory(unavailable="every GPU is hidden by CUDA_VISIBLE_DEVICES")
         try:
@@ -102,7 +102,7 @@ class Nvml:
             driver = _text(pynvml.nvmlSystemGetDriverVersion())
             count = pynvml.nvmlDeviceGetCount()
             return GpuInventory(
-                tuple(_gpu(index, driver, alone=count == 1) for index in range(count))
+                tuple(_gpu(index, driver, is_only_gpu=count == 1) for index in range(count))
             )
         except pynvml.NVMLError_LibraryNotFound:
             return GpuInventory(
@@ -113,25 +113,24 @@ class Nvml:
             return GpuInventory(unavailable=f"the NVIDIA driver does not answer: {error}")
 
     def sessions(self, index: int) -> tuple[tuple[DriverSession, ...], int]:
-        """Sessions on one GPU and how many the driver counts; empty where it can't be asked."""
-        census = self.census()
-        gpu = census.by_index.get(index)
+        """Return the sessions on one GPU and the driver's count; empty if it can't be queried."""
+        gpu = self.inventory().by_index.get(index)
         return (gpu.sessions, gpu.session_count) if gpu else ((), 0)
 
 
-def foreign_sessions(
+def external_sessions(
     sessions: Sequence[DriverSession], count: int, holders: Sequence[Holder]
 ) -> int:
-    """How many open sessions belong to no lease.
+    """Count the open sessions that belong to no lease.
 
-    A session is ours if its pid holds a lease that is not matched yet. NVML gives host pids, so in
-    a container none of ours match: then leases whose encoder is open and that were not matched
-    account for as many of the rest.
+    A session is ours if its pid holds a lease that is not matched yet. NVML reports host pids, so
+    inside a container none match; each unmatched lease whose encoder is open then accounts for one
+    of the remaining sessions.
 
     Args:
         sessions: the driver's list.
         count: the driver's count, which is right where the list is empty.
-        holders: of all our leases on this GPU.
+        holders: holders of all our leases on this GPU.
     """
     open_pids = Counter(session.pid for session in sessions)
     unmatched_leases = 0
@@ -144,7 +143,7 @@ def foreign_sessions(
     return max(0, unmatched_sessions - unmatched_leases)
 
 
-def _gpu(index: int, driver: str, *, alone: bool) -> Gpu:
+def _gpu(index: int, driver: str, *, is_only_gpu: bool) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     try:
         brand = int(pynvml.nvmlDeviceGetBrand(handle))
@@ -159,12 +158,12 @@ def _gpu(index: int, driver: str, *, alone: bool) -> Gpu:
         driver=driver,
         sessions=sessions,
         session_count=count,
-        alone=alone,
+        is_only_gpu=is_only_gpu,
     )
 
 
 def _sessions(handle: object) -> tuple[tuple[DriverSession, ...], int]:
-    """Sessions and count; GPUs and drivers that can't tell have none."""
+    """Return sessions and count; none for GPUs and drivers that don't support the query."""
     try:
         listed = tuple(
             DriverSession(

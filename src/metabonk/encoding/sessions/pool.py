@@ -1,55 +1,56 @@
-"""The slots of one scarce encoder, shared by every process of this user.
+"""Slots of one kind of encoder, shared by every process of this user.
 
-Taking a slot is one critical section under the pool's own lock: *leased + sessions of other
-programs + 1 ≤ limit*. Two processes can't both see the last free slot.
+Taking a slot is one critical section under the pool's lock: *leases + sessions of other programs
++ 1 ≤ limit*. Two processes can't both take the last free slot.
 """
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from metabonk.encoding.sessions.lease import Holder, Lease, claim, read_holder, try_lock
+from metabonk.encoding.sessions.lease import Holder, Lease, claim, read_holder
 from metabonk.errors import EncodingError, StartError
 from metabonk.settings.runtime_dir import private_folder
+from metabonk.system.file_lock import lock, try_lock
 
 LOCK_TIMEOUT_S = 5.0
 
-ForeignSessions = Callable[[Sequence[Holder]], int]
-"""From the holders of a pool to the number of sessions that other programs have open."""
+ExternalSessions: TypeAlias = Callable[[Sequence[Holder]], int]
+"""Given the holders of a pool, counts the sessions that other programs have open."""
 
 
 class SlotFolderError(EncodingError):
-    """The folder of the slots can't be used, so nobody can know who holds a session."""
+    """The slot directory can't be used, so nobody can know who holds a session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a lease was not given: expected, and data.
+    """Reason why no lease was given. An expected outcome, not an error.
 
     Attributes:
         pool: name of the pool.
         used: leases and other programs' sessions together.
-        limit: how many there may be.
-        holders: who holds the leases.
-        foreign: how many of ``used`` are other programs'.
+        limit: sessions allowed.
+        holders: holders of the leases.
+        external: sessions of other programs, included in ``used``.
     """
 
     pool: str
     used: int
     limit: int
     holders: tuple[Holder, ...]
-    foreign: int
+    external: int
 
     @property
     def reason(self) -> str:
-        """A sentence for people."""
+        """Human-readable reason with the numbers and holders."""
         if self.limit == 0:
             return f"the {self.pool} pool has no sessions on this machine"
         held = "; ".join(str(holder) for holder in self.holders) or "no worker"
-        others = f"; {self.foreign} by other programs" if self.foreign else ""
+        others = f"; {self.external} by other programs" if self.external else ""
         return (
             f"all {self.limit} {self.pool} encoder sessions are in use ({self.used} of "
             f"{self.limit}): {held}{others}"
@@ -58,28 +59,28 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A pool at one moment."""
+    """Snapshot of a pool."""
 
     pool: str
     limit: int
     holders: tuple[Holder, ...]
-    foreign: int
+    external: int
 
     @property
     def used(self) -> int:
         """Leases and other programs' sessions together."""
-        return len(self.holders) + self.foreign
+        return len(self.holders) + self.external
 
 
 class Pool:
-    """One scarce encoder: ``cpu``, or ``nvenc`` of a GPU.
+    """Sessions of one kind of encoder: ``cpu``, ``va``, or ``nvenc`` of one or several GPUs.
 
     Args:
         name: also the name of its folder.
         folder: the slot directory.
-        limit: how many sessions there may be; asked anew at each taking, since it is learned.
-        foreign: counts sessions of other programs.
-        learn: told of a limit that the driver taught.
+        limit: sessions allowed; called for each lease, because the limit is learned.
+        external: counts sessions of other programs.
+        learn: receives a limit learned from a refusal by the driver.
     """
 
     def __init__(
@@ -87,25 +88,25 @@ class Pool:
         name: str,
         folder: Path,
         limit: Callable[[], int],
-        foreign: ForeignSessions = lambda holders: 0,
+        external: ExternalSessions = lambda holders: 0,
         learn: Callable[[int], None] = lambda limit: None,
     ) -> None:
         self.name = name
         self._folder = folder / name
         self._limit = limit
-        self._foreign = foreign
+        self._external = external
         self._learn = learn
 
     def take(
         self, *, worker: str, purpose: str, backend: str = "", gpu: int | None = None
     ) -> Lease | Refusal:
-        """A lease, or the reason why there is none.
+        """Take a lease, or return the reason why there is none.
 
         Args:
-            worker: who asks.
-            purpose: ``stream`` or ``proof``.
-            backend: of the encoder that is to be opened.
-            gpu: index of the GPU that it encodes on.
+            worker: name of the holder.
+            purpose: ``stream`` or ``probe``.
+            backend: backend of the encoder to be opened.
+            gpu: NVML index of the GPU that will encode.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
@@ -114,77 +115,93 @@ class Pool:
             limit = self._limit()
             holders, free = self._scan()
             try:
-                foreign = self._foreign(holders)
-                used = len(holders) + foreign
+                external = self._external(holders)
+                used = len(holders) + external
                 if used + 1 > limit:
-                    return Refusal(self.name, used, limit, tuple(holders), foreign)
+                    return Refusal(self.name, used, limit, tuple(holders), external)
                 slot, descriptor = free.popitem() if free else self._new_slot()
                 holder = Holder(slot=slot, worker=worker, purpose=purpose, backend=backend, gpu=gpu)
                 return claim(descriptor, self.name, holder)
             finally:
-                for descriptor in free.values():
-                    os.close(descriptor)
+                _close_all(free)
 
     def refused_by_driver(self, lease: Lease) -> int | None:
-        """Gives ``lease`` back after the driver refused to open its session, and learns the limit.
+        """Release a lease whose session the driver refused to open, and learn the limit.
 
-        Every other lease may be in the middle of opening, so all of them count: the limit learned
-        is never too low, and one that is still too high is lowered by the next refusal.
+        Every other lease may be opening its session right now, so all of them count: the learned
+        limit is never too low, and the next refusal lowers one that is still too high.
 
         Returns:
-            the new limit, or None where nothing follows: no other session is known, so the refusal
-            had another cause than their number.
+            The new limit; None if no other session is known, so that the refusal must have another
+            cause than their number.
 
         Raises:
-            SlotFolderError: the slot directory can't be used; the lease is given back all the same.
+            SlotFolderError: the slot directory can't be used; the lease is released all the same.
         """
         with lease, self.critical_section():
             lease.release()
             holders, free = self._scan()
-            for descriptor in free.values():
-                os.close(descriptor)
-            opened = len(holders) + self._foreign(holders)
+            _close_all(free)
+            opened = len(holders) + self._external(holders)
             if opened == 0 or opened >= self._limit():
                 return None
             self._learn(opened)
             return opened
 
     def usage(self) -> Usage:
-        """Who holds what now.
+        """Return the current holders and counts.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
         with self.critical_section():
             holders, free = self._scan()
-            for descriptor in free.values():
-                os.close(descriptor)
-            return Usage(self.name, self._limit(), tuple(holders), self._foreign(holders))
+            _close_all(free)
+            return Usage(self.name, self._limit(), tuple(holders), self._external(holders))
 
-    def remains(self, *, forget: bool = False) -> list[Holder]:
-        """Who died with a lease in hand: their slots are free, and still tell of them.
+    def stale_holders(self, *, clear: bool = False) -> list[Holder]:
+        """Return the holders that died with a lease: their slots are free but still name them.
 
         Args:
-            forget: whether to wipe the slots clean.
+            clear: erase them from their slots.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
-        dead: list[Holder] = []
+        stale: list[Holder] = []
         with self.critical_section():
             for slot in self._slots():
                 file = self._slot_file(slot)
                 descriptor = try_lock(file)
                 if descriptor is not None:
                     if file.stat().st_size:
-                        dead.append(read_holder(file, slot))
-                        if forget:
+                        stale.append(read_holder(file, slot))
+                        if clear:
                             os.ftruncate(descriptor, 0)
                     os.close(descriptor)
-        return dead
+        return stale
+
+    @contextlib.contextmanager
+    def critical_section(self) -> Iterator[None]:
+        """Exclude every other process from leasing, counting and learning.
+
+        Raises:
+            SlotFolderError: the slot directory can't be used.
+        """
+        try:
+            private_folder(self._folder, setting="METABONK_NVENC_SLOT_DIR")
+            with locked(self._folder / "pool.lock"):
+                yield
+        except StartError as error:
+            raise SlotFolderError(str(error)) from None
+        except OSError as error:
+            raise SlotFolderError(
+                f"encoder sessions can't be leased in {self._folder}: {error.strerror}. "
+                "Set METABONK_NVENC_SLOT_DIR to a writable folder on a local disk"
+            ) from None
 
     def _scan(self) -> tuple[list[Holder], dict[int, int]]:
-        """The holders of the slots that are taken, and the lowest free slot with its descriptor."""
+        """Return the current holders, and the lowest free slot with its locked descriptor."""
         holders: list[Holder] = []
         free: dict[int, int] = {}
         for slot in self._slots():
@@ -203,7 +220,7 @@ class Pool:
         descriptor = try_lock(self._slot_file(slot))
         if descriptor is None:
             raise SlotFolderError(
-                f"{self._slot_file(slot)} is locked by something else than a lease"
+                f"{self._slot_file(slot)} is locked by something other than a lease"
             )
         return slot, descriptor
 
@@ -214,48 +231,29 @@ class Pool:
     def _slot_file(self, slot: int) -> Path:
         return self._folder / f"slot-{slot}.lock"
 
-    @contextlib.contextmanager
-    def critical_section(self) -> Iterator[None]:
-        """Keeps every other process from taking, counting and learning meanwhile.
-
-        Raises:
-            SlotFolderError: the slot directory can't be used.
-        """
-        try:
-            private_folder(self._folder, setting="METABONK_NVENC_SLOT_DIR")
-            with locked(self._folder / "pool.lock"):
-                yield
-        except StartError as error:
-            raise SlotFolderError(str(error)) from None
-        except OSError as error:
-            raise SlotFolderError(
-                f"encoder sessions can't be leased in {self._folder}: {error.strerror}. "
-                "Set METABONK_NVENC_SLOT_DIR to a folder on a local disk that you can write to"
-            ) from None
-
 
 @contextlib.contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Holds the lock of a critical section.
+    """Hold a file's lock for the duration of the block.
 
-    The wait is bounded: a process that was stopped or hangs in the driver while it is inside must
-    not stop every other one as well.
+    The wait is bounded, so that one process stopped or hung in the driver can't stop all others.
 
     Raises:
-        SlotFolderError: somebody stays inside for longer than ``LOCK_TIMEOUT_S``.
+        SlotFolderError: another process has held it for ``LOCK_TIMEOUT_S``.
         OSError: the file can't be made, or its filesystem has no locks.
     """
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    pause = 0.0002
-    while (descriptor := try_lock(file)) is None:
-        if time.monotonic() > deadline:
-            raise SlotFolderError(
-                f"{file} has been locked for {LOCK_TIMEOUT_S:.0f} s by a process that does not "
-                f"go on; 'lsof {file}' shows which"
-            )
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.01)
+    descriptor = lock(file, LOCK_TIMEOUT_S)
+    if descriptor is None:
+        raise SlotFolderError(
+            f"{file} has been locked for {LOCK_TIMEOUT_S:.0f} s by a process that appears stuck; "
+            f"'lsof {file}' shows which"
+        )
     try:
         yield
     finally:
+        os.close(descriptor)
+
+
+def _close_all(slots: dict[int, int]) -> None:
+    for descriptor in slots.values():
         os.close(descriptor)

@@ -3,36 +3,41 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from metabonk.encoding.sessions import cuda_uuids as cuda_order
-from metabonk.encoding.sessions.gpu_selection import narrowed
+from metabonk.encoding.sessions.cuda_uuids import query_uuids
+from metabonk.encoding.sessions.gpu_selection import select_gpus
 from metabonk.encoding.sessions.lease import Holder
-from metabonk.encoding.sessions.limits import LearnedLimits, Limit, effective_limit, is_capped
-from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml, foreign_sessions
+from metabonk.encoding.sessions.limits import (
+    LearnedLimits,
+    SessionLimit,
+    effective_limit,
+    is_capped,
+)
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml, external_sessions
 from metabonk.encoding.sessions.pool import Pool
 from metabonk.settings import Settings
 from metabonk.settings.environment import gpus_are_hidden, visible_devices
 from metabonk.settings.runtime_dir import private_folder, runtime_dir
 
 VA_SESSIONS = 16
-"""VA-API has no limit of sessions. One at 1280×720 and 60 frames a second takes some hundredths of
-an integrated GPU; this keeps a large fleet from taking all of it."""
+"""VA-API has no session limit. One session at 1280×720 and 60 fps takes a few hundredths of an
+integrated GPU; this keeps a large fleet from taking all of it."""
 
 RENDER_NODES = Path("/dev/dri")
 
 
 class Pools:
-    """Hands out the pool that an encoder on a given device needs.
+    """The pool of every encoder of this host.
 
-    A limit that the user set holds for each GPU, as the user's page counts. A limit found by us is
-    one pool for all capped cards of the machine together, as NVIDIA counts: also those that this
-    process may not use, so that all of them mean the same pool.
+    A configured limit applies to each GPU. A limit found automatically is one pool for all capped
+    cards of the machine, as NVIDIA counts, including those that this process may not use: every
+    process must mean the same pool.
 
     Args:
-        folder: a private one, of the slots.
-        nvenc_limit: the user's; 0 where it is left to us.
+        folder: private directory for the slots.
+        nvenc_limit: configured sessions per GPU; 0 to determine it automatically.
         cpu_limit: sessions in software.
-        nvml: asked for GPUs and sessions.
-        usable: from the GPUs of the machine to those that may be used.
+        nvml: source of GPUs and sessions.
+        usable: reduces the machine's GPUs to the usable ones.
     """
 
     def __init__(
@@ -42,112 +47,106 @@ class Pools:
         nvenc_limit: int,
         cpu_limit: int,
         nvml: Nvml,
-        usable: Callable[[GpuInventory], GpuInventory] = lambda census: census,
+        usable: Callable[[GpuInventory], GpuInventory] = lambda inventory: inventory,
     ) -> None:
         self.folder = folder
         self._nvenc_limit = nvenc_limit
         self._nvml = nvml
-        self._experiences = LearnedLimits(folder / "learned-limits.json")
-        self.census: GpuInventory = usable(nvml.census())
+        self._learned = LearnedLimits(folder / "learned-limits.json")
+        self.inventory: GpuInventory = usable(nvml.inventory())
         self.cpu = Pool("cpu", folder, lambda: cpu_limit)
         self.va = Pool("va", folder, lambda: VA_SESSIONS)
-        self._nvenc = {gpu.index: self._pool_of(gpu) for gpu in self.census.machine}
+        self._nvenc = {gpu.index: self._make_pool(gpu) for gpu in self.inventory.all_gpus}
 
     def nvenc(self, gpu_index: int) -> Pool | None:
-        """The pool that NVENC sessions on this GPU come from; None where there is no such GPU."""
+        """Return the pool of this GPU's NVENC sessions; None if there is no such GPU."""
         return self._nvenc.get(gpu_index)
 
-    def shared(self) -> list[tuple[Pool, list[Gpu]]]:
-        """Every NVENC pool that may be used, once, with the usable GPUs whose sessions it has."""
-        shared: dict[str, tuple[Pool, list[Gpu]]] = {}
-        for gpu in self.census.gpus:
+    def nvenc_pools(self) -> list[tuple[Pool, list[Gpu]]]:
+        """Return every usable NVENC pool once, with the usable GPUs that share it."""
+        by_name: dict[str, tuple[Pool, list[Gpu]]] = {}
+        for gpu in self.inventory.gpus:
             pool = self._nvenc[gpu.index]
-            shared.setdefault(pool.name, (pool, []))[1].append(gpu)
-        return list(shared.values())
+            by_name.setdefault(pool.name, (pool, []))[1].append(gpu)
+        return list(by_name.values())
 
     def all(self) -> list[Pool]:
-        """Every pool that may be used, once."""
+        """Return every usable pool once."""
         va = [self.va] if RENDER_NODES.exists() else []
-        return [*(pool for pool, _ in self.shared()), *va, self.cpu]
+        return [*(pool for pool, _ in self.nvenc_pools()), *va, self.cpu]
 
-    def sessions_counted(self) -> dict[str, int]:
-        """Pool to how many sessions the driver counts on its cards now, everybody's."""
-        counted: dict[str, int] = {}
+    def driver_counts(self) -> dict[str, int]:
+        """Return, by pool, how many sessions of all programs the driver counts on its cards."""
+        counts: dict[str, int] = {}
         for index, pool in self._nvenc.items():
             _, count = self._nvml.sessions(index)
-            counted[pool.name] = counted.get(pool.name, 0) + count
-        return counted
+            counts[pool.name] = counts.get(pool.name, 0) + count
+        return counts
 
-    def limit(self, gpu: Gpu) -> Limit:
-        """How many sessions this GPU's pool has, and how that is known."""
-        learned = self._experiences.learned(_key([gpu]), gpu.driver)
+    def limit(self, gpu: Gpu) -> SessionLimit:
+        """Return the session limit of this GPU's pool."""
+        learned = self._learned.learned(_key([gpu]), gpu.driver)
         if learned != 0:
-            learned = self._experiences.learned(_key(self._cards_of(gpu)), gpu.driver)
+            learned = self._learned.learned(_key(self._limit_group(gpu)), gpu.driver)
         return effective_limit(gpu, self._nvenc_limit, learned)
 
-    def why_no_nvenc(self, gpu_index: int) -> str | None:
-        """Why this GPU has no encoder for this process; None where it has, as far as is known."""
-        if self.census.unavailable is not None:
-            return self.census.unavailable
-        gpu = self.census.by_index.get(gpu_index)
+    def no_nvenc_reason(self, gpu_index: int) -> str | None:
+        """Return why this process can't use NVENC on this GPU; None if, as far as known, it can."""
+        if self.inventory.unavailable is not None:
+            return self.inventory.unavailable
+        gpu = self.inventory.by_index.get(gpu_index)
         if gpu is None:
             return f"there is no GPU {gpu_index} on this machine"
         limit = self.limit(gpu)
-        return limit.because if limit.sessions == 0 else None
+        return limit.reason if limit.sessions == 0 else None
 
-    def learn_that_there_is_no_encoder(self, gpu_index: int) -> None:
-        """Remembers it of this GPU, until its driver changes.
+    def mark_no_encoder(self, gpu_index: int) -> None:
+        """Remember that this GPU has no encoder, until its driver changes.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
-        gpu = self.census.by_index[gpu_index]
+        gpu = self.inventory.by_index[gpu_index]
         with self._nvenc[gpu_index].critical_section():
-            self._experiences.learn(_key([gpu]), gpu.driver, 0)
+            self._learned.learn(_key([gpu]), gpu.driver, 0)
 
-    def _pool_of(self, gpu: Gpu) -> Pool:
-        cards = self._cards_of(gpu)
+    def _make_pool(self, gpu: Gpu) -> Pool:
+        cards = self._limit_group(gpu)
 
-        def foreign(holders: Sequence[Holder]) -> int:
-            now = [self._nvml.sessions(card.index) for card in cards]
-            sessions = [session for listed, _ in now for session in listed]
-            return foreign_sessions(sessions, sum(count for _, count in now), holders)
+        def external(holders: Sequence[Holder]) -> int:
+            by_card = [self._nvml.sessions(card.index) for card in cards]
+            sessions = [session for listed, _ in by_card for session in listed]
+            return external_sessions(sessions, sum(count for _, count in by_card), holders)
 
         return Pool(
             f"nvenc-gpu{gpu.index}" if len(cards) == 1 else "nvenc",
             self.folder,
             limit=lambda: self.limit(gpu).sessions,
-            foreign=foreign,
-            learn=lambda limit: self._experiences.learn(_key(cards), gpu.driver, limit),
+            external=external,
+            learn=lambda limit: self._learned.learn(_key(cards), gpu.driver, limit),
         )
 
-    def _cards_of(self, gpu: Gpu) -> list[Gpu]:
-        """The cards that share this one's limit."""
+    def _limit_group(self, gpu: Gpu) -> list[Gpu]:
+        """Return the cards that share this one's limit."""
         if self._nvenc_limit or not is_capped(gpu):
             return [gpu]
-        return [card for card in self.census.machine if is_capped(card)]
+        return [card for card in self.inventory.all_gpus if is_capped(card)]
 
 
 def open_pools(settings: Settings) -> Pools:
-    """The pools under the slot directory of these settings.
+    """Open the pools in the configured slot directory.
 
     Raises:
         StartError: the slot directory can't be made, or isn't safely this user's.
     """
-    folder = (
-        private_folder(settings.nvenc.slot_dir, setting="METABONK_NVENC_SLOT_DIR")
-        if settings.nvenc.slot_dir
-        else private_folder(
-            runtime_dir(settings.paths.runtime) / "slots", setting="METABONK_NVENC_SLOT_DIR"
-        )
-    )
+    slot_dir = settings.nvenc.slot_dir or runtime_dir(settings.paths.runtime) / "slots"
     return Pools(
-        folder,
+        private_folder(slot_dir, setting="METABONK_NVENC_SLOT_DIR"),
         nvenc_limit=settings.nvenc.max_sessions,
         cpu_limit=settings.cpu.effective_max_sessions,
         nvml=Nvml(hidden=gpus_are_hidden()),
-        usable=lambda census: narrowed(
-            census, visible=visible_devices(), chosen=settings.gpus, ask_cuda=cuda_order.ask
+        usable=lambda inventory: select_gpus(
+            inventory, visible=visible_devices(), selected=settings.gpus, query_cuda=query_uuids
         ),
     )
 

@@ -1,7 +1,7 @@
-"""Pictures in CUDA memory for GStreamer's encoders: uploaded at most once, converted on the GPU.
+"""Frames in CUDA memory for GStreamer's encoders: uploaded once and converted on the GPU.
 
-PyTorch and GStreamer work in one CUDA context, PyTorch's primary one, so that PyTorch's kernels
-write NV12 straight into the memory that NVENC reads. Nothing comes back to the host but H.264.
+PyTorch and GStreamer share one CUDA context, PyTorch's primary one, so that PyTorch's kernels write
+NV12 straight into the memory that NVENC reads. Only H.264 returns to the host.
 """
 
 import contextlib
@@ -12,22 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metabonk.device_frames import in_frame_stream, on_device, synchronize_stream
+from metabonk.device_frames import in_frame_stream, synchronize_stream
 from metabonk.encoding.backends.gst_library import CudaMemoryError, Library, namespace
 from metabonk.encoding.backends.nv12 import Nv12
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Pixels
 from metabonk.errors import EncoderUnavailable
+from metabonk.frame import Frame
 
 DEVICE = "cuda"
 
 MAP_WRITE, MAP_CUDA = 2, 0x20000  # GST_MAP_WRITE, GST_MAP_CUDA
 POOLED = 4
-"""Buffers that are made at once: one is written, one is encoded."""
+"""Preallocated buffers: one is written while another is encoded."""
 
 
 class _MapInfo(ctypes.Structure):
-    """GstMapInfo. The bindings would read device memory as if it were the host's."""
+    """GstMapInfo; the bindings would read device memory as if it were host memory."""
 
     _fields_ = (
         ("memory", ctypes.c_void_p),
@@ -41,7 +41,7 @@ class _MapInfo(ctypes.Structure):
 
 
 class _Plane:
-    """Memory of somebody else, as PyTorch takes it (CUDA Array Interface, version 3)."""
+    """Foreign memory exposed to PyTorch (CUDA Array Interface, version 3)."""
 
     def __init__(self, address: int, rows: int, width: int, stride: int) -> None:
         self.__cuda_array_interface__ = {
@@ -53,14 +53,14 @@ class _Plane:
         }
 
 
-class CudaFrames:
-    """Makes the buffers of one pipeline.
+class CudaBuffers:
+    """Fills the CUDA buffers of one pipeline.
 
     Args:
         library: GStreamer with its ``nvcodec`` plugin loaded.
-        settings: of the stream; pictures are scaled to its size.
+        settings: of the stream; frames are scaled to its size.
         caps: of the buffers.
-        ordinal: CUDA's number of the GPU.
+        ordinal: CUDA's index of the GPU.
 
     Raises:
         EncoderUnavailable: PyTorch or GStreamer has no CUDA here.
@@ -76,7 +76,7 @@ class CudaFrames:
         self._device = torch.device(DEVICE, ordinal)
         self._nv12 = Nv12(settings.width, settings.height, self._device)
         cuda = namespace("GstCuda")
-        # The bindings of 1.22 keep the prefix.
+        # GStreamer 1.22's bindings keep the prefix.
         load = getattr(cuda, "cuda_load_library", None) or cuda.load_library
         if not load():
             raise EncoderUnavailable("GStreamer can't load libcuda.so.1")
@@ -84,58 +84,59 @@ class CudaFrames:
         if self._context is None:
             raise EncoderUnavailable(f"GStreamer can't use the context of CUDA device {ordinal}")
         self.context: Any = cuda.context_new_cuda_context(self._context)
-        """For the pipeline: encoder and buffers share one object, else frames are copied through
-        host memory without a word."""
+        """To be set on the pipeline: unless encoder and buffers share this very object, GStreamer
+        silently copies frames through host memory."""
         self._cuda = cuda
-        self._pool: Any = self.pool_of(caps, settings.width * settings.height * 3 // 2)
+        self._pool: Any = self.make_pool(caps, settings.width * settings.height * 3 // 2)
 
-    def pool_of(self, caps: str, size: int) -> Any:
-        """Buffers of CUDA memory that are used again and again.
+    def make_pool(self, caps: str, size: int) -> Any:
+        """Make a pool of reusable buffers in CUDA memory.
 
         Args:
-            caps: of what they hold.
-            size: of one, bytes, without what the device adds to a row.
+            caps: of the contents.
+            size: of one buffer, bytes, without row padding.
 
         Raises:
-            EncoderUnavailable: there is no memory, or GStreamer has no CUDA for such caps.
+            EncoderUnavailable: out of memory, or GStreamer's CUDA doesn't support these caps.
         """
         gst = self._library.gst
         pool = self._cuda.CudaBufferPool.new(self._context)
         if pool.__grefcount__ > 1:
-            # 1.22 gives its own reference away, and the bindings take another: none would free it.
+            # 1.22 transfers its reference and the bindings add another, which nothing would drop.
             self._library.c.gst_object_unref(hash(pool))
         config = pool.get_config()
         gst.BufferPool.config_set_params(config, gst.Caps.from_string(caps), size, POOLED, 0)
         if not (pool.set_config(config) and pool.set_active(True)):
-            raise EncoderUnavailable(f"GStreamer has no CUDA memory for pictures: {caps}")
+            raise EncoderUnavailable(f"GStreamer can't allocate CUDA memory for frames: {caps}")
         return pool
 
-    def buffer(self, pixels: Pixels) -> Any:
-        """A buffer with this picture, scaled and converted; it is on the device when this ends.
+    def buffer(self, frame: Frame) -> Any:
+        """Return a buffer with this frame, scaled and converted, complete on the device.
 
         Raises:
-            CudaMemoryError: there is none to be had.
+            CudaMemoryError: no buffer is available.
         """
         flow, buffer = self._pool.acquire_buffer(None)
         if flow != self._library.gst.FlowReturn.OK:
-            raise CudaMemoryError("GStreamer has no CUDA memory left")
+            raise CudaMemoryError("GStreamer is out of CUDA memory")
         width, height = self._settings.width, self._settings.height
         with self.mapped(buffer) as (address, meta):
             luma, chroma = (
                 self.plane(address + meta.offset[plane], rows, width, meta.stride[plane])
                 for plane, rows in ((0, height), (1, height // 2))
             )
+            pixels = frame.on(self._device)
             with in_frame_stream(self._device):
-                self._nv12.convert(on_device(pixels, self._device), luma, chroma)
+                self._nv12.convert(pixels, luma, chroma)
             synchronize_stream(self._device)
         return buffer
 
     @contextlib.contextmanager
     def mapped(self, buffer: Any) -> Iterator[tuple[int, Any]]:
-        """The device's address of a buffer, for writing, and how its planes lie there.
+        """Map a buffer for writing; yield its device address and the layout of its planes.
 
         Raises:
-            CudaMemoryError: it can't be written to.
+            CudaMemoryError: it can't be mapped.
         """
         c = self._library.c
         memory = c.gst_buffer_peek_memory(hash(buffer), 0)
@@ -148,18 +149,18 @@ class CudaFrames:
             c.gst_memory_unmap(memory, ctypes.byref(mapped))
 
     def plane(self, address: int, rows: int, width: int, stride: int) -> Tensor:
-        """Memory at this address of the device as ``rows×width`` uint8; nothing is copied."""
+        """Return the device memory at this address as ``rows×width`` uint8, without a copy."""
         return torch.as_tensor(_Plane(address, rows, width, stride), device=self._device)
 
     def close(self) -> None:
-        """Frees the memory; may be repeated."""
+        """Free the memory; may be called again."""
         if self._pool is not None:
             self._pool.set_active(False)
         self._pool = self._context = self.context = None
 
 
 def _primary_context(ordinal: int) -> int:
-    """The context that PyTorch works in, retained for as long as the process lives."""
+    """Return the context that PyTorch works in, retained for the life of the process."""
     driver = ctypes.CDLL("libcuda.so.1")
     device, context = ctypes.c_int(), ctypes.c_void_p()
     for code in (
@@ -168,5 +169,5 @@ def _primary_context(ordinal: int) -> int:
         driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device),
     ):
         if code:
-            raise EncoderUnavailable(f"CUDA refuses device {ordinal} with code {code}")
+            raise EncoderUnavailable(f"CUDA refused device {ordinal} with code {code}")
     return context.value or 0
