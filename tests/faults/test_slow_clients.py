@@ -38,7 +38,7 @@ def page(staged: Stage, tmp_path: Path) -> Iterator[int]:
     """The page's port, in front of the worker."""
     store = EpisodeStore(tmp_path, "doom:basic")
     settings = Settings.model_validate({"ports": {"worker": staged.port}})
-    gateway = Gateway(FleetState(settings, "run", store))
+    gateway = Gateway(FleetState(settings, store))
     app = make_http_app("page", lifespan=gateway.lifespan)
     app.include_router(gateway.routes())
     with served(app, limits=SHORT) as client:
@@ -116,10 +116,10 @@ def test_a_viewer_who_takes_nothing_leaves_the_stream(
         viewer.connect(("127.0.0.1", port))
         viewer.sendall(f"{head}\r\n".encode())
         assert viewer.recv(4096)
-        until("it has joined", lambda: staged.hub.figures().clients == 2)
+        until("it has joined", lambda: staged.hub.stats().clients == 2)
         if gone:
             vanish(viewer)
-        until("it is given up", lambda: staged.hub.figures().clients == 1, 60)
+        until("it is given up", lambda: staged.hub.stats().clients == 1, 60)
         assert staged.hub.state.state == "live"
 
 
@@ -135,4 +135,4 @@ def test_a_vanished_viewer_of_a_quiet_stream_leaves_it(staged: Stage):
         assert viewer.recv(4096)
         assert staged.clients_become(1)
         vanish(viewer)
-        until("it is given up", lambda: staged.hub.figures().clients == 0, 60)
+        until("it is given up", lambda: staged.hub.stats().clients == 0, 60)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from metabonk.streaming.hub import LIMITS
+from metabonk.streaming.hub import QUEUE_LIMITS
 from tests.support.audience import audience, join_and_leave
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.stage import stage
@@ -134,7 +134,7 @@ def test_who_stops_reading_loses_groups_and_nobody_else_does(fleet: FleetUnderTe
             for viewer in slow:
                 resumed = {b for a, b in pairwise(viewer.numbers) if b != a + 1}
                 assert resumed <= viewer.keyframes, "whole groups were lost"
-            assert grown < stopped * LIMITS.size
+            assert grown < stopped * QUEUE_LIMITS.size
 
     asyncio.run(watch())
 

@@ -35,7 +35,7 @@ def test_the_group_is_what_came_since_the_last_keyframe():
     units = encoded(regular(6), keyframes=(3,))
     for unit in units:
         group.add(unit)
-    assert [fragment.unit for fragment in group.group] == units[3:]
+    assert [fragment.unit for fragment in group.fragments] == units[3:]
 
 
 def test_the_init_segment_and_the_group_decode_by_themselves():
@@ -43,7 +43,7 @@ def test_the_init_segment_and_the_group_decode_by_themselves():
     for unit in encoded(regular(9), keyframes=(3,)):
         group.add(unit)
     assert group.epoch is not None
-    data = group.epoch.init + b"".join(fragment.data for fragment in group.group)
+    data = group.epoch.init + b"".join(fragment.data for fragment in group.fragments)
     with av.open(io.BytesIO(data)) as file:
         assert len(list(file.decode(video=0))) == 6
 
@@ -65,7 +65,7 @@ def test_a_new_encoder_begins_an_epoch_with_a_clock_of_its_own():
     for unit in encoded(regular(3)):
         group.add(unit)
     group.open_epoch(160, 90, 30)
-    assert group.epoch is None and group.group == []
+    assert group.epoch is None and group.fragments == []
     late = [5000.0, 5000.03]
     epoch, first = group.add(encoded(late, size=(160, 90))[0])
     assert epoch is not None and (epoch.number, epoch.width) == (2, 160)
@@ -96,9 +96,9 @@ def test_a_group_beyond_the_limits_is_not_kept_by_half():
         for unit in units[:10]:
             _, fragment = group.add(unit)
             assert fragment is not None
-        assert group.group == []
+        assert group.fragments == []
         group.add(units[10])
-        assert len(group.group) == 1
+        assert len(group.fragments) == 1
 
 
 def placed(times: list[float], fps: int = 30) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from metabonk.messages import ErrorBody, StreamState
-from metabonk.streaming.hub import SHARED_S
+from metabonk.streaming.hub import KEYFRAME_REUSE_S
 from tests.support.frames import brightness, picture
 from tests.support.stage import FPS, Stage, stage
 
@@ -77,7 +77,7 @@ def test_head_says_whether_there_is_a_stream(staged: Stage, path: str):
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("video/")
     assert "content-length" not in answer.headers
-    assert staged.hub.figures().clients == 0
+    assert staged.hub.stats().clients == 0
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_viewer_who_leaves_in_mid_stream_is_noticed_at_once(staged: Stage):
         with httpx.stream("GET", staged.http + path, timeout=5) as response:
             chunks = response.iter_raw()
             next(chunks)
-            assert staged.hub.figures().clients == 1
+            assert staged.hub.stats().clients == 1
         assert staged.clients_become(0, within_s=1)
 
 
@@ -171,8 +171,8 @@ def test_viewers_of_the_broadcast_are_not_dedicated(staged: Stage):
     ):
         chunks = broadcast.iter_raw(), dedicated.iter_raw()
         assert all(next(stream) for stream in chunks)
-        figures = staged.hub.figures()
-    assert (figures.clients, figures.dedicated_clients) == (2, 1)
+        stats = staged.hub.stats()
+    assert (stats.clients, stats.dedicated_clients) == (2, 1)
     assert httpx.get(url, params={"audience": "nobody"}).status_code == 422
 
 
@@ -181,15 +181,15 @@ def test_a_new_viewer_starts_with_a_keyframe_of_its_own_and_not_with_an_old_grou
     url = f"{staged.http}/stream.mp4"
     with httpx.stream("GET", url) as early:
         fragments = sequence_numbers(early)
-        assert next(fragments) <= 1 + SHARED_S * FPS
-        while next(fragments) < 2 * SHARED_S * FPS:
+        assert next(fragments) <= 1 + KEYFRAME_REUSE_S * FPS
+        while next(fragments) < 2 * KEYFRAME_REUSE_S * FPS:
             pass
         began = time.monotonic()
         with httpx.stream("GET", url) as late:
             first = next(sequence_numbers(late))
             waited = time.monotonic() - began
     print(f"first picture {1000 * waited:.0f} ms after the request")
-    assert first >= 2 * SHARED_S * FPS
+    assert first >= 2 * KEYFRAME_REUSE_S * FPS
 
 
 def sequence_numbers(response: httpx.Response) -> Iterator[int]:

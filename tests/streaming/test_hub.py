@@ -1,4 +1,4 @@
-"""The hub: joining, sharing keyframes, slow viewers, states and figures."""
+"""The hub: joining, sharing keyframes, slow viewers, states and stats."""
 
 import asyncio
 import base64
@@ -20,7 +20,13 @@ from metabonk.messages import (
 from metabonk.streaming import hub as module
 from metabonk.streaming.fmp4 import TIMESCALE
 from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
-from metabonk.streaming.hub import FALLBACK_S, REPEAT_S, SHARED_S, Hub, Viewer
+from metabonk.streaming.hub import (
+    KEYFRAME_REUSE_S,
+    KEYFRAME_TIMEOUT_S,
+    MIN_KEYFRAME_INTERVAL_S,
+    Hub,
+)
+from metabonk.streaming.viewer import Viewer
 from metabonk.streaming.viewer_queue import Item
 from tests.support.clock import Clock
 from tests.support.frames import encoded, regular
@@ -111,12 +117,12 @@ def test_joins_at_about_the_same_time_share_one_keyframe():
         hub.publish(UNITS[10])
         assert hub.keyframe_wanted() is False
         hub.publish(UNITS[11])
-        clock.now += SHARED_S * 0.9
+        clock.now += KEYFRAME_REUSE_S * 0.9
         third = hub.join()
         assert hub.keyframe_wanted() is False
         for viewer in (first, second, third):
             assert pictures(await waiting(viewer)) == UNITS[10:12]
-        clock.now += SHARED_S
+        clock.now += KEYFRAME_REUSE_S
         hub.join()
         assert hub.keyframe_wanted() is True
 
@@ -135,7 +141,7 @@ def test_without_a_keyframe_in_time_the_group_so_far_is_shown():
             items: list[Item] = []
             while not pictures(items):
                 items.append(await anext(viewer))
-            assert asyncio.get_running_loop().time() - begun >= FALLBACK_S - 0.05
+            assert asyncio.get_running_loop().time() - begun >= KEYFRAME_TIMEOUT_S - 0.05
             hub.publish(UNITS[3])
             assert pictures(items + await waiting(viewer)) == UNITS[:4]
 
@@ -151,7 +157,7 @@ def test_the_fallback_is_not_shown_to_one_who_has_started():
         with hub.join() as viewer:
             hub.publish(UNITS[10])
             assert pictures(await waiting(viewer)) == [UNITS[10]]
-            await asyncio.sleep(FALLBACK_S)
+            await asyncio.sleep(KEYFRAME_TIMEOUT_S)
             assert await waiting(viewer) == []
 
     on_loop(watch)
@@ -171,7 +177,7 @@ def test_all_viewers_share_the_same_bytes():
 def test_a_slow_viewer_loses_whole_groups_and_nobody_else_loses_anything(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(module, "LIMITS", QueueLimits(seconds=0.4, size=2**20))
+    monkeypatch.setattr(module, "QUEUE_LIMITS", QueueLimits(seconds=0.4, size=2**20))
     caplog.set_level(logging.INFO)
 
     async def watch() -> None:
@@ -184,10 +190,9 @@ def test_a_slow_viewer_loses_whole_groups_and_nobody_else_loses_anything(
         assert seen == UNITS
         late = pictures(await waiting(slow))
         assert late == UNITS[30:]
-        assert hub.figures().groups_dropped == 3
-        assert [r.getMessage() for r in caplog.records if "can't keep up" in r.message] == [
-            f"viewer {slow.number} can't keep up; "
-            "it skips to a keyframe each time its queue is full"
+        assert hub.stats().gops_dropped == 3
+        assert [r.getMessage() for r in caplog.records if "too slow" in r.message] == [
+            f"viewer {slow.number} is too slow: skipping to the next keyframe"
         ]
         hub.publish(UNITS[39])
         assert pictures(await waiting(slow)) == [UNITS[39]]
@@ -289,7 +294,7 @@ def test_publishing_outlives_the_server_and_its_loop():
     hub = on_loop(join)
     hub.publish(UNITS[0])
     hub.publish(UNITS[1])
-    assert hub.figures().clients == 0
+    assert hub.stats().clients == 0
 
     async def watch() -> None:
         with hub.join() as viewer:
@@ -298,7 +303,7 @@ def test_publishing_outlives_the_server_and_its_loop():
     on_loop(watch)
 
 
-def test_figures_are_counted():
+def test_units_and_viewers_are_counted():
     async def watch() -> None:
         clock = Clock(50.0)
         hub = live_hub(clock)
@@ -307,15 +312,15 @@ def test_figures_are_counted():
                 hub.publish(unit)
                 clock.now += 1 / 30
             await waiting(viewer)
-            figures = hub.figures()
-        assert figures.fps == pytest.approx(30, abs=0.5)
+            stats = hub.stats()
+        assert stats.fps == pytest.approx(30, abs=0.5)
         sent = 8 * sum(len(unit.data) for unit in UNITS[:30])
-        assert figures.bitrate == pytest.approx(sent, rel=0.02)
-        assert (figures.clients, figures.dedicated_clients) == (2, 1)
-        assert figures.fragments_sent == 30
-        assert hub.figures().clients == 0
+        assert stats.bitrate == pytest.approx(sent, rel=0.02)
+        assert (stats.clients, stats.dedicated_clients) == (2, 1)
+        assert stats.fragments_sent == 30
+        assert hub.stats().clients == 0
         hub.set_state(StreamState.STANDBY, "no session")
-        assert (hub.figures().fps, hub.figures().bitrate) == (0, 0)
+        assert (hub.stats().fps, hub.stats().bitrate) == (0, 0)
 
     on_loop(watch)
 
@@ -329,7 +334,7 @@ def test_lost_pictures_are_answered_by_one_keyframe_at_a_time():
     for _ in range(10):
         hub.request_keyframe()
     assert not hub.keyframe_wanted(), "the last one is too new"
-    now[0] += REPEAT_S
+    now[0] += MIN_KEYFRAME_INTERVAL_S
     assert hub.keyframe_wanted()
     assert not hub.keyframe_wanted(), "asked for once"
 

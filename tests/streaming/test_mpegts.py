@@ -26,7 +26,7 @@ def test_each_picture_comes_out_with_the_call_that_puts_it_in():
     stream = TransportStream(epoch)
     seen = b""
     for number, fragment in enumerate(fragments):
-        data = stream.pack(fragment)
+        data = stream.mux(fragment)
         assert len(data) % 188 == 0 and data[::188] == b"G" * (len(data) // 188)
         seen += data
         with av.open(io.BytesIO(seen), format="mpegts") as file:
@@ -36,7 +36,7 @@ def test_each_picture_comes_out_with_the_call_that_puts_it_in():
 def test_times_and_keyframes_come_through():
     epoch, fragments = packed(10, keyframes=(4,))
     stream = TransportStream(epoch)
-    data = b"".join(stream.pack(fragment) for fragment in fragments)
+    data = b"".join(stream.mux(fragment) for fragment in fragments)
     with av.open(io.BytesIO(data), format="mpegts") as file:
         packets = [packet for packet in file.demux() if packet.size]
     times = [packet.pts for packet in packets if packet.pts is not None]
@@ -47,6 +47,6 @@ def test_times_and_keyframes_come_through():
 def test_a_viewer_who_starts_late_gets_tables_of_its_own():
     epoch, fragments = packed(10, keyframes=(4,))
     stream = TransportStream(epoch)
-    data = b"".join(stream.pack(fragment) for fragment in fragments[4:])
+    data = b"".join(stream.mux(fragment) for fragment in fragments[4:])
     with av.open(io.BytesIO(data), format="mpegts") as file:
         assert len(list(file.decode(video=0))) == 6

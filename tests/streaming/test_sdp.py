@@ -1,8 +1,8 @@
-"""What is taken of a viewer's offer."""
+"""``metabonk.streaming.sdp``: which offers are accepted, and with which candidates."""
 
 import pytest
 
-from metabonk.streaming.sdp import MOST_CANDIDATES, InvalidOffer, take
+from metabonk.streaming.sdp import MAX_CANDIDATES, InvalidOffer, sanitize_offer
 
 OFFER = """v=0
 o=- 1 2 IN IP4 127.0.0.1
@@ -26,7 +26,7 @@ def candidates(sdp: str) -> list[list[str]]:
 
 
 def test_checks_go_to_the_viewers_own_address_alone():
-    taken = take(OFFER, "192.168.1.7")
+    taken = sanitize_offer(OFFER, "192.168.1.7")
     assert candidates(taken) == [["192.168.1.7", "54400"], ["192.168.1.7", "33000"]]
     assert "8.8.8.8" not in taken and ".local" not in taken
     assert taken.endswith("a=end-of-candidates\r\n") and taken.count("a=end-of") == 1
@@ -35,14 +35,14 @@ def test_checks_go_to_the_viewers_own_address_alone():
 
 def test_an_offer_without_candidates_gets_one_that_waits():
     bare = "\n".join(line for line in OFFER.splitlines() if "candidate" not in line)
-    assert candidates(take(bare, "::ffff:10.0.0.2")) == [["10.0.0.2", "9"]]
+    assert candidates(sanitize_offer(bare, "::ffff:10.0.0.2")) == [["10.0.0.2", "9"]]
 
 
 def test_a_thousand_candidates_are_a_few():
     many = OFFER + "".join(
         f"a=candidate:5 1 udp 1 1.2.3.4 {5000 + n} typ host\n" for n in range(1000)
     )
-    assert len(candidates(take(many, "127.0.0.1"))) == MOST_CANDIDATES
+    assert len(candidates(sanitize_offer(many, "127.0.0.1"))) == MAX_CANDIDATES
 
 
 @pytest.mark.parametrize(
@@ -59,19 +59,19 @@ def test_a_thousand_candidates_are_a_few():
 )
 def test_what_asks_for_something_else_is_refused(offer: str, says: str):
     with pytest.raises(InvalidOffer, match=says):
-        take(offer, "127.0.0.1")
+        sanitize_offer(offer, "127.0.0.1")
 
 
 def test_every_medium_has_a_key_of_its_own_or_the_sessions():
     line = "a=fingerprint:sha-256 AB:CD\n"
     without = OFFER.replace(line, "")
     with pytest.raises(InvalidOffer, match="no key"):
-        take(without, "127.0.0.1")
-    assert take(without + line, "127.0.0.1")
+        sanitize_offer(without, "127.0.0.1")
+    assert sanitize_offer(without + line, "127.0.0.1")
     with pytest.raises(InvalidOffer, match=r"'m=audio 9 x 0' has no key"):
-        take(without + line + "m=audio 9 x 0\n", "127.0.0.1")
+        sanitize_offer(without + line + "m=audio 9 x 0\n", "127.0.0.1")
 
 
 def test_an_address_that_is_none_is_refused():
     with pytest.raises(InvalidOffer, match="no IP address"):
-        take(OFFER, "evil.example a=")
+        sanitize_offer(OFFER, "evil.example a=")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metabonk.streaming import snapshot as module
-from metabonk.streaming.snapshot import FRESH_S, Snapshot
+from metabonk.streaming.snapshot import MAX_AGE_S, Snapshot
 from tests.support.frames import picture
 
 
@@ -67,9 +67,9 @@ def test_a_picture_that_was_just_made_does_for_the_next_who_asks():
     game.frame = picture(1)
     first = game.jpeg()
     game.frame = picture(2)
-    game.now += FRESH_S / 2
+    game.now += MAX_AGE_S / 2
     assert game.jpeg() is first
-    game.now += FRESH_S
+    game.now += MAX_AGE_S
     assert game.jpeg() != first
 
 

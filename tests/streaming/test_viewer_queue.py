@@ -53,7 +53,7 @@ def test_a_viewer_starts_with_a_keyframe():
 def test_a_group_starts_a_viewer_in_its_middle():
     queue = ViewerQueue(pictures(1))
     assert not queue.started
-    queue.put_group([fragment(0, key=True), fragment(1)])
+    queue.put_gop([fragment(0, key=True), fragment(1)])
     queue.put(fragment(2))
     assert queue.started
     assert numbers(drain(queue)) == [0, 1, 2]

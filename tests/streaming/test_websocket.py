@@ -90,7 +90,7 @@ def test_a_viewer_stays_through_standby_and_gets_the_next_epoch(staged: Stage):
                 told = StateMessage.model_validate_json(next_text(client))
                 assert (told.state, told.reason) == (StreamState.STANDBY, "its turn is over")
                 staged.go_live((160, 90))
-        assert staged.hub.figures().clients == 1
+        assert staged.hub.stats().clients == 1
 
 
 def test_a_viewer_who_never_reads_costs_the_others_nothing(staged: Stage):
@@ -109,7 +109,7 @@ def test_a_viewer_who_never_reads_costs_the_others_nothing(staged: Stage):
     assert [int.from_bytes(data[20:24], "big") for data in got] == list(range(1, 61))
     with av.open(io.BytesIO(init + b"".join(got))) as file:
         assert len(list(file.decode(video=0))) == 60
-    assert staged.hub.figures().groups_dropped > 0
+    assert staged.hub.stats().gops_dropped > 0
 
 
 def padded(unit: AccessUnit, size: int) -> AccessUnit:
@@ -139,8 +139,8 @@ def test_the_broadcast_is_not_dedicated(staged: Stage):
         introduced(f"{staged.ws}/stream") as other,
     ):
         state(one), state(other)
-        figures = staged.hub.figures()
-        assert (figures.clients, figures.dedicated_clients) == (2, 1)
+        stats = staged.hub.stats()
+        assert (stats.clients, stats.dedicated_clients) == (2, 1)
     with pytest.raises(InvalidStatus), connect(f"{staged.ws}/stream?audience=nobody"):
         pass
 
@@ -150,7 +150,7 @@ def test_a_viewer_who_leaves_is_noticed_at_once(staged: Stage):
     for _ in range(3):
         with introduced(f"{staged.ws}/stream") as client:
             state(client)
-            assert staged.hub.figures().clients == 1
+            assert staged.hub.stats().clients == 1
         assert staged.clients_become(0, within_s=1)
 
 

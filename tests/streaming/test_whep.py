@@ -92,7 +92,7 @@ def test_a_viewer_decodes_the_stream_from_its_first_keyframe(staged: Stage):
             assert min(steps) > 0 and sum(steps) / len(steps) == pytest.approx(
                 90_000 / FPS, rel=0.5
             )
-            assert staged.hub.figures().clients == 1
+            assert staged.hub.stats().clients == 1
 
     watching(scene)
 
@@ -122,10 +122,10 @@ def test_eight_viewers_cost_one_encode(staged: Stage):
             viewers = [await stack.enter_async_context(watcher(staged)) for _ in range(8)]
             await asyncio.gather(*(viewer.connect() for viewer in viewers))
             await asyncio.gather(*(viewer.frame() for viewer in viewers))
-            encoded, sent = staged.frames, staged.hub.figures().fragments_sent
+            encoded, sent = staged.frames, staged.hub.stats().fragments_sent
             await asyncio.gather(*(some_frames(viewer, 20) for viewer in viewers))
-            encoded, sent = staged.frames - encoded, staged.hub.figures().fragments_sent - sent
-            assert staged.hub.figures().clients == 8
+            encoded, sent = staged.frames - encoded, staged.hub.stats().fragments_sent - sent
+            assert staged.hub.stats().clients == 8
             assert sent >= 3 * encoded, "what is encoded once goes to all"
 
     watching(scene)
@@ -169,7 +169,7 @@ def test_delete_ends_the_session_and_only_once(staged: Stage):
             await viewer.connect()
             await viewer.frame()
             assert (await viewer.client.delete(viewer.location)).status_code == 200
-            assert (staged.hub.figures().clients, len(staged.webrtc)) == (0, 0)
+            assert (staged.hub.stats().clients, len(staged.webrtc)) == (0, 0)
             assert (await viewer.client.delete(viewer.location)).status_code == 404
             await until("told", lambda: viewer.connection.connectionState == "closed")
 
@@ -184,14 +184,14 @@ def test_a_viewer_that_says_goodbye_over_webrtc_is_gone_at_once(staged: Stage):
             await viewer.connect()
             await viewer.frame()
             await viewer.connection.close()
-            await until("gone", lambda: staged.hub.figures().clients == 0, 3)
+            await until("gone", lambda: staged.hub.stats().clients == 0, 3)
             assert len(staged.webrtc) == 0
 
     watching(scene)
 
 
 def test_a_viewer_that_vanishes_is_noticed_by_its_silence():
-    with stage(silence_s=2.0) as staged:
+    with stage(viewer_timeout_s=2.0) as staged:
         staged.go_live()
 
         async def scene() -> None:
@@ -202,7 +202,7 @@ def test_a_viewer_that_vanishes_is_noticed_by_its_silence():
                 ice = viewer.receiver.transport.transport
                 for protocol in ice._connection._protocols:
                     protocol.transport.abort()
-                await until("gone", lambda: staged.hub.figures().clients == 0, 8)
+                await until("gone", lambda: staged.hub.stats().clients == 0, 8)
                 await until("forgotten", lambda: len(staged.webrtc) == 0, 2)
 
         watching(scene)
@@ -229,8 +229,8 @@ def test_the_broadcast_is_not_dedicated(staged: Stage):
         async with watcher(staged) as viewer:
             await viewer.connect("?audience=broadcast")
             await viewer.frame()
-            figures = staged.hub.figures()
-            assert (figures.clients, figures.dedicated_clients) == (1, 0)
+            stats = staged.hub.stats()
+            assert (stats.clients, stats.dedicated_clients) == (1, 0)
 
     watching(scene)
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from metabonk.encoding.sessions import open_pools
 from metabonk.http.server import HttpServer
 from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.process import make_apps
+from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from metabonk.streaming.http import stream_routes
@@ -34,7 +34,7 @@ def worker(port: int, folder: Path) -> None:
     stage = Stage()
     app = make_app(
         "omega-0",
-        lambda: status(stream_active_clients=stage.hub.figures().clients),
+        lambda: status(stream_active_clients=stage.hub.stats().clients),
         stream_routes(stage.hub, Snapshot(lambda: picture(0))),
         websocket_routes(stage.hub, POLICY),
         whep_routes(stage.webrtc, lambda: stage.hub.state, "omega-0"),
@@ -55,7 +55,7 @@ def orchestrator(port: int, folder: Path) -> None:
             "nvenc": {"slot_dir": folder},
         }
     )
-    state = FleetState(settings, "run", EpisodeStore(folder, settings.game))
+    state = FleetState(settings, EpisodeStore(folder, settings.game))
     api, _ = make_apps(state, dict, open_pools(settings), None)
     serve(api, port)
     sys.stdin.read()

@@ -43,12 +43,12 @@ class Stage:
         self,
         *,
         enabled: bool = True,
-        silence_s: float = 10.0,
+        viewer_timeout_s: float = 10.0,
         limits: ConnectionLimits = DEFAULT_LIMITS,
     ) -> None:
         self.hub = Hub()
         self.frame: NDArray[np.uint8] | None = None
-        self.webrtc = WebRtc(self.hub, silence_s=silence_s)
+        self.webrtc = WebRtc(self.hub, viewer_timeout_s=viewer_timeout_s)
         app = FastAPI(lifespan=self.webrtc.lifespan)
         app.include_router(stream_routes(self.hub, Snapshot(lambda: self.frame), enabled=enabled))
         app.include_router(websocket_routes(self.hub, POLICY))
@@ -95,9 +95,9 @@ class Stage:
 
     def clients_become(self, count: int, within_s: float = 3.0) -> bool:
         deadline = time.monotonic() + within_s
-        while self.hub.figures().clients != count and time.monotonic() < deadline:
+        while self.hub.stats().clients != count and time.monotonic() < deadline:
             threading.Event().wait(0.005)
-        return self.hub.figures().clients == count
+        return self.hub.stats().clients == count
 
     def _encode(self, size: tuple[int, int], live: threading.Event) -> None:
         encoder = open_encoder(*size)
@@ -118,10 +118,13 @@ class Stage:
 
 @contextlib.contextmanager
 def stage(
-    *, enabled: bool = True, silence_s: float = 10.0, limits: ConnectionLimits = DEFAULT_LIMITS
+    *,
+    enabled: bool = True,
+    viewer_timeout_s: float = 10.0,
+    limits: ConnectionLimits = DEFAULT_LIMITS,
 ) -> Iterator[Stage]:
     restrict_ice_addresses(["127.0.0.1"])
-    opened = Stage(enabled=enabled, silence_s=silence_s, limits=limits)
+    opened = Stage(enabled=enabled, viewer_timeout_s=viewer_timeout_s, limits=limits)
     opened._server.start()
     try:
         yield opened

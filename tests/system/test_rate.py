@@ -53,7 +53,7 @@ def test_memory_is_bounded_however_much_is_counted():
     for _ in range(10_000):
         clock.now += 0.001
         rate.count()
-    assert len(rate._grains) <= WINDOW_S / 0.1 + 1
+    assert len(rate._buckets) <= WINDOW_S / 0.1 + 1
 
 
 def test_one_thread_may_count_while_another_reads():

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from metabonk.http.errors import error_response
 from metabonk.orchestrator.fleet import FleetState
+from metabonk.streaming.sdp import MAX_OFFER_BYTES
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 10.0
@@ -36,9 +37,6 @@ PASSED_ON = (
     *("content-type", "content-length", "cache-control", "etag", "retry-after"),
     *("location", "accept-post", "allow"),
 )
-
-LARGEST_OFFER = 64 << 10
-"""Bytes of a WebRTC offer, as the worker takes them; the body is held here as a whole."""
 
 VIEWER_HEADER = "X-Forwarded-For"
 """Tells the worker whose connection it is to make."""
@@ -102,8 +100,8 @@ class Gateway:
     async def _pass_on(self, instance_id: str, path: str, request: Request) -> Response:
         """A request with a body, which is held here: it is small, or refused."""
         size = int(request.headers.get("content-length", 0))
-        if size > LARGEST_OFFER:
-            why = f"the offer has {size} bytes; at most {LARGEST_OFFER} are taken"
+        if size > MAX_OFFER_BYTES:
+            why = f"the offer has {size} bytes; at most {MAX_OFFER_BYTES} are accepted"
             return error_response(413, "too_large", why)
         assert request.client is not None, "served over TCP"
         headers = {VIEWER_HEADER: request.client.host}

@@ -1,18 +1,15 @@
-"""From an H.264 access unit to everyone who watches.
+"""From an H.264 access unit to every viewer.
 
-``annexb``     takes access units apart
-``fmp4``       packs them as fragmented MP4
-``timeline``   when a picture is shown
-``group``      what viewers get, and what one who joins now gets first
-``viewer``     what waits for one viewer, and what a slow one loses
-``hub``        one stream and its viewers; between the encode thread and asyncio
-``mpegts``     the same access units as MPEG-TS
-``snapshot``   the newest frame as JPEG
-``offer``      what is taken of a WebRTC viewer's offer
-``webrtc``     connections that pass the access units on
-``http``, ``websocket``, ``whep``   the routes
-``departure``  notices that a client has left
-``rates``      counted rates
+``fmp4``          access units as fragmented MP4
+``gop``           packed fragments, their times and the current GOP
+``viewer_queue``  queue of one viewer, and what a slow viewer loses
+``viewer``        one viewer on an asyncio loop
+``hub``           one stream and its viewers, between the encode thread and asyncio
+``mpegts``        access units as MPEG-TS
+``snapshot``      the newest frame as JPEG
+``sdp``           checks on a WebRTC viewer's offer
+``webrtc``        WebRTC connections that carry the access units
+``http``, ``websocket``, ``whep``  the routes
 
-The first five and ``offer`` do no I/O, know no thread and no clock.
+``fmp4``, ``gop``, ``viewer_queue`` and ``sdp`` are pure: no I/O, no threads, no clock.
 """

@@ -1,7 +1,7 @@
-"""Packs H.264 access units as fragmented MP4, one fragment a picture. Pure.
+"""H.264 access units as fragmented MP4, one fragment a frame. Pure.
 
-ISO/IEC 14496-12 (the boxes) and 14496-15 (H.264 in them). Why not a library's muxer:
-``docs/adr/0001-own-fmp4-packager.md``.
+ITU-T H.264, Annex B (the byte stream), ISO/IEC 14496-12 (the boxes) and 14496-15 (H.264 in them).
+Why not a library's muxer: ``docs/adr/0001-own-fmp4-packager.md``.
 """
 
 import struct
@@ -9,9 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+TIMESCALE = 90_000
+"""Media time units per second: the clock of RTP and MPEG-TS, so that all outputs agree."""
+
+TRACK = 1
+
+# 14496-12, 8.8.3.1: sample_depends_on (2: on no other, 1: on others), sample_is_non_sync_sample.
+SYNC_SAMPLE = 2 << 24
+NON_SYNC_SAMPLE = 1 << 24 | 1 << 16
+
+# 14496-15, 5.3.3.1: profiles whose configuration record has fields beyond the parameter sets.
+HIGH_PROFILES = frozenset((100, 110, 122, 144))
+
+IDENTITY_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+
 
 class NalType(IntEnum):
-    """``nal_unit_type`` of the units that are told apart here (ITU-T H.264, table 7-1)."""
+    """Values of ``nal_unit_type`` that matter here (ITU-T H.264, table 7-1)."""
 
     IDR_SLICE = 5
     SEQUENCE_PARAMETERS = 7
@@ -20,41 +34,9 @@ class NalType(IntEnum):
     FILLER = 12
 
 
-def nal_units(data: bytes) -> Iterator[bytes]:
-    """The NAL units of a byte stream, without start codes; emulation prevention stays in.
-
-    A unit never ends in a zero byte (7.4.1), so zeros in front of a start code belong to the byte
-    stream (``zero_byte``, ``trailing_zero_8bits``) and not to the unit.
-    """
-    start = data.find(b"\0\0\1")
-    while start >= 0:
-        begin = start + 3
-        start = data.find(b"\0\0\1", begin)
-        unit = data[begin : start if start >= 0 else len(data)].rstrip(b"\0")
-        if unit:
-            yield unit
-
-
-def nal_type(unit: bytes) -> int:
-    """``nal_unit_type`` of a non-empty NAL unit."""
-    return unit[0] & 0x1F
-
-
-TIMESCALE = 90_000
-"""Media time units a second: the clock of RTP and MPEG-TS, so that all outputs agree."""
-
-TRACK = 1
-
-# 14496-12, 8.8.3.1: sample_depends_on (2: on no other, 1: on others), sample_is_non_sync_sample.
-SYNC_SAMPLE = 2 << 24
-NON_SYNC_SAMPLE = 1 << 24 | 1 << 16
-
-# 14496-15, 5.3.3.1: profiles whose configuration record says more than the first three bytes.
-HIGH_PROFILES = frozenset((100, 110, 122, 144))
-
-# Parameter sets of an ``avc1`` track are in its sample entry and nowhere else (14496-15, 5.4.2.1).
-# Delimiters and filler say nothing in a container that knows where a sample starts and ends.
-NOT_IN_SAMPLES = frozenset(
+# An avc1 track has its parameter sets in the sample entry and nowhere else (14496-15, 5.4.2.1).
+# Delimiters and filler are redundant in a container that knows where samples start and end.
+STRIPPED_NALS = frozenset(
     (
         NalType.SEQUENCE_PARAMETERS,
         NalType.PICTURE_PARAMETERS,
@@ -63,12 +45,10 @@ NOT_IN_SAMPLES = frozenset(
     )
 )
 
-IDENTITY = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-
 
 @dataclass(frozen=True, slots=True)
 class ParameterSets:
-    """What a decoder needs before the first picture.
+    """What a decoder needs before the first frame.
 
     Attributes:
         sequence: the SPS, a NAL unit.
@@ -85,12 +65,32 @@ class ParameterSets:
 
     @property
     def mime(self) -> str:
-        """For ``MediaSource.addSourceBuffer``."""
+        """The type for ``MediaSource.addSourceBuffer``."""
         return f'video/mp4; codecs="{self.codec}"'
 
 
+def nal_units(data: bytes) -> Iterator[bytes]:
+    """Yield the NAL units of a byte stream, without start codes, with emulation prevention.
+
+    A unit never ends in a zero byte (7.4.1), so zeros in front of a start code belong to the byte
+    stream (``zero_byte``, ``trailing_zero_8bits``) and not to the unit.
+    """
+    start = data.find(b"\0\0\1")
+    while start >= 0:
+        begin = start + 3
+        start = data.find(b"\0\0\1", begin)
+        unit = data[begin : start if start >= 0 else len(data)].rstrip(b"\0")
+        if unit:
+            yield unit
+
+
+def nal_type(unit: bytes) -> int:
+    """Return ``nal_unit_type`` of a non-empty NAL unit."""
+    return unit[0] & 0x1F
+
+
 def parameter_sets(data: bytes) -> ParameterSets | None:
-    """The SPS and PPS in an Annex B access unit; None where one of them is missing."""
+    """Return the SPS and PPS of an Annex B access unit; None if either is missing."""
     found: dict[int, bytes] = {}
     for unit in nal_units(data):
         kind = nal_type(unit)
@@ -104,21 +104,21 @@ def parameter_sets(data: bytes) -> ParameterSets | None:
 
 
 def length_prefixed(data: bytes) -> bytes:
-    """An Annex B access unit as an ``avc1`` sample: each unit behind its length in four bytes."""
+    """Return an Annex B access unit as an ``avc1`` sample: NAL units with four-byte lengths."""
     parts = []
     for unit in nal_units(data):
-        if nal_type(unit) not in NOT_IN_SAMPLES:
+        if nal_type(unit) not in STRIPPED_NALS:
             parts += [len(unit).to_bytes(4, "big"), unit]
     return b"".join(parts)
 
 
 def init_segment(parameters: ParameterSets, width: int, height: int) -> bytes:
-    """``ftyp`` and ``moov``: everything but pictures (14496-12, 8.8 for the fragmented kind).
+    """Return ``ftyp`` and ``moov``: everything but samples (14496-12, 8.8 for fragmented files).
 
     Args:
         parameters: of the stream.
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+        width: of the frame, pixels.
+        height: of the frame, pixels.
     """
     # default-base-is-moof came with the brand iso5 (14496-12, 8.8.7.1).
     ftyp = _box(b"ftyp", b"iso5", struct.pack(">I", 1), b"iso5", b"iso6", b"avc1", b"mp41")
@@ -127,7 +127,7 @@ def init_segment(parameters: ParameterSets, width: int, height: int) -> bytes:
         *(0, 0),
         struct.pack(">4I", 0, 0, TIMESCALE, 0),
         struct.pack(">IHH8x", 0x10000, 0x100, 0),
-        IDENTITY,
+        IDENTITY_MATRIX,
         struct.pack(">24xI", TRACK + 1),
     )
     trex = _full_box(b"trex", 0, 0, struct.pack(">5I", TRACK, 1, 0, 0, NON_SYNC_SAMPLE))
@@ -135,15 +135,15 @@ def init_segment(parameters: ParameterSets, width: int, height: int) -> bytes:
 
 
 def fragment(sample: bytes, *, sequence: int, decode_time: int, duration: int, sync: bool) -> bytes:
-    """``moof`` and ``mdat`` with one sample (14496-12, 8.8.4 to 8.8.8 and 8.8.12).
+    """Return ``moof`` and ``mdat`` with one sample (14496-12, 8.8.4 to 8.8.8 and 8.8.12).
 
     Args:
         sample: from ``length_prefixed``.
-        sequence: number of the fragment, growing.
-        decode_time: ``1/TIMESCALE`` seconds on the epoch's clock; also the presentation time, as
-            pictures are never reordered.
+        sequence: number of the fragment, increasing.
+        decode_time: ``1/TIMESCALE`` seconds on the epoch's clock; also the presentation time, since
+            frames are never reordered.
         duration: ``1/TIMESCALE`` seconds.
-        sync: whether decoding can start here.
+        sync: True if decoding can start here.
     """
     header = _full_box(b"mfhd", 0, 0, struct.pack(">I", sequence))
     default_base_is_moof = 0x020000
@@ -174,7 +174,7 @@ def _track(parameters: ParameterSets, width: int, height: int) -> bytes:
         enabled_in_movie,
         struct.pack(">5I8x", 0, 0, TRACK, 0, 0),
         struct.pack(">4H", 0, 0, 0, 0),
-        IDENTITY,
+        IDENTITY_MATRIX,
         struct.pack(">2I", width << 16, height << 16),
     )
     undetermined_language = 0x55C4
@@ -193,7 +193,7 @@ def _track(parameters: ParameterSets, width: int, height: int) -> bytes:
 
 
 def _sample_table(parameters: ParameterSets, width: int, height: int) -> bytes:
-    """``stbl``: how samples are coded; where they are is in the fragments."""
+    """Return ``stbl``: how samples are coded; the fragments say where they are."""
     dots_per_inch_72 = 0x480000
     avc1 = _box(
         b"avc1",
@@ -213,7 +213,7 @@ def _sample_table(parameters: ParameterSets, width: int, height: int) -> bytes:
 
 
 def _configuration(parameters: ParameterSets) -> bytes:
-    """``avcC`` (14496-15, 5.3.3.1): lengths take four bytes, one SPS, one PPS."""
+    """Return ``avcC`` (14496-15, 5.3.3.1): four-byte lengths, one SPS, one PPS."""
     sequence, picture = parameters.sequence, parameters.picture
     record = [
         b"\x01",
@@ -226,7 +226,7 @@ def _configuration(parameters: ParameterSets) -> bytes:
         picture,
     ]
     if sequence[1] in HIGH_PROFILES:
-        # 4:2:0, 8 bits luma and chroma: all that our encoders are fed; no SPS extension.
+        # 4:2:0, 8-bit luma and chroma, as all encoders here are configured; no SPS extension.
         record.append(b"\xfd\xf8\xf8\x00")
     return _box(b"avcC", *record)
 

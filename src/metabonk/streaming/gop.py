@@ -1,4 +1,16 @@
-"""From access units to what viewers get, and what one who joins now gets first. Pure."""
+"""Packed fragments, their times and the current group of pictures (GOP). Pure.
+
+Media Source Extensions drop every frame up to the next keyframe after a gap of more than twice the
+last frame's duration (coded frame processing, step 6 of the loop), and playback stalls there. Seen
+with Chromium 156: a frame 70 ms after another with a declared duration of 33 ms froze playback for
+two seconds. A fragment is sent before the next frame is known, so its duration is a promise:
+
+- A sample declares more than the nominal duration, so that jitter and a lost frame or two stay
+  within what players accept. The next sample ends it when it arrives.
+- A longer pause (a game that loads, an encoder waiting for a core) is shortened to what players
+  accept, and all later frames move forward by as much. Nothing was drawn in that time, so a live
+  viewer misses nothing.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,75 +26,20 @@ from metabonk.streaming.fmp4 import (
     parameter_sets,
 )
 
-DECLARED_S = 1 / 15
-"""Least duration that a sample declares: bridges pauses of up to 133 ms. More would let players
-believe that they have more pictures than they do, and play too close to the edge."""
-
-
-class Timeline:
-    """Places pictures of one epoch; the first is at zero.
-
-    Args:
-        fps: nominal frames per second.
-
-    Attributes:
-        duration: that every sample declares, ``1/TIMESCALE`` seconds.
-    """
-
-    def __init__(self, fps: int) -> None:
-        self.duration = round(max(1 / fps, DECLARED_S) * TIMESCALE)
-        # A millisecond less than the limit: players round to their own clock's units.
-        self._longest_step = 2 * self.duration - TIMESCALE // 1000
-        self._zero: float | None = None
-        self._last = -1
-
-    def at(self, captured_at: float) -> int:
-        """The decode time of a picture that was captured then; 0 before the first is placed."""
-        return 0 if self._zero is None else round((captured_at - self._zero) * TIMESCALE)
-
-    def place(self, captured_at: float) -> int:
-        """The decode time, ``1/TIMESCALE`` seconds, of a picture newer than the one before.
-
-        Args:
-            captured_at: seconds, monotonic.
-        """
-        if self._zero is None:
-            self._zero = captured_at
-        time = round((captured_at - self._zero) * TIMESCALE)
-        excess = time - self._last - self._longest_step
-        if self._last >= 0 and excess > 0:
-            self._zero += excess / TIMESCALE
-            time -= excess
-        self._last = max(time, self._last + 1)
-        return self._last
-
-
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """How much is kept for one viewer.
-
-    Attributes:
-        seconds: of media time.
-        size: bytes.
-    """
-
-    seconds: float
-    size: int
-
-    def exceeded(self, first: "Fragment", last: "Fragment", size: int) -> bool:
-        """Whether fragments from ``first`` to ``last``, ``size`` bytes in all, are too many."""
-        return size > self.size or last.decode_time - first.decode_time > self.seconds * TIMESCALE
+MIN_DURATION_S = 1 / 15
+"""Least declared duration of a sample: bridges pauses of up to 133 ms. With more, players would
+overestimate their buffer and play too close to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The time in which one init segment holds.
+    """The period in which one init segment is valid.
 
     Attributes:
         number: grows by one with every epoch of a hub.
         mime: of the fMP4 stream, with the codecs parameter.
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+        width: of the frame, pixels.
+        height: of the frame, pixels.
         fps: nominal frames per second.
         init: ``ftyp`` and ``moov``.
     """
@@ -97,13 +54,13 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """One picture, packed once for all viewers.
+    """One frame, packed once for all viewers.
 
     Attributes:
         unit: as it left the encoder.
         decode_time: on the epoch's clock, ``1/fmp4.TIMESCALE`` seconds.
         data: ``moof`` and ``mdat``.
-        thoughts: of the policy that led to it, each a ``messages.ThoughtMessage`` as JSON.
+        thoughts: of the policy steps that led to it, each a ``messages.ThoughtMessage`` as JSON.
     """
 
     unit: AccessUnit
@@ -113,24 +70,79 @@ class Fragment:
 
     @property
     def keyframe(self) -> bool:
-        """Whether decoding can start here."""
+        """True if decoding can start here."""
         return self.unit.keyframe
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """The most that is kept for one viewer.
+
+    Attributes:
+        seconds: of media time.
+        size: bytes.
+    """
+
+    seconds: float
+    size: int
+
+    def exceeded(self, first: Fragment, last: Fragment, size: int) -> bool:
+        """Tell if fragments from ``first`` to ``last``, ``size`` bytes in all, are too many."""
+        return size > self.size or last.decode_time - first.decode_time > self.seconds * TIMESCALE
+
+
+class Timeline:
+    """Decode times of the frames of one epoch, starting at zero.
+
+    Args:
+        fps: nominal frames per second.
+
+    Attributes:
+        duration: declared by every sample, ``1/TIMESCALE`` seconds.
+    """
+
+    def __init__(self, fps: int) -> None:
+        self.duration = round(max(1 / fps, MIN_DURATION_S) * TIMESCALE)
+        # A millisecond below the limit: players round to units of their own clock.
+        self._max_gap = 2 * self.duration - TIMESCALE // 1000
+        self._zero: float | None = None
+        self._last = -1
+
+    def at(self, captured_at: float) -> int:
+        """Return the decode time of a frame captured then; 0 before the first is placed."""
+        return 0 if self._zero is None else round((captured_at - self._zero) * TIMESCALE)
+
+    def place(self, captured_at: float) -> int:
+        """Return the decode time, ``1/TIMESCALE`` seconds, of the next frame.
+
+        Args:
+            captured_at: seconds, monotonic; later than the frame before.
+        """
+        if self._zero is None:
+            self._zero = captured_at
+        time = round((captured_at - self._zero) * TIMESCALE)
+        excess = time - self._last - self._max_gap
+        if self._last >= 0 and excess > 0:
+            self._zero += excess / TIMESCALE
+            time -= excess
+        self._last = max(time, self._last + 1)
+        return self._last
 
 
 class GopCache:
     """Packs access units and keeps those since the last keyframe.
 
     Args:
-        limits: a group beyond them isn't kept, as no viewer's queue would take it.
+        limits: a GOP beyond them isn't kept, since no viewer's queue would take it.
 
     Attributes:
-        epoch: the one that holds, None before its first keyframe.
-        group: fragments since the last keyframe; empty where there is none to start with.
+        epoch: the current one; None before its first keyframe.
+        fragments: since the last keyframe; empty if a viewer can't start with them.
     """
 
     def __init__(self, limits: QueueLimits) -> None:
         self.epoch: Epoch | None = None
-        self.group: list[Fragment] = []
+        self.fragments: list[Fragment] = []
         self._limits = limits
         self._bytes = 0
         self._number = 0
@@ -138,63 +150,47 @@ class GopCache:
         self._parameters: ParameterSets | None = None
         self._timeline = Timeline(1)
         self._sequence = 0
-        self._packing = False
+        self._has_keyframe = False
 
     def open_epoch(self, width: int, height: int, fps: int) -> None:
-        """A new encoder begins: the next keyframe begins a new epoch."""
+        """Let the next keyframe start a new epoch, for a new encoder."""
         self._shape = (width, height, fps)
         self._parameters = None
         self.end()
 
     def end(self) -> None:
-        """Nothing that was packed is of use any more; the next keyframe begins anew."""
+        """End the epoch: nothing packed so far is shown again."""
         self.epoch = None
-        self.group = []
-        self._packing = False
+        self.fragments = []
+        self._has_keyframe = False
 
     def add(
         self, unit: AccessUnit, thoughts: Sequence[Thought] = ()
     ) -> tuple[Epoch | None, Fragment | None]:
-        """Packs a unit, and what was thought before it.
+        """Pack a unit with the thoughts that led to it.
 
         Returns:
-            The new epoch if it begins one; its fragment, or None where it can't be decoded because
-            no keyframe came before it.
+            The epoch if the unit starts one, and its fragment; None for a fragment that can't be
+            decoded, because no keyframe precedes it.
         """
-        begun = None
+        started = None
         if unit.keyframe:
             parameters = parameter_sets(unit.data) or self._parameters
             if parameters is None:
                 return None, None
             if self.epoch is None or parameters != self._parameters:
-                begun = self._begin(parameters)
-            self._packing = True
-            self.group = []
+                started = self._start_epoch(parameters)
+            self._has_keyframe = True
+            self.fragments = []
             self._bytes = 0
-        if not self._packing:
+        if not self._has_keyframe:
             return None, None
         packed = self._pack(unit, thoughts)
         self._keep(packed)
-        return begun, packed
-
-    def _begin(self, parameters: ParameterSets) -> Epoch:
-        width, height, fps = self._shape
-        self._number += 1
-        self._parameters = parameters
-        self._timeline = Timeline(fps)
-        self._sequence = 0
-        self.epoch = Epoch(
-            self._number,
-            parameters.mime,
-            width,
-            height,
-            fps,
-            init_segment(parameters, width, height),
-        )
-        return self.epoch
+        return started, packed
 
     def media_time(self, captured_at: float) -> tuple[int, float] | None:
-        """The epoch's number, and when in it this picture is shown; None outside an epoch.
+        """Return the epoch's number and a frame's time in it, seconds; None outside an epoch.
 
         Args:
             captured_at: seconds, monotonic.
@@ -202,6 +198,16 @@ class GopCache:
         if self.epoch is None:
             return None
         return self.epoch.number, self._timeline.at(captured_at) / TIMESCALE
+
+    def _start_epoch(self, parameters: ParameterSets) -> Epoch:
+        width, height, fps = self._shape
+        self._number += 1
+        self._parameters = parameters
+        self._timeline = Timeline(fps)
+        self._sequence = 0
+        init = init_segment(parameters, width, height)
+        self.epoch = Epoch(self._number, parameters.mime, width, height, fps, init)
+        return self.epoch
 
     def _pack(self, unit: AccessUnit, thoughts: Sequence[Thought]) -> Fragment:
         self._sequence += 1
@@ -213,19 +219,19 @@ class GopCache:
             duration=self._timeline.duration,
             sync=unit.keyframe,
         )
-        assert self.epoch is not None, "an epoch begins before anything is packed"
-        placed = {"epoch": self.epoch.number, "time": decode_time / TIMESCALE}
-        told = tuple(
-            ThoughtMessage(**placed, **thought.model_dump()).model_dump_json()
+        assert self.epoch is not None, "a keyframe starts an epoch before anything is packed"
+        position = {"epoch": self.epoch.number, "time": decode_time / TIMESCALE}
+        messages = tuple(
+            ThoughtMessage(**position, **thought.model_dump()).model_dump_json()
             for thought in thoughts
         )
-        return Fragment(unit, decode_time, data, told)
+        return Fragment(unit, decode_time, data, messages)
 
     def _keep(self, packed: Fragment) -> None:
-        """Half a group is of no use, so one that grows too large is not kept at all."""
-        if not packed.keyframe and not self.group:
+        """Keep the fragment; drop the GOP once it is too large, since half of one is useless."""
+        if not packed.keyframe and not self.fragments:
             return
-        self.group.append(packed)
+        self.fragments.append(packed)
         self._bytes += len(packed.data)
-        if self._limits.exceeded(self.group[0], packed, self._bytes):
-            self.group = []
+        if self._limits.exceeded(self.fragments[0], packed, self._bytes):
+            self.fragments = []

@@ -1,13 +1,13 @@
-"""Hands what one encoder makes to everyone who watches.
+"""Fan-out from one encoder to all viewers.
 
 The encoder's side may be called from any thread and never waits for a viewer; viewers live on one
-asyncio loop. What happens is decided by ``group`` and ``viewer``, under one lock that is held for
-microseconds; a unit wakes the loop once, however many watch.
+asyncio loop. ``gop`` and ``viewer_queue`` make the decisions, under one lock that is held for
+microseconds. A unit wakes the loop once, however many viewers there are.
 
-A new viewer starts with a keyframe that is forced for it: within a frame or two, and without the
-fast-forward that replaying an old group looks like. Joins at about the same time share one: who
-comes within ``SHARED_S`` after a keyframe starts with that one and the few pictures since. If the
-encoder gives none within ``FALLBACK_S``, the viewer gets the group so far.
+A new viewer starts with a keyframe forced for it: within a frame or two, and without the
+fast-forward that replaying an old GOP looks like. Viewers who join at about the same time share
+one: within ``KEYFRAME_REUSE_S`` after a keyframe, a viewer starts with that one and the few frames
+since. If the encoder delivers none within ``KEYFRAME_TIMEOUT_S``, the viewer gets the GOP so far.
 """
 
 import asyncio
@@ -18,39 +18,38 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from metabonk.encoding.frame import AccessUnit
 from metabonk.messages import SaliencyMessage, StateMessage, StreamState, Thought
 from metabonk.streaming.gop import Fragment, GopCache, QueueLimits
-from metabonk.streaming.viewer_queue import Item, ViewerQueue
+from metabonk.streaming.viewer import Viewer
+from metabonk.streaming.viewer_queue import Item
 from metabonk.system.rate import Rate
 
 log = logging.getLogger(__name__)
 
-SHARED_S = 0.25
-FALLBACK_S = 0.3
+KEYFRAME_REUSE_S = 0.25
+KEYFRAME_TIMEOUT_S = 0.3
 
-REPEAT_S = 0.5
-"""Least distance of keyframes that viewers ask for again and again, as those on a bad line do."""
+MIN_KEYFRAME_INTERVAL_S = 0.5
+"""Least interval between keyframes requested after losses: a bad line requests them constantly."""
 
-LIMITS = QueueLimits(seconds=3.0, size=8 * 2**20)
-"""A viewer three seconds behind watches something else than a live stream; the bytes are twice what
-three seconds take at 10 Mbit/s."""
+QUEUE_LIMITS = QueueLimits(seconds=3.0, size=8 * 2**20)
+"""Beyond three seconds a viewer is no longer watching live; the size is twice what three seconds
+take at 10 Mbit/s."""
 
 
 @dataclass(frozen=True, slots=True)
-class HubFigures:
-    """What was counted; rates are of the last few seconds.
+class HubStats:
+    """Counters of one stream; rates cover the last few seconds.
 
     Attributes:
         fps: access units published per second.
         bitrate: bit/s of them.
-        clients: viewers who are joined, those who wait included.
-        dedicated_clients: those of them who chose this stream, not the broadcast.
-        fragments_sent: pictures fetched by viewers, all together.
-        groups_dropped: how often a slow viewer lost pictures up to a keyframe.
+        clients: viewers joined, including those who wait.
+        dedicated_clients: those who chose this stream, not the broadcast.
+        fragments_sent: to all viewers together.
+        gops_dropped: times that a slow viewer lost frames up to a keyframe.
     """
 
     fps: float
@@ -58,7 +57,7 @@ class HubFigures:
     clients: int
     dedicated_clients: int
     fragments_sent: int
-    groups_dropped: int
+    gops_dropped: int
 
 
 class Hub:
@@ -71,7 +70,7 @@ class Hub:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._cache = GopCache(LIMITS)
+        self._cache = GopCache(QUEUE_LIMITS)
         self._state = StateMessage(state=StreamState.STANDBY, reason="nothing was streamed yet")
         self._keyframe_wanted = False
         self._keyframe_at = float("-inf")
@@ -83,32 +82,30 @@ class Hub:
         self._units = Rate(clock)
         self._bits = Rate(clock)
         self._fragments_sent = 0
-        self._groups_dropped = 0
+        self._gops_dropped = 0
 
     @property
     def state(self) -> StateMessage:
-        """What the stream does now."""
+        """State of the stream now, and why."""
         return self._state
 
     def open_epoch(self, width: int, height: int, fps: int) -> None:
-        """A new encoder was opened; its first keyframe begins a new epoch for every viewer.
+        """Let the next keyframe start a new epoch for every viewer, after opening an encoder.
 
         Args:
-            width: of the coded picture, pixels.
-            height: of the coded picture, pixels.
+            width: of the coded frame, pixels.
+            height: of the coded frame, pixels.
             fps: nominal frames per second.
         """
         with self._lock:
             self._cache.open_epoch(width, height, fps)
-            self._end_group()
-            self._units.restart()
-            self._bits.restart()
+            self._end_stream()
 
     def publish(self, unit: AccessUnit, thoughts: Sequence[Thought] = ()) -> None:
-        """Passes a unit on to all viewers; newer than the one before.
+        """Send a unit to all viewers.
 
         Args:
-            unit: from the encoder.
+            unit: from the encoder; captured later than the one before.
             thoughts: of the policy since the unit before.
         """
         with self._lock:
@@ -130,46 +127,44 @@ class Hub:
             self._wake()
 
     def set_state(self, state: StreamState, reason: str) -> None:
-        """Tells every viewer what the stream does now.
+        """Set the stream's state and report it to every viewer.
 
-        Any state but ``LIVE`` ends the epoch: nobody who joins is shown an old picture as live.
+        Any state but ``LIVE`` ends the epoch, so that no one who joins sees an old frame as live.
 
         Args:
             state: of the stream.
-            reason: a sentence for the viewer.
+            reason: a sentence for viewers.
         """
         with self._lock:
             self._state = StateMessage(state=state, reason=reason)
             if state is not StreamState.LIVE:
                 self._cache.end()
-                self._end_group()
-                self._units.restart()
-                self._bits.restart()
+                self._end_stream()
             for viewer in self._viewers:
                 viewer.queue.put_state(self._state)
             self._wake()
 
     def saliency_wanted(self) -> bool:
-        """Whether any viewer wants to see where the network looks."""
+        """Tell whether any viewer asked for saliency maps."""
         return any(viewer.saliency for viewer in tuple(self._viewers))
 
     def publish_saliency(
         self, captured_at: float, columns: int, rows: int, cells: bytes, cost: float
     ) -> None:
-        """Tells the viewers who want to see it where the network looked.
+        """Send a saliency map to the viewers who asked for them.
 
         Args:
-            captured_at: of the picture it looked at, seconds, monotonic.
+            captured_at: of the frame that it is about, seconds, monotonic.
             columns: of the map.
             rows: of the map.
-            cells: ``rows × columns`` bytes, row by row; 255: most.
-            cost: share of a core that such maps take, 0 to 1.
+            cells: ``rows × columns`` bytes, row by row; 255 is the highest saliency.
+            cost: share of a core that the maps take, 0 to 1.
         """
         with self._lock:
-            if (placed := self._cache.media_time(captured_at)) is None:
+            if (position := self._cache.media_time(captured_at)) is None:
                 return
-            epoch, time = placed
-            told = SaliencyMessage(
+            epoch, time = position
+            message = SaliencyMessage(
                 epoch=epoch,
                 time=time,
                 columns=columns,
@@ -179,11 +174,11 @@ class Hub:
             )
             for viewer in self._viewers:
                 if viewer.saliency:
-                    viewer.queue.put_saliency(told)
+                    viewer.queue.put_saliency(message)
             self._wake()
 
     def keyframe_wanted(self) -> bool:
-        """Whether the next frame should become a keyframe; asked once a frame."""
+        """Tell whether the next frame should be a keyframe; call it once a frame."""
         with self._lock:
             wanted = self._keyframe_wanted or self._clock() >= self._keyframe_due
             if wanted:
@@ -191,77 +186,87 @@ class Hub:
             return wanted
 
     def request_keyframe(self) -> None:
-        """A viewer lost a picture: a keyframe for everyone, ``REPEAT_S`` after the last one."""
-        with self._lock:
-            self._keyframe_due = self._keyframe_at + REPEAT_S
+        """Request a keyframe for a viewer that lost a frame.
 
-    def join(self, dedicated: bool = True, *, saliency: bool = False) -> "Viewer":
-        """A new viewer, on the running loop; it stays joined until it is closed.
+        Comes no sooner than ``MIN_KEYFRAME_INTERVAL_S`` after the last, and goes to everyone.
+        """
+        with self._lock:
+            self._keyframe_due = self._keyframe_at + MIN_KEYFRAME_INTERVAL_S
+
+    def join(self, dedicated: bool = True, *, saliency: bool = False) -> Viewer:
+        """Add a viewer on the running loop; it stays until it is closed.
 
         Args:
-            dedicated: whether it chose this stream, and not the broadcast.
-            saliency: whether it wants to see where the network looks.
+            dedicated: True if it chose this stream, not the broadcast.
+            saliency: True if it wants saliency maps.
         """
         loop = asyncio.get_running_loop()
         with self._lock:
             if self._loop is not loop:
                 assert not self._viewers, "all viewers of a hub live on one loop"
                 self._loop, self._waking = loop, False
-            viewer = Viewer(self, next(self._numbers), dedicated, saliency)
+            viewer = Viewer(
+                next(self._numbers),
+                QUEUE_LIMITS,
+                dedicated=dedicated,
+                saliency=saliency,
+                take=self._take,
+                leave=self._leave,
+            )
             self._viewers.add(viewer)
             viewer.queue.put_state(self._state)
             if self._cache.epoch is not None:
                 viewer.queue.put_epoch(self._cache.epoch)
-                if self._clock() - self._keyframe_at <= SHARED_S:
-                    viewer.queue.put_group(self._cache.group)
+                if self._clock() - self._keyframe_at <= KEYFRAME_REUSE_S:
+                    viewer.queue.put_gop(self._cache.fragments)
                 else:
                     self._keyframe_wanted = True
-                    loop.call_later(FALLBACK_S, self._fall_back, viewer)
+                    loop.call_later(KEYFRAME_TIMEOUT_S, self._fall_back, viewer)
             return viewer
 
-    def figures(self) -> HubFigures:
-        """The stream in numbers; any thread may ask."""
+    def stats(self) -> HubStats:
+        """Return the counters; thread-safe."""
         with self._lock:
-            return HubFigures(
+            return HubStats(
                 fps=self._units.per_second(),
                 bitrate=self._bits.per_second(),
                 clients=len(self._viewers),
                 dedicated_clients=sum(viewer.dedicated for viewer in self._viewers),
                 fragments_sent=self._fragments_sent,
-                groups_dropped=self._groups_dropped,
+                gops_dropped=self._gops_dropped,
             )
 
-    def _take(self, viewer: "Viewer") -> Item | None:
+    def _take(self, viewer: Viewer) -> Item | None:
         with self._lock:
             item = viewer.queue.take()
             self._fragments_sent += isinstance(item, Fragment)
             if item is None:
-                viewer.slow = False
+                viewer.is_slow = False
             return item
 
-    def _leave(self, viewer: "Viewer") -> None:
+    def _leave(self, viewer: Viewer) -> None:
         with self._lock:
             self._viewers.discard(viewer)
 
-    def _fall_back(self, viewer: "Viewer") -> None:
+    def _fall_back(self, viewer: Viewer) -> None:
+        """Start a viewer with the GOP so far, if no keyframe came in time."""
         with self._lock:
             if viewer not in self._viewers or viewer.queue.started:
                 return
-            viewer.queue.put_group(self._cache.group)
+            viewer.queue.put_gop(self._cache.fragments)
             self._wake()
 
-    def _end_group(self) -> None:
+    def _end_stream(self) -> None:
         for viewer in self._viewers:
             viewer.queue.end()
+        self._units.restart()
+        self._bits.restart()
 
-    def _note_slow(self, viewer: "Viewer") -> None:
-        self._groups_dropped += 1
-        if not viewer.slow:
-            viewer.slow = True
-            log.info(
-                "viewer %d can't keep up; it skips to a keyframe each time its queue is full",
-                viewer.number,
-            )
+    def _note_slow(self, viewer: Viewer) -> None:
+        self._gops_dropped += 1
+        if not viewer.is_slow:
+            viewer.is_slow = True
+            log.info("viewer %d is too slow: skipping to the next keyframe", viewer.number)
 
     def _wake(self) -> None:
         if self._loop is None or self._waking or not self._viewers:
@@ -270,7 +275,7 @@ class Hub:
         try:
             self._loop.call_soon_threadsafe(self._wake_viewers)
         except RuntimeError:
-            # The server has stopped, and its viewers with it; a later one brings a loop of its own.
+            # The server has stopped and its viewers with it; a later one has its own loop.
             self._loop = None
             self._viewers.clear()
 
@@ -280,47 +285,3 @@ class Hub:
             viewers = list(self._viewers)
         for viewer in viewers:
             viewer.ready.set()
-
-
-class Viewer:
-    """One who watches, on an asyncio loop.
-
-    Use it as a context manager, so that it leaves however it ends, and iterate over it: states,
-    epochs and fragments come in the order of ``ViewerQueue``, for as long as it is joined.
-    """
-
-    def __init__(self, hub: Hub, number: int, dedicated: bool, saliency: bool) -> None:
-        self.number = number
-        self.dedicated = dedicated
-        self.saliency = saliency
-        self.queue = ViewerQueue(LIMITS)
-        self.ready = asyncio.Event()
-        self.slow = False
-        self._hub = hub
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Leaves the hub; may be repeated."""
-        self._hub._leave(self)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Item:
-        """The next item, as soon as there is one; never ends."""
-        while True:
-            item = self._hub._take(self)
-            if item is not None:
-                return item
-            self.ready.clear()
-            await self.ready.wait()

@@ -1,68 +1,71 @@
-"""What is taken of a viewer's SDP offer (RFC 8866, RFC 8829), and what is refused. Pure.
+"""Checks on a viewer's SDP offer (RFC 8866, RFC 8829). Pure.
 
-An offer says where the viewer can be reached, and a server that believes it sends connectivity
-checks to any address on earth that somebody writes there. So the checks go to the address that the
-offer itself came from and to no other; what else the viewer can be reached at shows when its own
-checks arrive (peer-reflexive candidates, RFC 8445, 7.3.1.3). That also does without the multicast
-questions that the ``.local`` names of browsers would need.
+An offer lists addresses at which the viewer can be reached, and a server that trusts it sends
+connectivity checks to any address that somebody writes there. So checks go to the address that the
+offer came from and to no other; the viewer's further addresses show when its own checks arrive
+(peer-reflexive candidates, RFC 8445, 7.3.1.3). That also avoids the multicast queries that the
+``.local`` names of browsers would need.
 """
 
 import ipaddress
 import re
 from collections.abc import Iterator
 
-MOST_SECTIONS = 2
-"""Video and the sound that many players ask for in any case."""
+MAX_OFFER_BYTES = 64 << 10
+"""Browsers' offers of one video take about 6 KB."""
 
-MOST_CANDIDATES = 8
+MAX_MEDIA = 2
+"""Video, and the audio that many players always ask for."""
+
+MAX_CANDIDATES = 8
 PORT = re.compile(r"[0-9]{1,5}")
 DISCARD_PORT = 9
-"""Where an offer names no candidate: the viewer's own checks are waited for (RFC 8840, 4.1.1)."""
+"""Stands in for missing candidates: the viewer's own checks then connect (RFC 8840, 4.1.1)."""
 
 
 class InvalidOffer(ValueError):
     """An offer that can't be answered; the message is a sentence for the viewer."""
 
 
-def take(offer: str, viewer: str) -> str:
-    """The offer as it is answered, with candidates at the viewer's own address only.
+def sanitize_offer(offer: str, viewer: str) -> str:
+    """Return the offer with candidates at the viewer's own address only.
 
     Args:
         offer: SDP.
         viewer: IP address that it came from.
 
     Raises:
-        OfferRefused: it isn't SDP, doesn't ask for one video, or names no key.
+        InvalidOffer: it isn't SDP, doesn't ask for exactly one video, or has no fingerprint.
     """
     lines = offer.replace("\r\n", "\n").strip("\n").split("\n")
     if not lines[0].startswith("v=0"):
-        raise InvalidOffer("the body is no SDP offer: it doesn't begin with v=0")
+        raise InvalidOffer("the body is not an SDP offer: it doesn't begin with v=0")
     kinds = [line[2:].split(" ")[0] for line in lines if line.startswith("m=")]
-    if kinds.count("video") != 1 or len(kinds) > MOST_SECTIONS or set(kinds) - {"video", "audio"}:
-        asked = ", ".join(kinds[:5]) or "nothing"
-        raise InvalidOffer(f"the offer has to ask for one video, and asks for {asked}")
-    host = _plain(viewer)
+    if kinds.count("video") != 1 or len(kinds) > MAX_MEDIA or set(kinds) - {"video", "audio"}:
+        media = ", ".join(kinds[:5]) or "nothing"
+        raise InvalidOffer(f"the offer must ask for one video, but asks for {media}")
+    host = _unmapped(viewer)
     head, *sections = _sections(lines)
-    taken = [line for line in head if not _is_candidate(line)]
+    kept = [line for line in head if not _is_candidate(line)]
     for section in sections:
-        # aiortc would find that out in a task that nobody waits for.
+        # aiortc would only notice in a task that nobody awaits.
         if not any(line.startswith("a=fingerprint:") for line in (*head, *section)):
             raise InvalidOffer(f"{section[0][:50]!r} has no key to encrypt with (a=fingerprint)")
-        taken += [line for line in section if not _is_candidate(line)]
-        ports = list(dict.fromkeys(_ports(section)))[:MOST_CANDIDATES] or [DISCARD_PORT]
-        taken += [
+        kept += [line for line in section if not _is_candidate(line)]
+        ports = list(dict.fromkeys(_ports(section)))[:MAX_CANDIDATES] or [DISCARD_PORT]
+        kept += [
             f"a=candidate:{n} 1 udp {2**31 - n} {host} {port} typ host"
             for n, port in enumerate(ports, start=1)
         ]
-        taken.append("a=end-of-candidates")
-    return "\r\n".join(taken) + "\r\n"
+        kept.append("a=end-of-candidates")
+    return "\r\n".join(kept) + "\r\n"
 
 
-def _plain(address: str) -> str:
-    """IPv4 where an IPv6 socket wraps it.
+def _unmapped(address: str) -> str:
+    """Return an IP address, as IPv4 if an IPv6 socket mapped it.
 
     Raises:
-        OfferRefused: it is no address.
+        InvalidOffer: it is no IP address.
     """
     try:
         ip = ipaddress.ip_address(address)
@@ -72,7 +75,7 @@ def _plain(address: str) -> str:
 
 
 def _sections(lines: list[str]) -> Iterator[list[str]]:
-    """The session's lines, then those of each medium."""
+    """Yield the session-level lines, then those of each medium."""
     section: list[str] = []
     for line in lines:
         if line.startswith("m="):

@@ -1,4 +1,4 @@
-"""A JPEG of the newest frame, also for streams that have no encoder."""
+"""JPEG of the newest frame, also for streams without an encoder."""
 
 import asyncio
 import io
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 QUALITY = 80
-FRESH_S = 0.1
-"""Whoever asks within this time gets the picture that was made for the one before: a page full of
-standby workers asks once a second for each tile and each viewer."""
+MAX_AGE_S = 0.1
+"""Within this time the last JPEG is served again: a page full of standby workers requests one a
+second for each tile and viewer."""
 
 
 class Snapshot:
-    """Encodes the newest frame when somebody asks, and not otherwise.
+    """Encodes the newest frame on request only.
 
-    All requests must come from one asyncio loop. The work is done in a thread of the loop's pool,
-    one at a time, and Pillow holds no interpreter lock meanwhile, so that the game goes on.
+    All requests must come from one asyncio loop. Encoding runs in a thread of the loop's pool, one
+    frame at a time; Pillow releases the interpreter lock meanwhile, so the game keeps running.
 
     Args:
-        newest: the newest frame, ``H×W×3`` uint8 RGB that nobody writes to, or None before the
-            first.
+        newest: returns the newest frame, ``H×W×3`` uint8 RGB that nobody writes to, or None before
+            the first.
         clock: seconds, monotonic.
     """
 
@@ -34,31 +34,31 @@ class Snapshot:
     ) -> None:
         self._newest = newest
         self._clock = clock
-        self._working = asyncio.Lock()
-        self._made: dict[int | None, tuple[NDArray[np.uint8], float, bytes]] = {}
+        self._encoding = asyncio.Lock()
+        self._cache: dict[int | None, tuple[NDArray[np.uint8], float, bytes]] = {}
 
     async def jpeg(self, max_width: int | None = None) -> bytes | None:
-        """The newest frame as JPEG, or None before the first frame.
+        """Return the newest frame as JPEG, or None before the first.
 
         Args:
-            max_width: a wider frame is scaled down to this, pixels; None leaves it as it is.
+            max_width: scales a wider frame down, pixels; None keeps its size.
         """
-        async with self._working:
+        async with self._encoding:
             pixels = self._newest()
             if pixels is None:
                 return None
-            known = self._made.get(max_width)
-            if known and (known[0] is pixels or self._clock() - known[1] < FRESH_S):
-                return known[2]
+            cached = self._cache.get(max_width)
+            if cached and (cached[0] is pixels or self._clock() - cached[1] < MAX_AGE_S):
+                return cached[2]
             began = self._clock()
             data = await asyncio.to_thread(_encode, pixels, max_width)
-            self._forget_old(began)
-            self._made[max_width] = (pixels, began, data)
+            self._evict_old(began)
+            self._cache[max_width] = (pixels, began, data)
             return data
 
-    def _forget_old(self, now: float) -> None:
-        """Keeps one picture a width that is asked for, and none that is out of date."""
-        self._made = {width: m for width, m in self._made.items() if now - m[1] < FRESH_S}
+    def _evict_old(self, now: float) -> None:
+        """Drop outdated JPEGs, so that widths no longer requested hold no frame."""
+        self._cache = {width: c for width, c in self._cache.items() if now - c[1] < MAX_AGE_S}
 
 
 def _encode(pixels: NDArray[np.uint8], max_width: int | None) -> bytes:

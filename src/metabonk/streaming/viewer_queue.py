@@ -1,9 +1,9 @@
-"""What waits for one viewer, and what is dropped when the viewer is too slow. Pure.
+"""Queue of one viewer, and what it drops when the viewer is too slow. Pure.
 
-A viewer never makes anyone wait. When the queue is full, whole groups go: everything up to the
-newest keyframe that waits, or up to the next one that comes. What was sent before stays decodable
-(a group cut off at its end is), and what is sent next starts with a keyframe; pictures are never
-taken out of the middle, which would show as corruption.
+A slow viewer never blocks anyone. When its queue is full, whole GOPs are dropped: everything up to
+the newest queued keyframe, or up to the next one that arrives. What was sent before stays decodable
+(as a GOP cut off at its end), and what is sent next starts with a keyframe. Frames are never
+dropped out of the middle, which would show as corruption.
 """
 
 from collections import deque
@@ -16,13 +16,13 @@ Item = StateMessage | SaliencyMessage | Epoch | Fragment
 
 
 class ViewerQueue:
-    """What one viewer gets, in order: states, epochs and, after an epoch, its fragments.
+    """Items for one viewer, in order: states, epochs and, after an epoch, its fragments.
 
-    At most one state, one epoch, one saliency map and ``limits`` of fragments wait: a newer
-    one of the first three takes the place of one that was not fetched yet.
+    Holds at most one state, one epoch and one saliency map, each replaced by a newer one, and
+    fragments up to ``limits``.
 
     Args:
-        limits: when fragments are dropped.
+        limits: for queued fragments.
     """
 
     def __init__(self, limits: QueueLimits) -> None:
@@ -37,37 +37,37 @@ class ViewerQueue:
 
     @property
     def started(self) -> bool:
-        """Whether the viewer got a keyframe of this epoch, queued or fetched."""
+        """True once a keyframe of this epoch was queued, even if it was taken since."""
         return self._started
 
     def __bool__(self) -> bool:
         return bool(self._state or self._epoch or self._saliency or self._fragments)
 
     def put_state(self, state: StateMessage) -> None:
-        """Tells the viewer what the stream does now."""
+        """Queue the stream's state."""
         self._state = state
 
     def put_epoch(self, epoch: Epoch) -> None:
-        """Begins an epoch; fragments of the last one are worth nothing any more."""
+        """Queue the start of an epoch; everything of the last one becomes worthless."""
         self._clear()
         self._saliency = None
         self._epoch = epoch
         self._started = False
 
     def put_saliency(self, saliency: SaliencyMessage) -> None:
-        """Tells the viewer where the network looked."""
+        """Queue a saliency map."""
         self._saliency = saliency
 
-    def put_group(self, group: Sequence[Fragment]) -> None:
-        """Lets the viewer start in the middle of a group, with all of it so far."""
-        for fragment in group:
+    def put_gop(self, fragments: Sequence[Fragment]) -> None:
+        """Queue the GOP so far, which lets the viewer start in its middle."""
+        for fragment in fragments:
             self.put(fragment)
 
     def put(self, fragment: Fragment) -> bool:
-        """Queues a picture, unless the viewer waits for a keyframe and this isn't one.
+        """Queue a frame, unless the viewer waits for a keyframe and this isn't one.
 
         Returns:
-            Whether pictures were dropped for it.
+            True if frames were dropped for it.
         """
         if self._awaits_keyframe and not fragment.keyframe:
             return False
@@ -75,17 +75,17 @@ class ViewerQueue:
         self._started = True
         self._fragments.append(fragment)
         self._bytes += len(fragment.data)
-        if not self._full():
+        if not self._is_full():
             return False
-        self._shed()
+        self._drop_to_keyframe()
         return True
 
     def end(self) -> None:
-        """The stream ended: what waits still goes out, and then a keyframe has to come."""
+        """End the stream: queued fragments are still sent, then a keyframe has to come."""
         self._awaits_keyframe = True
 
     def take(self) -> Item | None:
-        """The next item, or None where nothing waits."""
+        """Return the next item, or None if the queue is empty."""
         if self._state is not None:
             state, self._state = self._state, None
             return state
@@ -101,16 +101,16 @@ class ViewerQueue:
             return fragment
         return None
 
-    def _full(self) -> bool:
-        waiting = self._fragments
-        return bool(waiting) and self._limits.exceeded(waiting[0], waiting[-1], self._bytes)
+    def _is_full(self) -> bool:
+        queued = self._fragments
+        return bool(queued) and self._limits.exceeded(queued[0], queued[-1], self._bytes)
 
-    def _shed(self) -> None:
-        """Drops up to the newest keyframe that waits, if that makes room; else everything."""
+    def _drop_to_keyframe(self) -> None:
+        """Drop up to the newest queued keyframe, or everything if that isn't enough."""
         newest = max((i for i, f in enumerate(self._fragments) if f.keyframe), default=0)
         for _ in range(newest):
             self._bytes -= len(self._fragments.popleft().data)
-        if newest == 0 or self._full():
+        if newest == 0 or self._is_full():
             self._clear()
 
     def _clear(self) -> None:

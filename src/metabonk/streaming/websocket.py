@@ -1,8 +1,8 @@
-"""A worker's video for the page: fragmented MP4 with states and epochs, over a WebSocket.
+"""WebSocket route of a worker's video: fragmented MP4 with states and epochs, for the page.
 
 Text messages are ``messages.PolicyMessage``, ``StateMessage``, ``EpochMessage``, ``ThoughtMessage``
-and ``SaliencyMessage``; binary ones are the init segment that an epoch announces and then its
-fragments. A viewer stays joined whatever the stream does. Nothing is expected of the client.
+and ``SaliencyMessage``; binary ones are the init segment that an epoch announces, followed by its
+fragments. A viewer stays joined whatever the stream does. Clients needn't send anything.
 """
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect, status
@@ -11,21 +11,19 @@ from starlette.types import Message
 from metabonk.messages import EpochMessage, PolicyMessage, SaliencyMessage, StateMessage
 from metabonk.streaming.gop import Epoch
 from metabonk.streaming.http import Audience, run_until_disconnect
-from metabonk.streaming.hub import Hub, Viewer
+from metabonk.streaming.hub import Hub
+from metabonk.streaming.viewer import Viewer
 
-LONGEST_MESSAGE = 1024
-"""Bytes or characters; a client has nothing to say, so this only leaves room for greetings."""
+MAX_MESSAGE_LENGTH = 1024
+"""Bytes or characters; clients have nothing to send, so this only tolerates greetings."""
 
 
 def websocket_routes(hub: Hub, policy: PolicyMessage) -> APIRouter:
-    """The WebSocket of one stream.
-
-    ``audience=broadcast`` makes the viewer not dedicated; ``saliency=true`` brings it maps of
-    where the network looks.
+    """Return the WebSocket route of one stream.
 
     Args:
         hub: of the stream.
-        policy: what every viewer is told first.
+        policy: sent to every viewer first.
     """
     router = APIRouter(tags=["stream"])
 
@@ -46,7 +44,7 @@ def websocket_routes(hub: Hub, policy: PolicyMessage) -> APIRouter:
                 await socket.send_text(policy.model_dump_json())
                 await run_until_disconnect(receive, _send(viewer, socket))
             except WebSocketDisconnect:
-                return  # it left while something was being sent
+                return  # It left while something was being sent.
 
     return router
 
@@ -56,10 +54,10 @@ async def _send(viewer: Viewer, socket: WebSocket) -> None:
         if isinstance(item, StateMessage | SaliencyMessage):
             await socket.send_text(item.model_dump_json())
         elif isinstance(item, Epoch):
-            announced = EpochMessage(
+            announcement = EpochMessage(
                 epoch=item.number, mime=item.mime, width=item.width, height=item.height
             )
-            await socket.send_text(announced.model_dump_json())
+            await socket.send_text(announcement.model_dump_json())
             await socket.send_bytes(item.init)
         else:
             for thought in item.thoughts:
@@ -68,5 +66,5 @@ async def _send(viewer: Viewer, socket: WebSocket) -> None:
 
 
 def _too_long(message: Message) -> bool:
-    said = message.get("bytes") or message.get("text") or ""
-    return len(said) > LONGEST_MESSAGE
+    content = message.get("bytes") or message.get("text") or ""
+    return len(content) > MAX_MESSAGE_LENGTH

@@ -1,8 +1,8 @@
-"""A worker's video over WebRTC: the routes of WHEP (draft-ietf-wish-whep).
+"""WHEP routes: a worker's video over WebRTC (draft-ietf-wish-whep).
 
-A player posts an SDP offer and gets the answer, and deletes the session that ``Location`` names
-when it leaves. Offer and answer hold all of their candidates, so there is nothing to add later:
-PATCH (trickle ICE, ICE restarts) is answered by 405, as the protocol has it for servers without.
+A player posts an SDP offer and gets the answer; when it leaves, it deletes the resource that
+``Location`` named. Offer and answer contain all of their candidates, so there is nothing to add
+later: PATCH (trickle ICE, ICE restarts) is answered by 405, as the draft asks of servers without.
 """
 
 from collections.abc import Callable
@@ -12,92 +12,87 @@ from fastapi import APIRouter, Query, Request, Response
 
 from metabonk.http.errors import error_response
 from metabonk.messages import ErrorBody, StateMessage, StreamState
-from metabonk.streaming.http import NEVER_STORED, REFUSAL_DOC, Audience, refusal
-from metabonk.streaming.sdp import InvalidOffer
-from metabonk.streaming.webrtc import MOST_VIEWERS, NoCommonCodec, TooManyViewers, WebRtc
+from metabonk.streaming.http import NO_STORE, UNAVAILABLE_DOC, Audience, unavailable
+from metabonk.streaming.sdp import MAX_OFFER_BYTES, InvalidOffer
+from metabonk.streaming.webrtc import MAX_VIEWERS, NoCommonCodec, TooManyViewers, WebRtc
 
 SDP = "application/sdp"
-LARGEST_OFFER = 64 << 10
-"""Bytes; browsers' offers of one video take about 6 KB."""
-
 ANSWER_DOC: dict[int | str, dict[str, Any]] = {
-    201: {"content": {SDP: {}}, "description": "the SDP answer; Location names the session"},
-    400: {"model": ErrorBody, "description": "the offer makes no sense"},
+    201: {"content": {SDP: {}}, "description": "the SDP answer; Location names the connection"},
+    400: {"model": ErrorBody, "description": "the offer is malformed"},
     404: {"model": ErrorBody, "description": "this is another worker"},
     406: {"model": ErrorBody, "description": "the player can't decode the stream"},
     411: {"model": ErrorBody, "description": "the size of the offer is unknown"},
     413: {"model": ErrorBody, "description": "the offer is too large"},
-    415: {"model": ErrorBody, "description": "the body is no SDP"},
-    **REFUSAL_DOC,
+    415: {"model": ErrorBody, "description": "the body is not SDP"},
+    **UNAVAILABLE_DOC,
 }
-SESSION_DOC: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorBody, "description": "there is no such session, or no longer"}
+DELETE_DOC: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorBody, "description": "no such connection, or no longer"}
 }
 OFFER_DOC = {"requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}}}
 
-Worker = Annotated[str | None, Query(description="its name; may be left out on its own port")]
+Worker = Annotated[str | None, Query(description="its name; optional on its own port")]
 
 
 def whep_routes(
     webrtc: WebRtc, state: Callable[[], StateMessage], name: str, *, enabled: bool = True
 ) -> APIRouter:
-    """The routes of one stream.
+    """Return the WHEP routes of one stream.
 
     Args:
         webrtc: its connections.
-        state: what the stream does now.
-        name: of the worker, as other processes call it.
-        enabled: false where the user wants no streams at all.
+        state: returns the stream's state.
+        name: of the worker.
+        enabled: False if the user has disabled streams.
     """
     router = APIRouter(tags=["stream"])
 
     @router.post("/whep", status_code=201, responses=ANSWER_DOC, openapi_extra=OFFER_DOC)
-    async def open_session(
+    async def open_connection(
         request: Request, worker: Worker = None, audience: Audience = "dedicated"
     ) -> Response:
-        """Begins to watch: takes an SDP offer, gives the answer."""
+        """Start watching: post an SDP offer, get the answer."""
         if worker not in (None, name):
-            return error_response(404, "not_found", f"this is {name}, and not {worker!r}")
+            return error_response(404, "not_found", f"this is {name}, not {worker!r}")
         if refused := _bad_body(request):
             return refused
-        now = state()
-        if now.state is not StreamState.LIVE:
-            return refusal(now, enabled=enabled)
+        current = state()
+        if current.state is not StreamState.LIVE:
+            return unavailable(current, enabled=enabled)
         try:
             offer = (await request.body()).decode()
-            session, answer = await webrtc.open(
-                offer, _viewer(request), dedicated=audience == "dedicated"
+            connection, answer = await webrtc.open(
+                offer, _viewer_address(request), dedicated=audience == "dedicated"
             )
         except (UnicodeDecodeError, InvalidOffer) as error:
             return error_response(400, "bad_offer", str(error))
         except NoCommonCodec:
-            why = (
-                "the stream is H.264 (Constrained Baseline, packetization-mode 1) and nothing else"
-            )
-            return error_response(406, "no_common_codec", why)
+            reason = "the stream is H.264 only (Constrained Baseline, packetization-mode 1)"
+            return error_response(406, "no_common_codec", reason)
         except TooManyViewers:
-            why = f"{MOST_VIEWERS} viewers watch over WebRTC already; /stream.mp4 has room for more"
-            return error_response(503, "too_many_viewers", why, {"Retry-After": "5"})
-        location = f"/whep/{session}?worker={name}"
-        return Response(answer, 201, NEVER_STORED | {"Location": location}, SDP)
+            reason = f"all {MAX_VIEWERS} WebRTC connections are in use; watch /stream.mp4 instead"
+            return error_response(503, "too_many_viewers", reason, {"Retry-After": "5"})
+        location = f"/whep/{connection}?worker={name}"
+        return Response(answer, 201, NO_STORE | {"Location": location}, SDP)
 
     @router.options("/whep", status_code=204, response_class=Response)
     def describe() -> Response:
-        """What may be posted."""
+        """Tell what may be posted."""
         return Response(status_code=204, headers={"Accept-Post": SDP, "Allow": "POST, OPTIONS"})
 
-    @router.delete("/whep/{session}", response_class=Response, responses=SESSION_DOC)
-    async def end_session(session: str, worker: Worker = None) -> Response:
-        """Ends a session."""
-        if worker not in (None, name) or not await webrtc.close(session):
-            return error_response(404, "not_found", "there is no such session, or no longer")
-        return Response(status_code=200, headers=NEVER_STORED)
+    @router.delete("/whep/{connection}", response_class=Response, responses=DELETE_DOC)
+    async def end_connection(connection: str, worker: Worker = None) -> Response:
+        """End a connection."""
+        if worker not in (None, name) or not await webrtc.close(connection):
+            return error_response(404, "not_found", "no such connection, or no longer")
+        return Response(status_code=200, headers=NO_STORE)
 
-    @router.patch("/whep/{session}", include_in_schema=False)
-    def patch_session(session: str, worker: Worker = None) -> Response:
-        """Refused: offer and answer held all candidates."""
-        why = "offer and answer held all candidates; post a new offer to connect anew"
-        return error_response(405, "method_not_allowed", why, {"Allow": "DELETE"})
+    @router.patch("/whep/{connection}", include_in_schema=False)
+    def patch_connection(connection: str, worker: Worker = None) -> Response:
+        """Refuse to add candidates."""
+        reason = "offer and answer contain all candidates; post a new offer to reconnect"
+        return error_response(405, "method_not_allowed", reason, {"Allow": "DELETE"})
 
     return router
 
@@ -105,20 +100,21 @@ def whep_routes(
 def _bad_body(request: Request) -> Response | None:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != SDP:
-        why = f"the body has to be {SDP}, and is {kind[:50] or 'of no type'}"
-        return error_response(415, "unsupported_media_type", why, {"Accept-Post": SDP})
+        reason = f"the body must be {SDP}, not {kind[:50] or 'untyped'}"
+        return error_response(415, "unsupported_media_type", reason, {"Accept-Post": SDP})
     size = request.headers.get("content-length", "")
     if not size.isdecimal():
-        return error_response(411, "length_required", "say the size in Content-Length")
-    if int(size) > LARGEST_OFFER:
-        why = f"the offer has {size} bytes; at most {LARGEST_OFFER} are taken"
-        return error_response(413, "too_large", why)
+        return error_response(411, "length_required", "send the size as Content-Length")
+    if int(size) > MAX_OFFER_BYTES:
+        reason = f"the offer has {size} bytes; at most {MAX_OFFER_BYTES} are accepted"
+        return error_response(413, "too_large", reason)
     return None
 
 
-def _viewer(request: Request) -> str:
-    """The address of the viewer. Where the page's port stands between, it says it by
-    ``X-Forwarded-For``, which the server takes from this machine and from nobody else.
+def _viewer_address(request: Request) -> str:
+    """Return the viewer's IP address.
+
+    The page's port relays it in ``X-Forwarded-For``, which uvicorn accepts from this machine only.
     """
     assert request.client is not None, "served over TCP"
     return request.client.host

@@ -1,4 +1,4 @@
-"""Rates that were counted, over the last few seconds."""
+"""Rates of counted amounts over the last few seconds."""
 
 import threading
 import time
@@ -6,20 +6,20 @@ from collections import deque
 from collections.abc import Callable
 
 WINDOW_S = 3.0
-GRAIN_S = 0.1
-GRAINS = round(WINDOW_S / GRAIN_S)
+BUCKET_S = 0.1
+BUCKETS = round(WINDOW_S / BUCKET_S)
 
 
 class Rate:
-    """Amounts per second over a sliding window. Any thread may count and read.
+    """Amount per second over a sliding window; thread-safe.
 
-    Amounts are gathered in tenths of a second, so that memory is bounded at any rate.
+    Amounts are summed up in tenths of a second, so memory is bounded at any rate.
 
     Args:
         clock: seconds, monotonic.
 
     Attributes:
-        total: everything that was ever counted.
+        total: everything counted so far.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -27,35 +27,35 @@ class Rate:
         self._clock = clock
         self._lock = threading.Lock()
         self._since = clock()
-        self._grains: deque[tuple[int, int]] = deque()
+        self._buckets: deque[tuple[int, int]] = deque()
 
     def count(self, amount: int = 1) -> None:
-        """Counts ``amount`` now."""
+        """Add ``amount`` now."""
         with self._lock:
-            grain = int(self._clock() / GRAIN_S)
+            bucket = int(self._clock() / BUCKET_S)
             self.total += amount
-            if self._grains and self._grains[-1][0] == grain:
-                amount += self._grains.pop()[1]
-            self._grains.append((grain, amount))
-            self._forget(grain)
+            if self._buckets and self._buckets[-1][0] == bucket:
+                amount += self._buckets.pop()[1]
+            self._buckets.append((bucket, amount))
+            self._expire(bucket)
 
     def per_second(self) -> float:
-        """Over the window, or over the time since the (re)start where that is shorter."""
+        """Return the rate over the window, or since the (re)start if that is shorter."""
         with self._lock:
             now = self._clock()
-            grain = int(now / GRAIN_S)
-            self._forget(grain)
-            # The oldest grain that is kept began less than a window ago: the newest is not full.
-            elapsed = now - max(self._since, (grain - GRAINS + 1) * GRAIN_S)
-            return sum(amount for _, amount in self._grains) / max(elapsed, GRAIN_S)
+            bucket = int(now / BUCKET_S)
+            self._expire(bucket)
+            # The newest bucket is still filling, so the oldest began less than a window ago.
+            elapsed = now - max(self._since, (bucket - BUCKETS + 1) * BUCKET_S)
+            return sum(amount for _, amount in self._buckets) / max(elapsed, BUCKET_S)
 
     def restart(self) -> None:
-        """Forgets the window, for a new phase of which the old rate says nothing."""
+        """Clear the window for a new phase; the total stays."""
         with self._lock:
-            self._grains.clear()
+            self._buckets.clear()
             self._since = self._clock()
 
-    def _forget(self, now: int) -> None:
-        oldest = now - GRAINS
-        while self._grains and self._grains[0][0] <= oldest:
-            self._grains.popleft()
+    def _expire(self, now: int) -> None:
+        oldest = now - BUCKETS
+        while self._buckets and self._buckets[0][0] <= oldest:
+            self._buckets.popleft()

@@ -1,8 +1,9 @@
-"""The status object of one worker, gathered from its parts."""
+"""The status object of one worker, and the routes that serve it."""
 
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import PlainTextResponse
@@ -10,24 +11,46 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from metabonk.encoding.sessions import Pools
-from metabonk.games import Game
 from metabonk.http.app import Lifespan, make_http_app
 from metabonk.http.metrics import ModelCollector, metrics_routes
-from metabonk.messages import MAX_LONG_TEXT, StreamState, WorkerStatus
-from metabonk.policy import Actor
+from metabonk.messages import MAX_LONG_TEXT, Counters, StreamState, WorkerStatus, instance_id
 from metabonk.settings import Settings
 from metabonk.streaming.hub import Hub
-from metabonk.worker.play import PlayLoop
 from metabonk.worker.streamer import Streamer
 
 
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """The share of the status that comes from where frames come from.
+
+    Attributes:
+        source_size: width and height drawn now, pixels.
+        observation_size: width and height of what the policy sees; of a vector, its length and 1.
+        counters: of the worker in the run.
+        steps_per_s: policy steps per second.
+        episode_return: of the last finished episode; None before the first.
+        policy_version: of the weights that act now.
+    """
+
+    source_size: tuple[int, int]
+    observation_size: tuple[int, int]
+    counters: Counters
+    steps_per_s: float
+    episode_return: float | None
+    policy_version: int
+
+
 class StatusReport:
-    """Answers how the worker is; any thread may ask.
+    """Composes the status of a worker from its stream's and its source's; thread-safe.
 
     Args:
         settings: of the fleet.
         index: of the worker.
         gpu_index: of its GPU, as NVML counts; None without one.
+        streamer: of the stream.
+        hub: of the stream.
+        pools: of encoder sessions.
+        source: returns the current status of the source.
     """
 
     def __init__(
@@ -36,38 +59,32 @@ class StatusReport:
         index: int,
         gpu_index: int | None,
         *,
-        game: Game,
-        actor: Actor,
-        player: PlayLoop,
         streamer: Streamer,
         hub: Hub,
         pools: Pools,
+        source: Callable[[], SourceStatus],
     ) -> None:
         self._settings = settings
         self._index = index
         self._gpu_index = gpu_index
-        self._game = game
-        self._actor = actor
-        self._player = player
         self._streamer = streamer
         self._hub = hub
         self._pools = pools
+        self._source = source
         self._started = time.monotonic()
 
     def __call__(self) -> WorkerStatus:
-        """The status object now."""
-        stream = self._streamer.figures()
-        hub = self._hub.figures()
-        counted = self._player.counted()
-        drawn = self._game.source_size
-        # Without a stream spectators get the picture as it is drawn, one by one.
-        shown = (encoded.width, encoded.height) if (encoded := stream.settings) else drawn
-        seen = self._game.observation_shape
-        obs_height, obs_width = seen[:2] if len(seen) > 1 else (1, *seen)
+        """Return the current status."""
+        source = self._source()
+        stream = self._streamer.stats()
+        hub = self._hub.stats()
+        encoded = stream.settings
+        # Without a stream, viewers get snapshots, as they are drawn.
+        shown = (encoded.width, encoded.height) if encoded else source.source_size
         used, limit = self._nvenc_usage()
         port = self._settings.worker_port(self._index)
         return WorkerStatus(
-            instance_id=f"omega-{self._index}",
+            instance_id=instance_id(self._index),
             worker_index=self._index,
             pid=os.getpid(),
             game=self._settings.game,
@@ -78,8 +95,8 @@ class StatusReport:
             stream_enabled=self._settings.stream.enabled,
             stream_state=stream.state,
             stream_backend=stream.backend,
-            stream_error=_sentence(stream.error),
-            streamer_last_error=_sentence(stream.last_error),
+            stream_error=_shortened(stream.error),
+            streamer_last_error=_shortened(stream.last_error),
             stream_active_clients=hub.clients,
             stream_dedicated_clients=hub.dedicated_clients,
             stream_fps=round(hub.fps, 2) if stream.backend else 0.0,
@@ -91,18 +108,18 @@ class StatusReport:
             frames_ok=stream.frames_ok,
             frames_fps=round(stream.frames_fps, 2),
             frames_dropped=stream.frames_dropped,
-            pixel_src_width=drawn[0],
-            pixel_src_height=drawn[1],
-            pixel_obs_width=obs_width,
-            pixel_obs_height=obs_height,
+            pixel_src_width=source.source_size[0],
+            pixel_src_height=source.source_size[1],
+            pixel_obs_width=source.observation_size[0],
+            pixel_obs_height=source.observation_size[1],
             nvenc_used=used,
             nvenc_limit=limit,
             nvenc_slot=stream.nvenc_slot,
-            step=counted.step,
-            steps_per_s=round(self._player.steps.per_second(), 2),
-            episode=counted.episode,
-            episode_return=self._player.episode_return,
-            policy_version=self._actor.version,
+            step=source.counters.step,
+            steps_per_s=round(source.steps_per_s, 2),
+            episode=source.counters.episode,
+            episode_return=source.episode_return,
+            policy_version=source.policy_version,
         )
 
     def _nvenc_usage(self) -> tuple[int | None, int | None]:
@@ -113,8 +130,8 @@ class StatusReport:
         return usage.used, usage.limit
 
 
-def _sentence(error: str | None) -> str | None:
-    """No longer than a status may be; other programs wrote parts of it."""
+def _shortened(error: str | None) -> str | None:
+    """Cut an error, which may quote other programs, to what a status may carry."""
     return None if error is None else error[:MAX_LONG_TEXT]
 
 
@@ -124,12 +141,12 @@ def make_app(
     *routers: APIRouter,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
-    """The application of one worker.
+    """Make the application of one worker.
 
     Args:
-        instance_id: the worker's name.
-        status: the status object now.
-        routers: the stream's routes.
+        instance_id: of the worker.
+        status: returns the current status.
+        routers: of the stream.
         lifespan: entered while it is served.
     """
     app = make_http_app("MetaBonk worker", lifespan=lifespan)
@@ -141,7 +158,7 @@ def make_app(
     @app.get("/status")
     @app.get(f"/api/worker/{instance_id}/status", include_in_schema=False)
     def get_status() -> WorkerStatus:
-        """The worker as it is now."""
+        """Return the current status of the worker."""
         return status()
 
     @app.get("/healthz", response_class=PlainTextResponse)
