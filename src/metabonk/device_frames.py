@@ -1,8 +1,8 @@
-"""Pictures in the memory of a GPU: uploaded at most once, and worked on in one stream.
+"""Frames in GPU memory, all worked on in one CUDA stream per device.
 
-What is enqueued in one stream happens in that order. So whoever uploads a picture, looks at it or
-converts it does so in the same stream of the process, beside the policy's own, and nobody has to
-wait for anybody. The functions take any device: on the processor they do the same at once.
+Work enqueued in one stream runs in that order. So uploads, observations and conversions of frames
+all go through the device's frame stream, beside the policy's own stream, and no thread has to wait
+for another. The functions take any device: on the CPU they work at once.
 """
 
 import contextlib
@@ -18,21 +18,21 @@ from torch import Tensor
 
 @cache
 def frame_stream(device: torch.device) -> torch.cuda.Stream:
-    """The stream of this device in which pictures are worked on."""
+    """Return the CUDA stream of this device in which frames are worked on."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def in_frame_stream(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """For the time of the block, work on this device is enqueued in that stream."""
+    """Enqueue the block's work on this device in its frame stream."""
     if device.type != "cuda":
         return contextlib.nullcontext()
     return torch.cuda.stream(frame_stream(device))
 
 
 def upload(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """The picture on the device: copied into pinned memory, and from there without a wait.
+    """Copy pixels to the device through pinned memory, without waiting for the second copy.
 
-    PyTorch hands the pinned memory out again only when the copy is done.
+    PyTorch reuses the pinned memory only once that copy is done.
     """
     if device.type != "cuda":
         return torch.from_numpy(np.ascontiguousarray(pixels))
@@ -43,17 +43,17 @@ def upload(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 def on_device(pixels: Any, device: torch.device) -> Tensor:
-    """The picture as a tensor on the device; one that is there already is not copied.
+    """Return pixels as a tensor on the device, without a copy where they are there already.
 
     Args:
-        pixels: ``H×W×3`` uint8, in host memory, or on the device as anything that has
+        pixels: ``H×W×3`` uint8, in host memory, or on the device as anything with
             ``__cuda_array_interface__`` or DLPack.
-        device: where it is wanted.
+        device: where they are wanted.
     """
     if isinstance(pixels, np.ndarray):
         return upload(pixels, device)
     if device.type == "cuda":
-        # Whoever made it may have done so in another stream.
+        # They may have been made in another stream.
         frame_stream(device).wait_stream(torch.cuda.current_stream(device))
     if hasattr(pixels, "__cuda_array_interface__"):
         return torch.as_tensor(pixels, device=device)
@@ -61,12 +61,12 @@ def on_device(pixels: Any, device: torch.device) -> Tensor:
 
 
 def wait_for_stream(device: torch.device) -> None:
-    """What the current stream does next comes after what has been enqueued for pictures."""
+    """Make the current stream wait for the work enqueued in the frame stream so far."""
     if device.type == "cuda":
         torch.cuda.current_stream(device).wait_stream(frame_stream(device))
 
 
 def synchronize_stream(device: torch.device) -> None:
-    """Waits, in this thread, until all that was enqueued for pictures is done."""
+    """Block until all work enqueued in the frame stream is done."""
     if device.type == "cuda":
         frame_stream(device).synchronize()

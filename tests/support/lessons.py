@@ -1,12 +1,14 @@
 """Plays and learns in one thread, for tests of learning."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
 from metabonk.games import Game
 from metabonk.learner.ppo import Learner
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
+from metabonk.policy.env_runner import EnvRunner
 from metabonk.settings.schema import Learning
 
 
@@ -33,21 +35,25 @@ def lesson(
     )
     actor = Actor(spec, seed=learning.seed, device=processor)
     actor.load(encode_weights(learner.network, 0))
-    builders = [RolloutBuilder(spec, learning.rollout_steps) for _ in games]
-    seen = [game.reset() for game in games]
+    runners = [
+        EnvRunner(
+            game,
+            number,
+            RolloutBuilder(spec, learning.rollout_steps),
+            partial(actor.reset_state, number),
+        )
+        for number, game in enumerate(games)
+    ]
+    for runner in runners:
+        runner.reset()
     rollouts: list[Rollout] = []
     returns: list[float] = []
     for _ in range(decisions // len(games)):
-        decided = actor.act(seen, range(len(games)))
-        for number, (game, decision) in enumerate(zip(games, decided, strict=True)):
-            moved = game.step(decision.action)
-            rollout = builders[number].add(seen[number], decision, moved, actor.version)
-            seen[number] = moved.observation
-            if rollout is not None:
-                rollouts.append(Rollout.from_bytes(rollout.to_bytes()))
-            if moved.terminated or moved.truncated:
-                seen[number] = game.reset()
-                actor.forget(number)
+        decided = actor.act([runner.observation for runner in runners], range(len(games)))
+        for runner, decision in zip(runners, decided, strict=True):
+            result = runner.step(decision)
+            if result.rollout is not None:
+                rollouts.append(Rollout.from_bytes(result.rollout))
         if sum(map(len, rollouts)) >= learning.batch_size:
             returns += [each.total_reward for rollout in rollouts for each in rollout.episodes]
             learner.update(rollouts)

@@ -87,31 +87,31 @@ def play_and_learn(settings: Settings, steps: int) -> Iterator[Progress]:
             spec, learning, reward_scale=game.description.reward_scale, device=processor
         )
         actor.load(encode_weights(learner.network, learner.counters.version))
-        lane = EnvRunner(
-            game, 0, RolloutBuilder(spec, learning.rollout_steps), lambda: actor.forget(0)
+        runner = EnvRunner(
+            game, 0, RolloutBuilder(spec, learning.rollout_steps), lambda: actor.reset_state(0)
         )
-        lane.begin()
+        runner.reset()
         rollouts: list[Rollout] = []
         episodes: list[Episode] = []
         played = 0
         for step in range(1, steps + 1):
-            (decision,) = actor.act([lane.seen()], [lane.number])
-            lived = lane.step(decision, actor.version)
-            if lived.ended is not None:
+            (decision,) = actor.act([runner.observation], [runner.number])
+            result = runner.step(decision)
+            if (end := result.episode_end) is not None:
                 played += 1
                 episodes.append(
                     Episode(
                         worker_index=0,
                         episode=played,
-                        total_reward=lived.ended.total_reward,
-                        length=lived.ended.length,
+                        total_reward=end.total_reward,
+                        length=end.length,
                         step=step,
                         policy_version=actor.version,
                         ended_at=time.time(),
                     )
                 )
-            if lived.rollout is not None:
-                rollouts.append(Rollout.from_bytes(lived.rollout))
+            if result.rollout is not None:
+                rollouts.append(Rollout.from_bytes(result.rollout))
             if sum(map(len, rollouts)) >= learning.batch_size:
                 update = learner.update(rollouts)
                 actor.load(encode_weights(learner.network, learner.counters.version))

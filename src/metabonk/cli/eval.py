@@ -11,8 +11,8 @@ from metabonk.encoding.recording import Recording
 from metabonk.errors import CheckpointError
 from metabonk.games import FrameSink, make_game
 from metabonk.messages import Mode
-from metabonk.policy import Actor, PolicySpec
-from metabonk.policy.env_runner import EnvRunner, EpisodeEnd
+from metabonk.policy import Actor, EpisodeEnd, PolicySpec
+from metabonk.policy.env_runner import EnvRunner
 from metabonk.runs.checkpoints import best_weights, newest_weights
 from metabonk.runs.layout import NEWEST, SETTINGS_FILE, find_run
 from metabonk.settings import load_settings, read_settings
@@ -68,8 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
             on_frame = owned.enter_context(recording).add
         count = arguments.episodes
         _print(f"{run_dir.name}: {settings.game}, version {actor.version}, {count} episodes")
-        lane = EnvRunner(game, 0, None, lambda: actor.forget(0))
-        for ended in episodes(lane, actor, count, on_frame):
+        runner = EnvRunner(game, 0, None, lambda: actor.reset_state(0))
+        for ended in episodes(runner, actor, count, on_frame):
             returns.append(ended.total_reward)
             _print(
                 f"  episode {len(returns)}: return {ended.total_reward:.2f}, {ended.length} steps"
@@ -90,20 +90,20 @@ def summary(returns: list[float]) -> str:
 
 
 def episodes(
-    lane: EnvRunner, actor: Actor, count: int, on_frame: FrameSink | None = None
+    runner: EnvRunner, actor: Actor, count: int, on_frame: FrameSink | None = None
 ) -> Iterator[EpisodeEnd]:
     """Play ``count`` episodes, one after the other.
 
     Raises:
         GameError: the game failed.
     """
-    lane.begin()
+    runner.reset()
     while count:
-        (decision,) = actor.act([lane.seen()], [lane.number])
-        lived = lane.step(decision, actor.version, on_frame)
-        if lived.ended is not None:
+        (decision,) = actor.act([runner.observation], [runner.number])
+        result = runner.step(decision, on_frame)
+        if result.episode_end is not None:
             count -= 1
-            yield lived.ended
+            yield result.episode_end
 
 
 def _find(runs: Path, name: str) -> Path:

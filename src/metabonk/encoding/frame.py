@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from metabonk.frame import Frame as Frame
 
+TIMESCALE = 90_000
+"""Media time units per second: the clock of RTP and MPEG-TS, so that all outputs agree."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccessUnit:

@@ -15,7 +15,7 @@
 from metabonk.policy.actor import Actor, Decision
 from metabonk.policy.device_observation import DeviceObserver
 from metabonk.policy.network import ActorCritic
-from metabonk.policy.rollout import EndedEpisode, Rollout, RolloutBuilder
+from metabonk.policy.rollout import EpisodeEnd, Rollout, RolloutBuilder
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.weights import (
     decode_weights,
@@ -28,7 +28,7 @@ __all__ = [
     "ActorCritic",
     "Decision",
     "DeviceObserver",
-    "EndedEpisode",
+    "EpisodeEnd",
     "PolicySpec",
     "Rollout",
     "RolloutBuilder",

@@ -1,4 +1,4 @@
-"""Acts: observations of several games in, a decision for each out."""
+"""The actor: chooses an action for each of several games in one forward pass."""
 
 import threading
 from collections.abc import Sequence
@@ -11,20 +11,21 @@ from numpy.typing import NDArray
 from metabonk.games import Observation
 from metabonk.policy.device_observation import DeviceObservation
 from metabonk.policy.network import ActorCritic
-from metabonk.policy.saliency import attention
+from metabonk.policy.saliency import saliency_map
 from metabonk.policy.spec import PolicySpec
 from metabonk.policy.weights import load_weights
 
 
 class Decision(NamedTuple):
-    """What the policy chose, and what it thought.
+    """A chosen action, and what the policy made of the situation.
 
     Attributes:
-        action: what was chosen, as ``Game.step`` takes it.
-        log_prob: natural logarithm of the probability, or along axes the density, of that.
-        value: the discounted return it expects from here, in the game's reward units.
-        probabilities: of every option, ``[A]`` float32; along axes A is 0.
+        action: as ``Game.step`` takes it.
+        log_prob: natural logarithm of the action's probability, or density for continuous actions.
+        value: expected discounted return from here, in the game's reward units.
+        probabilities: of every option, ``[A]`` float32; A is 0 for continuous actions.
         memory: the recurrent state before the decision, ``[H]`` float32; None without one.
+        version: of the weights that chose.
     """
 
     action: Any
@@ -32,23 +33,23 @@ class Decision(NamedTuple):
     value: float
     probabilities: NDArray[np.float32]
     memory: NDArray[np.float32] | None = None
+    version: int = 0
 
 
 class Actor:
-    """A policy that acts in several games. Starts untrained, as version 0.
+    """A policy acting in several games. Starts untrained, as version 0.
 
-    Several threads may act at once, each for games of its own, and one of them may load weights
-    meanwhile.
+    Several threads may act at once, each for its own games, while another loads weights.
 
     Sets the whole process to one torch thread: a forward pass of a few observations takes less time
     than waking a second thread, and the other cores belong to other workers.
 
     Args:
-        spec: what it sees and can do.
-        seed: of its first weights and its choices; the same seed, weights and observations of a
-            game lead to the same choices in it, whatever other games are played.
-        device: where it computes; default: the first GPU, else the processor.
-        greedy: always the likeliest action, instead of one drawn by the probabilities.
+        spec: of the policy.
+        seed: of the initial weights and the sampled actions. The same seed, weights and
+            observations of a game lead to the same actions in it, whatever other games are played.
+        device: to compute on; default: the first GPU, else the CPU.
+        greedy: always choose the most probable action instead of sampling one.
 
     Raises:
         PolicyError: no network fits the spec.
@@ -64,103 +65,65 @@ class Actor:
     ) -> None:
         torch.set_num_threads(1)
         self.spec = spec
-        self.version = 0
         self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._network = ActorCritic(spec).eval().to(self._device)
-            # Weights are loaded into the one that doesn't act, and then it acts.
+            # One attribute, so that another thread sees a network with its own version.
+            self._acting = ActorCritic(spec).eval().to(self._device), 0
             self._spare = ActorCritic(spec).eval().to(self._device)
         self._loading = threading.Lock()
-        self._looked_into: ActorCritic | None = None
+        self._examined: ActorCritic | None = None
         self._greedy = greedy
         self._seed = seed
         self._randoms: dict[int, np.random.Generator] = {}
         self._memories: dict[int, NDArray[np.float32]] = {}
-        self._nothing = np.zeros(spec.memory, np.float32)
+        self._zeros = np.zeros(spec.memory, np.float32)
+
+    @property
+    def version(self) -> int:
+        """Version of the weights that act now."""
+        return self._acting[1]
+
+    @property
+    def observes_images(self) -> bool:
+        """Whether observations are images, not vectors."""
+        return len(self.spec.observation_shape) > 1
 
     def act(self, observations: Sequence[Observation], games: Sequence[int]) -> list[Decision]:
-        """Chooses an action for each game, in one forward pass.
+        """Choose an action for each game, in one forward pass.
 
         Args:
-            observations: one a game, as the spec says.
-            games: whose they are, by number: each has a memory of its own.
+            observations: one per game, as the spec says.
+            games: their numbers; each has its own recurrent state and random generator.
         """
-        network, memories = self._network, [self._memories.get(game) for game in games]
+        network, version = self._acting
+        memories = [self._memories.get(game) for game in games]
         with torch.inference_mode():
-            output = network(self._stacked(observations), self._recalled(memories))
+            output = network(self._stacked(observations), self._stacked_memories(memories))
             values: NDArray[np.float32] = network.denormalise(output.values).cpu().numpy()
             policy = self.spec.distribution(output.parameters.cpu())
-            actions = policy.likeliest() if self._greedy else policy.draw(self._drawn(games))
+            actions = policy.likeliest() if self._greedy else policy.draw(self._generators(games))
             log_probs: NDArray[np.float32] = policy.log_prob(torch.from_numpy(actions)).numpy()
             probabilities: NDArray[np.float32] = policy.probabilities().numpy()
         if self.spec.memory:
             self._memories |= zip(games, output.memory.cpu().numpy(), strict=True)
-        # An index leaves numpy here; several choices, or axes, are an array.
+        # An index leaves numpy here; several choices, or axes, stay an array.
         chosen = actions.tolist() if actions.ndim == 1 else actions
         return [
-            Decision(action, float(log_prob), float(value), options, self._before(memory))
+            Decision(action, float(log_prob), float(value), options, self._known(memory), version)
             for action, log_prob, value, options, memory in zip(
                 chosen, log_probs, values, probabilities, memories, strict=True
             )
         ]
 
-    @property
-    def sees_pictures(self) -> bool:
-        """Whether its observations are pictures."""
-        return len(self.spec.observation_shape) > 1
-
-    def attention(self, observation: Observation, decision: Decision) -> NDArray[np.uint8]:
-        """Where the network looks; see ``policy.attention``. One thread at a time may ask.
-
-        Args:
-            observation: a picture.
-            decision: that was made on it.
-        """
-        with self._loading:
-            if self._looked_into is None:
-                self._looked_into = ActorCritic(self.spec).eval().to(self._device)
-            # A gradient can't be taken through weights that are replaced meanwhile.
-            self._looked_into.load_state_dict(self._network.state_dict())
-        picture = np.asarray(observation)
-        return attention(self._looked_into, picture, decision.action, decision.memory)
-
-    def forget(self, game: int) -> None:
-        """An episode of this game begins: what was remembered of the last one is forgotten."""
+    def reset_state(self, game: int) -> None:
+        """Clear the recurrent state of a game whose next episode begins."""
         self._memories.pop(game, None)
 
-    def _stacked(self, observations: Sequence[Observation]) -> torch.Tensor:
-        """One batch on the actor's device; what is there already stays."""
-        if not any(isinstance(each, DeviceObservation) for each in observations):
-            return torch.from_numpy(np.stack(observations)).to(self._device)
-        tensors = [
-            each.tensor()
-            if isinstance(each, DeviceObservation)
-            else torch.from_numpy(np.asarray(each))
-            for each in observations
-        ]
-        return torch.stack([tensor.to(self._device) for tensor in tensors])
-
-    def _drawn(self, games: Sequence[int]) -> list[np.random.Generator]:
-        """A generator for each game: none may be used by two threads at once."""
-        for game in games:
-            if game not in self._randoms:
-                self._randoms[game] = np.random.default_rng((self._seed, game))
-        return [self._randoms[game] for game in games]
-
-    def _recalled(self, memories: Sequence[NDArray[np.float32] | None]) -> torch.Tensor | None:
-        if not self.spec.memory:
-            return None
-        rows = [self._nothing if memory is None else memory for memory in memories]
-        return torch.from_numpy(np.stack(rows)).to(self._device)
-
-    def _before(self, memory: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        if not self.spec.memory:
-            return None
-        return self._nothing if memory is None else memory
-
     def load(self, weights: bytes) -> None:
-        """Acts with these weights from now on; ``version`` becomes theirs.
+        """Act with these weights from now on.
+
+        They are decoded into a spare network, so that no thread that acts has to wait.
 
         Args:
             weights: from ``encode_weights``, or a whole checkpoint file.
@@ -171,5 +134,52 @@ class Actor:
         """
         with self._loading:
             version = load_weights(self._spare, weights)
-            self._network, self._spare = self._spare, self._network
-            self.version = version
+            network, self._spare = self._spare, self._acting[0]
+            self._acting = network, version
+
+    def saliency(self, observation: Observation, decision: Decision) -> NDArray[np.uint8]:
+        """Compute ``policy.saliency.saliency_map`` of a decision. For one thread at a time.
+
+        Args:
+            observation: an image.
+            decision: that was made on it.
+        """
+        with self._loading:
+            if self._examined is None:
+                self._examined = ActorCritic(self.spec).eval().to(self._device)
+            # A gradient can't be taken through weights that are replaced meanwhile.
+            self._examined.load_state_dict(self._acting[0].state_dict())
+        image = np.asarray(observation)
+        return saliency_map(self._examined, image, decision.action, decision.memory)
+
+    def _stacked(self, observations: Sequence[Observation]) -> torch.Tensor:
+        """Return one batch on the actor's device, without copying what is there already."""
+        if not any(isinstance(each, DeviceObservation) for each in observations):
+            return torch.from_numpy(np.stack(observations)).to(self._device)
+        tensors = [
+            each.tensor()
+            if isinstance(each, DeviceObservation)
+            else torch.from_numpy(np.asarray(each))
+            for each in observations
+        ]
+        return torch.stack([tensor.to(self._device) for tensor in tensors])
+
+    def _generators(self, games: Sequence[int]) -> list[np.random.Generator]:
+        """Return one generator per game, since no two threads may share one."""
+        for game in games:
+            if game not in self._randoms:
+                self._randoms[game] = np.random.default_rng((self._seed, game))
+        return [self._randoms[game] for game in games]
+
+    def _stacked_memories(
+        self, memories: Sequence[NDArray[np.float32] | None]
+    ) -> torch.Tensor | None:
+        if not self.spec.memory:
+            return None
+        rows = [self._zeros if memory is None else memory for memory in memories]
+        return torch.from_numpy(np.stack(rows)).to(self._device)
+
+    def _known(self, memory: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        if not self.spec.memory:
+            return None
+        return self._zeros if memory is None else memory

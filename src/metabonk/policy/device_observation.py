@@ -1,9 +1,10 @@
-"""The policy's observation of a picture that is on the GPU, made there.
+"""The policy's observation of a frame, made on the GPU that the frame is on.
 
-The same as ``games.picture.observe`` makes in host memory, to within 1 of 255: Pillow rounds to
-whole numbers between its passes over rows and columns, and this does once, at the end.
+The same as ``games.preprocessing.preprocess`` makes in host memory, to within 1 of 255: Pillow
+rounds to whole numbers between its passes over rows and columns, and this rounds once, at the end.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,26 +13,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metabonk.device_frames import in_frame_stream, upload, wait_for_stream
+from metabonk.device_frames import in_frame_stream, wait_for_stream
+from metabonk.frame import Frame
 from metabonk.games.game import Observation
 from metabonk.games.preprocessing import ObservationSpec, observe
 
 BRIGHTNESS = (0.299, 0.587, 0.114)
-"""Of red, green and blue, as Pillow has it (ITU-R BT.601-2)."""
+"""Weights of red, green and blue, as in Pillow (ITU-R BT.601-2)."""
 
 
 class DeviceObservation:
-    """An observation on the device; ``np.asarray`` brings it into host memory.
+    """An observation on a device; ``np.asarray`` copies it to host memory.
 
     Args:
-        tensor: ``H×W×C`` uint8, made in the stream of pictures.
+        tensor: ``H×W×C`` uint8, made in the device's frame stream.
     """
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor
 
     def tensor(self) -> Tensor:
-        """The observation, for use in the current stream."""
+        """Return the observation, for use in the current stream."""
         wait_for_stream(self._tensor.device)
         return self._tensor
 
@@ -41,52 +43,46 @@ class DeviceObservation:
 
 
 class DeviceObserver:
-    """Uploads the pictures of the game that is shown, and looks at them there. One thread uses it.
+    """Makes observations on the device while the encoder takes its frames there, else on the host.
 
-    A picture goes to the GPU once, for the encoder; the policy looks at that very one. A picture
-    that nobody uploaded is seen in host memory.
+    The frame is then uploaded once, for both.
 
     Args:
         device: of the policy and the encoder.
+        on_device: asked for every observation: whether the encoder takes frames on the device.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, on_device: Callable[[], bool]) -> None:
         self._device = device
-        self._newest: tuple[NDArray[np.uint8], Tensor] | None = None
+        self._on_device = on_device
 
-    def upload(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """The picture on the device, ``H×W×3`` uint8 RGB; waits for nothing."""
-        uploaded = upload(pixels, self._device)
-        self._newest = pixels, uploaded
-        return uploaded
-
-    def observe(self, pixels: NDArray[np.uint8], view: ObservationSpec) -> Observation:
-        """The observation of this picture, see ``games.picture.observe``."""
-        newest, self._newest = self._newest, None
-        if newest is None or newest[0] is not pixels:
-            return observe(pixels, view)
+    def observe(self, frame: Frame, spec: ObservationSpec) -> Observation:
+        """Make the observation of a frame; waits for nothing on the device."""
+        if not self._on_device():
+            return observe(frame, spec)
+        pixels = frame.on(self._device)
         with in_frame_stream(self._device):
-            return DeviceObservation(observe_there(newest[1], view))
+            return DeviceObservation(resize_on_device(pixels, spec))
 
 
 @torch.inference_mode()
-def observe_there(picture: Tensor, view: ObservationSpec) -> Tensor:
-    """The picture scaled down by averaging areas, where it is.
+def resize_on_device(pixels: Tensor, spec: ObservationSpec) -> Tensor:
+    """Scale a frame down by averaging areas, on the device it is on.
 
     Args:
-        picture: ``H×W×3`` uint8 RGB.
-        view: of the policy.
+        pixels: ``H×W×3`` uint8 RGB.
+        spec: of the policy.
 
     Returns:
-        Of the view's shape, uint8, on the same device.
+        ``spec.shape``, uint8, on the same device.
     """
-    channels = picture.permute(2, 0, 1).float()
-    if view.grayscale:
-        brightness = _brightness(picture.device)
+    channels = pixels.permute(2, 0, 1).float()
+    if spec.grayscale:
+        brightness = _brightness(pixels.device)
         channels = torch.einsum("chw,c->hw", channels, brightness).round_().unsqueeze(0)
     height, width = channels.shape[1:]
-    down = _areas(height, view.height, picture.device)
-    across = _areas(width, view.width, picture.device)
+    down = _areas(height, spec.height, pixels.device)
+    across = _areas(width, spec.width, pixels.device)
     small = (down @ channels @ across.T).round_().clamp_(0, 255).to(torch.uint8)
     return small.permute(1, 2, 0).contiguous()
 
@@ -98,14 +94,14 @@ def _brightness(device: torch.device) -> Tensor:
 
 @cache
 def _areas(length: int, wanted: int, device: torch.device) -> Tensor:
-    """What of ``length`` pixels each of ``wanted`` is the mean of; ``wanted × length`` float32.
+    """Return the averaging matrix from ``length`` pixels to ``wanted``, ``wanted×length`` float32.
 
-    A pixel belongs to the area that its centre lies in, as with Pillow's box filter (Resample.c,
+    A pixel belongs to the area that its center lies in, as with Pillow's box filter (Resample.c,
     ``precompute_coeffs``).
     """
     scale = length / wanted
     area = max(scale, 1.0)
-    centres = (np.arange(wanted)[:, None] + 0.5) * scale
-    offsets = (np.arange(length)[None] + 0.5 - centres) / area
+    centers = (np.arange(wanted)[:, None] + 0.5) * scale
+    offsets = (np.arange(length)[None] + 0.5 - centers) / area
     inside = ((offsets > -0.5) & (offsets <= 0.5)).astype(np.float32)
     return torch.from_numpy(inside / inside.sum(1, keepdims=True)).to(device)

@@ -1,47 +1,38 @@
-"""One game of a worker: the episode that is played in it, and the rollout that grows of it."""
+"""One game of a worker: its episode, and the rollout being gathered from it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from metabonk.games import FrameSink, Game, Observation
-from metabonk.policy import Decision, RolloutBuilder
-
-
-class EpisodeEnd(NamedTuple):
-    """An episode that is over.
-
-    Attributes:
-        total_reward: unshaped return.
-        length: policy decisions.
-    """
-
-    total_reward: float
-    length: int
+from metabonk.policy.actor import Decision
+from metabonk.policy.rollout import EpisodeEnd, RolloutBuilder
 
 
 class StepResult(NamedTuple):
-    """What came of one decision.
+    """Outcome of one step.
 
     Attributes:
-        rollout: as safetensors, when the decision completed one.
-        ended: the episode, when the decision ended it.
+        rollout: completed by the step, as safetensors; None where it completed none.
+        episode_end: None where the step ended no episode.
     """
 
     rollout: bytes | None
-    ended: EpisodeEnd | None
+    episode_end: EpisodeEnd | None
 
 
 class EnvRunner:
-    """A game and its episode. One thread at a time may use it.
+    """A game and its episode. For one thread at a time.
 
     Args:
-        game: what is played; the lane's own from now on.
-        number: of the game in its worker; 0 is the one that is shown.
+        game: to play; owned by the runner from now on.
+        number: of the game in its worker; game 0 is the shown one.
         builder: gathers rollouts; None where nothing learns.
-        on_begin: told whenever an episode has begun.
+        on_reset: called whenever an episode has begun.
 
     Attributes:
-        reward: unshaped, of the last decision.
+        reward: unshaped, of the last step.
+        total_reward: unshaped, of the episode so far.
+        length: steps of the episode so far.
     """
 
     def __init__(
@@ -49,67 +40,57 @@ class EnvRunner:
         game: Game,
         number: int,
         builder: RolloutBuilder | None,
-        on_begin: Callable[[], None] | None = None,
+        on_reset: Callable[[], None] | None = None,
     ) -> None:
         self.game = game
         self.number = number
-        self._builder = builder
-        self._on_begin = on_begin
-        self._total_reward = 0.0
-        self._length = 0
-        self._observation: Observation | None = None
         self.reward = 0.0
+        self.total_reward = 0.0
+        self.length = 0
+        self._builder = builder
+        self._on_reset = on_reset
+        self._observation: Observation | None = None
 
-    @property
-    def total_reward(self) -> float:
-        """Unshaped, of the episode so far."""
-        return self._total_reward
-
-    @property
-    def length(self) -> int:
-        """Policy decisions of the episode so far."""
-        return self._length
-
-    def begin(self) -> None:
-        """Begins an episode.
+    def reset(self) -> None:
+        """Begin an episode.
 
         Raises:
             GameError: the game broke.
         """
         self._observation = self.game.reset()
-        self._total_reward, self._length = 0.0, 0
-        if self._on_begin is not None:
-            self._on_begin()
+        self.total_reward, self.length = 0.0, 0
+        if self._on_reset is not None:
+            self._on_reset()
 
-    def seen(self) -> Observation:
-        """The observation that the next decision is to be made on."""
-        assert self._observation is not None, "a lane begins before it is played"
+    @property
+    def observation(self) -> Observation:
+        """Observation for the next decision."""
+        assert self._observation is not None, "a runner is reset before its first step"
         return self._observation
 
-    def step(
-        self, decision: Decision, version: int, on_frame: FrameSink | None = None
-    ) -> StepResult:
-        """Does what was decided; begins the next episode when this one has ended.
+    def step(self, decision: Decision, on_frame: FrameSink | None = None) -> StepResult:
+        """Take the action decided on, and begin the next episode where it ends this one.
 
         Args:
-            decision: made on what was ``seen``.
-            version: of the weights that made it.
-            on_frame: given every drawn tic.
+            decision: made on ``observation``.
+            on_frame: called with every drawn tic.
 
         Raises:
             GameError: the game broke.
         """
-        observation = self.seen()
-        moved = self.game.step(decision.action, on_frame)
-        self._observation = moved.observation
-        self.reward = moved.reward
-        self._total_reward += moved.reward
-        self._length += 1
+        observation = self.observation
+        transition = self.game.step(decision.action, on_frame)
+        self._observation = transition.observation
+        self.reward = transition.reward
+        self.total_reward += transition.reward
+        self.length += 1
+        end = None
+        if transition.terminated or transition.truncated:
+            # Not validated: the learner does that, and a return out of bounds must not end play.
+            end = EpisodeEnd.model_construct(total_reward=self.total_reward, length=self.length)
         rollout = None
         if self._builder is not None:
-            rollout = self._builder.add(observation, decision, moved, version)
-        ended = None
-        if moved.terminated or moved.truncated:
-            ended = EpisodeEnd(self._total_reward, self._length)
-            self.begin()
-        return StepResult(None if rollout is None else rollout.to_bytes(), ended)
+            rollout = self._builder.add(observation, decision, transition, end)
+        if end is not None:
+            self.reset()
+        return StepResult(None if rollout is None else rollout.to_bytes(), end)

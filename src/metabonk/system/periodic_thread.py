@@ -16,14 +16,22 @@ class PeriodicThread:
         period_s: pause between two calls, seconds.
         name: of the thread.
         background: run at the lowest priority.
+        at_end: called on the thread when it ends, as to close what ``tick`` uses.
     """
 
     def __init__(
-        self, tick: Callable[[], None], period_s: float, *, name: str, background: bool = False
+        self,
+        tick: Callable[[], None],
+        period_s: float,
+        *,
+        name: str,
+        background: bool = False,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._tick = tick
         self._period_s = period_s
         self._background = background
+        self._at_end = at_end
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -43,6 +51,9 @@ class PeriodicThread:
     def _run(self) -> None:
         if self._background:
             lower_priority()
-        self._tick()
-        while not self._closed.wait(self._period_s):
+        try:
             self._tick()
+            while not self._closed.wait(self._period_s):
+                self._tick()
+        finally:
+            self._at_end()

@@ -1,7 +1,6 @@
-"""Tells the orchestrator once a half second how the worker is, and takes the director's wish."""
+"""Heartbeats: the worker's status and episodes to the orchestrator, its assignment back."""
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -9,23 +8,25 @@ import httpx
 from pydantic import ValidationError
 
 from metabonk.messages import Episode, Heartbeat, HeartbeatReply, WorkerStatus
+from metabonk.system.periodic_thread import PeriodicThread
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.5
-KEPT_EPISODES = 5_000
-"""Finished episodes kept while the orchestrator does not answer; then the oldest go."""
+MAX_EPISODES = 5_000
+"""Finished episodes kept while the orchestrator does not answer; then the oldest are dropped."""
 
-SENT_AT_ONCE = 1_000
+MAX_EPISODES_SENT = 1_000
+"""Episodes in one heartbeat."""
 
 
 class HeartbeatSender:
-    """The heartbeat thread.
+    """Thread that sends a heartbeat every ``INTERVAL_S`` seconds.
 
     Args:
         url: of the orchestrator.
-        status: the status object now.
-        on_reply: told of every answer.
+        status: returns the current status.
+        on_reply: called with every reply, on the thread.
     """
 
     def __init__(
@@ -37,37 +38,31 @@ class HeartbeatSender:
         self._url = f"{url}/api/heartbeat"
         self._status = status
         self._on_reply = on_reply
-        self._episodes: deque[Episode] = deque(maxlen=KEPT_EPISODES)
-        self._stop = threading.Event()
+        self._episodes: deque[Episode] = deque(maxlen=MAX_EPISODES)
         self._reachable = True
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._client = httpx.Client(timeout=2.0, trust_env=False)
+        self._thread = PeriodicThread(
+            self._beat, INTERVAL_S, name="heartbeat", at_end=self._client.close
+        )
 
     def start(self) -> None:
-        """Starts the thread; the first heartbeat goes out at once."""
+        """Start the thread; the first heartbeat is sent at once."""
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread."""
-        self._stop.set()
-        # No longer: it may wait for an answer of an orchestrator that is ending as well.
-        self._thread.join(0.2)
+        """End the thread."""
+        # No longer: the orchestrator may be ending too, and never answer.
+        self._thread.close(0.2)
 
-    def finished(self, episode: Episode) -> None:
-        """Hands over a finished episode; it goes with the next heartbeat that is answered."""
+    def add_episode(self, episode: Episode) -> None:
+        """Queue a finished episode; it is sent until a heartbeat with it is answered."""
         self._episodes.append(episode)
 
-    def _run(self) -> None:
-        with httpx.Client(timeout=2.0, trust_env=False) as client:
-            while True:
-                self._beat(client)
-                if self._stop.wait(INTERVAL_S):
-                    return
-
-    def _beat(self, client: httpx.Client) -> None:
-        sent = [self._episodes[i] for i in range(min(len(self._episodes), SENT_AT_ONCE))]
+    def _beat(self) -> None:
+        sent = [self._episodes[i] for i in range(min(len(self._episodes), MAX_EPISODES_SENT))]
         heartbeat = Heartbeat(status=self._status(), episodes=sent)
         try:
-            answer = client.post(
+            answer = self._client.post(
                 self._url,
                 content=heartbeat.model_dump_json(),
                 headers={"Content-Type": "application/json"},
@@ -76,7 +71,7 @@ class HeartbeatSender:
             reply = HeartbeatReply.model_validate_json(answer.content)
         except (httpx.HTTPError, ValidationError) as error:
             if self._reachable:
-                log.warning("the orchestrator does not answer (%s); play goes on", error)
+                log.warning("the orchestrator does not answer (%s); play continues", error)
             self._reachable = False
             return
         if not self._reachable:

@@ -1,58 +1,75 @@
-"""Sends rollouts to the learner and brings back newer weights, in a thread of its own."""
+"""Client of the learner: sends rollouts and fetches weights, on two threads."""
 
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 
 import httpx
+
+from metabonk.errors import PolicyError, WireError
+from metabonk.system.periodic_thread import PeriodicThread
 
 log = logging.getLogger(__name__)
 
 QUEUED_ROLLOUTS = 8
-"""Rollouts that wait before the worker is ahead of the learner; of 32 steps at 72×128×3, 7 MB."""
+"""Rollouts queued before the worker is ahead of the learner; of 32 steps at 72×128×3, 7 MB."""
 
 POLL_S = 0.5
 RETRY_S = 1.0
 
+TIMEOUT_S = 10.0
+"""Timeout of a request."""
+
+CLOSE_S = 0.2
+"""Wait for either thread to end. No longer: the learner may be ending too, and never answer."""
+
 
 class LearnerClient:
-    """The line to the learner.
+    """Sends rollouts and fetches weights.
 
     Args:
         url: of the learner.
-        games: of the worker; each may complete a rollout between two looks for room.
+        on_weights: called with newer weights as safetensors, on the client's thread. Weights that
+            it refuses with ``WireError`` or ``PolicyError`` are logged and passed over.
+        games: of the worker; each may complete a rollout between two checks for room.
+
+    Attributes:
+        rollouts_dropped: since the learner was behind.
     """
 
-    def __init__(self, url: str, *, games: int = 1) -> None:
+    def __init__(self, url: str, on_weights: Callable[[bytes], None], *, games: int = 1) -> None:
         self._url = url
+        self._on_weights = on_weights
         self._capacity = QUEUED_ROLLOUTS + games
         self._queue: deque[bytes] = deque()
         self._changed = threading.Condition()
-        self._weights: bytes | None = None
         self._etag: str | None = None
         self._reachable = True
-        self._first_weights = threading.Event()
         self._closed = threading.Event()
         self.rollouts_dropped = 0
         self._sender = threading.Thread(target=self._send_all, name="rollouts", daemon=True)
-        self._fetcher = threading.Thread(target=self._fetch_all, name="weights", daemon=True)
+        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+        self._fetcher = PeriodicThread(
+            self._fetch, POLL_S, name="weights", at_end=self._client.close
+        )
 
     def start(self) -> None:
-        """Starts sending and fetching."""
+        """Start sending and fetching."""
         self._sender.start()
         self._fetcher.start()
 
     def close(self) -> None:
-        """Ends both threads; rollouts not sent yet are lost, as they would be old."""
+        """End both threads; rollouts not sent yet are dropped, as they would be stale."""
         self._closed.set()
         with self._changed:
             self._changed.notify_all()
-        # No longer: either may wait for an answer of a learner that is ending as well.
-        self._sender.join(0.2)
-        self._fetcher.join(0.2)
+        if self._sender.is_alive():
+            self._sender.join(CLOSE_S)
+        self._fetcher.close(CLOSE_S)
 
     def submit(self, rollout: bytes) -> None:
-        """Queues a rollout, and waits for nothing: where the queue is full, the oldest goes.
+        """Queue a rollout without waiting; a full queue drops its oldest.
 
         Args:
             rollout: ``Rollout`` as safetensors.
@@ -64,11 +81,11 @@ class LearnerClient:
             self._queue.append(rollout)
             self._changed.notify_all()
 
-    def wait_for_room(self, timeout: float) -> bool:
-        """Whether the learner keeps up with this worker, or does within ``timeout`` seconds.
+    def wait_until_not_full(self, timeout_s: float) -> bool:
+        """Wait until the learner keeps up; return whether it does within ``timeout_s`` seconds.
 
-        Who holds play until it does leaves the processor to a learner that is behind. True also
-        while the learner is away: then play goes on and the oldest rollout goes.
+        Pausing play meanwhile leaves the processor to the learner. True also while the learner
+        does not answer: then play continues, and the oldest rollouts are dropped.
         """
         with self._changed:
             return self._changed.wait_for(
@@ -77,23 +94,11 @@ class LearnerClient:
                     or not self._reachable
                     or self._closed.is_set()
                 ),
-                timeout,
+                timeout_s,
             )
 
-    def newer_weights(self) -> bytes | None:
-        """The newest weights as safetensors, once each; None when there is nothing new."""
-        if self._weights is None:
-            return None
-        with self._changed:
-            weights, self._weights = self._weights, None
-        return weights
-
-    def wait_for_weights(self, timeout: float) -> bool:
-        """Whether the first weights have come within ``timeout`` seconds."""
-        return self._first_weights.wait(timeout)
-
     def _send_all(self) -> None:
-        with httpx.Client(timeout=10.0, trust_env=False) as client:
+        with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
             while not self._closed.is_set():
                 with self._changed:
                     if not self._changed.wait_for(lambda: bool(self._queue), POLL_S):
@@ -107,10 +112,10 @@ class LearnerClient:
             try:
                 answer = client.post(f"{self._url}/rollouts", content=rollout)
             except httpx.HTTPError as error:
-                self._lost(error)
+                self._mark_down(error)
                 self._closed.wait(RETRY_S)
                 continue
-            self._found()
+            self._mark_up()
             if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
                 self._closed.wait(_retry_after(answer))
                 continue
@@ -118,34 +123,30 @@ class LearnerClient:
                 log.warning("the learner refused a rollout: %s", answer.text[:500])
             return
 
-    def _fetch_all(self) -> None:
-        with httpx.Client(timeout=10.0, trust_env=False) as client:
-            while not self._closed.is_set():
-                self._fetch(client)
-                self._closed.wait(POLL_S)
-
-    def _fetch(self, client: httpx.Client) -> None:
+    def _fetch(self) -> None:
         headers = {"If-None-Match": self._etag} if self._etag else {}
         try:
-            answer = client.get(f"{self._url}/weights", headers=headers)
+            answer = self._client.get(f"{self._url}/weights", headers=headers)
         except httpx.HTTPError as error:
-            self._lost(error)
+            self._mark_down(error)
             return
-        self._found()
-        if answer.status_code == httpx.codes.OK:
-            self._etag = answer.headers.get("ETag")
-            with self._changed:
-                self._weights = answer.content
-            self._first_weights.set()
+        self._mark_up()
+        if answer.status_code != httpx.codes.OK:
+            return
+        self._etag = answer.headers.get("ETag")
+        try:
+            self._on_weights(answer.content)
+        except (WireError, PolicyError) as error:
+            log.warning("the learner's weights are passed over: %s", error)
 
-    def _lost(self, error: httpx.HTTPError) -> None:
+    def _mark_down(self, error: httpx.HTTPError) -> None:
         with self._changed:
             if self._reachable:
-                log.warning("the learner does not answer (%s); play goes on without it", error)
+                log.warning("the learner does not answer (%s); play continues without it", error)
             self._reachable = False
             self._changed.notify_all()
 
-    def _found(self) -> None:
+    def _mark_up(self) -> None:
         with self._changed:
             if not self._reachable:
                 log.info("the learner answers again")

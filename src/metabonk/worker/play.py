@@ -1,44 +1,57 @@
-"""The play threads: the policy chooses, the games move, the rollouts grow.
+"""The play threads: the policy decides, the games move, the rollouts grow.
 
-Game 0 is the one that is shown. Live, every tic of it is drawn at the spectators' size, paced, and
-offered to the streamer, on the main thread; the other games are played beside it at a lower
-priority, and make room while it decides and while it is late, since all share Python's lock. In
-standby all are played together, nothing is paced and nothing is drawn that the policy
-doesn't see. A change never ends an episode.
+Game 0 is the shown one. While the worker is live, it runs on the main thread: every tic is drawn at
+the viewers' size, paced and submitted to the stream. The other games run beside it at a lower
+priority, and yield while it decides and while it is late, since all share the interpreter lock. In
+standby all games run together; nothing is paced, and nothing is drawn that the policy doesn't see.
+Changing between the two never ends an episode.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
-import numpy as np
-from numpy.typing import NDArray
-
-from metabonk.errors import PolicyError, WireError
+from metabonk.frame import Frame
 from metabonk.games import Observation
-from metabonk.messages import CounterOffset, Episode, Thought
-from metabonk.policy import Actor, Decision, DeviceObserver
-from metabonk.policy.env_runner import EnvRunner, EpisodeEnd, StepResult
+from metabonk.messages import Thought
+from metabonk.policy import Actor, Decision
+from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.system.process import lower_priority
-from metabonk.system.rate import Rate
 from metabonk.worker.learner_client import LearnerClient
-from metabonk.worker.saliency import DecisionFrame
+from metabonk.worker.progress import Progress
+from metabonk.worker.saliency import DecisionFrame, SaliencyThread
 from metabonk.worker.sampler import DoubleBufferedSampler, EnvPool
-from metabonk.worker.streamer import Streamer
+from metabonk.worker.scheduling import Schedule
+from metabonk.worker.stream import WorkerStream
 
-log = logging.getLogger(__name__)
+SNAPSHOT_INTERVAL_S = 0.25
+"""Greatest age of a standby game's snapshot: a Gymnasium frame rendered for it costs more than the
+step it shows."""
+
+POLL_S = 0.1
+"""How often a worker ahead of the learner checks whether it should change over."""
+
+YIELD_S = 0.1
+"""Longest pause of the other games before a turn: beside a live game that is always late, they
+still learn."""
+
+MAX_CONCURRENT_STEPS = 8
+"""Games that move at once in standby: each mostly waits for its engine
+(docs/benchmarks.md, "Scheduling of games on few cores")."""
+
+MAX_CONCURRENT_STEPS_LIVE = 2
+"""The same beside a live game, which would wait for the interpreter lock
+(docs/benchmarks.md, "Live at 60 frames a second")."""
 
 
 class FramePacer:
-    """Says how long to rest after each frame, before the next one is drawn.
+    """Spaces frames evenly, by resting after each.
 
-    A frame is handed over as soon as it is drawn, and rested after: whoever watches has it as much
-    sooner as the game is faster than the stream.
-
-    A game that falls behind is not chased: after a late frame the following ones keep their
-    distance from it, since frames in a burst would look worse than a short pause.
+    A frame is submitted as soon as it is drawn, and rested after: viewers get it as much earlier
+    as the game is faster than the stream. Late frames are not made up for: the following ones keep
+    their distance, since a burst of frames would look worse than a short pause.
 
     Args:
         fps: frames per second.
@@ -48,283 +61,200 @@ class FramePacer:
         self._interval = 1.0 / fps
         self._due: float | None = None
 
-    def wait(self, now: float) -> float:
-        """Seconds to sleep after the frame that was handed over at ``now`` (monotonic)."""
+    def wait_s(self, now: float) -> float:
+        """Return the seconds to rest after the frame that was submitted ``now`` (monotonic)."""
         if self._due is None or now - self._due > self._interval:
             self._due = now
         self._due += self._interval
         return max(0.0, self._due - now)
 
 
-GLANCE_S = 0.25
-"""How old the picture of a game in standby may get: one that is rendered on demand costs more than
-the decision it shows."""
-
-HOLD_S = 0.1
-"""How long a worker that is ahead of the learner waits before it looks whether it should change."""
-
-MAKE_ROOM_S = 0.1
-"""How long the other games stand still at most before their next turn: beside a live game that is
-always late they still learn."""
-
-MOST_MOVING = 8
-"""Games that move at once while nobody watches: each waits for its engine most of the time, and
-with two of them a core had nothing to do for a tenth of it (docs/benchmarks.md, "Scheduling
-of games on few cores")."""
-
-MOST_MOVING_BESIDE_LIVE = 2
-"""The same beside a live game, which would wait for Python's lock (docs/benchmarks.md, "Live at 60
-frames a second")."""
-
-
 class PlayLoop:
     """Plays the games of a worker with the newest policy.
 
     Args:
-        lanes: the games; the shown one has not begun.
-        actor: what plays them.
-        streamer: gets the frames while it is live.
-        uplink: rollouts and weights; None in play mode, where nothing learns.
-        on_episode: told of every finished episode.
-        on_decision: told of every decision that is shown.
-        worker_index: for episodes.
-        waits: whether games that nobody sees stand still while the learner is behind.
-        beside_live: whether they play on while the shown one is live.
-        overlaps: whether, where none is shown, the policy decides for one half of the games while
-            the other half moves.
-        sight: of the shown game, where the policy and the encoder are on one GPU.
+        pool: the games; the shown one has not been reset.
+        actor: decides for them.
+        stream: shows game 0 and says how to draw it.
+        progress: counts steps and episodes.
+        schedule: how the games share the cores.
+        learner: takes rollouts; None in play mode, where nothing learns.
+        saliency: takes the decisions that are shown; None: nobody does.
     """
 
     def __init__(
         self,
-        lanes: EnvPool,
+        pool: EnvPool,
         actor: Actor,
-        streamer: Streamer,
-        uplink: LearnerClient | None,
-        on_episode: Callable[[Episode], None],
-        on_decision: Callable[[DecisionFrame], None],
+        stream: WorkerStream,
+        progress: Progress,
+        schedule: Schedule,
         *,
-        worker_index: int,
-        waits: bool,
-        beside_live: bool,
-        overlaps: bool,
-        sight: DeviceObserver | None = None,
+        learner: LearnerClient | None = None,
+        saliency: SaliencyThread | None = None,
     ) -> None:
-        self._lanes = lanes
+        self._pool = pool
         self._actor = actor
-        self._streamer = streamer
-        self._uplink = uplink
-        self._on_episode = on_episode
-        self._on_decision = on_decision
-        self._worker_index = worker_index
-        self._waits = waits
-        self._beside_live = beside_live
-        self._overlaps = overlaps
-        self._size: tuple[int, int] | None = None
+        self._stream = stream
+        self._progress = progress
+        self._schedule = schedule
+        self._learner = learner
+        self._saliency = saliency
+        self._render_size: tuple[int, int] | None = None
         self._fps: int | None = None
-        self._sight = sight
-        self._counting = threading.Lock()
-        self._loading = threading.Lock()
-        self._glanced_at = float("-inf")
-        self._rested_s = 0.0
-        self._room_beside_live = threading.Event()
+        self._finishing = threading.Lock()
+        self._snapshot_at = float("-inf")
+        self._waited_s = 0.0
+        self._others_may_run = threading.Event()
         self._decided: tuple[Thought, Observation, Decision] | None = None
-        self.steps = Rate()
-        """Decisions of all games, in this process."""
-        self._episodes = 0
-        self._before = CounterOffset()
-        self.episode_return: float | None = None
-        self.newest_frame: NDArray[np.uint8] | None = None
-        """``H×W×3`` uint8 RGB, for the snapshot."""
 
-    def go_on_from(self, counted: CounterOffset) -> None:
-        """Counts on from what the processes that were this worker before have counted."""
-        self._before = counted
-
-    def counted(self) -> CounterOffset:
-        """Decisions and finished episodes of this worker in the run."""
-        before = self._before
-        return CounterOffset(
-            step=before.step + self.steps.total, episode=before.episode + self._episodes
-        )
-
-    def begun(self) -> None:
-        """An episode of the shown game has begun, at the size that was last asked for."""
-        self._streamer.episode_begun(large=self._size is not None)
+    def on_episode_start(self) -> None:
+        """Note that the shown game was reset, at the size last asked for."""
+        self._stream.on_episode_start(large=self._render_size is not None)
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Plays until ``stopped``: live on the calling thread, standby on one of lower priority.
+        """Play until ``stopped``: live on the calling thread, standby on one of lower priority.
 
-        So live play takes what it needs, and training takes the rest. There are two threads since
-        an unprivileged process may lower a thread's priority and never raise it again.
+        So live play takes what it needs and training the rest. It takes two threads, since an
+        unprivileged process may lower a thread's priority and never raise it again.
 
         Raises:
             GameError: a game broke.
         """
-        parts = 2 if self._overlaps else 1
-        unseen = DoubleBufferedSampler(self._actor, self._lived, parts=parts, threads=MOST_MOVING)
-        beside = DoubleBufferedSampler(
-            self._actor, self._lived, parts=2, threads=MOST_MOVING_BESIDE_LIVE
-        )
-        self._follow_wish()
-        self._lanes.first.begin()
-        self._lanes.start(lambda: self._beside_live or not (self._fps or self._size))
-        with ThreadPoolExecutor(1, "standby-play", initializer=lower_priority) as background:
-            try:
-                while not stopped():
-                    if self._fps is not None:
-                        self._play_live(FramePacer(self._fps), beside, background, stopped)
-                    else:
-                        background.submit(self._play_standby, unseen, stopped).result()
-                    self._follow_wish()
-            finally:
-                unseen.close()
-                beside.close()
+        parts = 2 if self._schedule.double_buffer else 1
+        with (
+            closing(self._sampler(parts, MAX_CONCURRENT_STEPS)) as standby,
+            closing(self._sampler(2, MAX_CONCURRENT_STEPS_LIVE)) as beside_live,
+            ThreadPoolExecutor(1, "standby-play", initializer=lower_priority) as background,
+        ):
+            self._apply_desired()
+            self._pool.first.reset()
+            self._pool.start(self._may_open_games)
+            while not stopped():
+                if self._fps is None:
+                    background.submit(self._play_standby, standby, stopped).result()
+                elif self._schedule.run_others_while_live:
+                    self._play_live_beside(self._fps, beside_live, background, stopped)
+                else:
+                    self._play_live(self._fps, lambda: self._matches_desired(stopped))
+                self._apply_desired()
 
-    def _follow_wish(self) -> None:
-        self._fps = self._streamer.fps
-        self.steps.restart()
-        if self._size != (size := self._streamer.drawn_size):
-            self._size = size
-            self._lanes.first.game.spectate(size)
+    def _sampler(self, parts: int, threads: int) -> DoubleBufferedSampler:
+        return DoubleBufferedSampler(self._actor, self._on_step, parts=parts, threads=threads)
 
-    def _as_wished(self, stopped: Callable[[], bool]) -> bool:
+    def _may_open_games(self) -> bool:
+        return self._schedule.run_others_while_live or not (self._fps or self._render_size)
+
+    def _apply_desired(self) -> None:
+        self._fps = self._stream.fps
+        self._progress.restart_rate()
+        if self._render_size != (size := self._stream.render_size):
+            self._render_size = size
+            self._pool.first.game.spectate(size)
+
+    def _matches_desired(self, stopped: Callable[[], bool]) -> bool:
         return (
             not stopped()
-            and self._fps == self._streamer.fps
-            and self._size == self._streamer.drawn_size
+            and self._fps == self._stream.fps
+            and self._render_size == self._stream.render_size
         )
 
-    def _play_standby(self, rounds: DoubleBufferedSampler, stopped: Callable[[], bool]) -> None:
-        rounds.play(self._lanes.all, lambda: self._may_go_on(lambda: self._as_wished(stopped)))
+    def _play_standby(self, sampler: DoubleBufferedSampler, stopped: Callable[[], bool]) -> None:
+        sampler.run(
+            self._pool.all, lambda: self._learner_keeps_up(lambda: self._matches_desired(stopped))
+        )
 
-    def _play_live(
+    def _play_live(self, fps: int, keep_running: Callable[[], bool]) -> None:
+        pacer = FramePacer(fps)
+        while keep_running():
+            self._step_live(self._pool.first, pacer)
+
+    def _play_live_beside(
         self,
-        pacer: FramePacer,
-        rounds: DoubleBufferedSampler,
+        fps: int,
+        sampler: DoubleBufferedSampler,
         background: ThreadPoolExecutor,
         stopped: Callable[[], bool],
     ) -> None:
-        if not self._beside_live:
-            while self._as_wished(stopped):
-                self._decide_live(self._lanes.first, pacer)
-            return
         halt = threading.Event()
 
-        def may_go_on() -> bool:
-            self._room_beside_live.wait(MAKE_ROOM_S)
-            return self._may_go_on(lambda: not halt.is_set())
+        def keep_running() -> bool:
+            self._others_may_run.wait(YIELD_S)
+            return self._learner_keeps_up(lambda: not halt.is_set())
 
         def play_others() -> None:
-            while not halt.is_set() and not self._lanes.others():
-                halt.wait(HOLD_S)
-            rounds.play(self._lanes.others, may_go_on)
+            while not halt.is_set() and not self._pool.others():
+                halt.wait(POLL_S)
+            sampler.run(self._pool.others, keep_running)
 
         others = background.submit(play_others)
         try:
-            while self._as_wished(stopped) and not others.done():
-                self._decide_live(self._lanes.first, pacer)
+            self._play_live(fps, lambda: self._matches_desired(stopped) and not others.done())
         finally:
             halt.set()
             others.result()
 
-    def _may_go_on(self, wished: Callable[[], bool]) -> bool:
-        """Whether another round may begin; waits while the learner is behind, if it is set so."""
-        self._take_weights()
-        while wished():
-            if self._uplink is None or not self._waits or self._uplink.wait_for_room(HOLD_S):
+    def _learner_keeps_up(self, keep_waiting: Callable[[], bool]) -> bool:
+        """Wait for a learner that is behind, where that is set; false once told to stop waiting."""
+        while keep_waiting():
+            if self._learner is None or not self._schedule.pause_when_behind:
+                return True
+            if self._learner.wait_until_not_full(POLL_S):
                 return True
         return False
 
-    def _decide_live(self, lane: EnvRunner, pacer: FramePacer) -> None:
-        if self._uplink is not None:
-            self._take_weights()
-        version = self._actor.version
-        seen = lane.seen()
-        self._room_beside_live.clear()
-        (decision,) = self._actor.act([seen], [lane.number])
-        self._room_beside_live.set()
-        self._decided = self._told(lane, decision), seen, decision
-        self._lived(
-            lane, lane.step(decision, version, lambda pixels: self._spectate(pixels, pacer))
-        )
+    def _step_live(self, runner: EnvRunner, pacer: FramePacer) -> None:
+        observation = runner.observation
+        self._others_may_run.clear()
+        (decision,) = self._actor.act([observation], [runner.number])
+        self._others_may_run.set()
+        self._decided = self._make_thought(runner, decision), observation, decision
+        self._on_step(runner, runner.step(decision, lambda frame: self._emit_frame(frame, pacer)))
 
-    def _spectate(self, pixels: NDArray[np.uint8], pacer: FramePacer) -> None:
-        """Shows a frame as soon as it is drawn, and rests until the next one is due."""
-        self.newest_frame = pixels
-        uploaded = None
-        if self._sight is not None and self._streamer.takes_device_frames:
-            uploaded = self._sight.upload(pixels)
-        if self._decided is None:
-            self._streamer.offer(pixels, waited_s=self._rested_s, uploaded=uploaded)
+    def _emit_frame(self, frame: Frame, pacer: FramePacer) -> None:
+        """Show a frame as soon as it is drawn, and rest until the next one is due."""
+        decided, self._decided = self._decided, None
+        if decided is not None:
+            thought, observation, decision = decided
+            frame.thoughts = (thought,)
+            if self._saliency is not None:
+                self._saliency.submit(DecisionFrame(frame.captured_at, observation, decision))
+        self._stream.submit_frame(frame, waited_s=self._waited_s)
+        self._waited_s = pacer.wait_s(time.monotonic())
+        if self._waited_s > 0:
+            self._others_may_run.set()
+            time.sleep(self._waited_s)
         else:
-            (thought, seen, decision), self._decided = self._decided, None
-            captured_at = self._streamer.offer(
-                pixels, thought, waited_s=self._rested_s, uploaded=uploaded
-            )
-            self._on_decision(DecisionFrame(captured_at, seen, decision))
-        self._rested_s = pacer.wait(time.monotonic())
-        if self._rested_s > 0:
-            self._room_beside_live.set()
-            time.sleep(self._rested_s)
-        else:
-            self._room_beside_live.clear()
+            self._others_may_run.clear()
 
-    def _told(self, lane: EnvRunner, decision: Decision) -> Thought:
-        chosen = decision.action if isinstance(decision.action, int) else None
+    def _make_thought(self, runner: EnvRunner, decision: Decision) -> Thought:
+        action = decision.action if isinstance(decision.action, int) else None
         return Thought(
-            action=chosen,
+            action=action,
             probabilities=[round(float(each), 4) for each in decision.probabilities],
             value=decision.value,
-            reward=lane.reward,
-            episode_return=lane.total_reward,
-            episode=self.counted().episode + 1,
-            step=lane.length,
+            reward=runner.reward,
+            episode_return=runner.total_reward,
+            episode=self._progress.counters().episode + 1,
+            step=runner.length,
             decided_at=time.time(),
         )
 
-    def _take_weights(self) -> None:
-        """Loads newer weights; where the other play thread is at it, that does for both.
-
-        Those that can't be used are passed over: it plays on with what it has.
-        """
-        if self._uplink is None or not self._loading.acquire(blocking=False):
-            return
-        try:
-            if weights := self._uplink.newer_weights():
-                self._actor.load(weights)
-        except (WireError, PolicyError) as error:
-            log.warning("the learner's weights are passed over: %s", error)
-        finally:
-            self._loading.release()
-
-    def _lived(self, lane: EnvRunner, lived: StepResult) -> None:
-        self.steps.count()
-        if lane is self._lanes.first and self._fps is None:
-            self._glance(lane)
-        if lived.rollout is not None and self._uplink is not None:
-            self._uplink.submit(lived.rollout)
-        if lived.ended is not None:
-            self._finished(lived.ended)
-
-    def _glance(self, lane: EnvRunner) -> None:
-        now = time.monotonic()
-        if now - self._glanced_at >= GLANCE_S:
-            self.newest_frame, self._glanced_at = lane.game.frame(), now
-
-    def _finished(self, ended: EpisodeEnd) -> None:
-        with self._counting:
-            self._episodes += 1
-            self.episode_return = ended.total_reward
-            counted = self.counted()
-            self._on_episode(
-                Episode(
-                    worker_index=self._worker_index,
-                    episode=counted.episode,
-                    total_reward=ended.total_reward,
-                    length=ended.length,
-                    step=counted.step,
-                    policy_version=self._actor.version,
-                    ended_at=time.time(),
+    def _on_step(self, runner: EnvRunner, result: StepResult) -> None:
+        self._progress.count_step()
+        if runner is self._pool.first and self._fps is None:
+            self._refresh_snapshot(runner)
+        if result.rollout is not None and self._learner is not None:
+            self._learner.submit(result.rollout)
+        if (end := result.episode_end) is not None:
+            # Episodes are reported in the order of their numbers.
+            with self._finishing:
+                self._stream.add_episode(
+                    self._progress.finish_episode(end.total_reward, end.length, self._actor.version)
                 )
-            )
+
+    def _refresh_snapshot(self, runner: EnvRunner) -> None:
+        now = time.monotonic()
+        if now - self._snapshot_at >= SNAPSHOT_INTERVAL_S:
+            self._snapshot_at = now
+            self._stream.set_snapshot(runner.game.frame())

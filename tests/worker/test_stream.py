@@ -1,0 +1,129 @@
+"""The stream of a worker, whatever draws its frames."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from metabonk.http.server import HttpServer
+from metabonk.messages import (
+    DesiredState,
+    Heartbeat,
+    HeartbeatReply,
+    StreamState,
+    WorkerStatus,
+)
+from metabonk.settings import Settings, write_settings
+from tests.support.serving import free_ports
+from tests.support.waiting import until
+
+
+class Orchestrator:
+    """Answers heartbeats with what the test desires.
+
+    Attributes:
+        desired: of the worker.
+        heartbeats: that came, oldest first.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.desired = DesiredState.STANDBY
+        self.heartbeats: list[Heartbeat] = []
+        app = FastAPI()
+        app.post("/api/heartbeat")(self._reply)
+        self._server = HttpServer(app, "127.0.0.1", port)
+
+    def _reply(self, heartbeat: Heartbeat) -> HeartbeatReply:
+        self.heartbeats.append(heartbeat)
+        return HeartbeatReply(desired=self.desired, reason="the test desires it")
+
+    def __enter__(self) -> "Orchestrator":
+        self._server.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.stop()
+
+    @property
+    def status(self) -> WorkerStatus:
+        return self.heartbeats[-1].status
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    orchestrator, worker = free_ports(2)
+    return Settings.model_validate(
+        {
+            "ports": {"orchestrator": orchestrator, "worker": worker},
+            "paths": {"runtime": str(tmp_path / "runtime")},
+            "stream": {"width": 320, "height": 180, "fps": 30, "engine": "av"},
+        }
+    )
+
+
+@pytest.fixture
+def orchestrator(settings: Settings) -> Iterator[Orchestrator]:
+    with Orchestrator(settings.ports.orchestrator) as serving:
+        yield serving
+
+
+@pytest.fixture
+def settings_file(settings: Settings, tmp_path: Path) -> Path:
+    file = tmp_path / "settings-play.json"
+    write_settings(settings, file)
+    return file
+
+
+@contextmanager
+def gameless_worker(settings_file: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.support.gameless_worker", "--index", "0"]
+    command += ["--settings", str(settings_file), "--run", str(settings_file.parent)]
+    with settings_file.with_name("omega-0.log").open("wb") as log:
+        process = subprocess.Popen([*command, *arguments], stderr=log)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_it_imports_neither_pytorch_nor_a_game():
+    code = (
+        "import sys, tests.support.gameless_worker, metabonk.worker.stream;"
+        "print([name for name in ('torch', 'vizdoom', 'gymnasium') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_a_source_without_a_game_is_shown_reported_and_stopped(
+    orchestrator: Orchestrator, settings: Settings, settings_file: Path
+):
+    url = f"http://127.0.0.1:{settings.ports.worker}"
+    with gameless_worker(settings_file, "--counted", "1000,7"):
+        until("a heartbeat", lambda: orchestrator.heartbeats)
+        until("it steps", lambda: orchestrator.status.steps_per_s > 100)
+        assert orchestrator.status.step > 1000
+        assert orchestrator.status.stream_state is StreamState.STANDBY
+        assert orchestrator.status.pixel_src_width == 256, "small, since nobody sees it"
+        until("a snapshot", lambda: httpx.get(f"{url}/snapshot.jpg").status_code == httpx.codes.OK)
+        orchestrator.desired = DesiredState.LIVE
+        until("it is live", lambda: orchestrator.status.stream_state is StreamState.LIVE)
+        until("large frames", lambda: orchestrator.status.pixel_src_width == 320)
+        until("paced frames", lambda: 25 < orchestrator.status.stream_fps < 35)
+        assert orchestrator.status.stream_backend == "av:libx264"
+        with httpx.stream("GET", f"{url}/stream.mp4") as answer:
+            assert b"ftyp" in next(answer.iter_bytes())
+        orchestrator.desired = DesiredState.STANDBY
+        until("standby", lambda: orchestrator.status.stream_state is StreamState.STANDBY)
+        until("small frames", lambda: orchestrator.status.pixel_src_width == 256)
+    episodes = [episode for heartbeat in orchestrator.heartbeats for episode in heartbeat.episodes]
+    assert [each.episode for each in episodes] == list(range(8, 8 + len(episodes)))
+    log = settings_file.with_name("omega-0.log").read_text()
+    assert "Acquired CPU session" in log and "Released CPU session" in log
+    assert "stops after" in log
