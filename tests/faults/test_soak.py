@@ -16,8 +16,8 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
+from metabonk.encoding.frame import TIMESCALE
 from metabonk.messages import StreamState
-from metabonk.streaming.fmp4 import TIMESCALE
 from metabonk.streaming.gop import Timeline
 from tests.support.census import Census, engines_of, members
 from tests.support.fleet import FleetUnderTest, run_fleet

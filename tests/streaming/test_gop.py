@@ -7,8 +7,7 @@ import av
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metabonk.encoding.frame import AccessUnit
-from metabonk.streaming.fmp4 import TIMESCALE
+from metabonk.encoding.frame import TIMESCALE, AccessUnit
 from metabonk.streaming.gop import GopCache, QueueLimits, Timeline
 from tests.support.frames import encoded, regular
 

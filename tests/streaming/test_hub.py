@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from metabonk.encoding.frame import AccessUnit
+from metabonk.encoding.frame import TIMESCALE, AccessUnit
 from metabonk.messages import (
     SaliencyMessage,
     StateMessage,
@@ -18,7 +18,6 @@ from metabonk.messages import (
     ThoughtMessage,
 )
 from metabonk.streaming import hub as module
-from metabonk.streaming.fmp4 import TIMESCALE
 from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 from metabonk.streaming.hub import (
     KEYFRAME_REUSE_S,

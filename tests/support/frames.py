@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from metabonk.encoding.backends.av import AvEncoder
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import AccessUnit, Frame
+from metabonk.encoding.frame import AccessUnit
+from metabonk.frame import Frame
 
 WIDTH, HEIGHT = 320, 180
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import FastAPI
 from numpy.typing import NDArray
 
-from metabonk.encoding.frame import Frame
+from metabonk.frame import Frame
 from metabonk.http.connection import ConnectionLimits
 from metabonk.http.server import DEFAULT_LIMITS, HttpServer
 from metabonk.messages import PolicyMessage, StreamState

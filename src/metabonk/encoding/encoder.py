@@ -5,6 +5,10 @@ from typing import Protocol
 
 from metabonk.encoding.frame import AccessUnit, Frame
 
+BUFFER_S = 0.25
+"""Rate-control buffer: how long the stream may exceed its bitrate, and hence how large a keyframe
+may grow (docs/benchmarks.md)."""
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-TIMESCALE = 90_000
-"""Media time units per second: the clock of RTP and MPEG-TS, so that all outputs agree."""
+from metabonk.encoding.frame import TIMESCALE
 
 TRACK = 1
 

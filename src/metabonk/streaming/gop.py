@@ -15,10 +15,9 @@ two seconds. A fragment is sent before the next frame is known, so its duration 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metabonk.encoding.frame import AccessUnit
+from metabonk.encoding.frame import TIMESCALE, AccessUnit
 from metabonk.messages import Thought, ThoughtMessage
 from metabonk.streaming.fmp4 import (
-    TIMESCALE,
     ParameterSets,
     fragment,
     init_segment,
@@ -58,7 +57,7 @@ class Fragment:
 
     Attributes:
         unit: as it left the encoder.
-        decode_time: on the epoch's clock, ``1/fmp4.TIMESCALE`` seconds.
+        decode_time: on the epoch's clock, ``1/TIMESCALE`` seconds.
         data: ``moof`` and ``mdat``.
         thoughts: of the policy steps that led to it, each a ``messages.ThoughtMessage`` as JSON.
     """

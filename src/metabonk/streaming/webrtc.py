@@ -34,8 +34,8 @@ from aiortc.mediastreams import MediaStreamError
 from av.packet import Packet
 from fastapi import FastAPI
 
+from metabonk.encoding.frame import TIMESCALE
 from metabonk.messages import StateMessage, StreamState
-from metabonk.streaming.fmp4 import TIMESCALE
 from metabonk.streaming.gop import Fragment
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.sdp import InvalidOffer, sanitize_offer

@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from metabonk.encoding.backends import make_encoder
-from metabonk.encoding.backends.av import BUFFER_S
-from metabonk.encoding.encoder import Encoder, EncoderSettings
+from metabonk.encoding.encoder import BUFFER_S, Encoder, EncoderSettings
 from metabonk.encoding.frame import AccessUnit, Frame
 from metabonk.encoding.ladder import RUNGS, PoolKind
 from metabonk.errors import EncoderBroken, EncoderUnavailable

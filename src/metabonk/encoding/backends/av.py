@@ -24,18 +24,13 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import AccessUnit
+from metabonk.encoding.encoder import BUFFER_S, EncoderSettings
+from metabonk.encoding.frame import TIMESCALE, AccessUnit
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.frame import Frame
 from metabonk.settings.schema import available_cores
 
-TIMESCALE = 90_000
 TIME_BASE = Fraction(1, TIMESCALE)
-
-BUFFER_S = 0.25
-"""Rate-control buffer: how long the stream may exceed its bitrate, and hence how large a keyframe
-may grow (docs/benchmarks.md)."""
 
 MATRIX_BT709 = 1  # AVCOL_SPC_BT709: the same number as matrix_coefficients in table E-5
 

@@ -18,15 +18,12 @@ An element also lacks properties that the card's encoder can't use: without B-fr
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from metabonk.encoding.encoder import EncoderSettings
+from metabonk.encoding.encoder import BUFFER_S, EncoderSettings
 
 Version: TypeAlias = tuple[int, int]
 
 OLDEST: Version = (1, 22)
 RENAMED: Version = (1, 26)
-
-BUFFER_S = 0.25
-"""Rate-control buffer, as in ``backends.av``, so that both engines produce similar streams."""
 
 COLORIMETRY_RGB = "1:1:7:1"
 """sRGB: full range, no matrix, sRGB's transfer curve, BT.709's primaries (GstVideoColorimetry)."""
