@@ -57,7 +57,11 @@ function Headlines({ workers }: { workers: WorkerStatus[] }) {
       value: formatNumber(run?.recent_return),
       note: `last 100 episodes; best ${formatNumber(run?.best_return)}`,
     },
-    { name: "Live", value: formatCount(live), note: `of ${formatCount(workers.length)} workers` },
+    {
+      name: "Live",
+      value: formatCount(live),
+      note: workers.length === 1 ? "of 1 worker" : `of ${formatCount(workers.length)} workers`,
+    },
     { name: "Steps/s", value: formatNumber(sum((w) => w.steps_per_s)), note: "all workers" },
     { name: "Steps", value: formatCompact(sum((w) => w.step)), note: "all workers" },
     { name: "Episodes", value: formatCompact(sum((w) => w.episode)), note: "finished" },
