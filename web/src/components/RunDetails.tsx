@@ -15,7 +15,7 @@ export function RunDetails({ run }: { run: string }) {
         <h2 id={`checkpoints-${run}`}>Checkpoints of {run}</h2>
         {checkpoints && checkpoints.length > 0 ? (
           <>
-            <CheckpointTable checkpoints={checkpoints} />
+            <CheckpointTable run={run} checkpoints={checkpoints} />
             <p className="detail">
               Resume with <code>./start --mode train --resume {run}</code>
             </p>
@@ -42,12 +42,17 @@ export function RunDetails({ run }: { run: string }) {
   );
 }
 
-function CheckpointTable({ checkpoints }: { checkpoints: readonly Checkpoint[] }) {
+interface CheckpointTableProps {
+  run: string;
+  checkpoints: readonly Checkpoint[];
+}
+
+function CheckpointTable({ run, checkpoints }: CheckpointTableProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
-    <section className="scroll" aria-label="Checkpoints" tabIndex={0}>
+    <section className="scroll" aria-label={`Checkpoint files of ${run}`} tabIndex={0}>
       <table className="table">
-        <caption className="visually-hidden">Checkpoints, newest first</caption>
+        <caption className="visually-hidden">Checkpoints of {run}, newest first</caption>
         <thead>
           <tr>
             <th scope="col">Kind</th>
