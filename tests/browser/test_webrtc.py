@@ -51,7 +51,7 @@ def page(staged: Stage, browser: Browser) -> Iterator[Page]:
 def test_chromium_decodes_what_one_encoder_makes(staged: Stage, page: Page, viewers: int):
     page.evaluate(WATCH, viewers)
     page.wait_for_function(f"async () => (await ({DECODED})()).every(([frames]) => frames > 0)")
-    assert staged.clients_become(viewers)
+    staged.wait_for_clients(viewers)
     encoded, before = staged.frames, page.evaluate(DECODED)
     page.wait_for_timeout(2000)
     encoded, after = staged.frames - encoded, page.evaluate(DECODED)
@@ -59,7 +59,7 @@ def test_chromium_decodes_what_one_encoder_makes(staged: Stage, page: Page, view
         assert width == 320
         assert decoded - was >= 0.5 * encoded, "each viewer gets what the one encoder makes"
     page.evaluate("watched.forEach(({ connection }) => connection.close())")
-    assert staged.clients_become(0)
+    staged.wait_for_clients(0)
 
 
 def test_delete_tells_chromium_that_it_is_over(staged: Stage, page: Page):
@@ -67,4 +67,4 @@ def test_delete_tells_chromium_that_it_is_over(staged: Stage, page: Page):
     page.wait_for_function(f"async () => (await ({DECODED})())[0][0] > 0")
     page.evaluate("async () => fetch(watched[0].location, { method: 'DELETE' })")
     page.wait_for_function("() => watched[0].connection.connectionState !== 'connected'")
-    assert staged.clients_become(0)
+    staged.wait_for_clients(0)

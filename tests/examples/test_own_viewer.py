@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from metabonk.messages import StreamState, Thought
-from tests.support.frames import encoded, regular
+from tests.support.frames import encode_frames, regular_times
 from tests.support.processes import kill_tree
 from tests.support.stage import Stage, stage
 from tests.support.waiting import until
@@ -34,7 +34,7 @@ def play(staged: Stage, size: tuple[int, int]) -> None:
     """Two seconds of video in a tenth of the time, then standby."""
     staged.hub.open_epoch(*size, FPS)
     staged.hub.set_state(StreamState.LIVE, "live through av:libx264")
-    for unit in encoded(regular(FRAMES, FPS), size=size):
+    for unit in encode_frames(regular_times(FRAMES, FPS), size=size):
         staged.hub.publish(unit, [THOUGHT])
         time.sleep(0.003)
     staged.hub.set_state(StreamState.STANDBY, "another worker is featured")
@@ -60,7 +60,7 @@ def test_it_prints_thoughts_and_saves_a_frame_a_second_from_one_encoder_after_an
             text=True,
         )
         try:
-            assert staged.clients_become(1, within_s=20)
+            staged.wait_for_clients(1, 20)
             for size in SIZES:
                 play(staged, size)
             until("frames of the second encoder", lambda: saved(tmp_path, SIZES[1]) >= 2)

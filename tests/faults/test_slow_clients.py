@@ -133,6 +133,6 @@ def test_a_vanished_viewer_of_a_quiet_stream_leaves_it(staged: Stage):
     with socket.create_connection(("127.0.0.1", staged.port), 30) as viewer:
         viewer.sendall(head.encode())
         assert viewer.recv(4096)
-        assert staged.clients_become(1)
+        staged.wait_for_clients(1)
         vanish(viewer)
         until("it is given up", lambda: staged.hub.stats().clients == 0, 60)

@@ -169,10 +169,10 @@ def test_viewers_who_come_and_go_leave_no_task(long: bool):
         staged.go_live()
         loop = staged.loop
         asyncio.run(come_and_go(f"{staged.ws}/stream", AT_ONCE))
-        assert staged.clients_become(0)
+        staged.wait_for_clients(0)
         before = len(asyncio.all_tasks(loop))
         asyncio.run(come_and_go(f"{staged.ws}/stream", joins))
-        assert staged.clients_become(0)
+        staged.wait_for_clients(0)
         until("no task is left", lambda: len(asyncio.all_tasks(loop)) <= before, 10)
 
 

@@ -1,4 +1,4 @@
-"""Fragments, held against FFmpeg's demuxer and decoder."""
+"""``metabonk.streaming.fmp4``, checked against FFmpeg's demuxer and decoder."""
 
 import io
 import struct
@@ -19,13 +19,13 @@ from metabonk.streaming.fmp4 import (
     nal_type,
     nal_units,
 )
-from tests.support.frames import brightness, encoded, regular
+from tests.support.frames import brightness, encode_frames, regular_times
 
 IRREGULAR = [1000.0, 1000.0001, 1000.02, 1000.9, 1000.91, 1001.0]
 
 
 def packed(times: list[float], keyframes: tuple[int, ...] = ()) -> bytes:
-    units = encoded(times, keyframes=keyframes)
+    units = encode_frames(times, keyframes=keyframes)
     parameters = fmp4.parameter_sets(units[0].data)
     assert parameters is not None
     return init_segment(parameters, 320, 180) + b"".join(
@@ -55,7 +55,7 @@ def find(data: bytes, *path: str) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("times", [regular(12), IRREGULAR])
+@pytest.mark.parametrize("times", [regular_times(12), IRREGULAR])
 def test_a_demuxer_reads_back_every_time_and_every_keyframe(times: list[float]):
     with av.open(io.BytesIO(packed(times, keyframes=(3,)))) as file:
         packets = [packet for packet in file.demux() if packet.size]
@@ -65,8 +65,8 @@ def test_a_demuxer_reads_back_every_time_and_every_keyframe(times: list[float]):
     assert {packet.duration for packet in packets} == {3000}
 
 
-def test_a_decoder_shows_every_picture_in_its_size_and_place():
-    with av.open(io.BytesIO(packed(regular(12)))) as file:
+def test_a_decoder_shows_every_frame_at_its_size_and_in_order():
+    with av.open(io.BytesIO(packed(regular_times(12)))) as file:
         stream = file.streams.video[0]
         assert (stream.width, stream.height) == (320, 180)
         assert stream.time_base.denominator == 90_000
@@ -77,16 +77,16 @@ def test_a_decoder_shows_every_picture_in_its_size_and_place():
         assert abs(pixels[:, 20:120].mean() - brightness(number)) < 6
 
 
-def test_the_size_of_the_track_is_the_size_in_the_parameter_sets():
-    data = packed(regular(1))
+def test_the_track_has_the_size_in_the_parameter_sets():
+    data = packed(regular_times(1))
     with av.open(io.BytesIO(data)) as file:
         decoded = next(file.decode(video=0))
     tkhd = find(data, "moov", "trak", "tkhd")
     assert struct.unpack(">2I", tkhd[-8:]) == (decoded.width << 16, decoded.height << 16)
 
 
-def test_a_viewer_may_join_at_any_keyframe():
-    data = packed(regular(10), keyframes=(6,))
+def test_a_viewer_can_join_at_any_keyframe():
+    data = packed(regular_times(10), keyframes=(6,))
     whole = list(boxes(data))
     assert [kind for kind, _ in whole] == ["ftyp", "moov"] + ["moof", "mdat"] * 10
     late = b"".join(
@@ -97,7 +97,7 @@ def test_a_viewer_may_join_at_any_keyframe():
         assert len(list(file.decode(video=0))) == 4
 
 
-def test_a_fragment_says_where_its_sample_is_and_whether_it_is_a_sync_sample():
+def test_a_fragment_locates_its_sample_and_flags_a_sync_sample():
     for sync, flags in [(True, 0x02000000), (False, 0x01010000)]:
         data = fragment(b"sample", sequence=7, decode_time=2**33, duration=6000, sync=sync)
         moof = find(data, "moof")
@@ -110,16 +110,16 @@ def test_a_fragment_says_where_its_sample_is_and_whether_it_is_a_sync_sample():
 
 
 def test_the_codec_string_is_the_profile_and_level_of_the_stream():
-    unit = encoded(regular(1))[0]
+    unit = encode_frames(regular_times(1))[0]
     parameters = fmp4.parameter_sets(unit.data)
     assert parameters is not None
-    with av.open(io.BytesIO(packed(regular(1)))) as file:
+    with av.open(io.BytesIO(packed(regular_times(1)))) as file:
         level = file.streams.video[0].codec_context.level
     assert parameters.codec == f"avc1.42C0{level:02X}"
     assert parameters.mime == f'video/mp4; codecs="{parameters.codec}"'
 
 
-def test_samples_hold_pictures_and_neither_parameter_sets_nor_delimiters():
+def test_samples_contain_neither_parameter_sets_nor_delimiters():
     data = b"".join(
         b"\0\0\0\1" + part
         for part in [
@@ -135,25 +135,25 @@ def test_samples_hold_pictures_and_neither_parameter_sets_nor_delimiters():
     assert fmp4.parameter_sets(data) == ParameterSets(b"\x67\x42\xc0\x1e", b"\x68\xce")
 
 
-def test_a_picture_without_both_parameter_sets_has_none():
+def test_a_unit_without_both_parameter_sets_has_none():
     assert fmp4.parameter_sets(b"\0\0\1\x65\x88") is None
     assert fmp4.parameter_sets(b"\0\0\1\x67\x42\xc0\x1e\0\0\1\x65\x88") is None
 
 
-def test_the_configuration_of_a_high_profile_says_its_chroma_format():
+def test_the_configuration_of_a_high_profile_has_its_chroma_format():
     high = ParameterSets(b"\x67\x64\x00\x1f", b"\x68\xee")
     assert init_segment(high, 64, 64).count(b"\x68\xee\xfd\xf8\xf8\0") == 1
     baseline = ParameterSets(b"\x67\x42\xc0\x1f", b"\x68\xee")
     assert b"\x68\xee\xfd" not in init_segment(baseline, 64, 64)
 
 
-def test_the_brightness_of_pictures_tells_them_apart():
+def test_frames_are_told_apart_by_their_brightness():
     assert len({brightness(i) for i in range(12)}) == 12
     assert np.diff([brightness(i) for i in range(12)]).min() > 6
 
 
 def escaped(payload: bytes) -> bytes:
-    """A NAL unit as an encoder writes it (ITU-T H.264, 7.4.1): no start code can occur inside."""
+    """Return a NAL unit as an encoder writes it (ITU-T H.264, 7.4.1), without inner start codes."""
     out = bytearray(b"\x65")
     for byte in payload:
         if out[-2:] == b"\0\0" and byte <= 3:
@@ -171,21 +171,21 @@ start_codes = st.sampled_from([b"\0\0\1", b"\0\0\0\1", b"\0\0\0\0\0\1"])
 
 
 @given(units, st.data())
-def test_every_unit_comes_back_whatever_start_codes_separate_them(parts, data):
+def test_every_unit_is_found_whatever_start_codes_separate_them(parts, data):
     stream = b"".join(data.draw(start_codes) + part for part in parts)
     assert list(nal_units(stream + data.draw(st.sampled_from([b"", b"\0", b"\0\0\0"])))) == parts
 
 
-def test_emulation_prevention_is_left_in():
+def test_emulation_prevention_is_kept():
     assert list(nal_units(b"\0\0\1\x65\0\0\3\1\x80")) == [b"\x65\0\0\3\1\x80"]
 
 
-def test_what_comes_before_the_first_start_code_is_no_unit():
+def test_bytes_before_the_first_start_code_are_no_unit():
     assert list(nal_units(b"\xff\xff\0\0\1\x09\xf0")) == [b"\x09\xf0"]
     assert list(nal_units(b"no start code")) == []
     assert list(nal_units(b"\0\0\1\0\0\1")) == []
 
 
-def test_the_type_is_in_the_low_bits():
+def test_the_type_is_the_low_five_bits():
     assert nal_type(b"\x67\x42") == 7
     assert nal_type(b"\x41") == 1

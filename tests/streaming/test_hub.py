@@ -1,4 +1,4 @@
-"""The hub: joining, sharing keyframes, slow viewers, states and stats."""
+"""``metabonk.streaming.hub``: joining, sharing keyframes, slow viewers, states and counters."""
 
 import asyncio
 import base64
@@ -17,7 +17,6 @@ from metabonk.messages import (
     Thought,
     ThoughtMessage,
 )
-from metabonk.streaming import hub as module
 from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 from metabonk.streaming.hub import (
     KEYFRAME_REUSE_S,
@@ -28,7 +27,7 @@ from metabonk.streaming.hub import (
 from metabonk.streaming.viewer import Viewer
 from metabonk.streaming.viewer_queue import Item
 from tests.support.clock import Clock
-from tests.support.frames import encoded, regular
+from tests.support.frames import encode_frames, regular_times
 
 T = TypeVar("T")
 
@@ -48,7 +47,7 @@ def on_loop(work: Callable[[], Awaitable[T]]) -> T:
 
 
 async def waiting(viewer: Viewer) -> list[Item]:
-    """What is there for the viewer now."""
+    """Return the items queued for the viewer now."""
     items = []
     while True:
         try:
@@ -57,7 +56,7 @@ async def waiting(viewer: Viewer) -> list[Item]:
             return items
 
 
-def pictures(items: list[Item]) -> list[AccessUnit]:
+def units(items: list[Item]) -> list[AccessUnit]:
     return [item.unit for item in items if isinstance(item, Fragment)]
 
 
@@ -69,10 +68,10 @@ def states(items: list[Item]) -> list[StreamState]:
     return [item.state for item in items if isinstance(item, StateMessage)]
 
 
-UNITS = encoded(regular(40), keyframes=(10, 20, 30))
+UNITS = encode_frames(regular_times(40), keyframes=(10, 20, 30))
 
 
-def test_who_joins_first_hears_the_state_and_then_sees_everything():
+def test_the_first_viewer_gets_the_state_and_then_every_frame():
     async def watch() -> None:
         hub = live_hub()
         with hub.join() as viewer:
@@ -81,12 +80,12 @@ def test_who_joins_first_hears_the_state_and_then_sees_everything():
             items = await waiting(viewer)
         assert states(items[:1]) == [StreamState.LIVE]
         assert epochs(items) == [1]
-        assert pictures(items) == UNITS[:4]
+        assert units(items) == UNITS[:4]
 
     on_loop(watch)
 
 
-def test_joining_later_asks_for_a_keyframe_and_starts_with_it():
+def test_a_later_viewer_requests_a_keyframe_and_starts_with_it():
     async def watch() -> None:
         clock = Clock(50.0)
         hub = live_hub(clock)
@@ -99,12 +98,12 @@ def test_joining_later_asks_for_a_keyframe_and_starts_with_it():
             assert hub.keyframe_wanted() is False
             hub.publish(UNITS[9])
             hub.publish(UNITS[10])
-            assert pictures(await waiting(viewer)) == [UNITS[10]]
+            assert units(await waiting(viewer)) == [UNITS[10]]
 
     on_loop(watch)
 
 
-def test_joins_at_about_the_same_time_share_one_keyframe():
+def test_viewers_who_join_together_share_one_keyframe():
     async def watch() -> None:
         clock = Clock(50.0)
         hub = live_hub(clock)
@@ -120,7 +119,7 @@ def test_joins_at_about_the_same_time_share_one_keyframe():
         third = hub.join()
         assert hub.keyframe_wanted() is False
         for viewer in (first, second, third):
-            assert pictures(await waiting(viewer)) == UNITS[10:12]
+            assert units(await waiting(viewer)) == UNITS[10:12]
         clock.now += KEYFRAME_REUSE_S
         hub.join()
         assert hub.keyframe_wanted() is True
@@ -128,7 +127,7 @@ def test_joins_at_about_the_same_time_share_one_keyframe():
     on_loop(watch)
 
 
-def test_without_a_keyframe_in_time_the_group_so_far_is_shown():
+def test_without_a_keyframe_in_time_the_viewer_gets_the_gop_so_far():
     async def watch() -> None:
         clock = Clock(50.0)
         hub = live_hub(clock)
@@ -136,18 +135,18 @@ def test_without_a_keyframe_in_time_the_group_so_far_is_shown():
             hub.publish(unit)
         clock.now += 1
         with hub.join() as viewer:
-            begun = asyncio.get_running_loop().time()
+            began = asyncio.get_running_loop().time()
             items: list[Item] = []
-            while not pictures(items):
+            while not units(items):
                 items.append(await anext(viewer))
-            assert asyncio.get_running_loop().time() - begun >= KEYFRAME_TIMEOUT_S - 0.05
+            assert asyncio.get_running_loop().time() - began >= KEYFRAME_TIMEOUT_S - 0.05
             hub.publish(UNITS[3])
-            assert pictures(items + await waiting(viewer)) == UNITS[:4]
+            assert units(items + await waiting(viewer)) == UNITS[:4]
 
     on_loop(watch)
 
 
-def test_the_fallback_is_not_shown_to_one_who_has_started():
+def test_a_viewer_who_has_started_does_not_get_the_gop_again():
     async def watch() -> None:
         clock = Clock(50.0)
         hub = live_hub(clock)
@@ -155,7 +154,7 @@ def test_the_fallback_is_not_shown_to_one_who_has_started():
         clock.now += 1
         with hub.join() as viewer:
             hub.publish(UNITS[10])
-            assert pictures(await waiting(viewer)) == [UNITS[10]]
+            assert units(await waiting(viewer)) == [UNITS[10]]
             await asyncio.sleep(KEYFRAME_TIMEOUT_S)
             assert await waiting(viewer) == []
 
@@ -173,10 +172,10 @@ def test_all_viewers_share_the_same_bytes():
     on_loop(watch)
 
 
-def test_a_slow_viewer_loses_whole_groups_and_nobody_else_loses_anything(
+def test_a_slow_viewer_loses_whole_gops_and_nobody_else_loses_anything(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(module, "QUEUE_LIMITS", QueueLimits(seconds=0.4, size=2**20))
+    monkeypatch.setattr("metabonk.streaming.hub.QUEUE_LIMITS", QueueLimits(seconds=0.4, size=2**20))
     caplog.set_level(logging.INFO)
 
     async def watch() -> None:
@@ -185,16 +184,16 @@ def test_a_slow_viewer_loses_whole_groups_and_nobody_else_loses_anything(
         seen: list[AccessUnit] = []
         for unit in UNITS:
             hub.publish(unit)
-            seen += pictures(await waiting(quick))
+            seen += units(await waiting(quick))
         assert seen == UNITS
-        late = pictures(await waiting(slow))
+        late = units(await waiting(slow))
         assert late == UNITS[30:]
         assert hub.stats().gops_dropped == 3
         assert [r.getMessage() for r in caplog.records if "too slow" in r.message] == [
             f"viewer {slow.number} is too slow: skipping to the next keyframe"
         ]
         hub.publish(UNITS[39])
-        assert pictures(await waiting(slow)) == [UNITS[39]]
+        assert units(await waiting(slow)) == [UNITS[39]]
 
     on_loop(watch)
 
@@ -212,20 +211,20 @@ def test_viewers_stay_through_standby_and_get_the_next_epoch():
             ]
             hub.open_epoch(160, 90, 30)
             hub.set_state(StreamState.STARTING, "waiting for the first keyframe")
-            again = encoded(regular(2), size=(160, 90))
+            again = encode_frames(regular_times(2), size=(160, 90))
             for unit in again:
                 hub.publish(unit)
             hub.set_state(StreamState.LIVE, "live")
             items = await waiting(viewer)
             assert epochs(items) == [2]
-            assert pictures(items) == again
+            assert units(items) == again
             assert states(items) == [StreamState.LIVE]
 
     on_loop(watch)
 
 
 @pytest.mark.parametrize("state", [StreamState.STANDBY, StreamState.ERROR, StreamState.STARTING])
-def test_nobody_who_joins_sees_the_old_picture_of_a_stream_that_ended(state: StreamState):
+def test_a_viewer_who_joins_an_ended_stream_gets_no_old_frame(state: StreamState):
     async def watch() -> None:
         hub = live_hub()
         hub.publish(UNITS[0])
@@ -237,7 +236,7 @@ def test_nobody_who_joins_sees_the_old_picture_of_a_stream_that_ended(state: Str
     on_loop(watch)
 
 
-def test_a_stream_that_goes_on_after_an_end_is_asked_for_a_keyframe():
+def test_a_stream_that_resumes_after_an_end_needs_a_keyframe():
     hub = live_hub()
     hub.publish(UNITS[0])
     hub.set_state(StreamState.STARTING, "not sure")
@@ -245,7 +244,7 @@ def test_a_stream_that_goes_on_after_an_end_is_asked_for_a_keyframe():
     assert hub.keyframe_wanted() is True
 
 
-def test_units_come_from_another_thread_and_in_order():
+def test_units_from_another_thread_arrive_in_order():
     async def watch() -> None:
         hub = live_hub()
 
@@ -258,7 +257,7 @@ def test_units_come_from_another_thread_and_in_order():
             thread.start()
             seen: list[AccessUnit] = []
             async for item in viewer:
-                seen += pictures([item])
+                seen += units([item])
                 if len(seen) == len(UNITS):
                     break
             thread.join()
@@ -267,7 +266,7 @@ def test_units_come_from_another_thread_and_in_order():
     on_loop(watch)
 
 
-def test_a_unit_wakes_the_loop_once_however_many_watch(monkeypatch: pytest.MonkeyPatch):
+def test_a_unit_wakes_the_loop_once_however_many_viewers_there_are(monkeypatch: pytest.MonkeyPatch):
     async def watch() -> None:
         hub = live_hub()
         for _ in range(100):
@@ -284,7 +283,7 @@ def test_a_unit_wakes_the_loop_once_however_many_watch(monkeypatch: pytest.Monke
     on_loop(watch)
 
 
-def test_publishing_outlives_the_server_and_its_loop():
+def test_publishing_survives_the_server_and_its_loop():
     async def join() -> Hub:
         hub = live_hub()
         hub.join()
@@ -297,7 +296,7 @@ def test_publishing_outlives_the_server_and_its_loop():
 
     async def watch() -> None:
         with hub.join() as viewer:
-            assert pictures(await waiting(viewer)) == UNITS[:2]
+            assert units(await waiting(viewer)) == UNITS[:2]
 
     on_loop(watch)
 
@@ -324,18 +323,18 @@ def test_units_and_viewers_are_counted():
     on_loop(watch)
 
 
-def test_lost_pictures_are_answered_by_one_keyframe_at_a_time():
-    now = [100.0]
-    hub = Hub(clock=lambda: now[0])
+def test_lost_frames_get_one_keyframe_per_interval():
+    clock = Clock(100.0)
+    hub = Hub(clock)
     hub.open_epoch(320, 180, 30)
-    hub.publish(encoded(regular(1))[0])
+    hub.publish(encode_frames(regular_times(1))[0])
     assert not hub.keyframe_wanted()
     for _ in range(10):
         hub.request_keyframe()
-    assert not hub.keyframe_wanted(), "the last one is too new"
-    now[0] += MIN_KEYFRAME_INTERVAL_S
+    assert not hub.keyframe_wanted(), "the last keyframe is too recent"
+    clock.now += MIN_KEYFRAME_INTERVAL_S
     assert hub.keyframe_wanted()
-    assert not hub.keyframe_wanted(), "asked for once"
+    assert not hub.keyframe_wanted(), "wanted once"
 
 
 def thought(step: int) -> Thought:
@@ -351,7 +350,7 @@ def thought(step: int) -> Thought:
     )
 
 
-def test_thoughts_travel_with_their_picture_and_carry_its_media_time():
+def test_thoughts_travel_with_their_frame_and_carry_its_media_time():
     async def watch() -> None:
         hub = live_hub()
         with hub.join() as viewer:
@@ -379,7 +378,7 @@ def test_saliency_goes_to_viewers_who_asked_and_only_the_newest_map_waits():
             with hub.join(saliency=True) as curious:
                 assert hub.saliency_wanted()
                 hub.publish_saliency(0.0, 2, 1, b"\x00\xff", 0.01)
-                assert saliency_maps(await waiting(curious)) == [], "there is no picture yet"
+                assert saliency_maps(await waiting(curious)) == [], "no frame yet"
                 hub.publish(UNITS[0])
                 hub.publish(UNITS[1])
                 hub.publish_saliency(UNITS[0].captured_at, 2, 1, b"\x00\xff", 0.01)

@@ -1,4 +1,4 @@
-"""Transport streams, held against FFmpeg's demuxer."""
+"""``metabonk.streaming.mpegts``, checked against FFmpeg's demuxer."""
 
 import io
 
@@ -6,14 +6,14 @@ import av
 
 from metabonk.streaming.gop import Epoch, Fragment, GopCache, QueueLimits
 from metabonk.streaming.mpegts import TransportStream
-from tests.support.frames import encoded, regular
+from tests.support.frames import encode_frames, regular_times
 
 
 def packed(count: int, keyframes: tuple[int, ...] = ()) -> tuple[Epoch, list[Fragment]]:
     cache = GopCache(QueueLimits(60, 2**30))
     cache.open_epoch(320, 180, 30)
     fragments = []
-    for unit in encoded(regular(count), keyframes=keyframes):
+    for unit in encode_frames(regular_times(count), keyframes=keyframes):
         _, fragment = cache.add(unit)
         assert fragment is not None
         fragments.append(fragment)
@@ -21,7 +21,7 @@ def packed(count: int, keyframes: tuple[int, ...] = ()) -> tuple[Epoch, list[Fra
     return cache.epoch, fragments
 
 
-def test_each_picture_comes_out_with_the_call_that_puts_it_in():
+def test_each_frame_comes_out_with_the_call_that_puts_it_in():
     epoch, fragments = packed(6)
     stream = TransportStream(epoch)
     seen = b""
@@ -33,7 +33,7 @@ def test_each_picture_comes_out_with_the_call_that_puts_it_in():
             assert len(list(file.decode(video=0))) == number + 1
 
 
-def test_times_and_keyframes_come_through():
+def test_times_and_keyframes_are_preserved():
     epoch, fragments = packed(10, keyframes=(4,))
     stream = TransportStream(epoch)
     data = b"".join(stream.mux(fragment) for fragment in fragments)
@@ -44,7 +44,7 @@ def test_times_and_keyframes_come_through():
     assert [i for i, packet in enumerate(packets) if packet.is_keyframe] == [0, 4]
 
 
-def test_a_viewer_who_starts_late_gets_tables_of_its_own():
+def test_a_viewer_who_starts_late_gets_its_own_tables():
     epoch, fragments = packed(10, keyframes=(4,))
     stream = TransportStream(epoch)
     data = b"".join(stream.mux(fragment) for fragment in fragments[4:])

@@ -25,20 +25,20 @@ def candidates(sdp: str) -> list[list[str]]:
     return [line[4:6] for line in lines]
 
 
-def test_checks_go_to_the_viewers_own_address_alone():
-    taken = sanitize_offer(OFFER, "192.168.1.7")
-    assert candidates(taken) == [["192.168.1.7", "54400"], ["192.168.1.7", "33000"]]
-    assert "8.8.8.8" not in taken and ".local" not in taken
-    assert taken.endswith("a=end-of-candidates\r\n") and taken.count("a=end-of") == 1
-    assert "a=mid:0\r\n" in taken
+def test_candidates_point_to_the_viewers_own_address_only():
+    sanitized = sanitize_offer(OFFER, "192.168.1.7")
+    assert candidates(sanitized) == [["192.168.1.7", "54400"], ["192.168.1.7", "33000"]]
+    assert "8.8.8.8" not in sanitized and ".local" not in sanitized
+    assert sanitized.endswith("a=end-of-candidates\r\n") and sanitized.count("a=end-of") == 1
+    assert "a=mid:0\r\n" in sanitized
 
 
-def test_an_offer_without_candidates_gets_one_that_waits():
+def test_an_offer_without_candidates_gets_a_placeholder():
     bare = "\n".join(line for line in OFFER.splitlines() if "candidate" not in line)
     assert candidates(sanitize_offer(bare, "::ffff:10.0.0.2")) == [["10.0.0.2", "9"]]
 
 
-def test_a_thousand_candidates_are_a_few():
+def test_the_number_of_candidates_is_limited():
     many = OFFER + "".join(
         f"a=candidate:5 1 udp 1 1.2.3.4 {5000 + n} typ host\n" for n in range(1000)
     )
@@ -57,12 +57,12 @@ def test_a_thousand_candidates_are_a_few():
         (OFFER + "m=application 9 x 0\n", "application"),
     ],
 )
-def test_what_asks_for_something_else_is_refused(offer: str, says: str):
+def test_an_offer_of_anything_but_one_video_is_refused(offer: str, says: str):
     with pytest.raises(InvalidOffer, match=says):
         sanitize_offer(offer, "127.0.0.1")
 
 
-def test_every_medium_has_a_key_of_its_own_or_the_sessions():
+def test_every_medium_needs_a_fingerprint_or_the_session_level_one():
     line = "a=fingerprint:sha-256 AB:CD\n"
     without = OFFER.replace(line, "")
     with pytest.raises(InvalidOffer, match="no key"):
@@ -72,6 +72,6 @@ def test_every_medium_has_a_key_of_its_own_or_the_sessions():
         sanitize_offer(without + line + "m=audio 9 x 0\n", "127.0.0.1")
 
 
-def test_an_address_that_is_none_is_refused():
+def test_an_invalid_viewer_address_is_refused():
     with pytest.raises(InvalidOffer, match="no IP address"):
         sanitize_offer(OFFER, "evil.example a=")

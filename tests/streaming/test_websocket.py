@@ -1,4 +1,4 @@
-"""The page's WebSocket, from a real server and a real encoder."""
+"""``metabonk.streaming.websocket``: a real server and a real encoder."""
 
 import contextlib
 import io
@@ -21,7 +21,7 @@ from metabonk.messages import (
     Thought,
     ThoughtMessage,
 )
-from tests.support.frames import encoded, regular
+from tests.support.frames import encode_frames, regular_times
 from tests.support.stage import POLICY, Stage, stage
 
 
@@ -36,8 +36,8 @@ def state(client: ClientConnection) -> StateMessage:
 
 
 @contextlib.contextmanager
-def introduced(address: str) -> Iterator[ClientConnection]:
-    """A viewer who has been told what the policy can do."""
+def connected(address: str) -> Iterator[ClientConnection]:
+    """Connect a viewer and read the policy message."""
     with connect(address) as client:
         assert PolicyMessage.model_validate_json(text(client)) == POLICY
         yield client
@@ -45,7 +45,7 @@ def introduced(address: str) -> Iterator[ClientConnection]:
 
 def text(client: ClientConnection) -> str:
     message = client.recv(5)
-    assert isinstance(message, str), f"{len(message)} bytes where a text was expected"
+    assert isinstance(message, str), f"{len(message)} bytes where text was expected"
     return message
 
 
@@ -61,9 +61,9 @@ def next_text(client: ClientConnection) -> str:
     return message
 
 
-def test_a_viewer_gets_the_state_the_epoch_its_init_segment_and_fragments(staged: Stage):
+def test_a_viewer_gets_the_state_an_epoch_its_init_segment_and_fragments(staged: Stage):
     staged.go_live()
-    with introduced(f"{staged.ws}/stream") as client:
+    with connected(f"{staged.ws}/stream") as client:
         assert state(client).state is StreamState.LIVE
         epoch = EpochMessage.model_validate_json(text(client))
         assert (epoch.epoch, epoch.width, epoch.height) == (1, 320, 180)
@@ -77,7 +77,7 @@ def test_a_viewer_gets_the_state_the_epoch_its_init_segment_and_fragments(staged
 
 
 def test_a_viewer_stays_through_standby_and_gets_the_next_epoch(staged: Stage):
-    with introduced(f"{staged.ws}/stream") as client:
+    with connected(f"{staged.ws}/stream") as client:
         assert state(client).state is StreamState.STANDBY
         staged.go_live()
         for number, size in ((1, (320, 180)), (2, (160, 90))):
@@ -94,13 +94,16 @@ def test_a_viewer_stays_through_standby_and_gets_the_next_epoch(staged: Stage):
 
 
 def test_a_viewer_who_never_reads_costs_the_others_nothing(staged: Stage):
-    # Large enough to fill what the operating system takes for a socket.
-    units = [padded(unit, 500_000) for unit in encoded(regular(60), keyframes=range(0, 60, 5))]
+    # Large enough to fill the kernel's socket buffers.
+    units = [
+        padded(unit, 500_000)
+        for unit in encode_frames(regular_times(60), keyframes=range(0, 60, 5))
+    ]
     staged.hub.open_epoch(320, 180, 30)
     staged.hub.publish(units[0])
     staged.hub.set_state(StreamState.LIVE, "live")
-    with never_reads(staged), introduced(f"{staged.ws}/stream") as client:
-        assert staged.clients_become(2)
+    with never_reads(staged), connected(f"{staged.ws}/stream") as client:
+        staged.wait_for_clients(2)
         state(client), text(client)
         init, got = binary(client), [binary(client)]
         for unit in units[1:]:
@@ -113,7 +116,7 @@ def test_a_viewer_who_never_reads_costs_the_others_nothing(staged: Stage):
 
 
 def padded(unit: AccessUnit, size: int) -> AccessUnit:
-    """The unit with ``size`` bytes more, in a message (SEI) that decoders skip."""
+    """Return the unit with ``size`` bytes of user data (SEI), which decoders skip."""
     user_data, more = 5, b"\xff" * (size // 255) + bytes([size % 255])
     message = b"\0\0\1\x06" + bytes([user_data]) + more + b"\xff" * size + b"\x80"
     return replace(unit, data=message + unit.data)
@@ -121,7 +124,7 @@ def padded(unit: AccessUnit, size: int) -> AccessUnit:
 
 @contextlib.contextmanager
 def never_reads(staged: Stage) -> Iterator[None]:
-    """A viewer who opens the WebSocket and takes nothing from it."""
+    """Open the WebSocket and read nothing from it."""
     with socket.socket() as stuck:
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stuck.connect(("127.0.0.1", staged.port))
@@ -133,10 +136,10 @@ def never_reads(staged: Stage) -> Iterator[None]:
         yield
 
 
-def test_the_broadcast_is_not_dedicated(staged: Stage):
+def test_broadcast_viewers_are_not_dedicated(staged: Stage):
     with (
-        introduced(f"{staged.ws}/stream?audience=broadcast") as one,
-        introduced(f"{staged.ws}/stream") as other,
+        connected(f"{staged.ws}/stream?audience=broadcast") as one,
+        connected(f"{staged.ws}/stream") as other,
     ):
         state(one), state(other)
         stats = staged.hub.stats()
@@ -145,26 +148,26 @@ def test_the_broadcast_is_not_dedicated(staged: Stage):
         pass
 
 
-def test_a_viewer_who_leaves_is_noticed_at_once(staged: Stage):
+def test_a_viewer_who_leaves_is_removed_at_once(staged: Stage):
     staged.go_live()
     for _ in range(3):
-        with introduced(f"{staged.ws}/stream") as client:
+        with connected(f"{staged.ws}/stream") as client:
             state(client)
             assert staged.hub.stats().clients == 1
-        assert staged.clients_become(0, within_s=1)
+        staged.wait_for_clients(0, 1)
 
 
-def test_a_viewer_who_vanishes_without_a_goodbye_is_noticed_at_once(staged: Stage):
+def test_a_viewer_who_leaves_without_a_close_frame_is_removed_at_once(staged: Stage):
     staged.go_live()
-    with introduced(f"{staged.ws}/stream") as client:
+    with connected(f"{staged.ws}/stream") as client:
         state(client)
         client.socket.shutdown(socket.SHUT_RDWR)
-        assert staged.clients_become(0, within_s=1)
+        staged.wait_for_clients(0, 1)
 
 
-def test_what_a_client_says_is_ignored_and_a_long_message_ends_it(staged: Stage):
+def test_client_messages_are_ignored_and_a_long_one_closes_the_connection(staged: Stage):
     staged.go_live()
-    with introduced(f"{staged.ws}/stream") as client:
+    with connected(f"{staged.ws}/stream") as client:
         for _ in range(20):
             client.send("hello")
             client.send(b"hello")
@@ -176,11 +179,11 @@ def test_what_a_client_says_is_ignored_and_a_long_message_ends_it(staged: Stage)
             while True:
                 client.recv(5)
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
-    assert staged.clients_become(0, within_s=1)
+    staged.wait_for_clients(0, 1)
 
 
 def test_thoughts_precede_their_frame_and_saliency_goes_to_viewers_who_asked(staged: Stage):
-    units = encoded(regular(4))
+    units = encode_frames(regular_times(4))
     thought = Thought(
         action=1,
         probabilities=[0.25, 0.75],
@@ -194,7 +197,7 @@ def test_thoughts_precede_their_frame_and_saliency_goes_to_viewers_who_asked(sta
     staged.hub.open_epoch(320, 180, 30)
     staged.hub.publish(units[0])
     staged.hub.set_state(StreamState.LIVE, "live")
-    with introduced(f"{staged.ws}/stream?saliency=true") as client:
+    with connected(f"{staged.ws}/stream?saliency=true") as client:
         state(client), text(client)
         binary(client), binary(client)
         staged.hub.publish(units[1], [thought])

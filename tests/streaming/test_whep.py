@@ -1,4 +1,4 @@
-"""WebRTC viewers, with aiortc as the player, on a real server and a real encoder."""
+"""``metabonk.streaming.whep`` and ``webrtc``: aiortc as the player, a real server and encoder."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ def staged() -> Iterator[Stage]:
         yield opened
 
 
-def watching(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def run(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(scene(), 20))
 
 
@@ -94,7 +94,7 @@ def test_a_viewer_decodes_the_stream_from_its_first_keyframe(staged: Stage):
             )
             assert staged.hub.stats().clients == 1
 
-    watching(scene)
+    run(scene)
 
 
 def test_the_answer_is_constrained_baseline_on_loopback_only(staged: Stage):
@@ -111,10 +111,10 @@ def test_the_answer_is_constrained_baseline_on_loopback_only(staged: Stage):
             assert set(candidates) == {"127.0.0.1"}
             assert "a=sendonly" in lines and "a=end-of-candidates" in lines
 
-    watching(scene)
+    run(scene)
 
 
-def test_eight_viewers_cost_one_encode(staged: Stage):
+def test_eight_viewers_share_one_encoder(staged: Stage):
     staged.go_live()
 
     async def scene() -> None:
@@ -126,9 +126,9 @@ def test_eight_viewers_cost_one_encode(staged: Stage):
             await asyncio.gather(*(some_frames(viewer, 20) for viewer in viewers))
             encoded, sent = staged.frames - encoded, staged.hub.stats().fragments_sent - sent
             assert staged.hub.stats().clients == 8
-            assert sent >= 3 * encoded, "what is encoded once goes to all"
+            assert sent >= 3 * encoded, "each frame is encoded once and sent to all"
 
-    watching(scene)
+    run(scene)
 
 
 async def some_frames(viewer: Watcher, count: int) -> None:
@@ -136,7 +136,7 @@ async def some_frames(viewer: Watcher, count: int) -> None:
         await viewer.frame()
 
 
-def test_a_lost_picture_is_answered_by_one_keyframe_for_all(staged: Stage):
+def test_a_lost_frame_is_answered_by_one_keyframe_for_all(staged: Stage):
     staged.go_live()
 
     async def scene() -> None:
@@ -149,9 +149,9 @@ def test_a_lost_picture_is_answered_by_one_keyframe_for_all(staged: Stage):
                 await report_loss(viewer)
                 await asyncio.sleep(0.01)
             await until("a keyframe", lambda: staged.keyframes > before)
-            assert staged.keyframes - before <= 2, "each report made one of its own"
+            assert staged.keyframes - before <= 2, "one keyframe serves all reports"
 
-    watching(scene)
+    run(scene)
 
 
 async def report_loss(viewer: Watcher) -> None:
@@ -161,7 +161,7 @@ async def report_loss(viewer: Watcher) -> None:
     await viewer.receiver.transport._send_rtp(bytes(packet))
 
 
-def test_delete_ends_the_session_and_only_once(staged: Stage):
+def test_delete_ends_the_connection_once(staged: Stage):
     staged.go_live()
 
     async def scene() -> None:
@@ -173,10 +173,10 @@ def test_delete_ends_the_session_and_only_once(staged: Stage):
             assert (await viewer.client.delete(viewer.location)).status_code == 404
             await until("told", lambda: viewer.connection.connectionState == "closed")
 
-    watching(scene)
+    run(scene)
 
 
-def test_a_viewer_that_says_goodbye_over_webrtc_is_gone_at_once(staged: Stage):
+def test_a_viewer_who_closes_over_webrtc_is_removed_at_once(staged: Stage):
     staged.go_live()
 
     async def scene() -> None:
@@ -187,10 +187,10 @@ def test_a_viewer_that_says_goodbye_over_webrtc_is_gone_at_once(staged: Stage):
             await until("gone", lambda: staged.hub.stats().clients == 0, 3)
             assert len(staged.webrtc) == 0
 
-    watching(scene)
+    run(scene)
 
 
-def test_a_viewer_that_vanishes_is_noticed_by_its_silence():
+def test_a_viewer_who_vanishes_is_removed_after_a_timeout():
     with stage(viewer_timeout_s=2.0) as staged:
         staged.go_live()
 
@@ -198,14 +198,14 @@ def test_a_viewer_that_vanishes_is_noticed_by_its_silence():
             async with watcher(staged) as viewer:
                 await viewer.connect()
                 await viewer.frame()
-                # Its cable is cut: packets neither leave nor arrive.
+                # As if its cable were cut: packets neither leave nor arrive.
                 ice = viewer.receiver.transport.transport
                 for protocol in ice._connection._protocols:
                     protocol.transport.abort()
                 await until("gone", lambda: staged.hub.stats().clients == 0, 8)
                 await until("forgotten", lambda: len(staged.webrtc) == 0, 2)
 
-        watching(scene)
+        run(scene)
 
 
 def test_the_connection_ends_with_the_stream(staged: Stage):
@@ -219,10 +219,10 @@ def test_the_connection_ends_with_the_stream(staged: Stage):
             await until("ended", lambda: viewer.connection.connectionState == "closed")
             assert len(staged.webrtc) == 0
 
-    watching(scene)
+    run(scene)
 
 
-def test_the_broadcast_is_not_dedicated(staged: Stage):
+def test_broadcast_viewers_are_not_dedicated(staged: Stage):
     staged.go_live()
 
     async def scene() -> None:
@@ -232,10 +232,10 @@ def test_the_broadcast_is_not_dedicated(staged: Stage):
             stats = staged.hub.stats()
             assert (stats.clients, stats.dedicated_clients) == (1, 0)
 
-    watching(scene)
+    run(scene)
 
 
-def test_an_offer_without_candidates_is_met_by_the_viewers_own_checks(staged: Stage):
+def test_an_offer_without_candidates_connects_by_the_viewers_own_checks(staged: Stage):
     staged.go_live()
 
     async def scene() -> None:
@@ -250,10 +250,10 @@ def test_an_offer_without_candidates_is_met_by_the_viewers_own_checks(staged: St
             await viewer.connection.setRemoteDescription(answer)
             await viewer.frame()
 
-    watching(scene)
+    run(scene)
 
 
-def test_without_a_session_the_answer_is_the_one_of_stream_mp4(staged: Stage):
+def test_without_an_encoder_session_the_response_equals_that_of_stream_mp4(staged: Stage):
     with httpx.Client(base_url=staged.http) as client:
         offered = client.post("/whep", content="v=0\r\n", headers=SDP)
         plain = client.get("/stream.mp4")
@@ -280,7 +280,7 @@ def test_without_a_session_the_answer_is_the_one_of_stream_mp4(staged: Stage):
         (f"v=0\r\n{KEY}m=video x y z\r\na=rtpmap:\r\n", SDP, 400, "can't be used"),
     ],
 )
-def test_an_offer_that_makes_no_sense_is_refused_with_a_sentence(
+def test_an_invalid_offer_is_refused_with_a_reason(
     staged: Stage, content: str | bytes, headers: dict[str, str], status: int, says: str
 ):
     staged.go_live()
@@ -300,7 +300,7 @@ def test_a_player_without_h264_is_told_so(staged: Stage):
             answer = await viewer.post()
             assert (answer.status_code, answer.json()["error"]) == (406, "no_common_codec")
 
-    watching(scene)
+    run(scene)
 
 
 def test_another_workers_name_is_not_found_and_patch_is_not_allowed(staged: Stage):
@@ -330,10 +330,10 @@ def test_stopping_the_server_ends_its_viewers():
                 await until("told", lambda: viewer.connection.connectionState == "closed")
                 assert staged.hub.state.state is StreamState.LIVE
 
-    watching(scene)
+    run(scene)
 
 
-def test_no_damage_to_an_offer_is_an_error_of_ours(staged: Stage):
+def test_no_damage_to_an_offer_causes_a_server_error(staged: Stage):
     staged.go_live()
 
     async def scene() -> None:
@@ -351,4 +351,4 @@ def test_no_damage_to_an_offer_is_an_error_of_ours(staged: Stage):
             assert len(webrtc) == 0
 
     webrtc = WebRtc(staged.hub)
-    watching(scene)
+    run(scene)

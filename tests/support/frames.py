@@ -1,4 +1,4 @@
-"""Synthetic pictures, and access units of them from a real encoder."""
+"""Synthetic frames, and access units of them from a real encoder."""
 
 from collections.abc import Container, Sequence
 
@@ -14,12 +14,12 @@ WIDTH, HEIGHT = 320, 180
 
 
 def brightness(number: int) -> int:
-    """Of the left half of picture ``number``: tells which one a decoded picture is."""
+    """Return the left half's brightness, which identifies a decoded frame."""
     return 20 + number * 7 % 200
 
 
-def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
-    """Its number as brightness on the left; on the right a bar that moves."""
+def draw(number: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
+    """Return frame ``number``: its brightness on the left, a moving bar on the right."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, : width // 2] = brightness(number)
     at = width // 2 + number * 8 % (width // 2)
@@ -34,19 +34,19 @@ def open_encoder(width: int = WIDTH, height: int = HEIGHT, gop_s: float = 30.0) 
     )
 
 
-def encoded(
+def encode_frames(
     times: Sequence[float], *, keyframes: Container[int] = (), size: tuple[int, int] = (320, 180)
 ) -> list[AccessUnit]:
-    """Units of pictures 0, 1, … captured at ``times``; the first is a keyframe in any case."""
+    """Return the units of frames 0, 1, … captured at ``times``; the first is a keyframe."""
     encoder = open_encoder(*size)
     units = [
         unit
         for i, at in enumerate(times)
-        for unit in encoder.encode(Frame(picture(i, *size), at), keyframe=i in keyframes)
+        for unit in encoder.encode(Frame(draw(i, *size), at), keyframe=i in keyframes)
     ]
     encoder.close()
     return units
 
 
-def regular(count: int, fps: float = 30.0) -> list[float]:
+def regular_times(count: int, fps: float = 30.0) -> list[float]:
     return [1000 + i / fps for i in range(count)]

@@ -21,7 +21,7 @@ from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
 from metabonk.system.process import configure_logging
 from metabonk.worker.status import make_app
-from tests.support.frames import picture
+from tests.support.frames import draw
 from tests.support.stage import POLICY, Stage, restrict_ice_addresses
 from tests.support.statuses import status
 
@@ -35,7 +35,7 @@ def worker(port: int, folder: Path) -> None:
     app = make_app(
         "omega-0",
         lambda: status(stream_active_clients=stage.hub.stats().clients),
-        stream_routes(stage.hub, Snapshot(lambda: picture(0))),
+        stream_routes(stage.hub, Snapshot(lambda: draw(0))),
         websocket_routes(stage.hub, POLICY),
         whep_routes(stage.webrtc, lambda: stage.hub.state, "omega-0"),
         lifespan=stage.webrtc.lifespan,

@@ -1,6 +1,5 @@
 """An application behind a real server on a free port."""
 
-import os
 import random
 import socket
 from collections.abc import Iterator
@@ -13,14 +12,15 @@ from metabonk.http.connection import ConnectionLimits
 from metabonk.http.server import DEFAULT_LIMITS, HttpServer
 
 PORTS = 20_000, 32_000
-"""Below /proc/sys/net/ipv4/ip_local_port_range."""
+"""Below /proc/sys/net/ipv4/ip_local_port_range: the kernel takes the near ends of connections from
+there, so a port of that range that is free now may be taken a moment later."""
 
 
 @contextmanager
 def served(
     app: ASGIApp, port: int | None = None, *, limits: ConnectionLimits = DEFAULT_LIMITS
 ) -> Iterator[httpx.Client]:
-    """Serves ``app``; gives a client of it."""
+    """Serve ``app`` for the block and yield a client of it."""
     port = port or free_port()
     server = HttpServer(app, "127.0.0.1", port, limits=limits)
     server.start()
@@ -32,32 +32,23 @@ def served(
 
 
 def free_port() -> int:
-    """Return a free port."""
+    """Return a port that nobody listens on."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int, *, spare: int = 0) -> list[int]:
-    """Return ``count`` consecutive free ports, followed by ``spare`` more.
-
-    They lie below the range of the local ends of connections: a port from there that is free now
-    may be in use a moment later. Each process of pytest-xdist draws from a part of the range, so
-    two of them never choose the same port.
-    """
-    first, last = PORTS
-    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    part = (last - first) // processes
+    """Return ``count`` consecutive free ports, followed by ``spare`` more free ones."""
     while True:
-        start = random.randrange(first + number * part, first + (number + 1) * part - count - spare)
+        start = random.randrange(*PORTS)
         ports = range(start, start + count + spare)
         if all(_is_free(port) for port in ports):
             return list(ports)[:count]
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
+    with socket.socket() as candidate:
         try:
-            probe.bind(("127.0.0.1", port))
+            candidate.bind(("127.0.0.1", port))
         except OSError:
             return False
     return True

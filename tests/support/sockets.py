@@ -11,17 +11,17 @@ SO_ATTACH_FILTER = 26
 
 
 def vanish(connection: socket.socket) -> None:
-    """The client's machine is gone: no segment that arrives is answered any more, not even by FIN.
+    """Make the client's machine disappear: no segment is answered any more, not even by FIN.
 
-    A packet filter that takes none (socket(7), SO_ATTACH_FILTER) needs no rights.
+    A packet filter that accepts nothing (socket(7), SO_ATTACH_FILTER) needs no privileges.
     """
-    take_nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF_RET 0
-    program = struct.pack("HL", 1, ctypes.addressof(take_nothing))
+    accept_nothing = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))  # BPF_RET 0
+    program = struct.pack("HL", 1, ctypes.addressof(accept_nothing))
     connection.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 def ended(connection: socket.socket) -> bool:
-    """Reads until the other end closes the connection, or for too long."""
+    """Read until the other end closes the connection; False if it doesn't in time."""
     deadline = time.monotonic() + GENEROUS_S
     try:
         while time.monotonic() < deadline:

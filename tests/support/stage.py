@@ -1,4 +1,4 @@
-"""A hub behind a real server, fed by a real encoder in a thread of its own."""
+"""A hub behind a real server, fed by a real encoder in its own thread."""
 
 import asyncio
 import contextlib
@@ -20,8 +20,9 @@ from metabonk.streaming.snapshot import Snapshot
 from metabonk.streaming.webrtc import WebRtc, restrict_ice_addresses
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
-from tests.support.frames import HEIGHT, WIDTH, open_encoder, picture
+from tests.support.frames import HEIGHT, WIDTH, draw, open_encoder
 from tests.support.serving import free_port
+from tests.support.waiting import until
 
 FPS = 60
 POLICY = PolicyMessage(actions=["wait", "go"])
@@ -32,10 +33,10 @@ class Stage:
 
     Attributes:
         hub: of the stream.
-        frame: what the snapshot shows.
-        webrtc: the connections of the stream.
-        frames: how many were encoded.
-        keyframes: how many of them are keyframes.
+        frame: the frame that the snapshot shows.
+        webrtc: the stream's connections.
+        frames: number of encoded frames.
+        keyframes: number of keyframes among them.
         port: of the server.
     """
 
@@ -76,7 +77,7 @@ class Stage:
         return f"ws://127.0.0.1:{self.port}"
 
     def go_live(self, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
-        """Encodes at ``FPS``; returns when the first picture is out."""
+        """Encode at ``FPS``; return once the first frame is published."""
         self._stopped.clear()
         live = threading.Event()
         self._encoding = threading.Thread(target=self._encode, args=(size, live))
@@ -93,18 +94,15 @@ class Stage:
         self.stop_encoding()
         self.hub.set_state(StreamState.STANDBY, reason)
 
-    def clients_become(self, count: int, within_s: float = 3.0) -> bool:
-        deadline = time.monotonic() + within_s
-        while self.hub.stats().clients != count and time.monotonic() < deadline:
-            threading.Event().wait(0.005)
-        return self.hub.stats().clients == count
+    def wait_for_clients(self, count: int, timeout: float = 3.0) -> None:
+        until(f"{count} clients", lambda: self.hub.stats().clients == count, timeout)
 
     def _encode(self, size: tuple[int, int], live: threading.Event) -> None:
         encoder = open_encoder(*size)
         self.hub.open_epoch(*size, FPS)
         number, due = 0, time.monotonic()
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
-            frame = Frame(picture(number, *size), time.monotonic())
+            frame = Frame(draw(number, *size), time.monotonic())
             for unit in encoder.encode(frame, keyframe=self.hub.keyframe_wanted()):
                 self.hub.publish(unit)
                 self.frames += 1

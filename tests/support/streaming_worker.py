@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from metabonk.messages import StreamState, WorkerStatus
 from metabonk.streaming import fmp4
-from tests.support.frames import encoded, regular
+from tests.support.frames import encode_frames, regular_times
 from tests.support.statuses import status
 
 SIZE = (320, 180)
@@ -32,8 +32,8 @@ def video(
         every: a keyframe comes every so many pictures.
         damage: changes a picture's bytes, by its number.
     """
-    times = times or regular(4 * FPS)
-    units = encoded(times, keyframes=range(0, len(times), every), size=SIZE)
+    times = times or regular_times(4 * FPS)
+    units = encode_frames(times, keyframes=range(0, len(times), every), size=SIZE)
     parameters = fmp4.parameter_sets(units[0].data)
     assert parameters is not None
     durations = [*(later - earlier for earlier, later in pairwise(times)), 1 / FPS]

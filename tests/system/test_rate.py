@@ -1,4 +1,4 @@
-"""Counted rates."""
+"""``metabonk.system.rate``: rates of counted amounts."""
 
 import sys
 import threading
@@ -9,7 +9,7 @@ from metabonk.system.rate import WINDOW_S, Rate
 from tests.support.clock import Clock
 
 
-def test_a_rate_is_what_was_counted_over_the_window():
+def test_a_rate_covers_the_window():
     clock = Clock(50.0)
     rate = Rate(clock)
     for _ in range(300):
@@ -19,7 +19,7 @@ def test_a_rate_is_what_was_counted_over_the_window():
     assert rate.total == 300
 
 
-def test_at_the_start_it_is_over_the_time_since_then():
+def test_a_new_rate_covers_the_time_since_its_start():
     clock = Clock(50.0)
     rate = Rate(clock)
     for _ in range(15):
@@ -28,7 +28,7 @@ def test_at_the_start_it_is_over_the_time_since_then():
     assert rate.per_second() == pytest.approx(60, abs=0.1)
 
 
-def test_what_stopped_is_forgotten():
+def test_amounts_older_than_the_window_are_forgotten():
     clock = Clock(50.0)
     rate = Rate(clock)
     rate.count(100)
@@ -38,7 +38,7 @@ def test_what_stopped_is_forgotten():
     assert rate.per_second() == 0
 
 
-def test_a_restart_forgets_the_window_and_keeps_the_total():
+def test_a_restart_clears_the_window_and_keeps_the_total():
     clock = Clock(50.0)
     rate = Rate(clock)
     rate.count(100)

@@ -22,7 +22,7 @@ from metabonk.validation.inspect import inspect, inspect_pools
 from metabonk.validation.inspect_page import inspect_page
 from metabonk.validation.inspect_stream import inspect_stream
 from metabonk.validation.observations import PageObservation, StreamObservation
-from tests.support.frames import regular
+from tests.support.frames import regular_times
 from tests.support.machines import GEFORCE
 from tests.support.requirements import require
 from tests.support.serving import free_port, free_ports, served
@@ -51,7 +51,7 @@ def test_a_healthy_stream_is_decoded_for_three_seconds():
 
 
 def test_too_few_frames_show_in_the_rate():
-    decoded = inspected(Worker(video(regular(50, fps=12.0)))).video
+    decoded = inspected(Worker(video(regular_times(50, fps=12.0)))).video
     assert decoded is not None
     assert decoded.frames / decoded.seconds == pytest.approx(12, rel=0.05)
 
