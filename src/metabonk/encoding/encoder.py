@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from metabonk.encoding.frame import AccessUnit, Frame
+from metabonk.encoding.frame import AccessUnit
+from metabonk.frame import Frame
 
 BUFFER_S = 0.25
 """Rate-control buffer: how long the stream may exceed its bitrate, and hence how large a keyframe

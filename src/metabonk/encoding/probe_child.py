@@ -8,12 +8,12 @@ import numpy as np
 
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
 from metabonk.encoding.ladder import RUNGS, PoolKind
 from metabonk.encoding.probe import ProbeOutcome, ProbeReport
 from metabonk.encoding.sessions import Pools, Refusal, open_pools
 from metabonk.encoding.sessions.limits import LIMIT_CODES, NO_ENCODER_CODE
 from metabonk.errors import EncoderBroken, EncoderUnavailable, EncodingError, StartError
+from metabonk.frame import Frame
 from metabonk.settings import read_settings
 from metabonk.system.process import die_with_parent
 

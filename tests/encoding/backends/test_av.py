@@ -1,4 +1,4 @@
-"""FFmpeg's encoders, really opened: their threads, and what they say when they refuse."""
+"""FFmpeg's encoders, really opened: their threads, and their errors."""
 
 import threading
 from pathlib import Path
@@ -11,8 +11,8 @@ from metabonk.encoding.backends import av as backend
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.backends.av import AvEncoder
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
 from metabonk.errors import EncoderBroken, EncoderUnavailable
+from metabonk.frame import Frame
 from tests.encoding.backends.test_backends import SETTINGS, noise
 
 
@@ -38,31 +38,31 @@ def test_closing_frees_the_session_at_once_even_after_an_error(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 1), (8, 2), (64, 4)])
-def test_a_small_machine_keeps_its_cores_for_playing_and_learning(cores: int, threads: int):
-    assert backend.threads_of(cores) == threads
+def test_a_small_machine_keeps_its_cores_for_games_and_learning(cores: int, threads: int):
+    assert backend.encoder_threads(cores) == threads
 
 
-def test_settings_that_the_encoder_refuses_are_explained():
+def test_settings_rejected_by_the_encoder_are_explained():
     odd = EncoderSettings(width=321, height=180, fps=30, bitrate=1_000_000, gop_s=2.0)
     with pytest.raises(EncoderUnavailable, match=r"can't open libx264: .*not divisible") as refused:
         AvEncoder(odd, "libx264")
     assert refused.value.nvenc_code is None
 
 
-def test_a_codec_that_the_build_lacks_is_named():
+def test_a_codec_missing_from_the_build_is_named():
     with pytest.raises(EncoderUnavailable, match="no encoder h264_nonsense"):
         AvEncoder(SETTINGS, "h264_nonsense")
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has an NVIDIA GPU")
-def test_nvenc_on_a_machine_without_a_driver_says_what_is_missing():
+def test_nvenc_without_a_driver_names_the_missing_library():
     with pytest.raises(EncoderUnavailable, match=r"h264_nvenc: .*libcuda\.so\.1") as refused:
         make_encoder("av:h264_nvenc", SETTINGS, 0)
     assert refused.value.nvenc_code is None
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("message", "code"),
     [
         ("OpenEncodeSessionEx failed: out of memory (10): (no details)", 10),
         ("OpenEncodeSessionEx failed: incompatible client key (21): (no details)", 21),
@@ -70,33 +70,33 @@ def test_nvenc_on_a_machine_without_a_driver_says_what_is_missing():
     ],
 )
 def test_a_refused_session_carries_the_drivers_code(
-    said: str, code: int, monkeypatch: pytest.MonkeyPatch
+    message: str, code: int, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse() -> None:
-        av.logging.log(av.logging.ERROR, "h264_nvenc", f"{said}\n")
+        av.logging.log(av.logging.ERROR, "h264_nvenc", f"{message}\n")
         av.logging.log(av.logging.ERROR, "h264_nvenc", "No capable devices found\n")
         raise av.error.ExternalError(542398533, "Generic error in an external library")
 
     create = SimpleNamespace(create=lambda name, mode: SimpleNamespace(open=refuse))
     monkeypatch.setattr(backend, "CodecContext", create)
-    # Twice, as FFmpeg's log could leave out what repeats.
+    # Twice, because FFmpeg's log could omit repeated messages.
     for _ in range(2):
         with pytest.raises(EncoderUnavailable, match="No capable devices found") as refused:
             AvEncoder(SETTINGS, "h264_nvenc")
         assert refused.value.nvenc_code == code
 
 
-def test_the_factory_knows_no_other_engine():
+def test_an_unknown_engine_is_an_error():
     with pytest.raises(ValueError, match="ogg:theora"):
         make_encoder("ogg:theora", SETTINGS, 0)
 
 
-def test_what_ffmpeg_says_in_one_thread_is_not_taken_for_an_error_of_another():
+def test_errors_that_ffmpeg_logs_in_other_threads_are_ignored():
     logged = threading.Thread(
-        target=av.logging.log, args=(av.logging.ERROR, "libx264", "of another thread\n")
+        target=av.logging.log, args=(av.logging.ERROR, "libx264", "other thread\n")
     )
-    with backend._errors_of_ffmpeg() as errors:
+    with backend._ffmpeg_errors() as errors:
         logged.start()
         logged.join()
-        av.logging.log(av.logging.ERROR, "libx264", "of this thread\n")
-    assert [message for _, _, message in errors] == ["of this thread\n"]
+        av.logging.log(av.logging.ERROR, "libx264", "this thread\n")
+    assert [message for _, _, message in errors] == ["this thread\n"]

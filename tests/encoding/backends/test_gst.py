@@ -1,6 +1,6 @@
-"""GStreamer's encoders: how they fail; NVENC on the simulated driver, in its own process.
+"""GStreamer's encoders: their failures, and NVENC on the simulated driver in its own process.
 
-There FFmpeg's NVENC with pictures in CUDA memory is tested beside them.
+FFmpeg's NVENC with frames in CUDA memory is tested with them.
 """
 
 import json
@@ -29,15 +29,15 @@ import json, os, sys
 import numpy as np
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
 from metabonk.errors import EncodingError
+from metabonk.frame import Frame
 
 if "cuda" in sys.argv[1]:
     import torch
     from tests.support.nvsim import as_torch_device
     as_torch_device.install()
 
-class OfAnotherLibrary:
+class ForeignTensor:
     def __init__(self, pixels):
         self.pixels, self.shape = torch.from_numpy(pixels), pixels.shape
     def __dlpack__(self, *arguments, **options):
@@ -53,24 +53,24 @@ def resources():
 
 backend, rounds, frames, wrap = sys.argv[1], *map(int, sys.argv[2:5])
 settings = EncoderSettings(320, 180, 30, 1_000_000, 1.0)
-said = {"resources": [], "keyframes": [], "times": [], "units": "", "error": "", "code": None}
+report = {"resources": [], "keyframes": [], "times": [], "units": "", "error": "", "code": None}
 try:
     for round in range(rounds):
         encoder = make_encoder(backend, settings, 0)
         for number in range(frames):
-            picture = np.zeros((180, 320, 3), np.uint8)
-            picture[:, : number * 5] = 255, 0, 0
-            pixels = OfAnotherLibrary(picture) if wrap else picture
+            image = np.zeros((180, 320, 3), np.uint8)
+            image[:, : number * 5] = 255, 0, 0
+            pixels = ForeignTensor(image) if wrap else image
             units = encoder.encode(Frame(pixels, 50 + number / 30), keyframe=number == 20)
             if round == 0:
-                said["keyframes"] += [number for unit in units if unit.keyframe]
-                said["times"] += [unit.captured_at for unit in units]
-                said["units"] += b"".join(unit.data for unit in units).hex()
+                report["keyframes"] += [number for unit in units if unit.keyframe]
+                report["times"] += [unit.captured_at for unit in units]
+                report["units"] += b"".join(unit.data for unit in units).hex()
         encoder.close()
-        said["resources"].append(resources())
+        report["resources"].append(resources())
 except EncodingError as error:
-    said["error"], said["code"] = str(error), getattr(error, "nvenc_code", None)
-print(json.dumps(said))
+    report["error"], report["code"] = str(error), getattr(error, "nvenc_code", None)
+print(json.dumps(report))
 """
 
 
@@ -96,15 +96,15 @@ def run(
 
 
 @pytest.mark.parametrize(("backend", "wrap"), [(APPSRC, False), (CUDA, True), (FFMPEG_CUDA, True)])
-def test_what_it_encodes_decodes_to_the_pictures_that_went_in(
+def test_encoded_frames_decode_to_the_original_images(
     driver: SimulatedDriver, backend: str, wrap: bool
 ):
-    said = run(driver, backend, wrap=wrap)
-    assert said["error"] == ""
-    assert said["times"] == [50 + number / 30 for number in range(45)]
-    assert said["keyframes"] == [0, 20]
+    report = run(driver, backend, wrap=wrap)
+    assert report["error"] == ""
+    assert report["times"] == [50 + number / 30 for number in range(45)]
+    assert report["keyframes"] == [0, 20]
     decoder = av.CodecContext.create("h264", "r")
-    packets = [*decoder.parse(bytes.fromhex(said["units"])), *decoder.parse(), None]
+    packets = [*decoder.parse(bytes.fromhex(report["units"])), *decoder.parse(), None]
     frames = [frame for packet in packets for frame in decoder.decode(packet)]
     assert len(frames) == 45
     shown = frames[30].to_ndarray(format="rgb24").astype(int)
@@ -112,10 +112,12 @@ def test_what_it_encodes_decodes_to_the_pictures_that_went_in(
     assert red[0] > 200 > 60 > red[1]
     assert black.max() < 40
     if "cuda" in backend:
-        assert driver.events("downloaded") == driver.events("uploaded") == [], "it stays there"
+        assert driver.events("downloaded") == driver.events("uploaded") == [], (
+            "frames stay on the device"
+        )
 
 
-def test_it_never_has_more_than_its_one_session_open(driver: SimulatedDriver):
+def test_it_never_opens_more_than_one_session(driver: SimulatedDriver):
     assert run(driver, APPSRC, rounds=2, frames=3)["error"] == ""
     assert driver.events("refused") == []
     assert driver.most_open() == 1
@@ -123,38 +125,36 @@ def test_it_never_has_more_than_its_one_session_open(driver: SimulatedDriver):
 
 
 @pytest.mark.parametrize("backend", [APPSRC, CUDA, FFMPEG_CUDA])
-def test_twenty_sessions_one_after_another_leave_nothing_behind(
-    driver: SimulatedDriver, backend: str
-):
-    said = run(driver, backend, rounds=20, frames=10)
-    assert (said["error"], said["keyframes"]) == ("", [0])
-    threads, files, memory = zip(*said["resources"], strict=True)
+def test_twenty_consecutive_sessions_leak_nothing(driver: SimulatedDriver, backend: str):
+    report = run(driver, backend, rounds=20, frames=10)
+    assert (report["error"], report["keyframes"]) == ("", [0])
+    threads, files, memory = zip(*report["resources"], strict=True)
     assert Counter(files[4:]).keys() == {files[-1]}
     assert max(threads[4:]) <= threads[4] + 1
     assert memory[-1] - memory[4] < 8_000_000
 
 
-def test_at_the_limit_the_drivers_own_code_is_told(driver: SimulatedDriver):
-    with driver.sessions_of_others(1):
-        said = run(driver, APPSRC)
-    assert said["code"] == 10
-    assert "could open no NVENC session (code 10)" in said["error"]
+def test_at_the_limit_the_error_carries_the_drivers_code(driver: SimulatedDriver):
+    with driver.external_sessions(1):
+        report = run(driver, APPSRC)
+    assert report["code"] == 10
+    assert "could open no NVENC session (code 10)" in report["error"]
 
 
-def test_a_gpu_without_an_encoder_is_known_as_one(driver: SimulatedDriver):
+def test_a_gpu_without_an_encoder_is_recognised_by_the_code(driver: SimulatedDriver):
     driver.set(open_code=UNSUPPORTED_DEVICE)
     assert run(driver, APPSRC)["code"] == UNSUPPORTED_DEVICE
 
 
-def test_an_encoder_that_fails_in_mid_stream_says_so(driver: SimulatedDriver):
+def test_an_encoder_failing_in_mid_stream_raises(driver: SimulatedDriver):
     driver.set(encode_fails_after=7)
-    said = run(driver, APPSRC)
-    assert "gst:appsrc:nvh264enc stopped working: " in said["error"]
-    assert len(said["times"]) >= 5
+    report = run(driver, APPSRC)
+    assert "gst:appsrc:nvh264enc stopped working: " in report["error"]
+    assert len(report["times"]) >= 5
     assert driver.open_now() == 0
 
 
-def test_a_plugin_that_is_missing_is_named_with_its_package(
+def test_a_missing_plugin_is_named_with_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     require_gstreamer()
@@ -162,13 +162,15 @@ def test_a_plugin_that_is_missing_is_named_with_its_package(
     bare = Library(whole.gst, whole.video, whole.c, whole.version, tmp_path)
     with pytest.raises(EncoderUnavailable, match=r"apt-get install gstreamer1\.0-plugins-ugly"):
         bare.load(("x264",))
-    # Of a name that no plugin of this process has: GStreamer knows those by their files' names.
+    # A new name, because GStreamer remembers loaded plugins by file name.
     (tmp_path / "libgstbroken.so").write_text("no library")
     with pytest.raises(EncoderUnavailable, match="GStreamer can't load its plugin broken: "):
         bare.load(("broken",))
 
 
-def test_without_the_bindings_the_command_that_adds_them_is_named(monkeypatch: pytest.MonkeyPatch):
+def test_without_the_bindings_the_command_that_installs_them_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+):
     def absent(name: str) -> None:
         raise ImportError(name)
 

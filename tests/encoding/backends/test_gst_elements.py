@@ -1,4 +1,4 @@
-"""One table for all versions of GStreamer."""
+"""Pipelines for every version of GStreamer."""
 
 import pytest
 
@@ -18,7 +18,7 @@ SETTINGS = EncoderSettings(width=1280, height=720, fps=60, bitrate=4_000_000, go
         ((1, 28), 2, ["nvh264device2enc"]),
     ],
 )
-def test_nvidias_encoder_is_found_under_the_names_it_had(
+def test_nvidias_encoder_is_found_by_its_name_in_each_version(
     version: tuple[int, int], gpu: int, names: list[str]
 ):
     found = candidates(NVIDIA, version, SETTINGS, gpu, 1)
@@ -26,29 +26,33 @@ def test_nvidias_encoder_is_found_under_the_names_it_had(
 
 
 @pytest.mark.parametrize("version", [(1, 22), (1, 24), (1, 26)])
-def test_low_latency_is_asked_for_in_every_versions_words(version: tuple[int, int]):
+def test_low_latency_is_set_in_every_versions_properties(version: tuple[int, int]):
     for element in candidates(NVIDIA, version, SETTINGS, 0, 1):
-        set_ = dict(element.properties)
-        assert set_["b-frames"] == set_["bframes"] == set_["rc-lookahead"] == 0
-        assert set_["zerolatency"] == set_["zero-reorder-delay"] == "true"
-        assert set_["rc-mode"] == set_["rate-control"] == "cbr"
-        assert (set_["bitrate"], set_["vbv-buffer-size"], set_["gop-size"]) == (4000, 1000, 120)
+        properties = dict(element.properties)
+        assert properties["b-frames"] == properties["bframes"] == properties["rc-lookahead"] == 0
+        assert properties["zerolatency"] == properties["zero-reorder-delay"] == "true"
+        assert properties["rc-mode"] == properties["rate-control"] == "cbr"
+        assert (properties["bitrate"], properties["vbv-buffer-size"], properties["gop-size"]) == (
+            4000,
+            1000,
+            120,
+        )
 
 
-def test_an_encoder_that_leaves_headers_out_gets_them_from_the_parser():
-    newer, older = candidates(NVIDIA, (1, 24), SETTINGS, 0, 1)
-    assert "h264parse" not in pipeline(newer, SETTINGS, cuda=False)
-    assert "h264parse config-interval=-1" in pipeline(older, SETTINGS, cuda=False)
+def test_an_encoder_that_omits_parameter_sets_gets_them_from_the_parser():
+    current, legacy = candidates(NVIDIA, (1, 24), SETTINGS, 0, 1)
+    assert "h264parse" not in pipeline(current, SETTINGS, cuda=False)
+    assert "h264parse config-interval=-1" in pipeline(legacy, SETTINGS, cuda=False)
     for element in candidates(VA, (1, 24), SETTINGS, 0, 1):
         assert "h264parse config-interval=-1" in pipeline(element, SETTINGS, cuda=False)
 
 
-def test_pictures_on_the_gpu_go_straight_into_the_encoder():
+def test_frames_in_cuda_memory_go_straight_to_the_encoder():
     element = candidates(NVIDIA, (1, 26), SETTINGS, 0, 1)[0]
     assert "convert" not in pipeline(element, SETTINGS, cuda=True)
     assert "format=NV12,width=1280,height=720" in pipeline(element, SETTINGS, cuda=False)
 
 
-def test_software_has_the_threads_it_is_given():
+def test_the_software_encoder_uses_the_given_number_of_threads():
     (element,) = candidates(SOFTWARE, (1, 22), SETTINGS, 0, 4)
     assert dict(element.properties)["threads"] == 4

@@ -1,4 +1,4 @@
-"""PyTorch's conversion against arithmetic in double precision, and against FFmpeg's."""
+"""PyTorch's conversion, checked in double precision and against FFmpeg's."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ WIDTH, HEIGHT = 96, 54
 def convert(
     pixels: NDArray[np.uint8], width: int = WIDTH, height: int = HEIGHT, stride: int = 0
 ) -> NDArray[np.uint8]:
-    whole = torch.zeros(height * 3 // 2, stride or width, dtype=torch.uint8)
-    out = whole[:, :width]
-    made = Nv12(width, height, torch.device("cpu"))
-    made.convert(torch.from_numpy(pixels), out[:height], out[height:])
+    buffer = torch.zeros(height * 3 // 2, stride or width, dtype=torch.uint8)
+    out = buffer[:, :width]
+    converter = Nv12(width, height, torch.device("cpu"))
+    converter.convert(torch.from_numpy(pixels), out[:height], out[height:])
     return out.numpy()
 
 
@@ -27,7 +27,7 @@ def smooth(width: int, height: int) -> NDArray[np.uint8]:
     return np.stack(planes, 2).astype(np.uint8)
 
 
-def test_every_value_is_the_nearest_to_the_exact_one():
+def test_every_value_is_correctly_rounded():
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     red, green, blue = pixels.astype(float).transpose(2, 0, 1)
     y = 0.2126 * red + 0.7152 * green + 0.0722 * blue
@@ -40,7 +40,7 @@ def test_every_value_is_the_nearest_to_the_exact_one():
 
 
 @pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (64, 36), (192, 108), (97, 55)])
-def test_ffmpeg_sees_the_picture_that_went_in_whatever_its_size_was(size: tuple[int, int]):
+def test_ffmpeg_restores_the_original_image_whatever_its_size(size: tuple[int, int]):
     found = VideoFrame.from_ndarray(convert(smooth(*size)), format="nv12")
     found.colorspace, found.color_range = 1, 1
     shown = found.to_ndarray(format="rgb24").astype(int)
@@ -62,6 +62,6 @@ def test_black_white_and_red_have_the_values_of_bt709(
     assert (found[0, 0], found[HEIGHT, 0], found[HEIGHT, 1]) == expected
 
 
-def test_rows_may_lie_apart_as_they_do_in_device_memory():
+def test_rows_may_be_padded_as_in_device_memory():
     pixels = smooth(WIDTH, HEIGHT)
     assert np.array_equal(convert(pixels, stride=512), convert(pixels))

@@ -1,4 +1,4 @@
-"""NVENC's encoders on the simulated driver: all that ``test_backends`` asks of any encoder."""
+"""NVENC's encoders on the simulated driver: everything that ``test_backends`` checks."""
 
 import os
 import subprocess
@@ -16,12 +16,12 @@ NVENC = [rung.backend for rung in RUNGS if rung.pool_kind is PoolKind.NVENC]
 
 
 @pytest.mark.parametrize("backend", NVENC)
-def test_it_does_what_every_encoder_does(backend: str, tmp_path: Path):
+def test_nvenc_behaves_like_every_encoder(backend: str, tmp_path: Path):
     if backend.startswith("gst:"):
         require_gstreamer()
     driver = SimulatedDriver(tmp_path / "driver", cap=1)
     tests = Path(__file__).with_name("test_backends.py")
-    # The driver's libraries must be there when the process starts.
+    # A new process, because the driver's libraries must be there when it starts.
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-k", backend],
         env={"PATH": os.defpath, "PYTHONPATH": ":".join(sys.path), **driver.environment},
@@ -34,4 +34,6 @@ def test_it_does_what_every_encoder_does(backend: str, tmp_path: Path):
     assert driver.events("opened"), "no session was opened"
     assert driver.open_now() == 0
     if "cuda" in backend:
-        assert driver.events("uploaded") == driver.events("downloaded") == [], "it stays there"
+        assert driver.events("uploaded") == driver.events("downloaded") == [], (
+            "frames stay on the device"
+        )

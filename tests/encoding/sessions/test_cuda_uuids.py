@@ -1,4 +1,4 @@
-"""Asking CUDA what it shows: in a child, on the simulated driver."""
+"""Querying CUDA's devices in a child, on the simulated driver."""
 
 import os
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.encoding.sessions import cuda_uuids as cuda_order
-from metabonk.encoding.sessions.cuda_uuids import CudaQueryError, ask
+from metabonk.encoding.sessions import cuda_uuids
+from metabonk.encoding.sessions.cuda_uuids import CudaQueryError, query_uuids
 from tests.support.nvsim.driver import SimulatedDriver
 
 UUID = "GPU-00000000-0000-0000-0000-00000000000{}"
@@ -35,7 +35,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedDriver:
         (UUID.format(1), None, [1]),
     ],
 )
-def test_it_counts_as_cuda_does(
+def test_the_order_is_cudas(
     driver: SimulatedDriver,
     visible: str | None,
     order: str | None,
@@ -46,30 +46,34 @@ def test_it_counts_as_cuda_does(
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     if order is not None:
         monkeypatch.setenv("CUDA_DEVICE_ORDER", order)
-    assert ask() == [UUID.format(gpu) for gpu in shown]
+    assert query_uuids() == [UUID.format(gpu) for gpu in shown]
 
 
-def test_a_driver_that_shows_nothing_says_with_which_code(
+def test_a_driver_that_shows_no_gpu_is_an_error_with_its_code(
     driver: SimulatedDriver, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "9")
     with pytest.raises(CudaQueryError, match="CUDA shows no GPU: cuInit returned 100"):
-        ask()
+        query_uuids()
 
 
-def test_a_machine_without_the_library_says_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_missing_library_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     if Path("/dev/nvidiactl").exists():
         pytest.skip("this machine has an NVIDIA driver")
     with pytest.raises(CudaQueryError, match=r"libcuda\.so\.1"):
-        ask()
+        query_uuids()
 
 
-def test_a_driver_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_hung_driver_is_an_error_after_the_timeout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     sleeper = tmp_path / "python"
     sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
     sleeper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", os.fspath(sleeper))
-    monkeypatch.setattr(cuda_order, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(cuda_uuids, "TIMEOUT_S", 0.2)
     with pytest.raises(CudaQueryError, match="did not answer"):
-        ask()
+        query_uuids()

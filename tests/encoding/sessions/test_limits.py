@@ -1,4 +1,4 @@
-"""The limit of a card: table, the user's number, experience."""
+"""Session limits of a card: assumed, configured, learned."""
 
 import logging
 from pathlib import Path
@@ -37,9 +37,9 @@ def gpu(
         ("rubbish", 2),
     ],
 )
-def test_consumer_cards_open_what_their_driver_allows(driver: str, cap: int):
+def test_consumer_cards_are_capped_by_their_driver_version(driver: str, cap: int):
     assert assumed_limit(gpu(driver)).sessions == cap
-    assert driver in assumed_limit(gpu(driver)).because
+    assert driver in assumed_limit(gpu(driver)).reason
 
 
 def test_professional_cards_have_no_cap():
@@ -53,19 +53,19 @@ def test_low_end_cards_of_other_brands_are_capped_too(name: str):
     assert is_capped(gpu(brand=pynvml.NVML_BRAND_QUADRO, name=name))
 
 
-def test_the_users_number_replaces_the_table():
+def test_a_configured_limit_replaces_the_assumed_one():
     limit = effective_limit(gpu(), configured=2, learned=None)
-    assert (limit.sessions, limit.because) == (2, "METABONK_NVENC_MAX_SESSIONS")
+    assert (limit.sessions, limit.reason) == (2, "METABONK_NVENC_MAX_SESSIONS")
     assert effective_limit(gpu(), configured=20, learned=None).sessions == 20
 
 
-def test_experience_lowers_a_limit_and_never_raises_it():
+def test_a_learned_limit_only_ever_lowers_the_limit():
     assert effective_limit(gpu(), configured=0, learned=3).sessions == 3
     assert effective_limit(gpu(), configured=5, learned=3).sessions == 3
     assert effective_limit(gpu(), configured=2, learned=3).sessions == 2
 
 
-def test_experience_is_kept_on_disk_and_forgotten_with_the_driver(tmp_path: Path):
+def test_a_learned_limit_is_kept_on_disk_until_the_driver_changes(tmp_path: Path):
     file = tmp_path / "learned.json"
     LearnedLimits(file).learn("GPU-0", "550.54", 3)
     assert LearnedLimits(file).learned("GPU-0", "550.54") == 3
@@ -73,7 +73,7 @@ def test_experience_is_kept_on_disk_and_forgotten_with_the_driver(tmp_path: Path
     assert LearnedLimits(file).learned("GPU-1", "550.54") is None
 
 
-def test_rubbish_in_the_file_is_no_experience_and_is_named_and_set_aside(
+def test_a_corrupt_file_is_named_in_the_log_and_moved_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     file = tmp_path / "learned.json"
@@ -81,7 +81,7 @@ def test_rubbish_in_the_file_is_no_experience_and_is_named_and_set_aside(
     with caplog.at_level(logging.WARNING):
         assert LearnedLimits(file).learned("GPU-0", "550.54") is None
         assert LearnedLimits(file).learned("GPU-0", "550.54") is None
-    assert [str(file) in line for line in caplog.messages] == [True], "it is said once"
+    assert [str(file) in line for line in caplog.messages] == [True], "logged once"
     assert (tmp_path / "learned.json.damaged").read_text() == "{broken"
     LearnedLimits(file).learn("GPU-0", "550.54", 2)
     assert LearnedLimits(file).learned("GPU-0", "550.54") == 2

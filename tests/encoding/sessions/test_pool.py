@@ -1,4 +1,4 @@
-"""Pools under real processes that take, hold and die."""
+"""Pools, under real processes that take leases, hold them and die."""
 
 import json
 import multiprocessing
@@ -28,19 +28,19 @@ def take(pool: Pool) -> Lease:
     return lease
 
 
-def test_leases_are_given_up_to_the_limit_and_the_refusal_says_who_holds_them(tmp_path: Path):
+def test_leases_are_given_up_to_the_limit_and_the_refusal_names_the_holders(tmp_path: Path):
     pool = make_pool(tmp_path)
     first, second = take(pool), take(pool)
     refusal = pool.take(worker="omega-2", purpose="test")
     assert isinstance(refusal, Refusal)
-    assert (refusal.used, refusal.limit, refusal.foreign) == (2, 2, 0)
+    assert (refusal.used, refusal.limit, refusal.external) == (2, 2, 0)
     assert [holder.pid for holder in refusal.holders] == [os.getpid()] * 2
     assert "2 of 2" in refusal.reason
     assert "omega-0" in refusal.reason
     assert {first.slot, second.slot} == {0, 1}
 
 
-def test_a_released_slot_is_taken_again_and_release_twice_is_harmless(tmp_path: Path):
+def test_a_released_slot_is_reused_and_releasing_twice_is_harmless(tmp_path: Path):
     pool = make_pool(tmp_path, limit=1)
     lease = take(pool)
     lease.release()
@@ -48,7 +48,7 @@ def test_a_released_slot_is_taken_again_and_release_twice_is_harmless(tmp_path: 
     assert take(pool).slot == lease.slot
 
 
-def test_taking_and_releasing_for_ever_makes_no_new_files(tmp_path: Path):
+def test_taking_and_releasing_repeatedly_makes_no_new_files(tmp_path: Path):
     pool = make_pool(tmp_path)
     for _ in range(50):
         take(pool).release()
@@ -59,15 +59,15 @@ def test_taking_and_releasing_for_ever_makes_no_new_files(tmp_path: Path):
 
 
 def test_sessions_of_other_programs_count_against_the_limit(tmp_path: Path):
-    pool = make_pool(tmp_path, foreign=lambda holders: 1)
+    pool = make_pool(tmp_path, external=lambda holders: 1)
     take(pool)
     refusal = pool.take(worker="omega-1", purpose="test")
     assert isinstance(refusal, Refusal)
-    assert (refusal.used, refusal.foreign) == (2, 1)
+    assert (refusal.used, refusal.external) == (2, 1)
     assert "1 by other programs" in refusal.reason
 
 
-def test_a_refusal_by_the_driver_lowers_the_limit_to_what_is_open(tmp_path: Path):
+def test_a_refusal_by_the_driver_lowers_the_limit_to_the_open_sessions(tmp_path: Path):
     learned: list[int] = []
     pool = make_pool(tmp_path, limit=5, learn=learned.append)
     held = [take(pool), take(pool)]
@@ -85,7 +85,7 @@ def test_a_refusal_with_nothing_open_teaches_no_limit(tmp_path: Path):
     assert learned == []
 
 
-def test_a_refused_lease_is_given_back_also_where_its_folder_can_no_longer_be_used(tmp_path: Path):
+def test_a_refused_lease_is_released_even_if_its_folder_has_become_unusable(tmp_path: Path):
     pool = make_pool(tmp_path)
     refused = take(pool)
     (tmp_path / "cpu").rename(tmp_path / "moved")
@@ -95,7 +95,7 @@ def test_a_refused_lease_is_given_back_also_where_its_folder_can_no_longer_be_us
     assert not refused.held
 
 
-def test_rubbish_in_a_slot_file_reads_as_an_unknown_holder(tmp_path: Path):
+def test_a_corrupt_slot_file_reads_as_an_unknown_holder(tmp_path: Path):
     pool = make_pool(tmp_path)
     lease = take(pool)
     (tmp_path / "cpu" / f"slot-{lease.slot}.lock").write_bytes(b"\x00{not json" * 100)
@@ -103,7 +103,7 @@ def test_rubbish_in_a_slot_file_reads_as_an_unknown_holder(tmp_path: Path):
     assert take(pool).slot == 1
 
 
-def test_a_holder_that_died_is_told_of_until_its_slot_is_taken_again(tmp_path: Path):
+def test_a_dead_holder_is_reported_until_its_slot_is_taken_again(tmp_path: Path):
     pool = make_pool(tmp_path)
     program = (
         "import os, sys; from tests.encoding.sessions.test_pool import make_pool; "
@@ -114,25 +114,25 @@ def test_a_holder_that_died_is_told_of_until_its_slot_is_taken_again(tmp_path: P
     )
     died = subprocess.Popen([sys.executable, "-c", program, tmp_path])
     assert died.wait(20) == -signal.SIGKILL
-    (left,) = pool.remains()
-    assert (left.worker, left.pid, left.backend, left.gpu) == ("omega-7", died.pid, "av:x", 1)
-    assert not left.session_open
+    (stale,) = pool.stale_holders()
+    assert (stale.worker, stale.pid, stale.backend, stale.gpu) == ("omega-7", died.pid, "av:x", 1)
+    assert not stale.session_open
     lease = take(pool)
-    assert pool.remains() == []
+    assert pool.stale_holders() == []
     lease.release()
-    assert pool.remains() == []
+    assert pool.stale_holders() == []
 
 
-def test_a_name_that_is_no_slot_is_left_alone(tmp_path: Path):
+def test_files_that_are_not_slots_are_ignored(tmp_path: Path):
     pool = make_pool(tmp_path)
     take(pool).release()
     (tmp_path / "cpu" / "slot-x.lock").write_text("?")
     assert take(pool).slot == 0
 
 
-def test_the_holder_is_written_for_people_and_tools(tmp_path: Path):
+def test_the_slot_file_names_its_holder(tmp_path: Path):
     lease = take(make_pool(tmp_path))
-    lease.session_opened()
+    lease.mark_opened()
     written = json.loads((tmp_path / "cpu" / "slot-0.lock").read_text())
     assert written["pid"] == os.getpid()
     assert (written["worker"], written["purpose"]) == ("omega-0", "test")
@@ -140,7 +140,7 @@ def test_the_holder_is_written_for_people_and_tools(tmp_path: Path):
     assert abs(written["since"] - time.time()) < 60
 
 
-def test_a_planted_link_is_refused(tmp_path: Path):
+def test_a_link_in_place_of_the_folder_is_refused(tmp_path: Path):
     target = tmp_path / "elsewhere"
     target.mkdir()
     (tmp_path / "cpu").symlink_to(target)
@@ -149,7 +149,7 @@ def test_a_planted_link_is_refused(tmp_path: Path):
     assert list(target.iterdir()) == []
 
 
-def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path):
+def test_a_folder_writable_by_others_is_refused(tmp_path: Path):
     folder = tmp_path / "cpu"
     folder.mkdir()
     folder.chmod(0o777)
@@ -157,7 +157,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path):
         make_pool(tmp_path).take(worker="w", purpose="p")
 
 
-def test_a_slot_file_that_is_a_link_is_not_followed(tmp_path: Path):
+def test_a_link_in_place_of_a_slot_file_is_not_followed(tmp_path: Path):
     pool = make_pool(tmp_path)
     take(pool).release()
     victim = tmp_path / "victim"
@@ -170,16 +170,18 @@ def test_a_slot_file_that_is_a_link_is_not_followed(tmp_path: Path):
     assert victim.read_text() == "precious"
 
 
-def test_a_filesystem_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_filesystem_without_locks_is_an_error_that_names_the_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     def no_locks(descriptor: int, operation: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("metabonk.encoding.sessions.lease.fcntl.flock", no_locks)
+    monkeypatch.setattr("metabonk.system.file_lock.fcntl.flock", no_locks)
     with pytest.raises(SlotFolderError, match=r"not supported.*METABONK_NVENC_SLOT_DIR"):
         make_pool(tmp_path).take(worker="w", purpose="p")
 
 
-def test_a_full_disk_gives_no_lease_and_keeps_no_slot(
+def test_a_full_disk_gives_no_lease_and_takes_no_slot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def full(descriptor: int, data: bytes, offset: int) -> int:
@@ -193,13 +195,11 @@ def test_a_full_disk_gives_no_lease_and_keeps_no_slot(
     assert take(pool).slot == 0
 
 
-def test_waiting_for_a_lock_that_is_never_given_up_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_waiting_for_a_stuck_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("metabonk.encoding.sessions.pool.LOCK_TIMEOUT_S", 0.05)
     with (
         locked(tmp_path / "x.lock"),
-        pytest.raises(SlotFolderError, match="does not go on"),
+        pytest.raises(SlotFolderError, match="appears stuck"),
         locked(tmp_path / "x.lock"),
     ):
         pass
@@ -221,7 +221,7 @@ def _take_and_die(
     worst: "multiprocessing.sharedctypes.Synchronized[int]",
     rounds: int,
 ) -> None:
-    """Takes and gives back at random; a count in shared memory sees who holds at the same time."""
+    """Take leases and release them or die, at random; a shared counter sees simultaneous ones."""
     chance = random.Random(seed)
     pool = Pool("cpu", Path(folder), lambda: LIMIT)
     for _ in range(rounds):
@@ -244,8 +244,8 @@ def _take_and_die(
         lease.release()
 
 
-def test_processes_that_die_at_random_never_exceed_the_limit_nor_lose_a_slot(tmp_path: Path):
-    """500 rounds of 8 processes; each holder counts itself while it surely holds."""
+def test_processes_dying_at_random_never_exceed_the_limit_or_lose_a_slot(tmp_path: Path):
+    """500 processes, 8 at a time; each counts itself only while it certainly holds a lease."""
     context = multiprocessing.get_context("fork")
     held, worst = context.Value("i", 0), context.Value("i", 0)
     for round_number in range(63):
@@ -261,7 +261,7 @@ def test_processes_that_die_at_random_never_exceed_the_limit_nor_lose_a_slot(tmp
         for child in children:
             child.join(30)
             assert child.exitcode is not None
-    assert 1 < worst.value <= LIMIT, "several held at once, and never more than the limit"
+    assert 1 < worst.value <= LIMIT, "several held leases at once, but never more than the limit"
     pool = Pool("cpu", tmp_path, lambda: LIMIT)
     assert pool.usage().used == 0
     leases = [take(pool) for _ in range(LIMIT)]
@@ -269,7 +269,7 @@ def test_processes_that_die_at_random_never_exceed_the_limit_nor_lose_a_slot(tmp
     assert {lease.slot for lease in leases} <= set(range(8))
 
 
-def test_taking_costs_little(tmp_path: Path):
+def test_taking_a_lease_takes_milliseconds(tmp_path: Path):
     pool = make_pool(tmp_path, limit=8)
     for _ in range(7):
         take(pool)

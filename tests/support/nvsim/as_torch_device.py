@@ -1,6 +1,6 @@
-"""Lets PyTorch work in the simulated device's memory, which is the host's: it has no CUDA here.
+"""Lets PyTorch, which has no CUDA here, work in the simulated device's memory: host memory.
 
-For a process of its own, since it stays so.
+It can't be undone, so use it in a separate process.
 """
 
 import ctypes
@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metabonk.encoding.backends import av_cuda, cuda_frames
+from metabonk.encoding.backends import av_cuda, gst_cuda
 
-CUDA = 2  # kDLCUDA
+DL_CUDA = 2  # kDLCUDA
 
 
-class OnSimulatedDevice:
-    """A tensor of host memory that DLPack says is CUDA's."""
+class SimulatedDeviceTensor:
+    """A tensor in host memory that DLPack reports as CUDA memory."""
 
     def __init__(self, tensor: Tensor) -> None:
         self._tensor = tensor
@@ -28,25 +28,25 @@ class OnSimulatedDevice:
         api.PyCapsule_GetPointer.restype = ctypes.c_void_p
         api.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
         managed = api.PyCapsule_GetPointer(capsule, b"dltensor")
-        # DLManagedTensor begins with the data's address, then the kind of its device.
-        ctypes.c_int32.from_address(managed + 8).value = CUDA
+        # DLManagedTensor starts with the data pointer, followed by the device type.
+        ctypes.c_int32.from_address(managed + 8).value = DL_CUDA
         return capsule
 
 
 def plane(self: Any, address: int, rows: int, width: int, stride: int) -> Tensor:
-    there = (ctypes.c_uint8 * (rows * stride)).from_address(address)
-    return torch.from_numpy(np.ctypeslib.as_array(there).reshape(rows, stride))[:, :width]
+    memory = (ctypes.c_uint8 * (rows * stride)).from_address(address)
+    return torch.from_numpy(np.ctypeslib.as_array(memory).reshape(rows, stride))[:, :width]
 
 
 @cache
 def install() -> None:
-    """From now on the CUDA backends use the simulated device."""
+    """Make the CUDA backends use the simulated device from now on."""
     torch.set_num_threads(1)
-    av_cuda.DEVICE = cuda_frames.DEVICE = "cpu"
-    cuda_frames.CudaFrames.plane = plane
-    av_cuda.CudaPictures.exported = lambda self, plane: OnSimulatedDevice(plane)
+    av_cuda.DEVICE = gst_cuda.DEVICE = "cpu"
+    gst_cuda.CudaBuffers.plane = plane
+    av_cuda.CudaConverter.exported = lambda self, plane: SimulatedDeviceTensor(plane)
     driver, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
-    # As PyTorch does in a thread that uses the device.
+    # As PyTorch does in a thread that uses a device.
     for code in (
         driver.cuInit(0),
         driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0),

@@ -1,16 +1,16 @@
-/* libcuda.so.1: as much of CUDA's driver as NVENC needs in FFmpeg and in GStreamer 1.22.
+/* libcuda.so.1: the part of CUDA's driver API that NVENC needs in FFmpeg and GStreamer 1.22.
  *
- * Device memory is host memory, so a pointer to it can be read and written. A copy between the two
- * kinds is noted as an event all the same (`uploaded`, `downloaded`, with the bytes).
+ * Device memory is host memory, so its pointers can be dereferenced. Copies between the two kinds
+ * are logged all the same, as `uploaded` or `downloaded` events with the number of bytes.
  */
 #include "simulation.h"
 
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, NOT_SUPPORTED = 801 };
 
-enum { MOST_GPUS = 16 };
+enum { MAX_GPUS = 16 };
 
-/* The GPUs that this process sees; CUDA numbers them from 0. */
-static int shown[MOST_GPUS], shown_count = -1;
+/* The GPUs this process sees, in CUDA's order. */
+static int shown[MAX_GPUS], shown_count = -1;
 
 static int gpu_named(const char *name, const int *order, int count) {
     char uuid[TEXT];
@@ -25,9 +25,9 @@ static int gpu_named(const char *name, const int *order, int count) {
 }
 
 /* CUDA_VISIBLE_DEVICES counts the fastest card (setting `fastest`) first, unless CUDA_DEVICE_ORDER
- * asks for the order of NVML; what follows a name that means nothing is hidden too. */
-static void look_around(void) {
-    int order[MOST_GPUS], count = number("gpus", 1), fastest = number("fastest", 0);
+ * selects NVML's order; devices after an invalid name are hidden too. */
+static void find_devices(void) {
+    int order[MAX_GPUS], count = number("gpus", 1), fastest = number("fastest", 0);
     const char *by = getenv("CUDA_DEVICE_ORDER"), *variable = getenv("CUDA_VISIBLE_DEVICES");
     if (by && !strcmp(by, "PCI_BUS_ID"))
         fastest = 0;
@@ -43,7 +43,7 @@ static void look_around(void) {
     }
     char names[TEXT], *rest = names, *name;
     snprintf(names, sizeof names, "%s", variable);
-    while ((name = strsep(&rest, ",")) && shown_count < MOST_GPUS) {
+    while ((name = strsep(&rest, ",")) && shown_count < MAX_GPUS) {
         int gpu = gpu_named(name, order, count);
         if (gpu < 0)
             break;
@@ -54,7 +54,7 @@ static void look_around(void) {
 EXPORT int cuInit(unsigned flags) {
     (void)flags;
     if (shown_count < 0)
-        look_around();
+        find_devices();
     return shown_count ? SUCCESS : NO_DEVICE;
 }
 
@@ -76,7 +76,7 @@ EXPORT int cuDeviceGetName(char *name, int length, int device) {
     return SUCCESS;
 }
 
-/* The sixteen bytes that `uuid_of` writes as text. */
+/* The sixteen bytes that `uuid_of` prints. */
 EXPORT int cuDeviceGetUuid(unsigned char *bytes, int device) {
     char text[TEXT];
     int digits = 0;
@@ -107,7 +107,7 @@ EXPORT int cuCtxPushCurrent_v2(struct context *context) {
     return SUCCESS;
 }
 
-/* A new context is current in the thread that made it. */
+/* A new context becomes current in the calling thread. */
 EXPORT int cuCtxCreate_v2(struct context **context, unsigned flags, int device) {
     (void)flags;
     *context = malloc(sizeof **context);
@@ -134,9 +134,9 @@ EXPORT int cuCtxGetCurrent(struct context **context) {
     return SUCCESS;
 }
 
-/* The context that all programs of a process share, PyTorch's too. */
+/* The context shared by all libraries in a process, including PyTorch. */
 EXPORT int cuDevicePrimaryCtxRetain(struct context **context, int device) {
-    static struct context primary[MOST_GPUS];
+    static struct context primary[MAX_GPUS];
     if (device < 0 || device >= shown_count)
         return INVALID_DEVICE;
     primary[device].gpu = shown[device];
@@ -211,13 +211,13 @@ struct copy {
 
 enum { HOST = 1 };
 
-static char *begin_of(const struct side *side) {
+static char *start_of(const struct side *side) {
     return (side->type == HOST ? side->host : side->device) + side->y * side->pitch + side->x;
 }
 
 EXPORT int cuMemcpy2D_v2(const struct copy *copy) {
-    const char *from = begin_of(&copy->from);
-    char *to = begin_of(&copy->to);
+    const char *from = start_of(&copy->from);
+    char *to = start_of(&copy->to);
     for (size_t row = 0; row < copy->height; row++)
         memcpy(to + row * copy->to.pitch, from + row * copy->from.pitch, copy->width);
     if ((copy->from.type == HOST) != (copy->to.type == HOST))
@@ -258,56 +258,56 @@ EXPORT int cuGetErrorString(int error, const char **text) {
     return SUCCESS;
 }
 
-/* FFmpeg and GStreamer refuse a driver that lacks any of these names, and call none of them here. */
-#define ABSENT(name) \
+/* FFmpeg and GStreamer require these symbols to exist, but don't call them here. */
+#define STUB(name) \
     EXPORT int name(void) { return NOT_SUPPORTED; }
 
-ABSENT(cuArray3DCreate_v2)
-ABSENT(cuArrayCreate_v2)
-ABSENT(cuArrayDestroy)
-ABSENT(cuCtxDisablePeerAccess)
-ABSENT(cuCtxEnablePeerAccess)
-ABSENT(cuCtxGetDevice)
-ABSENT(cuCtxSetLimit)
-ABSENT(cuDeviceCanAccessPeer)
-ABSENT(cuDevicePrimaryCtxReset)
-ABSENT(cuDevicePrimaryCtxSetFlags)
-ABSENT(cuEventCreate)
-ABSENT(cuEventDestroy_v2)
-ABSENT(cuEventQuery)
-ABSENT(cuEventRecord)
-ABSENT(cuEventSynchronize)
-ABSENT(cuGLGetDevices_v2)
-ABSENT(cuGraphicsGLRegisterBuffer)
-ABSENT(cuGraphicsGLRegisterImage)
-ABSENT(cuGraphicsMapResources)
-ABSENT(cuGraphicsResourceGetMappedPointer_v2)
-ABSENT(cuGraphicsResourceSetMapFlags_v2)
-ABSENT(cuGraphicsSubResourceGetMappedArray)
-ABSENT(cuGraphicsUnmapResources)
-ABSENT(cuGraphicsUnregisterResource)
-ABSENT(cuLaunchKernel)
-ABSENT(cuLinkAddData)
-ABSENT(cuLinkComplete)
-ABSENT(cuLinkCreate)
-ABSENT(cuLinkDestroy)
-ABSENT(cuMemAllocManaged)
-ABSENT(cuMemcpy)
-ABSENT(cuMemcpyAsync)
-ABSENT(cuMemcpyDtoDAsync_v2)
-ABSENT(cuMemcpyDtoD_v2)
-ABSENT(cuMemcpyDtoHAsync_v2)
-ABSENT(cuMemcpyDtoH_v2)
-ABSENT(cuMemcpyHtoDAsync_v2)
-ABSENT(cuMemcpyHtoD_v2)
-ABSENT(cuMemsetD8Async)
-ABSENT(cuModuleGetFunction)
-ABSENT(cuModuleGetGlobal)
-ABSENT(cuModuleLoadData)
-ABSENT(cuModuleUnload)
-ABSENT(cuStreamAddCallback)
-ABSENT(cuStreamDestroy)
-ABSENT(cuStreamQuery)
-ABSENT(cuStreamWaitEvent)
-ABSENT(cuTexObjectCreate)
-ABSENT(cuTexObjectDestroy)
+STUB(cuArray3DCreate_v2)
+STUB(cuArrayCreate_v2)
+STUB(cuArrayDestroy)
+STUB(cuCtxDisablePeerAccess)
+STUB(cuCtxEnablePeerAccess)
+STUB(cuCtxGetDevice)
+STUB(cuCtxSetLimit)
+STUB(cuDeviceCanAccessPeer)
+STUB(cuDevicePrimaryCtxReset)
+STUB(cuDevicePrimaryCtxSetFlags)
+STUB(cuEventCreate)
+STUB(cuEventDestroy_v2)
+STUB(cuEventQuery)
+STUB(cuEventRecord)
+STUB(cuEventSynchronize)
+STUB(cuGLGetDevices_v2)
+STUB(cuGraphicsGLRegisterBuffer)
+STUB(cuGraphicsGLRegisterImage)
+STUB(cuGraphicsMapResources)
+STUB(cuGraphicsResourceGetMappedPointer_v2)
+STUB(cuGraphicsResourceSetMapFlags_v2)
+STUB(cuGraphicsSubResourceGetMappedArray)
+STUB(cuGraphicsUnmapResources)
+STUB(cuGraphicsUnregisterResource)
+STUB(cuLaunchKernel)
+STUB(cuLinkAddData)
+STUB(cuLinkComplete)
+STUB(cuLinkCreate)
+STUB(cuLinkDestroy)
+STUB(cuMemAllocManaged)
+STUB(cuMemcpy)
+STUB(cuMemcpyAsync)
+STUB(cuMemcpyDtoDAsync_v2)
+STUB(cuMemcpyDtoD_v2)
+STUB(cuMemcpyDtoHAsync_v2)
+STUB(cuMemcpyDtoH_v2)
+STUB(cuMemcpyHtoDAsync_v2)
+STUB(cuMemcpyHtoD_v2)
+STUB(cuMemsetD8Async)
+STUB(cuModuleGetFunction)
+STUB(cuModuleGetGlobal)
+STUB(cuModuleLoadData)
+STUB(cuModuleUnload)
+STUB(cuStreamAddCallback)
+STUB(cuStreamDestroy)
+STUB(cuStreamQuery)
+STUB(cuStreamWaitEvent)
+STUB(cuTexObjectCreate)
+STUB(cuTexObjectDestroy)

@@ -1,4 +1,4 @@
-"""Builds the simulated driver, and steers it while programs use it."""
+"""Builds the simulated driver, and controls it while programs use it."""
 
 import atexit
 import fcntl
@@ -36,24 +36,24 @@ class Event(NamedTuple):
     """A line of the driver's log.
 
     Attributes:
-        what: ``opened``, ``refused`` or ``closed``.
+        kind: ``opened``, ``refused``, ``closed``, ``uploaded`` or ``downloaded``.
         pid: of the process.
         gpu: index.
-        detail: sessions open then, the code of the refusal, or the frames encoded.
+        detail: open sessions, the refusal's code, frames encoded, or bytes copied.
     """
 
-    what: str
+    kind: str
     pid: int
     gpu: int
     detail: int
 
 
 class SimulatedDriver:
-    """One machine's NVIDIA driver.
+    """The NVIDIA driver of one machine.
 
     Args:
-        folder: an empty one, for its state.
-        settings: as in ``set``.
+        folder: empty; holds its state.
+        settings: as for ``set``.
     """
 
     def __init__(self, folder: Path, **settings: int | str) -> None:
@@ -64,17 +64,17 @@ class SimulatedDriver:
         self.set(**settings)
 
     def set(self, **settings: int | str) -> None:
-        """Changes the driver from now on.
+        """Change the driver's behaviour.
 
         Args:
             settings: ``gpus``, ``name``, ``brand`` (NVML's number), ``driver`` (its version);
-                ``cap``: sessions it opens at once, on all GPUs together or with ``per_gpu=1`` on
-                each; ``refusal``: its code at the cap; ``open_code``: its code for every open, 0
-                for none; ``open_hangs=1``; ``encode_fails_after``, ``encode_hangs_after``,
-                ``encode_crashes_after``: frames of a session, -1 for never; ``listed=0``: NVML
-                counts sessions and lists none; ``host_pids``: NVML's pids are ours plus this, as
-                in a container; ``nvml_lost=1``: NVML answers nothing more; ``fastest``: the GPU
-                that CUDA counts first.
+                ``cap``: session limit, of all GPUs together or with ``per_gpu=1`` of each;
+                ``refusal``: its code at the cap; ``open_code``: its code for every open, 0 for
+                none; ``open_hangs=1``; ``encode_fails_after``, ``encode_hangs_after``,
+                ``encode_crashes_after``: number of frames of a session, -1 for never;
+                ``listed=0``: NVML counts sessions but lists none; ``host_pids``: offset of NVML's
+                pids from ours, as in a container; ``nvml_lost=1``: NVML stops answering;
+                ``fastest``: the GPU that CUDA counts first.
         """
         self._settings |= settings
         written = self._folder / "settings.new"
@@ -82,22 +82,22 @@ class SimulatedDriver:
         written.replace(self._folder / "settings")
 
     def set_gpu(self, gpu: int, **settings: int | str) -> None:
-        """Changes one GPU from now on.
+        """Change one GPU's behaviour.
 
         Args:
             gpu: index, as NVML counts.
-            settings: ``name``, ``brand`` or ``open_code``, as in ``set``.
+            settings: ``name``, ``brand`` or ``open_code``, as for ``set``.
         """
         self.set(**{f"{key}.{gpu}": value for key, value in settings.items()})
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment to find this driver."""
+        """Environment variables with which a process finds this driver."""
         return {"LD_LIBRARY_PATH": str(self._libraries), "NVSIM_DIR": str(self._folder)}
 
     @contextmanager
-    def sessions_of_others(self, count: int, *, gpu: int = 0, pid: int = 1) -> Iterator[None]:
-        """Another program has ``count`` sessions open for the time of the block."""
+    def external_sessions(self, count: int, *, gpu: int = 0, pid: int = 1) -> Iterator[None]:
+        """Hold ``count`` sessions open, as another program, for the duration of the block."""
         with ExitStack() as held:
             with self._critical_section():
                 for number in itertools.count():
@@ -114,21 +114,21 @@ class SimulatedDriver:
                     count -= 1
             yield
 
-    def events(self, what: str) -> list[Event]:
-        """The driver's log of one kind, oldest first."""
+    def events(self, kind: str) -> list[Event]:
+        """Return the logged events of one kind, oldest first."""
         try:
             lines = (self._folder / "events").read_text().splitlines()
         except FileNotFoundError:
             return []
-        fields = (line.split() for line in lines if line.startswith(what))
-        return [Event(kind, *map(int, numbers)) for kind, *numbers in fields]
+        fields = (line.split() for line in lines if line.startswith(kind))
+        return [Event(name, *map(int, numbers)) for name, *numbers in fields]
 
     def most_open(self) -> int:
-        """The most sessions that were ever open at once."""
+        """Return the largest number of sessions ever open at once."""
         return max((event.detail for event in self.events("opened")), default=0)
 
     def open_now(self) -> int:
-        """How many sessions are open, others' included."""
+        """Return the number of open sessions, including external ones."""
         count = 0
         with self._critical_section():
             for file in self._folder.glob("session-*"):
@@ -148,7 +148,7 @@ class SimulatedDriver:
 
 @cache
 def build() -> Path:
-    """Compiles the three libraries, once a test run; skips the test where that can't be done."""
+    """Compile the libraries, once per test run; skip the test if that isn't possible."""
     compiler = require(shutil.which("gcc"), "a C compiler", apt="gcc libc6-dev")
     require(X264_HEADER if X264_HEADER.exists() else None, "x264", apt="libx264-dev")
     folder = Path(mkdtemp(prefix="nvsim-"))

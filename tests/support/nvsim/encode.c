@@ -1,8 +1,8 @@
-/* libnvidia-encode.so.1: NVENC's interface as FFmpeg (13.0) and GStreamer 1.22 (11.1) use it, with
- * x264 as the encoder.
+/* libnvidia-encode.so.1: NVENC's API as FFmpeg (13.0) and GStreamer 1.22 (11.1) use it, with x264
+ * as the encoder.
  *
- * Structures of the interface are addressed by the offsets of their members on x86-64, so that no
- * header of NVIDIA's is needed here.
+ * The API's structures are accessed by the offsets of their members on x86-64, so that no NVIDIA
+ * header is needed.
  */
 #include "simulation.h"
 
@@ -34,7 +34,7 @@ static const guid H264 = {0x6bc82762, 0x4e63, 0x4ca4,
                           {0xaa, 0x85, 0x1e, 0x50, 0xf3, 0x21, 0xf6, 0xbf}};
 
 static const guid PROFILES[] = {
-    {0xbfd6f8e7, 0x233c, 0x4341, {0x8b, 0x3e, 0x48, 0x18, 0x52, 0x38, 0x03, 0xf4}}, /* automatic */
+    {0xbfd6f8e7, 0x233c, 0x4341, {0x8b, 0x3e, 0x48, 0x18, 0x52, 0x38, 0x03, 0xf4}}, /* autoselect */
     {0x0727bcaa, 0x78c4, 0x4c83, {0x8c, 0x2f, 0xef, 0x3d, 0xff, 0x26, 0x7c, 0x6a}}, /* baseline */
     {0x60b5c1d4, 0x67fe, 0x4790, {0x94, 0xd5, 0xc4, 0x72, 0x6d, 0x7b, 0x6e, 0x6d}}, /* main */
     {0xe7cbc309, 0x4f7a, 0x4b89, {0xaf, 0x2a, 0xd5, 0x37, 0xc9, 0x2b, 0xe3, 0x10}}, /* high */
@@ -50,7 +50,7 @@ struct encoder {
     x264_t *x264;
 };
 
-struct picture_buffer {
+struct frame_buffer {
     int width, height, pitch, format;
     uint8_t *pixels;
 };
@@ -62,9 +62,9 @@ struct bitstream {
     uint32_t index;
 };
 
-/* Faults of a test: `<what>_after N` strikes at the Nth frame of each session. */
-static int strikes(const char *what, unsigned frames) {
-    int after = number(what, -1);
+/* Injected faults: a setting `<fault>_after N` strikes at the Nth frame of each session. */
+static int strikes(const char *fault, unsigned frames) {
+    int after = number(fault, -1);
     return after >= 0 && frames >= (unsigned)after;
 }
 
@@ -74,7 +74,7 @@ static int refuse(int gpu, int code) {
 }
 
 static int open_session(void *parameters, struct encoder **opened) {
-    struct session others[MOST_SESSIONS];
+    struct session others[MAX_SESSIONS];
     struct context *context = FIELD(struct context *, parameters, 8);
     int gpu = context ? context->gpu : 0, code = number_of(gpu, "open_code", SUCCESS);
     *opened = NULL;
@@ -84,14 +84,14 @@ static int open_session(void *parameters, struct encoder **opened) {
         return refuse(gpu, code);
     int lock = enter();
     unsigned open = sessions_on(number("per_gpu", 0) ? gpu : -1, others);
-    if (open >= (unsigned)number("cap", MOST_SESSIONS)) {
+    if (open >= (unsigned)number("cap", MAX_SESSIONS)) {
         close(lock);
         return refuse(gpu, number("refusal", OUT_OF_MEMORY));
     }
     struct encoder *encoder = calloc(1, sizeof *encoder);
     char text[TEXT];
     encoder->gpu = gpu;
-    for (encoder->session = 0; encoder->session < MOST_SESSIONS; encoder->session++) {
+    for (encoder->session = 0; encoder->session < MAX_SESSIONS; encoder->session++) {
         encoder->file = open_session_file(encoder->session);
         if (!flock(encoder->file, LOCK_EX | LOCK_NB))
             break;
@@ -166,11 +166,11 @@ static int caps(struct encoder *encoder, guid codec, void *parameters, int *valu
     case 13: /* level */
         *value = 62;
         break;
-    case 16: /* width */
-    case 17: /* height */
+    case 16: /* maximum width */
+    case 17: /* maximum height */
         *value = 4096;
         break;
-    case 26: /* a buffer size of one's own for the rate control */
+    case 26: /* custom rate-control buffer size */
         *value = 1;
         break;
     case 31: /* macroblocks */
@@ -179,8 +179,8 @@ static int caps(struct encoder *encoder, guid codec, void *parameters, int *valu
     case 32: /* macroblocks per second */
         *value = 983040;
         break;
-    case 45: /* smallest width */
-    case 46: /* smallest height */
+    case 45: /* minimum width */
+    case 46: /* minimum height */
         *value = 32;
         break;
     default:
@@ -198,7 +198,7 @@ static int preset_config(struct encoder *encoder, guid codec, guid preset, int t
     return SUCCESS;
 }
 
-static int older_preset_config(struct encoder *encoder, guid codec, guid preset,
+static int legacy_preset_config(struct encoder *encoder, guid codec, guid preset,
                                void *configuration) {
     return preset_config(encoder, codec, preset, 0, configuration);
 }
@@ -225,7 +225,7 @@ static int initialize(struct encoder *encoder, void *parameters) {
     x264.b_annexb = 1;
     x264.i_keyint_max = FIELD(uint32_t, config, 20);
     x264.i_scenecut_threshold = 0;
-    /* h264VUIParameters: what the stream says of its colours. */
+    /* h264VUIParameters: the stream's colour description. */
     if (FIELD(uint32_t, config, 248))
         x264.vui.b_fullrange = FIELD(uint32_t, config, 256);
     if (FIELD(uint32_t, config, 260)) {
@@ -248,23 +248,23 @@ static int initialize(struct encoder *encoder, void *parameters) {
     return pwrite(encoder->file, text, length, 0) == length ? SUCCESS : GENERIC;
 }
 
-static int known(int format) {
+static int is_supported(int format) {
     return format == NV12 || format == YV12 || format == IYUV;
 }
 
 static int create_input(struct encoder *encoder, void *parameters) {
     (void)encoder;
-    struct picture_buffer *buffer = calloc(1, sizeof *buffer);
+    struct frame_buffer *buffer = calloc(1, sizeof *buffer);
     buffer->width = FIELD(int, parameters, 4);
     buffer->height = FIELD(int, parameters, 8);
     buffer->format = FIELD(int, parameters, 16);
     buffer->pitch = (buffer->width + 63) / 64 * 64;
     buffer->pixels = calloc(2, (size_t)buffer->pitch * (buffer->height + 1));
     FIELD(void *, parameters, 24) = buffer;
-    return known(buffer->format) ? SUCCESS : INVALID_PARAM;
+    return is_supported(buffer->format) ? SUCCESS : INVALID_PARAM;
 }
 
-static int destroy_input(struct encoder *encoder, struct picture_buffer *buffer) {
+static int destroy_input(struct encoder *encoder, struct frame_buffer *buffer) {
     (void)encoder;
     free(buffer->pixels);
     free(buffer);
@@ -273,31 +273,31 @@ static int destroy_input(struct encoder *encoder, struct picture_buffer *buffer)
 
 static int lock_input(struct encoder *encoder, void *parameters) {
     (void)encoder;
-    struct picture_buffer *buffer = FIELD(struct picture_buffer *, parameters, 8);
+    struct frame_buffer *buffer = FIELD(struct frame_buffer *, parameters, 8);
     FIELD(void *, parameters, 16) = buffer->pixels;
     FIELD(uint32_t, parameters, 24) = buffer->pitch;
     return SUCCESS;
 }
 
-static int unlock_input(struct encoder *encoder, struct picture_buffer *buffer) {
+static int unlock_input(struct encoder *encoder, struct frame_buffer *buffer) {
     (void)encoder, (void)buffer;
     return SUCCESS;
 }
 
-/* Memory of the program's own, on the device: it is read where it lies. */
+/* The program's own device memory, read in place. */
 static int register_resource(struct encoder *encoder, void *parameters) {
     (void)encoder;
-    struct picture_buffer *buffer = calloc(1, sizeof *buffer);
+    struct frame_buffer *buffer = calloc(1, sizeof *buffer);
     buffer->width = FIELD(int, parameters, 8);
     buffer->height = FIELD(int, parameters, 12);
     buffer->pitch = FIELD(int, parameters, 16);
     buffer->pixels = FIELD(uint8_t *, parameters, 24);
     buffer->format = FIELD(int, parameters, 40);
     FIELD(void *, parameters, 32) = buffer;
-    return known(buffer->format) ? SUCCESS : INVALID_PARAM;
+    return is_supported(buffer->format) ? SUCCESS : INVALID_PARAM;
 }
 
-static int unregister_resource(struct encoder *encoder, struct picture_buffer *buffer) {
+static int unregister_resource(struct encoder *encoder, struct frame_buffer *buffer) {
     (void)encoder;
     free(buffer);
     return SUCCESS;
@@ -305,13 +305,13 @@ static int unregister_resource(struct encoder *encoder, struct picture_buffer *b
 
 static int map_resource(struct encoder *encoder, void *parameters) {
     (void)encoder;
-    struct picture_buffer *buffer = FIELD(struct picture_buffer *, parameters, 16);
+    struct frame_buffer *buffer = FIELD(struct frame_buffer *, parameters, 16);
     FIELD(void *, parameters, 24) = buffer;
     FIELD(int, parameters, 32) = buffer->format;
     return SUCCESS;
 }
 
-static int unmap_resource(struct encoder *encoder, struct picture_buffer *buffer) {
+static int unmap_resource(struct encoder *encoder, struct frame_buffer *buffer) {
     (void)encoder, (void)buffer;
     return SUCCESS;
 }
@@ -329,7 +329,7 @@ static int destroy_bitstream(struct encoder *encoder, struct bitstream *bitstrea
     return SUCCESS;
 }
 
-static void set_planes(x264_picture_t *picture, const struct picture_buffer *buffer) {
+static void set_planes(x264_picture_t *picture, const struct frame_buffer *buffer) {
     size_t luma = (size_t)buffer->pitch * buffer->height;
     size_t chroma = (size_t)(buffer->pitch / 2) * ((buffer->height + 1) / 2);
     int swapped = buffer->format == YV12;
@@ -349,7 +349,7 @@ static void set_planes(x264_picture_t *picture, const struct picture_buffer *buf
     picture->img.i_stride[1] = picture->img.i_stride[2] = buffer->pitch / 2;
 }
 
-static void keep(struct bitstream *bitstream, const uint8_t *bytes, int size) {
+static void store(struct bitstream *bitstream, const uint8_t *bytes, int size) {
     if (bitstream->capacity < size) {
         bitstream->bytes = realloc(bitstream->bytes, size);
         bitstream->capacity = size;
@@ -373,13 +373,13 @@ static int encode_picture(struct encoder *encoder, void *parameters) {
         usleep(10000);
     struct bitstream *bitstream = FIELD(struct bitstream *, parameters, 48);
     x264_picture_init(&picture);
-    set_planes(&picture, FIELD(struct picture_buffer *, parameters, 40));
+    set_planes(&picture, FIELD(struct frame_buffer *, parameters, 40));
     picture.i_pts = encoder->frames++;
     picture.i_type = flags & (FORCE_IDR | FORCE_INTRA) ? X264_TYPE_IDR : X264_TYPE_AUTO;
     int size = x264_encoder_encode(encoder->x264, &nals, &count, &picture, &coded);
     if (size <= 0)
         return GENERIC;
-    keep(bitstream, nals[0].p_payload, size);
+    store(bitstream, nals[0].p_payload, size);
     bitstream->time = FIELD(uint64_t, parameters, 24);
     bitstream->duration = FIELD(uint64_t, parameters, 32);
     bitstream->index = FIELD(uint32_t, parameters, 20);
@@ -429,10 +429,10 @@ static int set_streams(struct encoder *encoder, void *input, void *output) {
 
 static const char *last_error(struct encoder *encoder) {
     (void)encoder;
-    return "the simulated encoder was told to fail";
+    return "the simulated encoder was configured to fail";
 }
 
-static int absent(void) {
+static int unimplemented(void) {
     return UNIMPLEMENTED;
 }
 
@@ -444,7 +444,7 @@ EXPORT int NvEncodeAPIGetMaxSupportedVersion(uint32_t *version) {
 EXPORT int NvEncodeAPICreateInstance(void *list) {
     void **functions = (void **)((char *)list + 8);
     for (int index = 0; index < 42; index++)
-        functions[index] = (void *)absent;
+        functions[index] = (void *)unimplemented;
     functions[1] = (void *)guid_count;
     functions[2] = (void *)profile_count;
     functions[3] = (void *)profiles;
@@ -452,7 +452,7 @@ EXPORT int NvEncodeAPICreateInstance(void *list) {
     functions[5] = (void *)format_count;
     functions[6] = (void *)formats;
     functions[7] = (void *)caps;
-    functions[10] = (void *)older_preset_config;
+    functions[10] = (void *)legacy_preset_config;
     functions[11] = (void *)initialize;
     functions[12] = (void *)create_input;
     functions[13] = (void *)destroy_input;

@@ -1,4 +1,4 @@
-/* libnvidia-ml.so.1: what nvidia-ml-py asks of the driver's management library. */
+/* libnvidia-ml.so.1: the part of the driver's management library that nvidia-ml-py calls. */
 #include "simulation.h"
 
 enum {
@@ -10,7 +10,7 @@ enum {
     DRIVER_NOT_LOADED = 9
 };
 
-/* A handle is the GPU's index plus one, since null is none. */
+/* A handle is the GPU's index plus one, since null means none. */
 static unsigned gpu_of(void *device) {
     return (unsigned)(uintptr_t)device - 1;
 }
@@ -84,7 +84,7 @@ static unsigned open_on(void *device, struct session *found) {
 }
 
 EXPORT int nvmlDeviceGetEncoderStats(void *device, unsigned *count, unsigned *fps, unsigned *us) {
-    struct session found[MOST_SESSIONS];
+    struct session found[MAX_SESSIONS];
     *count = open_on(device, found);
     *fps = *count ? found[0].fps : 0;
     *us = 0;
@@ -97,7 +97,7 @@ struct record {
 };
 
 EXPORT int nvmlDeviceGetEncoderSessions(void *device, unsigned *count, struct record *records) {
-    struct session found[MOST_SESSIONS];
+    struct session found[MAX_SESSIONS];
     unsigned open = number("listed", 1) ? open_on(device, found) : 0, room = *count;
     *count = open;
     if (room == 0)
@@ -107,7 +107,7 @@ EXPORT int nvmlDeviceGetEncoderSessions(void *device, unsigned *count, struct re
     for (unsigned i = 0; i < open; i++)
         records[i] = (struct record){
             .id = found[i].number,
-            /* The real one gives pids of the host, which a container doesn't know. */
+            /* The real library reports host pids, which are unknown inside a container. */
             .pid = found[i].pid + number("host_pids", 0),
             .width = found[i].width,
             .height = found[i].height,
@@ -117,14 +117,14 @@ EXPORT int nvmlDeviceGetEncoderSessions(void *device, unsigned *count, struct re
 }
 
 EXPORT int nvmlDeviceGetEncoderUtilization(void *device, unsigned *percent, unsigned *period_us) {
-    struct session found[MOST_SESSIONS];
+    struct session found[MAX_SESSIONS];
     *percent = open_on(device, found) ? 10 : 0;
     *period_us = 167000;
     return SUCCESS;
 }
 
 EXPORT int nvmlDeviceGetUtilizationRates(void *device, unsigned *gpu_and_memory) {
-    gpu_and_memory[0] = open_on(device, (struct session[MOST_SESSIONS]){0}) ? 10 : 0;
+    gpu_and_memory[0] = open_on(device, (struct session[MAX_SESSIONS]){0}) ? 10 : 0;
     gpu_and_memory[1] = 0;
     return SUCCESS;
 }

@@ -1,11 +1,11 @@
-/* What the three libraries of the simulated driver share: its folder, its settings, its sessions.
+/* Shared by the three libraries of the simulated driver: its folder, settings and sessions.
  *
- * The folder is named by NVSIM_DIR. `settings` holds a line `key value` each and is read anew at
- * each question, so a test can change the driver while programs use it. An open session is a file
- * `session-N` that its process keeps locked, as the real driver frees the sessions of a process
- * that dies. `events` gets a line for each session that is opened, refused or closed.
+ * NVSIM_DIR names the folder. Its file `settings` has lines `key value` and is read at every query,
+ * so a test can change the driver while programs use it. An open session is a file `session-N` that
+ * its process keeps locked: like the real driver, this frees the sessions of a process that dies.
+ * `events` gets a line for each session opened, refused or closed.
  *
- * A GPU is known by its index in NVML's order, whatever number CUDA gives it in a process.
+ * A GPU is identified by its index in NVML's order, whatever number CUDA gives it in a process.
  */
 #ifndef NVSIM_SIMULATION_H
 #define NVSIM_SIMULATION_H
@@ -19,10 +19,10 @@
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define MOST_SESSIONS 64
+#define MAX_SESSIONS 64
 #define TEXT 256
 
-/* Begins a CUDA context of libcuda.so.1, from which libnvidia-encode.so.1 learns the GPU. */
+/* First part of a libcuda.so.1 context, which tells libnvidia-encode.so.1 the GPU. */
 struct context {
     int gpu;
 };
@@ -36,7 +36,7 @@ static inline void path_of(char *path, const char *name) {
     snprintf(path, TEXT, "%s/%s", folder ? folder : "/nonexistent", name);
 }
 
-/* The value of a setting; `fallback` where there is none. */
+/* Return the value of a setting, or `fallback` if it has none. */
 static inline const char *setting(const char *key, const char *fallback, char *value) {
     char path[TEXT], line[TEXT];
     size_t length = strlen(key);
@@ -60,7 +60,7 @@ static inline int number(const char *key, int fallback) {
     return *value ? atoi(value) : fallback;
 }
 
-/* The same of one GPU: a line `key.GPU value` counts more than `key value`. */
+/* The same for one GPU: a line `key.GPU value` overrides `key value`. */
 static inline const char *setting_of(int gpu, const char *key, const char *fallback, char *value) {
     char own[TEXT / 2], common[TEXT];
     snprintf(own, sizeof own, "%s.%d", key, gpu);
@@ -73,7 +73,7 @@ static inline int number_of(int gpu, const char *key, int fallback) {
     return *value ? atoi(value) : fallback;
 }
 
-/* As NVML writes it, which is how CUDA_VISIBLE_DEVICES takes it. */
+/* As NVML prints it and CUDA_VISIBLE_DEVICES accepts it. */
 static inline void uuid_of(int gpu, char *uuid, size_t length) {
     snprintf(uuid, length, "GPU-00000000-0000-0000-0000-%012d", gpu);
 }
@@ -90,7 +90,7 @@ static inline void note(const char *event, unsigned gpu, int detail) {
     }
 }
 
-/* Enters the critical section in which sessions are counted; closing the descriptor leaves it. */
+/* Enter the critical section for counting sessions; closing the descriptor leaves it. */
 static inline int enter(void) {
     char path[TEXT];
     path_of(path, "lock");
@@ -107,10 +107,10 @@ static inline int open_session_file(unsigned number) {
     return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 }
 
-/* Who has a session open, on one GPU or (gpu < 0) on all. Call it in the critical section. */
+/* List the open sessions of one GPU, or of all (gpu < 0). Call it in the critical section. */
 static inline unsigned sessions_on(int gpu, struct session *found) {
     unsigned count = 0;
-    for (unsigned number = 0; number < MOST_SESSIONS; number++) {
+    for (unsigned number = 0; number < MAX_SESSIONS; number++) {
         int file = open_session_file(number);
         if (file < 0)
             continue;

@@ -1,4 +1,4 @@
-"""The simulated driver behaves as the facts about the real one say."""
+"""The simulated driver behaves as the real one is known to."""
 
 import json
 import subprocess
@@ -15,28 +15,28 @@ import json, sys
 import numpy as np
 from metabonk.encoding.backends.av import AvEncoder
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
 from metabonk.errors import EncodingError
+from metabonk.frame import Frame
 
 settings = EncoderSettings(640, 360, 30, 1_000_000, 1.0)
-encoders, said = [], {"codes": [], "keyframes": [], "units": b"", "broken": ""}
+encoders, report = [], {"codes": [], "keyframes": [], "units": b"", "broken": ""}
 for _ in range(int(sys.argv[1])):
     try:
         encoders.append(AvEncoder(settings, "h264_nvenc", int(sys.argv[2])))
-        said["codes"].append(0)
+        report["codes"].append(0)
     except EncodingError as error:
-        said["codes"].append(error.nvenc_code)
+        report["codes"].append(error.nvenc_code)
 try:
     for number in range(int(sys.argv[3]) if encoders else 0):
-        picture = np.zeros((360, 640, 3), np.uint8)
-        picture[:, : number * 10] = 255, 0, 0
-        units = encoders[0].encode(Frame(picture, number / 30), keyframe=number == 20)
-        said["keyframes"] += [number for unit in units if unit.keyframe]
-        said["units"] += b"".join(unit.data for unit in units)
+        image = np.zeros((360, 640, 3), np.uint8)
+        image[:, : number * 10] = 255, 0, 0
+        units = encoders[0].encode(Frame(image, number / 30), keyframe=number == 20)
+        report["keyframes"] += [number for unit in units if unit.keyframe]
+        report["units"] += b"".join(unit.data for unit in units)
 except EncodingError as error:
-    said["broken"] = str(error)
-said["units"] = said["units"].hex()
-print(json.dumps(said))
+    report["broken"] = str(error)
+report["units"] = report["units"].hex()
+print(json.dumps(report))
 """
 
 LIST = """
@@ -44,7 +44,7 @@ import json
 from dataclasses import astuple
 from metabonk.encoding.sessions.nvml import Nvml
 
-gpus = Nvml().census().gpus
+gpus = Nvml().inventory().gpus
 print(json.dumps([[g.name, g.brand, g.driver, g.session_count, [astuple(s) for s in g.sessions]]
                   for g in gpus]))
 """
@@ -66,19 +66,19 @@ def python(driver: SimulatedDriver, program: str, *arguments: object) -> dict:
     return json.loads(run.stdout)
 
 
-def test_what_it_encodes_decodes_to_the_pictures_that_went_in(driver: SimulatedDriver):
-    said = python(driver, ENCODE, 1, 0, 45)
+def test_encoded_frames_decode_to_the_original_images(driver: SimulatedDriver):
+    report = python(driver, ENCODE, 1, 0, 45)
     decoder = av.CodecContext.create("h264", "r")
-    packets = [*decoder.parse(bytes.fromhex(said["units"])), *decoder.parse(), None]
+    packets = [*decoder.parse(bytes.fromhex(report["units"])), *decoder.parse(), None]
     frames = [frame for packet in packets for frame in decoder.decode(packet)]
     assert len(frames) == 45
-    picture = frames[30].to_ndarray(format="rgb24").astype(int)
-    red, black = picture[180, 150], picture[180, 500]
+    image = frames[30].to_ndarray(format="rgb24").astype(int)
+    red, black = image[180, 150], image[180, 500]
     assert red[0] > 200 > 60 > red[1]
     assert black.max() < 40
 
 
-def test_keyframes_come_when_asked_for_and_once_a_group(driver: SimulatedDriver):
+def test_keyframes_come_on_request_and_once_per_group(driver: SimulatedDriver):
     assert python(driver, ENCODE, 1, 0, 55)["keyframes"] == [0, 20, 50]
 
 
@@ -91,8 +91,8 @@ def test_it_refuses_sessions_beyond_its_cap(driver: SimulatedDriver, refusal: in
     assert driver.open_now() == 0
 
 
-def test_sessions_of_other_programs_count(driver: SimulatedDriver):
-    with driver.sessions_of_others(1):
+def test_external_sessions_count(driver: SimulatedDriver):
+    with driver.external_sessions(1):
         assert driver.open_now() == 1
         assert python(driver, ENCODE, 2, 0, 0)["codes"] == [0, 10]
     assert driver.open_now() == 0
@@ -105,14 +105,14 @@ def test_a_gpu_without_an_encoder_refuses_every_open_with_2(driver: SimulatedDri
 
 def test_an_encoder_can_fail_in_mid_stream(driver: SimulatedDriver):
     driver.set(encode_fails_after=7)
-    said = python(driver, ENCODE, 1, 0, 20)
-    assert "told to fail" in said["broken"]
-    assert said["units"]
+    report = python(driver, ENCODE, 1, 0, 20)
+    assert "configured to fail" in report["broken"]
+    assert report["units"]
 
 
-def test_nvml_lists_sessions_with_the_pids_of_the_host(driver: SimulatedDriver):
+def test_nvml_lists_sessions_with_the_hosts_pids(driver: SimulatedDriver):
     driver.set(gpus=2, host_pids=1000, driver="550.54")
-    with driver.sessions_of_others(1, gpu=1, pid=7):
+    with driver.external_sessions(1, gpu=1, pid=7):
         first, second = python(driver, LIST)
     assert first == ["NVIDIA GeForce RTX 4070", 5, "550.54", 0, []]
     assert second[3:] == [1, [[1007, 1920, 1080, 60]]]
@@ -120,10 +120,10 @@ def test_nvml_lists_sessions_with_the_pids_of_the_host(driver: SimulatedDriver):
 
 def test_nvml_may_count_sessions_without_listing_them(driver: SimulatedDriver):
     driver.set(listed=0)
-    with driver.sessions_of_others(2):
+    with driver.external_sessions(2):
         assert python(driver, LIST)[0][3:] == [2, []]
 
 
-def test_without_a_gpu_nothing_is_found(driver: SimulatedDriver):
+def test_without_a_gpu_nvml_lists_nothing(driver: SimulatedDriver):
     driver.set(gpus=0)
     assert python(driver, LIST) == []

@@ -37,9 +37,7 @@ class Nv12:
 
     def __init__(self, width: int, height: int, device: torch.device) -> None:
         if width % 2 or height % 2:
-            raise EncoderUnavailable(
-                f"NV12 requires an even size, not {width}×{height}"
-            )
+            raise EncoderUnavailable(f"NV12 requires an even size, not {width}×{height}")
         self._size = (height, width)
         # Made once, since each constant is a copy to the device.
         self._black = torch.tensor(16.0, device=device)
