@@ -1,4 +1,4 @@
-"""A page that other machines reach: who is served, and what everybody else is answered."""
+"""``metabonk.http.auth``: the page that other machines reach."""
 
 import logging
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from websockets.sync.client import ClientConnection, connect
 
 from metabonk.encoding.sessions import open_pools
 from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.process import make_apps
+from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from tests.support.serving import served
 
 TOKEN = "a-token-that-nobody-guesses"
-VISIT = {"Accept": "text/html,*/*", "Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}
+NAVIGATION = {"Accept": "text/html,*/*", "Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def served_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Clie
             "paths": {"runs": folder, "logs": folder},
         }
     )
-    _, app = make_apps(FleetState(settings, "run", store), dict, open_pools(settings), TOKEN)
+    _, app = make_apps(FleetState(settings, store), dict, open_pools(settings), TOKEN)
     with served(app) as client:
         yield client
     store.close()
 
 
 def routes(client: httpx.Client) -> list[tuple[str, str]]:
-    """Every method and path of the page's OpenAPI document, and those that are in none."""
+    """Return every method and path of the page's OpenAPI document, and some that are in none."""
     document = client.get("/openapi.json", headers=bearer()).json()
     found = [
         (method.upper(), path.replace("{", "").replace("}", ""))
@@ -69,7 +69,7 @@ def socket(client: httpx.Client, query: str = "", **headers: str) -> ClientConne
     return connect(address, proxy=None, additional_headers=headers)
 
 
-def test_no_route_answers_without_the_token(page: httpx.Client):
+def test_no_route_is_served_without_the_token(page: httpx.Client):
     wrong = ["", "x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), "é"]
     for method, path in routes(page):
         for headers in ({}, bearer("x"), cookie(page, "x"), {"Cookie": f"metabonk={TOKEN}"}):
@@ -89,21 +89,21 @@ def test_no_socket_opens_without_the_token(page: httpx.Client):
             pass
 
 
-def test_every_route_answers_with_it(page: httpx.Client):
+def test_every_route_is_served_with_the_token(page: httpx.Client):
     for method, path in routes(page):
         for headers in (bearer(), cookie(page)):
-            # Not read: some answers have no end.
+            # Not read: some responses are endless.
             with page.stream(method, path, headers=headers) as answer:
                 assert answer.status_code not in (401, 403), f"{method} {path}"
     for query, headers in ((f"?token={TOKEN}", {}), ("", cookie(page)), ("", bearer())):
-        # 502: it was let through, and worker omega-0 isn't there.
+        # 502: it passed, but worker omega-0 doesn't run.
         with pytest.raises(InvalidStatus, match="502"), socket(page, query, **headers):
             pass
 
 
-def test_a_visit_with_the_token_is_sent_on_without_it_and_known_from_then_on(page: httpx.Client):
+def test_a_navigation_with_the_token_is_redirected_without_it_and_remembered(page: httpx.Client):
     with httpx.Client(base_url=page.base_url, trust_env=False) as browser:
-        first = browser.get(f"/stream?worker=omega-0&token={TOKEN}&x=%20", headers=VISIT)
+        first = browser.get(f"/stream?worker=omega-0&token={TOKEN}&x=%20", headers=NAVIGATION)
         assert (first.status_code, first.headers["Location"]) == (303, "/stream?worker=omega-0&x=+")
         kept = first.headers["Set-Cookie"].lower()
         assert "httponly" in kept and "samesite=strict" in kept and "path=/" in kept
@@ -113,31 +113,33 @@ def test_a_visit_with_the_token_is_sent_on_without_it_and_known_from_then_on(pag
 
 
 @pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example/", "/%2F%2Fevil.example"])
-def test_nobody_is_sent_to_another_machine(page: httpx.Client, path: str):
+def test_no_redirect_leads_to_another_machine(page: httpx.Client, path: str):
     url = f"http://127.0.0.1:{page.base_url.port}{path}?token={TOKEN}"
-    answer = page.send(httpx.Request("GET", url, headers=VISIT))
+    answer = page.send(httpx.Request("GET", url, headers=NAVIGATION))
     assert answer.status_code == 303
     location = answer.headers["Location"]
     assert location.startswith("/") and location[1] not in "/\\"
 
 
-def test_a_player_that_takes_nothing_but_an_address_is_not_sent_on(page: httpx.Client):
+def test_a_player_that_accepts_nothing_but_an_address_is_not_redirected(page: httpx.Client):
     assert page.get(f"/workers?token={TOKEN}").status_code == 200
     assert page.get(f"/api/worker/omega-0/stream.ts?token={TOKEN}").status_code == 502
 
 
-def test_a_visitor_without_the_token_reads_what_to_do(page: httpx.Client):
-    answer = page.get("/stream?worker=omega-0", headers=VISIT)
+def test_a_visitor_without_the_token_is_told_what_to_do(page: httpx.Client):
+    answer = page.get("/stream?worker=omega-0", headers=NAVIGATION)
     assert answer.status_code == 401
     assert "metabonk start" in answer.text and "href='/stream'" in answer.text
-    sneaky = page.get("/'><script>alert(1)</script>", headers=VISIT)
+    sneaky = page.get("/'><script>alert(1)</script>", headers=NAVIGATION)
     assert "<script>" not in sneaky.text
 
 
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "http://127.0.0.1:1", "null", "http://["]
 )
-def test_a_page_of_another_origin_can_neither_read_nor_steer(page: httpx.Client, origin: str):
+def test_a_page_of_another_origin_can_neither_read_nor_change_anything(
+    page: httpx.Client, origin: str
+):
     known = cookie(page) | {"Origin": origin}
     assert page.get("/workers", headers=known).status_code == 403
     assert page.post("/whep?worker=omega-0", headers=known, content="v=0").status_code == 403
@@ -147,7 +149,7 @@ def test_a_page_of_another_origin_can_neither_read_nor_steer(page: httpx.Client,
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_another_pages_pictures_and_frames_are_not_ours(page: httpx.Client, site: str):
+def test_another_page_cannot_embed_images_videos_or_frames(page: httpx.Client, site: str):
     for dest in ("image", "video", "script", "iframe", "empty"):
         headers = cookie(page) | {"Sec-Fetch-Site": site, "Sec-Fetch-Dest": dest}
         assert page.get("/api/worker/omega-0/snapshot.jpg", headers=headers).status_code == 403
@@ -155,7 +157,7 @@ def test_another_pages_pictures_and_frames_are_not_ours(page: httpx.Client, site
     assert page.get("/", headers=link).status_code not in (401, 403)
 
 
-def test_our_own_page_may_do_all_that(page: httpx.Client):
+def test_our_own_page_may_do_all_of_that(page: httpx.Client):
     own = cookie(page) | {
         "Origin": f"http://127.0.0.1:{page.base_url.port}",
         "Sec-Fetch-Site": "same-origin",

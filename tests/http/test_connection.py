@@ -1,4 +1,4 @@
-"""Clients that take their time, over real sockets with short deadlines."""
+"""``metabonk.http.connection``: slow and vanished clients, over real sockets."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.support.sockets import ended, vanish
 from tests.support.waiting import GENEROUS_S, until
 
 SHORT = ConnectionLimits(request_timeout_s=0.5, peer_timeout_s=2.0)
-FEW_PLACES = ConnectionLimits(request_timeout_s=10 * GENEROUS_S, max_pending=5)
+FEW_PENDING = ConnectionLimits(request_timeout_s=10 * GENEROUS_S, max_pending=5)
 HOST = b"Host: localhost\r\n"
 UPGRADE = (
     b"GET /socket HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -30,7 +30,7 @@ SHORT_REQUEST = b"GET /short HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
 class Server:
-    """What is served, and who is watching it."""
+    """An application that counts its clients."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -73,24 +73,24 @@ class Server:
             self.watching -= 1
 
     @contextlib.contextmanager
-    def connection(self, said: bytes = b"") -> Iterator[socket.socket]:
-        """A connection on which ``said`` was sent."""
+    def connection(self, data: bytes = b"") -> Iterator[socket.socket]:
+        """Open a connection and send ``data``."""
         with socket.create_connection(("127.0.0.1", self.port), GENEROUS_S) as connection:
-            connection.sendall(said)
+            connection.sendall(data)
             yield connection
 
     @contextlib.contextmanager
     def watcher(self, query: bytes = b"") -> Iterator[socket.socket]:
-        """A connection on which the endless answer has begun."""
+        """Open a connection on which the endless response has begun."""
         request = b"GET /endless" + query + b" HTTP/1.1\r\n" + HOST + b"\r\n"
         with self.connection(request) as connection:
             await_text(connection, b"begin")
             assert self.watching == 1
             yield connection
-        until("the answer ends with its client", lambda: self.watching == 0)
+        until("the response ends with its client", lambda: self.watching == 0)
 
     def websocket(self) -> ClientConnection:
-        """A WebSocket whose text messages come back."""
+        """Open a WebSocket that echoes text messages."""
         return connect(f"ws://127.0.0.1:{self.port}/socket", proxy=None, compression=None)
 
 
@@ -103,17 +103,17 @@ def server() -> Iterator[Server]:
 
 
 def await_text(connection: socket.socket, text: bytes) -> bytes:
-    """What comes until ``text`` does."""
-    told = b""
-    while text not in told:
+    """Read until ``text`` arrives, and return everything read."""
+    received = b""
+    while text not in received:
         part = connection.recv(1 << 16)
-        assert part, f"closed after {told!r}"
-        told += part
-    return told
+        assert part, f"closed after {received!r}"
+        received += part
+    return received
 
 
 def dribble(connection: socket.socket, text: bytes) -> bool:
-    """Sends one byte after the other; whether the other end has enough of it before the end."""
+    """Send byte by byte; True if the other end closes the connection before the last."""
     connection.settimeout(0.02)
     for byte in text:
         try:
@@ -127,12 +127,12 @@ def dribble(connection: socket.socket, text: bytes) -> bool:
     return False
 
 
-def test_a_client_that_says_nothing_is_let_go(server: Server):
+def test_a_client_that_sends_nothing_is_disconnected(server: Server):
     with server.connection() as connection:
         assert ended(connection)
 
 
-def test_a_client_that_says_nothing_after_an_answer_is_let_go(server: Server):
+def test_a_client_that_idles_after_a_response_is_disconnected(server: Server):
     with server.connection(SHORT_REQUEST) as connection:
         await_text(connection, b'"short"')
         assert ended(connection)
@@ -141,38 +141,38 @@ def test_a_client_that_says_nothing_after_an_answer_is_let_go(server: Server):
 @pytest.mark.parametrize(
     "begin", [b"GET /short HTTP/1.1\r\nX: ", SHORT_REQUEST + b"GET /short HTTP/1.1\r\nX: "]
 )
-def test_a_head_that_comes_byte_by_byte_is_not_waited_for(server: Server, begin: bytes):
+def test_a_head_that_comes_byte_by_byte_has_a_deadline(server: Server, begin: bytes):
     with server.connection(begin) as connection:
         assert dribble(connection, b"x" * 1000)
 
 
-def test_a_body_that_comes_byte_by_byte_is_not_waited_for(
+def test_a_body_that_comes_byte_by_byte_has_a_deadline(
     server: Server, caplog: pytest.LogCaptureFixture
 ):
     head = b"POST /body HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n"
     with caplog.at_level(logging.WARNING), server.connection(head) as connection:
         assert dribble(connection, b"x" * 999)
-    until("its reader gives up", lambda: server.bodies == 0)
+    until("its reader ends", lambda: server.bodies == 0)
     with server.connection(SHORT_REQUEST) as connection:
         await_text(connection, b'"short"')
-    assert not caplog.records, "it is no fault of ours"
+    assert not caplog.records, "a slow client is not a server error"
 
 
-def test_a_body_that_was_refused_is_not_drained_for_ever(server: Server):
+def test_a_refused_body_is_not_drained_forever(server: Server):
     head = b"POST /body HTTP/1.1\r\n" + HOST + b"Content-Length: 1000000\r\n\r\n"
     with server.connection(head) as connection:
         await_text(connection, b"413")
         assert dribble(connection, b"x" * 1000)
 
 
-def test_an_answer_without_end_outlives_every_deadline(server: Server):
+def test_an_endless_response_outlives_every_deadline(server: Server):
     with server.watcher() as watcher:
         deadline = time.monotonic() + 1.5 * SHORT.peer_timeout_s
         while time.monotonic() < deadline:
             assert watcher.recv(1 << 16)
 
 
-def test_an_answer_that_is_quiet_for_long_is_not_cut_off(server: Server):
+def test_a_response_that_pauses_is_not_cut_off(server: Server):
     with server.watcher(b"?quiet=true") as watcher:
         watcher.settimeout(1.5 * SHORT.peer_timeout_s)
         with pytest.raises(TimeoutError):
@@ -181,30 +181,30 @@ def test_an_answer_that_is_quiet_for_long_is_not_cut_off(server: Server):
 
 
 @pytest.mark.parametrize("query", [b"", b"?quiet=true"])
-def test_a_client_that_has_vanished_is_given_up(server: Server, query: bytes):
+def test_a_client_that_has_vanished_is_disconnected(server: Server, query: bytes):
     with server.watcher(query) as watcher:
         vanish(watcher)
-        until("it is given up", lambda: server.watching == 0)
+        until("it is disconnected", lambda: server.watching == 0)
 
 
-def test_a_client_that_takes_nothing_is_given_up(server: Server):
+def test_a_client_that_reads_nothing_is_disconnected(server: Server):
     with server.watcher():
-        until("it is given up", lambda: server.watching == 0)
+        until("it is disconnected", lambda: server.watching == 0)
 
 
-def test_a_request_in_time_is_answered_and_so_is_the_next_one(server: Server):
+def test_a_request_in_time_is_served_and_so_is_the_next(server: Server):
     body = b"POST /body HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\n"
     with server.connection(body) as connection:
         connection.sendall(b"abc" + SHORT_REQUEST)
         assert await_text(connection, b'"short"').count(b"200 OK") == 2
 
 
-def test_where_too_many_wait_the_oldest_makes_room():
+def test_with_too_many_pending_requests_the_oldest_is_evicted():
     server = Server()
-    with served(server.app, limits=FEW_PLACES) as client, contextlib.ExitStack() as stack:
+    with served(server.app, limits=FEW_PENDING) as client, contextlib.ExitStack() as stack:
         server.port = client.base_url.port or 0
         waiting = [
-            stack.enter_context(server.connection(b"GET")) for _ in range(FEW_PLACES.max_pending)
+            stack.enter_context(server.connection(b"GET")) for _ in range(FEW_PENDING.max_pending)
         ]
         with server.connection(SHORT_REQUEST) as another:
             await_text(another, b'"short"')
@@ -228,19 +228,19 @@ def test_a_websocket_message_in_many_frames_is_refused(server: Server):
             websocket.recv(timeout=GENEROUS_S)
         assert caught.value.rcvd is not None and caught.value.rcvd.code == 1009
     with server.websocket() as websocket:
-        # The last one is empty.
+        # The last frame is empty.
         websocket.send(iter(["x"] * (MAX_FRAMES - 1)))
         assert websocket.recv(timeout=GENEROUS_S) == "x" * (MAX_FRAMES - 1)
 
 
-def test_a_websocket_text_that_is_not_utf8_is_refused_and_no_line_in_the_log(
+def test_websocket_text_that_is_not_utf8_is_refused_without_a_log_line(
     server: Server, caplog: pytest.LogCaptureFixture
 ):
     with server.websocket() as websocket:
         websocket.send("x")
         assert websocket.recv(timeout=GENEROUS_S) == "x"
         websocket.send(iter([b"\xc3", b"\xa9"]), text=True)
-        assert websocket.recv(timeout=GENEROUS_S) == "é", "a character may be in two frames"
+        assert websocket.recv(timeout=GENEROUS_S) == "é", "a character split in two"
         websocket.send(b"\xc1", text=True)
         with pytest.raises(ConnectionClosed) as caught:
             websocket.recv(timeout=GENEROUS_S)
@@ -248,7 +248,7 @@ def test_a_websocket_text_that_is_not_utf8_is_refused_and_no_line_in_the_log(
     assert caplog.text == ""
 
 
-def test_a_websocket_client_that_reads_nothing_is_no_longer_read(server: Server):
+def test_nothing_is_read_from_a_websocket_client_that_reads_nothing(server: Server):
     pings = (b"\x89\xfd" + bytes(4) + bytes(125)) * 500  # Masked with zeros (RFC 6455, 5.2).
     with server.connection(UPGRADE) as connection:
         await_text(connection, b"101")
@@ -256,5 +256,5 @@ def test_a_websocket_client_that_reads_nothing_is_no_longer_read(server: Server)
         sent = 0
         with pytest.raises((TimeoutError, ConnectionError)):
             while True:
-                assert sent < 100_000_000, "each one is answered, and the answers are kept"
+                assert sent < 100_000_000, "every ping is answered, and the answers pile up"
                 sent += connection.send(pings)
