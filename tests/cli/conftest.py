@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.children import until
 from tests.support.processes import kill_tree
 from tests.support.serving import free_ports
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,9 +60,8 @@ class Terminal:
     def ready(self, names: tuple[str, ...] = ("learner", "omega-0", "omega-1")) -> None:
         logs = [self.folder / "logs" / f"{name}.log" for name in names]
         until(
+            "the children are ready",
             lambda: all(log.exists() and "ready" in log.read_text() for log in logs),
-            20,
-            lambda: self.text,
         )
 
     @property

@@ -12,7 +12,7 @@ import pytest
 
 from metabonk.encoding.sessions import Pool
 from tests.cli.conftest import Terminal
-from tests.support.children import until
+from tests.support.waiting import until
 
 # A worker as the process table shows it: it leases a slot and outlives whoever started it.
 WORKER = """
@@ -62,7 +62,7 @@ class Started:
 @pytest.fixture(autouse=True)
 def swept(terminal: Terminal) -> None:
     """Games that somebody killed on this machine are nothing that these tests left over."""
-    assert terminal.run("sweep").returncode == 0
+    assert terminal.run("cleanup-games").returncode == 0
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_an_orphan_is_listed_and_ended_only_when_told_to(
     assert not ended(worker)
     killed = terminal.run("nvenc", "cleanup", "--kill").stdout
     assert f"metabonk.cli.main --index omega-3 (pid {worker.pid})" in killed
-    until(lambda: ended(worker))
+    until("the worker has ended", lambda: ended(worker))
     assert "wiped cpu slot 0, which omega-3 left" in killed
     assert terminal.run("nvenc", "cleanup").stdout.endswith("nothing is left over\n")
 
@@ -128,11 +128,11 @@ def test_an_orphan_that_is_not_metabonks_is_left_alone(terminal: Terminal, worke
 def test_a_slot_of_a_killed_worker_is_listed_and_wiped(terminal: Terminal, workers: list[Started]):
     worker = start_worker(workers, terminal).orphan()
     worker.kill()
-    until(lambda: ended(worker))
+    until("the worker has ended", lambda: ended(worker))
     assert "omega-3" in terminal.run("nvenc", "cleanup").stdout
     assert "wiped cpu slot 0" in terminal.run("nvenc", "cleanup", "--kill").stdout
     pool = Pool("cpu", terminal.folder / "runtime" / "slots", lambda: 1)
-    assert pool.remains() == []
+    assert pool.stale_holders() == []
 
 
 def test_running_fleets_are_ended_only_after_a_yes(terminal: Terminal):
@@ -171,5 +171,5 @@ def answer(terminal: Terminal, text: str) -> int:
         os.write(ours, text.encode())
         output, _ = command.communicate(timeout=30)
     os.close(ours)
-    assert "Go on? [y/N]" in output
+    assert "Continue? [y/N]" in output
     return command.returncode

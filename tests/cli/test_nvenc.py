@@ -21,7 +21,7 @@ class Machine(Nvml):
     def __init__(self, *gpus: Gpu) -> None:
         self.gpus = gpus
 
-    def census(self) -> GpuInventory:
+    def inventory(self) -> GpuInventory:
         return (
             GpuInventory(self.gpus) if self.gpus else GpuInventory(unavailable="no NVIDIA driver")
         )

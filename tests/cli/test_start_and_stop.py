@@ -15,10 +15,11 @@ import pytest
 from metabonk.orchestrator.lock import read_record
 from metabonk.system.process_ids import ProcessId, members, process_id
 from tests.cli.conftest import Terminal
-from tests.support.children import all_gone, until
-from tests.support.go2rtc_stand_in import put
+from tests.support.children import all_gone
+from tests.support.go2rtc_stand_in import install
 from tests.support.nvsim.driver import SimulatedDriver
 from tests.support.processes import kill
+from tests.support.waiting import until
 
 
 def gone(family: list[psutil.Process]) -> bool:
@@ -68,7 +69,7 @@ def test_the_page_answers_before_any_child_is_up(terminal: Terminal):
         except httpx.HTTPError:
             return False
 
-    until(answers, 10)
+    until("the page answers", answers, 10)
     assert time.monotonic() - began < 10
     assert httpx.get(f"{page}/api/fleet").json()["workers"] == {}
     assert httpx.get(f"http://127.0.0.1:{terminal.ports[0]}/healthz").text == "ok\n"
@@ -207,7 +208,7 @@ def test_a_folder_for_logs_that_cannot_be_made_is_named(terminal: Terminal):
 
 
 def test_go2rtc_runs_beside_the_fleet_is_started_again_and_ends_with_it(terminal: Terminal):
-    terminal.environment["METABONK_GO2RTC_BIN"] = str(put(terminal.folder))
+    terminal.environment["METABONK_GO2RTC_PATH"] = str(install(terminal.folder))
     process = terminal.start("OBEDIENT", "--go2rtc")
     terminal.ready(("learner", "omega-0", "omega-1", "go2rtc"))
     api = f"http://127.0.0.1:{terminal.environment['METABONK_PORTS_GO2RTC']}/api/streams"
@@ -215,10 +216,11 @@ def test_go2rtc_runs_beside_the_fleet_is_started_again_and_ends_with_it(terminal
         f"omega-{i}": f"http://127.0.0.1:{terminal.ports[3] + i}/stream.ts" for i in range(2)
     }
     page = f"http://127.0.0.1:{terminal.ports[1]}/api/fleet"
-    until(lambda: httpx.get(page).json()["go2rtc"] == api.removesuffix("/api/streams"), 5)
+    address = api.removesuffix("/api/streams")
+    until("the page has its address", lambda: httpx.get(page).json()["go2rtc"] == address, 5)
     first = children_of(terminal, process)["go2rtc"]
     os.kill(first.pid, signal.SIGKILL)
-    until(lambda: children_of(terminal, process).get("go2rtc", first) != first, 10)
+    until("it restarts", lambda: children_of(terminal, process).get("go2rtc", first) != first, 10)
     again = children_of(terminal, process)["go2rtc"]
     stopped = terminal.run("stop", "--all", "--go2rtc").stdout
     assert f"stopped its go2rtc (pid {again.pid})" in stopped
@@ -228,22 +230,22 @@ def test_go2rtc_runs_beside_the_fleet_is_started_again_and_ends_with_it(terminal
 
 
 def test_a_fleet_that_is_killed_takes_go2rtc_with_it(terminal: Terminal):
-    terminal.environment["METABONK_GO2RTC_BIN"] = str(put(terminal.folder))
+    terminal.environment["METABONK_GO2RTC_PATH"] = str(install(terminal.folder))
     process = terminal.start("OBEDIENT", "--go2rtc")
     terminal.ready(("learner", "omega-0", "omega-1", "go2rtc"))
     beside = psutil.Process(children_of(terminal, process)["go2rtc"].pid)
     others = [member for member in terminal.family(process) if member != beside]
     kill(others)
     process.wait()
-    until(lambda: not beside.is_running(), 5)
+    until("it has ended", lambda: not beside.is_running(), 5)
 
 
 def test_a_go2rtc_that_cannot_run_leaves_the_fleet_alone(terminal: Terminal):
     broken = "#!/bin/sh\necho panic >&2\nexit 2\n"
-    terminal.environment["METABONK_GO2RTC_BIN"] = str(put(terminal.folder, broken))
+    terminal.environment["METABONK_GO2RTC_PATH"] = str(install(terminal.folder, broken))
     process = terminal.start("OBEDIENT", "--go2rtc")
     terminal.ready()
-    until(lambda: "problem: go2rtc" in terminal.text, 10, lambda: terminal.text)
+    until("the problem is shown", lambda: "problem: go2rtc" in terminal.text, 10)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(5) == 0
@@ -251,12 +253,12 @@ def test_a_go2rtc_that_cannot_run_leaves_the_fleet_alone(terminal: Terminal):
 
 def test_go2rtc_and_variables_that_are_no_settings_are_noted(terminal: Terminal):
     terminal.environment["METABONK_WORKERZ"] = "3"
-    terminal.environment["METABONK_GO2RTC_BIN"] = str(terminal.folder / "nowhere")
+    terminal.environment["METABONK_GO2RTC_PATH"] = str(terminal.folder / "nowhere")
     process = terminal.start("OBEDIENT", "--go2rtc")
     terminal.ready()
     process.send_signal(signal.SIGINT)
     process.wait(5)
-    assert "go2rtc is not used: METABONK_GO2RTC_BIN is" in terminal.text
+    assert "go2rtc is not used: METABONK_GO2RTC_PATH is" in terminal.text
     assert "the built-in WebRTC serves instead" in terminal.text
     assert "did you mean METABONK_WORKERS?" in terminal.text
 
@@ -270,8 +272,8 @@ def test_what_a_person_should_do_about_the_machine_is_on_the_page_and_the_termin
     terminal.ready()
     page = f"http://127.0.0.1:{terminal.ports[1]}/api/fleet"
     words = "driver 550.54.14 of GPU 0"
-    until(lambda: words in str(httpx.get(page).json()["problems"]), 10, lambda: terminal.text)
-    until(lambda: f"problem: {words}" in terminal.text, 10, lambda: terminal.text)
+    until("the page shows it", lambda: words in str(httpx.get(page).json()["problems"]), 10)
+    until("the terminal shows it", lambda: f"problem: {words}" in terminal.text, 10)
     assert f"Problem: {words}" in terminal.run("nvenc", "status").stdout
     driver.set(driver="590.44.01")
     assert "Problem:" not in terminal.run("nvenc", "status").stdout

@@ -281,7 +281,7 @@ def terminal(
     }
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "bin").mkdir()
-    go2rtc_stand_in.put(folder / "bin")
+    go2rtc_stand_in.install(folder / "bin")
     opened = checkout(folder, variables)
     yield opened
     opened.close()

@@ -142,7 +142,7 @@ def test_another_program_takes_a_session_and_gives_it_back(fallback: int, tmp_pa
             return sorted(status.stream_backend for status in fleet.in_state(StreamState.LIVE))
 
         until("both are live", lambda: backends() == [NVENC, NVENC], 60)
-        with driver.sessions_of_others(1):
+        with driver.external_sessions(1):
             yielded = [NVENC, SOFTWARE] if fallback else [NVENC]
             until("the fleet yields", lambda: backends() == yielded, 30)
             until("one session is given up", lambda: driver.open_now() == 2, 5)
@@ -173,7 +173,7 @@ def test_a_stream_is_larger_through_the_gpu_and_what_the_status_says_is_what_com
 
         until("through the GPU", lambda: shown() == (NVENC, 1920, 1080), 90)
         until("it is drawn large", lambda: _drawn(fleet) == (1280, 720), 60)
-        with driver.sessions_of_others(1):
+        with driver.external_sessions(1):
             until("in software", lambda: shown() == (SOFTWARE, 1280, 720), 30)
         until("through the GPU again", lambda: shown() == (NVENC, 1920, 1080), 30)
         assert fleet.statuses()["omega-0"].stream_target_fps == 5
@@ -235,7 +235,7 @@ def test_an_encoder_that_fails_in_mid_stream_is_opened_again_and_viewers_stay(tm
             assert next_epoch(viewer) == 1
             driver.set(encode_fails_after=0)
             broken = until("it is not live", lambda: _not_live(fleet), 20)
-            assert "told to fail" in (broken.streamer_last_error or "")
+            assert "configured to fail" in (broken.streamer_last_error or "")
             driver.set(encode_fails_after=-1)
             assert next_epoch(viewer) == 2
             assert isinstance(viewer.recv(5), bytes)

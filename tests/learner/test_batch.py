@@ -20,8 +20,8 @@ def test_every_step_finds_what_it_acted_on_and_what_it_led_to():
     assert len(batch.observations) == 4 + 6
     for column, rollout in enumerate(rollouts):
         for step in range(len(rollout)):
-            before = batch.observations[batch.acted_on[step, column]].numpy()
-            after = batch.observations[batch.led_to[step, column]].numpy()
+            before = batch.observations[batch.obs_index[step, column]].numpy()
+            after = batch.observations[batch.next_obs_index[step, column]].numpy()
             assert (before == rollout.observations[step]).all()
             assert (after == rollout.observations[step + 1]).all()
 
@@ -34,9 +34,9 @@ def test_padding_is_not_learned_from():
 
 def test_episodes_and_rollouts_end_but_only_terminations_terminate():
     batch = batch_of(made_up(4, terminated=(1,)), made_up(2, truncated=True))
-    assert batch.ends[:, 0].tolist() == [False, True, False, True]
+    assert batch.done[:, 0].tolist() == [False, True, False, True]
     assert batch.terminated[:, 0].tolist() == [False, True, False, False]
-    assert batch.ends[:2, 1].tolist() == [False, True]
+    assert batch.done[:2, 1].tolist() == [False, True]
     assert not batch.terminated[:, 1].any()
 
 

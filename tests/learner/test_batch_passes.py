@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from metabonk.learner.batch import Batch, assess, look, look_again, make_batch, parts
+from metabonk.learner.batch import (
+    Batch,
+    encode,
+    evaluate,
+    forward_minibatch,
+    make_batch,
+    minibatches,
+)
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
 from tests.support.rollouts import made_up
 from tests.support.specs import NUMBERS, REMEMBERING
@@ -39,7 +46,7 @@ def one_by_one(network: ActorCritic, rollout: Rollout) -> torch.Tensor:
 def test_every_observation_is_assessed_as_whoever_lived_it_would(spec: PolicySpec):
     network, rollouts = ActorCritic(spec), rollouts_of(spec)
     network.set_return_scale(3.0)
-    values, parameters = assess(network, look(network, batch_of(rollouts)))
+    values, parameters = evaluate(network, encode(network, batch_of(rollouts)))
     expected = torch.cat([one_by_one(network, rollout) for rollout in rollouts])
     torch.testing.assert_close(values, expected)
     assert parameters.shape == (len(expected), 2)
@@ -51,11 +58,11 @@ def test_the_parts_hold_every_valid_step_once_and_say_of_it_what_was_assessed(sp
     network, rollouts = ActorCritic(spec), rollouts_of(spec)
     rollouts[2].versions[:2] = 9  # Too far off to be learned from.
     batch = batch_of(rollouts)
-    values, _ = assess(network, look(network, batch))
-    of_valid = values[batch.acted_on][batch.valid]
+    values, _ = evaluate(network, encode(network, batch))
+    of_valid = values[batch.obs_index][batch.valid]
     seen = []
-    for part in parts(batch, spec, 2, torch.Generator().manual_seed(0)):
-        output, chosen = look_again(network, batch, part)
+    for minibatch in minibatches(batch, spec, 2, torch.Generator().manual_seed(0)):
+        output, chosen = forward_minibatch(network, batch, minibatch)
         torch.testing.assert_close(network.denormalise(output.values), of_valid[chosen])
         assert output.values.requires_grad
         seen += chosen.tolist()
@@ -64,15 +71,15 @@ def test_the_parts_hold_every_valid_step_once_and_say_of_it_what_was_assessed(sp
 
 def test_sequences_are_never_torn_apart():
     batch = batch_of([made_up(4, spec=REMEMBERING, seed=seed) for seed in range(6)])
-    for part in parts(batch, REMEMBERING, 3, torch.Generator().manual_seed(0)):
-        _, chosen = look_again(ActorCritic(REMEMBERING), batch, part)
+    for minibatch in minibatches(batch, REMEMBERING, 3, torch.Generator().manual_seed(0)):
+        _, chosen = forward_minibatch(ActorCritic(REMEMBERING), batch, minibatch)
         # Valid steps are numbered row by row, so a rollout is a column of 6.
         columns, counts = np.unique(chosen.numpy() % 6, return_counts=True)
-        assert sorted(columns) == sorted(part.tolist())
+        assert sorted(columns) == sorted(minibatch.tolist())
         assert (counts == 4).all()
 
 
 def test_there_are_no_more_parts_than_there_is_to_part():
     batch = batch_of([made_up(4, spec=REMEMBERING)])
-    assert len(list(parts(batch, REMEMBERING, 4, torch.Generator()))) == 1
-    assert len(list(parts(batch, NUMBERS, 9, torch.Generator()))) == 4
+    assert len(list(minibatches(batch, REMEMBERING, 4, torch.Generator()))) == 1
+    assert len(list(minibatches(batch, NUMBERS, 9, torch.Generator()))) == 4

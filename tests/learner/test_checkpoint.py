@@ -8,8 +8,8 @@ import torch
 
 from metabonk.errors import CheckpointError
 from metabonk.learner.checkpoint import (
-    BEST_PAUSE_S,
-    WINDOW,
+    BEST_INTERVAL_S,
+    RETURN_WINDOW,
     Checkpointer,
     CheckpointHeader,
     ReturnTracker,
@@ -19,7 +19,7 @@ from metabonk.learner.checkpoint import (
 )
 from metabonk.learner.ppo import Learner
 from metabonk.policy import Actor, PolicySpec, decode_weights
-from metabonk.policy.rollout import EndedEpisode
+from metabonk.policy.rollout import EpisodeEnd
 from metabonk.policy.serialization import unpack
 from metabonk.runs.checkpoints import best_weights, newest_weights
 from metabonk.runs.layout import checkpoint_files
@@ -139,7 +139,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_earlier_ones(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path):
     (tmp_path / "checkpoints").write_text("")
-    with pytest.raises(CheckpointError, match="can't be written"):
+    with pytest.raises(CheckpointError, match="can't write checkpoint"):
         save_checkpoint(learner(), tmp_path)
 
 
@@ -173,8 +173,8 @@ class Bench:
     def learn(self) -> None:
         self.learner.update([made_up(16, version=self.learner.counters.version)])
 
-    def play(self, total: float, episodes: int = WINDOW) -> None:
-        self.saves.returns.add([EndedEpisode(total_reward=total, length=1)] * episodes)
+    def play(self, total: float, episodes: int = RETURN_WINDOW) -> None:
+        self.saves.returns.add([EpisodeEnd(total_reward=total, length=1)] * episodes)
 
     def later(self, seconds: float) -> None:
         self.now += seconds
@@ -203,26 +203,26 @@ def test_the_best_policy_is_kept_when_it_gets_worse_again(bench: Bench):
     for total, best in ((1.0, 1), (5.0, 2), (3.0, 2), (6.0, 4)):
         bench.learn()
         bench.play(total)
-        bench.later(BEST_PAUSE_S)
+        bench.later(BEST_INTERVAL_S)
         assert bench.best_version == best
     assert best_return(bench.run_dir) == 6.0
 
 
 def test_a_few_lucky_episodes_are_not_the_best(bench: Bench):
     bench.learn()
-    bench.play(100.0, WINDOW - 1)
-    bench.later(BEST_PAUSE_S)
+    bench.play(100.0, RETURN_WINDOW - 1)
+    bench.later(BEST_INTERVAL_S)
     assert bench.best_version is None
 
 
 def test_a_run_that_is_resumed_keeps_its_best(bench: Bench):
     bench.learn()
     bench.play(5.0)
-    bench.later(BEST_PAUSE_S)
+    bench.later(BEST_INTERVAL_S)
     bench.saves = bench.again()
     bench.learn()
     bench.play(4.0)
-    bench.later(BEST_PAUSE_S)
+    bench.later(BEST_INTERVAL_S)
     assert bench.best_version == 1
 
 
@@ -231,15 +231,15 @@ def test_a_disk_that_is_full_ends_nothing(bench: Bench, caplog: pytest.LogCaptur
     bench.learn()
     with caplog.at_level(logging.ERROR):
         bench.later(60)
-    assert "Training goes on" in caplog.text
-    assert "can't be written" in str(bench.saves.error)
+    assert "training continues" in caplog.text
+    assert "can't write checkpoint" in str(bench.saves.error)
     (bench.run_dir / "checkpoints").unlink()
     bench.later(60)
     assert bench.saves.error is None
 
 
-def episode(total: float, length: int = 10) -> EndedEpisode:
-    return EndedEpisode(total_reward=total, length=length)
+def episode(total: float, length: int = 10) -> EpisodeEnd:
+    return EpisodeEnd(total_reward=total, length=length)
 
 
 def test_before_the_first_episode_there_is_nothing_to_say():
@@ -252,6 +252,6 @@ def test_before_the_first_episode_there_is_nothing_to_say():
 def test_the_mean_is_of_the_last_episodes():
     returns = ReturnTracker()
     returns.add([episode(-1000.0)] * 7)
-    returns.add([episode(2.0, 4)] * (WINDOW // 2) + [episode(4.0, 8)] * (WINDOW // 2))
+    returns.add([episode(2.0, 4)] * (RETURN_WINDOW // 2) + [episode(4.0, 8)] * (RETURN_WINDOW // 2))
     assert returns.complete
     assert (returns.mean, returns.mean_length) == (3.0, 6.0)

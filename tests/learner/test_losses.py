@@ -130,19 +130,19 @@ def test_a_truncation_bootstraps_the_last_state_and_takes_nothing_from_what_foll
 def random_trajectory(steps: int, columns: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(5)
     kind = torch.randint(0, 5, (steps, columns), generator=generator)
-    ends = kind <= 1
-    ends[-1] = True
+    done = kind <= 1
+    done[-1] = True
     return {
         "rewards": torch.randn(steps, columns, generator=generator, dtype=torch.float64),
         "values": torch.randn(steps, columns, generator=generator, dtype=torch.float64),
         "next_values": torch.randn(steps, columns, generator=generator, dtype=torch.float64),
         "terminated": kind == 0,
-        "ends": ends,
+        "done": done,
     }
 
 
-def last_of_segment(ends: Tensor, step: int, column: int) -> int:
-    while not ends[step, column]:
+def last_of_segment(done: Tensor, step: int, column: int) -> int:
+    while not done[step, column]:
         step += 1
     return step
 
@@ -153,7 +153,7 @@ def test_gae_is_the_discounted_sum_of_deltas():
     deltas = t["rewards"] + GAMMA * t["next_values"] * ~t["terminated"] - t["values"]
     for step in range(9):
         for c in range(4):
-            last = last_of_segment(t["ends"], step, c)
+            last = last_of_segment(t["done"], step, c)
             expected = sum(
                 (GAMMA * LAM) ** (k - step) * deltas[k, c].item() for k in range(step, last + 1)
             )
@@ -177,7 +177,7 @@ def test_vtrace_is_the_sum_of_its_definition():
     """Equation 1 of Espeholt et al. 2018, term by term."""
     t = random_trajectory(8, 3)
     # Values along a trajectory agree with those of the states that follow.
-    t["next_values"][:-1] = torch.where(t["ends"][:-1], t["next_values"][:-1], t["values"][1:])
+    t["next_values"][:-1] = torch.where(t["done"][:-1], t["next_values"][:-1], t["values"][1:])
     log_ratios = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)).double()
     estimate = vtrace(**t, log_ratios=log_ratios, gamma=GAMMA, lam=1.0)
     clipped = log_ratios.exp().clamp(max=1.0)
@@ -185,7 +185,7 @@ def test_vtrace_is_the_sum_of_its_definition():
     def target(step: int, c: int) -> float:
         total = t["values"][step, c].item()
         weight = 1.0
-        for k in range(step, last_of_segment(t["ends"], step, c) + 1):
+        for k in range(step, last_of_segment(t["done"], step, c) + 1):
             follows = 0.0 if t["terminated"][k, c] else GAMMA * t["next_values"][k, c].item()
             delta = clipped[k, c].item() * (
                 t["rewards"][k, c].item() + follows - t["values"][k, c].item()
@@ -199,7 +199,7 @@ def test_vtrace_is_the_sum_of_its_definition():
             assert estimate.returns[step, c].item() == pytest.approx(target(step, c))
             if t["terminated"][step, c]:
                 follows = 0.0
-            elif t["ends"][step, c]:
+            elif t["done"][step, c]:
                 follows = t["next_values"][step, c].item()
             else:
                 follows = target(step + 1, c)
@@ -210,7 +210,7 @@ def test_vtrace_is_the_sum_of_its_definition():
 
 def test_on_policy_vtrace_has_the_returns_of_gae():
     t = random_trajectory(12, 3)
-    t["next_values"][:-1] = torch.where(t["ends"][:-1], t["next_values"][:-1], t["values"][1:])
+    t["next_values"][:-1] = torch.where(t["done"][:-1], t["next_values"][:-1], t["values"][1:])
     expected = gae(**t, gamma=GAMMA, lam=LAM).returns
     same = vtrace(**t, log_ratios=torch.zeros(12, 3).double(), gamma=GAMMA, lam=LAM)
     torch.testing.assert_close(same.returns, expected)
@@ -242,7 +242,7 @@ def in_torchrl(t: dict[str, Tensor]) -> dict[str, Tensor]:
         "values": "state_value",
         "next_values": "next_state_value",
         "terminated": "terminated",
-        "ends": "done",
+        "done": "done",
     }
     return {theirs: t[ours].T[..., None] for ours, theirs in names.items()}
 

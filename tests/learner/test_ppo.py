@@ -55,7 +55,7 @@ def play(bandit: Bandit, actor: Actor, rollouts: int) -> tuple[list[Rollout], fl
         (decision,) = actor.act([picture], [0])
         rewards.append(bandit.reward(decision.action))
         moved = Transition(bandit.show(), rewards[-1], True, False)
-        if rollout := builder.add(picture, decision, moved, actor.version):
+        if rollout := builder.add(picture, decision, moved):
             gathered.append(rollout)
         picture = moved.observation
     return gathered, float(np.mean(rewards))

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from metabonk.learner.ppo import Counters, Update
-from metabonk.learner.server import RolloutQueue, WeightsStore, largest_rollout, make_app
+from metabonk.learner.server import RolloutQueue, WeightsStore, make_app, max_rollout_bytes
 from metabonk.learner.stats import LearnerStats
 from metabonk.messages import ErrorBody, LearnerStatus
 from tests.support.rollouts import made_up
@@ -23,16 +23,16 @@ STEPS = 8
 class Served:
     client: httpx.Client
     queue: RolloutQueue
-    shelf: WeightsStore
-    figures: LearnerStats
+    weights: WeightsStore
+    stats: LearnerStats
 
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    queue, shelf, figures = RolloutQueue(2 * STEPS), WeightsStore(), LearnerStats()
-    app = make_app(TINY, queue, shelf, figures, rollout_steps=STEPS)
+    queue, weights, stats = RolloutQueue(2 * STEPS), WeightsStore(), LearnerStats()
+    app = make_app(TINY, queue, weights, stats, rollout_steps=STEPS)
     with serve(app) as client:
-        yield Served(client, queue, shelf, figures)
+        yield Served(client, queue, weights, stats)
 
 
 def test_a_rollout_is_accepted_and_queued(served: Served):
@@ -43,7 +43,7 @@ def test_a_rollout_is_accepted_and_queued(served: Served):
 
 
 def test_the_largest_rollout_allowed_is_accepted_and_a_larger_one_is_not(served: Served):
-    assert len(made_up(STEPS).to_bytes()) <= largest_rollout(TINY, STEPS)
+    assert len(made_up(STEPS).to_bytes()) <= max_rollout_bytes(TINY, STEPS)
     answer = served.client.post("/rollouts", content=made_up(2 * STEPS + 16).to_bytes())
     assert answer.status_code == 413
     assert "bytes" in ErrorBody.model_validate(answer.json()).message
@@ -82,7 +82,7 @@ def test_a_full_queue_says_when_to_come_back(served: Served):
 
 
 def test_weights_come_once_for_each_version(served: Served):
-    served.shelf.publish(4, b"four")
+    served.weights.publish(4, b"four")
     first = served.client.get("/weights")
     assert first.content == b"four"
     tag = first.headers["ETag"]
@@ -90,14 +90,14 @@ def test_weights_come_once_for_each_version(served: Served):
     again = served.client.get("/weights", headers={"If-None-Match": tag})
     assert again.status_code == 304
     assert again.content == b""
-    served.shelf.publish(5, b"five")
+    served.weights.publish(5, b"five")
     assert served.client.get("/weights", headers={"If-None-Match": tag}).content == b"five"
 
 
 def test_the_same_version_of_another_learner_has_another_tag():
     one, other = WeightsStore(), WeightsStore()
-    for shelf in (one, other):
-        shelf.publish(4, b"")
+    for weights in (one, other):
+        weights.publish(4, b"")
     assert one.newest() != other.newest()
 
 
@@ -109,7 +109,7 @@ def test_before_the_first_weights_it_asks_for_patience(served: Served):
 
 def test_status_and_metrics_give_the_same_figures(served: Served):
     losses = {"value": 0.5}
-    served.figures.updated(Update(64, 2, 0.5, losses), Counters(1, 64, 2, 1, 3))
+    served.stats.updated(Update(64, 2, 0.5, losses), Counters(1, 64, 2, 1, 3))
     served.queue.put(made_up(STEPS))
     status = LearnerStatus.model_validate(served.client.get("/status").json())
     assert status.steps_trained == 64

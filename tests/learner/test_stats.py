@@ -1,5 +1,6 @@
 """What the learner says of itself."""
 
+import contextlib
 import struct
 from pathlib import Path
 
@@ -21,10 +22,10 @@ class Clock:
 
 def test_steps_are_counted_per_second_and_forgotten_after_the_window():
     clock = Clock()
-    figures = LearnerStats(clock)
+    stats = LearnerStats(clock)
     clock.now += 10
-    figures.updated(Update(500, 3, 1.5, {"value": 0.25}), Counters(1, 500, 3, 1, 0))
-    status = figures.status()
+    stats.updated(Update(500, 3, 1.5, {"value": 0.25}), Counters(1, 500, 3, 1, 0))
+    status = stats.status()
     assert status.steps_per_s == 50
     assert status.steps_trained == 500
     assert status.steps_dropped == 3
@@ -33,7 +34,7 @@ def test_steps_are_counted_per_second_and_forgotten_after_the_window():
     assert status.losses == {"value": 0.25}
     assert status.uptime_s == 10
     clock.now += WINDOW_S
-    assert figures.status().steps_per_s == 0
+    assert stats.status().steps_per_s == 0
 
 
 def test_a_new_learner_has_done_nothing():
@@ -43,19 +44,19 @@ def test_a_new_learner_has_done_nothing():
 
 
 def test_counters_go_on_from_a_checkpoint():
-    figures = LearnerStats()
-    figures.restored(Counters(7, 700, 1, 7, 2))
-    assert figures.status().policy_version == 7
-    assert figures.skipped() == 2
+    stats = LearnerStats()
+    stats.restored(Counters(7, 700, 1, 7, 2))
+    assert stats.status().policy_version == 7
+    assert stats.skipped() == 2
 
 
 def test_an_update_that_learned_nothing_keeps_the_last_losses():
-    figures = LearnerStats()
-    figures.updated(Update(10, 0, 2.0, {"value": 1.0}), Counters(1, 10, 0, 1, 0))
-    figures.updated(Update(0, 10, 0.0), Counters(1, 10, 10, 1, 0))
-    assert figures.status().losses == {"value": 1.0}
-    assert figures.status().policy_lag == 2.0
-    assert figures.status().steps_dropped == 10
+    stats = LearnerStats()
+    stats.updated(Update(10, 0, 2.0, {"value": 1.0}), Counters(1, 10, 0, 1, 0))
+    stats.updated(Update(0, 10, 0.0), Counters(1, 10, 10, 1, 0))
+    assert stats.status().losses == {"value": 1.0}
+    assert stats.status().policy_lag == 2.0
+    assert stats.status().steps_dropped == 10
 
 
 def written(run_dir: Path) -> list[Event]:
@@ -70,7 +71,7 @@ def written(run_dir: Path) -> list[Event]:
 
 
 def test_each_curve_gets_a_point_at_its_step_and_what_has_no_value_none(tmp_path: Path):
-    with TensorBoardWriter(tmp_path) as events:
+    with contextlib.closing(TensorBoardWriter(tmp_path)) as events:
         events.add({"episode/return": 2.5, "episode/length": None}, 512)
         events.add({"episode/return": 3.5, "episode/length": 7.0}, 1024)
         header, first, second = written(tmp_path)
@@ -81,7 +82,7 @@ def test_each_curve_gets_a_point_at_its_step_and_what_has_no_value_none(tmp_path
 
 
 def test_who_learns_nothing_writes_nothing(tmp_path: Path):
-    with TensorBoardWriter(tmp_path):
+    with contextlib.closing(TensorBoardWriter(tmp_path)):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -90,10 +91,10 @@ def test_a_folder_that_cannot_be_made_ends_the_curves_and_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / TENSORBOARD_DIR).write_text("in the way")
-    with TensorBoardWriter(tmp_path) as events:
+    with contextlib.closing(TensorBoardWriter(tmp_path)) as events:
         events.add({"a": 1.0}, 1)
         events.add({"a": 2.0}, 2)
-    assert caplog.text.count("are not written any more") == 1
+    assert caplog.text.count("are no longer written") == 1
 
 
 def test_a_disk_that_fills_up_ends_the_curves_and_nothing_else(
@@ -102,7 +103,7 @@ def test_a_disk_that_fills_up_ends_the_curves_and_nothing_else(
     def full(writer: object, event: Event) -> None:
         raise OSError(28, "No space left on device")
 
-    with TensorBoardWriter(tmp_path) as events:
+    with contextlib.closing(TensorBoardWriter(tmp_path)) as events:
         events.add({"a": 1.0}, 1)
         monkeypatch.setattr(events_module.EventsWriter, "write_event", full)
         events.add({"a": 2.0}, 2)

@@ -1,18 +1,11 @@
 """The process that learns: rollouts in, weights out.
 
-``process``     wires everything below together, and ends it
-``http``        its routes
-``queue``       rollouts that wait, in bounded memory
-``room``        whether a batch fits into memory
-``batch``       rollouts as tensors
-``passes``      what the network says of a batch, all at once and in parts
-``advantages``  GAE and V-trace, pure
-``losses``      clipped surrogate and value loss, pure
-``schedule``    the step size over time, pure
-``appo``        the update
-``checkpoint``  files that a run is continued from
-``saves``       when they are written
-``returns``     how well the policy does
-``figures``     what the learner says of itself
-``events``      the same as curves for TensorBoard
+``process``     the learner process
+``server``      its HTTP routes, the queue of rollouts and the newest weights
+``memory``      a check that a batch fits into memory
+``batch``       rollouts as tensors, and the network's output for them
+``losses``      GAE, V-trace, the PPO losses and the learning rate; pure
+``ppo``         the update
+``checkpoint``  files that a run is resumed from, and when they are written
+``stats``       the learner's status, and its curves for TensorBoard
 """

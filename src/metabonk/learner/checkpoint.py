@@ -1,4 +1,4 @@
-"""Files that a run is continued from: written whole or not at all."""
+"""Checkpoints: files that a run is resumed from, written atomically."""
 
 import contextlib
 import dataclasses
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from metabonk.errors import CheckpointError, PolicyError, WireError
 from metabonk.learner.ppo import Counters, Learner
-from metabonk.policy.rollout import EndedEpisode
+from metabonk.policy.rollout import EpisodeEnd
 from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.weights import (
     NETWORK,
@@ -34,23 +34,29 @@ from metabonk.system.files import write_atomically
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-KEPT = 3
-"""Newest checkpoints that are kept."""
+KEPT_CHECKPOINTS = 3
+"""Number of newest checkpoints to keep."""
+
+BEST_INTERVAL_S = 10.0
+"""Shortest time between two best checkpoints: early on, every update is better."""
+
+RETURN_WINDOW = 100
+"""Episodes in a mean return."""
 
 OPTIMIZER = "optimizer/"
-RANDOM = "random/minibatches"
+MINIBATCH_RNG = "random/minibatches"
 
 
 class CheckpointHeader(WeightsHeader):
-    """What a checkpoint says of itself.
+    """Header of a checkpoint.
 
     Attributes:
-        kind: tells it from weights.
+        kind: distinguishes it from plain weights.
         format: of the file; a larger one is from a newer MetaBonk.
         counters: of the learner, see ``Counters``.
-        learning: the settings it learned with, for people.
+        learning: its settings, for the record.
         created_at: Unix time, seconds.
-        mean_return: unshaped, of the last episodes before it; None where there were none.
+        mean_return: unshaped, of the episodes before it; None if there were none.
     """
 
     kind: Literal["checkpoint"] = "checkpoint"
@@ -62,36 +68,36 @@ class CheckpointHeader(WeightsHeader):
 
 
 def save_checkpoint(learner: Learner, run_dir: Path, mean_return: float | None = None) -> Path:
-    """Writes everything that learning goes on from, and removes the oldest checkpoints.
+    """Write everything needed to resume, and remove the oldest checkpoints.
 
     Args:
-        learner: as it is now.
+        learner: to save.
         run_dir: folder of the run.
-        mean_return: of its last episodes, for people; None before the first.
+        mean_return: of the last episodes, for the record; None before the first.
 
     Returns:
         The file. Its name sorts by age.
 
     Raises:
-        CheckpointError: it can't be written, for example because the disk is full; the earlier
-            ones are untouched.
+        CheckpointError: it can't be written, for instance because the disk is full; earlier
+            checkpoints are untouched.
     """
     counters = learner.counters
     name = f"{counters.steps_trained:012d}-{counters.version:08d}{CHECKPOINT_SUFFIX}"
     file = run_dir / CHECKPOINTS_DIR / name
     _write(learner, file, mean_return)
-    for old in checkpoint_files(run_dir)[KEPT:]:
-        # One that can't be removed costs space; the next save tries again.
+    for old in checkpoint_files(run_dir)[KEPT_CHECKPOINTS:]:
+        # One that can't be removed only costs space; the next save tries again.
         with contextlib.suppress(OSError):
             old.unlink(missing_ok=True)
     return file
 
 
 def save_best(learner: Learner, run_dir: Path, mean_return: float) -> Path:
-    """Writes the checkpoint of the best mean return so far, in the place of the one before.
+    """Replace the checkpoint of the best mean return so far.
 
     Raises:
-        CheckpointError: it can't be written; the one before is untouched.
+        CheckpointError: it can't be written; the previous one is untouched.
     """
     file = run_dir / BEST_CHECKPOINT
     _write(learner, file, mean_return)
@@ -99,7 +105,7 @@ def save_best(learner: Learner, run_dir: Path, mean_return: float) -> Path:
 
 
 def best_return(run_dir: Path) -> float | None:
-    """The mean return of the best checkpoint of a run; None without one that can be read."""
+    """Return the mean return of a run's best checkpoint; None without a readable one."""
     try:
         _, header = unpack((run_dir / BEST_CHECKPOINT).read_bytes(), CheckpointHeader)
     except (OSError, WireError):
@@ -108,7 +114,7 @@ def best_return(run_dir: Path) -> float | None:
 
 
 def _write(learner: Learner, file: Path, mean_return: float | None) -> None:
-    """A power cut leaves the new file whole or absent, never an old one spoilt."""
+    """Write a checkpoint; after a power cut the file is complete or absent."""
     arrays = _arrays(learner)
     counters = learner.counters
     header = CheckpointHeader(
@@ -122,19 +128,17 @@ def _write(learner: Learner, file: Path, mean_return: float | None) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, pack(arrays, header, sealed=True))
     except OSError as error:
-        raise CheckpointError(
-            f"the checkpoint {file} can't be written: {error.strerror or error}"
-        ) from None
+        raise CheckpointError(f"can't write checkpoint {file}: {error.strerror or error}") from None
 
 
 def restore_newest(learner: Learner, run_dir: Path) -> Path | None:
-    """Continues from the newest checkpoint of a run that is whole; damaged ones are passed over.
+    """Resume from the newest readable checkpoint of a run, skipping corrupt ones.
 
     Returns:
-        The file, or None when the run has no checkpoint.
+        The file, or None if the run has no checkpoint.
 
     Raises:
-        CheckpointError: the newest whole one is for another game or network, or all are damaged.
+        CheckpointError: the newest readable one is for another game or network, or all are corrupt.
     """
     files = checkpoint_files(run_dir)
     for file in files:
@@ -142,14 +146,14 @@ def restore_newest(learner: Learner, run_dir: Path) -> Path | None:
             data = file.read_bytes()
             arrays, header = unpack(data, CheckpointHeader)
         except (OSError, WireError) as error:
-            log.warning("the checkpoint %s is damaged and passed over: %s", file, error)
+            log.warning("checkpoint %s is corrupt and was skipped: %s", file, error)
             continue
         _restore(learner, arrays, header, file)
         return file
     if files:
         raise CheckpointError(
-            f"none of the {len(files)} checkpoints in {files[0].parent} can be read. "
-            "Restore them from a copy, or start a new run"
+            f"none of the {len(files)} checkpoints in {files[0].parent} is readable. "
+            "Restore one from a backup, or start a new run"
         )
     return None
 
@@ -157,10 +161,10 @@ def restore_newest(learner: Learner, run_dir: Path) -> Path | None:
 def _restore(
     learner: Learner, arrays: dict[str, Array], header: CheckpointHeader, file: Path
 ) -> None:
-    refusal = f"the checkpoint {file} can't be continued"
+    refusal = f"can't resume from checkpoint {file}"
     if header.format > FORMAT:
         raise CheckpointError(
-            f"{refusal}: it has format {header.format}, from a newer MetaBonk; this one knows "
+            f"{refusal}: its format {header.format} is from a newer MetaBonk; this one reads up to "
             f"{FORMAT}. Update MetaBonk"
         )
     if difference := learner.spec.difference(header.spec):
@@ -168,15 +172,15 @@ def _restore(
     try:
         counters = Counters(**header.counters)
     except TypeError as error:
-        raise CheckpointError(f"{refusal}: its counters are not known: {error}") from None
+        raise CheckpointError(f"{refusal}: unknown counters: {error}") from None
     network = {n.removeprefix(NETWORK): a for n, a in arrays.items() if n.startswith(NETWORK)}
     try:
         put_tensors(learner.network, network, "its weights")
     except PolicyError as error:
         raise CheckpointError(f"{refusal}: {error}") from None
     learner.optimizer.load_state_dict(_optimizer_state(learner, arrays))
-    if RANDOM in arrays:
-        learner.random.set_state(torch.from_numpy(arrays[RANDOM]))
+    if MINIBATCH_RNG in arrays:
+        learner.random.set_state(torch.from_numpy(arrays[MINIBATCH_RNG]))
     learner.counters = counters
 
 
@@ -186,12 +190,12 @@ def _arrays(learner: Learner) -> dict[str, Array]:
     for index, moments in learner.optimizer.state_dict()["state"].items():
         for moment, tensor in moments.items():
             arrays[f"{OPTIMIZER}{moment}/{names[index]}"] = tensor.cpu().numpy()
-    arrays[RANDOM] = learner.random.get_state().numpy()
+    arrays[MINIBATCH_RNG] = learner.random.get_state().numpy()
     return arrays
 
 
 def _optimizer_state(learner: Learner, arrays: dict[str, Array]) -> dict[str, Any]:
-    """The optimiser's state from a checkpoint, with the learning rate of the settings now."""
+    """Return the optimizer's state from a checkpoint, with the current learning rate."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for index, (name, _) in enumerate(learner.network.named_parameters()):
         moments = {
@@ -204,23 +208,19 @@ def _optimizer_state(learner: Learner, arrays: dict[str, Array]) -> dict[str, An
     return {"state": state, "param_groups": learner.optimizer.state_dict()["param_groups"]}
 
 
-BEST_PAUSE_S = 10.0
-"""At least, between two checkpoints of the best policy: while it learns, each update is better."""
-
-
 class Checkpointer:
-    """Writes checkpoints of one run.
+    """Schedule of the checkpoints of a run.
 
-    A disk that is full must not end a run that goes on in memory.
+    A full disk doesn't end a run, which continues in memory.
 
     Args:
-        learner: that is saved.
+        learner: to save.
         run_dir: folder of the run.
-        clock: seconds, monotonic.
+        clock: monotonic seconds.
 
     Attributes:
         returns: of the last episodes.
-        error: why the last checkpoint was not written; None where it was.
+        error: why the last checkpoint was not written; None if it was.
     """
 
     def __init__(
@@ -235,20 +235,20 @@ class Checkpointer:
         self._best = best_return(run_dir)
 
     def save_when_due(self) -> None:
-        """Writes what is due now."""
+        """Write the checkpoints that are due."""
         now = self._clock()
         if now - self._saved_at >= self._learner.settings.checkpoint_interval_s:
             self._saved_at = now
             self.save()
         mean = self.returns.mean
-        if mean is None or not self.returns.complete or now - self._best_at < BEST_PAUSE_S:
+        if mean is None or not self.returns.complete or now - self._best_at < BEST_INTERVAL_S:
             return
         if self._best is None or mean > self._best:
             self._best, self._best_at = mean, now
             self._write(lambda: save_best(self._learner, self._run_dir, mean))
 
     def save(self) -> None:
-        """Writes a checkpoint, unless nothing has been learned yet."""
+        """Write a checkpoint, unless nothing has been learned yet."""
         if self._learner.counters.updates:
             self._write(lambda: save_checkpoint(self._learner, self._run_dir, self.returns.mean))
 
@@ -257,37 +257,33 @@ class Checkpointer:
             file = save()
         except CheckpointError as error:
             self.error = str(error)
-            log.error("%s. Training goes on; the next attempt is the next checkpoint", error)
+            log.error("%s; training continues, and the next checkpoint is tried as usual", error)
         else:
             self.error = None
             log.info("wrote %s", file)
 
 
-WINDOW = 100
-"""Episodes that a mean is taken over."""
-
-
 class ReturnTracker:
-    """The last episodes of all games."""
+    """Returns and lengths of the last episodes of all games."""
 
     def __init__(self) -> None:
-        self._newest: deque[EndedEpisode] = deque(maxlen=WINDOW)
+        self._newest: deque[EpisodeEnd] = deque(maxlen=RETURN_WINDOW)
 
-    def add(self, episodes: Iterable[EndedEpisode]) -> None:
-        """Takes episodes, oldest first."""
+    def add(self, episodes: Iterable[EpisodeEnd]) -> None:
+        """Add episodes, oldest first."""
         self._newest.extend(episodes)
 
     @property
     def complete(self) -> bool:
-        """Whether the window is full, so that its mean can be told from luck."""
-        return len(self._newest) == WINDOW
+        """True once the window is full, and its mean not just luck."""
+        return len(self._newest) == RETURN_WINDOW
 
     @property
     def mean(self) -> float | None:
-        """Mean unshaped return of the window; None before the first episode."""
+        """Mean unshaped return in the window; None before the first episode."""
         return statistics.fmean(e.total_reward for e in self._newest) if self._newest else None
 
     @property
     def mean_length(self) -> float | None:
-        """Mean decisions of the window's episodes; None before the first."""
+        """Mean steps of the episodes in the window; None before the first."""
         return statistics.fmean(e.length for e in self._newest) if self._newest else None

@@ -1,4 +1,4 @@
-"""The terms of the PPO loss. Pure functions on tensors; every mean is over all steps given."""
+"""Advantages, the PPO losses and the learning rate schedule. Pure functions on tensors."""
 
 from typing import NamedTuple
 
@@ -9,12 +9,12 @@ from metabonk.settings.schema import Learning
 
 
 class Surrogate(NamedTuple):
-    """The policy's loss and what it was made of.
+    """The policy loss and its diagnostics, as means over all steps.
 
     Attributes:
-        loss: scalar, to be minimised.
-        clip_fraction: share of steps whose ratio was beyond the clip range.
-        kl: estimate of KL(behaviour ‖ now), never negative (Schulman 2020, ``k3``).
+        loss: scalar to minimize.
+        clip_fraction: share of steps whose ratio is outside the clip range.
+        kl: estimate of KL(behaviour ‖ current), never negative (Schulman 2020, ``k3``).
     """
 
     loss: Tensor
@@ -25,13 +25,13 @@ class Surrogate(NamedTuple):
 def surrogate(
     log_probs: Tensor, behaviour_log_probs: Tensor, advantages: Tensor, *, clip: float
 ) -> Surrogate:
-    """The clipped surrogate of PPO (Schulman et al. 2017, equation 7).
+    """Compute the clipped surrogate of PPO (Schulman et al. 2017, equation 7).
 
-    The ratio is clipped to ``[1/(1+ε), 1+ε]``, as far down as up, as in Sample Factory.
+    The ratio is clipped to ``[1/(1+ε), 1+ε]``, symmetric in the logarithm, as in Sample Factory.
 
     Args:
-        log_probs: of the actions taken, now; ``[N]``.
-        behaviour_log_probs: of the same, when they were chosen; ``[N]``.
+        log_probs: of the actions under the current policy, ``[N]``.
+        behaviour_log_probs: of the same actions under the behaviour policy, ``[N]``.
         advantages: ``[N]``.
         clip: ε.
     """
@@ -47,14 +47,13 @@ def surrogate(
 
 
 def value_loss(values: Tensor, returns: Tensor, old_values: Tensor, *, clip: float) -> Tensor:
-    """Half the squared error of the values, optionally pessimistic beyond a step of ``clip``.
+    """Compute half the mean squared error of the values, clipped like the policy's ratio.
 
     Args:
-        values: predicted now; ``[N]``.
-        returns: targets; ``[N]``.
-        old_values: predicted before the update; ``[N]``.
-        clip: farthest that a value is rewarded for moving in one update, in the same units; 0:
-            as far as it likes.
+        values: current predictions, ``[N]``.
+        returns: targets, ``[N]``.
+        old_values: predictions before the update, ``[N]``.
+        clip: largest useful change of a value in one update, in the same units; 0: unlimited.
     """
     errors = (values - returns).square()
     if clip > 0:
@@ -64,7 +63,7 @@ def value_loss(values: Tensor, returns: Tensor, old_values: Tensor, *, clip: flo
 
 
 class Advantages(NamedTuple):
-    """Estimates for each step.
+    """Advantages and returns of each step.
 
     Attributes:
         advantages: ``[T, …]`` float32, for the policy.
@@ -80,30 +79,30 @@ def gae(
     values: Tensor,
     next_values: Tensor,
     terminated: Tensor,
-    ends: Tensor,
+    done: Tensor,
     *,
     gamma: float,
     lam: float,
 ) -> Advantages:
-    """Generalised advantage estimation (Schulman et al. 2016, equation 16).
+    """Compute generalized advantage estimates (Schulman et al. 2016, equation 16).
 
     Args:
         rewards: ``[T, …]``.
-        values: of the states acted in, ``[T, …]``.
-        next_values: of the states that followed, ``[T, …]``; ignored after a termination.
-        terminated: nothing follows this step, so nothing is bootstrapped; ``[T, …]`` bool.
-        ends: the step is the last of its episode or rollout, so later steps tell nothing of it;
-            ``[T, …]`` bool. Where it isn't terminated as well, the next value is bootstrapped.
-        gamma: discount.
-        lam: 0 trusts the values, 1 trusts the rewards.
+        values: of the states, ``[T, …]``.
+        next_values: of the next states, ``[T, …]``; ignored after a termination.
+        terminated: steps after which the return is zero, ``[T, …]`` bool.
+        done: last steps of an episode or rollout, where traces are cut, ``[T, …]`` bool. If not
+            also terminated, the next value is bootstrapped.
+        gamma: discount factor.
+        lam: λ; 0 relies on the values, 1 on the rewards.
     """
-    goes_on = gamma * (~terminated).to(rewards.dtype)
-    carries = goes_on * lam * (~ends).to(rewards.dtype)
-    deltas = rewards + goes_on * next_values - values
+    discounts = gamma * (~terminated).to(rewards.dtype)
+    traces = discounts * lam * (~done).to(rewards.dtype)
+    deltas = rewards + discounts * next_values - values
     advantages = torch.empty_like(deltas)
     later = torch.zeros_like(deltas[0])
     for step in reversed(range(len(deltas))):
-        later = deltas[step] + carries[step] * later
+        later = deltas[step] + traces[step] * later
         advantages[step] = later
     return Advantages(advantages, advantages + values)
 
@@ -113,7 +112,7 @@ def vtrace(
     values: Tensor,
     next_values: Tensor,
     terminated: Tensor,
-    ends: Tensor,
+    done: Tensor,
     log_ratios: Tensor,
     *,
     gamma: float,
@@ -121,46 +120,45 @@ def vtrace(
     rho_limit: float = 1.0,
     c_limit: float = 1.0,
 ) -> Advantages:
-    """V-trace (Espeholt et al. 2018, equation 1 and remark 2): values of the policy that learns.
+    """Compute V-trace targets and advantages (Espeholt et al. 2018, equation 1 and remark 2).
 
     The advantage is ``r + γ·v' − V``, without the factor ρ of the paper's policy gradient: the
-    surrogate loss carries the ratio itself.
+    surrogate loss has the ratio in it.
 
     Args:
         rewards: ``[T, …]``.
-        values: of the states acted in, ``[T, …]``.
-        next_values: of the states that followed, ``[T, …]``; ignored after a termination.
+        values: of the states, ``[T, …]``.
+        next_values: of the next states, ``[T, …]``; ignored after a termination.
         terminated: as in ``gae``.
-        ends: as in ``gae``.
-        log_ratios: log-probability of the action now, minus that when it was chosen; ``[T, …]``.
-        gamma: discount.
-        lam: as in GAE, on the traces.
-        rho_limit: limit of the ratio at each step: which policy's values are learned.
-        c_limit: limit of the ratio in the traces: how fast.
+        done: as in ``gae``.
+        log_ratios: log-probabilities of the actions, current minus behaviour policy, ``[T, …]``.
+        gamma: discount factor.
+        lam: λ of the traces, as in GAE.
+        rho_limit: ρ̄, limit of the ratio at each step: sets whose values are learned.
+        c_limit: c̄, limit of the ratio in the traces: sets how fast.
     """
     ratios = log_ratios.exp()
     rho = ratios.clamp(max=rho_limit)
-    goes_on = gamma * (~terminated).to(rewards.dtype)
-    carries = goes_on * lam * ratios.clamp(max=c_limit) * (~ends).to(rewards.dtype)
-    deltas = rho * (rewards + goes_on * next_values - values)
+    discounts = gamma * (~terminated).to(rewards.dtype)
+    traces = discounts * lam * ratios.clamp(max=c_limit) * (~done).to(rewards.dtype)
+    deltas = rho * (rewards + discounts * next_values - values)
     returns = torch.empty_like(deltas)
     correction = torch.zeros_like(deltas[0])
     for step in reversed(range(len(deltas))):
-        correction = deltas[step] + carries[step] * correction
+        correction = deltas[step] + traces[step] * correction
         returns[step] = values[step] + correction
-    next_returns = torch.where(ends, next_values, torch.roll(returns, -1, 0))
-    return Advantages(rewards + goes_on * next_returns - values, returns)
+    next_returns = torch.where(done, next_values, torch.roll(returns, -1, 0))
+    return Advantages(rewards + discounts * next_returns - values, returns)
 
 
 def learning_rate(settings: Learning, steps_trained: int) -> float:
-    """The step size now: from ``learning_rate`` to ``lr_final`` in a straight line.
+    """Return the learning rate: a linear decay from ``learning_rate`` to ``lr_final``.
 
-    It hangs on nothing but the steps, so that a run which is continued goes on with the step size
-    it would have had.
+    Depends only on the step count, so a resumed run continues the schedule.
 
     Args:
         settings: of the learner.
-        steps_trained: decisions learned from since the run began.
+        steps_trained: since the start of the run.
     """
     if settings.lr_decay_steps == 0:
         return settings.learning_rate

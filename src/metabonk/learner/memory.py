@@ -1,4 +1,4 @@
-"""Whether a batch fits into memory, before the first one comes."""
+"""Check that a batch fits into memory, before the first one arrives."""
 
 from pathlib import Path
 
@@ -14,16 +14,16 @@ CGROUP = Path("/sys/fs/cgroup")
 GB = 1e9
 
 
-def memory_needed(network: ActorCritic, learning: Learning, queue_steps: int) -> int:
-    """Bytes that learning takes at least: rollouts that wait, a batch, and one part of it.
+def required_bytes(network: ActorCritic, learning: Learning, queue_steps: int) -> int:
+    """Estimate the least memory for learning, bytes: the queue, a batch, and one minibatch.
 
-    A part needs its observations as floating-point numbers, what every layer makes of them, and
-    the gradient of each.
+    A minibatch needs its observations as float32, the output of every layer, and the gradient of
+    each.
 
     Args:
-        network: what learns.
-        learning: how.
-        queue_steps: decisions that may wait.
+        network: that is trained.
+        learning: settings.
+        queue_steps: capacity of the queue, steps.
     """
     spec = network.spec
     device = next(network.parameters()).device
@@ -32,22 +32,22 @@ def memory_needed(network: ActorCritic, learning: Learning, queue_steps: int) ->
     observation = numbers * np.dtype(spec.observation_dtype).itemsize
     with torch.no_grad():
         for module in network.encoder:
-            made = module(layer)
-            # What is done in place, or is another shape of the same numbers, takes nothing.
-            numbers += made.numel() if made.data_ptr() != layer.data_ptr() else 0
-            layer = made
-    part = -(-learning.batch_size // learning.num_minibatches)
-    return (queue_steps + learning.batch_size) * observation + part * numbers * 2 * 4
+            output = module(layer)
+            # Layers that work in place or only reshape take no memory.
+            numbers += output.numel() if output.data_ptr() != layer.data_ptr() else 0
+            layer = output
+    minibatch = -(-learning.batch_size // learning.num_minibatches)
+    return (queue_steps + learning.batch_size) * observation + minibatch * numbers * 2 * 4
 
 
-def memory_free(cgroup: Path = CGROUP) -> int:
-    """Bytes that this process may still take: of the machine, and of its control group."""
+def available_bytes(cgroup: Path = CGROUP) -> int:
+    """Return the memory that this machine and control group still allow, bytes."""
     free = int(psutil.virtual_memory().available)
     try:
         limit = int((cgroup / "memory.max").read_text())
         used = int((cgroup / "memory.current").read_text())
         counts = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
-        # The kernel drops pages of files that nobody uses before it lets anything fail.
+        # The kernel drops unused page cache before an allocation fails.
         used -= int(counts["inactive_file"])
     except (OSError, ValueError, KeyError):  # No control group, or one without a limit.
         return free
@@ -55,12 +55,12 @@ def memory_free(cgroup: Path = CGROUP) -> int:
 
 
 def check_memory(needed: int, free: int, learning: Learning) -> None:
-    """Refuses a batch that can't fit.
+    """Refuse a batch that can't fit.
 
     Args:
-        needed: from ``memory_needed``.
-        free: from ``memory_free``.
-        learning: how it is learned.
+        needed: from ``required_bytes``.
+        free: from ``available_bytes``.
+        learning: settings.
 
     Raises:
         SettingsError: it doesn't fit; names the settings.
@@ -69,5 +69,5 @@ def check_memory(needed: int, free: int, learning: Learning) -> None:
         raise SettingsError(
             f"learning.batch_size = {learning.batch_size} with learning.num_minibatches = "
             f"{learning.num_minibatches} needs at least {needed / GB:.1f} GB of memory, and "
-            f"{free / GB:.1f} GB are free. Lower batch_size, or raise num_minibatches"
+            f"{free / GB:.1f} GB are free. Lower batch_size or raise num_minibatches"
         )

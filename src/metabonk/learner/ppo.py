@@ -1,4 +1,4 @@
-"""The update of asynchronous PPO (Petrenko et al. 2020, "Sample Factory")."""
+"""Updates of asynchronous PPO (Petrenko et al. 2020, "Sample Factory")."""
 
 import logging
 from collections.abc import Iterator
@@ -11,7 +11,14 @@ from torch import Tensor
 
 from metabonk.errors import PolicyError
 from metabonk.games import ActionKind
-from metabonk.learner.batch import Batch, assess, look, look_again, make_batch, parts
+from metabonk.learner.batch import (
+    Batch,
+    encode,
+    evaluate,
+    forward_minibatch,
+    make_batch,
+    minibatches,
+)
 from metabonk.learner.losses import (
     Advantages,
     Surrogate,
@@ -29,22 +36,22 @@ from metabonk.settings.schema import Learning
 log = logging.getLogger(__name__)
 
 KL_MARGIN = 1.5
-"""Beyond this many times the wanted divergence an update ends (as in Stable-Baselines3)."""
+"""An update ends beyond this multiple of ``target_kl`` (as in Stable-Baselines3)."""
 
 RETURN_RATE = 0.02
-"""Weight of one batch in the mean and scale of returns."""
+"""Weight of a batch in the running mean and scale of returns."""
 
 
 @dataclass
 class Counters:
-    """What has been counted since the run began; checkpoints keep it.
+    """Counters since the start of the run, kept in checkpoints.
 
     Attributes:
-        version: of the weights; grows by one with every update.
-        steps_trained: policy decisions learned from.
-        steps_dropped: decisions that came too late to be learned from.
+        version: of the weights, incremented by every update.
+        steps_trained: steps learned from.
+        steps_dropped: steps that were too old to learn from.
         updates: batches learned from.
-        skipped: gradient steps left out, since their loss or gradient was not finite.
+        skipped: gradient steps skipped because of a non-finite loss or gradient.
     """
 
     version: int = 0
@@ -56,13 +63,13 @@ class Counters:
 
 @dataclass(frozen=True)
 class Update:
-    """What one update did.
+    """Result of an update.
 
     Attributes:
-        steps: decisions it learned from.
-        dropped: decisions left out as too old.
-        lag: mean age of the batch, in versions.
-        losses: by name, means over its gradient steps.
+        steps: learned from.
+        dropped: steps left out as too old.
+        lag: mean age of the batch, in policy versions.
+        losses: by name, as means over the gradient steps.
     """
 
     steps: int
@@ -73,14 +80,14 @@ class Update:
 
 @dataclass(frozen=True)
 class Targets:
-    """What N steps are learned towards.
+    """Targets of the N valid steps of a batch.
 
     Attributes:
-        actions: as the spec says, ``[N, …]``.
-        behaviour: their log-probabilities under the policy that chose, ``[N]``.
-        advantages: standardised, ``[N]``.
-        returns: normalised, ``[N]``.
-        old_values: predicted before the update, normalised, ``[N]``.
+        actions: by the spec, ``[N, …]``.
+        behaviour: log-probabilities of the actions under the behaviour policy, ``[N]``.
+        advantages: normalized, ``[N]``.
+        returns: normalized, ``[N]``.
+        old_values: predictions before the update, normalized, ``[N]``.
     """
 
     actions: Tensor
@@ -91,23 +98,22 @@ class Targets:
 
 
 class Learner:
-    """Holds the network and its optimiser, and learns from rollouts.
+    """The network and its optimizer, trained from rollouts.
 
     Args:
         spec: of the policy.
-        settings: how to learn.
-        reward_scale: the game's own; where returns aren't normalised, values are learned in
-            rewards times this.
-        device: where to learn; default: the first GPU, else the processor.
+        settings: of learning.
+        reward_scale: the game's default; used where returns are not normalized.
+        device: to learn on; default: the first GPU, else the CPU.
 
     Raises:
         PolicyError: no network fits the spec, or the settings don't fit its actions.
 
     Attributes:
-        counters: what has been counted.
-        network: what learns.
+        counters: since the start of the run.
+        network: that is trained.
         optimizer: of the network.
-        random: chooses the minibatches.
+        random: shuffles the minibatches.
     """
 
     def __init__(
@@ -123,8 +129,8 @@ class Learner:
             and spec.action_kind is ActionKind.CONTINUOUS
         ):
             raise PolicyError(
-                f"learning.exploration_loss is 'symmetric_kl', and {spec.game} has continuous actions, "
-                "of which none are uniform; set it to 'entropy'"
+                f"learning.exploration_loss is 'symmetric_kl', but {spec.game} has continuous "
+                "actions, for which there is no uniform policy; set it to 'entropy'"
             )
         self.spec = spec
         self.counters = Counters()
@@ -140,9 +146,9 @@ class Learner:
         self.random = torch.Generator().manual_seed(settings.seed)
 
     def update(self, rollouts: list[Rollout]) -> Update:
-        """Learns from rollouts of this game; the weights' version grows by one.
+        """Learn from rollouts of this game and increment the version of the weights.
 
-        With nothing but outdated steps it changes nothing.
+        Does nothing if all steps are too old.
 
         Args:
             rollouts: at least one, of this learner's spec.
@@ -169,14 +175,14 @@ class Learner:
     def _learn(self, batch: Batch) -> dict[str, float]:
         settings, network = self.settings, self.network
         network.adapt_observations(batch.observations)
-        # A single gradient step is made by the very weights that say what things are worth.
-        once = settings.epochs == settings.num_minibatches == 1
-        with torch.set_grad_enabled(once):
-            features = look(network, batch)
-        values, parameters = assess(network, features)
+        # A single gradient step reuses the forward pass that estimated the values.
+        single_step = settings.epochs == settings.num_minibatches == 1
+        with torch.set_grad_enabled(single_step):
+            features = encode(network, batch)
+        values, parameters = evaluate(network, features)
         estimate = self._estimate(batch, values, parameters)
         if not bool(torch.isfinite(estimate.returns[batch.valid]).all()):
-            self._left_out("its returns are not finite")
+            self._skip_step("its returns are not finite")
             return {}
         if settings.normalize_returns and settings.advantage == "gae":
             network.adapt_returns(estimate.returns[batch.valid], RETURN_RATE)
@@ -184,14 +190,14 @@ class Learner:
         targets = Targets(
             actions=batch.actions[batch.valid],
             behaviour=batch.log_probs[batch.valid],
-            advantages=_standardised(estimate.advantages[batch.valid]),
+            advantages=_normalize(estimate.advantages[batch.valid]),
             returns=network.normalise(estimate.returns[batch.valid]),
-            old_values=network.normalise(values[batch.acted_on][batch.valid]),
+            old_values=network.normalise(values[batch.obs_index][batch.valid]),
         )
         rate = learning_rate(settings, self.counters.steps_trained)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        steps = self._steps(batch, targets, features if once else None)
+        steps = self._steps(batch, targets, features if single_step else None)
         taken = [terms for terms in steps if terms]
         losses = {name: fmean(terms[name] for terms in taken) for name in taken[0]} if taken else {}
         losses["explained_variance"] = _explained_variance(targets.old_values, targets.returns)
@@ -202,20 +208,20 @@ class Learner:
     def _steps(
         self, batch: Batch, targets: Targets, features: Tensor | None
     ) -> Iterator[dict[str, float] | None]:
-        """Gradient steps, until all are made or the policy has moved as far as it may.
+        """Make gradient steps until all are made or the policy has moved far enough.
 
         Args:
             batch: of rollouts.
             targets: of its valid steps.
-            features: of every observation, with gradients, where all steps are taken at once.
+            features: of every observation, with gradients, if a single step uses the whole batch.
         """
         settings = self.settings
         for _ in range(settings.epochs):
-            for part in parts(batch, self.spec, settings.num_minibatches, self.random):
+            for minibatch in minibatches(batch, self.spec, settings.num_minibatches, self.random):
                 if features is None:
-                    output, chosen = look_again(self.network, batch, part)
+                    output, chosen = forward_minibatch(self.network, batch, minibatch)
                 else:
-                    output = self.network.conclude(features[batch.acted_on[batch.valid]])
+                    output = self.network.conclude(features[batch.obs_index[batch.valid]])
                     chosen = torch.arange(batch.steps, device=features.device)
                 if len(chosen) == 0:
                     continue
@@ -238,7 +244,7 @@ class Learner:
         targets: Targets,
         chosen: Tensor,
     ) -> dict[str, float] | None:
-        """One gradient step; its terms by name, or None when it was left out."""
+        """Make a gradient step; return its terms by name, or None if it was skipped."""
         settings = self.settings
         value = value_loss(
             output.values,
@@ -251,9 +257,9 @@ class Learner:
             policy.loss
             + settings.value_coefficient * value
             + settings.kl_coefficient * policy.kl
-            - settings.entropy_coefficient * self._curiosity(distribution, entropy)
+            - settings.entropy_coefficient * self._exploration_bonus(distribution, entropy)
         )
-        norm = self._descend(loss)
+        norm = self._optimize(loss)
         if norm is None:
             return None
         terms = {
@@ -266,63 +272,63 @@ class Learner:
         }
         return {name: float(term.detach()) for name, term in terms.items()}
 
-    def _curiosity(self, distribution: Distribution, entropy: Tensor) -> Tensor:
-        """What the policy is rewarded for, besides what it is there for."""
+    def _exploration_bonus(self, distribution: Distribution, entropy: Tensor) -> Tensor:
+        """Return the term that rewards exploration."""
         if self.settings.exploration_loss == "symmetric_kl" and isinstance(distribution, Choices):
             return -distribution.symmetric_kl().mean()
         return entropy
 
     def _estimate(self, batch: Batch, values: Tensor, parameters: Tensor) -> Advantages:
         settings = self.settings
-        before, after = values[batch.acted_on], values[batch.led_to]
+        before, after = values[batch.obs_index], values[batch.next_obs_index]
         if settings.advantage == "gae":
             return gae(
                 batch.rewards,
                 before,
                 after,
                 batch.terminated,
-                batch.ends,
+                batch.done,
                 gamma=settings.gamma,
                 lam=settings.gae_lambda,
             )
-        now = self.spec.distribution(parameters[batch.acted_on]).log_prob(batch.actions)
+        now = self.spec.distribution(parameters[batch.obs_index]).log_prob(batch.actions)
         return vtrace(
             batch.rewards,
             before,
             after,
             batch.terminated,
-            batch.ends,
+            batch.done,
             now - batch.log_probs,
             gamma=settings.gamma,
             lam=settings.gae_lambda,
         )
 
-    def _descend(self, loss: Tensor) -> Tensor | None:
-        """One gradient step; the gradient's norm, or None when it was left out."""
+    def _optimize(self, loss: Tensor) -> Tensor | None:
+        """Make a gradient step; return the gradient's norm, or None if it was skipped."""
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(
             self.network.parameters(), self.settings.max_grad_norm
         )
-        # A finite loss can have a gradient that isn't; a loss that isn't has none that is.
+        # A finite loss may have a non-finite gradient; a non-finite loss has no finite one.
         if not bool(torch.isfinite(norm)):
-            self._left_out(f"its gradient is not finite, at a loss of {float(loss.detach())}")
+            self._skip_step(f"its gradient is not finite (loss {float(loss.detach())})")
             return None
         self.optimizer.step()
         return norm
 
-    def _left_out(self, why: str) -> None:
+    def _skip_step(self, why: str) -> None:
         self.counters.skipped += 1
-        log.warning("a gradient step is left out: %s; %d so far", why, self.counters.skipped)
+        log.warning("skipped a gradient step: %s; %d so far", why, self.counters.skipped)
 
 
-def _standardised(advantages: Tensor) -> Tensor:
+def _normalize(advantages: Tensor) -> Tensor:
     if len(advantages) < 2:
         return torch.zeros_like(advantages)
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
 
 
 def _explained_variance(values: Tensor, returns: Tensor) -> float:
-    """1: the values were right; 0: no better than their mean; NaN-free."""
+    """Return 1 for perfect values, 0 for values no better than their mean; never NaN."""
     spread = float(returns.var(unbiased=False))
     return 1.0 - float((returns - values).var(unbiased=False)) / spread if spread > 0 else 0.0

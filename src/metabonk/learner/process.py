@@ -1,5 +1,6 @@
-"""The learner process: serves in a thread, learns in the main thread, and ends both."""
+"""The learner process: serves in a thread and trains in the main thread."""
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import Protocol
@@ -10,13 +11,13 @@ from metabonk.errors import SettingsError
 from metabonk.games import describe_game
 from metabonk.http.server import HttpServer
 from metabonk.learner.checkpoint import Checkpointer, ReturnTracker, restore_newest
-from metabonk.learner.memory import check_memory, memory_free, memory_needed
+from metabonk.learner.memory import available_bytes, check_memory, required_bytes
 from metabonk.learner.ppo import Learner, Update
 from metabonk.learner.server import RolloutQueue, WeightsStore, make_app
 from metabonk.learner.stats import LearnerStats, TensorBoardWriter
 from metabonk.messages import LearnerStatus
 from metabonk.policy import PolicySpec, encode_weights
-from metabonk.policy.rollout import LARGEST_STEPS
+from metabonk.policy.rollout import MAX_STEPS
 from metabonk.settings import Settings
 from metabonk.settings.schema import available_cores
 from metabonk.system.process import StopSignal
@@ -24,99 +25,101 @@ from metabonk.system.process import StopSignal
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
-"""How soon a learner without rollouts notices that it should stop."""
+"""Longest wait for rollouts before the stop signal is checked."""
 
 
 class Stop(Protocol):
-    """What tells the learner to stop."""
+    """Signal that tells the learner to stop."""
 
     def is_set(self) -> bool:
-        """Whether it should."""
+        """Tell whether to stop."""
 
 
 def run(settings: Settings, run_dir: Path) -> None:
-    """Learns until SIGTERM.
+    """Train until SIGTERM.
 
     Args:
         settings: of the fleet.
-        run_dir: folder of the run; checkpoints go there, and the newest is continued.
+        run_dir: folder of the run; its newest checkpoint is resumed, and new ones go there.
 
     Raises:
-        MetaBonkError: the game is unknown, the port is taken, the run's checkpoint doesn't fit, or
-            a batch doesn't fit into memory.
+        MetaBonkError: the game is unknown, the port is in use, the run's checkpoint doesn't fit,
+            or a batch doesn't fit into memory.
     """
     stop = StopSignal()
     stop.watch_threads()
-    # Half the cores leave room for workers, of one thread each. More threads, which wait for each
-    # other, take more than they bring (docs/benchmarks.md, "Throughput against other libraries").
+    # Half the cores leave room for the workers, each with one thread. More threads, which wait for
+    # each other, cost more than they gain (docs/benchmarks.md).
     torch.set_num_threads(max(1, available_cores() // 2))
     learn(settings, run_dir, stop)
     stop.raise_failure()
 
 
 def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
-    """Serves and learns until ``stop``, then writes a last checkpoint; see ``run``."""
+    """Serve and train until ``stop``, then write a last checkpoint; see ``run``."""
     learning = settings.learning
     description = describe_game(settings.game, learning)
     spec = PolicySpec.of(description, learning)
     learner = Learner(spec, learning, reward_scale=description.reward_scale)
-    figures = LearnerStats()
+    stats = LearnerStats()
     if restored := restore_newest(learner, run_dir):
-        log.info("goes on from %s, version %d", restored, learner.counters.version)
-        figures.restored(learner.counters)
-    # Two batches hide the time of an update; a batch and one rollout more are what it takes.
-    capacity = max(2 * learning.batch_size, learning.batch_size + LARGEST_STEPS)
-    check_memory(memory_needed(learner.network, learning, capacity), memory_free(), learning)
-    shelf = WeightsStore()
-    _publish(learner, shelf)
+        log.info("resumed from %s (version %d)", restored, learner.counters.version)
+        stats.restored(learner.counters)
+    # Two batches hide the duration of an update; the minimum is a batch and a rollout.
+    capacity = max(2 * learning.batch_size, learning.batch_size + MAX_STEPS)
+    check_memory(required_bytes(learner.network, learning, capacity), available_bytes(), learning)
+    weights = WeightsStore()
+    _publish(learner, weights)
     queue = RolloutQueue(capacity)
-    app = make_app(spec, queue, shelf, figures, rollout_steps=learning.rollout_steps)
+    app = make_app(spec, queue, weights, stats, rollout_steps=learning.rollout_steps)
     server = HttpServer(app, settings.internal_host, settings.ports.learner)
     server.start()
-    log.info("learns %s on port %d", settings.game, settings.ports.learner)
-    saves = Checkpointer(learner, run_dir)
+    log.info("learning %s on port %d", settings.game, settings.ports.learner)
+    checkpointer = Checkpointer(learner, run_dir)
     try:
-        with TensorBoardWriter(run_dir) as events:
-            _learn_from(queue, learner, shelf, figures, saves, events, stop)
+        with contextlib.closing(TensorBoardWriter(run_dir)) as curves:
+            _train(queue, learner, weights, stats, checkpointer, curves, stop)
     except torch.OutOfMemoryError:
         raise SettingsError(
             f"the GPU has too little memory for learning.batch_size = {learning.batch_size} with "
-            f"learning.num_minibatches = {learning.num_minibatches}. Lower batch_size, or raise "
-            "num_minibatches; the run goes on with --resume"
+            f"learning.num_minibatches = {learning.num_minibatches}. Lower batch_size or raise "
+            "num_minibatches, and resume the run with --resume"
         ) from None
     finally:
         server.stop()
-        saves.save()
+        checkpointer.save()
 
 
-def _learn_from(
+def _train(
     queue: RolloutQueue,
     learner: Learner,
-    shelf: WeightsStore,
-    figures: LearnerStats,
-    saves: Checkpointer,
-    events: TensorBoardWriter,
+    weights: WeightsStore,
+    stats: LearnerStats,
+    checkpointer: Checkpointer,
+    curves: TensorBoardWriter,
     stop: Stop,
 ) -> None:
     while not stop.is_set():
         if rollouts := queue.take(learner.settings.batch_size, POLL_S):
             for rollout in rollouts:
-                saves.returns.add(rollout.episodes)
+                checkpointer.returns.add(rollout.episodes)
             update = learner.update(rollouts)
             if update.steps:
-                _publish(learner, shelf)
-            figures.updated(update, learner.counters)
+                _publish(learner, weights)
+            stats.updated(update, learner.counters)
             if update.steps:
-                curves = scalars(figures.status(), update, saves.returns)
-                events.add(curves, learner.counters.steps_trained)
-        saves.save_when_due()
-        figures.save_error = saves.error
+                curves.add(
+                    scalars(stats.status(), update, checkpointer.returns),
+                    learner.counters.steps_trained,
+                )
+        checkpointer.save_when_due()
+        stats.save_error = checkpointer.error
 
 
 def scalars(
     status: LearnerStatus, update: Update, returns: ReturnTracker
 ) -> dict[str, float | None]:
-    """The curves for TensorBoard, by tag."""
+    """Return the values for TensorBoard by tag."""
     return {
         "episode/return": returns.mean,
         "episode/length": returns.mean_length,
@@ -127,6 +130,6 @@ def scalars(
     }
 
 
-def _publish(learner: Learner, shelf: WeightsStore) -> None:
+def _publish(learner: Learner, weights: WeightsStore) -> None:
     version = learner.counters.version
-    shelf.publish(version, encode_weights(learner.network, version))
+    weights.publish(version, encode_weights(learner.network, version))

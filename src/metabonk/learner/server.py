@@ -1,4 +1,4 @@
-"""The learner's routes: rollouts in, weights out."""
+"""HTTP routes of the learner, its queue of rollouts and its newest weights."""
 
 import math
 import secrets
@@ -23,15 +23,25 @@ from metabonk.learner.stats import LearnerStats
 from metabonk.messages import ErrorBody, LearnerStatus
 from metabonk.policy import PolicySpec, Rollout
 
+PUT_TIMEOUT_S = 1.0
+"""How long a rollout waits while the queue is full. An update usually takes less; a refused worker
+would come back later, when the learner has run out of rollouts."""
+
+RETRY_AFTER_S = 1
+"""Pause of a worker before it sends a refused rollout again."""
+
+SAFETENSORS = "application/octet-stream"
+BYTES = {"content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}}}
+
 
 class RolloutQueue:
-    """First in, first out, from any number of threads to one learner.
+    """FIFO queue of rollouts, from any number of threads to one learner.
 
-    Bounded by decisions, since rollouts differ in length: what does not fit waits and is then
-    refused, so that whoever sends holds back.
+    Bounded by steps, since rollouts differ in length. A rollout that doesn't fit is refused after a
+    wait, which slows its worker down.
 
     Args:
-        capacity: decisions it may hold. One rollout always fits into an empty queue.
+        capacity: steps. A single rollout always fits into an empty queue.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -41,10 +51,10 @@ class RolloutQueue:
         self._changed = threading.Condition()
 
     def put(self, rollout: Rollout, timeout: float = 0.0) -> bool:
-        """Takes a rollout as soon as there is room for it.
+        """Add a rollout, waiting up to ``timeout`` seconds for room.
 
         Returns:
-            False when there was none within ``timeout`` seconds, and then the caller keeps it.
+            False if there was none; the rollout was not added.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._has_room(len(rollout)), timeout):
@@ -55,10 +65,10 @@ class RolloutQueue:
             return True
 
     def take(self, steps: int, timeout: float) -> list[Rollout]:
-        """The oldest rollouts with at least ``steps`` decisions in all.
+        """Take the oldest rollouts with at least ``steps`` steps in total.
 
         Returns:
-            An empty list when there were not enough after ``timeout`` seconds; they stay queued.
+            An empty list if there were not enough after ``timeout`` seconds; they stay queued.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -80,82 +90,69 @@ class RolloutQueue:
 
     @property
     def steps(self) -> int:
-        """Decisions that wait."""
+        """Queued steps."""
         return self._steps
 
 
-ROOM_WITHIN_S = 1.0
-"""How long a rollout is held while the queue is full. An update takes less, as a rule, and whoever
-was refused would come back after it, when the learner has run out of work."""
-
-RETRY_AFTER_S = 1
-"""What a worker waits before it offers a refused rollout again."""
-
-SAFETENSORS = "application/octet-stream"
-BYTES = {"content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}}}
-
-
 class WeightsStore:
-    """The newest weights, encoded once for all who fetch them.
+    """The newest weights, encoded once for all workers.
 
-    The entity tag holds a word of this process besides the version: after a restart from a
-    checkpoint the same version number is reached again with other weights.
+    The entity tag combines the version with a random token of this process: after a restart from a
+    checkpoint, the same version number may come again with other weights.
     """
 
     def __init__(self) -> None:
-        self._word = secrets.token_hex(4)
+        self._token = secrets.token_hex(4)
         self._newest: tuple[str, bytes] | None = None
 
     def publish(self, version: int, data: bytes) -> None:
-        """Serves these weights from now on."""
-        self._newest = f'"{version}-{self._word}"', data
+        """Serve these weights from now on."""
+        self._newest = f'"{version}-{self._token}"', data
 
     def newest(self) -> tuple[str, bytes] | None:
-        """The entity tag and the weights; None before the first."""
+        """Return the entity tag and the weights; None before the first."""
         return self._newest
 
 
-def largest_rollout(spec: PolicySpec, steps: int) -> int:
-    """Bytes that a rollout of ``steps`` decisions has at most, header included."""
+def max_rollout_bytes(spec: PolicySpec, steps: int) -> int:
+    """Return the largest size of a rollout of ``steps`` steps in bytes, header included."""
     observation = math.prod(spec.observation_shape) * np.dtype(spec.observation_dtype).itemsize
     action = math.prod(spec.action_shape) * np.dtype(spec.action_dtype).itemsize
     header = 16_384 + 4 * len(spec.model_dump_json())
-    # Every step may end an episode, which the header then tells in some 60 characters.
+    # Every step may end an episode, which takes the header about 60 characters.
     return (steps + 1) * observation + steps * (action + 128) + 4 * spec.memory + header
 
 
 def make_app(
     spec: PolicySpec,
     queue: RolloutQueue,
-    shelf: WeightsStore,
-    figures: LearnerStats,
+    weights: WeightsStore,
+    stats: LearnerStats,
     *,
     rollout_steps: int,
 ) -> FastAPI:
-    """The application of the learner.
+    """Create the learner's application.
 
     Args:
-        spec: of the policy that learns; rollouts of another are refused.
-        queue: takes the rollouts.
-        shelf: gives the weights.
-        figures: says how it goes.
-        rollout_steps: decisions a rollout may hold.
+        spec: of the policy; rollouts of another policy are refused.
+        queue: receives the rollouts.
+        weights: served to workers.
+        stats: source of the status.
+        rollout_steps: maximum steps of a rollout.
     """
-    app = make_http_app("MetaBonk learner", max_body_bytes=largest_rollout(spec, rollout_steps))
+    app = make_http_app("MetaBonk learner", max_body_bytes=max_rollout_bytes(spec, rollout_steps))
 
     def more(status: LearnerStatus) -> Iterator[Metric]:
         yield GaugeMetricFamily("metabonk_learner_steps_queued", "steps queued", queue.steps)
         yield GaugeMetricFamily(
-            "metabonk_learner_gradient_steps_skipped", "gradient steps skipped", figures.skipped()
+            "metabonk_learner_gradient_steps_skipped", "gradient steps skipped", stats.skipped()
         )
         losses = GaugeMetricFamily("metabonk_learner_loss", "of the last update", labels=["term"])
         for term, value in status.losses.items():
             losses.add_metric([term], value)
         yield losses
 
-    app.include_router(
-        metrics_routes(ModelCollector(figures.status, "metabonk_learner", extra=more))
-    )
+    app.include_router(metrics_routes(ModelCollector(stats.status, "metabonk_learner", extra=more)))
 
     @app.post(
         "/rollouts",
@@ -164,8 +161,8 @@ def make_app(
         openapi_extra={"requestBody": {"required": True, **BYTES}},
     )
     async def post_rollout(request: Request) -> Response:
-        """Takes one rollout as safetensors."""
-        return await run_in_threadpool(_take, await request.body(), spec, queue)
+        """Receive one rollout as safetensors."""
+        return await run_in_threadpool(_receive_rollout, await request.body(), spec, queue)
 
     @app.get(
         "/weights",
@@ -173,10 +170,10 @@ def make_app(
         responses={200: BYTES, 304: {}, 503: {"model": ErrorBody}},
     )
     async def get_weights(request: Request) -> Response:
-        """The newest weights as safetensors; 304 when the worker has them."""
-        newest = shelf.newest()
+        """Return the newest weights as safetensors; 304 if the worker has them."""
+        newest = weights.newest()
         if newest is None:
-            return _busy("starting", "the learner has no weights yet")
+            return _unavailable("starting", "the learner has no weights yet")
         tag, data = newest
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers={"ETag": tag})
@@ -184,28 +181,30 @@ def make_app(
 
     @app.get("/status")
     async def get_status() -> LearnerStatus:
-        """The learner as it is now."""
-        return figures.status()
+        """Return the current state of the learner."""
+        return stats.status()
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def get_health() -> str:
-        """Answers while the process lives."""
+        """Respond while the process is alive."""
         return "ok\n"
 
     return app
 
 
-def _take(body: bytes, spec: PolicySpec, queue: RolloutQueue) -> Response:
+def _receive_rollout(body: bytes, spec: PolicySpec, queue: RolloutQueue) -> Response:
     try:
         rollout = Rollout.from_bytes(body)
     except WireError as error:
         return error_response(400, "malformed_rollout", str(error))
     if difference := spec.difference(rollout.spec):
         return error_response(409, "other_policy", f"the rollout doesn't fit: {difference}")
-    if not queue.put(rollout, ROOM_WITHIN_S):
-        return _busy("queue_full", f"{queue.steps} steps wait already; send it again later")
+    if not queue.put(rollout, PUT_TIMEOUT_S):
+        return _unavailable(
+            "queue_full", f"{queue.steps} steps are queued already; send it again later"
+        )
     return Response(status_code=202)
 
 
-def _busy(error: str, message: str) -> Response:
+def _unavailable(error: str, message: str) -> Response:
     return error_response(503, error, message, {"Retry-After": str(RETRY_AFTER_S)})

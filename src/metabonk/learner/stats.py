@@ -1,4 +1,4 @@
-"""What the learner says of itself; written by the thread that learns, read by any."""
+"""Statistics of the learner: its status object, and curves for TensorBoard."""
 
 import contextlib
 import logging
@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
@@ -18,15 +17,20 @@ from metabonk.learner.ppo import Counters, Update
 from metabonk.messages import LearnerStatus
 from metabonk.runs.layout import TENSORBOARD_DIR
 
+log = logging.getLogger(__name__)
+
 WINDOW_S = 30.0
-"""Over which the rate of steps is counted: some updates, which take a second or so each."""
+"""Window of the step rate: several updates of about a second each."""
 
 
 class LearnerStats:
-    """Counts updates.
+    """Counters of updates; written by the training thread, read by any.
 
     Args:
-        clock: seconds, monotonic.
+        clock: monotonic seconds.
+
+    Attributes:
+        save_error: why the last checkpoint was not written.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,24 +42,23 @@ class LearnerStats:
         self._lag = 0.0
         self._losses: dict[str, float] = {}
         self.save_error: str | None = None
-        """Why the last checkpoint was not written."""
 
     def restored(self, counters: Counters) -> None:
-        """Takes over the counters of a checkpoint."""
+        """Take over the counters of a checkpoint."""
         with self._lock:
-            self._counters = _copied(counters)
+            self._counters = _copy(counters)
 
     def updated(self, update: Update, counters: Counters) -> None:
-        """Takes what an update did."""
+        """Record an update."""
         with self._lock:
-            self._counters = _copied(counters)
+            self._counters = _copy(counters)
             self._recent.append((self._clock(), update.steps))
             if update.steps:
                 self._lag = update.lag
                 self._losses = update.losses
 
     def status(self) -> LearnerStatus:
-        """The status object now."""
+        """Return the current status object."""
         with self._lock:
             now = self._clock()
             while self._recent and self._recent[0][0] <= now - WINDOW_S:
@@ -76,23 +79,20 @@ class LearnerStats:
             )
 
     def skipped(self) -> int:
-        """Gradient steps left out, since they were not finite."""
+        """Return the number of gradient steps skipped as non-finite."""
         with self._lock:
             return self._counters.skipped
 
 
-def _copied(counters: Counters) -> Counters:
+def _copy(counters: Counters) -> Counters:
     return Counters(**vars(counters))
 
 
-log = logging.getLogger(__name__)
-
-
 class TensorBoardWriter:
-    """Writes curves over the decisions learned from.
+    """Writer of curves over the steps trained.
 
-    Not through ``SummaryWriter``: it writes in a thread that dies on a full disk, after which
-    adding to it blocks for ever. Here a full disk ends the curves and not the run.
+    ``SummaryWriter`` is not used: it writes in a thread that dies when the disk is full, after
+    which adding to it blocks for ever. Here a full disk ends the curves, but not the run.
 
     Args:
         run_dir: folder of the run.
@@ -104,11 +104,11 @@ class TensorBoardWriter:
         self._gave_up = False
 
     def add(self, scalars: Mapping[str, float | None], step: int) -> None:
-        """Adds a point to each curve.
+        """Add a point to each curve.
 
         Args:
-            scalars: by tag; None where there is no value yet.
-            step: decisions learned from.
+            scalars: values by tag; None if there is none yet.
+            step: steps trained.
         """
         if self._gave_up:
             return
@@ -128,15 +128,8 @@ class TensorBoardWriter:
         except OSError as error:
             self._give_up(error)
 
-    def __enter__(self) -> "TensorBoardWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         if self._writer is None:
             return
         try:
@@ -148,6 +141,6 @@ class TensorBoardWriter:
         writer, self._writer = self._writer, None
         self._gave_up = True
         if writer is not None:
-            with contextlib.suppress(OSError):  # Of the disk that is full already.
+            with contextlib.suppress(OSError):  # The disk is still full.
                 writer.close()
-        log.error("curves for TensorBoard are not written any more: %s", error.strerror or error)
+        log.error("TensorBoard curves are no longer written: %s", error.strerror or error)

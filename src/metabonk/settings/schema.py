@@ -161,7 +161,7 @@ class Go2rtc(Section):
     """go2rtc beside the fleet."""
 
     enabled: bool = Field(False, description="start it if it is installed, as --go2rtc does")
-    bin: Path | None = Field(None, description="its executable; default: go2rtc on PATH")
+    path: Path | None = Field(None, description="its executable; default: go2rtc on PATH")
 
 
 class Featured(Section):
@@ -389,6 +389,7 @@ def available_cores() -> int:
 RENAMED = {
     ("worker", "games"): ("worker", "games_per_worker"),
     ("worker", "restart_limit_s"): ("worker", "restart_backoff_max_s"),
+    ("go2rtc", "bin"): ("go2rtc", "path"),
     ("learning", "batch_steps"): ("learning", "batch_size"),
     ("learning", "minibatches"): ("learning", "num_minibatches"),
     ("learning", "learning_rate_final"): ("learning", "lr_final"),
