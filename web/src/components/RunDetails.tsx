@@ -31,9 +31,13 @@ export function RunDetails({ run }: { run: string }) {
         )}
       </section>
       <section className="card" aria-labelledby={`best-${run}`}>
-        <h2 id={`best-${run}`}>Best episodes</h2>
+        <h2 id={`best-${run}`}>Best episodes of {run}</h2>
         {episodes && episodes.length > 0 ? (
-          <EpisodeTable caption={`Best episodes of ${run}`} episodes={episodes} detailed />
+          <EpisodeTable
+            caption={`Episodes of ${run}, highest return first`}
+            episodes={episodes}
+            detailed
+          />
         ) : (
           <p className="empty">{emptyText(episodes, episodesError, "No finished episodes yet.")}</p>
         )}
