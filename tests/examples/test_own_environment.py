@@ -48,8 +48,8 @@ def test_it_can_be_played_by_what_is_drawn_and_by_its_own_numbers(observation: s
         while not (transition := game.step(1)).terminated:
             rewards.append(transition.reward)
         assert set(rewards) <= {0.0} and abs(transition.reward) == 1
-        assert game.frame().shape == (240, 180, 3)
-        assert len(np.unique(game.frame())) > 2
+        assert game.frame().pixels.shape == (240, 180, 3)
+        assert len(np.unique(game.frame().pixels)) > 2
     finally:
         game.close()
 
