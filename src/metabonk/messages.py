@@ -5,7 +5,7 @@ Weights and rollouts travel as safetensors instead (``policy.weights``, ``policy
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,6 +41,26 @@ def instance_id(worker_index: int) -> str:
 def worker_index(instance_id: str) -> int:
     """Return the index of the worker with this name."""
     return int(instance_id.removeprefix(INSTANCE_PREFIX))
+
+
+class Counters(NamedTuple):
+    """Steps taken and episodes finished by one worker in a run, over all of its processes."""
+
+    step: int = 0
+    episode: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.step},{self.episode}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the counters that ``str`` wrote.
+
+        Raises:
+            ValueError: the text is anything else.
+        """
+        step, episode = text.split(",")
+        return cls(int(step), int(episode))
 
 
 class Message(BaseModel):
@@ -161,19 +181,11 @@ class DesiredState(StrEnum):
     STANDBY = "standby"
 
 
-class CounterOffset(Message):
-    """What the processes that were this worker before have counted in the run."""
-
-    step: int = Field(0, ge=0)
-    episode: int = Field(0, ge=0)
-
-
 class HeartbeatReply(Message):
     """Desired state of the worker; level-triggered, so it is repeated in every reply."""
 
     desired: DesiredState
     reason: str = Field(description="the reason, in a sentence")
-    counted: CounterOffset = Field(default_factory=CounterOffset, description="goes on from there")
 
 
 class LearnerStatus(Message):

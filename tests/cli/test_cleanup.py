@@ -1,4 +1,4 @@
-"""``metabonk nvenc cleanup``: what is left over is found, and only that is ended."""
+"""``metabonk nvenc cleanup``: finds what is left over, and ends only that."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ from metabonk.encoding.sessions import Pool
 from tests.cli.conftest import Terminal
 from tests.support.waiting import until
 
-# A worker as the process table shows it: it leases a slot and outlives whoever started it.
+# A worker as the process table shows it: it leases a slot and outlives its starter.
 WORKER = """
 import signal, sys, time
 from pathlib import Path
@@ -26,7 +26,7 @@ print("ready", flush=True)
 time.sleep(600)
 """
 
-# Starts that worker in a session of its own, tells its pid, and ends when its input does.
+# Starts that worker in its own session, prints its pid, and ends when its input does.
 STARTER = """
 import os, subprocess, sys
 worker = subprocess.Popen(
@@ -39,7 +39,7 @@ sys.stdin.read()
 
 
 class Started:
-    """A worker whose starter ends at will."""
+    """A worker whose starter ends on demand."""
 
     def __init__(self, environment: dict[str, str], slots: Path, module: str) -> None:
         command = [sys.executable, "-c", STARTER, WORKER, module, "--index", "3", "--slots", slots]
@@ -60,8 +60,8 @@ class Started:
 
 
 @pytest.fixture(autouse=True)
-def swept(terminal: Terminal) -> None:
-    """Games that somebody killed on this machine are nothing that these tests left over."""
+def _no_dead_games(terminal: Terminal) -> None:
+    """Remove leftovers of games killed by others on this machine."""
     assert terminal.run("cleanup-games").returncode == 0
 
 
@@ -69,8 +69,8 @@ def swept(terminal: Terminal) -> None:
 def workers(terminal: Terminal) -> Iterator[list[Started]]:
     started: list[Started] = []
     yield started
-    for one in started:
-        one.close()
+    for worker in started:
+        worker.close()
 
 
 def start_worker(
@@ -87,7 +87,7 @@ def ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_where_nothing_is_left_over_it_says_so(terminal: Terminal):
+def test_with_nothing_left_over_it_says_so(terminal: Terminal):
     for flags in ((), ("--kill",), ("--kill", "--all"), ("--kill", "--force")):
         result = terminal.run("nvenc", "cleanup", *flags)
         assert result.returncode == 0, result.stderr
@@ -95,9 +95,7 @@ def test_where_nothing_is_left_over_it_says_so(terminal: Terminal):
         assert "left over" in result.stdout.splitlines()[-1]
 
 
-def test_an_orphan_is_listed_and_ended_only_when_told_to(
-    terminal: Terminal, workers: list[Started]
-):
+def test_an_orphan_is_listed_and_ended_only_on_request(terminal: Terminal, workers: list[Started]):
     worker = start_worker(workers, terminal).orphan()
     listed = terminal.run("nvenc", "cleanup").stdout
     assert f"left over: metabonk.cli.main --index omega-3 (pid {worker.pid})" in listed
@@ -106,7 +104,7 @@ def test_an_orphan_is_listed_and_ended_only_when_told_to(
     killed = terminal.run("nvenc", "cleanup", "--kill").stdout
     assert f"metabonk.cli.main --index omega-3 (pid {worker.pid})" in killed
     until("the worker has ended", lambda: ended(worker))
-    assert "wiped cpu slot 0, which omega-3 left" in killed
+    assert "cleared cpu slot 0, left by omega-3" in killed
     assert terminal.run("nvenc", "cleanup").stdout.endswith("nothing is left over\n")
 
 
@@ -118,24 +116,26 @@ def test_a_worker_whose_starter_lives_is_left_alone(terminal: Terminal, workers:
     assert not ended(started.worker)
 
 
-def test_an_orphan_that_is_not_metabonks_is_left_alone(terminal: Terminal, workers: list[Started]):
+def test_an_orphan_of_another_program_is_left_alone(terminal: Terminal, workers: list[Started]):
     worker = start_worker(workers, terminal, module="other.program").orphan()
     output = terminal.run("nvenc", "cleanup", "--kill", "--force").stdout
     assert str(worker.pid) not in output.splitlines()[-1]
     assert not ended(worker)
 
 
-def test_a_slot_of_a_killed_worker_is_listed_and_wiped(terminal: Terminal, workers: list[Started]):
+def test_the_slot_of_a_killed_worker_is_listed_and_cleared(
+    terminal: Terminal, workers: list[Started]
+):
     worker = start_worker(workers, terminal).orphan()
     worker.kill()
     until("the worker has ended", lambda: ended(worker))
     assert "omega-3" in terminal.run("nvenc", "cleanup").stdout
-    assert "wiped cpu slot 0" in terminal.run("nvenc", "cleanup", "--kill").stdout
+    assert "cleared cpu slot 0" in terminal.run("nvenc", "cleanup", "--kill").stdout
     pool = Pool("cpu", terminal.folder / "runtime" / "slots", lambda: 1)
     assert pool.stale_holders() == []
 
 
-def test_running_fleets_are_ended_only_after_a_yes(terminal: Terminal):
+def test_running_fleets_are_ended_only_after_confirmation(terminal: Terminal):
     process = terminal.start("OBEDIENT", "--workers", "1")
     terminal.ready(("learner", "omega-0"))
     unasked = terminal.run("nvenc", "cleanup", "--kill", "--all")
@@ -147,7 +147,7 @@ def test_running_fleets_are_ended_only_after_a_yes(terminal: Terminal):
     assert process.wait(5) == 0
 
 
-def test_force_asks_nobody(terminal: Terminal):
+def test_force_asks_for_no_confirmation(terminal: Terminal):
     process = terminal.start("OBEDIENT", "--workers", "1")
     terminal.ready(("learner", "omega-0"))
     result = terminal.run("nvenc", "cleanup", "--kill", "--all", "--force")
@@ -156,7 +156,7 @@ def test_force_asks_nobody(terminal: Terminal):
 
 
 def answer(terminal: Terminal, text: str) -> int:
-    """Runs ``--kill --all`` on a terminal and types an answer."""
+    """Run ``--kill --all`` on a terminal and type an answer."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "metabonk.cli.main", "nvenc", "cleanup", "--kill", "--all"],

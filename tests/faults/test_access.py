@@ -24,7 +24,7 @@ from metabonk.learner.server import make_app as make_learner_app
 from metabonk.learner.stats import LearnerStats
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.page import Page
-from metabonk.orchestrator.process import make_apps
+from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings, write_settings
 from metabonk.streaming.http import stream_routes
@@ -84,7 +84,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (folder / "page" / "assets" / "link.js").symlink_to(folder / "secret")
     (folder / "page" / "link").symlink_to(folder)
     store = EpisodeStore(run, settings.game)
-    state = FleetState(settings, run.name, store)
+    state = FleetState(settings, store)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Page.__init__, "__defaults__", (folder / "page",))
         orchestrator, page = make_apps(state, dict, open_pools(settings), None)

@@ -18,6 +18,7 @@ from metabonk.learner.checkpoint import restore_newest, save_best, save_checkpoi
 from metabonk.learner.ppo import Learner
 from metabonk.messages import Episode
 from metabonk.policy import decode_weights
+from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.checkpoints import best_weights, newest_weights
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import EPISODES_FILE
@@ -136,7 +137,7 @@ def test_episodes_in_a_damaged_database_are_refused_by_name_or_can_be_used(
                 refused += 1
                 continue
             store.record([_episode(3000)])
-            assert len(store.newest(10)) <= 10
+            assert len(RunCatalog(run_dir.parent, store).episodes(store.run, 10)) <= 10
             store.close()
             for beside in run_dir.glob(f"{EPISODES_FILE}-*"):
                 beside.unlink()

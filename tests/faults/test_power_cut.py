@@ -17,6 +17,7 @@ from metabonk.learner.checkpoint import best_return, restore_newest
 from metabonk.learner.ppo import Learner
 from metabonk.messages import Episode
 from metabonk.policy import decode_weights
+from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.checkpoints import best_weights
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import EPISODES_FILE
@@ -39,7 +40,7 @@ def _best(folder: Path) -> int:
     return int(mean) + 1
 
 
-def _proven(folder: Path) -> int:
+def _probed(folder: Path) -> int:
     return sum(ProbeCache(folder).cached(rung, None) is not None for rung in RUNGS)
 
 
@@ -52,7 +53,7 @@ READERS: dict[str, Callable[[Path], int]] = {
     "checkpoint": _restored,
     "best": _best,
     "settings": lambda folder: read_settings(folder / "settings.json").workers,
-    "proofs": _proven,
+    "probes": _probed,
     "limits": _learned,
 }
 """What is read afterwards → which of the two writings it is of."""
@@ -135,7 +136,8 @@ def _opened(run_dir: Path, files: dict[Path, bytes]) -> int:
     """How many episodes are there; they are the first ones, and another can be written."""
     _lay_out(run_dir, files)
     store = EpisodeStore(run_dir, "doom:basic")
-    numbers = [episode.episode for episode in reversed(store.newest(1000))]
+    newest_first = RunCatalog(run_dir.parent, store).episodes(store.run, 1000)
+    numbers = [episode.episode for episode in reversed(newest_first)]
     assert numbers == list(range(1, len(numbers) + 1))
     store.record([_episode(len(numbers) + 1)])
     assert store.episodes == len(numbers) + 1

@@ -343,7 +343,7 @@ def test_two_of_five_stream_and_three_train_without(five: Terminal):
 
 def test_starts_are_as_far_apart_as_was_asked_for(five: Terminal):
     log = (five.folder / "logs" / "orchestrator.log").read_text()
-    found = re.findall(r"^\S+ (\S+),(\d+) .* started omega-\d", log, re.MULTILINE)
+    found = re.findall(r"^\S+ (\S+),(\d+) .* omega-\d started", log, re.MULTILINE)
     moments = [
         sum(int(part) * unit for part, unit in zip(clock.split(":"), (3600, 60, 1), strict=True))
         + int(thousandths) / 1000

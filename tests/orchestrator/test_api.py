@@ -1,5 +1,6 @@
-"""The routes over a fleet's state, without processes."""
+"""The routes over a fleet's state, its runs and its events, without processes."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metabonk.encoding.capacity import Capacity
 from metabonk.http.app import make_http_app
+from metabonk.http.metrics import metrics_routes
 from metabonk.messages import (
     Fleet,
     LearnerStatus,
@@ -20,18 +22,23 @@ from metabonk.messages import (
     WorkerStatus,
 )
 from metabonk.orchestrator.api import (
-    MOST_BYTES,
-    api_routes,
+    MAX_LOG_BYTES,
     episodes_unreadable,
+    event_routes,
+    fleet_routes,
     heartbeat_routes,
-    tail,
+    no_such_run,
+    run_routes,
 )
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.registry import STALE_AFTER_S
+from metabonk.runs.catalog import NoSuchRun, RunCatalog
 from metabonk.runs.episodes import EpisodeStore
+from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
 from metabonk.settings.schema import Paths
+from tests.support.clock import Clock
 from tests.support.serving import served
 from tests.support.statuses import episode, heartbeat
 
@@ -45,13 +52,6 @@ POOL = PoolStatus(
 )
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -59,10 +59,14 @@ def clock() -> Clock:
 
 @pytest.fixture
 def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
-    store = EpisodeStore(tmp_path, "doom:basic")
-    state = FleetState(
-        Settings(workers=3, game="doom:basic", paths=Paths(logs=tmp_path)), "run-1", store, clock
+    settings = Settings(
+        workers=3, game="doom:basic", paths=Paths(logs=tmp_path, runs=tmp_path / "runs")
     )
+    run_dir = settings.paths.runs / "now"
+    run_dir.mkdir(parents=True)
+    save_settings(settings, run_dir)
+    store = EpisodeStore(run_dir, "doom:basic")
+    state = FleetState(settings, store, clock)
     state.set_capacity(Capacity(cpu=1))
     yield state
     store.close()
@@ -72,10 +76,15 @@ def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
 def client(state: FleetState) -> Iterator[httpx.Client]:
     app = make_http_app("test")
     app.add_exception_handler(sqlite3.Error, episodes_unreadable)
-    app.include_router(heartbeat_routes(state))
-    app.include_router(
-        api_routes(state, FleetMetrics(state, lambda: {"omega-0": 2}), lambda: [POOL])
-    )
+    app.add_exception_handler(NoSuchRun, no_such_run)
+    for router in (
+        heartbeat_routes(state),
+        fleet_routes(state, lambda: [POOL]),
+        run_routes(RunCatalog(state.settings.paths.runs, state.store)),
+        event_routes(state.events),
+        metrics_routes(FleetMetrics(state, lambda: {"omega-0": 2})),
+    ):
+        app.include_router(router)
     with served(app) as client:
         yield client
 
@@ -89,7 +98,7 @@ def beat(client: httpx.Client, *args: object, **changed: object) -> dict[str, st
     return dict(answer.json())
 
 
-def test_a_heartbeat_is_answered_with_the_directors_wish(client: httpx.Client):
+def test_a_heartbeat_is_answered_with_the_desired_state(client: httpx.Client):
     assert beat(client, 0)["desired"] == "live"
     reply = beat(client, 1)
     assert reply["desired"] == "standby"
@@ -97,7 +106,7 @@ def test_a_heartbeat_is_answered_with_the_directors_wish(client: httpx.Client):
     assert beat(client, 2, stream_enabled=False)["desired"] == "standby"
 
 
-def test_what_workers_say_is_listed_by_name(client: httpx.Client):
+def test_workers_are_listed_by_name(client: httpx.Client):
     beat(client, 1)
     beat(client, 0, step=5)
     listed = client.get("/workers").json()
@@ -117,7 +126,7 @@ def test_the_fleet_shows_workers_learner_and_problems(
     state.set_problems([Problem(message="a", action="b")])
     clock.now = STALE_AFTER_S + 1
     fleet = Fleet.model_validate(client.get("/api/fleet").json())
-    assert (fleet.run, fleet.game, fleet.learner) == ("run-1", "doom:basic", learner)
+    assert (fleet.run, fleet.game, fleet.learner) == ("now", "doom:basic", learner)
     assert [problem.message[:7] for problem in fleet.problems] == ["a", "omega-0"]
 
 
@@ -125,7 +134,19 @@ def test_a_worker_whose_encoder_fails_is_a_problem(client: httpx.Client):
     beat(client, 0, stream_state="error", stream_error="the driver refused")
     beat(client, 1)
     (problem,) = Fleet.model_validate(client.get("/api/fleet").json()).problems
-    assert problem.message == "omega-0 has no video: the driver refused"
+    assert problem.message.startswith("omega-0 has no ")
+    assert problem.message.endswith(": the driver refused")
+
+
+def test_a_checkpoint_that_was_not_written_is_a_problem(client: httpx.Client, state: FleetState):
+    state.set_learner(
+        LearnerStatus(
+            pid=1, uptime_s=1, policy_version=2, steps_trained=3, steps_per_s=4, steps_dropped=0,
+            updates=5, policy_lag=0.5, save_error="the disk is full",
+        )
+    )  # fmt: skip
+    (problem,) = Fleet.model_validate(client.get("/api/fleet").json()).problems
+    assert problem.message == "the disk is full; training continues in memory"
 
 
 def test_a_silent_or_dead_worker_frees_its_place(
@@ -136,7 +157,7 @@ def test_a_silent_or_dead_worker_frees_its_place(
     clock.now = STALE_AFTER_S + 1
     assert beat(client, 1)["desired"] == "live"
     assert beat(client, 0)["desired"] == "standby"
-    state.died("omega-1", "omega-1 was killed by SIGKILL")
+    state.on_exit("omega-1", "omega-1 was killed by SIGKILL")
     assert beat(client, 0)["desired"] == "live"
 
 
@@ -154,19 +175,69 @@ def test_returns_are_recorded_once_and_make_the_curve(client: httpx.Client):
     }
 
 
+def test_episodes_and_curve_of_one_worker(client: httpx.Client):
+    beat(client, 0, episode(1, 0, reward=1.0), episode(2, 0, reward=3.0))
+    beat(client, 1, episode(1, 1, reward=50.0))
+    first = client.get("/api/episodes?worker=0").json()
+    assert [each["total_reward"] for each in first] == [3.0, 1.0]
+    (point,) = client.get("/api/curve?worker=1").json()
+    assert point["mean_return"] == 50.0
+    assert client.get("/api/curve?worker=2").json() == []
+    assert len(client.get("/api/curve").json()) == 3
+
+
 @pytest.mark.parametrize(
-    "path", ["/api/episodes?limit=0", "/api/episodes?limit=x", "/api/curve?points=10001"]
+    "path",
+    [
+        *("episodes", "episodes?limit=2", "episodes?worker=1", "episodes?order=best"),
+        *("curve", "curve?points=2", "curve?worker=0", "curve?worker=2"),
+    ],
+)
+def test_the_current_run_answers_the_same_with_and_without_its_name(
+    client: httpx.Client, path: str
+):
+    for number in range(1, 4):
+        beat(client, 0, episode(number, 0, reward=number % 2))
+        beat(client, 1, episode(number, 1, reward=10.0 * number))
+    assert client.get(f"/api/{path}").json() == client.get(f"/api/runs/now/{path}").json()
+    assert client.get(f"/api/{path}").status_code == 200
+
+
+def test_a_run_is_summarised_with_curve_episodes_and_checkpoints(client: httpx.Client):
+    beat(client, 0, episode(1, reward=1.0), episode(2, reward=7.0))
+    (run,) = client.get("/api/runs").json()
+    assert (run["run"], run["current"], run["best_return"]) == ("now", True, 7.0)
+    assert len(client.get("/api/runs/now/curve").json()) == 2
+    (best,) = client.get("/api/runs/now/episodes?order=best&limit=1").json()
+    assert best["total_reward"] == 7.0
+    assert client.get("/api/runs/now/checkpoints").json() == []
+
+
+@pytest.mark.parametrize("path", ["then/curve", "..%2Fnow/curve", "then/checkpoints", ".%2e/curve"])
+def test_a_run_that_does_not_exist_is_404_with_a_sentence(client: httpx.Client, path: str):
+    answer = client.get(f"/api/runs/{path}")
+    assert answer.status_code == 404
+    assert answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/episodes?limit=0", "/api/episodes?limit=x", "/api/curve?points=10001"),
+        *("/api/runs/now/curve?points=0", "/api/runs/now/curve?points=99999999"),
+        *("/api/runs/now/curve?worker=-1", "/api/runs/now/curve?worker=x"),
+    ],
 )
 def test_a_number_out_of_bounds_is_refused(client: httpx.Client, path: str):
     answer = client.get(path)
     assert (answer.status_code, answer.json()["error"]) == (422, "malformed")
 
 
-def test_a_stranger_among_the_workers_is_refused(client: httpx.Client):
-    stranger, liar, teller = (heartbeat(index).model_dump(mode="json") for index in (3, 0, 0))
-    liar["status"]["instance_id"] = "omega-1"
-    teller["episodes"] = [episode(1, 1).model_dump(mode="json")]
-    for body, status in ((stranger, 404), (liar, 422), (teller, 422)):
+def test_a_heartbeat_in_another_name_is_refused(client: httpx.Client):
+    unknown, impostor, foreign = (heartbeat(index).model_dump(mode="json") for index in (3, 0, 0))
+    impostor["status"]["instance_id"] = "omega-1"
+    foreign["episodes"] = [episode(1, 1).model_dump(mode="json")]
+    for body, status in ((unknown, 404), (impostor, 422), (foreign, 422)):
         answer = client.post("/api/heartbeat", json=body)
         assert answer.status_code == status
         assert answer.json()["message"]
@@ -175,7 +246,7 @@ def test_a_stranger_among_the_workers_is_refused(client: httpx.Client):
 
 @pytest.mark.parametrize("field", ["worker_index", "episode", "length", "step", "policy_version"])
 @pytest.mark.parametrize("value", [-1, 2**63, 10**400])
-def test_a_count_that_no_database_takes_is_refused_and_spoils_nothing(
+def test_a_count_beyond_the_databases_range_is_refused_and_changes_nothing(
     client: httpx.Client, field: str, value: int
 ):
     body = heartbeat(0, episode(1)).model_dump(mode="json")
@@ -186,13 +257,13 @@ def test_a_count_that_no_database_takes_is_refused_and_spoils_nothing(
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e31"])
-def test_a_return_that_is_no_number_is_refused(client: httpx.Client, value: str):
+def test_a_return_that_is_not_a_number_is_refused(client: httpx.Client, value: str):
     body = heartbeat(0, episode(1, reward=0.25)).model_dump_json().replace("0.25", value)
     headers = {"Content-Type": "application/json"}
     assert client.post("/api/heartbeat", content=body, headers=headers).status_code == 422
 
 
-def test_the_metrics_are_prometheus_text_with_true_figures(client: httpx.Client):
+def test_the_metrics_are_prometheus_text_with_correct_values(client: httpx.Client):
     beat(client, 0, episode(1), stream_state=StreamState.LIVE, steps_per_s=10.5)
     beat(client, 1, steps_per_s=20.0)
     families = text_string_to_metric_families(client.get("/metrics").text)
@@ -222,25 +293,15 @@ def test_health_and_openapi_answer(client: httpx.Client):
     document = client.get("/openapi.json").json()
     assert {"/workers", "/api/fleet", "/api/heartbeat", "/metrics"} <= document["paths"].keys()
     assert "ErrorBody" in document["components"]["schemas"]
+    events = document["paths"]["/api/events"]["get"]["responses"]["200"]
+    assert events["content"].keys() == {"text/event-stream"}
 
 
-def test_one_workers_episodes_and_curve(client: httpx.Client):
-    beat(client, 0, episode(1, 0, reward=1.0), episode(2, 0, reward=3.0))
-    beat(client, 1, episode(1, 1, reward=50.0))
-    mine = client.get("/api/episodes?worker=0").json()
-    assert [each["total_reward"] for each in mine] == [3.0, 1.0]
-    (point,) = client.get("/api/curve?worker=1").json()
-    assert point["mean_return"] == 50.0
-    assert client.get("/api/curve?worker=2").json() == []
-    assert len(client.get("/api/curve").json()) == 3
-
-
-def test_who_is_featured_and_who_comes_next(client: httpx.Client, clock: Clock):
+def test_the_featured_workers_and_the_next_one(client: httpx.Client, clock: Clock):
     for index in range(3):
         beat(client, index)
     clock.now += 2
-    featured = client.get("/api/featured").json()
-    assert featured == {
+    assert client.get("/api/featured").json() == {
         "live": ["omega-0"],
         "rotate_s": 60.0,
         "next": "omega-1",
@@ -248,36 +309,64 @@ def test_who_is_featured_and_who_comes_next(client: httpx.Client, clock: Clock):
     }
 
 
-def test_sessions_are_told(client: httpx.Client):
+def test_sessions_are_listed(client: httpx.Client):
     assert client.get("/api/sessions").json() == [POOL.model_dump()]
 
 
-def test_the_end_of_a_log_and_of_no_other_file(client: httpx.Client, tmp_path: Path):
+def test_the_end_of_a_workers_log_and_of_no_other_file(client: httpx.Client, tmp_path: Path):
     (tmp_path / "omega-1.log").write_text("one\ntwo\nthree\n")
     assert client.get("/api/worker/omega-1/log?lines=2").json() == {"lines": ["two", "three"]}
+    assert client.get("/api/worker/omega-1/log").json() == {"lines": ["one", "two", "three"]}
     assert client.get("/api/worker/omega-2/log").json() == {"lines": []}
     assert client.get("/api/worker/omega-9/log").status_code == 404
     assert client.get("/api/worker/..%2Fsecret/log").status_code == 404
     assert client.get("/api/worker/omega-1/log?lines=0").status_code == 422
 
 
-def test_the_last_lines(tmp_path: Path):
-    file = tmp_path / "a.log"
-    file.write_text("one\ntwo\nthree\n")
-    assert tail(file, 2) == ["two", "three"]
-    assert tail(file, 9) == ["one", "two", "three"]
-
-
-def test_a_large_log_is_not_read_whole_and_no_line_is_half(tmp_path: Path):
-    file = tmp_path / "a.log"
+def test_a_large_log_is_not_read_whole_and_no_line_is_cut(client: httpx.Client, tmp_path: Path):
     line = "x" * 98
-    file.write_text(f"{line}\n" * (MOST_BYTES // 50))
-    lines = tail(file, 10**6)
+    (tmp_path / "omega-1.log").write_text(f"{line}\n" * (MAX_LOG_BYTES // 50))
+    lines = client.get("/api/worker/omega-1/log?lines=5000").json()["lines"]
     assert set(lines) == {line}
-    assert len(lines) <= MOST_BYTES // 99
+    assert len(lines) <= MAX_LOG_BYTES // 99
 
 
-def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path: Path):
-    (tmp_path / "a.log").write_bytes(b"caf\xff\n")
-    assert tail(tmp_path / "a.log", 5) == ["caf\ufffd"]
-    assert tail(tmp_path / "b.log", 5) == []
+def received(client: httpx.Client, count: int, last_event_id: bytes = b"") -> list[str]:
+    """Return the messages of ``count`` server-sent events, read as a browser reads them."""
+    headers = {b"Last-Event-ID": last_event_id} if last_event_id else {}
+    messages: list[str] = []
+    with client.stream("GET", "/api/events", headers=headers) as answer:  # type: ignore[arg-type]
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                messages.append(json.loads(line.removeprefix("data: "))["message"])
+            if len(messages) == count:
+                return messages
+    raise AssertionError(f"the stream ended after {messages}")
+
+
+def test_past_events_come_first_and_each_event_once(client: httpx.Client, state: FleetState):
+    state.events.on_exit("omega-0", "first")
+    state.events.on_exit("omega-0", "second")
+    assert received(client, 2) == ["first", "second"]
+    assert received(client, 1, b"1") == ["second"]
+
+
+def test_an_event_carries_its_id_and_is_sent_as_it_happens(client: httpx.Client, state: FleetState):
+    with client.stream("GET", "/api/events") as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == "retry: 1000"
+        state.events.on_exit("omega-0", "later")
+        event = dict(line.split(": ", 1) for line in (next(lines) for _ in range(3)) if line)
+    assert event["id"] == "1"
+    assert json.loads(event["data"])["message"] == "later"
+
+
+@pytest.mark.parametrize(
+    "last_id", [b"77", b"-1", b"nonsense", b"9" * 40, b"9" * 5000, "\u0662".encode()]
+)
+def test_an_id_that_is_unknown_here_starts_from_the_beginning(
+    client: httpx.Client, state: FleetState, last_id: bytes
+):
+    state.events.on_exit("omega-0", "first")
+    assert received(client, 1, last_id) == ["first"]

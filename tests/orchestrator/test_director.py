@@ -1,4 +1,4 @@
-"""Who is live: examples from the contract, then properties over arbitrary histories."""
+"""Examples of assignments, then properties over arbitrary histories."""
 
 from dataclasses import dataclass, replace
 
@@ -20,19 +20,19 @@ from tests.support.statuses import status
 
 ROTATE_S = 60.0
 TWO_GPUS = Capacity(gpus=("nvenc-gpu0", "nvenc-gpu1"), nvenc={"nvenc-gpu0": 1, "nvenc-gpu1": 1})
-"""Even workers have the first, odd ones the second."""
+"""Even workers use the first, odd ones the second."""
 
 
 def live(
     director: Director, candidates: list[Candidate], capacity: int | Capacity, now: float
 ) -> set[int]:
-    wishes = director.decide(candidates, of(capacity), now)
-    assert wishes.keys() == {candidate.index for candidate in candidates}
-    return {index for index, wish in wishes.items() if wish.desired is DesiredState.LIVE}
+    decided = director.decide(candidates, capacity_of(capacity), now)
+    assert decided.keys() == {candidate.index for candidate in candidates}
+    return {index for index, each in decided.items() if each.desired is DesiredState.LIVE}
 
 
-def of(sessions: int | Capacity) -> Capacity:
-    """So many sessions that all workers share, unless it is said how they are divided."""
+def capacity_of(sessions: int | Capacity) -> Capacity:
+    """Return a capacity; a number is one of sessions that all workers share."""
     return Capacity(cpu=sessions) if isinstance(sessions, int) else sessions
 
 
@@ -40,30 +40,30 @@ def idle(*indices: int) -> list[Candidate]:
     return [Candidate(index) for index in indices]
 
 
-def test_two_of_two_are_live_two_of_three_and_two_of_five():
+def test_with_two_sessions_two_workers_of_two_three_or_five_are_live():
     for workers in (2, 3, 5):
         assert live(Director(ROTATE_S), idle(*range(workers)), 2, 0.0) == {0, 1}
 
 
-def test_the_first_by_index_are_live_first_even_when_others_are_heard_of_sooner():
+def test_the_first_by_index_are_live_first_even_if_others_report_sooner():
     director = Director(ROTATE_S)
     assert live(director, idle(4), 1, 0.0) == set()
     assert live(director, idle(0, 4), 1, 1.0) == {0}
 
 
-def test_a_place_whose_worker_does_not_come_goes_to_another():
+def test_a_place_whose_worker_does_not_report_goes_to_another():
     director = Director(ROTATE_S)
     assert live(director, idle(4), 1, 0.0) == set()
     assert live(director, idle(4), 1, SETTLE_S) == {4}
 
 
-def test_places_go_round_and_everybody_has_a_turn():
+def test_places_rotate_and_every_worker_gets_a_turn():
     director = Director(ROTATE_S)
     shown = [live(director, idle(*range(5)), 2, turn * ROTATE_S) for turn in range(6)]
     assert shown == [{0, 1}, {2, 3}, {0, 4}, {1, 2}, {0, 3}, {1, 4}]
 
 
-def test_where_one_of_six_waits_each_waits_for_one_turn():
+def test_when_one_of_six_waits_each_waits_for_one_turn():
     director = Director(ROTATE_S)
     waiting = []
     for now in range(0, 360, 5):
@@ -72,26 +72,26 @@ def test_where_one_of_six_waits_each_waits_for_one_turn():
     assert waiting == [i for index in (5, 0, 1, 2, 3, 4) for i in [index] * 12]
 
 
-def test_nothing_rotates_where_everybody_is_live():
+def test_nothing_rotates_when_all_are_live():
     director = Director(ROTATE_S)
     for turn in range(4):
         assert live(director, idle(0, 1), 2, turn * ROTATE_S) == {0, 1}
 
 
-def test_a_worker_that_is_opened_gets_a_place_at_once_from_one_that_nobody_watches():
+def test_an_opened_worker_gets_the_place_of_an_unwatched_one_at_once():
     director = Director(ROTATE_S)
     live(director, idle(0, 1, 2), 1, 0.0)
     assert live(director, [*idle(0, 1), Candidate(2, watched=True)], 1, 10.0) == {2}
 
 
-def test_a_place_is_never_taken_from_a_watched_worker():
+def test_a_watched_worker_never_loses_its_place():
     director = Director(ROTATE_S)
     watched = [Candidate(0, watched=True), Candidate(1, watched=True)]
     for now in range(0, 600, 5):
         assert live(director, watched, 1, float(now)) == {0}
 
 
-def test_a_reload_of_the_page_costs_nobody_the_place():
+def test_reloading_the_page_does_not_cost_the_place():
     director = Director(ROTATE_S)
     watched = [Candidate(0, watched=True), Candidate(1)]
     for now in range(70):
@@ -100,7 +100,7 @@ def test_a_reload_of_the_page_costs_nobody_the_place():
     assert live(director, idle(0, 1), 1, 69.1 + VIEWER_GRACE_S) == {1}
 
 
-def test_the_first_to_be_opened_comes_first():
+def test_the_worker_opened_first_comes_first():
     director = Director(ROTATE_S)
     live(director, idle(0, 1, 2), 1, 0.0)
     live(director, [*idle(0, 1), Candidate(2, watched=True)], 1, 1.0)
@@ -122,43 +122,62 @@ def test_a_worker_whose_encoder_fails_passes_its_place_on():
     assert live(director, failing, 1, FAILING_S) == {1}
 
 
-def test_fewer_sessions_take_the_newest_place_and_none_at_all_takes_every_one():
+def test_fewer_sessions_end_the_newest_place_and_none_at_all_ends_all():
     director = Director(ROTATE_S)
     live(director, idle(0, 1), 2, 0.0)
     assert live(director, idle(0, 1), 1, 1.0) == {0}
-    wishes = director.decide(idle(0, 1), of(0), 2.0)
-    assert "no encoder session" in wishes[0].reason
-    assert {wish.desired for wish in wishes.values()} == {DesiredState.STANDBY}
+    decided = director.decide(idle(0, 1), capacity_of(0), 2.0)
+    assert decided[0].reason == "no encoder session is available here"
+    assert {each.desired for each in decided.values()} == {DesiredState.STANDBY}
 
 
-def test_who_waits_is_told_for_whom_and_for_how_long():
+def test_the_reason_for_standby_names_the_holders_and_the_next_turn():
     director = Director(ROTATE_S)
-    wishes = director.decide(idle(0, 1, 2), of(1), 0.0)
-    assert wishes[1].reason == "the encoder session went to omega-0; its turn comes in 60 s"
-    assert wishes[2].reason == "the encoder session went to omega-0; its turn comes in 120 s"
+    decided = director.decide(idle(0, 1, 2), capacity_of(1), 0.0)
+    assert decided[1].reason == "the encoder session is in use (omega-0); next turn in 60 s"
+    assert decided[2].reason == "the encoder session is in use (omega-0); next turn in 120 s"
+    both = Director(ROTATE_S).decide(idle(0, 1, 2), capacity_of(2), 0.0)
+    assert both[2].reason == (
+        "both encoder sessions are in use (omega-0, omega-1); next turn in 60 s"
+    )
+    three = Director(ROTATE_S).decide(idle(0, 1, 2, 3), capacity_of(3), 0.0)
+    assert three[3].reason.startswith("all 3 encoder sessions are in use (omega-0, omega-1, ")
 
 
-def test_each_gpu_shows_its_own_workers_and_both_go_round():
+def test_the_reason_for_standby_tells_of_viewers_and_of_workers_still_starting():
+    watched = [Candidate(0, watched=True), Candidate(1)]
+    decided = Director(ROTATE_S).decide(watched, capacity_of(1), 0.0)
+    assert decided[1].reason == (
+        "the encoder session is in use (omega-0) and watched; "
+        "the next turn comes when a viewer leaves"
+    )
+    decided = Director(ROTATE_S).decide(idle(4), capacity_of(1), 0.0)
+    assert decided[4].reason == (
+        "the encoder session is reserved for workers that are still starting"
+    )
+
+
+def test_the_workers_of_each_gpu_rotate_among_themselves():
     director = Director(ROTATE_S)
     shown = [live(director, idle(*range(6)), TWO_GPUS, turn * ROTATE_S) for turn in range(4)]
     assert shown == [{0, 1}, {2, 3}, {4, 5}, {0, 1}]
 
 
-def test_the_session_of_one_gpu_lies_idle_rather_than_be_promised_to_a_worker_of_another():
+def test_a_gpus_session_stays_unused_rather_than_go_to_a_worker_of_another_gpu():
     director = Director(ROTATE_S)
     for now in (0.0, SETTLE_S):
         assert live(director, idle(0, 2, 4), TWO_GPUS, now) == {0}
     assert live(director, idle(0, 2, 4, 5), TWO_GPUS, SETTLE_S + 1) == {0, 5}
 
 
-def test_at_the_start_places_wait_for_the_first_workers_of_each_gpu():
+def test_at_the_start_places_are_held_for_the_first_workers_of_each_gpu():
     director = Director(ROTATE_S)
     assert live(director, idle(2, 3), TWO_GPUS, 0.0) == set()
     assert live(director, idle(1, 2, 3), TWO_GPUS, 1.0) == {1}
     assert live(director, idle(0, 1, 2, 3), TWO_GPUS, 2.0) == {0, 1}
 
 
-def test_a_worker_that_is_opened_takes_the_place_of_one_on_its_own_gpu():
+def test_an_opened_worker_takes_the_place_of_one_on_its_own_gpu():
     director = Director(ROTATE_S)
     live(director, idle(0, 1, 2, 3), TWO_GPUS, 0.0)
     opened = [*idle(0, 1, 2), Candidate(3, watched=True)]
@@ -175,34 +194,36 @@ def test_watched_workers_beyond_the_limit_of_one_gpu_cost_another_nothing():
     assert live(director, [*watched, Candidate(3)], TWO_GPUS, SETTLE_S) == {0, 2, 3}
 
 
-def test_overflow_in_software_goes_to_whoever_waits():
+def test_software_sessions_go_to_any_waiting_worker():
     director = Director(ROTATE_S)
     overflow = replace(TWO_GPUS, cpu=1, cpu_fallback=True)
     assert live(director, idle(*range(6)), overflow, SETTLE_S) == {0, 1, 2}
     assert live(director, idle(*range(6)), overflow, SETTLE_S + ROTATE_S) == {3, 4, 5}
 
 
-def test_who_waits_is_told_for_which_sessions():
+def test_the_reason_for_standby_names_the_pool_where_there_are_several():
     director = Director(ROTATE_S)
-    wishes = director.decide(idle(*range(5)), TWO_GPUS, 0.0)
-    went = "the nvenc-gpu0 encoder session went to omega-0"
-    assert wishes[2].reason == f"{went}; its turn comes in 60 s"
-    assert wishes[4].reason == f"{went}; its turn comes in 120 s"
-    assert "nvenc-gpu1 encoder session went to omega-1; its turn comes in 60 s" in wishes[3].reason
+    decided = director.decide(idle(*range(5)), TWO_GPUS, 0.0)
+    in_use = "the nvenc-gpu0 encoder session is in use (omega-0)"
+    assert decided[2].reason == f"{in_use}; next turn in 60 s"
+    assert decided[4].reason == f"{in_use}; next turn in 120 s"
+    assert decided[3].reason == (
+        "the nvenc-gpu1 encoder session is in use (omega-1); next turn in 60 s"
+    )
     taken = replace(TWO_GPUS, nvenc={"nvenc-gpu0": 0, "nvenc-gpu1": 1})
-    wishes = director.decide(idle(*range(4)), taken, 1.0)
-    assert wishes[0].reason == "the nvenc-gpu0 pool has no encoder session to give"
+    decided = director.decide(idle(*range(4)), taken, 1.0)
+    assert decided[0].reason == "no encoder session is available in pool nvenc-gpu0"
 
 
-def test_what_comes_next_is_whoever_gets_a_place_soonest():
+def test_the_next_worker_is_the_one_that_gets_a_place_soonest():
     director = Director(ROTATE_S)
     live(director, idle(0), TWO_GPUS, 0.0)
     live(director, idle(0, 1, 3), TWO_GPUS, 10.0)
-    outlook = director.outlook(idle(0, 1, 2, 3), 20.0)
-    assert (outlook.live, outlook.next, outlook.next_in_s) == ((0, 1), 2, 40.0)
+    schedule = director.schedule(idle(0, 1, 2, 3), 20.0)
+    assert (schedule.live, schedule.next, schedule.next_in_s) == ((0, 1), 2, 40.0)
 
 
-def test_a_status_says_who_is_watched_and_who_may_stream():
+def test_candidates_are_the_workers_that_may_stream():
     statuses = [
         status(0, stream_dedicated_clients=1, stream_active_clients=1),
         status(1, stream_active_clients=3),
@@ -222,7 +243,7 @@ def test_a_status_says_who_is_watched_and_who_may_stream():
 
 @dataclass(frozen=True)
 class Moment:
-    """One call: seconds since the last, who is there, what sessions there are."""
+    """One call: seconds since the last one, workers present, sessions available."""
 
     wait: float
     candidates: tuple[Candidate, ...]
@@ -230,7 +251,7 @@ class Moment:
 
 
 candidate = st.builds(Candidate, st.integers(0, 6), watched=st.booleans(), failing=st.booleans())
-shared = st.builds(of, st.integers(0, 5))
+shared = st.builds(capacity_of, st.integers(0, 5))
 sessions = st.integers(0, 2)
 divided = st.builds(
     Capacity,
@@ -248,7 +269,7 @@ def moments(capacities: st.SearchStrategy[Capacity]) -> st.SearchStrategy[list[M
     return st.lists(st.builds(Moment, waits, candidates, capacities), max_size=40)
 
 
-# Which worker has which GPU stays as it is while a fleet runs; how many sessions there are doesn't.
+# The assignment of GPUs to workers is fixed while a fleet runs; the number of sessions isn't.
 histories = moments(shared) | divided.flatmap(
     lambda first: moments(divided.map(lambda now: replace(now, gpus=first.gpus)))
 )
@@ -258,7 +279,7 @@ histories = moments(shared) | divided.flatmap(
 @given(histories)
 def test_over_any_history_the_rules_hold(history: list[Moment]):
     director, now = Director(ROTATE_S), 0.0
-    first_heard: float | None = None
+    first_seen: float | None = None
     before: set[int] = set()
     live_since: dict[int, float] = {}
     watched_at: dict[int, float] = {}
@@ -267,18 +288,20 @@ def test_over_any_history_the_rules_hold(history: list[Moment]):
         present = {c.index for c in at.candidates}
         watched = {c.index for c in at.candidates if c.watched}
         watched_at.update(dict.fromkeys(watched, now))
-        if present and first_heard is None:
-            first_heard = now
+        if present and first_seen is None:
+            first_seen = now
         chosen = live(director, list(at.candidates), at.capacity, now)
 
         kept = {i for i in chosen if now - watched_at.get(i, -1e9) <= VIEWER_GRACE_S}
         short = at.capacity.shortage(chosen)
-        assert short <= at.capacity.shortage(kept), "only the watched exceed the limit"
-        assert short == 0 or short <= at.capacity.shortage(before & chosen), "more than there is"
+        assert short <= at.capacity.shortage(kept), "an unwatched worker exceeds the limit"
+        assert short == 0 or short <= at.capacity.shortage(before & chosen), (
+            "the limit was exceeded further"
+        )
         assert before & watched <= chosen, "a watched worker lost its place"
-        if first_heard is not None and now - first_heard >= SETTLE_S:
+        if first_seen is not None and now - first_seen >= SETTLE_S:
             idle_sessions = [i for i in present - chosen if at.capacity.has_room(chosen, i)]
-            assert not idle_sessions, "a session lies idle"
+            assert not idle_sessions, "a session is unused"
         if at.capacity.shortage(before) == 0:
             for lost in (before & present) - chosen:
                 assert now - live_since[lost] >= MIN_LIVE_S, "it flapped"
@@ -291,8 +314,10 @@ def test_over_any_history_the_rules_hold(history: list[Moment]):
                 and now - live_since[i] >= MIN_LIVE_S
                 and at.capacity.may_replace(chosen, i, waiting)
             }
-            assert not free_for_viewers, "a viewer waits while nobody watches another"
-        assert live(director, list(at.candidates), at.capacity, now) == chosen, "not settled"
+            assert not free_for_viewers, "a viewer waits although an unwatched worker is live"
+        assert live(director, list(at.candidates), at.capacity, now) == chosen, (
+            "a second call changes the result"
+        )
 
         for index in chosen - before:
             live_since[index] = now
@@ -301,7 +326,7 @@ def test_over_any_history_the_rules_hold(history: list[Moment]):
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 8), st.integers(1, 8))
-def test_everybody_is_shown_within_as_many_rounds_as_it_takes(workers: int, capacity: int):
+def test_every_worker_is_live_once_within_the_fewest_possible_rounds(workers: int, capacity: int):
     director, shown = Director(ROTATE_S), set()
     rounds = -(-workers // capacity)
     for turn in range(rounds):

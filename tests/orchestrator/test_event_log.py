@@ -1,111 +1,121 @@
-"""What is worth telling people who watch, once each."""
-
 import logging
+from typing import Any
 
 import pytest
 
-from metabonk.messages import EventKind, StreamState
-from metabonk.orchestrator.event_log import FIRST_EPISODES, KEPT, EventLog, SessionEventLog
+from metabonk.messages import EventKind, FleetEvent, StreamState
+from metabonk.orchestrator.event_log import MAX_EVENTS, MIN_EPISODES, EventLog
 from tests.support.statuses import episode, status
 
 LIVE, STANDBY = StreamState.LIVE, StreamState.STANDBY
+IN_USE = "both encoder sessions are in use (omega-0, omega-1); next turn in 40 s"
+
+SOFTWARE = {"stream_state": LIVE, "stream_backend": "av:libx264"}
+NVENC: dict[str, Any] = {
+    "stream_state": LIVE,
+    "stream_backend": "av:h264_nvenc",
+    "gpu_index": 0,
+    "nvenc_slot": 1,
+}
 
 
-def kinds(journal: EventLog) -> list[EventKind]:
-    return [event.kind for event in journal.since(0)]
+def kinds(events: list[FleetEvent]) -> list[EventKind]:
+    return [event.kind for event in events]
 
 
-def test_changes_are_told_and_repetitions_are_not():
-    journal = EventLog(lambda: 12.0)
+def test_a_change_is_an_event_and_a_repetition_is_none():
+    log = EventLog(lambda: 12.0)
     for state in (STANDBY, STANDBY, StreamState.STARTING, LIVE, LIVE, STANDBY):
-        said = status(0, stream_state=state, stream_backend="av:libx264")
-        journal.heard(said, "its turn is over")
-    assert kinds(journal) == [EventKind.REGISTERED, EventKind.LIVE, EventKind.STANDBY]
-    first, live, standby = journal.since(0)
+        reported = status(0, stream_state=state, stream_backend="av:libx264")
+        log.on_status(reported, "its turn is over")
+    first, live, standby = log.since(0)
+    assert kinds([first, live, standby]) == [
+        EventKind.REGISTERED,
+        EventKind.LIVE,
+        EventKind.STANDBY,
+    ]
     assert (first.id, live.id, standby.id) == (1, 2, 3)
     assert live.message == "omega-0 is live through av:libx264"
-    assert "its turn is over" in standby.message
+    assert standby.message == "omega-0 trains without a stream: its turn is over"
     assert first.at == 12.0
 
 
-def test_a_death_and_the_return():
-    journal = EventLog()
-    journal.heard(status(0, pid=1), "")
-    journal.died("omega-0", "omega-0 was killed by SIGKILL")
-    journal.heard(status(0, pid=2), "")
-    assert kinds(journal) == [EventKind.REGISTERED, EventKind.DIED, EventKind.RESTARTED]
+def test_a_death_and_a_restart_are_events():
+    log = EventLog()
+    log.on_status(status(0, pid=1), "")
+    log.on_exit("omega-0", "omega-0 was killed by SIGKILL")
+    log.on_status(status(0, pid=2), "")
+    assert kinds(log.since(0)) == [EventKind.REGISTERED, EventKind.DIED, EventKind.RESTARTED]
 
 
-def test_the_best_return_is_told_once_there_is_something_to_compare_with():
-    journal = EventLog()
-    journal.finished([episode(number, reward=float(number)) for number in range(FIRST_EPISODES)])
-    assert kinds(journal) == []
-    later = [episode(90, reward=3.0), episode(91, 1, reward=99.0), episode(92, reward=98.0)]
-    journal.finished(later)
-    (best,) = journal.since(0)
+def test_a_best_return_is_announced_once_there_is_something_to_compare_with():
+    log = EventLog()
+    log.on_episodes([episode(number, reward=float(number)) for number in range(MIN_EPISODES)])
+    assert log.since(0) == []
+    log.on_episodes(
+        [episode(90, reward=3.0), episode(91, 1, reward=99.0), episode(92, reward=98.0)]
+    )
+    (best,) = log.since(0)
     assert (best.kind, best.instance_id) == (EventKind.BEST_RETURN, "omega-1")
     assert "99.0" in best.message
 
 
-def test_only_the_last_ones_are_kept_and_numbers_go_on():
-    journal = EventLog()
-    for number in range(KEPT + 50):
-        journal.died("learner", f"death {number}")
-    assert len(journal.since(0)) == KEPT
-    assert journal.last_id == KEPT + 50
-    assert [event.message for event in journal.since(KEPT + 48)] == ["death 248", "death 249"]
-
-
-LIVE = {"stream_state": StreamState.LIVE, "gpu_index": 0, "nvenc_slot": 1}
-NVENC = {**LIVE, "stream_backend": "av:h264_nvenc"}
-WAITS = "all 2 encoder sessions went to omega-0, omega-1; its turn comes in 40 s"
+def test_only_the_newest_events_are_kept_and_ids_continue():
+    log = EventLog()
+    for number in range(MAX_EVENTS + 50):
+        log.on_exit("learner", f"death {number}")
+    assert len(log.since(0)) == MAX_EVENTS
+    assert log.last_id == MAX_EVENTS + 50
+    assert [event.message for event in log.since(MAX_EVENTS + 48)] == ["death 248", "death 249"]
 
 
 @pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO)
     return caplog
 
 
-def test_a_session_is_acquired_and_released_once_with_slot_gpu_and_worker(
-    said: pytest.LogCaptureFixture,
-):
-    sessions = SessionEventLog()
+def test_a_session_is_logged_once_with_slot_gpu_and_worker(logged: pytest.LogCaptureFixture):
+    log = EventLog()
     for changed in (NVENC, NVENC, {}, {}):
-        sessions.heard(status(0, **changed), None)
-    assert said.messages == [
+        log.on_status(status(0, **changed), "")
+    assert logged.messages == [
         "Acquired NVENC session worker=omega-0 slot=1 gpu=0 backend=av:h264_nvenc",
         "Released NVENC session worker=omega-0 slot=1 gpu=0 backend=av:h264_nvenc",
     ]
 
 
-def test_another_encoder_is_another_session(said: pytest.LogCaptureFixture):
-    sessions = SessionEventLog()
-    sessions.heard(status(0, **NVENC), None)
-    software = {"stream_state": StreamState.LIVE, "stream_backend": "av:libx264"}
-    sessions.heard(status(0, **software), None)
-    assert [line.split(" worker")[0] for line in said.messages] == [
+def test_another_encoder_is_another_session(logged: pytest.LogCaptureFixture):
+    log = EventLog()
+    log.on_status(status(0, **NVENC), "")
+    log.on_status(status(0, **SOFTWARE), "")
+    assert [line.split(" worker")[0] for line in logged.messages] == [
         "Acquired NVENC session",
         "Released NVENC session",
         "Acquired CPU session",
     ]
 
 
-def test_who_waits_for_a_session_is_told_once_each_time_and_at_info(
-    said: pytest.LogCaptureFixture,
+def test_a_worker_refused_for_the_limit_is_logged_once_each_time_and_at_info(
+    logged: pytest.LogCaptureFixture,
 ):
-    sessions = SessionEventLog()
-    for changed, refusal in ({}, WAITS), ({}, WAITS), (NVENC, None), ({}, WAITS):
-        sessions.heard(status(2, **changed), refusal)
-    limits = [record for record in said.records if "Session limit reached" in record.message]
+    log = EventLog()
+    for changed, refused in ({}, True), ({}, True), (NVENC, False), ({}, True):
+        log.on_status(status(2, **changed), IN_USE, refused=refused)
+    limits = [record for record in logged.records if "Session limit reached" in record.message]
     assert [record.levelno for record in limits] == [logging.INFO] * 2
-    assert limits[0].message == f"Session limit reached worker=omega-2: {WAITS}"
+    assert limits[0].message == f"Session limit reached worker=omega-2: {IN_USE}"
 
 
-def test_a_worker_that_dies_has_let_go_of_its_session(said: pytest.LogCaptureFixture):
-    sessions = SessionEventLog()
-    sessions.heard(status(0, **NVENC), None)
-    sessions.died("omega-0")
-    sessions.died("learner")
-    assert said.messages[-1].startswith("Released NVENC session worker=omega-0")
-    assert said.messages[-1].endswith("(it died)")
+def test_standby_without_a_refusal_is_no_session_limit(logged: pytest.LogCaptureFixture):
+    EventLog().on_status(status(2), "streaming is switched off")
+    assert logged.messages == []
+
+
+def test_a_worker_that_dies_has_released_its_session(logged: pytest.LogCaptureFixture):
+    log = EventLog()
+    log.on_status(status(0, **NVENC), "")
+    log.on_exit("omega-0", "omega-0 was killed by SIGKILL")
+    log.on_exit("learner", "learner was killed by SIGKILL")
+    assert logged.messages[-1].startswith("Released NVENC session worker=omega-0")
+    assert logged.messages[-1].endswith("(it died)")

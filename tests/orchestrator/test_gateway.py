@@ -21,8 +21,8 @@ from metabonk.orchestrator.gateway import Gateway
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from metabonk.settings.schema import Ports
-from tests.support.children import until
 from tests.support.serving import free_port, served
+from tests.support.waiting import until
 
 CHUNK = b"x" * 65_536
 
@@ -99,7 +99,7 @@ def door(tmp_path: Path, worker: Worker) -> Iterator[SimpleNamespace]:
     """The page's port with worker 0 behind it; worker 1 is not there."""
     store = EpisodeStore(tmp_path, "doom:basic")
     settings = Settings.model_validate({"ports": {"worker": free_port()}})
-    gateway = Gateway(FleetState(settings, "run", store))
+    gateway = Gateway(FleetState(settings, store))
     app = make_http_app("page", lifespan=gateway.lifespan)
     app.include_router(gateway.routes())
     with served(worker.app, settings.worker_port(0)), served(app) as page:
@@ -177,7 +177,7 @@ def test_a_socket_that_nobody_reads_stops_the_worker_too(door: SimpleNamespace, 
         viewer.send("flood")
         assert stalls(worker) < 40_000_000
         viewer.socket.close()
-    until(worker.left.is_set)
+    until("the viewer has left", worker.left.is_set)
 
 
 @pytest.mark.parametrize("resource", ["status", "snapshot.jpg", "stream.mp4", "stream.ts"])
@@ -229,7 +229,7 @@ def test_a_worker_that_dies_in_mid_stream_ends_it_where_it_was(tmp_path: Path):
     store = EpisodeStore(tmp_path, "doom:basic")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        gateway = Gateway(FleetState(Settings(ports=Ports(worker=port)), "run", store))
+        gateway = Gateway(FleetState(Settings(ports=Ports(worker=port)), store))
         app = make_http_app("page", lifespan=gateway.lifespan)
         app.include_router(gateway.routes())
         dying = threading.Thread(target=answer_half, args=(listener,))

@@ -10,7 +10,7 @@ def filled(count: int) -> Curve:
     return curve
 
 
-def test_few_episodes_are_a_point_each():
+def test_a_few_episodes_are_one_point_each():
     points = filled(3).points(500)
     assert [(p.fleet_step, p.mean_return, p.episodes) for p in points] == [
         (10, 1.0, 1),
@@ -25,7 +25,7 @@ def test_no_episodes_are_no_points():
 
 @pytest.mark.parametrize("count", [1, 7, 100, 5 * RESOLUTION + 3])
 @pytest.mark.parametrize("at_most", [1, 2, 50, 10_000])
-def test_no_episode_is_lost_and_the_last_step_is_the_last(count: int, at_most: int):
+def test_no_episode_is_lost_and_the_last_step_is_kept(count: int, at_most: int):
     points = filled(count).points(at_most)
     assert len(points) <= at_most
     assert sum(point.episodes for point in points) == count
@@ -36,11 +36,11 @@ def test_no_episode_is_lost_and_the_last_step_is_the_last(count: int, at_most: i
     assert steps == sorted(steps)
 
 
-def test_memory_is_bounded_however_many_episodes_come():
+def test_memory_is_bounded_for_any_number_of_episodes():
     assert RESOLUTION <= len(filled(20 * RESOLUTION).points(10_000)) <= 2 * RESOLUTION
 
 
-def test_a_point_that_was_shown_stays_where_it_is():
+def test_a_point_that_was_shown_stays_in_place():
     curve = filled(4 * RESOLUTION)
     before = curve.points(10_000)
     curve.add(fleet_step=10**9, ended_at=1e9, total_reward=0.0)

@@ -1,8 +1,6 @@
-"""Small real programs for the tests of whoever starts and ends processes."""
+"""Small real programs for tests of code that starts and ends processes."""
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,7 +15,7 @@ print("ready", flush=True)
 while True: signal.pause()
 """
 
-# Ignores SIGTERM and has a child in a group of its own that does so too, as a game engine might.
+# Ignores SIGTERM, as does a child of its own in another process group: a game engine may.
 STUBBORN = """
 import os, signal, subprocess, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -28,7 +26,7 @@ print("ready", flush=True)
 while True: signal.pause()
 """
 
-# Leaves a child of its own behind and dies.
+# Dies and leaves a child of its own behind.
 CARELESS = """
 import subprocess, sys, os, signal
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -38,28 +36,18 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def spec(folder: Path, name: str, program: str, *arguments: str) -> ChildSpec:
-    """A child that runs ``program``, with a mark in its command line to find its family by."""
+    """Return a child that runs ``program``; ``folder`` in its command line marks its family."""
     command = (sys.executable, "-c", program, str(folder), *arguments)
-    return ChildSpec(name, command, folder / "logs" / f"{name}.log")
+    return ChildSpec(name, lambda: command, folder / "logs" / f"{name}.log")
 
 
 def text(child: ChildSpec) -> str:
+    """Return the child's output so far."""
     return child.log.read_text() if child.log.exists() else ""
 
 
-def until(
-    probe: Callable[[], object],
-    timeout: float = 10.0,
-    said: Callable[[], str] = lambda: "",
-) -> None:
-    deadline = time.monotonic() + timeout
-    while not probe():
-        assert time.monotonic() < deadline, f"it did not happen in time; {said()}"
-        time.sleep(0.01)
-
-
 def descendants() -> list[psutil.Process]:
-    """Every process this one has started, directly or not, that is no zombie."""
+    """Return every process started by this one, directly or not, without zombies."""
     return [
         process
         for process in psutil.Process().children(recursive=True)
@@ -68,5 +56,6 @@ def descendants() -> list[psutil.Process]:
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
+    """Tell whether all of them end within two seconds; zombies count as ended."""
     _, alive = psutil.wait_procs(processes, timeout=2)
     return not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]

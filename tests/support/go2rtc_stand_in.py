@@ -44,8 +44,8 @@ LISTEN = re.compile(r":[0-9]{1,5}$|^$")
 """``definitions.listen`` of go2rtc's JSON schema."""
 
 
-def put(folder: Path, program: str | None = None) -> Path:
-    """The program as ``go2rtc`` in ``folder``."""
+def install(folder: Path, program: str | None = None) -> Path:
+    """Write the program to ``folder`` as ``go2rtc``."""
     file = folder / "go2rtc"
     file.write_text(program or PROGRAM.format(python=sys.executable))
     file.chmod(file.stat().st_mode | stat.S_IXUSR)

@@ -1,4 +1,4 @@
-"""Status objects and heartbeats for tests."""
+"""Status objects, episodes and heartbeats."""
 
 from typing import Any
 

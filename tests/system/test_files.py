@@ -1,11 +1,11 @@
-"""Writing files whole or not at all; what a power cut leaves is in tests/faults."""
+"""Atomic writes and tails; power cuts are in tests/faults."""
 
 import logging
 from pathlib import Path
 
 import pytest
 
-from metabonk.system.files import move_aside_corrupt, write_atomically
+from metabonk.system.files import move_aside_corrupt, read_tail, write_atomically
 
 
 def test_it_takes_the_place_of_what_was_there_and_leaves_nothing_else(tmp_path: Path):
@@ -35,3 +35,27 @@ def test_a_damaged_file_is_named_and_kept_beside(tmp_path: Path, caplog: pytest.
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [
         ("file.damaged", b"rubbish")
     ]
+
+
+def test_a_tail_starts_where_it_is_told(tmp_path: Path):
+    log = tmp_path / "a.log"
+    log.write_text("old\n")
+    start = log.stat().st_size
+    with log.open("a") as file:
+        file.write("new\nlast\n")
+    assert read_tail(log, 100, start) == "new\nlast\n"
+    assert read_tail(log, 100) == "old\nnew\nlast\n"
+
+
+def test_the_tail_of_a_large_log_begins_with_a_whole_line(tmp_path: Path):
+    log = tmp_path / "a.log"
+    log.write_bytes(b"\xff" * 3_000_000 + b"\nthe end\n")
+    assert read_tail(log, 1000) == "the end\n"
+    log.write_text("x" * 3_000_000)
+    assert read_tail(log, 1000) == "x" * 1000
+
+
+def test_bytes_that_are_not_text_are_replaced_and_a_missing_file_is_empty(tmp_path: Path):
+    (tmp_path / "a.log").write_bytes(b"caf\xff\n")
+    assert read_tail(tmp_path / "a.log", 5) == "caf\ufffd\n"
+    assert read_tail(tmp_path / "b.log", 5) == ""

@@ -14,7 +14,8 @@ from metabonk.system.process_ids import (
     process_id,
     send,
 )
-from tests.support.children import STUBBORN, until
+from tests.support.children import STUBBORN
+from tests.support.waiting import until
 
 SLEEP = "import time; time.sleep(600)"
 MARK = "metabonk.cli.main"
@@ -62,7 +63,7 @@ def test_a_session_is_found_whole_also_when_its_leader_has_ended():
     assert len(left) == 2
     assert members(ProcessId(pid=leader.pid, started=leader.started + 10**9)) == []
     assert end(left, grace_s=0.1) == left
-    until(lambda: members(leader) == [])
+    until("the session is empty", lambda: members(leader) == [])
 
 
 def test_a_session_of_a_later_process_is_left_alone():

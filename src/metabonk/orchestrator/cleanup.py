@@ -1,4 +1,4 @@
-"""Removes what killed games left, in a process of its own: no game is imported here."""
+"""Cleanup after killed games, in a process of its own: the orchestrator imports no game."""
 
 import logging
 import subprocess
@@ -8,45 +8,45 @@ log = logging.getLogger(__name__)
 
 
 class GameCleanup:
-    """Runs ``metabonk sweep``, one at a time.
+    """Runs ``metabonk cleanup-games``, one process at a time.
 
     Args:
-        command: that sweeps.
+        command: that cleans up.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = tuple(command)
         self._process: subprocess.Popen[str] | None = None
-        self._again = False
+        self._requested = False
 
-    def sweep(self) -> None:
-        """Asks for a sweep that begins after this call; returns at once."""
+    def request(self) -> None:
+        """Request a cleanup that begins after this call; returns at once."""
         if self._process is None:
             self._start()
         else:
-            self._again = True
+            self._requested = True
 
     def tick(self) -> None:
-        """Notices the end of a sweep, and starts the next if one was asked for meanwhile."""
+        """Handle the end of a cleanup, and start the next if one was requested meanwhile."""
         if self._process is None or self._process.poll() is None:
             return
-        self._report(self._process)
+        self._log_output(self._process)
         self._process = None
-        if self._again:
-            self._again = False
+        if self._requested:
+            self._requested = False
             self._start()
 
-    def close(self, timeout: float) -> None:
-        """Waits for a sweep that runs, then gives it up: the next start sweeps again."""
+    def close(self, timeout_s: float) -> None:
+        """Wait for a cleanup in progress, and kill it after ``timeout_s`` seconds."""
         if self._process is None:
             return
         try:
-            self._process.wait(timeout)
-            self._report(self._process)
+            self._process.wait(timeout_s)
+            self._log_output(self._process)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            log.warning("what killed games left was not swept in time; the next start does it")
+            log.warning("cleanup of dead game engines timed out; the next start retries it")
         self._process = None
 
     def _start(self) -> None:
@@ -59,11 +59,11 @@ class GameCleanup:
                 text=True,
             )
         except OSError as error:
-            log.warning("what killed games left can't be swept: %s", error)
+            log.warning("cleanup of dead game engines can't be started: %s", error)
 
-    def _report(self, process: subprocess.Popen[str]) -> None:
-        # A few lines, which fit into the pipe: it is read when the process has ended.
+    def _log_output(self, process: subprocess.Popen[str]) -> None:
+        # A few lines, which fit into the pipe: it is read once the process has ended.
         assert process.stdout is not None
         with process.stdout as output:
             for line in output:
-                log.info("sweep: %s", line.rstrip())
+                log.info("cleanup: %s", line.rstrip())

@@ -1,4 +1,8 @@
-"""What has happened in the fleet, for people who watch: the last events, numbered."""
+"""Events of the fleet: numbered for viewers, and encoder sessions in ``logs/orchestrator.log``.
+
+Each worker logs its own sessions where they are opened. This log has those of all workers in one
+order, as heartbeats report them, and includes sessions of workers that died holding one.
+"""
 
 import logging
 import threading
@@ -8,104 +12,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from metabonk.encoding.ladder import RUNGS
-from metabonk.messages import Episode, EventKind, FleetEvent, StreamState, WorkerStatus
-
-KEPT = 200
-
-FIRST_EPISODES = 20
-"""Before so many nobody's return is worth a word as the best."""
-
-
-class EventLog:
-    """Any thread may tell and ask.
-
-    Args:
-        clock: Unix time, seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._events: deque[FleetEvent] = deque(maxlen=KEPT)
-        self._last_id = 0
-        self._seen: dict[str, WorkerStatus] = {}
-        self._episodes = 0
-        self._best = float("-inf")
-
-    @property
-    def last_id(self) -> int:
-        """Of the newest event; 0 before the first."""
-        return self._last_id
-
-    def since(self, last_id: int) -> list[FleetEvent]:
-        """The events after this one that are still kept, oldest first."""
-        with self._lock:
-            return [event for event in self._events if event.id > last_id]
-
-    def heard(self, status: WorkerStatus, reason: str) -> None:
-        """A worker said how it is.
-
-        Args:
-            status: of the worker.
-            reason: why it is wanted live or in standby.
-        """
-        with self._lock:
-            before = self._seen.get(status.instance_id)
-            self._seen[status.instance_id] = status
-            name, state = status.instance_id, status.stream_state
-            if before is None:
-                self._add(EventKind.REGISTERED, name, f"{name} plays {status.game}")
-            elif before.pid != status.pid:
-                self._add(EventKind.RESTARTED, name, f"{name} is back, as process {status.pid}")
-            if state is (before.stream_state if before else None):
-                return
-            was_live = before is not None and before.stream_state is StreamState.LIVE
-            if state is StreamState.LIVE:
-                self._add(EventKind.LIVE, name, f"{name} is live through {status.stream_backend}")
-            elif state is StreamState.STANDBY and was_live:
-                self._add(EventKind.STANDBY, name, f"{name} trains without a picture: {reason}")
-
-    def died(self, name: str, because: str) -> None:
-        """A process has ended."""
-        with self._lock:
-            self._add(EventKind.DIED, name, because)
-
-    def finished(self, episodes: Sequence[Episode]) -> None:
-        """Episodes have ended; the best return of this start is worth a word."""
-        with self._lock:
-            for episode in episodes:
-                self._episodes += 1
-                if episode.total_reward <= self._best:
-                    continue
-                self._best = episode.total_reward
-                if self._episodes > FIRST_EPISODES:
-                    name = f"omega-{episode.worker_index}"
-                    self._add(
-                        EventKind.BEST_RETURN,
-                        name,
-                        f"{name} reached {episode.total_reward:.1f}, the best return so far",
-                    )
-
-    def _add(self, kind: EventKind, instance_id: str, message: str) -> None:
-        self._last_id += 1
-        self._events.append(
-            FleetEvent(
-                id=self._last_id,
-                at=self._clock(),
-                kind=kind,
-                instance_id=instance_id,
-                message=message,
-            )
-        )
-
+from metabonk.messages import (
+    Episode,
+    EventKind,
+    FleetEvent,
+    StreamState,
+    WorkerStatus,
+    instance_id,
+)
 
 log = logging.getLogger(__name__)
 
-SCARCITY = {rung.backend: rung.pool_kind.upper() for rung in RUNGS}
+MAX_EVENTS = 200
+
+MIN_EPISODES = 20
+"""Episodes before a new best return is announced."""
+
+POOL_NAMES = {rung.backend: rung.pool_kind.upper() for rung in RUNGS}
 
 
 @dataclass(frozen=True, slots=True)
 class _Session:
+    """A worker's encoder session, as its status describes it."""
+
     backend: str
     slot: int | None
     gpu: int | None
@@ -117,53 +46,123 @@ class _Session:
         slot = status.nvenc_slot
         return cls(status.stream_backend, slot, None if slot is None else status.gpu_index)
 
+    @property
+    def pool(self) -> str:
+        return POOL_NAMES.get(self.backend, "encoder")
+
     def __str__(self) -> str:
         known = {"slot": self.slot, "gpu": self.gpu}
         fields = [f"{name}={value}" for name, value in known.items() if value is not None]
         return " ".join([*fields, f"backend={self.backend}"])
 
 
-class SessionEventLog:
-    """Any thread may tell."""
+class EventLog:
+    """Bounded log of fleet events. Thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Unix time, seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
-        self._held: dict[str, _Session] = {}
-        self._waiting: set[str] = set()
+        self._events: deque[FleetEvent] = deque(maxlen=MAX_EVENTS)
+        self._last_id = 0
+        self._statuses: dict[str, WorkerStatus] = {}
+        self._sessions: dict[str, _Session] = {}
+        self._refused: set[str] = set()
+        self._episodes = 0
+        self._best_return = float("-inf")
 
-    def heard(self, status: WorkerStatus, refusal: str | None) -> None:
-        """A worker said how it is.
+    @property
+    def last_id(self) -> int:
+        """Id of the newest event; 0 before the first."""
+        return self._last_id
+
+    def since(self, last_id: int) -> list[FleetEvent]:
+        """Return the events after ``last_id`` that are still kept, oldest first."""
+        with self._lock:
+            return [event for event in self._events if event.id > last_id]
+
+    def on_status(self, status: WorkerStatus, reason: str, *, refused: bool = False) -> None:
+        """Log what a worker's heartbeat changes.
 
         Args:
             status: of the worker.
-            refusal: why there is no session for it while others have theirs; None where there is
-                one, or where there are none at all.
+            reason: for its assignment to live or standby.
+            refused: it is in standby because the sessions are in use.
         """
-        name, now = status.instance_id, _Session.of(status)
         with self._lock:
-            before = self._held.get(name)
-            if before is not None and before != now:
-                self._released(name, "")
-            if now is not None and before != now:
-                self._held[name] = now
-                log.info("Acquired %s session worker=%s %s", _kind(now), name, now)
-            if now is not None or refusal is None:
-                self._waiting.discard(name)
-            elif name not in self._waiting:
-                self._waiting.add(name)
-                log.info("Session limit reached worker=%s: %s", name, refusal)
+            last = self._statuses.get(status.instance_id)
+            self._statuses[status.instance_id] = status
+            self._log_session(status, reason if refused else None)
+            self._add_process(status, last)
+            self._add_stream(status, last, reason)
 
-    def died(self, name: str) -> None:
-        """A worker's process has ended, and the kernel has freed what it held."""
+    def on_exit(self, name: str, message: str) -> None:
+        """Log the end of a process; the kernel has freed its session.
+
+        Args:
+            name: of the process.
+            message: how it ended.
+        """
         with self._lock:
-            self._waiting.discard(name)
-            if name in self._held:
-                self._released(name, " (it died)")
+            self._refused.discard(name)
+            self._release(name, " (it died)")
+            self._add(EventKind.DIED, name, message)
 
-    def _released(self, name: str, how: str) -> None:
-        session = self._held.pop(name)
-        log.info("Released %s session worker=%s %s%s", _kind(session), name, session, how)
+    def on_episodes(self, episodes: Sequence[Episode]) -> None:
+        """Log a best return since this start, once there are enough to compare with."""
+        with self._lock:
+            for episode in episodes:
+                self._episodes += 1
+                if episode.total_reward <= self._best_return:
+                    continue
+                self._best_return = episode.total_reward
+                if self._episodes > MIN_EPISODES:
+                    name = instance_id(episode.worker_index)
+                    best = f"{name} reached {episode.total_reward:.1f}, the best return so far"
+                    self._add(EventKind.BEST_RETURN, name, best)
 
+    def _add_process(self, status: WorkerStatus, last: WorkerStatus | None) -> None:
+        name = status.instance_id
+        if last is None:
+            self._add(EventKind.REGISTERED, name, f"{name} plays {status.game}")
+        elif last.pid != status.pid:
+            self._add(EventKind.RESTARTED, name, f"{name} restarted as process {status.pid}")
 
-def _kind(session: _Session) -> str:
-    return SCARCITY.get(session.backend, "encoder")
+    def _add_stream(self, status: WorkerStatus, last: WorkerStatus | None, reason: str) -> None:
+        name, state = status.instance_id, status.stream_state
+        last_state = last.stream_state if last else None
+        if state is last_state:
+            return
+        if state is StreamState.LIVE:
+            self._add(EventKind.LIVE, name, f"{name} is live through {status.stream_backend}")
+        elif state is StreamState.STANDBY and last_state is StreamState.LIVE:
+            self._add(EventKind.STANDBY, name, f"{name} trains without a stream: {reason}")
+
+    def _log_session(self, status: WorkerStatus, refusal: str | None) -> None:
+        name, session = status.instance_id, _Session.of(status)
+        if self._sessions.get(name) != session:
+            self._release(name)
+            if session is not None:
+                self._sessions[name] = session
+                log.info("Acquired %s session worker=%s %s", session.pool, name, session)
+        if session is not None or refusal is None:
+            self._refused.discard(name)
+        elif name not in self._refused:
+            self._refused.add(name)
+            log.info("Session limit reached worker=%s: %s", name, refusal)
+
+    def _release(self, name: str, note: str = "") -> None:
+        session = self._sessions.pop(name, None)
+        if session is not None:
+            log.info("Released %s session worker=%s %s%s", session.pool, name, session, note)
+
+    def _add(self, kind: EventKind, name: str, message: str) -> None:
+        self._last_id += 1
+        self._events.append(
+            FleetEvent(
+                id=self._last_id, at=self._clock(), kind=kind, instance_id=name, message=message
+            )
+        )

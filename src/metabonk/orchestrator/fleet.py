@@ -1,14 +1,13 @@
-"""The fleet as it is now, under one lock: what the routes answer and the terminal shows."""
+"""Current state of the fleet under one lock, as the routes and the terminal show it."""
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from metabonk.encoding.capacity import Capacity
 from metabonk.messages import (
-    CurvePoint,
+    Counters,
     DesiredState,
-    Episode,
     Featured,
     Fleet,
     Heartbeat,
@@ -17,41 +16,40 @@ from metabonk.messages import (
     Problem,
     StreamState,
     WorkerStatus,
+    instance_id,
     no_picture,
 )
-from metabonk.orchestrator.director import Assignment, Director, Handover, candidates_of
-from metabonk.orchestrator.event_log import EventLog, SessionEventLog
-from metabonk.orchestrator.registry import Registry, Tallies, including
+from metabonk.orchestrator.director import Assignment, Director, candidates_of
+from metabonk.orchestrator.event_log import EventLog
+from metabonk.orchestrator.handover import Handover
+from metabonk.orchestrator.registry import Registry
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 
+STREAMING_OFF = Assignment(DesiredState.STANDBY, "streaming is switched off (stream.enabled)")
+
 
 class FleetState:
-    """Any thread may ask and tell.
+    """State of the fleet. Thread-safe.
 
     Args:
         settings: of the fleet.
-        run: name of the run.
-        store: where episodes go.
+        store: receives finished episodes.
         clock: monotonic seconds.
     """
 
     def __init__(
         self,
         settings: Settings,
-        run: str,
         store: EpisodeStore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
-        self.run = run
         self.store = store
-        self.journal = EventLog()
-        self._session_log = SessionEventLog()
+        self.events = EventLog()
         self._clock = clock
         self._lock = threading.Lock()
-        self._registry = Registry()
-        self._tallies = Tallies(store.counted())
+        self._registry = Registry(store.counters())
         self._director = Director(settings.featured.rotate_s)
         self._handover = Handover()
         self._capacity = Capacity()
@@ -60,136 +58,121 @@ class FleetState:
         self._go2rtc: str | None = None
 
     def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatReply:
-        """Takes what a worker says; answers what it should be."""
+        """Take a worker's report, and return the state it should be in."""
         status, now = heartbeat.status, self._clock()
         with self._lock:
-            counted = self._tallies.begin(status)
-            self._registry.record(including(status, counted), now)
+            self._registry.record(status, now)
             candidates = candidates_of(self._registry.fresh(now))
-            wishes = self._director.decide(candidates, self._capacity, now)
-            wishes = self._handover.apply(wishes, candidates, self._capacity, now)
+            assignments = self._director.decide(candidates, self._capacity, now)
+            assignments = self._handover.apply(assignments, candidates, self._capacity, now)
+        assignment = assignments.get(status.worker_index, STREAMING_OFF)
+        refused = assignment.desired is DesiredState.STANDBY and assignment is not STREAMING_OFF
         self.store.record(heartbeat.episodes)
-        wish = wishes.get(
-            status.worker_index,
-            Assignment(DesiredState.STANDBY, "streaming is switched off for this worker"),
-        )
-        limited = wish.desired is DesiredState.STANDBY and status.worker_index in wishes
-        self._session_log.heard(status, wish.reason if limited and self._capacity else None)
-        self.journal.heard(status, wish.reason)
-        self.journal.finished(heartbeat.episodes)
-        return HeartbeatReply(desired=wish.desired, reason=wish.reason, counted=counted)
+        self.events.on_status(status, assignment.reason, refused=refused)
+        self.events.on_episodes(heartbeat.episodes)
+        return HeartbeatReply(desired=assignment.desired, reason=assignment.reason)
 
-    def knows(self, instance_id: str) -> bool:
-        """Whether a worker of this name belongs to the fleet."""
-        return instance_id in {f"omega-{index}" for index in range(self.settings.workers)}
+    def knows(self, name: str) -> bool:
+        """Tell whether the fleet has a worker of this name."""
+        return name in map(instance_id, range(self.settings.workers))
+
+    def counters(self, worker_index: int) -> Counters:
+        """Return where the next process of a worker continues to count."""
+        with self._lock:
+            return self._registry.counters(worker_index)
 
     def workers(self) -> dict[str, WorkerStatus]:
-        """Instance id → what the worker said last, by index."""
+        """Return the last status of every worker, by instance id."""
         with self._lock:
             return {status.instance_id: status for status in self._registry.known()}
 
     def fleet(self) -> Fleet:
-        """Everything the page's first screen shows."""
+        """Return what the page's first screen and the terminal show."""
         with self._lock:
-            silent = self._registry.silent(self._clock())
             return Fleet(
-                run=self.run,
+                run=self.store.run,
                 game=self.settings.game,
                 mode=self.settings.mode,
                 workers={status.instance_id: status for status in self._registry.known()},
                 learner=self._learner,
-                problems=[
-                    *self._problems,
-                    *self.store.problems(),
-                    *_unsaved(self._learner),
-                    *(_silence(name, seconds) for name, seconds in silent.items()),
-                    *(
-                        no_picture(status)
-                        for status in self._registry.known()
-                        if status.stream_state is StreamState.ERROR
-                    ),
-                ],
+                problems=[*self._problems, *self.store.problems(), *self._status_problems()],
                 go2rtc=self._go2rtc,
             )
 
-    def episodes(self, limit: int, worker: int | None = None) -> list[Episode]:
-        """The last episodes, of all workers or of one, newest first."""
-        return self.store.newest(limit, worker)
-
-    def curve(self, points: int, worker: int | None = None) -> list[CurvePoint]:
-        """The learning curve, or that of one worker, in at most so many points."""
-        return self.store.curve(points, worker)
-
     def featured(self) -> Featured:
-        """Who is shown, and who comes next."""
+        """Return the live workers and the one that follows."""
         now = self._clock()
         with self._lock:
-            outlook = self._director.outlook(candidates_of(self._registry.fresh(now)), now)
+            schedule = self._director.schedule(candidates_of(self._registry.fresh(now)), now)
         return Featured(
-            live=[f"omega-{index}" for index in outlook.live],
+            live=[instance_id(index) for index in schedule.live],
             rotate_s=self.settings.featured.rotate_s,
-            next=None if outlook.next is None else f"omega-{outlook.next}",
-            next_in_s=outlook.next_in_s,
+            next=None if schedule.next is None else instance_id(schedule.next),
+            next_in_s=schedule.next_in_s,
         )
 
-    @property
-    def capacity(self) -> Capacity:
-        """The encoder sessions that the fleet may hold."""
-        return self._capacity
-
-    def set_capacity(self, capacity: Capacity) -> None:
-        """Takes what encoder sessions there are for this fleet now."""
-        with self._lock:
-            self._capacity = capacity
-
     def silent(self) -> dict[str, float]:
-        """Instance id → seconds of silence, of the workers that should have been heard of."""
+        """Return the seconds of silence of workers whose heartbeat is overdue, by instance id."""
         with self._lock:
             return self._registry.silent(self._clock())
 
+    @property
+    def capacity(self) -> Capacity:
+        """Encoder sessions that the fleet may hold."""
+        return self._capacity
+
+    def set_capacity(self, capacity: Capacity) -> None:
+        """Set the encoder sessions that the fleet may hold."""
+        with self._lock:
+            self._capacity = capacity
+
     def set_learner(self, status: LearnerStatus | None) -> None:
-        """Takes what the learner says; None while it doesn't answer."""
+        """Set the learner's status; None while it doesn't answer."""
         with self._lock:
             self._learner = status
 
     def set_problems(self, problems: Sequence[Problem]) -> None:
-        """Takes what the processes' keeper has to say."""
+        """Set the problems of processes and of the machine."""
         with self._lock:
             self._problems = list(problems)
 
     def set_go2rtc(self, address: str | None) -> None:
-        """Takes where go2rtc's page is; None while it does not run."""
+        """Set the address of go2rtc's page; None while it doesn't run."""
         with self._lock:
             self._go2rtc = address
 
-    def died(self, name: str, because: str) -> None:
-        """A process has ended: its place is free at once.
+    def on_exit(self, name: str, message: str) -> None:
+        """Free the place of a process that has ended.
 
         Args:
             name: of the process.
-            because: how, in a sentence for people.
+            message: how it ended.
         """
-        self.journal.died(name, because)
-        self._session_log.died(name)
+        self.events.on_exit(name, message)
         with self._lock:
             self._registry.forget(name)
             if name == "learner":
                 self._learner = None
 
-
-def _unsaved(learner: LearnerStatus | None) -> list[Problem]:
-    if learner is None or learner.save_error is None:
-        return []
-    return [
-        Problem(
-            message=f"{learner.save_error}; training goes on from memory",
-            action="free some disk; the next checkpoint is tried in any case",
-        )
-    ]
+    def _status_problems(self) -> Iterator[Problem]:
+        if self._learner is not None and self._learner.save_error is not None:
+            yield _unsaved(self._learner.save_error)
+        for name, silence_s in self._registry.silent(self._clock()).items():
+            yield _silent(name, silence_s)
+        for status in self._registry.known():
+            if status.stream_state is StreamState.ERROR:
+                yield no_picture(status)
 
 
-def _silence(name: str, seconds: float) -> Problem:
+def _unsaved(error: str) -> Problem:
     return Problem(
-        message=f"{name} has not been heard of for {seconds:.0f} s; its place is given to others",
-        action=f"logs/{name}.log may say why; if it hangs, end its process and it is started again",
+        message=f"{error}; training continues in memory",
+        action="free some disk space; the next checkpoint is tried automatically",
+    )
+
+
+def _silent(name: str, silence_s: float) -> Problem:
+    return Problem(
+        message=f"{name} has sent no heartbeat for {silence_s:.0f} s; its place goes to others",
+        action=f"see logs/{name}.log; a worker that hangs is restarted automatically",
     )

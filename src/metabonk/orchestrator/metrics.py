@@ -1,4 +1,4 @@
-"""Prometheus metrics of the whole fleet."""
+"""Prometheus metrics of the whole fleet; every worker and the learner serve their own."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -11,11 +11,11 @@ from metabonk.orchestrator.fleet import FleetState
 
 
 class FleetMetrics(Collector):
-    """Figures of the fleet as a whole; every worker and the learner serve their own.
+    """Metrics summed over the fleet, read at each scrape.
 
     Args:
         state: of the fleet.
-        restarts: name of each process → how often it was started again.
+        restarts: returns how often each process was restarted, by name.
     """
 
     def __init__(self, state: FleetState, restarts: Callable[[], Mapping[str, int]]) -> None:
@@ -23,36 +23,32 @@ class FleetMetrics(Collector):
         self._restarts = restarts
 
     def collect(self) -> Iterator[Metric]:
-        """What prometheus-client asks for at a scrape."""
-        fleet = self._state.fleet()
-        workers = GaugeMetricFamily(
-            "metabonk_workers", "workers by the state of their stream", labels=["state"]
-        )
+        """Yield the metrics; called by prometheus-client."""
+        fleet, store = self._state.fleet(), self._state.store
+        workers = GaugeMetricFamily("metabonk_workers", "workers by stream state", labels=["state"])
         for state in StreamState:
-            of_state = [w for w in fleet.workers.values() if w.stream_state is state]
-            workers.add_metric([state], len(of_state))
+            count = sum(worker.stream_state is state for worker in fleet.workers.values())
+            workers.add_metric([state], count)
         yield workers
         yield GaugeMetricFamily(
             "metabonk_encoder_sessions", "sessions the fleet may hold", self._state.capacity.total
         )
         yield GaugeMetricFamily(
             "metabonk_steps_per_second",
-            "policy decisions of all workers",
+            "policy steps of all workers per second",
             sum(worker.steps_per_s for worker in fleet.workers.values()),
         )
         yield GaugeMetricFamily(
-            "metabonk_problems", "things a person should know", len(fleet.problems)
+            "metabonk_problems", "problems that need an operator", len(fleet.problems)
         )
         yield CounterMetricFamily(
-            "metabonk_episodes", "finished episodes of this run", self._state.store.episodes
+            "metabonk_episodes", "finished episodes of this run", store.episodes
         )
         yield CounterMetricFamily(
-            "metabonk_episode_steps",
-            "policy decisions of finished episodes of this run",
-            self._state.store.fleet_step,
+            "metabonk_episode_steps", "policy steps of this run's episodes", store.fleet_step
         )
         restarts = CounterMetricFamily(
-            "metabonk_restarts", "processes started again after they died", labels=["process"]
+            "metabonk_restarts", "restarts of processes that died", labels=["process"]
         )
         for name, count in self._restarts().items():
             restarts.add_metric([name], count)

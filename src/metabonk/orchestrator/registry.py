@@ -1,101 +1,87 @@
-"""What each worker said last, and when. Pure: the caller brings the time."""
+"""The last status of every worker and when it arrived. Pure: the caller passes the time."""
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from metabonk.messages import CounterOffset, WorkerStatus
+from metabonk.messages import Counters, WorkerStatus
 
 STALE_AFTER_S = 5.0
-"""Ten heartbeats: a worker that is silent for longer hangs, or its process has ended."""
+"""Ten heartbeats: a worker silent for longer hangs, or its process has ended."""
+
+SUSPENDED_AFTER_S = 1.0
+"""A longer gap between two readings is a suspension: the fleet reads its clock far more often."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastStatus:
-    """A status and the moment it came (monotonic, seconds)."""
+    """A status and its time of arrival (monotonic, seconds)."""
 
     status: WorkerStatus
     at: float
 
+    def silence_s(self, now: float) -> float:
+        """Return the seconds since it arrived."""
+        return now - self.at
+
+    def is_stale(self, now: float) -> bool:
+        """Tell whether the next one is overdue."""
+        return self.silence_s(now) > STALE_AFTER_S
+
 
 class Registry:
-    """The newest status of every worker, by instance id."""
-
-    def __init__(self) -> None:
-        self._heard: dict[str, LastStatus] = {}
-
-    def record(self, status: WorkerStatus, now: float) -> None:
-        """Takes a heartbeat."""
-        self._heard[status.instance_id] = LastStatus(status, now)
-
-    def forget(self, instance_id: str) -> None:
-        """Drops a worker whose process has ended."""
-        self._heard.pop(instance_id, None)
-
-    def fresh(self, now: float) -> list[WorkerStatus]:
-        """The workers heard of lately, by index."""
-        return self._statuses(heard for heard in self._heard.values() if not _stale(heard, now))
-
-    def known(self) -> list[WorkerStatus]:
-        """Every worker with what it said last, by index; a silent one included."""
-        return self._statuses(self._heard.values())
-
-    def silent(self, now: float) -> dict[str, float]:
-        """Instance id → seconds of silence, of the workers that are stale."""
-        return {name: now - heard.at for name, heard in self._heard.items() if _stale(heard, now)}
-
-    @staticmethod
-    def _statuses(heard: Iterable[LastStatus]) -> list[WorkerStatus]:
-        return sorted((one.status for one in heard), key=lambda status: status.worker_index)
-
-
-def _stale(heard: LastStatus, now: float) -> bool:
-    return now - heard.at > STALE_AFTER_S
-
-
-class Tallies:
-    """Tells a worker that was started again where it goes on counting.
+    """Last status of every worker, by instance id.
 
     Args:
-        before: by worker, what earlier starts of the run have left.
+        counters: by worker index, of the run's earlier starts.
     """
 
-    def __init__(self, before: Mapping[int, CounterOffset]) -> None:
-        self._counted = dict(before)
-        self._begun: dict[int, tuple[int, CounterOffset]] = {}
+    def __init__(self, counters: Mapping[int, Counters] = MappingProxyType({})) -> None:
+        self._last: dict[str, LastStatus] = {}
+        self._counters = dict(counters)
 
-    def begin(self, status: WorkerStatus) -> CounterOffset:
-        """What was counted before the process that says this; the same for as long as it lives."""
-        index = status.worker_index
-        known = self._counted.get(index, CounterOffset())
-        pid, begun = self._begun.get(index, (None, known))
-        if pid != status.pid:
-            begun = known
-            self._begun[index] = status.pid, begun
-        self._counted[index] = CounterOffset(
+    def record(self, status: WorkerStatus, now: float) -> None:
+        """Store the status of a heartbeat."""
+        self._last[status.instance_id] = LastStatus(status, now)
+        index, known = status.worker_index, self.counters(status.worker_index)
+        self._counters[index] = Counters(
             step=max(known.step, status.step), episode=max(known.episode, status.episode)
         )
-        return begun
+
+    def forget(self, instance_id: str) -> None:
+        """Drop a worker whose process has ended; its counters are kept for the next one."""
+        self._last.pop(instance_id, None)
+
+    def counters(self, worker_index: int) -> Counters:
+        """Return where the next process of a worker continues to count."""
+        return self._counters.get(worker_index, Counters())
+
+    def fresh(self, now: float) -> list[WorkerStatus]:
+        """Return the workers heard from lately, by index."""
+        return _by_index(last for last in self._last.values() if not last.is_stale(now))
+
+    def known(self) -> list[WorkerStatus]:
+        """Return every worker's last status, silent ones included, by index."""
+        return _by_index(self._last.values())
+
+    def silent(self, now: float) -> dict[str, float]:
+        """Return the seconds of silence of stale workers, by instance id."""
+        return {
+            name: last.silence_s(now) for name, last in self._last.items() if last.is_stale(now)
+        }
 
 
-def including(status: WorkerStatus, counted: CounterOffset) -> WorkerStatus:
-    """The status with everything counted, also where it was said before the worker was told."""
-    if status.step >= counted.step:
-        return status
-    whole = {"step": counted.step + status.step, "episode": counted.episode + status.episode}
-    return status.model_copy(update=whole)
-
-
-ASLEEP_S = 1.0
-"""Nobody has asked for so long: the fleet is looked at several times a second."""
+def _by_index(last: Iterable[LastStatus]) -> list[WorkerStatus]:
+    return sorted((each.status for each in last), key=lambda status: status.worker_index)
 
 
 class SuspendAwareClock:
-    """Monotonic seconds, without those in which this process was stopped or starved.
+    """Monotonic seconds that leave out times when this process was suspended or starved.
 
-    Who hears nothing since it does not listen must not take others to be silent. Any thread may
-    ask, and one has to do so all the time.
+    Such times must not count as silence of the workers. Thread-safe; must be read at least once
+    per ``SUSPENDED_AFTER_S``.
 
     Args:
         clock: monotonic seconds.
@@ -104,14 +90,14 @@ class SuspendAwareClock:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._asked_at = clock()
-        self._asleep_s = 0.0
+        self._read_at = clock()
+        self._suspended_s = 0.0
 
     def __call__(self) -> float:
-        """Now."""
+        """Return the current time."""
         with self._lock:
             now = self._clock()
-            if now - self._asked_at > ASLEEP_S:
-                self._asleep_s += now - self._asked_at
-            self._asked_at = now
-            return now - self._asleep_s
+            if now - self._read_at > SUSPENDED_AFTER_S:
+                self._suspended_s += now - self._read_at
+            self._read_at = now
+            return now - self._suspended_s

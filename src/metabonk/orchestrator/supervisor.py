@@ -1,4 +1,4 @@
-"""Child processes: started one after another, watched, started again, and ended without a trace.
+"""Child processes: staggered starts, restarts with back-off, and an end that leaves nothing behind.
 
 Everything here runs in the thread that calls ``tick``, which must live as long as the process: the
 kernel ends children with the *thread* that started them (PR_SET_PDEATHSIG).
@@ -7,7 +7,6 @@ kernel ends children with the *thread* that started them (PR_SET_PDEATHSIG).
 import contextlib
 import logging
 import os
-import re
 import signal
 import subprocess
 import time
@@ -16,132 +15,53 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from metabonk.errors import ERROR_PREFIX, SettingsError
+from metabonk.errors import SettingsError
 from metabonk.messages import Problem
+from metabonk.orchestrator.exit_report import ExitReport, fatal_message
 from metabonk.settings.environment import environment_with
+from metabonk.system.files import read_tail
 from metabonk.system.process_ids import ProcessId, members, process_id, send
 
 log = logging.getLogger(__name__)
 
-
-TAIL_BYTES = 16_384
-LONGEST_LINE = 300
-
-
-CRASHES = tuple(
-    -number
-    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
-)
-"""Exit codes of a process that native code has brought down."""
-
-FATAL = re.compile(
-    r"^Fatal Python error: (?P<what>[^\n]+)$"
-    r"(?:.*?^Current thread [^\n]*\n"
-    r"  File \"(?P<file>[^\"\n]+)\", line (?P<line>\d+) in (?P<name>\w+))?",
-    re.MULTILINE | re.DOTALL,
-)
-"""What Python's faulthandler writes when native code crashes."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExitReport:
-    """How a child process ended.
-
-    Attributes:
-        name: of the child.
-        code: as ``subprocess`` has it, negative for a signal.
-        last_words: what it said at the end.
-        pid: it had.
-        cause: why its keeper ended it; None where it ended by itself.
-    """
-
-    name: str
-    code: int
-    last_words: str
-    pid: int = 0
-    cause: str | None = None
-
-    @property
-    def crashed(self) -> bool:
-        """Whether native code has brought it down, or it hung and was ended."""
-        return self.code in CRASHES or self.cause is not None
-
-    @property
-    def sentence(self) -> str:
-        """What happened, for people."""
-        if self.cause is not None:
-            return f"{self.name} was ended, since {self.cause}"
-        said = f": {self.last_words}" if self.last_words else ""
-        return f"{self.name} {_manner(self.code)}{said}"
-
-
-def words_in(log: Path, start: int) -> str:
-    """The last words of a child whose output of this life begins at byte ``start`` of ``log``."""
-    return last_words(_tail(log, start))
-
-
-def last_words(output: str) -> str:
-    """The sentence a process of MetaBonk's ended with, or where it crashed, else its last line."""
-    start = output.rfind(f"\n{ERROR_PREFIX}")
-    if start >= 0 or output.startswith(ERROR_PREFIX):
-        return output[start + 1 + len(ERROR_PREFIX) if start >= 0 else len(ERROR_PREFIX) :].strip()
-    if crash := FATAL.search(output):
-        where = f" in {crash['file']}:{crash['line']} ({crash['name']})" if crash["file"] else ""
-        return f"{crash['what']}{where}"
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1][:LONGEST_LINE] if lines else ""
-
-
-def _manner(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    if -code == signal.SIGKILL:
-        return "was killed by SIGKILL (by somebody, or by the kernel for want of memory)"
-    names = {number.value: number.name for number in signal.Signals}
-    return f"was ended by {names.get(-code, f'signal {-code}')}"
-
-
-def _tail(log: Path, start: int) -> str:
-    try:
-        with log.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(start, size - TAIL_BYTES))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
-
+EXIT_CONFIG = 2
+"""Exit code for an unusable setting or game: a restart would end the same way."""
 
 HEALTHY_AFTER_S = 60.0
-"""Who ran this long did not die of the way it was started: its back-off begins anew."""
+"""A child that ran this long did not die of the way it was started: its back-off is reset."""
 
+FIRST_BACKOFF_S = 0.5
 SHOWN_S = 10.0
-"""A death is shown until its successor has lived this long, so that it can be read."""
+"""A death stays on display until the next process has run this long."""
 
-FIRST_PAUSE_S = 0.5
 ABORT_GRACE_S = 2.0
-"""For a child that hangs to write where; then it is killed."""
+"""Time for a child that hangs to write its stack to the log before it is killed."""
 
 POLL_S = 0.02
-EXIT_CONFIG = 2
-"""Exit code of a setting or a game that can't be used: another try would end the same way."""
+TAIL_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """A process to be kept running."""
+    """A process to keep running.
+
+    Attributes:
+        name: of the process.
+        command: returns the command line; called at every start.
+        log: file that its standard output and error are appended to.
+        vital: the fleet ends if the process can't use its settings.
+        environment: variables that differ from this process's.
+    """
 
     name: str
-    command: tuple[str, ...]
+    command: Callable[[], Sequence[str]]
     log: Path
-    """Its standard output and error are appended to this file."""
     vital: bool = True
-    """Whether the fleet is nothing without it, so that its finding a setting unusable ends it."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What its environment says otherwise than this process's."""
 
 
 class ChildState(StrEnum):
-    """What a child process is doing."""
+    """State of a child process."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -152,11 +72,14 @@ class Supervisor:
     """Keeps children running until ``stop``.
 
     Args:
-        specs: in the order of their start.
+        specs: in order of start.
         stagger_s: seconds between two starts.
         restart_backoff_max_s: longest pause before a restart, seconds.
-        on_change: told of every start and death, with name → leader of the session.
+        on_change: called after every start and exit with the leaders of the sessions, by name.
         clock: monotonic seconds.
+
+    Attributes:
+        killed: True once a child has ended without cleaning up after itself.
     """
 
     def __init__(
@@ -170,63 +93,63 @@ class Supervisor:
     ) -> None:
         self._children = [_Child(spec) for spec in specs]
         self._stagger_s = stagger_s
-        self._restart_limit_s = restart_backoff_max_s
+        self._restart_backoff_max_s = restart_backoff_max_s
         self._on_change = on_change
         self._clock = clock
         self._next_start = clock()
         self.killed = False
-        """Whether any child ended without tidying up after itself."""
 
     def tick(self) -> list[ExitReport]:
-        """Notices who has died, and starts at most one process that is due.
+        """Handle exits, and start at most one process that is due.
 
         Returns:
-            the deaths since the last call.
+            The exits since the last call.
 
         Raises:
-            SettingsError: a child found a setting or a game that can't be used, at its first start;
-                carries its own sentence.
+            SettingsError: a vital child can't use a setting or a game; carries the child's message.
         """
-        deaths = [death for child in self._children if (death := self._reap(child))]
-        if deaths:
-            self._tell()
+        exits = [report for child in self._children if (report := self._handle_exit(child))]
+        if exits:
+            self._notify()
         now = self._clock()
         if now >= self._next_start:
             due = next((child for child in self._children if child.is_due(now)), None)
             if due is not None:
                 self._start(due, now)
                 self._next_start = now + self._stagger_s
-                self._tell()
-        return deaths
+                self._notify()
+        return exits
 
-    def end(self, name: str, cause: str) -> None:
-        """Ends a child that hangs; repeated until it is gone, as ``tick`` will tell.
+    def stop_hung(self, name: str, reason: str) -> None:
+        """Stop a child that hangs; to be called again until ``tick`` returns its exit.
 
         Args:
             name: of the child.
-            cause: for its obituary, as in "omega-0 was ended, since …".
+            reason: continues "omega-0 was stopped because …".
         """
         child = next(child for child in self._children if child.spec.name == name)
         if child.leader is None:
             return
         now = self._clock()
-        if child.ended_for is None:
-            log.error("%s is ended, since %s; where it hangs is in %s", name, cause, child.spec.log)
-            child.ended_for, child.ended_at = cause, now
+        if child.stopped_because is None:
+            log.error(
+                "%s is being stopped because %s; its stack goes to %s", name, reason, child.spec.log
+            )
+            child.stopped_because, child.aborted_at = reason, now
             send(child.leader, signal.SIGABRT)
-        elif now - child.ended_at >= ABORT_GRACE_S:
+        elif now - child.aborted_at >= ABORT_GRACE_S:
             send(child.leader, signal.SIGKILL)
 
     def stop(self, grace_s: float = 3.0) -> None:
-        """Ends every child and whatever it started: SIGTERM, a wait, SIGKILL."""
+        """End every child and whatever it started: SIGTERM, then SIGKILL after ``grace_s``."""
         running = [child for child in self._children if child.process is not None]
         for child in running:
             assert child.leader is not None
-            # Only the child itself: it ends its game, and a game that has gone first looks broken.
+            # Only the child itself: it ends its game, and a game that ends first looks broken.
             send(child.leader, signal.SIGTERM)
         deadline = time.monotonic() + grace_s
         while time.monotonic() < deadline:
-            running = [child for child in running if not self._bury(child)]
+            running = [child for child in running if not self._reap(child)]
             if not running:
                 break
             time.sleep(POLL_S)
@@ -234,94 +157,95 @@ class Supervisor:
             log.warning("%s did not end within %.0f s and was killed", child.spec.name, grace_s)
             self.killed = True
             _kill_session(child)
-            while not self._bury(child):
+            while not self._reap(child):
                 time.sleep(POLL_S)
         for child in self._children:
             child.stopped = True
-        self._tell()
+        self._notify()
 
     def states(self) -> dict[str, ChildState]:
-        """Name → what that child is doing."""
+        """Return every child's state, by name."""
         return {child.spec.name: child.state for child in self._children}
 
     def restarts(self) -> dict[str, int]:
-        """Name → how often that child was started again."""
+        """Return how often each child was restarted, by name."""
         return {child.spec.name: max(0, child.starts - 1) for child in self._children}
 
     def problems(self) -> list[Problem]:
-        """What a person should know: who is dead, why, and when it is tried again."""
+        """Report dead children: why they died, and when they restart."""
         now = self._clock()
         return [child.problem(now) for child in self._children if child.is_ailing(now)]
 
     def _start(self, child: "_Child", now: float) -> None:
+        spec = child.spec
         child.last_start, child.starts = now, child.starts + 1
         try:
-            child.spec.log.parent.mkdir(parents=True, exist_ok=True)
-            with child.spec.log.open("ab") as output:
+            spec.log.parent.mkdir(parents=True, exist_ok=True)
+            with spec.log.open("ab") as output:
                 child.log_start = output.tell()
                 child.process = subprocess.Popen(
-                    child.spec.command,
-                    env=environment_with(child.spec.environment),
+                    spec.command(),
+                    env=environment_with(spec.environment),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
         except OSError as error:
-            child.death = ExitReport(child.spec.name, 1, f"it can't be started: {error}")
-            self._plan_restart(child, now)
+            child.last_exit = ExitReport(spec.name, 1, f"it can't be started: {error}")
+            self._schedule_restart(child, now)
             return
         child.leader = process_id(child.process.pid)
-        log.info("started %s (pid %d)", child.spec.name, child.process.pid)
+        log.info("%s started (pid %d)", spec.name, child.process.pid)
 
-    def _reap(self, child: "_Child") -> ExitReport | None:
-        if not self._bury(child):
+    def _handle_exit(self, child: "_Child") -> ExitReport | None:
+        if not self._reap(child):
             return None
-        death, now = child.death, self._clock()
-        assert death is not None
-        log.error("%s", death.sentence)
-        self.killed = self.killed or death.code != 0
-        if death.code == EXIT_CONFIG and child.spec.vital and not child.was_healthy:
-            raise SettingsError(death.last_words or death.sentence)
-        self._plan_restart(child, now)
-        return death
+        report, now = child.last_exit, self._clock()
+        assert report is not None
+        log.error("%s", report.message)
+        self.killed = self.killed or report.code != 0
+        if report.code == EXIT_CONFIG and child.spec.vital and not child.was_healthy:
+            raise SettingsError(report.error or report.message)
+        self._schedule_restart(child, now)
+        return report
 
-    def _plan_restart(self, child: "_Child", now: float) -> None:
-        if now - child.last_start >= HEALTHY_AFTER_S:
-            child.was_healthy, child.failures = True, 0
-        pause = back_off(child.failures, self._restart_limit_s)
-        child.failures += 1
-        child.restart_at = now + pause
-        log.info("%s is started again in %.1f s", child.spec.name, pause)
-
-    def _bury(self, child: "_Child") -> bool:
-        """Whether the child has ended; what is left of its session is killed, then it is reaped."""
+    def _reap(self, child: "_Child") -> bool:
+        """Reap the child if it has ended, after killing what is left of its session."""
         if child.process is None:
             return False
-        # Not poll(): until it is reaped its id can't be given to anybody else.
+        # Not poll(): until the child is reaped no other process can get its id.
         ended = os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is None:
             return False
         _kill_session(child)
-        child.death = ExitReport(
+        child.last_exit = ExitReport(
             child.spec.name,
             child.process.wait(),
-            words_in(child.spec.log, child.log_start),
+            fatal_message(read_tail(child.spec.log, TAIL_BYTES, child.log_start)),
             child.process.pid,
-            child.ended_for,
+            child.stopped_because,
         )
-        child.process = child.leader = child.ended_for = None
+        child.process = child.leader = child.stopped_because = None
         return True
 
-    def _tell(self) -> None:
+    def _schedule_restart(self, child: "_Child", now: float) -> None:
+        if now - child.last_start >= HEALTHY_AFTER_S:
+            child.was_healthy, child.failures = True, 0
+        pause_s = back_off(child.failures, self._restart_backoff_max_s)
+        child.failures += 1
+        child.restart_at = now + pause_s
+        log.info("%s restarts in %.1f s", child.spec.name, pause_s)
+
+    def _notify(self) -> None:
         self._on_change(
             {child.spec.name: child.leader for child in self._children if child.leader is not None}
         )
 
 
-def back_off(failures: int, limit_s: float) -> float:
-    """Seconds before the next start after so many quick failures in a row: doubled each time."""
-    return min(limit_s, FIRST_PAUSE_S * 2.0 ** min(failures, 20))
+def back_off(failures: int, max_s: float) -> float:
+    """Return the pause before a restart, seconds: doubled with each quick failure in a row."""
+    return min(max_s, FIRST_BACKOFF_S * 2.0 ** min(failures, 20))
 
 
 class _Child:
@@ -334,11 +258,11 @@ class _Child:
         self.restart_at = float("-inf")
         self.starts = 0
         self.failures = 0
-        self.ended_for: str | None = None
-        self.ended_at = 0.0
+        self.stopped_because: str | None = None
+        self.aborted_at = 0.0
         self.was_healthy = False
         self.stopped = False
-        self.death: ExitReport | None = None
+        self.last_exit: ExitReport | None = None
 
     @property
     def state(self) -> ChildState:
@@ -350,21 +274,23 @@ class _Child:
         return self.process is None and not self.stopped and now >= self.restart_at
 
     def is_ailing(self, now: float) -> bool:
-        if self.death is None or self.stopped:
+        if self.last_exit is None or self.stopped:
             return False
         return self.process is None or now - self.last_start < SHOWN_S
 
     def problem(self, now: float) -> Problem:
-        assert self.death is not None
+        assert self.last_exit is not None
         if self.process is None:
-            done = f"it is started again in {max(0.0, self.restart_at - now):.0f} s"
+            restart = f"it restarts in {max(0.0, self.restart_at - now):.0f} s"
         else:
-            done = "it was started again"
-        return Problem(message=self.death.sentence, action=f"{done}; {self.spec.log} says more")
+            restart = "it was restarted"
+        return Problem(
+            message=self.last_exit.message, action=f"{restart}; see {self.spec.log} for details"
+        )
 
 
 def _kill_session(child: _Child) -> None:
-    """Kills the child and all it started, also what moved to another process group."""
+    """Kill the child and all it started, processes that moved to another group included."""
     assert child.process is not None
     pid = child.process.pid
     # The child is unreaped, so the group's id is still its own.

@@ -1,7 +1,8 @@
-"""Runs on disk: the only place that knows how a run's folder is laid out.
+"""Runs on disk; nothing else knows how a run's folder is laid out.
 
-``layout``    names of its files; finding, creating and discarding runs
-``episodes``  the database of episodes
-``curve``     the learning curve at bounded resolution
-``catalog``   all runs, read only
+``layout``       names in a run's folder; finding, creating and discarding runs
+``episodes``     database of finished episodes
+``curve``        learning curve at bounded resolution
+``checkpoints``  checkpoints as weights to act with
+``catalog``      all runs, read-only
 """

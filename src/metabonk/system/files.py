@@ -1,4 +1,7 @@
-"""Atomic file writes: readers see the old content or the new, never a partial file."""
+"""Atomic file writes, and reading the end of a log.
+
+After an atomic write readers see the old content or the new, never a partial file.
+"""
 
 import contextlib
 import logging
@@ -41,6 +44,25 @@ def move_aside_corrupt(file: Path, error: Exception) -> None:
     with contextlib.suppress(OSError):
         file.replace(damaged)
     log.warning("%s is corrupt and was moved to %s: %s", file, damaged, error)
+
+
+def read_tail(file: Path, max_bytes: int, start: int = 0) -> str:
+    """Return the end of a text file, at most ``max_bytes`` of it; "" if it can't be read.
+
+    Args:
+        file: encoded in UTF-8; other bytes are replaced.
+        max_bytes: of longer text the beginning is left out, up to a whole line.
+        start: bytes at the beginning of the file to leave out.
+    """
+    try:
+        with file.open("rb") as stream:
+            offset = max(start, stream.seek(0, os.SEEK_END) - max_bytes)
+            stream.seek(offset)
+            text = stream.read(max_bytes).decode(errors="replace")
+    except OSError:
+        return ""
+    # The first line may be incomplete.
+    return text if offset == start else text.partition("\n")[2] or text
 
 
 def _sync_folder(folder: Path) -> None:

@@ -22,7 +22,6 @@ export type StreamState = "live" | "starting" | "standby" | "error";
  */
 export interface Messages {
   Checkpoint: Checkpoint;
-  CounterOffset: CounterOffset;
   CurvePoint: CurvePoint;
   DesiredState: DesiredState;
   Episode: Episode;
@@ -69,13 +68,6 @@ export interface Checkpoint {
    */
   saved_at: number;
   bytes: number;
-}
-/**
- * What the processes that were this worker before have counted in the run.
- */
-export interface CounterOffset {
-  step: number;
-  episode: number;
 }
 /**
  * Consecutive episodes, aggregated for a plot.
@@ -371,14 +363,6 @@ export interface HeartbeatReply {
    * the reason, in a sentence
    */
   reason: string;
-  counted: CounterOffset1;
-}
-/**
- * What the processes that were this worker before have counted in the run.
- */
-export interface CounterOffset1 {
-  step: number;
-  episode: number;
 }
 /**
  * Last lines of a log.

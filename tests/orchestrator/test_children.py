@@ -1,0 +1,63 @@
+from pathlib import Path
+
+from metabonk.encoding.sessions.nvml import Gpu
+from metabonk.messages import Counters
+from metabonk.orchestrator.children import child_specs
+from metabonk.orchestrator.supervisor import ChildSpec
+from metabonk.settings import Settings
+
+
+def specs(
+    *gpus: Gpu, workers: int = 3, mode: str = "train", counted: dict[int, Counters] | None = None
+) -> dict[str, ChildSpec]:
+    settings = Settings.model_validate({"workers": workers, "mode": mode})
+    counters = counted or {}
+    children = child_specs(
+        settings,
+        Path("settings.json"),
+        Path("run"),
+        gpus,
+        lambda index: counters.get(index, Counters()),
+    )
+    return {child.name: child for child in children}
+
+
+def environments(*gpus: Gpu, mode: str = "train") -> dict[str, dict[str, str]]:
+    return {name: dict(child.environment) for name, child in specs(*gpus, mode=mode).items()}
+
+
+def cards(count: int) -> list[Gpu]:
+    return [
+        Gpu(index, f"GPU-{index}", "NVIDIA", 5, "590.44", is_only_gpu=count == 1)
+        for index in range(count)
+    ]
+
+
+def test_workers_are_spread_over_the_gpus_and_the_learner_has_the_first():
+    first, second = ({"CUDA_VISIBLE_DEVICES": f"GPU-{index}"} for index in (1, 0))
+    assert environments(*reversed(cards(2))) == {
+        "omega-0": first,
+        "learner": first,
+        "omega-1": second,
+        "omega-2": first,
+    }
+    assert "learner" not in environments(*cards(2), mode="play")
+
+
+def test_without_a_choice_of_gpus_the_environment_is_left_alone():
+    assert set(map(len, environments().values())) == {0}
+    assert set(map(len, environments(*cards(1)).values())) == {0}
+
+
+def test_a_worker_is_given_the_counters_known_at_each_of_its_starts():
+    counted = {1: Counters(step=500, episode=9)}
+    children = specs(counted=counted)
+
+    def counted_by(index: int) -> str:
+        command = children[f"omega-{index}"].command()
+        return command[command.index("--counted") + 1]
+
+    assert [counted_by(index) for index in range(2)] == ["0,0", "500,9"]
+    counted[1] = Counters(step=620, episode=11)
+    assert counted_by(1) == "620,11"
+    assert Counters.parse(counted_by(1)) == counted[1]
