@@ -29,7 +29,7 @@ from metabonk.encoding.backends.gst_elements import (
     pipeline,
 )
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
+from metabonk.frame import Frame
 
 SETTINGS = EncoderSettings(width=1280, height=720, fps=30, bitrate=4_000_000, gop_s=2.0)
 PICTURES = 30

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from metabonk.encoding.backends import cuda_frames, gst_library
+from metabonk.encoding.backends import gst_cuda, gst_library
 from metabonk.encoding.backends.av import AvEncoder
 from metabonk.encoding.backends.gst_elements import NVIDIA, Element, cuda_caps
 from metabonk.encoding.backends.nv12 import BLUE, GREEN, RED, Nv12
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import Frame
 from metabonk.errors import EncoderUnavailable
+from metabonk.frame import Frame
 
 SOURCE = (720, 1280)
 SETTINGS = EncoderSettings(width=1920, height=1080, fps=60, bitrate=8_000_000, gop_s=2.0)
@@ -184,7 +184,7 @@ def with_gstreamer() -> dict[str, Any]:
     there = torch.from_numpy(host).cuda()
     nv12 = Element(NVIDIA, ())
     caps = cuda_caps(nv12, SETTINGS)
-    frames = cuda_frames.CudaFrames(library, SETTINGS, caps, 0)
+    frames = gst_cuda.CudaBuffers(library, SETTINGS, caps, 0)
 
     def measure(name: str, middle: str, caps: str, buffer: Callable[[], Any]) -> None:
         try:
@@ -205,7 +205,7 @@ def with_gstreamer() -> dict[str, Any]:
         except EncoderUnavailable as error:
             said[name] = str(error)
 
-    measure("torch_into_gstreamer", "identity", caps, lambda: frames.buffer(there))
+    measure("torch_into_gstreamer", "identity", caps, lambda: frames.buffer(Frame(there, 0.0)))
     if said["elements"]["cudaconvertscale"]:
         rgb, make = rgb_buffers(library, frames, there)
         to_nv12 = f"cudaconvertscale ! {caps}"
@@ -223,7 +223,7 @@ def nv12_raw() -> str:
 
 
 def rgb_buffers(
-    library: gst_library.Library, frames: cuda_frames.CudaFrames, pixels: Tensor
+    library: gst_library.Library, frames: gst_cuda.CudaBuffers, pixels: Tensor
 ) -> tuple[str, Callable[[], Any]]:
     """Caps and a maker of buffers that hold RGB of the source's size in CUDA memory."""
     height, width = SOURCE
@@ -233,7 +233,7 @@ def rgb_buffers(
     )
     opaque = torch.full((height, width, 1), 255, dtype=torch.uint8, device="cuda")
     rgba = torch.cat([pixels, opaque], 2).view(height, width * 4)
-    pool = frames.pool_of(caps, width * height * 4)
+    pool = frames.make_pool(caps, width * height * 4)
 
     def make() -> Any:
         _, buffer = pool.acquire_buffer(None)

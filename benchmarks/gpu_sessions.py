@@ -21,7 +21,7 @@ from tests.support.waiting import until
 
 from metabonk.messages import StreamState
 
-ABOUT_SESSIONS = ("session", "falls back", "encoder", "rests")
+ABOUT_SESSIONS = ("session", "falls back", "encoder", "next attempt")
 
 say = Console(highlight=False, markup=False, soft_wrap=True).print
 

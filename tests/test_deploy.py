@@ -17,7 +17,7 @@ import yaml
 
 from metabonk.cli import start
 from metabonk.doctor.gpus import CAPABILITIES, ENCODE_LIBRARY
-from metabonk.doctor.host import LEAST_SHARED_MEMORY
+from metabonk.system import shared_memory
 from metabonk.settings import Settings
 from metabonk.settings.load import unknown_variables
 
@@ -179,7 +179,7 @@ def started(arguments: list[str]) -> argparse.Namespace:
 def test_there_is_shared_memory_for_games(service: dict[str, Any]):
     found = re.fullmatch(r"(\d+)g", service["shm_size"])
     assert found is not None
-    assert int(found[1]) << 30 >= LEAST_SHARED_MEMORY
+    assert int(found[1]) << 30 >= shared_memory.MIN_TOTAL
 
 
 def test_the_gpu_comes_with_its_encoder(service: dict[str, Any]):

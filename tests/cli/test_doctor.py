@@ -1,4 +1,4 @@
-"""What ``metabonk doctor`` finds on this machine, by really trying."""
+"""``metabonk doctor`` on this machine, with real probes."""
 
 import socket
 from pathlib import Path
@@ -7,12 +7,13 @@ import pytest
 
 from metabonk.cli import doctor as doctor_module
 from metabonk.cli.main import main
-from metabonk.doctor import browser, host
+from metabonk.doctor import browser
+from metabonk.system import shared_memory
 from tests.support.serving import free_ports
 
 
 @pytest.fixture(autouse=True)
-def _a_machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, port in zip(
         ("ORCHESTRATOR", "PAGE", "LEARNER", "WORKER"), free_ports(4), strict=True
@@ -29,15 +30,15 @@ def _a_machine_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_machine_that_can_run_a_fleet(capsys: pytest.CaptureFixture[str]):
     assert main(["doctor"]) == 0
-    said = capsys.readouterr().out
-    assert "✓ encoder av:libx264: works" in said
-    assert "– encoder gst:appsrc:x264enc: stream.engine is 'av'" in said
-    assert "✓ all ports are free" in said
-    assert "✗" not in said
-    assert said.splitlines()[-1] == "this machine can run a fleet"
+    output = capsys.readouterr().out
+    assert "✓ encoder av:libx264: works" in output
+    assert "– encoder gst:appsrc:x264enc: stream.engine is 'av'" in output
+    assert "✓ all ports are free" in output
+    assert "✗" not in output
+    assert output.splitlines()[-1] == "this machine can run a fleet"
 
 
-def test_a_taken_port_is_named_and_is_no_fault_of_the_machine(
+def test_a_port_in_use_is_named_but_is_no_fault_of_the_machine(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     with socket.socket() as taken:
@@ -45,18 +46,18 @@ def test_a_taken_port_is_named_and_is_no_fault_of_the_machine(
         taken.listen()
         monkeypatch.setenv("METABONK_PORTS_LEARNER", str(taken.getsockname()[1]))
         assert main(["doctor"]) == 0
-    said = capsys.readouterr().out
-    assert "which the learner needs, is in use" in said
-    assert "→ 'python scripts/stop.py --all'" in said
+    output = capsys.readouterr().out
+    assert "which the learner needs, is in use" in output
+    assert "→ 'python scripts/stop.py --all'" in output
 
 
-def test_what_is_missing_comes_with_the_command_that_adds_it(
+def test_what_is_missing_is_reported_with_the_command_that_adds_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr(doctor_module, "PAGE_DIR", tmp_path / "nowhere")
-    monkeypatch.setattr(host, "LEAST_SHARED_MEMORY", 1 << 60)
+    monkeypatch.setattr(shared_memory, "MIN_TOTAL", 1 << 60)
     assert main(["doctor"]) == 1
-    said = capsys.readouterr().out
-    assert "✗ the web page is not built\n    → ./start builds it" in said
-    assert "--shm-size=1g" in said
-    assert said.splitlines()[-1] == "see what is marked ✗"
+    output = capsys.readouterr().out
+    assert "✗ the web page is not built\n    → run ./start to build it" in output
+    assert "--shm-size=1g" in output
+    assert output.splitlines()[-1] == "fix what is marked ✗"

@@ -1,4 +1,4 @@
-"""Disk and shared memory, sufficient and not."""
+"""Disk and shared memory, sufficient and insufficient."""
 
 import shutil
 from pathlib import Path
@@ -20,51 +20,53 @@ def paths(folder: Path) -> Paths:
     return Paths(logs=folder / "logs" / "not" / "yet", runs=folder)
 
 
-def test_a_disk_is_told_once_also_for_a_folder_yet_to_be_made(tmp_path: Path):
-    (found,) = host.disks(paths(tmp_path))
-    assert found.do is None
-    assert found.mark == "✓"
+def test_a_disk_is_reported_once_even_for_a_folder_yet_to_be_made(tmp_path: Path):
+    (finding,) = host.disk_findings(paths(tmp_path))
+    assert finding.action is None
+    assert finding.mark == "✓"
 
 
-def test_little_disk_is_to_be_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with_free(monkeypatch, host.LEAST_DISK - MB)
-    (found,) = host.disks(paths(tmp_path))
-    assert found.needed and found.mark == "✗"
-    assert f"only 499 MB are free where {tmp_path} is; checkpoints may fail" in found.what
-    assert found.do == "free some disk"
+def test_too_little_disk_space_is_blocking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with_free(monkeypatch, host.MIN_FREE_DISK - MB)
+    (finding,) = host.disk_findings(paths(tmp_path))
+    assert finding.blocking and finding.mark == "✗"
+    assert f"only 499 MB free on the disk of {tmp_path}; checkpoints may fail" in finding.message
+    assert finding.action == "free some disk space"
 
 
-def test_each_disk_is_told(tmp_path: Path):
+def test_each_disk_is_reported(tmp_path: Path):
     folders = Path("/dev/shm"), tmp_path
     devices = {folder.stat().st_dev for folder in folders}
-    assert len(list(host.disks(Paths(logs=folders[0], runs=folders[1])))) == len(devices)
+    assert len(list(host.disk_findings(Paths(logs=folders[0], runs=folders[1])))) == len(devices)
 
 
-def test_shared_memory_of_this_machine_is_told():
-    assert "/dev/shm has" in host.shared_memory().what
+def test_the_shared_memory_of_this_machine_is_reported():
+    assert "/dev/shm has" in host.shared_memory_finding().message
 
 
-def test_a_container_with_dockers_64_mb_gets_the_option_that_gives_more(
+def test_a_container_with_dockers_64_mb_is_told_the_option_for_more(
     monkeypatch: pytest.MonkeyPatch,
 ):
     with_free(monkeypatch, 64 * MB, 64 * MB)
-    found = host.shared_memory()
-    assert "64 MB free of 64 MB" in found.what
-    assert "--shm-size=1g" in (found.do or "")
+    finding = host.shared_memory_finding()
+    assert "64 MB free of 64 MB" in finding.message
+    assert "--shm-size=1g" in (finding.action or "")
 
 
-def test_shared_memory_that_fills_up_is_told_with_what_empties_it(monkeypatch: pytest.MonkeyPatch):
+def test_full_shared_memory_is_reported_with_the_command_that_clears_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
     with_free(monkeypatch, 300 * MB, 1024 * MB)
-    assert host.shared_memory().do is None
+    assert host.shared_memory_finding().action is None
     with_free(monkeypatch, 20 * MB, 1024 * MB)
-    assert "cleanup_nvenc_sessions.py --kill" in (host.shared_memory().do or "")
+    assert "cleanup_nvenc_sessions.py --kill" in (host.shared_memory_finding().action or "")
 
 
-def test_a_container_is_known_by_its_marks_or_by_its_root(
+def test_a_container_is_recognised_by_its_markers_or_its_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     marker, mounts = tmp_path / "marker", tmp_path / "mounts"
-    monkeypatch.setattr(host, "MARKERS", (marker,))
+    monkeypatch.setattr(host, "CONTAINER_MARKERS", (marker,))
     monkeypatch.setattr(host, "MOUNTS", mounts)
     mounts.write_text("/dev/vda1 / ext4 rw 0 0\noverlay /var/lib/docker overlay rw 0 0\n")
     assert not host.in_container()

@@ -223,7 +223,7 @@ def test_a_gpu_without_an_encoder_is_found_and_software_takes_its_place(tmp_path
     assert "Encoder av:h264_nvenc: out: FFmpeg can't open h264_nvenc" in status
     assert "unsupported device (2)" in status
     assert "nvenc-gpu0 0 of 0" in status
-    assert "NVIDIA H200 opens no session at all: it has no encoder" in status
+    assert "NVIDIA H200 has no NVENC encoder" in status
     assert "falls back to av:libx264" in logs(fleet, 1)
 
 

@@ -29,7 +29,7 @@ class Sample:
 
 
 def role(process: psutil.Process) -> str:
-    """What it is in its fleet: ``omega-0``, ``learner``, ``engine``, ``proof``, ``orchestrator``…
+    """What it is in its fleet: ``omega-0``, ``learner``, ``engine``, ``probe``, ``orchestrator``…
 
     Raises:
         psutil.Error: it has gone.
@@ -37,8 +37,8 @@ def role(process: psutil.Process) -> str:
     if process.name() == ENGINE:
         return "engine"
     words = process.cmdline()
-    if "metabonk.encoding.probe" in words:
-        return "proof"
+    if "metabonk.encoding.probe_child" in words:
+        return "probe"
     if MODULE not in words:
         return process.name()
     command = words[words.index(MODULE) + 1]

@@ -94,9 +94,9 @@ def _settings(folder: Path) -> Iterator[None]:
         yield
 
 
-def _proofs(folder: Path) -> Iterator[None]:
+def _probes(folder: Path) -> Iterator[None]:
     for rung in RUNGS[-2:]:
-        ProbeCache(folder).keep(rung, None, ProbeResult(works=True), quarantined=False)
+        ProbeCache(folder).store(rung, None, ProbeResult(works=True), quarantined=False)
         yield
 
 
@@ -110,7 +110,7 @@ WRITERS: dict[str, Callable[[Path], Iterator[None]]] = {
     "checkpoint": _checkpoint,
     "best": _best,
     "settings": _settings,
-    "proofs": _proofs,
+    "probes": _probes,
     "limits": _limits,
 }
 
