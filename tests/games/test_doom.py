@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from metabonk.errors import GameError
+from metabonk.frame import Frame
 from metabonk.games import FrameSink, Observation, Transition, available_games, make_game
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.preprocessing import ObservationSpec, observe
@@ -106,13 +107,15 @@ def test_the_same_seed_plays_the_same_episodes_and_another_does_not():
 
 def test_each_drawn_tic_is_handed_over_in_order(doom: Doom):
     doom.reset()
-    frames: list[NDArray[np.uint8]] = []
+    frames: list[Frame] = []
     moves = wait_out(doom, frames.append, MOVE_LEFT)
     assert len(frames) == 300
-    assert {frame.shape for frame in frames} == {(144, 256, 3)}
+    assert {frame.pixels.shape for frame in frames} == {(144, 256, 3)}
+    times = [frame.captured_at for frame in frames]
+    assert times == sorted(times)
     assert len(moves) == 75
     # They are pictures of their own, not one buffer that is drawn over.
-    assert len({frame.tobytes() for frame in frames}) > 10
+    assert len({frame.pixels.tobytes() for frame in frames}) > 10
     for step, move in enumerate(moves):
         assert (move.observation == observe(frames[4 * step + 3], ObservationSpec(128, 72))).all()
 
@@ -122,13 +125,13 @@ def test_the_last_observation_before_a_truncation_is_the_true_one():
     try:
         game._scenario = dataclasses.replace(game._scenario, timeout_tics=200)
         game.reset()
-        frames: list[NDArray[np.uint8]] = []
+        frames: list[Frame] = []
         game.step(1, frames.append)
         last = game.step(1, frames.append)
         assert last.truncated
         assert len(frames) == 200
         assert (last.observation == observe(frames[-1], ObservationSpec(128, 72))).all()
-        assert (frames[-1] != frames[-2]).any()
+        assert (frames[-1].pixels != frames[-2].pixels).any()
     finally:
         game.close()
 
@@ -149,7 +152,7 @@ def test_the_policy_sees_nearly_the_same_small_and_large():
     def pictures(size: tuple[int, int] | None) -> NDArray[np.float32]:
         game = Doom("health_gathering", seed=5, frame_skip=4)
         try:
-            game.spectate(size)
+            game.set_render_size(size)
             seen = [game.reset()]
             seen += [game.step(step % 4).observation for step in range(20)]
             return np.stack(seen).astype(np.float32)
@@ -167,15 +170,15 @@ def test_the_policy_sees_nearly_the_same_small_and_large():
 
 def test_a_new_size_is_drawn_from_the_next_episode_on(doom: Doom):
     doom.reset()
-    doom.spectate(LARGE)
+    doom.set_render_size(LARGE)
     doom.step(WAIT)
     assert doom.source_size == SMALL
-    assert doom.frame().shape == (144, 256, 3)
+    assert doom.frame().pixels.shape == (144, 256, 3)
     observation = doom.reset()
     assert doom.source_size == LARGE
-    assert doom.frame().shape == (720, 1280, 3)
+    assert doom.frame().pixels.shape == (720, 1280, 3)
     assert observation.shape == (72, 128, 3)
-    doom.spectate(None)
+    doom.set_render_size(None)
     doom.reset()
     assert doom.source_size == SMALL
     assert len(engines()) == 1
@@ -184,7 +187,7 @@ def test_a_new_size_is_drawn_from_the_next_episode_on(doom: Doom):
 def test_a_wish_that_is_taken_back_changes_nothing_and_leaves_no_engine(doom: Doom):
     doom.reset()
     for size in (LARGE, None, (1920, 1080), LARGE, None):
-        doom.spectate(size)
+        doom.set_render_size(size)
     doom.reset()
     assert doom.source_size == SMALL
     doom.close()
@@ -194,7 +197,7 @@ def test_a_wish_that_is_taken_back_changes_nothing_and_leaves_no_engine(doom: Do
 def test_an_engine_makes_room_for_another_after_many_episodes_and_play_goes_on(
     doom: Doom, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("metabonk.games.doom.MOST_EPISODES", 3)
+    monkeypatch.setattr("metabonk.games.doom.MAX_EPISODES", 3)
     (first,) = engines()
     for _ in range(3):
         doom.reset()
@@ -207,7 +210,7 @@ def test_an_engine_makes_room_for_another_after_many_episodes_and_play_goes_on(
 
     until("another engine plays", is_replaced, 20)
     assert doom.source_size == SMALL
-    doom.spectate(LARGE)
+    doom.set_render_size(LARGE)
     doom.reset()
     assert doom.source_size == LARGE
     doom.close()
@@ -215,13 +218,13 @@ def test_an_engine_makes_room_for_another_after_many_episodes_and_play_goes_on(
 
 
 def test_the_nearest_size_of_the_same_shape_is_drawn(doom: Doom):
-    doom.spectate((854, 480))
+    doom.set_render_size((854, 480))
     doom.reset()
     assert doom.source_size == (640, 360)
 
 
 def test_closing_while_an_engine_starts_leaves_none(doom: Doom):
-    doom.spectate(LARGE)
+    doom.set_render_size(LARGE)
     doom.close()
     doom.close()
     assert engines() == []
@@ -233,7 +236,7 @@ def test_an_engine_that_dies_is_an_error_in_a_sentence(doom: Doom):
     doom.reset()
     engine = engines()[0]
     os.kill(engine.pid, signal.SIGKILL)
-    with pytest.raises(GameError, match="the Doom engine of doom:basic broke"):
+    with pytest.raises(GameError, match="the Doom engine of doom:basic failed"):
         wait_out(doom)
     with pytest.raises(GameError):
         doom.step(WAIT)
@@ -271,15 +274,15 @@ def test_a_scenario_is_described_without_an_engine():
     assert description.reward_scale == 0.01
 
 
-def test_the_policys_eye_is_given_the_picture_that_spectators_were_given_last():
-    shown: list[NDArray[np.uint8]] = []
-    looked_at: list[NDArray[np.uint8]] = []
+def test_the_policy_observes_the_frame_that_viewers_get_last_so_that_one_upload_serves_both():
+    shown: list[Frame] = []
+    looked_at: list[Frame] = []
 
-    def eye(pixels: NDArray[np.uint8], view: ObservationSpec) -> Observation:
-        looked_at.append(pixels)
-        return observe(pixels, view)
+    def observation_fn(frame: Frame, spec: ObservationSpec) -> Observation:
+        looked_at.append(frame)
+        return observe(frame, spec)
 
-    game = Doom("basic", seed=1, frame_skip=4, eye=eye)
+    game = Doom("basic", seed=1, frame_skip=4, observation_fn=observation_fn)
     try:
         game.reset()
         for _ in range(3):

@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metabonk.games import doom_cleanup as sweep
 from metabonk.games.doom import Doom
-from metabonk.games.doom_cleanup import sweep_engines
+from metabonk.games.doom_cleanup import remove_orphans
 from metabonk.games.doom_engine import launcher
+from metabonk.system import shared_memory
 
 PLAYER = """
 import sys, time
@@ -66,7 +66,7 @@ def test_an_engine_ends_at_once_when_its_player_is_killed():
     engine, files = killed_player()
     assert gone(engine, 1.0)
     assert len(files) == 3
-    said = sweep_engines()
+    said = remove_orphans()
     assert not any(file.exists() for file in files)
     assert all(any(str(file) in sentence for sentence in said) for file in files)
 
@@ -75,7 +75,7 @@ def test_an_engine_ends_at_once_when_its_player_is_killed():
 def test_an_engine_that_outlived_its_player_is_ended():
     engine, files = killed_player("engine._guard = lambda background: ''")
     assert not gone(engine, 0.2)
-    said = sweep_engines()
+    said = remove_orphans()
     assert gone(engine, 1.0)
     assert any(f"pid {engine.pid}" in sentence for sentence in said)
     assert not any(file.exists() for file in files)
@@ -88,7 +88,7 @@ def test_an_orphan_that_is_not_ours_is_left_alone(tmp_path: Path, monkeypatch: p
     engine, _ = killed_player("engine._guard = lambda background: ''")
     try:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "ours"))
-        assert not any(f"pid {engine.pid}" in sentence for sentence in sweep_engines())
+        assert not any(f"pid {engine.pid}" in sentence for sentence in remove_orphans())
         assert not gone(engine, 0.2)
     finally:
         os.kill(engine.pid, signal.SIGKILL)
@@ -98,10 +98,10 @@ def test_a_game_that_runs_is_left_alone():
     game = Doom("basic", seed=1, frame_skip=4)
     try:
         game.reset()
-        sweep_engines()
+        remove_orphans()
         assert game.step(0).reward == -4
-        game.spectate((640, 360))
-        sweep_engines()
+        game.set_render_size((640, 360))
+        remove_orphans()
         game.reset()
         assert game.source_size == (640, 360)
     finally:
@@ -111,13 +111,13 @@ def test_a_game_that_runs_is_left_alone():
 def test_a_file_is_removed_when_nobody_maps_it_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sweep, "SHARED_MEMORY", tmp_path)
+    monkeypatch.setattr(shared_memory, "PATH", tmp_path)
     file = tmp_path / "ViZDoomSMtest"
     file.write_bytes(bytes(mmap.PAGESIZE))
     other = tmp_path / "somebody's"
     other.write_bytes(b"x")
     with file.open("r+b") as stream, mmap.mmap(stream.fileno(), 0):
-        assert sweep_engines() == []
+        assert remove_orphans() == []
         assert file.exists()
-    assert sweep_engines() == [f"removed {file}, which no process uses"]
+    assert remove_orphans() == [f"removed unused {file}"]
     assert other.exists()

@@ -24,10 +24,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     session.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
     launcher.cache_clear()
-    engine._require_that_engines_start.cache_clear()
+    engine._check_engine.cache_clear()
     yield session / "metabonk" / "doom"
     launcher.cache_clear()
-    engine._require_that_engines_start.cache_clear()
+    engine._check_engine.cache_clear()
 
 
 @pytest.mark.parametrize(

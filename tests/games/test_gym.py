@@ -10,6 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from metabonk.errors import GameError
+from metabonk.frame import Frame
 from metabonk.games import ActionKind, describe_game, make_game
 from metabonk.games.gym import Actions, GymGame, describe_gym, make_actions, vector_length
 from metabonk.settings.schema import Learning
@@ -175,22 +176,22 @@ def test_an_end_that_is_both_is_a_termination(corridor: GymGame):
 
 def test_spectators_get_every_step_at_their_size_from_the_next_episode_on(corridor: GymGame):
     corridor.reset()
-    corridor.spectate((320, 240))
-    frames: list[NDArray[np.uint8]] = []
+    corridor.set_render_size((320, 240))
+    frames: list[Frame] = []
     corridor.step(0, frames.append)
     assert corridor.source_size == (160, 90)
-    assert frames[-1].shape == (90, 160, 3)
+    assert frames[-1].pixels.shape == (90, 160, 3)
     corridor.reset()
     corridor.step(0, frames.append)
     assert corridor.source_size == (320, 240)
-    assert frames[-1].shape == corridor.frame().shape == (240, 320, 3)
+    assert frames[-1].pixels.shape == corridor.frame().pixels.shape == (240, 320, 3)
     assert len(frames) == 2
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("Words-v0", r"has the actions Text\(.*only Discrete, MultiDiscrete, MultiBinary and Box"),
+        ("Words-v0", r"has the action space Text\(.*Discrete, MultiDiscrete, MultiBinary or floating"),
         ("Blind-v0", "does not render rgb_array"),
         ("Broken-v0", "FileNotFoundError: corridor.rom"),
     ],
@@ -205,7 +206,7 @@ def test_what_cannot_be_played_is_refused_in_a_sentence(name: str, why: str):
 
 def test_an_environment_that_draws_nothing_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Corridor, "render", lambda self: None)
-    with pytest.raises(GameError, match="not an RGB picture"):
+    with pytest.raises(GameError, match="does not render"):
         GymGame("Corridor-v0", seed=0)
 
 
@@ -235,12 +236,12 @@ def test_a_row_of_numbers_is_seen_as_it_is_where_that_is_asked_for():
 
 
 def test_a_game_seen_as_numbers_is_drawn_only_for_who_watches():
-    game = GymGame("Numbers-v0", seed=0, view=None)
+    game = GymGame("Numbers-v0", seed=0, spec=None)
     drawn = Numbers.drawn
     game.reset()
     game.step(0)
     assert Numbers.drawn == drawn
-    assert (game.frame() == 40).all()
+    assert (game.frame().pixels == 40).all()
     assert game.frame() is game.frame()
     game.step(2, lambda frame: None)
     assert Numbers.drawn == drawn + 2
@@ -248,9 +249,9 @@ def test_a_game_seen_as_numbers_is_drawn_only_for_who_watches():
 
 
 def test_numbers_that_are_none_break_the_game_in_a_sentence():
-    game = GymGame("Numbers-v0", seed=0, view=None)
+    game = GymGame("Numbers-v0", seed=0, spec=None)
     game.reset()
-    with pytest.raises(GameError, match=r"gym:Numbers-v0 broke.*not finite"):
+    with pytest.raises(GameError, match=r"gym:Numbers-v0 failed.*not finite"):
         for _ in range(3):
             game.step(0)
     with pytest.raises(GameError, match="reset"):
@@ -261,7 +262,7 @@ def test_numbers_that_are_none_break_the_game_in_a_sentence():
 def test_a_reward_that_is_no_number_breaks_the_game_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    game = GymGame("Numbers-v0", seed=0, view=None)
+    game = GymGame("Numbers-v0", seed=0, spec=None)
     game.reset()
     step = Numbers.step
     monkeypatch.setattr(
@@ -269,14 +270,14 @@ def test_a_reward_that_is_no_number_breaks_the_game_in_a_sentence(
         "step",
         lambda self, action: (step(self, action)[0], float("nan"), False, False, {}),
     )
-    with pytest.raises(GameError, match=r"gym:Numbers-v0 broke: its reward is nan"):
+    with pytest.raises(GameError, match=r"gym:Numbers-v0 failed: its reward is nan"):
         game.step(0)
     game.close()
 
 
 def test_what_is_no_row_of_numbers_is_refused_as_one():
     with pytest.raises(GameError, match=r"Discrete\(10\), not a row .* 'pixels'"):
-        GymGame("Corridor-v0", seed=0, view=None)
+        GymGame("Corridor-v0", seed=0, spec=None)
 
 
 def test_an_environment_with_axes_plays():
@@ -302,7 +303,7 @@ def test_discrete_actions_count_from_where_the_space_begins():
     actions = actions_of(spaces.Discrete(3, start=-1))
     assert actions.kind is ActionKind.DISCRETE
     assert actions.names == ("action 0", "action 1", "action 2")
-    assert [actions.take(action) for action in range(3)] == [-1, 0, 1]
+    assert [actions.to_env(action) for action in range(3)] == [-1, 0, 1]
 
 
 def test_several_choices_keep_their_sizes_their_shape_and_their_beginnings():
@@ -311,7 +312,7 @@ def test_several_choices_keep_their_sizes_their_shape_and_their_beginnings():
     assert actions.kind is ActionKind.MULTI_DISCRETE
     assert actions.sizes == (2, 3)
     assert len(actions.names) == len(set(actions.names)) == 5
-    taken = actions.take(np.array([1, 2]))
+    taken = actions.to_env(np.array([1, 2]))
     assert taken.tolist() == [[6, 2]]
     assert space.contains(taken)
 
@@ -320,7 +321,7 @@ def test_switches_are_choices_of_two():
     space = spaces.MultiBinary(3)
     actions = actions_of(space)
     assert actions.sizes == (2, 2, 2)
-    assert space.contains(actions.take(np.array([1, 0, 1])))
+    assert space.contains(actions.to_env(np.array([1, 0, 1])))
 
 
 def test_an_axis_reaches_from_end_to_end_and_no_further():
@@ -330,7 +331,7 @@ def test_an_axis_reaches_from_end_to_end_and_no_further():
     assert actions.kind is ActionKind.CONTINUOUS
     assert len(actions.names) == 2
     for action, expected in [((-1, -1), [-2, 0]), ((0.5, 0), [1, 5]), ((9, 1.5), [2, 10])]:
-        taken = actions.take(np.array(action, np.float32))
+        taken = actions.to_env(np.array(action, np.float32))
         assert taken.tolist() == expected
         assert space.contains(taken)
 
@@ -338,7 +339,7 @@ def test_an_axis_reaches_from_end_to_end_and_no_further():
 def test_an_axis_without_ends_is_taken_as_it_is():
     low, high = np.array([-np.inf, 0.0]), np.array([np.inf, np.inf])
     actions = actions_of(spaces.Box(low, high, dtype=np.float64))
-    assert actions.take(np.array([7.0, -3.0])).tolist() == [7, 0]
+    assert actions.to_env(np.array([7.0, -3.0])).tolist() == [7, 0]
 
 
 @pytest.mark.parametrize(

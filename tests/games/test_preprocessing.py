@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from metabonk.games.preprocessing import ObservationSpec, letterbox, observe
+from metabonk.games.preprocessing import ObservationSpec, letterbox, preprocess
 
 
 @pytest.mark.parametrize("factor", [2, 5, 10])
 def test_an_area_becomes_the_mean_of_its_pixels(factor: int):
     pixels = np.random.default_rng(0).integers(0, 256, (4 * factor, 6 * factor, 3), np.uint8)
     areas = pixels.reshape(4, factor, 6, factor, 3).mean((1, 3))
-    observation = observe(pixels, ObservationSpec(6, 4))
+    observation = preprocess(pixels, ObservationSpec(6, 4))
     assert observation.shape == (4, 6, 3)
     assert observation.dtype == np.uint8
     assert np.abs(observation - areas).max() <= 1
@@ -19,7 +19,7 @@ def test_an_area_becomes_the_mean_of_its_pixels(factor: int):
 def test_a_size_that_is_no_multiple_is_scaled_as_well():
     pixels = np.zeros((400, 600, 3), np.uint8)
     pixels[:, 300:] = 200
-    observation = observe(pixels, ObservationSpec(84, 84))
+    observation = preprocess(pixels, ObservationSpec(84, 84))
     assert observation.shape == (84, 84, 3)
     assert (observation[:, :41] == 0).all()
     assert (observation[:, 43:] == 200).all()
@@ -27,7 +27,7 @@ def test_a_size_that_is_no_multiple_is_scaled_as_well():
 
 def test_an_observation_is_contiguous_and_its_own():
     pixels = np.zeros((20, 20, 3), np.uint8)
-    observation = observe(pixels, ObservationSpec(10, 10))
+    observation = preprocess(pixels, ObservationSpec(10, 10))
     assert observation.flags.c_contiguous
     observation[:] = 1
     assert pixels.max() == 0
@@ -45,7 +45,7 @@ def test_a_grayscale_view_sees_brightness_only():
     pixels = np.zeros((8, 8, 3), np.uint8)
     pixels[:, :4] = (0, 255, 0)
     pixels[:, 4:] = (0, 0, 255)
-    observation = observe(pixels, ObservationSpec(2, 1, grayscale=True))
+    observation = preprocess(pixels, ObservationSpec(2, 1, grayscale=True))
     assert observation.shape == (1, 2, 1)
     green, blue = observation[0, :, 0]
     assert green == pytest.approx(150, abs=1)

@@ -1,14 +1,13 @@
-"""Games: what workers play. A library; it knows no process.
+"""Games that workers play. A library; it knows no process.
 
-``game``       the contract every game keeps
-``doom``       ViZDoom scenarios, ``doom:<scenario>``
-``scenarios``  which of them there are, and what the player can do in each
-``engine``     starts ViZDoom's engine processes
-``sweep``      removes what dead engines left behind
-``gym``        any Gymnasium environment that renders ``rgb_array``, ``gym:<id>``
-``spaces``     what Gymnasium's spaces are to a policy
-``picture``    from the drawn picture to the policy's observation
-``catalogue``  from a game's id to the game
+``game``            the interface of every game
+``preprocessing``   from a drawn frame to the policy's observation
+``doom``            ViZDoom scenarios, ``doom:<scenario>``
+``doom_scenarios``  the scenarios and the actions of each
+``doom_engine``     starting ViZDoom's engine processes
+``doom_cleanup``    removing what dead engines left behind
+``gym``             any Gymnasium environment that renders ``rgb_array``, ``gym:<id>``
+``registry``        from a game's id to the game
 """
 
 from metabonk.games.doom_cleanup import list_orphans, remove_orphans

@@ -1,4 +1,4 @@
-"""Doom, through ViZDoom's own interface."""
+"""Doom, through ViZDoom's API."""
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,43 +8,43 @@ import vizdoom as vzd
 
 from metabonk.errors import GameError
 from metabonk.frame import Frame
-from metabonk.games.doom_engine import ENGINE_ERRORS, SMALLEST, nearest_size, start_engine
-from metabonk.games.doom_scenarios import REWARD_SCALE, WORTH, load_scenario
+from metabonk.games.doom_engine import ENGINE_ERRORS, MIN_SIZE, nearest_size, start_engine
+from metabonk.games.doom_scenarios import REWARD_SCALE, SHAPING, load_scenario
 from metabonk.games.game import FrameSink, Game, GameDescription, Observation, Transition
 from metabonk.games.preprocessing import ObservationFn, ObservationSpec, observe
 
-OWN_VIEW = ObservationSpec(128, 72)
+DEFAULT_SPEC = ObservationSpec(128, 72)
 """As in Sample Factory's ViZDoom recipe."""
 
-MOST_EPISODES = 10_000
-"""Of one engine, since it keeps some 300 bytes of each; then another takes its place."""
+MAX_EPISODES = 10_000
+"""Episodes before an engine is replaced: it leaks about 300 bytes in each."""
 
 
-def describe_doom(name: str, view: ObservationSpec = OWN_VIEW) -> GameDescription:
-    """What is known of a scenario, seen in this way, before an engine runs.
+def describe_doom(name: str, spec: ObservationSpec = DEFAULT_SPEC) -> GameDescription:
+    """Describe a scenario without starting an engine.
 
     Raises:
         GameError: ViZDoom can't read it.
     """
     return GameDescription(
         id=f"doom:{name}",
-        observation_shape=view.shape,
+        observation_shape=spec.shape,
         action_names=load_scenario(name).action_names,
         reward_scale=REWARD_SCALE.get(name, 1.0),
     )
 
 
 class Doom(Game):
-    """One scenario, played by one engine process.
+    """A scenario, played by one engine process.
 
-    Doom runs 35 tics a second when it is paced; here it runs as fast as it is asked.
+    Doom runs 35 tics a second when paced; here it runs as fast as it is stepped.
 
     Args:
         name: of the scenario, see ``scenario_names``.
         seed: of the episodes.
-        frame_skip: tics that a decision is held.
-        view: of the policy.
-        eye: makes observations of frames.
+        frame_skip: tics that an action is held.
+        spec: of the observation.
+        observation_fn: makes the observations of frames.
 
     Raises:
         GameError: the engine does not start.
@@ -56,29 +56,29 @@ class Doom(Game):
         *,
         seed: int,
         frame_skip: int,
-        view: ObservationSpec = OWN_VIEW,
-        eye: ObservationFn = observe,
+        spec: ObservationSpec = DEFAULT_SPEC,
+        observation_fn: ObservationFn = observe,
     ) -> None:
-        super().__init__(describe_doom(name, view))
-        self._view = view
-        self._eye = eye
+        super().__init__(describe_doom(name, spec))
+        self._spec = spec
+        self._observation_fn = observation_fn
         self._scenario = load_scenario(name)
         self._actions = [[float(down) for down in action] for action in self._scenario.actions]
         self._seeds = np.random.default_rng(seed)
         self._frame_skip = frame_skip
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="doom-engine")
-        self._engine: vzd.DoomGame | None = start_engine(self._scenario, SMALLEST)
-        self._size = self._next_size = SMALLEST
+        self._engine: vzd.DoomGame | None = start_engine(self._scenario, MIN_SIZE)
+        self._size = self._next_size = MIN_SIZE
         self._next: Future[vzd.DoomGame] | None = None
         self._episodes = 0
-        self._worth = {
+        self._shaping = {
             getattr(vzd.GameVariable, variable): worth
-            for variable, worth in WORTH.get(name, {}).items()
+            for variable, worth in SHAPING.get(name, {}).items()
         }
-        self._owned = 0.0
+        self._last_potential = 0.0
         self._tics = 0
         self._playing = False
-        self._frame = Frame(np.zeros((SMALLEST[1], SMALLEST[0], 3), np.uint8), time.monotonic())
+        self._frame = Frame(np.zeros((MIN_SIZE[1], MIN_SIZE[0], 3), np.uint8), time.monotonic())
         self._observation: Observation = np.zeros(self.observation_shape, np.uint8)
 
     @property
@@ -86,8 +86,8 @@ class Doom(Game):
         """Width and height that are drawn now, pixels."""
         return self._size
 
-    def spectate(self, size: tuple[int, int] | None) -> None:
-        """Starts an engine of the nearest 16:9 size in the background; ``reset`` changes over."""
+    def set_render_size(self, size: tuple[int, int] | None) -> None:
+        """Start an engine of the nearest 16:9 size in the background; ``reset`` switches to it."""
         wanted = nearest_size(size)
         if wanted == self._next_size:
             return
@@ -97,33 +97,35 @@ class Doom(Game):
             self._next = self._starter.submit(start_engine, self._scenario, wanted)
 
     def reset(self) -> Observation:
-        """Starts the next episode, at the size that was last asked for.
+        """Start the next episode, at the size that was last requested.
 
         Raises:
-            GameError: the engine broke, or the one of the new size does not start.
+            GameError: the engine failed, or the one of the new size does not start.
         """
-        if self._next is None and self._episodes >= MOST_EPISODES:
+        if self._next is None and self._episodes >= MAX_EPISODES:
             self._next = self._starter.submit(start_engine, self._scenario, self._size)
-        # A new size is worth waiting for; a new engine of the same one is not.
+        # Wait for an engine of a new size, but not for a replacement of the same size.
         if self._next is not None and (self._next_size != self._size or self._next.done()):
-            self._change_over(self._next)
+            self._switch_engine(self._next)
         engine = self._running_engine()
         try:
             engine.set_seed(int(self._seeds.integers(2**31)))
             engine.new_episode()
         except ENGINE_ERRORS as error:
-            raise self._broken(error) from None
+            raise self._failed(error) from None
         self._episodes += 1
         self._tics = 0
         self._playing = True
-        self._look(_drawn(engine))
-        self._owned = self._appraise(engine)
+        self._observe(_frame_of(engine))
+        self._last_potential = self._potential(engine)
         return self._observation
 
     def step(self, action: int, on_frame: FrameSink | None = None) -> Transition:
-        """Holds an action for ``frame_skip`` tics, fewer where the episode ends."""
+        """Hold an action for ``frame_skip`` tics, or fewer if the episode ends."""
         if not self._playing:
-            raise GameError(f"the episode of {self.id} has ended: reset it before the next step")
+            raise GameError(
+                f"the episode of {self.id} has ended; call reset() before the next step"
+            )
         engine = self._running_engine()
         tics = self._frame_skip
         if limit := self._scenario.timeout_tics:
@@ -136,15 +138,15 @@ class Doom(Game):
                 reward, drawn = self._step_drawn(engine, self._actions[action], tics, on_frame)
             terminated = engine.is_episode_finished()
         except ENGINE_ERRORS as error:
-            raise self._broken(error) from None
+            raise self._failed(error) from None
         self._tics += tics
         truncated = not terminated and self._tics == limit
         self._playing = not (terminated or truncated)
         shaping = 0.0
         if not terminated:
-            self._look(drawn or _drawn(engine))
-            before, self._owned = self._owned, self._appraise(engine)
-            shaping = self._owned - before
+            self._observe(drawn or _frame_of(engine))
+            before, self._last_potential = self._last_potential, self._potential(engine)
+            shaping = self._last_potential - before
         return Transition(self._observation, float(reward), terminated, truncated, shaping)
 
     def frame(self) -> Frame:
@@ -152,7 +154,7 @@ class Doom(Game):
         return self._frame
 
     def close(self) -> None:
-        """Ends the engine, and one that is being started."""
+        """End the engine, and one that is starting."""
         self._discard_next()
         self._starter.shutdown(wait=True)
         if self._engine is not None:
@@ -160,31 +162,31 @@ class Doom(Game):
             self._engine = None
         self._playing = False
 
-    def _appraise(self, engine: vzd.DoomGame) -> float:
-        """What the player has, in rewards."""
+    def _potential(self, engine: vzd.DoomGame) -> float:
+        """Return the shaping potential of the current state, in rewards (see ``SHAPING``)."""
         return sum(
             worth * float(engine.get_game_variable(variable))
-            for variable, worth in self._worth.items()
+            for variable, worth in self._shaping.items()
         )
 
     def _step_drawn(
         self, engine: vzd.DoomGame, buttons: list[float], tics: int, on_frame: FrameSink
     ) -> tuple[float, Frame | None]:
-        """The reward, and what was drawn last; None where the episode ended with the first tic."""
+        """Return the reward and the last frame; None if the episode ended with the first tic."""
         reward, drawn = 0.0, None
         for _ in range(tics):
             reward += engine.make_action(buttons, 1)
             if engine.is_episode_finished():
                 break
-            drawn = _drawn(engine)
+            drawn = _frame_of(engine)
             on_frame(drawn)
         return reward, drawn
 
-    def _look(self, drawn: Frame) -> None:
+    def _observe(self, drawn: Frame) -> None:
         self._frame = drawn
-        self._observation = self._eye(drawn, self._view)
+        self._observation = self._observation_fn(drawn, self._spec)
 
-    def _change_over(self, started: Future[vzd.DoomGame]) -> None:
+    def _switch_engine(self, started: Future[vzd.DoomGame]) -> None:
         self._next = None
         wanted, self._next_size = self._next_size, self._size
         successor = started.result()
@@ -200,15 +202,15 @@ class Doom(Game):
 
     def _running_engine(self) -> vzd.DoomGame:
         if self._engine is None:
-            raise GameError(f"{self.id} has been closed")
+            raise GameError(f"{self.id} is closed")
         return self._engine
 
-    def _broken(self, error: Exception) -> GameError:
+    def _failed(self, error: Exception) -> GameError:
         self._playing = False
-        return GameError(f"the Doom engine of {self.id} broke: {error}")
+        return GameError(f"the Doom engine of {self.id} failed: {error}")
 
 
-def _drawn(engine: vzd.DoomGame) -> Frame:
+def _frame_of(engine: vzd.DoomGame) -> Frame:
     return Frame(engine.get_state().screen_buffer, time.monotonic())
 
 

@@ -1,8 +1,8 @@
-"""Removes what dead games left behind: engines without a player, and shared memory of nobody.
+"""Removal of what dead games left behind: engines without a player, and unused shared memory.
 
 A ViZDoom engine maps three files ``/dev/shm/ViZDoom…<instance>``; so does its player. A file that
-no process maps is garbage. An engine whose control queue nobody else maps can never be told
-anything again.
+no process maps is garbage. An engine whose control queue nobody else maps can't be told anything
+any more.
 """
 
 import contextlib
@@ -19,40 +19,40 @@ CONTROL_QUEUE = "ViZDoomMQCtr"
 
 
 def remove_orphans() -> list[str]:
-    """Ends orphaned engines of MetaBonk and removes shared-memory files that nobody maps.
+    """End MetaBonk's orphaned engines and remove shared-memory files that no process maps.
 
-    Only this user's. Safe while games run, and while they start: what is found useless is looked
-    at again, since processes are read one after the other and a player may have been read before
-    it started the engine that was read later.
+    Only those of this user. Safe while games run or start: what looks orphaned is checked twice,
+    since processes are read one after the other, and a player may be read before it starts its
+    engine.
 
     Returns:
         What was done, a sentence each.
 
     Raises:
-        StartError: the engines' folder is not safely this user's.
+        StartError: the engines' folder is not private to this user.
     """
-    done = [_end(engine) for engine in _orphans() & _orphans()]
+    done = [_kill(engine) for engine in _orphans() & _orphans()]
     for file in sorted(_unused() & _unused()):
         with contextlib.suppress(FileNotFoundError):
             file.unlink()
-            done.append(f"removed {file}, which no process uses")
+            done.append(f"removed unused {file}")
     return done
 
 
 def list_orphans() -> list[str]:
-    """What ``remove_orphans`` would do away with now, a sentence each; nothing is touched.
+    """List what ``remove_orphans`` would remove, a sentence each, without touching it.
 
     Raises:
-        StartError: as ``remove_orphans``.
+        StartError: see ``remove_orphans``.
     """
     return [
-        *(f"the Doom engine with pid {engine.pid} has lost its player" for engine in _orphans()),
-        *(f"no process uses {file}" for file in sorted(_unused() & _unused())),
+        *(f"Doom engine without a player (pid {engine.pid})" for engine in _orphans()),
+        *(f"unused {file}" for file in sorted(_unused() & _unused())),
     ]
 
 
 def _unused() -> set[Path]:
-    files = {file for file in shared_memory.PATH.glob(f"{PREFIX}*") if _ours(file)}
+    files = {file for file in shared_memory.PATH.glob(f"{PREFIX}*") if _is_own(file)}
     return files.difference(*_mappings().values())
 
 
@@ -67,21 +67,21 @@ def _orphans() -> set[psutil.Process]:
             continue
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
-            # Only what runs in our folder, as our launcher left it, is an engine of ours.
+            # Our launcher runs engines in our folder.
             if process.cwd() == str(folder) and "+viz_instance_id" in process.cmdline():
                 orphans.add(process)
     return orphans
 
 
-def _end(engine: psutil.Process) -> str:
+def _kill(engine: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         engine.kill()
         engine.wait(1.0)
-    return f"ended the Doom engine with pid {engine.pid}, whose player had gone"
+    return f"ended Doom engine without a player (pid {engine.pid})"
 
 
 def _mappings() -> dict[int, set[Path]]:
-    """The ViZDoom files that each process of this user maps."""
+    """Return the ViZDoom files that each process of this user maps."""
     found: dict[int, set[Path]] = {}
     start = f"{shared_memory.PATH}/{PREFIX}"
     for folder in Path("/proc").iterdir():
@@ -89,7 +89,7 @@ def _mappings() -> dict[int, set[Path]]:
             continue
         try:
             lines = (folder / "maps").read_text(errors="replace").splitlines()
-        except OSError:  # Gone since, or another user's.
+        except OSError:  # It has ended, or is another user's.
             continue
         files = {Path(line[line.index(start) :]) for line in lines if start in line}
         if files:
@@ -97,7 +97,7 @@ def _mappings() -> dict[int, set[Path]]:
     return found
 
 
-def _ours(file: Path) -> bool:
+def _is_own(file: Path) -> bool:
     try:
         return file.lstat().st_uid == os.getuid()
     except FileNotFoundError:

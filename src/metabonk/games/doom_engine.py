@@ -1,4 +1,4 @@
-"""Starts ViZDoom's engine: a process of its own, which must end when this one does."""
+"""Starting ViZDoom's engine, a process that must end with this one."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ ENGINE_ERRORS = (
     vzd.MessageQueueException,
     vzd.SharedMemoryException,
 )
-"""What ViZDoom raises; they have no base of their own."""
+"""ViZDoom's exceptions, which have no common base."""
 
 SIZES = (
     (256, 144, vzd.ScreenResolution.RES_256X144),
@@ -36,58 +36,56 @@ SIZES = (
     (1280, 720, vzd.ScreenResolution.RES_1280X720),
     (1920, 1080, vzd.ScreenResolution.RES_1920X1080),
 )
-"""ViZDoom's 16:9 sizes that are whole multiples of the observation's 128×72. Other aspect ratios
-would change the field of view, and with it what the policy sees."""
+"""ViZDoom's 16:9 sizes that are integer multiples of the observation's 128×72. Another aspect ratio
+would change the field of view, and so the observation."""
 
-SMALLEST = SIZES[0][:2]
+MIN_SIZE = SIZES[0][:2]
 
 ENGINE_MEMORY = 12 << 20
 PIXEL_MEMORY = 4
-"""Bytes an engine shares with its player: measured 10.7 MB at 256×144 and 13.4 MB at 1280×720."""
+"""Shared memory of an engine and of a pixel, bytes: 10.7 MB at 256×144, 13.4 MB at 1280×720."""
 
-ENGINE_GREETING = "ViZDoom"
+ENGINE_BANNER = "ViZDoom"
 PREFLIGHT_TIMEOUT_S = 20.0
 
 _LAUNCHER = """\
 #!/bin/sh
-# Runs ViZDoom's engine so that it ends with the process that plays, even when that is killed:
-# the engine notices nothing and would run on. In a session of its own, a Ctrl-C on the terminal
-# reaches only the player, which then closes its engine. The engine makes a folder _vizdoom where
-# it runs, hence this one.
+# Runs ViZDoom's engine so that it ends with the process that plays, even if that is killed. In
+# another POSIX session, a Ctrl-C on the terminal reaches only the player, which closes its engine.
+# The engine creates a folder _vizdoom where it runs, hence the cd.
 cd '{folder}' || exit 1
 exec {prefix}'{engine}' "$@"
 """
 
 
 def nearest_size(size: tuple[int, int] | None) -> tuple[int, int]:
-    """The drawn size nearest to ``size`` (width, height) by its pixels; None: the smallest."""
+    """Return the drawn size with the nearest number of pixels to ``size``; None: the smallest."""
     if size is None:
-        return SMALLEST
+        return MIN_SIZE
     wanted = size[0] * size[1]
     width, height, _ = min(SIZES, key=lambda entry: abs(entry[0] * entry[1] - wanted))
     return width, height
 
 
 def start_engine(scenario: Scenario, size: tuple[int, int]) -> vzd.DoomGame:
-    """Starts an engine; takes 0.2 to 0.4 s, in which other Python threads run.
+    """Start an engine; takes 0.2 to 0.4 s, during which other Python threads run.
 
-    The scenario's own time limit is switched off, since ViZDoom shows nothing of a state that it
-    has timed out: the caller counts tics, and sees the last one.
+    The scenario's own time limit is switched off, since ViZDoom shows no frame of a state that has
+    timed out: the caller counts tics, and so sees the last one.
 
     Args:
-        scenario: what to play.
+        scenario: to play.
         size: drawn width and height, one of ``SIZES``.
 
     Raises:
         GameError: it does not start.
     """
-    _require_that_engines_start()
-    _require_shared_memory(size)
+    _check_engine()
+    _check_shared_memory(size)
     game = vzd.DoomGame()
     game.load_config(str(scenario.file))
-    game.set_vizdoom_path(str(launcher(background=size == SMALLEST)))
-    # Nothing to read there and nothing kept: engines side by side don't write one file, and no
-    # file is left in the working directory.
+    game.set_vizdoom_path(str(launcher(background=size == MIN_SIZE)))
+    # Otherwise engines side by side write one file in the working directory.
     game.set_doom_config_path(os.devnull)
     game.set_mode(vzd.Mode.PLAYER)
     game.set_window_visible(False)
@@ -110,10 +108,11 @@ def start_engine(scenario: Scenario, size: tuple[int, int]) -> vzd.DoomGame:
 
 
 @cache
-def _require_that_engines_start() -> None:
-    """Has an engine start without a game, once; ``DoomGame.init`` crashes Python where it can't.
+def _check_engine() -> None:
+    """Start an engine without a game, once, to see whether one can run here.
 
-    Seen with ViZDoom 1.3.2: an engine that ends before it has reported is a segmentation fault.
+    Where it can't, ``DoomGame.init`` crashes Python: ViZDoom 1.3.2 segfaults if its engine ends
+    before it has reported.
 
     Raises:
         GameError: the engine can't run here.
@@ -128,19 +127,19 @@ def _require_that_engines_start() -> None:
             timeout=PREFLIGHT_TIMEOUT_S,
             check=False,
         )
-        said = run.stdout.decode(errors="replace")
+        output = run.stdout.decode(errors="replace")
     except (OSError, subprocess.TimeoutExpired) as error:
-        said = str(error)
-    if ENGINE_GREETING not in said:
-        lines = said.strip().splitlines() or ["it says nothing"]
+        output = str(error)
+    if ENGINE_BANNER not in output:
+        lines = output.strip().splitlines() or ["no output"]
         raise GameError(
             f"the Doom engine {vzd.exe_path} can't run on this machine: {lines[-1]}. "
-            f"'ldd {vzd.exe_path}' shows the libraries that it needs"
+            f"'ldd {vzd.exe_path}' shows the libraries it needs"
         )
 
 
-def _require_shared_memory(size: tuple[int, int]) -> None:
-    """An engine that runs out of shared memory dies of it, and takes Python along.
+def _check_shared_memory(size: tuple[int, int]) -> None:
+    """Check for shared memory: an engine that runs out of it crashes, and Python with it.
 
     Raises:
         GameError: there is too little.
@@ -150,46 +149,46 @@ def _require_shared_memory(size: tuple[int, int]) -> None:
     if free < needed:
         raise GameError(
             f"a Doom engine of {size[0]}×{size[1]} needs {needed >> 20} MB of "
-            f"{shared_memory.PATH}, and {free >> 20} MB are free. 'metabonk cleanup-games' frees "
-            "what dead games hold; Docker gives a container more with --shm-size=1g"
+            f"{shared_memory.PATH}, but only {free >> 20} MB are free. 'metabonk cleanup-games' "
+            "frees what dead games hold; 'docker run --shm-size=1g' gives a container more"
         )
 
 
 def engine_folder() -> Path:
-    """Where engines run: a folder of this user alone. It tells our engines from others.
+    """Return the private folder that engines run in; it identifies them as ours.
 
     Raises:
-        StartError: it can't be made.
+        StartError: it can't be created.
     """
     return private_folder(runtime_dir() / "doom", setting="XDG_RUNTIME_DIR")
 
 
 @cache
 def launcher(*, background: bool = False) -> Path:
-    """The program that ViZDoom is told to run as its engine; written when it is missing.
+    """Return the program that ViZDoom runs as its engine, writing it if needed.
 
-    Where the folder doesn't allow programs (mounted ``noexec``), the engine itself.
+    Where the folder doesn't allow programs (mounted ``noexec``), that is the engine itself.
 
     Args:
-        background: whether it runs below the priority of what is live.
+        background: run below the priority of live streams.
 
     Raises:
-        StartError: its folder can't be made.
+        StartError: its folder can't be created.
     """
     folder = engine_folder()
     if os.statvfs(folder).f_flag & os.ST_NOEXEC:
         log.warning(
-            "%s is mounted noexec: Doom engines start without their guard, and outlive a killed "
-            "worker until the next sweep",
+            "%s is mounted noexec: Doom engines can't be tied to their worker, and outlive a "
+            "killed one until the next cleanup",
             folder,
         )
         return Path(vzd.exe_path)
     text = _LAUNCHER.format(
-        folder=_quoted(folder), prefix=_guard(background), engine=_quoted(Path(vzd.exe_path))
+        folder=_quote(folder), prefix=_wrappers(background), engine=_quote(Path(vzd.exe_path))
     )
     file = folder / f"engine-{vzd.__version__}{'-background' if background else ''}"
     if not (file.exists() and file.read_text() == text and os.access(file, os.X_OK)):
-        # Renamed into place: another worker may be running the old one right now.
+        # Renamed into place: another worker may be running the old one now.
         descriptor, name = tempfile.mkstemp(dir=folder)
         with os.fdopen(descriptor, "w") as stream:
             stream.write(text)
@@ -198,18 +197,18 @@ def launcher(*, background: bool = False) -> Path:
     return file
 
 
-def _guard(background: bool) -> str:
-    """Programs of util-linux and coreutils in front of the engine, as far as they are here."""
+def _wrappers(background: bool) -> str:
+    """Return the commands in front of the engine, as far as they are installed."""
     words = f"nice -n {BACKGROUND_NICE} " if background and shutil.which("nice") else ""
     words += "setsid " if shutil.which("setsid") else ""
     if shutil.which("setpriv"):
         return words + "setpriv --pdeathsig KILL "
     log.warning(
-        "there is no 'setpriv' (package util-linux): Doom engines outlive a killed worker until "
-        "the next sweep"
+        "'setpriv' (package util-linux) is missing: Doom engines outlive a killed worker until "
+        "the next cleanup"
     )
     return words
 
 
-def _quoted(path: Path) -> str:
+def _quote(path: Path) -> str:
     return str(path).replace("'", "'\\''")

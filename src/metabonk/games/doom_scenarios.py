@@ -1,4 +1,4 @@
-"""The Doom scenarios that ViZDoom ships: their names, and what a player can do in each."""
+"""The Doom scenarios that ViZDoom ships, and the actions of each."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,18 +9,18 @@ import vizdoom as vzd
 from metabonk.errors import GameError
 
 UNPLAYABLE = {
-    "cig": "is for several players",
-    "multi": "is for several players",
-    "multi_duel": "is for several players",
+    "cig": "is a multiplayer game",
+    "multi": "is a multiplayer game",
+    "multi_duel": "is a multiplayer game",
     "doom": "needs doom.wad, which ViZDoom may not ship",
     "doom2": "needs doom2.wad, which ViZDoom may not ship",
-    "oblige": "needs a level made by the program Oblige",
+    "oblige": "needs a level made by Oblige",
 }
-"""Configurations without a game of their own for one player, and why."""
+"""Configurations that a single player can't play, and why."""
 
 FIRST_MAP = {"freedoom1": "E1M1"}
-"""Maps that a configuration fails to name. With the default, ``map01``, which Freedoom 1 doesn't
-have, ViZDoom 1.3.2 waits for ever at the second episode."""
+"""Maps that configurations fail to name. Freedoom 1 has no ``map01``, the default, with which
+ViZDoom 1.3.2 hangs at the second episode."""
 
 REWARD_SCALE = {
     "basic": 0.01,
@@ -34,22 +34,22 @@ REWARD_SCALE = {
     "health_gathering_supreme": 0.01,
     "take_cover": 0.01,
 }
-"""Brings returns near 1. As in Sample Factory, ``sf_examples/vizdoom/doom/doom_utils.py``."""
+"""Factors that bring returns near 1 (Sample Factory, sf_examples/vizdoom/doom/doom_utils.py)."""
 
-WORTH: dict[str, dict[str, float]] = {
-    # Their own reward only counts the time lived, and says nothing of the medkits that lengthen it.
+SHAPING: dict[str, dict[str, float]] = {
+    # The reward counts the time alive, and says nothing about the medkits that extend it.
     "health_gathering": {"HEALTH": 1.0},
     "health_gathering_supreme": {"HEALTH": 1.0},
-    # There are 26 cartridges and no more, and nothing in the picture says that a shot was wasted.
+    # There are only 26 cartridges, and nothing on screen tells that a shot was wasted.
     "defend_the_center": {"SELECTED_WEAPON_AMMO": 0.2},
 }
-"""To learn from: the reward for each point won of a game variable of ViZDoom, and the opposite for
-each one lost. Summed over an episode it is the difference of the variable's last and first value,
-so it says what helps on the way and hardly changes what is best (Ng et al. 1999)."""
+"""Potential-based shaping (Ng et al. 1999): the reward for each point gained of a ViZDoom game
+variable, and its negative for each one lost. It guides learning, and hardly changes which policy is
+best, since over an episode it sums to the difference of the potentials."""
 
 WAIT = "wait"
 
-HELD = (
+SINGLE_BUTTONS = (
     vzd.Button.TURN_LEFT,
     vzd.Button.TURN_RIGHT,
     vzd.Button.MOVE_LEFT,
@@ -60,28 +60,27 @@ HELD = (
     vzd.Button.USE,
     vzd.Button.SELECT_NEXT_WEAPON,
 )
-"""Buttons that make an action of their own, in the order people read them. Modifiers (SPEED,
-STRAFE), axes (…_DELTA) and direct weapon choice are left out: they multiply the actions and the
-scenarios can be won without them."""
+"""Buttons that are an action by themselves, in display order. Modifiers (SPEED, STRAFE), axes
+(…_DELTA) and weapon keys are left out: the scenarios can be won without them."""
 
-TOGETHER = (
+BUTTON_PAIRS = (
     (vzd.Button.MOVE_FORWARD, vzd.Button.TURN_LEFT),
     (vzd.Button.MOVE_FORWARD, vzd.Button.TURN_RIGHT),
     (vzd.Button.MOVE_FORWARD, vzd.Button.ATTACK),
 )
-"""Pairs worth an action of their own: walking a curve, and shooting on the way."""
+"""Pairs that are an action too: walking in a curve, and shooting while walking."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One playable scenario.
+    """A playable scenario.
 
     Attributes:
         name: of the configuration file, without its suffix.
         file: the configuration.
-        action_names: one an action, for people.
-        actions: which buttons each action holds, in the scenario's order of buttons.
-        timeout_tics: tics after which an episode is cut off; 0: never.
+        action_names: for display.
+        actions: buttons that each action holds, in the scenario's order of buttons.
+        timeout_tics: tics after which an episode is truncated; 0: never.
     """
 
     name: str
@@ -93,7 +92,7 @@ class Scenario:
 
 @cache
 def scenario_names() -> tuple[str, ...]:
-    """Names of the scenarios that one player can play, sorted."""
+    """Return the names of the single-player scenarios, sorted."""
     return tuple(
         file.stem
         for file in sorted(Path(vzd.scenarios_path).glob("*.cfg"))
@@ -103,7 +102,7 @@ def scenario_names() -> tuple[str, ...]:
 
 @cache
 def load_scenario(name: str) -> Scenario:
-    """Reads a scenario's configuration, without starting an engine.
+    """Read a scenario's configuration, without starting an engine.
 
     Raises:
         GameError: ViZDoom can't read it.
@@ -120,20 +119,20 @@ def load_scenario(name: str) -> Scenario:
 def action_set(
     buttons: list[vzd.Button],
 ) -> tuple[tuple[str, ...], tuple[tuple[bool, ...], ...]]:
-    """The discrete actions of a scenario: wait, each useful button alone, and useful pairs.
+    """Derive the discrete actions of a scenario: wait, single buttons, and useful pairs.
 
     Args:
-        buttons: that the scenario has, in its order.
+        buttons: of the scenario, in its order.
 
     Returns:
         The names, and for each the buttons that are down.
     """
     chords: list[tuple[vzd.Button, ...]] = [()]
-    chords += [(button,) for button in HELD if button in buttons]
-    chords += [pair for pair in TOGETHER if set(pair) <= set(buttons)]
-    names = tuple(" + ".join(_words(button) for button in chord) or WAIT for chord in chords)
+    chords += [(button,) for button in SINGLE_BUTTONS if button in buttons]
+    chords += [pair for pair in BUTTON_PAIRS if set(pair) <= set(buttons)]
+    names = tuple(" + ".join(_label(button) for button in chord) or WAIT for chord in chords)
     return names, tuple(tuple(button in chord for button in buttons) for chord in chords)
 
 
-def _words(button: vzd.Button) -> str:
+def _label(button: vzd.Button) -> str:
     return str(button.name).lower().replace("_", " ")

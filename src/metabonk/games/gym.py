@@ -25,122 +25,9 @@ from metabonk.games.game import (
 )
 from metabonk.games.preprocessing import ObservationSpec, letterbox, observe
 
-LARGEST_VECTOR = 4096
-"""Numbers that an observation may have; a picture has more, and is seen as one."""
-
-
-@dataclass(frozen=True)
-class Actions:
-    """The actions of an environment.
-
-    Attributes:
-        kind: what one is made of.
-        names: as in a game's description.
-        sizes: as in a game's description.
-        take: turns a policy's action into the environment's own.
-    """
-
-    kind: ActionKind
-    names: tuple[str, ...]
-    sizes: tuple[int, ...]
-    take: Callable[[Any], Any]
-
-
-def make_actions(game: str, environment: gymnasium.Env[Any, Any]) -> Actions:
-    """The actions of an environment, as a policy chooses them.
-
-    Args:
-        game: its id, for messages.
-        environment: whose they are.
-
-    Raises:
-        GameError: they are of a kind that can't be played.
-    """
-    space = environment.action_space
-    match space:
-        case spaces.Discrete():
-            first = int(space.start)
-            names = _names(environment, int(space.n))
-            return Actions(ActionKind.DISCRETE, names, (), lambda action: first + action)
-        case spaces.MultiDiscrete():
-            return _several(space.nvec, space.start, space.dtype)
-        case spaces.MultiBinary():
-            options = np.full(space.shape, 2)
-            return _several(options, np.zeros_like(options), space.dtype)
-        case spaces.Box() if np.issubdtype(space.dtype, np.floating) and space.shape != ():
-            return _axes(space)
-    raise GameError(
-        f"{game} has the actions {space}; only Discrete, MultiDiscrete, MultiBinary and Box spaces "
-        "of floating-point numbers can be played. Wrap the environment so that it has one of them"
-    )
-
-
-def vector_length(game: str, space: gymnasium.Space[Any]) -> int:
-    """How many numbers an observation has.
-
-    Args:
-        game: its id, for messages.
-        space: of the observations.
-
-    Raises:
-        GameError: they are something else than a row of numbers.
-    """
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
-        length = space.shape[0]
-        if 1 <= length <= LARGEST_VECTOR:
-            return length
-    raise GameError(
-        f"{game} has the observations {space}, not a row of 1 to {LARGEST_VECTOR} numbers. Set "
-        "learning.observation to 'pixels', and the policy sees what is drawn"
-    )
-
-
-def _several(options: NDArray[Any], start: NDArray[Any], dtype: Any) -> Actions:
-    sizes = tuple(int(size) for size in options.flat)
-    names = tuple(
-        f"choice {choice}: {option}" for choice, size in enumerate(sizes) for option in range(size)
-    )
-
-    def take(action: NDArray[np.int64]) -> NDArray[Any]:
-        taken: NDArray[Any] = (np.reshape(action, options.shape) + start).astype(dtype)
-        return taken
-
-    return Actions(ActionKind.MULTI_DISCRETE, names, sizes, take)
-
-
-def _axes(space: spaces.Box) -> Actions:
-    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-    bounded = np.isfinite(low) & np.isfinite(high)
-    middle = np.where(bounded, (np.where(bounded, low, 0) + np.where(bounded, high, 0)) / 2, 0)
-    reach = np.where(bounded, np.where(bounded, high, 2) - middle, 1)
-
-    def take(action: NDArray[np.float32]) -> NDArray[Any]:
-        axes = np.reshape(action, space.shape).astype(np.float64)
-        # Rounding to the space's type may lead out of it again.
-        return np.clip((middle + reach * axes).astype(space.dtype), space.low, space.high)
-
-    names = tuple(f"axis {number}" for number in range(int(np.prod(space.shape))))
-    return Actions(ActionKind.CONTINUOUS, names, (), take)
-
-
-def _names(environment: gymnasium.Env[Any, Any], count: int) -> tuple[str, ...]:
-    """As the environment calls them (ALE's meanings, MiniGrid's enumeration), else numbers."""
-    names: list[str] = []
-    meanings = getattr(environment.unwrapped, "get_action_meanings", None)
-    kinds = getattr(environment.unwrapped, "actions", None)
-    if callable(meanings):
-        names = [str(meaning).lower() for meaning in meanings()]
-    elif isinstance(kinds, type) and issubclass(kinds, enum.Enum):
-        names = [kind.name.lower().replace("_", " ") for kind in kinds]
-    if len(names) != count:
-        names = [f"action {number}" for number in range(count)]
-    return tuple(names)
-
-
-OWN_VIEW = ObservationSpec(84, 84)
-"""As in Mnih et al. 2015. The policy sees the rendered picture, so that every environment that can
-be shown can be learned, whatever its own observations are; unless those are asked for, and are a
-row of numbers."""
+DEFAULT_SPEC = ObservationSpec(84, 84)
+"""As in Mnih et al. 2015. By default the policy observes the rendered frame, which every
+environment that can be shown has."""
 
 RENDER_MODE = "rgb_array"
 
@@ -154,53 +41,166 @@ START_ERRORS = (
     AttributeError,
     KeyError,
 )
-"""What constructors of environments are seen to raise when something they need is missing."""
+"""Exceptions seen from environments that lack something they need."""
+
+MAX_VECTOR_LENGTH = 4096
+"""Longest vector observation; longer ones are images."""
 
 
-def describe_gym(name: str, view: ObservationSpec | None = OWN_VIEW) -> GameDescription:
-    """What is known of an environment; it is made for a moment and closed.
+@dataclass(frozen=True)
+class Actions:
+    """The action space of an environment, as a policy uses it.
+
+    Attributes:
+        kind: of the space.
+        names: see ``GameDescription``.
+        sizes: see ``GameDescription``.
+        to_env: converts a policy's action to the environment's.
+    """
+
+    kind: ActionKind
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    to_env: Callable[[Any], Any]
+
+
+def make_actions(game: str, environment: gymnasium.Env[Any, Any]) -> Actions:
+    """Convert the action space of an environment.
+
+    Args:
+        game: id, for messages.
+        environment: to play.
+
+    Raises:
+        GameError: the space is not supported.
+    """
+    space = environment.action_space
+    match space:
+        case spaces.Discrete():
+            first = int(space.start)
+            names = _names(environment, int(space.n))
+            return Actions(ActionKind.DISCRETE, names, (), lambda action: first + action)
+        case spaces.MultiDiscrete():
+            return _choices(space.nvec, space.start, space.dtype)
+        case spaces.MultiBinary():
+            options = np.full(space.shape, 2)
+            return _choices(options, np.zeros_like(options), space.dtype)
+        case spaces.Box() if np.issubdtype(space.dtype, np.floating) and space.shape != ():
+            return _axes(space)
+    raise GameError(
+        f"{game} has the action space {space}, which is not supported. Wrap the environment so "
+        "that it has a Discrete, MultiDiscrete, MultiBinary or floating-point Box space"
+    )
+
+
+def vector_length(game: str, space: gymnasium.Space[Any]) -> int:
+    """Return the length of an environment's vector observation.
+
+    Args:
+        game: id, for messages.
+        space: of the observations.
+
+    Raises:
+        GameError: the observation is not a vector.
+    """
+    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+        length = space.shape[0]
+        if 1 <= length <= MAX_VECTOR_LENGTH:
+            return length
+    raise GameError(
+        f"{game} has the observation space {space}, which is not a vector of 1 to "
+        f"{MAX_VECTOR_LENGTH} numbers. Set learning.observation to 'pixels' to observe frames"
+    )
+
+
+def _choices(options: NDArray[Any], start: NDArray[Any], dtype: Any) -> Actions:
+    sizes = tuple(int(size) for size in options.flat)
+    names = tuple(
+        f"choice {choice}: {option}" for choice, size in enumerate(sizes) for option in range(size)
+    )
+
+    def to_env(action: NDArray[np.int64]) -> NDArray[Any]:
+        taken: NDArray[Any] = (np.reshape(action, options.shape) + start).astype(dtype)
+        return taken
+
+    return Actions(ActionKind.MULTI_DISCRETE, names, sizes, to_env)
+
+
+def _axes(space: spaces.Box) -> Actions:
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    bounded = np.isfinite(low) & np.isfinite(high)
+    middle = np.where(bounded, (np.where(bounded, low, 0) + np.where(bounded, high, 0)) / 2, 0)
+    reach = np.where(bounded, np.where(bounded, high, 2) - middle, 1)
+
+    def to_env(action: NDArray[np.float32]) -> NDArray[Any]:
+        axes = np.reshape(action, space.shape).astype(np.float64)
+        # Rounding to the space's dtype may leave its bounds.
+        return np.clip((middle + reach * axes).astype(space.dtype), space.low, space.high)
+
+    names = tuple(f"axis {number}" for number in range(int(np.prod(space.shape))))
+    return Actions(ActionKind.CONTINUOUS, names, (), to_env)
+
+
+def _names(environment: gymnasium.Env[Any, Any], count: int) -> tuple[str, ...]:
+    """Return the environment's names of its actions (ALE, MiniGrid), else numbers."""
+    names: list[str] = []
+    meanings = getattr(environment.unwrapped, "get_action_meanings", None)
+    kinds = getattr(environment.unwrapped, "actions", None)
+    if callable(meanings):
+        names = [str(meaning).lower() for meaning in meanings()]
+    elif isinstance(kinds, type) and issubclass(kinds, enum.Enum):
+        names = [kind.name.lower().replace("_", " ") for kind in kinds]
+    if len(names) != count:
+        names = [f"action {number}" for number in range(count)]
+    return tuple(names)
+
+
+def describe_gym(name: str, spec: ObservationSpec | None = DEFAULT_SPEC) -> GameDescription:
+    """Describe an environment; it is created and closed at once.
 
     Args:
         name: see ``GymGame``.
-        view: see ``GymGame``.
+        spec: see ``GymGame``.
 
     Raises:
         UnknownGame: Gymnasium has no such id.
-        GameError: it can't be made, renders no ``rgb_array``, or has spaces that can't be played.
+        GameError: it can't be created, renders no ``rgb_array``, or has unsupported spaces.
     """
     environment = _make(name)
     try:
-        return _describe(name, environment, view)[0]
+        return _describe(name, environment, spec)[0]
     finally:
         environment.close()
 
 
 class GymGame(Game):
-    """One Gymnasium environment. A step of it is one tic, so one frame.
+    """A Gymnasium environment; each step is one tic, so one frame.
 
     Args:
-        name: a Gymnasium id; ``module:id`` imports the module first.
-        seed: of the first reset; the environment carries on from there.
-        view: of the policy; None: it is shown the environment's own observations instead of the
-            picture, which is then drawn only for who watches.
+        name: Gymnasium id; ``module:id`` imports the module first.
+        seed: of the first reset; the environment continues from there.
+        spec: of the policy's observation of the rendered frame; None: the policy gets the
+            environment's own vector, and frames are rendered for viewers only.
 
     Raises:
         UnknownGame: Gymnasium has no such id.
-        GameError: it can't be made, or is of a kind that can't be played.
+        GameError: it can't be created, or is not supported.
     """
 
-    def __init__(self, name: str, *, seed: int, view: ObservationSpec | None = OWN_VIEW) -> None:
+    def __init__(
+        self, name: str, *, seed: int, spec: ObservationSpec | None = DEFAULT_SPEC
+    ) -> None:
         self._environment: gymnasium.Env[Any, Any] | None = _make(name)
         try:
-            description, self._actions = _describe(name, self._environment, view)
+            description, self._actions = _describe(name, self._environment, spec)
         except GameError:
             self._environment.close()
             raise
         super().__init__(description)
-        self._view = view
+        self._spec = spec
         self._seed: int | None = seed
-        self._spectators: tuple[int, int] | None = None
-        self._next_spectators: tuple[int, int] | None = None
+        self._render_size: tuple[int, int] | None = None
+        self._next_render_size: tuple[int, int] | None = None
         self._playing = False
         self._rendered: Frame | None = None
         self._own_size = (2, 2)
@@ -209,71 +209,73 @@ class GymGame(Game):
 
     @property
     def source_size(self) -> tuple[int, int]:
-        """Width and height that are handed to spectators now, pixels."""
-        if self._spectators is not None:
-            return self._spectators
+        """Width and height of the frames for viewers, pixels."""
+        if self._render_size is not None:
+            return self._render_size
         return self._own_size
 
-    def spectate(self, size: tuple[int, int] | None) -> None:
-        """From the next ``reset`` on, pictures are fitted into ``size``; None: left as rendered."""
-        self._next_spectators = size
+    def set_render_size(self, size: tuple[int, int] | None) -> None:
+        """Fit frames into ``size`` from the next ``reset`` on; None: as rendered."""
+        self._next_render_size = size
 
     def reset(self) -> Observation:
-        """Starts the next episode."""
+        """Start the next episode."""
         environment = self._running_environment()
-        self._spectators = self._next_spectators
+        self._render_size = self._next_render_size
         try:
-            seen, _ = environment.reset(seed=self._seed)
+            own, _ = environment.reset(seed=self._seed)
         except START_ERRORS as error:
-            raise self._broken(error) from None
+            raise self._failed(error) from None
         self._seed = None
         self._playing = True
-        return self._look(seen)
+        return self._observe(own)
 
     def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
-        """Takes one step of the environment, and renders it at most once."""
+        """Take a step of the environment, and render it at most once."""
         if not self._playing:
-            raise GameError(f"the episode of {self.id} has ended: reset it before the next step")
+            raise GameError(
+                f"the episode of {self.id} has ended; call reset() before the next step"
+            )
         environment = self._running_environment()
         try:
-            seen, reward, terminated, truncated, _ = environment.step(self._actions.take(action))
+            own, reward, terminated, truncated, _ = environment.step(self._actions.to_env(action))
         except START_ERRORS as error:
-            raise self._broken(error) from None
-        earned = float(reward)
-        if not math.isfinite(earned):
+            raise self._failed(error) from None
+        value = float(reward)
+        if not math.isfinite(value):
             self._playing = False
-            raise GameError(f"{self.id} broke: its reward is {earned}, and not finite")
-        # An environment that says both at once has ended by its rules.
+            raise GameError(f"{self.id} failed: its reward is {value}")
+        # Termination wins over truncation in the same step.
         truncated = truncated and not terminated
         self._playing = not (terminated or truncated)
-        observation = self._look(seen)
+        observation = self._observe(own)
         if on_frame is not None:
             on_frame(self.frame())
-        return Transition(observation, earned, bool(terminated), bool(truncated))
+        return Transition(observation, value, bool(terminated), bool(truncated))
 
     def frame(self) -> Frame:
         """Return the newest frame, fitted into the viewers' size."""
         rendered = self._render() if self._rendered is None else self._rendered
-        if self._spectators is None:
+        if self._render_size is None:
             return rendered
-        return Frame(letterbox(rendered.pixels, *self._spectators), rendered.captured_at)
+        return Frame(letterbox(rendered.pixels, *self._render_size), rendered.captured_at)
 
     def close(self) -> None:
-        """Closes the environment."""
+        """Close the environment."""
         if self._environment is not None:
             self._environment.close()
             self._environment = None
         self._playing = False
 
-    def _look(self, seen: Any) -> Observation:
+    def _observe(self, own: Any) -> Observation:
         self._rendered = None
-        if self._view is not None:
-            return observe(self._render(), self._view)
-        numbers = np.array(seen, np.float32)
-        if not np.isfinite(numbers).all():
+        if self._spec is not None:
+            return observe(self._render(), self._spec)
+        vector = np.array(own, np.float32)
+        if not np.isfinite(vector).all():
             self._playing = False
-            raise GameError(f"{self.id} broke: its observation holds numbers that are not finite")
-        return numbers
+            raise GameError(f"{self.id} failed: its observation has values that are not finite")
+        return vector
 
     def _render(self) -> Frame:
         rendered = self._running_environment().render()
@@ -283,19 +285,19 @@ class GymGame(Game):
             and rendered.ndim == 3
             and rendered.shape[2] == 3
         ):
-            raise GameError(f"{self.id} renders something that is not an RGB picture")
+            raise GameError(f"{self.id} does not render H×W×3 uint8 frames")
         self._rendered = Frame(rendered, time.monotonic())
         self._own_size = self._rendered.width, self._rendered.height
         return self._rendered
 
     def _running_environment(self) -> gymnasium.Env[Any, Any]:
         if self._environment is None:
-            raise GameError(f"{self.id} has been closed")
+            raise GameError(f"{self.id} is closed")
         return self._environment
 
-    def _broken(self, error: Exception) -> GameError:
+    def _failed(self, error: Exception) -> GameError:
         self._playing = False
-        return GameError(f"{self.id} broke: {type(error).__name__}: {error}")
+        return GameError(f"{self.id} failed: {type(error).__name__}: {error}")
 
 
 def _make(name: str) -> gymnasium.Env[Any, Any]:
@@ -305,24 +307,26 @@ def _make(name: str) -> gymnasium.Env[Any, Any]:
         raise UnknownGame(f"gym:{name}", [f"doom:{n}" for n in scenario_names()]) from None
     except START_ERRORS as error:
         raise GameError(
-            f"gym:{name} can't be made: {type(error).__name__}: {error}. Install what it needs "
-            "into the same environment as MetaBonk, or choose another game"
+            f"gym:{name} can't be created: {type(error).__name__}: {error}. Install what it needs "
+            "into MetaBonk's environment, or choose another game"
         ) from None
     if RENDER_MODE not in environment.metadata.get("render_modes", []):
         environment.close()
-        raise GameError(f"gym:{name} does not render {RENDER_MODE}, so nobody could watch it")
+        raise GameError(
+            f"gym:{name} does not support render_mode={RENDER_MODE!r}, which viewers need"
+        )
     return environment
 
 
 def _describe(
-    name: str, environment: gymnasium.Env[Any, Any], view: ObservationSpec | None
+    name: str, environment: gymnasium.Env[Any, Any], spec: ObservationSpec | None
 ) -> tuple[GameDescription, Actions]:
     actions = make_actions(f"gym:{name}", environment)
     description = GameDescription(
         id=f"gym:{name}",
         observation_shape=(vector_length(f"gym:{name}", environment.observation_space),)
-        if view is None
-        else view.shape,
+        if spec is None
+        else spec.shape,
         action_names=actions.names,
         action_kind=actions.kind,
         action_sizes=actions.sizes,

@@ -1,4 +1,4 @@
-"""From a drawn picture to the policy's observation, and to a spectator's picture."""
+"""From a drawn frame to the policy's observation, and to a viewer's frame."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -12,12 +12,12 @@ from metabonk.games.game import Observation
 
 
 class ObservationSpec(NamedTuple):
-    """What a policy sees of a drawn picture.
+    """Size and color of the policy's image observation.
 
     Attributes:
         width: pixels.
         height: pixels.
-        grayscale: brightness only.
+        grayscale: one channel instead of three.
     """
 
     width: int
@@ -34,40 +34,39 @@ ObservationFn: TypeAlias = Callable[[Frame, ObservationSpec], Observation]
 """Function that makes the observation of a frame."""
 
 
-def observe(frame: Frame, view: ObservationSpec) -> NDArray[np.uint8]:
+def observe(frame: Frame, spec: ObservationSpec) -> NDArray[np.uint8]:
     """Make the observation of a frame in host memory; see ``preprocess``."""
-    return preprocess(frame.pixels, view)
+    return preprocess(frame.pixels, spec)
 
 
-def preprocess(pixels: NDArray[np.uint8], view: ObservationSpec) -> NDArray[np.uint8]:
-    """The picture scaled down by averaging areas, as the policy sees it.
+def preprocess(pixels: NDArray[np.uint8], spec: ObservationSpec) -> NDArray[np.uint8]:
+    """Scale a frame down by averaging areas.
 
-    1280×720 to 128×72 takes 1.8 ms, 256×144 takes 0.08 ms (one 2-GHz core).
+    1280×720 to 128×72 takes 1.8 ms, 256×144 takes 0.08 ms (one 2 GHz core).
 
     Args:
         pixels: ``H×W×3`` uint8 RGB.
-        view: of the policy.
+        spec: of the observation.
 
     Returns:
-        Of the view's shape, uint8, contiguous.
+        ``H×W×C`` uint8 of the spec's shape, contiguous.
     """
     image = Image.fromarray(pixels)
-    if view.grayscale:
+    if spec.grayscale:
         image = image.convert("L")
-    across, rest_across = divmod(image.width, view.width)
-    down, rest_down = divmod(image.height, view.height)
+    across, rest_across = divmod(image.width, spec.width)
+    down, rest_down = divmod(image.height, spec.height)
     if rest_across == rest_down == 0 and across and down:
         small = image.reduce((across, down))
     else:
-        small = image.resize((view.width, view.height), Image.Resampling.BOX)
-    return np.array(small).reshape(view.shape)
+        small = image.resize((spec.width, spec.height), Image.Resampling.BOX)
+    return np.array(small).reshape(spec.shape)
 
 
 def letterbox(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """The whole picture at its own aspect ratio, centred on black, ``height×width×3``.
+    """Fit a frame into ``height×width×3``, centered on black, keeping its aspect ratio.
 
-    Enlarged pictures keep hard pixel edges where they grow twofold or more, as people expect of
-    pixel art.
+    Enlarged twofold or more, it keeps hard pixel edges, as expected of pixel art.
     """
     image = Image.fromarray(pixels)
     scale = min(width / image.width, height / image.height)

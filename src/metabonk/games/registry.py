@@ -1,4 +1,4 @@
-"""From a game's id to the game."""
+"""The games by id."""
 
 from metabonk.errors import GameError, UnknownGame
 from metabonk.games import doom, gym
@@ -14,33 +14,40 @@ GYM = "gym"
 
 
 def available_games() -> list[str]:
-    """The ids of the games that come with MetaBonk; any ``gym:<Gymnasium id>`` besides."""
+    """Return the ids of the bundled games; any ``gym:<Gymnasium id>`` can be played besides."""
     return [f"{DOOM}:{name}" for name in scenario_names()]
 
 
-def make_game(game_id: str, learning: Learning, *, seed: int, eye: ObservationFn = observe) -> Game:
-    """Starts a game.
+def make_game(
+    game_id: str, learning: Learning, *, seed: int, observation_fn: ObservationFn = observe
+) -> Game:
+    """Start a game.
 
     Args:
-        game_id: ``doom:<scenario>`` or ``gym:<Gymnasium id>``, also ``gym:<module>:<id>``.
-        learning: what a policy sees of it, and for how many tics it holds a decision in Doom;
-            Gymnasium games have their own.
-        seed: of everything that is random in it.
-        eye: makes a Doom game's observations; Gymnasium's are of small pictures of their own.
+        game_id: ``doom:<scenario>``, ``gym:<Gymnasium id>`` or ``gym:<module>:<id>``.
+        learning: settings of the policy's observation, and of the frame skip of Doom games.
+        seed: of everything random in the game.
+        observation_fn: makes the observations of a Doom game.
 
     Raises:
-        UnknownGame: there is no such game; carries the ids there are.
-        GameError: it does not start, or can't be seen in this way.
+        UnknownGame: there is no such game; carries the available ids.
+        GameError: it does not start, or can't be observed as configured.
     """
     kind, name = _parse(game_id)
     if kind == DOOM:
-        view = _doom_view(game_id, learning)
-        return Doom(name, seed=seed, frame_skip=learning.frame_skip, view=view, eye=eye)
-    return GymGame(name, seed=seed, view=_gym_view(learning))
+        spec = _doom_spec(game_id, learning)
+        return Doom(
+            name,
+            seed=seed,
+            frame_skip=learning.frame_skip,
+            spec=spec,
+            observation_fn=observation_fn,
+        )
+    return GymGame(name, seed=seed, spec=_gym_spec(learning))
 
 
 def describe_game(game_id: str, learning: Learning) -> GameDescription:
-    """What is known of a game before it starts; no engine runs for it.
+    """Describe a game without starting an engine.
 
     Args:
         game_id: see ``make_game``.
@@ -48,31 +55,31 @@ def describe_game(game_id: str, learning: Learning) -> GameDescription:
 
     Raises:
         UnknownGame: there is no such game.
-        GameError: it can't be played here, or can't be seen in this way.
+        GameError: it can't be played here, or can't be observed as configured.
     """
     kind, name = _parse(game_id)
     if kind == DOOM:
-        return describe_doom(name, _doom_view(game_id, learning))
-    return describe_gym(name, _gym_view(learning))
+        return describe_doom(name, _doom_spec(game_id, learning))
+    return describe_gym(name, _gym_spec(learning))
 
 
-def _doom_view(game_id: str, learning: Learning) -> ObservationSpec:
+def _doom_spec(game_id: str, learning: Learning) -> ObservationSpec:
     if learning.observation == "vector":
         raise GameError(
-            f"{game_id} gives no numbers of itself: learning.observation is 'vector', and Doom "
-            "games need 'pixels'"
+            f"{game_id} has no vector observation: set learning.observation to 'pixels', not "
+            "'vector', for Doom games"
         )
-    return _view(learning, doom.OWN_VIEW)
+    return _spec(learning, doom.DEFAULT_SPEC)
 
 
-def _gym_view(learning: Learning) -> ObservationSpec | None:
-    return None if learning.observation == "vector" else _view(learning, gym.OWN_VIEW)
+def _gym_spec(learning: Learning) -> ObservationSpec | None:
+    return None if learning.observation == "vector" else _spec(learning, gym.DEFAULT_SPEC)
 
 
-def _view(learning: Learning, own: ObservationSpec) -> ObservationSpec:
+def _spec(learning: Learning, default: ObservationSpec) -> ObservationSpec:
     return ObservationSpec(
-        learning.observation_width or own.width,
-        learning.observation_height or own.height,
+        learning.observation_width or default.width,
+        learning.observation_height or default.height,
         learning.grayscale,
     )
 
