@@ -73,6 +73,6 @@ def test_a_full_disk_is_an_error_and_leaves_the_earlier_file(tmp_path: Path):
         Recording(file, fps=30) as recording,
     ):
         for pixels in noise:
-            recording.add(pixels)
+            recording.add(Frame(pixels, 0.0))
     assert file.read_bytes() == b"earlier"
     assert list(tmp_path.iterdir()) == [file]

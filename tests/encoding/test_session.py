@@ -8,8 +8,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
+from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import AccessUnit
 from metabonk.encoding.ladder import RUNGS, ProbeResult, Rung
 from metabonk.encoding.probe import NotProbed
 from metabonk.encoding.session import FIRST_BACK_OFF_S, EncoderOpener, EncoderSession, OpenFailure

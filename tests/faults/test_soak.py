@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from metabonk.encoding.frame import TIMESCALE
+from metabonk.encoding.access_unit import TIMESCALE
 from metabonk.messages import StreamState
 from metabonk.streaming.gop import Timeline
 from tests.support.census import Census, engines_of, members

@@ -7,7 +7,7 @@ import av
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metabonk.encoding.frame import TIMESCALE, AccessUnit
+from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
 from metabonk.streaming.gop import GopCache, QueueLimits, Timeline
 from tests.support.frames import encode_frames, regular_times
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from metabonk.encoding.frame import TIMESCALE, AccessUnit
+from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
 from metabonk.messages import (
     SaliencyMessage,
     StateMessage,

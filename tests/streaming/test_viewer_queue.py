@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metabonk.encoding.frame import AccessUnit
+from metabonk.encoding.access_unit import AccessUnit
 from metabonk.messages import StateMessage, StreamState
 from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 from metabonk.streaming.viewer_queue import Item, ViewerQueue

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from metabonk.encoding.frame import AccessUnit
+from metabonk.encoding.access_unit import AccessUnit
 from metabonk.messages import (
     EpochMessage,
     PolicyMessage,

@@ -5,9 +5,9 @@ from collections.abc import Container, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.backends.av import AvEncoder
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import AccessUnit
 from metabonk.frame import Frame
 
 WIDTH, HEIGHT = 320, 180

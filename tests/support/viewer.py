@@ -12,7 +12,7 @@ import av
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from metabonk.encoding.frame import TIMESCALE
+from metabonk.encoding.access_unit import TIMESCALE
 
 SILENCE_S = 0.25
 RETRY_S = 0.1

@@ -1,4 +1,4 @@
-"""The encode thread: it follows the director's wish, and nothing it meets stops it."""
+"""The encode thread: it follows the director, and no failure stops it."""
 
 import threading
 import time
@@ -8,18 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
+from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import AccessUnit, Frame
 from metabonk.encoding.ladder import RUNGS, Rung
-from metabonk.encoding.session import EncoderSession, OpenFailure, SettingsOn
+from metabonk.encoding.session import EncoderSession, OpenFailure, SettingsFor
 from metabonk.errors import EncoderBroken
-from metabonk.messages import DesiredState, StreamState
+from metabonk.frame import Frame
+from metabonk.messages import DesiredState, StreamState, Thought
 from metabonk.streaming.hub import Hub
-from metabonk.worker import quality as quality_module
+from metabonk.worker import load, quality
 from metabonk.worker import streamer as streamer_module
-from metabonk.worker.streamer import QUEUED_FRAMES, Streamer
+from metabonk.worker.frame_queue import QUEUED_FRAMES
+from metabonk.worker.quality import AdaptiveQuality
+from metabonk.worker.streamer import Streamer
+from tests.support.waiting import until
 
 SETTINGS = EncoderSettings(64, 36, 30, 100_000, 2.0)
 LADDER = (SETTINGS, replace(SETTINGS, width=32, height=18), replace(SETTINGS, fps=15))
@@ -27,14 +30,25 @@ LARGER = EncoderSettings(128, 72, 60, 200_000, 2.0)
 SOFTWARE = next(rung for rung in RUNGS if rung.backend == "av:libx264")
 HARDWARE = RUNGS[0]
 PIXELS = np.zeros((36, 64, 3), np.uint8)
+HANG_S = 0.3
 # SPS and PPS of a 64×36 stream, and the start of an IDR slice: enough for the hub.
 KEYFRAME = (
     bytes.fromhex("0000000167 42c00a da1109a1 0000 0168 ce0fc8".replace(" ", ""))
     + b"\x00\x00\x00\x01\x65\x88\x84\x00"
 )
+THOUGHT = Thought(
+    action=0,
+    probabilities=[],
+    value=0,
+    reward=0,
+    episode_return=0,
+    episode=1,
+    step=0,
+    decided_at=0,
+)
 
 
-class Lease:
+class FakeLease:
     slot = 0
     pool = "cpu"
 
@@ -45,12 +59,15 @@ class Lease:
         self.held = False
 
 
-class Encoder:
+class FakeEncoder:
+    """An encoder that breaks, hangs, is slow or keeps frames back as the test wants."""
+
     backend = "av:libx264"
 
     def __init__(self) -> None:
         self.broken = False
         self.pause_s = 0.0
+        self.keeps_back = False
         self.answers = threading.Event()
         self.answers.set()
 
@@ -59,19 +76,27 @@ class Encoder:
         time.sleep(self.pause_s)
         if self.broken:
             raise EncoderBroken("the driver was reset")
-        return [AccessUnit(KEYFRAME, frame.captured_at, True)]
+        return [] if self.keeps_back else [AccessUnit(KEYFRAME, frame.captured_at, True)]
 
     def close(self) -> None:
         pass
 
 
-class Opener:
-    """Opens what the test wants."""
+class FakeOpener:
+    """Opens what the test wants.
+
+    Attributes:
+        failure: returned instead of a session.
+        opened: sessions, oldest first.
+        reopened: settings of sessions that were reopened.
+        hung: the session marked so, and why.
+    """
 
     def __init__(self) -> None:
-        self.answer: OpenFailure | None = None
+        self.failure: OpenFailure | None = None
         self.opened: list[EncoderSession] = []
         self.reopened: list[EncoderSettings] = []
+        self.hung: tuple[EncoderSession, str] | None = None
         self.moves = False
         self.reopens = threading.Event()
         self.reopens.set()
@@ -80,288 +105,346 @@ class Opener:
     def closed(self) -> list[EncoderSession]:
         return [session for session in self.opened if not session.lease.held]
 
-    def open(self, settings_on: SettingsOn) -> EncoderSession | OpenFailure:
-        return self.answer or self._open(SOFTWARE, settings_on)
+    def open(self, settings_for: SettingsFor) -> EncoderSession | OpenFailure:
+        return self.failure or self._open(SOFTWARE, settings_for)
 
-    def move(self, session: EncoderSession, settings_on: SettingsOn) -> EncoderSession | None:
+    def move(self, session: EncoderSession, settings_for: SettingsFor) -> EncoderSession | None:
         if not self.moves:
             return None
         self.moves = False
-        return self._open(HARDWARE, settings_on)
+        return self._open(HARDWARE, settings_for)
 
-    def _open(self, rung: Rung, settings_on: SettingsOn) -> EncoderSession:
-        lease: Any = Lease()
-        session = EncoderSession(rung, Encoder(), settings_on(rung), lease, "omega-0")
+    def _open(self, rung: Rung, settings_for: SettingsFor) -> EncoderSession:
+        lease: Any = FakeLease()
+        session = EncoderSession(rung, FakeEncoder(), settings_for(rung), lease, "omega-0")
         self.opened.append(session)
         return session
 
     def reopen(self, session: EncoderSession, settings: EncoderSettings) -> OpenFailure | None:
         assert session.lease.held
         assert self.reopens.wait(10)
-        if self.answer:
+        if self.failure:
             session.close()
-            return self.answer
-        session.encoder, session.settings = Encoder(), settings
+            return self.failure
+        session.encoder, session.settings = FakeEncoder(), settings
         self.reopened.append(settings)
         return None
 
-    def broke(self, session: EncoderSession, reason: str) -> None:
+    def mark_broken(self, session: EncoderSession, reason: str) -> None:
         session.close()
 
-    def hangs(self, session: EncoderSession, reason: str) -> None:
-        self.hanging = session, reason
+    def mark_hung(self, session: EncoderSession, reason: str) -> None:
+        self.hung = session, reason
 
-    def worked(self, session: EncoderSession) -> None:
+    def mark_healthy(self, session: EncoderSession) -> None:
         pass
+
+
+class RecordingHub(Hub):
+    """A hub that keeps the thoughts that come with each unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thoughts: list[list[Thought]] = []
+
+    def publish(self, unit: AccessUnit, thoughts: Sequence[Thought] = ()) -> None:
+        self.thoughts.append(list(thoughts))
+        super().publish(unit, thoughts)
 
 
 def renditions(rung: Rung) -> Sequence[EncoderSettings]:
     return (LARGER,) if rung.hardware else LADDER
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "not within 5 s"
-        time.sleep(0.005)
+def make_streamer(opener: FakeOpener, hub: Hub | None = None, *, enabled: bool = True) -> Streamer:
+    return Streamer(
+        opener,  # type: ignore[arg-type]
+        hub or Hub(),
+        AdaptiveQuality(renditions),
+        enabled=enabled,
+        hang_s=HANG_S,
+    )
 
 
 @pytest.fixture
-def opener() -> Opener:
-    return Opener()
+def opener() -> FakeOpener:
+    return FakeOpener()
 
 
 @pytest.fixture
-def streamer(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> Iterator[Streamer]:
+def hub() -> RecordingHub:
+    return RecordingHub()
+
+
+@pytest.fixture
+def streamer(
+    opener: FakeOpener, hub: RecordingHub, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Streamer]:
     monkeypatch.setattr(streamer_module, "RETRY_S", 0.01)
-    made = Streamer(opener, Hub(), renditions, enabled=True)  # type: ignore[arg-type]
+    made = make_streamer(opener, hub)
     made.start()
     yield made
     made.close()
 
 
+def frame() -> Frame:
+    return Frame(PIXELS, time.monotonic())
+
+
+def state(streamer: Streamer) -> StreamState:
+    return streamer.stats().state
+
+
+def encoder_of(session: EncoderSession) -> FakeEncoder:
+    assert isinstance(session.encoder, FakeEncoder)
+    return session.encoder
+
+
 def go_live(streamer: Streamer) -> None:
-    streamer.desire(DesiredState.LIVE, "chosen")
-    streamer.episode_begun(large=True)
-    until(lambda: streamer.fps)
-    streamer.offer(PIXELS)
-    until(lambda: streamer.figures().state is StreamState.LIVE)
+    streamer.set_desired(DesiredState.LIVE, "chosen")
+    streamer.on_episode_start(large=True)
+    until("an encoder", lambda: streamer.fps)
+    streamer.submit_frame(frame())
+    until("live", lambda: state(streamer) is StreamState.LIVE)
 
 
-def test_without_a_wish_it_stands_by_and_opens_nothing(streamer: Streamer, opener: Opener):
-    until(lambda: streamer.figures().state is StreamState.STANDBY)
-    assert streamer.drawn_size is None
+def test_before_an_assignment_it_is_in_standby_and_opens_nothing(
+    streamer: Streamer, opener: FakeOpener
+):
+    until("standby", lambda: state(streamer) is StreamState.STANDBY)
+    assert streamer.render_size is None
+    assert not streamer.wait_for_desired(0)
     assert opener.opened == []
 
 
-def test_the_wish_for_live_opens_an_encoder_once_the_game_is_drawn_large(
-    streamer: Streamer, opener: Opener
+def test_assigned_live_it_opens_an_encoder_once_the_game_is_drawn_large(
+    streamer: Streamer, opener: FakeOpener
 ):
-    streamer.desire(DesiredState.LIVE, "chosen")
-    until(lambda: streamer.figures().state is StreamState.STARTING)
+    streamer.set_desired(DesiredState.LIVE, "chosen")
+    until("starting", lambda: state(streamer) is StreamState.STARTING)
     assert opener.opened == []
     go_live(streamer)
-    assert streamer.figures().backend == "av:libx264"
-    assert streamer.figures().frames_ok == 1
-    assert streamer.figures().error is None
+    assert streamer.stats().backend == "av:libx264"
+    assert streamer.stats().frames_ok == 1
+    assert streamer.stats().error is None
 
 
 def test_a_game_that_is_never_drawn_large_is_shown_all_the_same(
     streamer: Streamer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(streamer_module, "PATIENCE_S", 0.05)
-    streamer.desire(DesiredState.LIVE, "chosen")
-    until(lambda: streamer.fps)
+    monkeypatch.setattr(streamer_module, "EPISODE_WAIT_S", 0.05)
+    streamer.set_desired(DesiredState.LIVE, "chosen")
+    until("an encoder", lambda: streamer.fps)
 
 
-def test_the_wish_for_standby_gives_the_session_back(streamer: Streamer, opener: Opener):
+def test_assigned_standby_it_releases_its_session(streamer: Streamer, opener: FakeOpener):
     go_live(streamer)
-    streamer.desire(DesiredState.STANDBY, "omega-1 is featured")
-    until(lambda: opener.closed == opener.opened)
-    until(lambda: streamer.figures().state is StreamState.STANDBY)
-    assert streamer.figures().reason == "omega-1 is featured"
-    assert streamer.figures().backend == ""
+    streamer.set_desired(DesiredState.STANDBY, "omega-1 is featured")
+    until("closed", lambda: opener.closed == opener.opened)
+    until("standby", lambda: state(streamer) is StreamState.STANDBY)
+    assert streamer.stats().reason == "omega-1 is featured"
+    assert streamer.stats().backend == ""
 
 
-def test_an_encoder_that_breaks_is_opened_again_and_the_error_is_kept(
-    streamer: Streamer, opener: Opener
+def test_an_encoder_that_breaks_is_reopened_and_the_error_is_kept(
+    streamer: Streamer, opener: FakeOpener
 ):
     go_live(streamer)
-    opener.opened[0].encoder.broken = True  # type: ignore[attr-defined]
-    streamer.offer(PIXELS)
-    until(lambda: len(opener.opened) == 2)
+    encoder_of(opener.opened[0]).broken = True
+    streamer.submit_frame(frame())
+    until("another", lambda: len(opener.opened) == 2)
     assert opener.closed == opener.opened[:1]
-    streamer.offer(PIXELS)
-    until(lambda: streamer.figures().state is StreamState.LIVE)
-    assert streamer.figures().last_error == "the driver was reset"
+    streamer.submit_frame(frame())
+    until("live", lambda: state(streamer) is StreamState.LIVE)
+    assert streamer.stats().last_error == "the driver was reset"
 
 
-def test_a_full_pool_is_standby_and_anything_else_is_an_error(streamer: Streamer, opener: Opener):
-    opener.answer = OpenFailure((("av:libx264", "1 of 1 in use"),), limit_reached=True)
-    streamer.desire(DesiredState.LIVE, "chosen")
-    streamer.episode_begun(large=True)
-    until(lambda: "1 of 1" in streamer.figures().reason)
-    assert streamer.figures().state is StreamState.STANDBY
-    assert streamer.figures().last_error is None
-    opener.answer = OpenFailure((("av:libx264", "crashed with signal 11"),), limit_reached=False)
-    until(lambda: streamer.figures().state is StreamState.ERROR)
-    assert "signal 11" in (streamer.figures().last_error or "")
-    opener.answer = None
-    until(lambda: streamer.fps)
+def test_a_full_pool_means_standby_and_anything_else_an_error(
+    streamer: Streamer, opener: FakeOpener
+):
+    opener.failure = OpenFailure((("av:libx264", "1 of 1 in use"),), limit_reached=True)
+    streamer.set_desired(DesiredState.LIVE, "chosen")
+    streamer.on_episode_start(large=True)
+    until("refused", lambda: "1 of 1" in streamer.stats().reason)
+    assert state(streamer) is StreamState.STANDBY
+    assert streamer.stats().last_error is None
+    opener.failure = OpenFailure((("av:libx264", "crashed with signal 11"),), limit_reached=False)
+    until("an error", lambda: state(streamer) is StreamState.ERROR)
+    assert "signal 11" in (streamer.stats().last_error or "")
+    opener.failure = None
+    until("an encoder", lambda: streamer.fps)
 
 
-def test_offering_frames_never_waits_and_drops_the_oldest(opener: Opener):
-    asleep = Streamer(opener, Hub(), renditions, enabled=True)  # type: ignore[arg-type]
+def test_submitting_frames_never_waits_and_drops_the_oldest(opener: FakeOpener):
+    asleep = make_streamer(opener)
     began = time.monotonic()
     for _ in range(100):
-        asleep.offer(PIXELS)
+        asleep.submit_frame(frame())
     assert time.monotonic() - began < 1
-    assert asleep.figures().frames_dropped == 100 - QUEUED_FRAMES
+    assert asleep.stats().frames_dropped == 100 - QUEUED_FRAMES
 
 
-def test_streams_that_are_switched_off_stay_off(opener: Opener):
-    off = Streamer(opener, Hub(), renditions, enabled=False)  # type: ignore[arg-type]
+def test_thoughts_are_published_with_their_frame(
+    streamer: Streamer, opener: FakeOpener, hub: RecordingHub
+):
+    go_live(streamer)
+    thinking = frame()
+    thinking.thoughts = (THOUGHT,)
+    streamer.submit_frame(thinking)
+    until("published", lambda: len(hub.thoughts) == 2)
+    assert hub.thoughts == [[], [THOUGHT]]
+
+
+def test_thoughts_of_a_frame_the_encoder_keeps_back_come_with_its_next_unit(
+    streamer: Streamer, opener: FakeOpener, hub: RecordingHub
+):
+    go_live(streamer)
+    encoder_of(opener.opened[0]).keeps_back = True
+    thinking = frame()
+    thinking.thoughts = (THOUGHT,)
+    streamer.submit_frame(thinking)
+    until("encoded", lambda: not streamer._queue)
+    encoder_of(opener.opened[0]).keeps_back = False
+    for _ in range(2):
+        streamer.submit_frame(frame())
+    until("published", lambda: len(hub.thoughts) == 3)
+    assert [len(thoughts) for thoughts in hub.thoughts] == [0, 1, 0]
+
+
+def test_streams_that_are_switched_off_stay_off(opener: FakeOpener):
+    off = make_streamer(opener, enabled=False)
     off.start()
-    off.desire(DesiredState.LIVE, "chosen")
-    until(lambda: "switched off" in off.figures().reason)
+    off.set_desired(DesiredState.LIVE, "chosen")
+    until("it says so", lambda: "switched off" in off.stats().reason)
     assert opener.opened == []
     off.close()
 
 
-def test_an_encoder_that_hangs_is_left_behind_and_another_is_opened(
-    streamer: Streamer, opener: Opener, monkeypatch: pytest.MonkeyPatch
+def test_an_encoder_that_hangs_is_abandoned_and_another_is_opened(
+    streamer: Streamer, opener: FakeOpener
 ):
-    monkeypatch.setattr(streamer_module, "HANG_S", 0.2)
     go_live(streamer)
     (hanging,) = opener.opened
-    hanging.encoder.answers.clear()  # type: ignore[attr-defined]
-    streamer.offer(PIXELS)
-    until(lambda: len(opener.opened) == 2)
-    assert opener.hanging[0] is hanging
-    assert "has not answered" in opener.hanging[1]
+    encoder_of(hanging).answers.clear()
+    streamer.submit_frame(frame())
+    until("another", lambda: len(opener.opened) == 2)
+    assert opener.hung is not None
+    assert opener.hung[0] is hanging
+    assert "has not answered" in opener.hung[1]
     assert hanging.lease.held, "the driver still counts it"
-    streamer.offer(PIXELS)
-    until(lambda: streamer.figures().state is StreamState.LIVE)
-    hanging.encoder.answers.set()  # type: ignore[attr-defined]
-    until(lambda: not hanging.lease.held)
+    streamer.submit_frame(frame())
+    until("live", lambda: state(streamer) is StreamState.LIVE)
+    encoder_of(hanging).answers.set()
+    until("released", lambda: not hanging.lease.held)
     assert streamer.fps, "the new session is not touched"
 
 
 def test_another_encoder_takes_over_without_a_gap(
-    streamer: Streamer, opener: Opener, monkeypatch: pytest.MonkeyPatch
+    streamer: Streamer, opener: FakeOpener, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(streamer_module, "LOOK_AROUND_S", 0.0)
+    monkeypatch.setattr(streamer_module, "RECHECK_S", 0.0)
     go_live(streamer)
     opener.moves = True
     states = set()
 
     def moved() -> bool:
-        streamer.offer(PIXELS)
-        states.add(streamer.figures().state)
+        streamer.submit_frame(frame())
+        states.add(state(streamer))
         return len(opener.opened) == 2 and opener.closed == opener.opened[:1]
 
-    until(moved)
+    until("it has moved", moved)
     assert states == {StreamState.LIVE}
     assert streamer.fps == LARGER.fps
-    assert streamer.drawn_size == (LARGER.width, LARGER.height)
-    assert streamer.figures().settings == LARGER
+    assert streamer.render_size == (LARGER.width, LARGER.height)
+    assert streamer.stats().settings == LARGER
 
 
 def play(streamer: Streamer, fps: float, done: Callable[[], object]) -> None:
-    """Offers frames until it is done, as a game does that is drawn in half of its time."""
+    """Submit frames until ``done``, as a game does that is drawn in half of its time."""
     deadline = time.monotonic() + 20
     while not done():
         assert time.monotonic() < deadline, "not within 20 s"
-        streamer.offer(PIXELS, waited_s=0.5 / fps)
+        streamer.submit_frame(frame(), waited_s=0.5 / fps)
         time.sleep(1 / fps)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality_module, "STRETCH_S", 0.1)
-    monkeypatch.setattr(quality_module, "SETTLE_S", 0.1)
+    monkeypatch.setattr(load, "SAMPLE_S", 0.1)
+    monkeypatch.setattr(quality, "SETTLE_S", 0.1)
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_game_that_falls_behind_gets_a_smaller_stream_under_the_same_lease(
-    streamer: Streamer, opener: Opener
+    streamer: Streamer, opener: FakeOpener
 ):
     go_live(streamer)
-    assert streamer.figures().quality is None
+    assert streamer.stats().quality is None
     play(streamer, 10, lambda: opener.reopened)
     assert opener.reopened[0] in LADDER[1:]
     assert len(opener.opened) == 1 and opener.closed == []
-    until(lambda: streamer.figures().settings == opener.reopened[-1])
-    assert "instead of 64×36 at 30: this machine can't keep up" in (
-        streamer.figures().quality or ""
-    )
-    assert streamer.figures().state is StreamState.LIVE
+    until("switched", lambda: streamer.stats().settings == opener.reopened[-1])
+    note = "instead of 64×36 at 30: this machine can't keep up"
+    assert note in (streamer.stats().quality or "")
+    assert state(streamer) is StreamState.LIVE
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_encoder_that_is_too_slow_gets_a_smaller_stream(streamer: Streamer, opener: Opener):
+def test_an_encoder_that_is_too_slow_gets_a_smaller_stream(streamer: Streamer, opener: FakeOpener):
     go_live(streamer)
-    opener.opened[0].encoder.pause_s = 0.1  # type: ignore[attr-defined]
+    encoder_of(opener.opened[0]).pause_s = 0.1
     play(streamer, 30, lambda: opener.reopened)
-    assert streamer.figures().frames_dropped > 0
+    assert streamer.stats().frames_dropped > 0
     assert opener.closed == []
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_encoder_that_hangs_while_it_is_opened_anew_is_left_behind(
-    streamer: Streamer, opener: Opener, monkeypatch: pytest.MonkeyPatch
+def test_an_encoder_that_hangs_while_it_is_reopened_is_abandoned(
+    streamer: Streamer, opener: FakeOpener
 ):
-    monkeypatch.setattr(streamer_module, "HANG_S", 0.3)
     go_live(streamer)
     (hanging,) = opener.opened
     opener.reopens.clear()
     play(streamer, 10, lambda: len(opener.opened) == 2)
-    assert opener.hanging[0] is hanging
+    assert opener.hung is not None
+    assert opener.hung[0] is hanging
     assert hanging.lease.held, "the driver may count it"
     opener.reopens.set()
-    until(lambda: not hanging.lease.held)
+    until("released", lambda: not hanging.lease.held)
     assert streamer.fps, "the new session is not touched"
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_quality_is_kept_for_the_next_session(streamer: Streamer, opener: Opener):
+def test_a_quality_is_kept_for_the_next_session(streamer: Streamer, opener: FakeOpener):
     go_live(streamer)
     play(streamer, 10, lambda: len(opener.reopened) == 1)
-    streamer.desire(DesiredState.STANDBY, "omega-1 is featured")
-    until(lambda: opener.closed == opener.opened)
-    assert streamer.figures().settings is None
+    streamer.set_desired(DesiredState.STANDBY, "omega-1 is featured")
+    until("closed", lambda: opener.closed == opener.opened)
+    assert streamer.stats().settings is None
     go_live(streamer)
     assert opener.opened[1].settings == opener.reopened[0]
 
 
 @pytest.mark.usefixtures("quick")
-def test_where_the_smaller_stream_can_not_be_opened_the_ladder_is_walked_again(
-    streamer: Streamer, opener: Opener
+def test_where_the_smaller_stream_cannot_be_opened_the_ladder_is_walked_again(
+    streamer: Streamer, opener: FakeOpener
 ):
     go_live(streamer)
-    opener.answer = OpenFailure((("av:libx264", "out of memory"),), limit_reached=False)
+    opener.failure = OpenFailure((("av:libx264", "out of memory"),), limit_reached=False)
     play(streamer, 10, lambda: opener.closed)
-    until(lambda: streamer.figures().state is StreamState.ERROR)
-    assert streamer.figures().last_error == "av:libx264: out of memory"
-    opener.answer = None
-    until(lambda: streamer.fps)
+    until("an error", lambda: state(streamer) is StreamState.ERROR)
+    assert streamer.stats().last_error == "av:libx264: out of memory"
+    opener.failure = None
+    until("an encoder", lambda: streamer.fps)
     assert len(opener.opened) == 2
 
 
-def test_it_says_whether_the_open_encoder_takes_pictures_on_the_gpu(
-    streamer: Streamer, opener: Opener
+def test_it_says_whether_the_open_encoder_takes_frames_on_the_gpu(
+    streamer: Streamer, opener: FakeOpener
 ):
-    assert not streamer.takes_device_frames
+    assert not streamer.accepts_cuda_frames
     go_live(streamer)
-    assert not streamer.takes_device_frames, "software"
+    assert not streamer.accepts_cuda_frames, "software"
     for rung in RUNGS:
         opener.opened[-1].rung = rung
-        assert streamer.takes_device_frames == ("cuda" in rung.backend)
-
-
-def test_an_encoder_is_given_both_and_takes_the_nearest():
-    uploaded = torch.ones(36, 64, 3, dtype=torch.uint8)
-    frame = Frame(PIXELS, 1.0, uploaded)
-    assert frame.nearest_pixels is uploaded
-    assert frame.host_pixels is PIXELS
-    assert Frame(PIXELS, 1.0).nearest_pixels is PIXELS
+        assert streamer.accepts_cuda_frames == ("cuda" in rung.backend)

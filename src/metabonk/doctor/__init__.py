@@ -1,4 +1,4 @@
-"""What this machine can do, and what it lacks. A library: it knows no process.
+"""Examination of this machine: its capabilities and what it lacks. A library without processes.
 
 ``host``      findings; disk, shared memory, containers
 ``gpus``      NVIDIA GPUs, their driver, and what a container was given of them

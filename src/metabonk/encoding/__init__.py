@@ -1,6 +1,6 @@
 """From a drawn frame to an H.264 access unit, under a lease on the encoder.
 
-``frame``        frames going in and access units coming out
+``access_unit``  an encoded frame, the output
 ``encoder``      interface of every encoder
 ``backends``     the encoders themselves
 ``sessions``     leases on encoder sessions

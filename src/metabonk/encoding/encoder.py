@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from metabonk.encoding.frame import AccessUnit
+from metabonk.encoding.access_unit import AccessUnit
 from metabonk.frame import Frame
 
 BUFFER_S = 0.25

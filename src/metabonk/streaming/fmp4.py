@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from metabonk.encoding.frame import TIMESCALE
+from metabonk.encoding.access_unit import TIMESCALE
 
 TRACK = 1
 

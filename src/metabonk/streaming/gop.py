@@ -15,7 +15,7 @@ two seconds. A fragment is sent before the next frame is known, so its duration 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metabonk.encoding.frame import TIMESCALE, AccessUnit
+from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
 from metabonk.messages import Thought, ThoughtMessage
 from metabonk.streaming.fmp4 import (
     ParameterSets,

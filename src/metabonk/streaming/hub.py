@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from metabonk.encoding.frame import AccessUnit
+from metabonk.encoding.access_unit import AccessUnit
 from metabonk.messages import SaliencyMessage, StateMessage, StreamState, Thought
 from metabonk.streaming.gop import Fragment, GopCache, QueueLimits
 from metabonk.streaming.viewer import Viewer

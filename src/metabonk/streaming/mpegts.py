@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 from av.container import OutputContainer
 
-from metabonk.encoding.frame import TIMESCALE
+from metabonk.encoding.access_unit import TIMESCALE
 from metabonk.streaming.gop import Epoch, Fragment
 
 TIME_BASE = Fraction(1, TIMESCALE)

@@ -34,7 +34,7 @@ from aiortc.mediastreams import MediaStreamError
 from av.packet import Packet
 from fastapi import FastAPI
 
-from metabonk.encoding.frame import TIMESCALE
+from metabonk.encoding.access_unit import TIMESCALE
 from metabonk.messages import StateMessage, StreamState
 from metabonk.streaming.gop import Fragment
 from metabonk.streaming.hub import Hub

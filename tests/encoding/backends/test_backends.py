@@ -14,9 +14,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.backends import make_encoder
 from metabonk.encoding.encoder import BUFFER_S, Encoder, EncoderSettings
-from metabonk.encoding.frame import AccessUnit
 from metabonk.encoding.ladder import RUNGS, PoolKind
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.frame import Frame

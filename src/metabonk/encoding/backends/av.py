@@ -24,8 +24,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
+from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
 from metabonk.encoding.encoder import BUFFER_S, EncoderSettings
-from metabonk.encoding.frame import TIMESCALE, AccessUnit
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.frame import Frame
 from metabonk.settings.schema import available_cores

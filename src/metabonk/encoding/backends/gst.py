@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.backends.av import AvEncoder, encoder_threads
 from metabonk.encoding.backends.gst_elements import (
     COLORIMETRY_RGB,
@@ -23,7 +24,6 @@ from metabonk.encoding.backends.gst_elements import (
 )
 from metabonk.encoding.backends.gst_library import CudaMemoryError, Library, glib_error, library
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.encoding.frame import AccessUnit
 from metabonk.encoding.ladder import CUDA_SOURCE
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.frame import Frame
