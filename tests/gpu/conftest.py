@@ -1,4 +1,4 @@
-"""What needs a real GPU: run by hand, on a machine that has one (``pytest tests/gpu``)."""
+"""Tests that need a real GPU: run by hand where there is one (``pytest tests/gpu``)."""
 
 import pytest
 import torch
@@ -7,13 +7,13 @@ from tests.conftest import STRICT
 
 HAS_CUDA = torch.cuda.is_available()
 
-# Where a skipped test counts as failed, as on the machines of CI, these are not asked for.
+# Not collected where a skipped test counts as failed, as in CI.
 collect_ignore_glob = ["test_*.py"] if STRICT and not HAS_CUDA else []
 
 
 @pytest.fixture
 def cuda() -> torch.device:
-    """The first GPU; skips the test where PyTorch has none."""
+    """Return the first GPU; skip the test where PyTorch finds none."""
     if not HAS_CUDA:
         pytest.skip("PyTorch finds no CUDA device here; this test is for a machine with a GPU")
     return torch.device("cuda", 0)

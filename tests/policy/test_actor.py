@@ -1,4 +1,4 @@
-"""Acting."""
+"""Choosing actions."""
 
 import math
 import threading
@@ -12,14 +12,15 @@ from metabonk.errors import PolicyError
 from metabonk.games import Observation
 from metabonk.policy import Actor, ActorCritic, Decision, encode_weights
 from metabonk.policy.device_observation import DeviceObservation
+from metabonk.policy.network import Output
 from tests.support.specs import AXES, CHOICES, NUMBERS, OTHER, REMEMBERING, TINY
 
 RANDOM = np.random.default_rng(0)
-PICTURE: NDArray[np.uint8] = RANDOM.integers(0, 256, TINY.observation_shape, np.uint8)
+IMAGE: NDArray[np.uint8] = RANDOM.integers(0, 256, TINY.observation_shape, np.uint8)
 
 
 def biased(*logits: float) -> bytes:
-    """Weights of a policy that chooses by these logits, whatever it sees; version 7."""
+    """Weights of a policy with these logits for every observation; version 7."""
     network = ActorCritic(TINY)
     with torch.no_grad():
         network.policy_head.weight.zero_()
@@ -31,7 +32,7 @@ def biased(*logits: float) -> bytes:
 
 
 def act(actor: Actor, game: int = 0) -> Decision:
-    (decision,) = actor.act([PICTURE], [game])
+    (decision,) = actor.act([IMAGE], [game])
     return decision
 
 
@@ -52,14 +53,14 @@ def test_making_an_actor_leaves_the_randomness_of_others_alone():
     assert torch.rand(1) == expected
 
 
-def test_actions_are_chosen_as_often_as_the_policy_says():
+def test_actions_are_sampled_with_the_policys_probabilities():
     actor = Actor(TINY, seed=1)
     actor.load(biased(math.log(0.2), math.log(0.7), math.log(0.1)))
     chosen = np.bincount([act(actor).action for _ in range(2000)], minlength=3)
     assert chosen / 2000 == pytest.approx([0.2, 0.7, 0.1], abs=0.04)
 
 
-def test_a_decision_says_what_the_policy_thought():
+def test_a_decision_carries_probabilities_and_value():
     actor = Actor(TINY, seed=1)
     actor.load(biased(0.0, math.log(8.0), 0.0))
     decision = act(actor)
@@ -68,24 +69,44 @@ def test_a_decision_says_what_the_policy_thought():
     assert decision.value == pytest.approx(50.0)
 
 
-def test_what_is_seen_on_the_device_leads_to_the_same_decisions():
+def test_an_observation_on_the_device_leads_to_the_same_decisions():
     def decide(seen: Observation) -> list[Decision]:
-        return Actor(TINY, seed=1).act([seen, PICTURE], [0, 1])
+        return Actor(TINY, seed=1).act([seen, IMAGE], [0, 1])
 
-    there = DeviceObservation(torch.from_numpy(PICTURE))
-    for one, other in zip(decide(PICTURE), decide(there), strict=True):
+    there = DeviceObservation(torch.from_numpy(IMAGE))
+    for one, other in zip(decide(IMAGE), decide(there), strict=True):
         assert one.action == other.action
         assert one.value == other.value
 
 
 def test_loaded_weights_bring_their_version():
     actor = Actor(TINY)
-    assert actor.version == 0
+    assert actor.version == act(actor).version == 0
     actor.load(biased(0, 0, 0))
-    assert actor.version == 7
+    assert actor.version == act(actor).version == 7
 
 
-def test_weights_of_another_game_are_refused_and_play_goes_on():
+def test_a_decision_has_the_version_of_the_network_that_made_it_whatever_is_loaded_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    actor = Actor(TINY, seed=1)
+    actor.load(biased(50.0, 0.0, 0.0))
+    newer = encode_weights(ActorCritic(TINY), 8)
+    forward = ActorCritic.forward
+
+    def load_meanwhile(network: ActorCritic, *inputs: torch.Tensor) -> Output:
+        output = forward(network, *inputs)
+        actor.load(newer)
+        return output
+
+    monkeypatch.setattr(ActorCritic, "forward", load_meanwhile)
+    decision = act(actor)
+    assert decision.probabilities[0] > 0.99
+    assert decision.version == 7
+    assert actor.version == 8
+
+
+def test_weights_of_another_game_are_refused_and_the_old_ones_act():
     actor = Actor(TINY, seed=1)
     before = act(actor)
     with pytest.raises(PolicyError, match="doom:take_cover"):
@@ -94,24 +115,24 @@ def test_weights_of_another_game_are_refused_and_play_goes_on():
     assert act(actor).value == before.value
 
 
-def test_one_pass_decides_for_many_games_as_each_would_alone():
+def test_one_pass_decides_for_many_games_as_for_each_alone():
     together, alone = Actor(TINY, seed=1), Actor(TINY, seed=1)
-    pictures = RANDOM.integers(0, 256, (3, *TINY.observation_shape), np.uint8)
+    images = RANDOM.integers(0, 256, (3, *TINY.observation_shape), np.uint8)
     games = [4, 0, 9]
     for _ in range(5):
-        batch = together.act(list(pictures), games)
-        single = [alone.act([pictures[row]], [game])[0] for row, game in enumerate(games)]
+        batch = together.act(list(images), games)
+        single = [alone.act([images[row]], [game])[0] for row, game in enumerate(games)]
         assert [d.action for d in batch] == [d.action for d in single]
         assert [d.value for d in batch] == pytest.approx([d.value for d in single], rel=1e-4)
 
 
-def test_games_draw_their_own_chances():
+def test_each_game_has_its_own_random_generator():
     actor = Actor(TINY, seed=1)
     first, second = ([act(actor, game).action for _ in range(50)] for game in (0, 1))
     assert first != second
 
 
-def test_a_greedy_actor_takes_the_likeliest_action():
+def test_a_greedy_actor_takes_the_most_probable_action():
     actor = Actor(TINY, seed=1, greedy=True)
     actor.load(biased(0.0, 0.3, 0.1))
     assert {act(actor).action for _ in range(20)} == {1}
@@ -142,7 +163,7 @@ def test_weights_can_be_loaded_while_others_act():
 ROW: NDArray[np.float32] = RANDOM.normal(size=4).astype(np.float32)
 
 
-def test_each_game_has_a_memory_of_its_own_until_its_episode_ends():
+def test_each_game_has_its_own_recurrent_state_until_its_episode_ends():
     actor, alone = Actor(REMEMBERING, seed=1), Actor(REMEMBERING, seed=1)
     actor.act([ROW, -ROW], [0, 5])
     actor.act([ROW], [5])
@@ -153,7 +174,7 @@ def test_each_game_has_a_memory_of_its_own_until_its_episode_ends():
     assert decision.memory.any()
     assert decision.memory == pytest.approx(expected.memory, abs=1e-6)
     assert decision.value == pytest.approx(expected.value, abs=1e-5)
-    actor.forget(0)
+    actor.reset_state(0)
     (after,) = actor.act([ROW], [0])
     assert after.memory is not None
     assert not after.memory.any()
@@ -162,7 +183,7 @@ def test_each_game_has_a_memory_of_its_own_until_its_episode_ends():
     assert other.memory.any()
 
 
-def test_a_memory_outlives_new_weights():
+def test_recurrent_state_outlives_new_weights():
     actor = Actor(REMEMBERING, seed=1)
     actor.act([ROW], [0])
     actor.load(encode_weights(ActorCritic(REMEMBERING), 4))
@@ -171,7 +192,7 @@ def test_a_memory_outlives_new_weights():
     assert decision.memory.any()
 
 
-def test_without_a_memory_none_is_told():
+def test_a_feed_forward_policy_has_no_recurrent_state():
     assert Actor(NUMBERS).act([ROW], [0])[0].memory is None
 
 
@@ -187,7 +208,7 @@ def test_several_choices_are_an_array_of_indices():
         assert decision.log_prob == pytest.approx(expected, abs=1e-5)
 
 
-def test_axes_are_an_array_of_numbers_with_a_density():
+def test_continuous_actions_are_an_array_of_numbers_with_a_density():
     actor = Actor(AXES, seed=1)
     decision = actor.act([ROW], [0])[0]
     assert decision.action.shape == (2,)

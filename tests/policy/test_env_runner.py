@@ -2,48 +2,51 @@
 
 import numpy as np
 
-from metabonk.policy import PolicySpec, Rollout, RolloutBuilder
-from metabonk.policy.env_runner import EnvRunner, EpisodeEnd
-from tests.support.worker_stand_ins import DESCRIPTION, TICS, Stepping, decision
+from metabonk.policy import EpisodeEnd, PolicySpec, Rollout, RolloutBuilder
+from metabonk.policy.env_runner import EnvRunner
+from tests.support.worker_stand_ins import DESCRIPTION, TICS, SteppingGame, decision
 
 
-def test_an_episode_that_ends_is_told_with_its_return_and_the_next_begins():
-    game = Stepping(length=3)
-    begun: list[int] = []
-    lane = EnvRunner(game, 0, None, lambda: begun.append(game.steps))
-    lane.begin()
-    lived = [lane.step(decision(), 0) for _ in range(7)]
-    assert [each.ended for each in lived] == [None, None, EpisodeEnd(3.0, 3)] * 2 + [None]
-    assert begun == [0, 3, 6]
-    assert (lane.seen() == 7).all()
+def test_a_finished_episode_is_returned_and_the_next_begins():
+    game = SteppingGame(length=3)
+    resets: list[int] = []
+    runner = EnvRunner(game, 0, None, lambda: resets.append(game.steps))
+    runner.reset()
+    results = [runner.step(decision()) for _ in range(7)]
+    ended = EpisodeEnd(total_reward=3.0, length=3)
+    assert [each.episode_end for each in results] == [None, None, ended] * 2 + [None]
+    assert resets == [0, 3, 6]
+    assert (runner.observation == 7).all()
 
 
-def test_decisions_become_rollouts_that_the_learner_can_read():
+def test_steps_become_rollouts_that_the_learner_can_read():
     spec = PolicySpec.of(DESCRIPTION)
-    lane = EnvRunner(Stepping(length=3), 0, RolloutBuilder(spec, 4))
-    lane.begin()
-    lived = [lane.step(decision(), version) for version in range(8)]
-    sent = [each.rollout for each in lived]
+    runner = EnvRunner(SteppingGame(length=3), 0, RolloutBuilder(spec, 4))
+    runner.reset()
+    sent = [runner.step(decision(version)).rollout for version in range(8)]
     assert [rollout is not None for rollout in sent] == [False, False, False, True] * 2
     first = Rollout.from_bytes(sent[3] or b"")
     assert first.versions.tolist() == [0, 1, 2, 3]
     assert first.terminated.tolist() == [False, False, True, False]
+    second = Rollout.from_bytes(sent[7] or b"")
+    ended = EpisodeEnd(total_reward=3.0, length=3)
+    assert first.episodes == second.episodes == (ended,)
     # The observation after the end is the first of the next episode, which shows as many steps.
     assert np.array_equal(first.observations[:, 0, 0, 0], [0, 1, 2, 3, 4])
 
 
 def test_where_nothing_learns_there_are_no_rollouts():
-    lane = EnvRunner(Stepping(), 0, None)
-    lane.begin()
-    assert all(lane.step(decision(), 0).rollout is None for _ in range(100))
+    runner = EnvRunner(SteppingGame(), 0, None)
+    runner.reset()
+    assert all(runner.step(decision()).rollout is None for _ in range(100))
 
 
-def test_frames_are_drawn_only_for_who_takes_them():
-    game = Stepping()
-    lane = EnvRunner(game, 0, None)
-    lane.begin()
+def test_frames_are_drawn_only_where_a_sink_is_given():
+    game = SteppingGame()
+    runner = EnvRunner(game, 0, None)
+    runner.reset()
     frames: list[object] = []
-    lane.step(decision(), 0, frames.append)
-    lane.step(decision(), 0)
+    runner.step(decision(), frames.append)
+    runner.step(decision())
     assert game.drawn == [True, False]
     assert len(frames) == TICS

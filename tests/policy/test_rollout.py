@@ -1,4 +1,4 @@
-"""What was lived through, and its way to the learner."""
+"""Steps of one game, and their way to the learner."""
 
 import dataclasses
 import json
@@ -12,19 +12,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from metabonk.errors import WireError
-from metabonk.games import Transition
+from metabonk.games import FrameSink, Transition
 from metabonk.policy import (
     Actor,
     Decision,
-    EndedEpisode,
+    EpisodeEnd,
     PolicySpec,
     Rollout,
     RolloutBuilder,
 )
+from metabonk.policy.env_runner import EnvRunner
 from metabonk.policy.rollout import RolloutHeader
 from metabonk.policy.serialization import pack
 from tests.support.rollouts import made_up
 from tests.support.specs import ALL, AXES, CHOICES, NUMBERS, REMEMBERING, TINY
+from tests.support.worker_stand_ins import DESCRIPTION, SteppingGame, decision
 
 ARRAYS = [
     field.name for field in dataclasses.fields(Rollout) if field.name not in ("spec", "episodes")
@@ -33,18 +35,19 @@ ARRAYS = [
 PROBABILITIES = np.full(3, 1 / 3, np.float32)
 
 
-def picture(number: int) -> NDArray[np.uint8]:
+def image(number: int) -> NDArray[np.uint8]:
     return np.full(TINY.observation_shape, number, np.uint8)
 
 
 def built(*moves: str, steps: int = 4) -> list[Rollout]:
-    """Rollouts of decisions that went on ("."), terminated ("T") or truncated ("C")."""
+    """Build rollouts of steps that continue ("."), terminate ("T") or truncate ("C") an episode."""
     builder = RolloutBuilder(TINY, steps)
     rollouts = []
     for number, move in enumerate(moves):
-        moved = Transition(picture(number + 1), float(number), move == "T", move == "C")
-        decision = Decision(number % 3, -0.5, 0.0, PROBABILITIES)
-        if rollout := builder.add(picture(number), decision, moved, 10 + number):
+        moved = Transition(image(number + 1), float(number), move == "T", move == "C")
+        decision = Decision(number % 3, -0.5, 0.0, PROBABILITIES, version=10 + number)
+        end = None if move == "." else EpisodeEnd(total_reward=number, length=1)
+        if rollout := builder.add(image(number), decision, moved, end):
             rollouts.append(rollout)
     return rollouts
 
@@ -66,7 +69,7 @@ def with_value(name: str, index: int, value: float) -> Callable[[], bytes]:
     return make
 
 
-def test_a_rollout_has_one_observation_more_than_decisions():
+def test_a_rollout_has_one_observation_more_than_steps():
     assert len(ROLLOUT) == 4
     assert ROLLOUT.observations[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert ROLLOUT.actions.tolist() == [0, 1, 2, 0]
@@ -112,7 +115,7 @@ def test_what_an_actor_does_becomes_a_rollout_of_its_kind(spec: PolicySpec):
     decisions = []
     for step in range(3):
         decisions += actor.act([seen[step]], [0])
-        rollout = builder.add(seen[step], decisions[-1], Transition(seen[step + 1], 1, 0, 0), 0)
+        rollout = builder.add(seen[step], decisions[-1], Transition(seen[step + 1], 1, 0, 0))
     assert rollout is not None
     back = Rollout.from_bytes(rollout.to_bytes())
     assert (back.actions == np.array([each.action for each in decisions])).all()
@@ -126,21 +129,21 @@ def test_a_rollout_begins_with_what_was_remembered():
     for step in range(4):
         (decision,) = actor.act([seen[step]], [0])
         memories.append(decision.memory)
-        built += [builder.add(seen[step], decision, Transition(seen[step], 1, False, False), 0)]
+        built += [builder.add(seen[step], decision, Transition(seen[step], 1, False, False))]
     assert built[3] is not None
     assert (built[3].memory == memories[2]).all()
     assert built[3].memory.any()
 
 
-def test_episodes_that_end_are_told_with_what_they_brought():
+def test_a_rollout_carries_the_episodes_that_ended_in_it():
     first, second = built(".", "T", ".", ".", ".", "C", steps=4)
-    assert first.episodes == (EndedEpisode(total_reward=0 + 1, length=2),)
-    assert second.episodes == (EndedEpisode(total_reward=2 + 3 + 4 + 5, length=4),)
+    assert first.episodes == (EpisodeEnd(total_reward=1, length=1),)
+    assert second.episodes == (EpisodeEnd(total_reward=5, length=1),)
 
 
 @pytest.mark.parametrize("reward", [1e300, float("nan"), float("inf")])
 def test_an_episode_of_an_impossible_return_is_refused(reward: float):
-    ended = EndedEpisode.model_construct(total_reward=reward, length=3)
+    ended = EpisodeEnd.model_construct(total_reward=reward, length=3)
     with pytest.raises(WireError, match=r"episodes\.0\.total_reward"):
         Rollout.from_bytes(with_changes(episodes=(ended,)))
 
@@ -148,7 +151,7 @@ def test_an_episode_of_an_impossible_return_is_refused(reward: float):
 @pytest.mark.parametrize(
     ("spec", "name", "value", "why"),
     [
-        (CHOICES, "actions", 2, "reach from .* to 2; gym:Row has 2"),
+        (CHOICES, "actions", 2, "range from .* to 2; gym:Row has 2"),
         (AXES, "actions", float("nan"), "actions are not all finite"),
         (NUMBERS, "observations", float("inf"), "observations are not all finite"),
         (REMEMBERING, "memory", float("nan"), "memory are not all finite"),
@@ -175,7 +178,7 @@ def test_numbers_that_cannot_be_are_refused(spec: PolicySpec, name: str, value: 
         (with_value("actions", 0, 3), "from 0 to 3.*has 3, from 0"),
         (with_value("actions", 0, -1), "from -1"),
         (with_value("versions", 0, -1), "version -1"),
-        (with_value("truncated", 0, True), "goes on after a truncated"),
+        (with_value("truncated", 0, True), "continues after a truncated"),
         (
             lambda: with_changes(terminated=np.ones(4, bool), truncated=ROLLOUT.terminated[::-1]),
             "truncated",
@@ -247,11 +250,16 @@ def test_arrays_of_any_type_and_shape_raise_nothing_but_wire_errors(
 
 
 def test_shaping_is_learned_from_and_is_in_no_return():
-    builder = RolloutBuilder(TINY, 2)
-    for number in range(2):
-        moved = Transition(picture(number + 1), 1.0, number == 1, False, shaping=10.0)
-        decision = Decision(0, -0.5, 0.0, PROBABILITIES)
-        rollout = builder.add(picture(number), decision, moved, 0)
-    assert rollout is not None
+    class Shaped(SteppingGame):
+        def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
+            return super().step(action, on_frame)._replace(shaping=10.0)
+
+    runner = EnvRunner(Shaped(length=2), 0, RolloutBuilder(PolicySpec.of(DESCRIPTION), 2))
+    runner.reset()
+    runner.step(decision())
+    result = runner.step(decision())
+    rollout = Rollout.from_bytes(result.rollout or b"")
     assert rollout.rewards.tolist() == [11.0, 11.0]
     assert rollout.episodes[0].total_reward == 2.0
+    assert result.episode_end is not None
+    assert result.episode_end.total_reward == 2.0

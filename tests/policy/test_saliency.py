@@ -1,4 +1,4 @@
-"""A map of where the network looks, held against a network that looks at one place."""
+"""Saliency maps, checked against a network that depends on one region."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from tests.support.specs import NUMBERS
 SPEC = PolicySpec(game="g", observation_shape=(72, 128, 3), action_names=("a", "b", "c"))
 REMEMBERING = SPEC.model_copy(update={"memory": 256})
 RANDOM = np.random.default_rng(0)
-PICTURE = RANDOM.integers(0, 256, SPEC.observation_shape, np.uint8)
+IMAGE = RANDOM.integers(0, 256, SPEC.observation_shape, np.uint8)
 
 
-def looking_at(column: int, row: int) -> Actor:
-    """Only features of one place of the last convolution reach the heads."""
+def actor_depending_on(column: int, row: int) -> Actor:
+    """Let only one place of the last convolution reach the heads."""
     network = ActorCritic(SPEC)
     layers = list(network.encoder)
     linear = next(layer for layer in layers if isinstance(layer, torch.nn.Linear))
@@ -31,10 +31,10 @@ def looking_at(column: int, row: int) -> Actor:
 
 
 @pytest.mark.parametrize("column", [0, 5])
-def test_it_shows_where_the_network_looks(column: int):
-    actor = looking_at(column, 1)
-    (decision,) = actor.act([PICTURE], [0])
-    cells = actor.attention(PICTURE, decision)
+def test_the_region_the_network_depends_on_is_salient(column: int):
+    actor = actor_depending_on(column, 1)
+    (decision,) = actor.act([IMAGE], [0])
+    cells = actor.saliency(IMAGE, decision)
     assert cells.shape == (9, 16)
     assert cells.dtype == np.uint8
     assert cells.max() == 255
@@ -42,38 +42,38 @@ def test_it_shows_where_the_network_looks(column: int):
     assert (left > 10 * right) if column == 0 else (right > 10 * left)
 
 
-def test_a_plain_picture_has_nothing_to_look_at():
+def test_nothing_in_a_plain_image_is_salient():
     plain = np.full(SPEC.observation_shape, 90, np.uint8)
-    actor = looking_at(2, 1)
+    actor = actor_depending_on(2, 1)
     (decision,) = actor.act([plain], [0])
-    assert actor.attention(plain, decision).max() == 0
+    assert actor.saliency(plain, decision).max() == 0
 
 
-def test_what_is_remembered_is_taken_into_account():
+def test_the_recurrent_state_is_taken_into_account():
     actor = Actor(REMEMBERING, device=torch.device("cpu"))
-    actor.act([PICTURE], [0])
-    (decision,) = actor.act([PICTURE], [0])
-    assert actor.attention(PICTURE, decision).max() == 255
+    actor.act([IMAGE], [0])
+    (decision,) = actor.act([IMAGE], [0])
+    assert actor.saliency(IMAGE, decision).max() == 255
 
 
-def test_rows_of_numbers_are_no_pictures():
-    assert Actor(SPEC).sees_pictures
-    assert not Actor(NUMBERS).sees_pictures
+def test_vectors_are_no_images():
+    assert Actor(SPEC).observes_images
+    assert not Actor(NUMBERS).observes_images
 
 
-def test_weights_that_come_meanwhile_harm_no_map(monkeypatch: pytest.MonkeyPatch):
-    actor = looking_at(0, 1)
-    (decision,) = actor.act([PICTURE], [0])
-    expected = actor.attention(PICTURE, decision)
+def test_weights_loaded_meanwhile_change_no_map(monkeypatch: pytest.MonkeyPatch):
+    actor = actor_depending_on(0, 1)
+    (decision,) = actor.act([IMAGE], [0])
+    expected = actor.saliency(IMAGE, decision)
     newer = encode_weights(ActorCritic(SPEC), 2)
     taken = torch.autograd.grad
 
-    def while_weights_come(*arguments: Any) -> Any:
+    def load_meanwhile(*arguments: Any) -> Any:
         actor.load(newer)
         actor.load(newer)
         return taken(*arguments)
 
-    monkeypatch.setattr(torch.autograd, "grad", while_weights_come)
-    assert (actor.attention(PICTURE, decision) == expected).all()
+    monkeypatch.setattr(torch.autograd, "grad", load_meanwhile)
+    assert (actor.saliency(IMAGE, decision) == expected).all()
     monkeypatch.undo()
-    assert not (actor.attention(PICTURE, decision) == expected).all()
+    assert not (actor.saliency(IMAGE, decision) == expected).all()

@@ -7,21 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metabonk.frame import Frame
 from metabonk.games import FrameSink, Game, GameDescription, Transition
 from metabonk.policy import Decision
 
 DESCRIPTION = GameDescription(
     id="doom:basic", observation_shape=(2, 2, 1), action_names=("left", "right")
 )
-PICTURE = np.zeros((4, 4, 3), np.uint8)
+PIXELS = np.zeros((4, 4, 3), np.uint8)
 TICS = 2
 
 
-class Stepping(Game):
-    """Counts what is asked of it, and fails when two threads ask at once.
+class SteppingGame(Game):
+    """Counts its calls, and fails when two threads step it at once.
 
     Args:
-        length: decisions that an episode lasts.
+        length: steps of an episode.
         on_step: called in the middle of every step.
     """
 
@@ -44,7 +45,7 @@ class Stepping(Game):
     def reset(self) -> NDArray[np.uint8]:
         self.resets += 1
         self._in_episode = 0
-        return self._seen()
+        return self._observation()
 
     def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
         assert self._used.acquire(blocking=False), "two threads step one game"
@@ -57,47 +58,48 @@ class Stepping(Game):
             self.drawn.append(on_frame is not None)
             if on_frame is not None:
                 for _ in range(TICS):
-                    on_frame(PICTURE)
-            return Transition(self._seen(), 1.0, self._in_episode == self.length, False)
+                    on_frame(self.frame())
+            return Transition(self._observation(), 1.0, self._in_episode == self.length, False)
         finally:
             self._used.release()
 
-    def spectate(self, size: tuple[int, int] | None) -> None:
+    def set_render_size(self, size: tuple[int, int] | None) -> None:
         self.size = size
 
-    def frame(self) -> NDArray[np.uint8]:
-        return PICTURE
+    def frame(self) -> Frame:
+        return Frame(PIXELS, float(self.steps))
 
     def close(self) -> None:
         self.closed = True
 
-    def _seen(self) -> NDArray[np.uint8]:
+    def _observation(self) -> NDArray[np.uint8]:
         return np.full(DESCRIPTION.observation_shape, self.steps % 256, np.uint8)
 
 
-class Deciding:
-    """A policy that always goes left, and remembers for whom it decided at once."""
+class LeftActor:
+    """Always goes left, and keeps the games of every batch.
+
+    Attributes:
+        version: of its decisions.
+        batches: the games that were decided for at once.
+    """
 
     def __init__(self) -> None:
         self.version = 0
         self.batches: list[tuple[int, ...]] = []
-        self.loaded: list[bytes] = []
 
     def act(self, observations: Sequence[NDArray[Any]], games: Sequence[int]) -> list[Decision]:
         assert len(observations) == len(games) > 0
         self.batches.append(tuple(games))
-        return [decision() for _ in games]
-
-    def load(self, weights: bytes) -> None:
-        self.version += 1
-        self.loaded.append(weights)
+        return [decision(self.version) for _ in games]
 
 
-def decision() -> Decision:
-    """To go left."""
+def decision(version: int = 0) -> Decision:
+    """Return the decision to go left."""
     return Decision(
         action=0,
         log_prob=-0.7,
         value=0.0,
         probabilities=np.full(2, 0.5, np.float32),
+        version=version,
     )

@@ -1,4 +1,4 @@
-"""The line to the learner, with a server in place of the learner."""
+"""The client of the learner, with a server in place of the learner."""
 
 import threading
 import time
@@ -7,14 +7,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from metabonk.worker import learner_client as uplink_module
+from metabonk.errors import PolicyError, WireError
+from metabonk.worker import learner_client as client_module
 from metabonk.worker.learner_client import QUEUED_ROLLOUTS, LearnerClient
-from tests.support.fleet import free_ports
+from tests.support.serving import free_ports
 from tests.support.waiting import until
 
 
 class Learner(ThreadingHTTPServer):
-    """Takes rollouts while the gate is open, says it is busy while it is not, serves weights."""
+    """Takes rollouts while the gate is open, is busy while it is not, and serves weights."""
 
     daemon_threads = True
 
@@ -24,6 +25,7 @@ class Learner(ThreadingHTTPServer):
         self.gate = threading.Event()
         self.gate.set()
         self.weights = b"first"
+        self.asked = 0
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
@@ -45,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
+        self.server.asked += 1
         tag = f'"{self.server.weights.decode()}"'
         if self.headers.get("If-None-Match") == tag:
             self.send_response(304)
@@ -62,8 +65,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uplink_module, "POLL_S", 0.02)
-    monkeypatch.setattr(uplink_module, "RETRY_S", 0.02)
+    monkeypatch.setattr(client_module, "POLL_S", 0.02)
+    monkeypatch.setattr(client_module, "RETRY_S", 0.02)
 
 
 @pytest.fixture
@@ -79,74 +82,106 @@ def learner(port: int) -> Iterator[Learner]:
 
 
 @pytest.fixture
-def uplink(port: int) -> Iterator[LearnerClient]:
-    uplink = LearnerClient(f"http://127.0.0.1:{port}", games=2)
-    yield uplink
-    uplink.close()
+def weights() -> list[bytes]:
+    """What the client passed on, oldest first."""
+    return []
 
 
-def test_rollouts_arrive_in_their_order(uplink: LearnerClient, learner: Learner):
-    uplink.start()
+@pytest.fixture
+def client(port: int, weights: list[bytes]) -> Iterator[LearnerClient]:
+    client = LearnerClient(f"http://127.0.0.1:{port}", weights.append, games=2)
+    yield client
+    client.close()
+
+
+def test_rollouts_arrive_in_their_order(client: LearnerClient, learner: Learner):
+    client.start()
     for number in range(5):
-        uplink.submit(b"%d" % number)
+        client.submit(b"%d" % number)
     until("all arrived", lambda: len(learner.taken) == 5)
     assert learner.taken == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_weights_come_once_each(uplink: LearnerClient, learner: Learner):
-    uplink.start()
-    assert uplink.wait_for_weights(5)
-    assert uplink.newer_weights() == b"first"
-    assert uplink.newer_weights() is None
+def test_weights_are_passed_on_once_each(
+    client: LearnerClient, learner: Learner, weights: list[bytes]
+):
+    client.start()
+    until("the first", lambda: weights)
+    asked = learner.asked
+    until("it asks again", lambda: learner.asked > asked + 1)
+    assert weights == [b"first"]
     learner.weights = b"second"
-    arrived: list[bytes | None] = []
-    until("newer weights", lambda: arrived.append(uplink.newer_weights()) or arrived[-1])
-    assert arrived[-1] == b"second"
+    until("newer ones", lambda: len(weights) == 2)
+    assert weights == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("error", [WireError, PolicyError])
+def test_weights_that_cannot_be_used_are_logged_and_passed_over(
+    port: int,
+    learner: Learner,
+    error: type[WireError] | type[PolicyError],
+    caplog: pytest.LogCaptureFixture,
+):
+    taken: list[bytes] = []
+
+    def load(weights: bytes) -> None:
+        taken.append(weights)
+        if weights == b"first":
+            raise error("these are spoilt")
+
+    client = LearnerClient(f"http://127.0.0.1:{port}", load)
+    client.start()
+    until("the first", lambda: taken)
+    learner.weights = b"second"
+    until("newer ones", lambda: len(taken) == 2)
+    client.close()
+    assert taken == [b"first", b"second"]
+    assert "passed over: these are spoilt" in caplog.text
 
 
 def test_submitting_never_waits_and_memory_stays_bounded():
-    uplink = LearnerClient("http://127.0.0.1:1", games=2)
+    client = LearnerClient("http://127.0.0.1:1", lambda weights: None, games=2)
     began = time.monotonic()
     for number in range(1000):
-        uplink.submit(b"%d" % number)
+        client.submit(b"%d" % number)
     assert time.monotonic() - began < 1
-    assert uplink.rollouts_dropped == 1000 - QUEUED_ROLLOUTS - 2
+    assert client.rollouts_dropped == 1000 - QUEUED_ROLLOUTS - 2
 
 
-def test_who_is_ahead_of_the_learner_may_wait_until_it_has_caught_up(
-    uplink: LearnerClient, learner: Learner
+def test_a_worker_ahead_of_the_learner_may_wait_until_it_has_caught_up(
+    client: LearnerClient, learner: Learner
 ):
     learner.gate.clear()
-    uplink.start()
-    assert uplink.wait_for_room(0)
+    client.start()
+    assert client.wait_until_not_full(0)
     for number in range(QUEUED_ROLLOUTS + 1):
-        uplink.submit(b"%d" % number)
-    assert not uplink.wait_for_room(0.05)
+        client.submit(b"%d" % number)
+    assert not client.wait_until_not_full(0.05)
     learner.gate.set()
-    assert uplink.wait_for_room(5)
+    assert client.wait_until_not_full(5)
     until("none is lost", lambda: len(learner.taken) == QUEUED_ROLLOUTS + 1)
 
 
-def test_play_goes_on_while_the_learner_is_away_and_the_newest_rollouts_reach_it_later(
-    uplink: LearnerClient, port: int
+def test_while_the_learner_does_not_answer_play_continues_and_it_gets_the_newest_rollouts_later(
+    client: LearnerClient, port: int, weights: list[bytes]
 ):
-    uplink.start()
+    client.start()
     for number in range(30):
-        uplink.submit(b"%d" % number)
-    assert uplink.wait_for_room(5), "a learner that is away holds nobody up"
+        client.submit(b"%d" % number)
+    assert client.wait_until_not_full(5), "a learner that does not answer delays nobody"
     back = Learner(port)
     try:
         until("the newest arrive", lambda: b"29" in back.taken)
         assert len(back.taken) <= QUEUED_ROLLOUTS + 2 + 1
-        assert uplink.wait_for_weights(5)
+        until("weights", lambda: weights)
     finally:
         back.stop()
 
 
-def test_closing_waits_for_nobody(uplink: LearnerClient):
-    uplink.start()
-    uplink.submit(b"x")
+def test_closing_waits_for_no_answer(client: LearnerClient):
+    client.start()
+    client.submit(b"x")
     began = time.monotonic()
-    uplink.close()
+    client.close()
     assert time.monotonic() - began < 1
-    assert uplink.wait_for_room(5)
+    assert client.wait_until_not_full(5)

@@ -1,4 +1,4 @@
-"""Maps are made only while somebody asks, and only of new decisions."""
+"""Maps are computed only while somebody asks, and only of new decisions."""
 
 from collections.abc import Iterator
 
@@ -7,27 +7,27 @@ import pytest
 from numpy.typing import NDArray
 
 from metabonk.policy import Decision
-from metabonk.worker import saliency as gaze_module
+from metabonk.worker import saliency as saliency_module
 from metabonk.worker.saliency import DecisionFrame, SaliencyThread
 from tests.support.waiting import until
-from tests.support.worker_stand_ins import PICTURE, decision
+from tests.support.worker_stand_ins import PIXELS, decision
 
 
-class Looking:
-    """An actor whose map is always the same."""
+class FakeActor:
+    """An actor whose saliency map is always the same."""
 
-    sees_pictures = True
+    observes_images = True
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.computed = 0
 
-    def attention(self, observation: NDArray[np.uint8], decision: Decision) -> NDArray[np.uint8]:
-        self.asked += 1
+    def saliency(self, observation: NDArray[np.uint8], decision: Decision) -> NDArray[np.uint8]:
+        self.computed += 1
         return np.array([[1, 2, 3]], np.uint8)
 
 
-class Shown:
-    """A hub that keeps what it is shown."""
+class FakeHub:
+    """A hub that keeps the maps it is given."""
 
     def __init__(self) -> None:
         self.wanted = False
@@ -45,43 +45,43 @@ class Shown:
 
 
 @pytest.fixture
-def looking() -> Looking:
-    return Looking()
+def actor() -> FakeActor:
+    return FakeActor()
 
 
 @pytest.fixture
-def shown() -> Shown:
-    return Shown()
+def hub() -> FakeHub:
+    return FakeHub()
 
 
 @pytest.fixture
-def gaze(
-    looking: Looking, shown: Shown, monkeypatch: pytest.MonkeyPatch
+def thread(
+    actor: FakeActor, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SaliencyThread]:
-    monkeypatch.setattr(gaze_module, "PERIOD_S", 0.005)
-    made = SaliencyThread(looking, shown)  # type: ignore[arg-type]
+    monkeypatch.setattr(saliency_module, "PERIOD_S", 0.005)
+    made = SaliencyThread(actor, hub)  # type: ignore[arg-type]
     made.start()
     yield made
     made.close()
 
 
-def test_nothing_is_worked_out_until_somebody_asks(
-    gaze: SaliencyThread, looking: Looking, shown: Shown
+def test_nothing_is_computed_until_somebody_asks(
+    thread: SaliencyThread, actor: FakeActor, hub: FakeHub
 ):
     for number in range(20):
-        gaze.consider(DecisionFrame(float(number), PICTURE, decision()))
-        until("it has been looked at", lambda: gaze._newest is None)
-    assert looking.asked == 0
-    shown.wanted = True
-    gaze.consider(DecisionFrame(20.0, PICTURE, decision()))
-    until("it is shown", lambda: shown.maps)
-    assert shown.maps == [(20.0, 3, 1, b"\x01\x02\x03")]
-    assert shown.costs[0] > 0, "what it took is told"
+        thread.submit(DecisionFrame(float(number), PIXELS, decision()))
+        until("it is taken", lambda: thread._newest is None)
+    assert actor.computed == 0
+    hub.wanted = True
+    thread.submit(DecisionFrame(20.0, PIXELS, decision()))
+    until("it is published", lambda: hub.maps)
+    assert hub.maps == [(20.0, 3, 1, b"\x01\x02\x03")]
+    assert hub.costs[0] > 0, "its cost is published"
 
 
-def test_a_decision_is_shown_once(gaze: SaliencyThread, looking: Looking, shown: Shown):
-    shown.wanted = True
+def test_a_decision_is_mapped_once(thread: SaliencyThread, actor: FakeActor, hub: FakeHub):
+    hub.wanted = True
     for number in (1, 2, 3):
-        gaze.consider(DecisionFrame(float(number), PICTURE, decision()))
-        until("it is shown", lambda number=number: len(shown.maps) == number)
-    assert looking.asked == 3
+        thread.submit(DecisionFrame(float(number), PIXELS, decision()))
+        until("it is published", lambda number=number: len(hub.maps) == number)
+    assert actor.computed == 3

@@ -8,50 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from metabonk.http.server import HttpServer
-from metabonk.messages import (
-    DesiredState,
-    Heartbeat,
-    HeartbeatReply,
-    StreamState,
-    WorkerStatus,
-)
+from metabonk.messages import DesiredState, StreamState
 from metabonk.settings import Settings, write_settings
+from tests.support.orchestrator import Orchestrator
 from tests.support.serving import free_ports
 from tests.support.waiting import until
-
-
-class Orchestrator:
-    """Answers heartbeats with what the test desires.
-
-    Attributes:
-        desired: of the worker.
-        heartbeats: that came, oldest first.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.desired = DesiredState.STANDBY
-        self.heartbeats: list[Heartbeat] = []
-        app = FastAPI()
-        app.post("/api/heartbeat")(self._reply)
-        self._server = HttpServer(app, "127.0.0.1", port)
-
-    def _reply(self, heartbeat: Heartbeat) -> HeartbeatReply:
-        self.heartbeats.append(heartbeat)
-        return HeartbeatReply(desired=self.desired, reason="the test desires it")
-
-    def __enter__(self) -> "Orchestrator":
-        self._server.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._server.stop()
-
-    @property
-    def status(self) -> WorkerStatus:
-        return self.heartbeats[-1].status
 
 
 @pytest.fixture
@@ -122,7 +84,7 @@ def test_a_source_without_a_game_is_shown_reported_and_stopped(
         orchestrator.desired = DesiredState.STANDBY
         until("standby", lambda: orchestrator.status.stream_state is StreamState.STANDBY)
         until("small frames", lambda: orchestrator.status.pixel_src_width == 256)
-    episodes = [episode for heartbeat in orchestrator.heartbeats for episode in heartbeat.episodes]
+    episodes = orchestrator.episodes
     assert [each.episode for each in episodes] == list(range(8, 8 + len(episodes)))
     log = settings_file.with_name("omega-0.log").read_text()
     assert "Acquired CPU session" in log and "Released CPU session" in log

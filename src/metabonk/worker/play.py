@@ -150,7 +150,7 @@ class PlayLoop:
         self._progress.restart_rate()
         if self._render_size != (size := self._stream.render_size):
             self._render_size = size
-            self._pool.first.game.spectate(size)
+            self._pool.first.game.set_render_size(size)
 
     def _matches_desired(self, stopped: Callable[[], bool]) -> bool:
         return (

@@ -206,7 +206,7 @@ class AdaptiveQuality:
         self._meter = LoadMeter()
         self._lock = threading.Lock()
 
-    def settings_on(self, rung: Rung) -> EncoderSettings:
+    def settings_for(self, rung: Rung) -> EncoderSettings:
         """Return what the stream should be on this rung."""
         with self._lock:
             return self._controller(rung).settings

@@ -8,23 +8,17 @@ engine is a process, so threads are enough to move several at once.
 """
 
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from pathlib import Path
 
 from metabonk.errors import GameError
 from metabonk.policy import Actor
 from metabonk.policy.env_runner import EnvRunner, StepResult
+from metabonk.system import shared_memory
 from metabonk.system.process import lower_priority
 
 log = logging.getLogger(__name__)
-
-SHARED_MEMORY = Path("/dev/shm")
-RESERVE = 128 << 20
-"""Bytes of shared memory that further games leave to the shown one: an engine takes 13 MB, and dies
-where there is less. In a container with Docker's default of 64 MB, a worker plays one game."""
 
 CLOSE_S = 2.0
 PAUSE_S = 0.2
@@ -183,9 +177,9 @@ class EnvPool:
 
 
 def _require_shared_memory() -> None:
-    free = shutil.disk_usage(SHARED_MEMORY).free
-    if free < RESERVE:
+    free, reserve = shared_memory.free_bytes(), shared_memory.LIVE_GAME_RESERVE
+    if free < reserve:
         raise GameError(
-            f"{SHARED_MEMORY} has {free >> 20} MB left, and {RESERVE >> 20} MB are kept for games "
-            "that are shown. Docker gives a container more with --shm-size=1g"
+            f"{shared_memory.PATH} has {free >> 20} MB free, and {reserve >> 20} MB are reserved "
+            "for games that are shown. Docker gives a container more with --shm-size=1g"
         )

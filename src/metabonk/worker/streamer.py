@@ -94,7 +94,7 @@ class Streamer:
         self._quality = quality
         self._enabled = enabled
         # The rung isn't known yet; the render size hardly depends on it.
-        self._render_size = render_size(quality.settings_on(RUNGS[0]))
+        self._render_size = render_size(quality.settings_for(RUNGS[0]))
         self._queue = FrameQueue()
         self._changed = threading.Condition()
         self._told = threading.Event()
@@ -257,7 +257,7 @@ class Streamer:
                 )
             return
         try:
-            opened = self._opener.open(self._quality.settings_on)
+            opened = self._opener.open(self._quality.settings_for)
         except EncodingError as error:
             self._fail(str(error))
             return
@@ -331,7 +331,7 @@ class Streamer:
     def _migrate(self, session: EncoderSession) -> None:
         """Move to another encoder where there is a reason to."""
         try:
-            successor = self._opener.move(session, self._quality.settings_on)
+            successor = self._opener.move(session, self._quality.settings_for)
         except EncodingError as error:
             self._last_error = str(error)
             return
