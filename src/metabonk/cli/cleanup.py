@@ -15,9 +15,11 @@ from metabonk.cli.stop import cleanup_games, stop_fleet
 from metabonk.encoding.sessions import Pools
 from metabonk.errors import MetaBonkError
 from metabonk.messages import INSTANCE_PREFIX
-from metabonk.orchestrator.lock import is_held, lock_files
+from metabonk.orchestrator.lock import lock_files
 from metabonk.settings import Settings
 from metabonk.settings.runtime_dir import runtime_dir
+from metabonk.system.file_lock import is_locked
+from metabonk.system.file_lock import is_locked
 from metabonk.system.process_ids import ProcessId, end, orphans
 
 GRACE_S = 2.0
@@ -47,7 +49,7 @@ def run(arguments: argparse.Namespace, settings: Settings, pools: Pools) -> int:
     done: list[str] = []
     if arguments.all:
         files = lock_files(runtime_dir(settings.paths.runtime))
-        if any(is_held(file) for file in files) and not arguments.force:
+        if any(is_locked(file) for file in files) and not arguments.force:
             _confirm_ending_fleets()
         done += [line for file in files for line in stop_fleet(file)]
     done += _remove_leftovers(pools, grace_s=0.0 if arguments.force else GRACE_S)
@@ -93,9 +95,7 @@ def _confirm_ending_fleets() -> None:
             "a fleet is running, and there is no terminal to ask for confirmation: "
             "add --force to end it, or omit --all to leave it alone"
         )
-    sys.stdout.write(
-        "This ends all your running fleets and their training. Continue? [y/N] "
-    )
+    sys.stdout.write("This ends all your running fleets and their training. Continue? [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise MetaBonkError("nothing was ended")
