@@ -19,7 +19,6 @@ from metabonk.orchestrator.lock import lock_files
 from metabonk.settings import Settings
 from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.file_lock import is_locked
-from metabonk.system.file_lock import is_locked
 from metabonk.system.process_ids import ProcessId, end, orphans
 
 GRACE_S = 2.0
