@@ -222,7 +222,7 @@ def test_a_websocket_has_no_deadline(server: Server):
 
 def test_a_websocket_message_in_many_frames_is_refused(server: Server):
     # The client ends a message with one more frame, an empty one. Nothing may follow the frame that
-    # is refused: unread data would turn the server's close into a reset, which loses its close code.
+    # is refused: unread data turns the server's close into a reset, which loses the close code.
     with server.websocket() as websocket:
         websocket.send(iter(["x"] * (MAX_FRAMES - 1)))
         assert websocket.recv(timeout=GENEROUS_S) == "x" * (MAX_FRAMES - 1)
