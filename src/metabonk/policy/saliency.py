@@ -3,7 +3,7 @@
 A cell's saliency is how much the log-probability of the chosen action would change if that cell
 were blurred (perturbation saliency, Greydanus et al. 2018, "Visualizing and understanding Atari
 agents"). Blurring cell by cell takes a forward pass each; the first-order Taylor term used here
-takes one forward and one backward pass for all cells (docs/benchmarks.md, "Costs of single parts").
+takes one forward and one backward pass for all cells (docs/benchmarks.md, "Saliency maps").
 The gradient alone costs hardly less, and smears over the surroundings of an object.
 """
 
