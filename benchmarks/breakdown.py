@@ -1,8 +1,8 @@
-"""Where a decision's time goes: game, acting, wire, learning, waiting.
+"""CPU time of a step by part: game, acting, wire, learning; and waiting.
 
 ``python -m benchmarks.breakdown [--game doom:basic] [--games 8] [--seconds 30] [--set NAME=VALUE]``
-runs a real learner process, and a worker's own lanes, rounds and uplink in this process, all games
-in standby. CPU time is the kernel's, by process and by thread.
+runs a real learner process, and a worker's env runners, sampler and learner client in this process,
+all games in standby. CPU time is the kernel's, by process and by thread.
 """
 
 import argparse
@@ -28,18 +28,20 @@ from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder
 from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.settings import Settings
 from metabonk.settings.load import write_settings
+from metabonk.settings.schema import available_cores
 from metabonk.worker.learner_client import LearnerClient
-from metabonk.worker.play import MOST_MOVING
+from metabonk.worker.play import MAX_CONCURRENT_STEPS
 from metabonk.worker.sampler import DoubleBufferedSampler
+from metabonk.worker.scheduling import double_buffer
 
 PARTS = ("game", "acting", "wire", "learning", "other")
-HOLD_S = 0.1
+POLL_S = 0.1
 WARM_UP_S = 8.0
 LEARNER_TIMEOUT_S = 60.0
 
 
 class Worker:
-    """The unwatched games of one worker, every part of it under a clock."""
+    """The unseen games of one worker, with the time of each part measured."""
 
     def __init__(self, settings: Settings, owned: ExitStack) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -57,47 +59,53 @@ class Worker:
             game.reset = self._timed("game", game.reset)  # type: ignore[method-assign]
         self._actor = Actor(PolicySpec.of(games[0], learning))
         self._actor.act = self._timed("acting", self._actor.act)  # type: ignore[method-assign]
-        self._actor.load = self._timed("acting", self._actor.load)  # type: ignore[method-assign]
         sent = self._timed("wire", Rollout.to_bytes)
         owned.enter_context(patch.object(Rollout, "to_bytes", lambda rollout: sent(rollout)))
-        self._lanes = [
+        self._runners = [
             EnvRunner(game, number, RolloutBuilder(self._actor.spec, learning.rollout_steps))
             for number, game in enumerate(games)
         ]
-        for lane in self._lanes:
-            lane.begin()
-        parts = 2 if settings.overlaps_deciding else 1
-        self._rounds = DoubleBufferedSampler(
-            self._actor, self._lived, parts=parts, threads=MOST_MOVING
+        for runner in self._runners:
+            runner.reset()
+        parts = 2 if double_buffer(settings, available_cores()) else 1
+        self._sampler = DoubleBufferedSampler(
+            self._actor, self._on_step, parts=parts, threads=MAX_CONCURRENT_STEPS
         )
-        owned.callback(self._rounds.close)
-        self._uplink = LearnerClient(
-            f"http://127.0.0.1:{settings.ports.learner}", games=settings.worker.games_per_worker
+        owned.callback(self._sampler.close)
+        loaded = threading.Event()
+        load = self._timed("loading", self._actor.load)
+
+        def on_weights(weights: bytes) -> None:
+            load(weights)
+            loaded.set()
+
+        self._learner = LearnerClient(
+            f"http://127.0.0.1:{settings.ports.learner}",
+            on_weights,
+            games=settings.worker.games_per_worker,
         )
-        self._uplink.start()
-        owned.callback(self._uplink.close)
-        if not self._uplink.wait_for_weights(LEARNER_TIMEOUT_S):
+        self._learner.start()
+        owned.callback(self._learner.close)
+        if not loaded.wait(LEARNER_TIMEOUT_S):
             raise SystemExit("the learner does not answer")
 
     def play(self, seconds: float) -> None:
-        """Plays as a worker in standby does."""
+        """Play as a worker in standby does."""
         end = time.monotonic() + seconds
 
-        def goes_on() -> bool:
-            if weights := self._uplink.newer_weights():
-                self._actor.load(weights)
+        def keep_running() -> bool:
             began = time.monotonic()
-            while not self._uplink.wait_for_room(HOLD_S) and time.monotonic() < end:
+            while not self._learner.wait_until_not_full(POLL_S) and time.monotonic() < end:
                 pass
             self.waited += time.monotonic() - began
             return time.monotonic() < end
 
-        self._rounds.play(lambda: self._lanes, goes_on)
+        self._sampler.run(lambda: self._runners, keep_running)
 
-    def _lived(self, lane: EnvRunner, lived: StepResult) -> None:
+    def _on_step(self, runner: EnvRunner, result: StepResult) -> None:
         self.steps += 1
-        if lived.rollout is not None:
-            self._uplink.submit(lived.rollout)
+        if result.rollout is not None:
+            self._learner.submit(result.rollout)
 
     def _timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **named: Any) -> Any:
@@ -139,16 +147,18 @@ def _spent(worker: Worker, learner: psutil.Process) -> dict[str, float]:
     engines = [child for child in own.children(recursive=True) if child.name() == "vizdoom"]
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     threads = {names.get(t.id, ""): t.user_time + t.system_time for t in own.threads()}
-    senders = threads.get("rollouts", 0.0) + threads.get("weights", 0.0)
+    # Weights are loaded on the thread that fetches them.
+    loading = worker.seconds["loading"]
+    senders = threads.get("rollouts", 0.0) + threads.get("weights", 0.0) - loading
     learning = {t.id: t.user_time + t.system_time for t in learner.threads()}
     spent = {
         "game": worker.seconds["game"] + sum(map(_cpu, engines)),
-        "acting": worker.seconds["acting"],
+        "acting": worker.seconds["acting"] + loading,
         # The learner learns in its main thread and serves in others.
         "wire": worker.seconds["wire"] + senders + sum(learning.values()) - learning[learner.pid],
         "learning": learning[learner.pid],
     }
-    known = worker.seconds["game"] + worker.seconds["acting"] + worker.seconds["wire"] + senders
+    known = sum(worker.seconds.values()) + senders
     spent["other"] = _cpu(own) - known
     return spent
 

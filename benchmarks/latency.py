@@ -39,24 +39,27 @@ STALL_MS = 250
 JOIN_TIMEOUT_MS = 20_000
 SETTLE_MS = 5_000
 
-# Python runs it at the start of every process that finds it on its path. What the play thread shows
-# was drawn just before: it is called with every tic's picture as it comes from the game.
+# Python runs it at the start of every process that finds it on its path. The play thread submits
+# every frame as soon as it is drawn, so the time of the call is that of the frame.
 STAMPING = f"""
 import sys
 if "worker" in sys.orig_argv:
     import time
-    from metabonk.worker import play
-    unstamped = play.Player._spectate
-    def spectate(self, pixels, pacer):
+    from metabonk.frame import Frame
+    from metabonk.worker.stream import WorkerStream
+    submit_frame = WorkerStream.submit_frame
+    def submit_stamped(self, frame, **timing):
         now = int(time.time() * 1000)
-        pixels = pixels.copy()
+        pixels = frame.pixels.copy()
         for bit in range({BITS}):
             left = bit * {SIDE}
             value = 255 if now >> bit & 1 else 0
             pixels[:{SIDE}, left : left + {SIDE}] = value
             pixels[{SIDE} : 2 * {SIDE}, left : left + {SIDE}] = 255 - value
-        unstamped(self, pixels, pacer)
-    play.Player._spectate = spectate
+        stamped = Frame(pixels, frame.captured_at)
+        stamped.thoughts = frame.thoughts
+        submit_frame(self, stamped, **timing)
+    WorkerStream.submit_frame = submit_stamped
 """
 
 # Notes when the page first asks for a stream, when a picture came, when it is painted, and how old

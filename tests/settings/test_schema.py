@@ -9,26 +9,6 @@ from metabonk.settings.schema import Stream
 
 
 @pytest.mark.parametrize(
-    ("cores", "workers", "games"),
-    [(2, 1, 2), (2, 2, 1), (2, 4, 1), (16, 2, 8), (16, 4, 4), (64, 2, 16), (1, 8, 1)],
-)
-def test_a_worker_plays_a_game_for_each_core_it_has_to_itself_and_sixteen_at_most(
-    cores: int, workers: int, games: int, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
-    assert Settings(workers=workers).games_per_worker == games
-
-
-def test_games_can_be_chosen_and_where_nothing_learns_there_is_one():
-    chosen = Settings.model_validate({"worker": {"games_per_worker": 12}})
-    assert chosen.games_per_worker == 12
-    unseen = Settings.model_validate({"stream": {"enabled": False}, "workers": 64})
-    assert unseen.games_per_worker == 24
-    playing = Settings.model_validate({"worker": {"games_per_worker": 12}, "mode": "play"})
-    assert playing.games_per_worker == 1
-
-
-@pytest.mark.parametrize(
     ("cores", "given", "seconds"), [(2, None, 1.0), (16, None, 0.25), (2, 0, 0)]
 )
 def test_starts_are_spaced_by_cores_unless_it_is_chosen(
@@ -37,26 +17,6 @@ def test_starts_are_spaced_by_cores_unless_it_is_chosen(
     monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
     worker = Settings.model_validate({"worker": {"spawn_stagger_s": given}}).worker
     assert worker.effective_spawn_stagger_s == seconds
-
-
-@pytest.mark.parametrize(
-    ("cores", "workers", "beside"), [(2, 1, True), (2, 2, False), (4, 2, True), (16, 4, True)]
-)
-def test_games_play_beside_a_live_one_where_no_worker_in_standby_does_the_learning(
-    cores: int, workers: int, beside: bool, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
-    assert Settings(workers=workers).plays_beside_live is beside
-
-
-@pytest.mark.parametrize(
-    ("cores", "workers", "overlaps"), [(2, 1, False), (3, 1, True), (4, 4, False), (16, 4, True)]
-)
-def test_deciding_overlaps_with_moving_where_workers_and_learner_leave_a_core(
-    cores: int, workers: int, overlaps: bool, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(schema_module, "available_cores", lambda: cores)
-    assert Settings(workers=workers).overlaps_deciding is overlaps
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,6 @@ from metabonk.messages import Mode
 
 LOOPBACK = "127.0.0.1"
 LOOPBACK_HOSTS = (LOOPBACK, "localhost", "::1")
-MOST_GAMES = 16
-MOST_GAMES_UNSEEN = 24
-"""That a worker plays unless it is told otherwise; the second where nobody is shown."""
 
 
 class Section(BaseModel):
@@ -307,52 +304,6 @@ class Settings(Section):
             raise ValueError(
                 "must be an IP address of this machine, such as 192.168.1.5; 0.0.0.0 for all of them"
             ) from None
-
-    @property
-    def games_per_worker(self) -> int:
-        """Games that a worker plays at once, with 0 resolved.
-
-        One for each core it has to itself. More are faster and rougher: on two cores with two
-        workers, one of them live, four games each made 1.1 to 1.3 times the decisions, and a live
-        stream of 29 frames a second instead of 30, since the engines of the other worker take turns
-        on its cores. What is live comes first, so more are for whoever asks for them
-        (``worker.games_per_worker``), or shows nobody (``stream.enabled``): one worker without a learner makes
-        1.5 times the decisions of one game with two, 2.0 with four, 2.2 with eight, 2.6 with
-        sixteen.
-
-        A larger batch makes a forward pass ever less cheaper for each: with the small network
-        0.25 ms for each of four observations, 0.15 for each of eight, 0.12 for each of sixteen
-        (one core). And engines push each other out of the caches: beyond 24 a worker gets slower.
-        Where nothing learns, the game that is shown is all there is to play.
-        """
-        if self.mode is Mode.PLAY:
-            return 1
-        if self.worker.games_per_worker or not self.stream.enabled:
-            return self.worker.games_per_worker or MOST_GAMES_UNSEEN
-        return max(1, min(MOST_GAMES, available_cores() // self.workers))
-
-    @property
-    def plays_beside_live(self) -> bool:
-        """Whether the other games of a live worker play on beside the one that is shown.
-
-        They share Python's lock with it, and one of their threads that has given way to other
-        processes keeps it meanwhile. Measured on two cores with three other games: 27 frames a
-        second instead of 30, and none is lost where they stand still. So they do that where workers
-        in standby have the use of the processor; but where every worker may be live at once, only
-        they can learn faster than a spectator watches.
-        """
-        return (
-            available_cores() > 3 * self.workers or self.workers <= self.cpu.effective_max_sessions
-        )
-
-    @property
-    def overlaps_deciding(self) -> bool:
-        """Whether games that nobody watches move while the policy decides for others of them.
-
-        One half then waits for the other less, where cores would have nothing else to do. On two
-        cores with a learner, deciding for all at once instead made 1.1 to 1.2 times the decisions.
-        """
-        return available_cores() > self.workers + 1
 
     @property
     def is_remote(self) -> bool:

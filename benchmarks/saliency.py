@@ -1,8 +1,8 @@
-"""What a map of where the network looks costs, and how near it is to asking cell by cell.
+"""Cost of a saliency map, and its agreement with perturbing cell by cell.
 
-``python -m benchmarks.attention [--run RUN_FOLDER] [--game doom:basic]``: of a run's newest policy,
-or of an untrained one. Milliseconds of one core for each map, medians of 20 alternating rounds, and
-the rank correlation with the cell-by-cell perturbation over 30 pictures of played episodes.
+``python -m benchmarks.saliency [--run RUN_FOLDER] [--game doom:basic]``: of a run's newest policy,
+or of an untrained one. Milliseconds of one core per map, medians of 20 alternating rounds, and the
+rank correlation with the cell-by-cell perturbation over 30 observations of played episodes.
 """
 
 import argparse
@@ -20,45 +20,47 @@ from rich.table import Table
 
 from metabonk.games import Game, make_game
 from metabonk.policy import Actor, ActorCritic, Decision, PolicySpec
-from metabonk.policy.saliency import CELL, _blurred, attention
+from metabonk.policy.saliency import CELL, blurred, saliency_map
 from metabonk.runs.checkpoints import newest_weights
 from metabonk.settings.schema import Learning
 from metabonk.worker.saliency import PERIOD_S
 
 ROUNDS = 20
-PICTURES = 30
+OBSERVATIONS = 30
 
 Map = Callable[[ActorCritic, NDArray[np.uint8], Decision], NDArray[np.float32]]
 
 
-def ours(network: ActorCritic, seen: NDArray[np.uint8], decision: Decision) -> NDArray[np.float32]:
-    return attention(network, seen, decision.action).astype(np.float32)
+def first_order(
+    network: ActorCritic, observation: NDArray[np.uint8], decision: Decision
+) -> NDArray[np.float32]:
+    return saliency_map(network, observation, decision.action).astype(np.float32)
 
 
 def gradient(
-    network: ActorCritic, seen: NDArray[np.uint8], decision: Decision
+    network: ActorCritic, observation: NDArray[np.uint8], decision: Decision
 ) -> NDArray[np.float32]:
-    picture = torch.from_numpy(seen)[None].to(torch.float32).requires_grad_()
-    log_prob = network.spec.distribution(network(picture.clone()).parameters).log_prob(
+    image = torch.from_numpy(observation)[None].to(torch.float32).requires_grad_()
+    log_prob = network.spec.distribution(network(image.clone()).parameters).log_prob(
         torch.tensor([decision.action])
     )
-    (slope,) = torch.autograd.grad(log_prob.sum(), picture)
-    cells = torch.nn.functional.avg_pool2d(slope.abs().sum(1, keepdim=True), CELL)
-    return np.asarray(cells[0, 0], np.float32)
+    (slope,) = torch.autograd.grad(log_prob.sum(), image)
+    cells = torch.nn.functional.avg_pool2d(slope.abs().sum(-1), CELL)
+    return np.asarray(cells[0], np.float32)
 
 
 def cell_by_cell(
-    network: ActorCritic, seen: NDArray[np.uint8], decision: Decision
+    network: ActorCritic, observation: NDArray[np.uint8], decision: Decision
 ) -> NDArray[np.float32]:
-    """Every cell blurred in turn, in one batch (Greydanus et al. 2018)."""
-    picture = torch.from_numpy(seen)[None].to(torch.float32)
-    blurred = _blurred(picture)[0]
-    rows, columns = seen.shape[1] // CELL, seen.shape[2] // CELL
-    batch = picture.repeat(rows * columns + 1, 1, 1, 1)
+    """Blur every cell in turn, in one batch (Greydanus et al. 2018)."""
+    image = torch.from_numpy(observation)[None].to(torch.float32)
+    without_detail = blurred(image)[0]
+    rows, columns = observation.shape[0] // CELL, observation.shape[1] // CELL
+    batch = image.repeat(rows * columns + 1, 1, 1, 1)
     for cell in range(rows * columns):
         top, left = CELL * (cell // columns), CELL * (cell % columns)
-        part = (slice(None), slice(top, top + CELL), slice(left, left + CELL))
-        batch[cell + 1][part] = blurred[part]
+        part = (slice(top, top + CELL), slice(left, left + CELL))
+        batch[cell + 1][part] = without_detail[part]
     with torch.inference_mode():
         distribution = network.spec.distribution(network(batch).parameters)
         chosen = torch.full((len(batch),), decision.action)
@@ -68,14 +70,14 @@ def cell_by_cell(
 
 
 MAPS: dict[str, Map] = {
-    "ours: first-order": ours,
+    "first-order": first_order,
     "gradient alone": gradient,
     "cell by cell": cell_by_cell,
 }
 
 
 def main() -> None:
-    """Plays, maps, times and compares."""
+    """Play, then time and compare the maps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--game", default="doom:basic")
@@ -87,21 +89,21 @@ def main() -> None:
         weights = newest_weights(arguments.run) if arguments.run else None
         if weights:
             actor.load(weights)
-        network.load_state_dict(actor._network.state_dict())
+        network.load_state_dict(actor._acting[0].state_dict())
         played = list(_play(game, actor))
     milliseconds: dict[str, list[float]] = {name: [] for name in MAPS}
     agreement: dict[str, list[float]] = {name: [] for name in MAPS}
-    for seen, decision in played:
-        whole = cell_by_cell(network, seen, decision)
+    for observation, decision in played:
+        whole = cell_by_cell(network, observation, decision)
         for name, make in MAPS.items():
-            agreement[name].append(_rank_correlation(make(network, seen, decision), whole))
+            agreement[name].append(_rank_correlation(make(network, observation, decision), whole))
     for number in range(ROUNDS):
-        seen, decision = played[number % len(played)]
+        observation, decision = played[number % len(played)]
         for name, make in MAPS.items():
             began = time.thread_time()
-            make(network, seen, decision)
+            make(network, observation, decision)
             milliseconds[name].append(1e3 * (time.thread_time() - began))
-    table = Table("map", "ms", f"of a core, one every {PERIOD_S} s", "like cell by cell")
+    table = Table("map", "ms", f"of a core, one every {PERIOD_S} s", "rank correlation")
     for name in MAPS:
         cost = statistics.median(milliseconds[name])
         alike = statistics.median(agreement[name])
@@ -110,16 +112,17 @@ def main() -> None:
 
 
 def _play(game: Game, actor: Actor) -> Iterator[tuple[NDArray[np.uint8], Decision]]:
-    seen = game.reset()
-    for _ in range(PICTURES):
-        (decision,) = actor.act([seen], [0])
-        yield seen, decision
+    observation = np.asarray(game.reset())
+    for _ in range(OBSERVATIONS):
+        (decision,) = actor.act([observation], [0])
+        yield observation, decision
         moved = game.step(decision.action)
-        seen = game.reset() if moved.terminated or moved.truncated else moved.observation
+        ended = moved.terminated or moved.truncated
+        observation = np.asarray(game.reset() if ended else moved.observation)
 
 
 def _rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Spearman's."""
+    """Return Spearman's rank correlation."""
     ranks = [np.argsort(np.argsort(each, axis=None)) for each in (one, other)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
