@@ -120,7 +120,7 @@ def test_a_gpu_that_is_not_there_stops_the_start_with_a_sentence(tmp_path: Path)
     with run_fleet(tmp_path, "--workers", "1", environment=environment) as fleet:
         assert fleet.process.wait(PATIENCE_S) != 0
     said = fleet.output.read_text()
-    assert "METABONK_GPUS is 0,7, and there is no GPU 7 to use: this machine has 0, 1" in said
+    assert "METABONK_GPUS is 0,7, but GPU 7 is not available: this machine has 0, 1" in said
 
 
 def test_what_cuda_hides_is_not_touched_and_its_numbers_are_cudas(

@@ -28,7 +28,7 @@ CHUNK = b"x" * 65_536
 
 
 class Worker:
-    """A stand-in that counts what it could send and notices who leaves."""
+    """Stand-in that counts the bytes it could send and notices a viewer that leaves."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -95,21 +95,21 @@ def worker() -> Worker:
 
 
 @pytest.fixture
-def door(tmp_path: Path, worker: Worker) -> Iterator[SimpleNamespace]:
-    """The page's port with worker 0 behind it; worker 1 is not there."""
+def gateway(tmp_path: Path, worker: Worker) -> Iterator[SimpleNamespace]:
+    """The page's port with worker 0 behind it; worker 1 is not running."""
     store = EpisodeStore(tmp_path, "doom:basic")
     settings = Settings.model_validate({"ports": {"worker": free_port()}})
-    gateway = Gateway(FleetState(settings, store))
-    app = make_http_app("page", lifespan=gateway.lifespan)
-    app.include_router(gateway.routes())
+    proxy = Gateway(FleetState(settings, store))
+    app = make_http_app("page", lifespan=proxy.lifespan)
+    app.include_router(proxy.routes())
     with served(worker.app, settings.worker_port(0)), served(app) as page:
         address = f"ws://127.0.0.1:{page.base_url.port}/api/worker/omega-0/stream"
         yield SimpleNamespace(http=page, socket=address, worker="/api/worker/omega-0")
     store.close()
 
 
-def stalls(worker: Worker) -> int:
-    """Waits until the worker can send no more; how much it got rid of by then."""
+def bytes_until_stalled(worker: Worker) -> int:
+    """Wait until the worker can send no more, and return the bytes it sent."""
     before = -1
     deadline = time.monotonic() + 20
     while worker.sent != before or worker.sent == 0:
@@ -119,25 +119,25 @@ def stalls(worker: Worker) -> int:
     return worker.sent
 
 
-def test_the_status_comes_through_with_its_query_and_without_cookies(door: SimpleNamespace):
-    answer = door.http.get(f"{door.worker}/status?a=1", headers={"Cookie": "secret=1"})
+def test_the_status_is_forwarded_with_its_query_and_without_cookies(gateway: SimpleNamespace):
+    answer = gateway.http.get(f"{gateway.worker}/status?a=1", headers={"Cookie": "secret=1"})
     assert answer.json() == {"query": "a=1", "cookie": None}
 
 
-def test_a_refusal_comes_through_with_its_headers(door: SimpleNamespace):
+def test_a_refusal_is_forwarded_with_its_headers(gateway: SimpleNamespace):
     for answer in (
-        door.http.get(f"{door.worker}/stream.ts"),
-        door.http.head(f"{door.worker}/stream.ts"),
+        gateway.http.get(f"{gateway.worker}/stream.ts"),
+        gateway.http.head(f"{gateway.worker}/stream.ts"),
     ):
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    assert door.http.get(f"{door.worker}/stream.ts").json()["error"] == "no_encoder_session"
-    assert door.http.head(f"{door.worker}/stream.mp4").headers["Content-Type"] == "video/mp4"
+    assert gateway.http.get(f"{gateway.worker}/stream.ts").json()["error"] == "no_encoder_session"
+    assert gateway.http.head(f"{gateway.worker}/stream.mp4").headers["Content-Type"] == "video/mp4"
 
 
-def test_a_stream_flows_and_ends_at_the_worker_when_its_viewer_leaves(
-    door: SimpleNamespace, worker: Worker
+def test_a_stream_flows_and_ends_at_the_worker_when_the_viewer_leaves(
+    gateway: SimpleNamespace, worker: Worker
 ):
-    with door.http.stream("GET", f"{door.worker}/stream.mp4") as answer:
+    with gateway.http.stream("GET", f"{gateway.worker}/stream.mp4") as answer:
         assert answer.headers["Content-Type"] == "video/mp4"
         chunks = answer.iter_raw()
         assert sum(len(next(chunks)) for _ in range(50)) > 100_000
@@ -145,24 +145,24 @@ def test_a_stream_flows_and_ends_at_the_worker_when_its_viewer_leaves(
     assert worker.left.wait(5)
 
 
-def test_a_viewer_that_reads_nothing_stops_the_worker_and_fills_no_memory(
-    door: SimpleNamespace, worker: Worker
+def test_a_viewer_that_reads_nothing_stalls_the_worker_and_fills_no_memory(
+    gateway: SimpleNamespace, worker: Worker
 ):
-    with door.http.stream("GET", f"{door.worker}/stream.mp4"):
-        assert stalls(worker) < 40_000_000
+    with gateway.http.stream("GET", f"{gateway.worker}/stream.mp4"):
+        assert bytes_until_stalled(worker) < 40_000_000
     assert worker.left.wait(5)
 
 
-def test_messages_pass_both_ways_with_the_query(door: SimpleNamespace, worker: Worker):
-    with open_socket(f"{door.socket}?audience=broadcast") as viewer:
+def test_messages_are_relayed_both_ways_with_the_query(gateway: SimpleNamespace, worker: Worker):
+    with open_socket(f"{gateway.socket}?audience=broadcast") as viewer:
         assert viewer.recv(timeout=5) == "audience=broadcast"
         viewer.send("hello")
         assert viewer.recv(timeout=5) == "hello"
     assert worker.left.wait(5), "the worker was not told that the viewer has left"
 
 
-def test_the_worker_closing_reaches_the_viewer_with_its_reason(door: SimpleNamespace):
-    with open_socket(door.socket) as viewer:
+def test_the_workers_close_reaches_the_viewer_with_its_reason(gateway: SimpleNamespace):
+    with open_socket(gateway.socket) as viewer:
         viewer.recv(timeout=5)
         viewer.send("close")
         with pytest.raises(ConnectionClosed) as caught:
@@ -171,61 +171,65 @@ def test_the_worker_closing_reaches_the_viewer_with_its_reason(door: SimpleNames
     assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4001, "enough")
 
 
-def test_a_socket_that_nobody_reads_stops_the_worker_too(door: SimpleNamespace, worker: Worker):
-    with open_socket(door.socket, max_queue=1) as viewer:
+def test_a_websocket_that_is_not_read_stalls_the_worker_too(
+    gateway: SimpleNamespace, worker: Worker
+):
+    with open_socket(gateway.socket, max_queue=1) as viewer:
         viewer.recv(timeout=5)
         viewer.send("flood")
-        assert stalls(worker) < 40_000_000
+        assert bytes_until_stalled(worker) < 40_000_000
         viewer.socket.close()
     until("the viewer has left", worker.left.is_set)
 
 
 @pytest.mark.parametrize("resource", ["status", "snapshot.jpg", "stream.mp4", "stream.ts"])
-def test_a_worker_that_is_gone_is_a_502_with_a_sentence(door: SimpleNamespace, resource: str):
-    answer = door.http.get(f"/api/worker/omega-1/{resource}")
+def test_a_worker_that_is_down_is_a_502_with_a_sentence(gateway: SimpleNamespace, resource: str):
+    answer = gateway.http.get(f"/api/worker/omega-1/{resource}")
     assert (answer.status_code, answer.json()["error"]) == (502, "worker_unreachable")
     assert "omega-1 does not answer" in answer.json()["message"]
 
 
-def test_the_socket_of_a_worker_that_is_gone_is_refused_in_the_handshake(door: SimpleNamespace):
+def test_the_websocket_of_a_worker_that_is_down_is_refused_in_the_handshake(
+    gateway: SimpleNamespace,
+):
     for name, status in (("omega-1", 502), ("omega-2", 404), ("x", 404)):
         with (
             pytest.raises(InvalidStatus, match=str(status)),
-            open_socket(door.socket.replace("omega-0", name)),
+            open_socket(gateway.socket.replace("omega-0", name)),
         ):
             pass
 
 
 @pytest.mark.parametrize("name", ["omega-2", "omega--1", "omega-0x", "localhost", "omega-00"])
-def test_there_is_no_way_to_anything_but_the_workers(door: SimpleNamespace, name: str):
-    answer = door.http.get(f"/api/worker/{name}/status")
+def test_only_workers_can_be_reached(gateway: SimpleNamespace, name: str):
+    answer = gateway.http.get(f"/api/worker/{name}/status")
     assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
 
 
-def test_only_what_the_page_needs_of_a_worker_is_passed_on(door: SimpleNamespace):
-    assert door.http.get(f"{door.worker}/metrics").status_code == 422
-    assert door.http.post(f"{door.worker}/status").status_code == 405
+def test_only_the_resources_that_the_page_needs_are_forwarded(gateway: SimpleNamespace):
+    assert gateway.http.get(f"{gateway.worker}/metrics").status_code == 422
+    assert gateway.http.post(f"{gateway.worker}/status").status_code == 405
 
 
-def test_a_webrtc_offer_and_its_end_come_through(door: SimpleNamespace):
+def test_a_webrtc_offer_and_its_end_are_forwarded(gateway: SimpleNamespace):
     sdp = {"Content-Type": "application/sdp", "Cookie": "secret=1"}
-    answer = door.http.post("/whep?worker=omega-0", content="the offer", headers=sdp)
+    answer = gateway.http.post("/whep?worker=omega-0", content="the offer", headers=sdp)
     assert (answer.status_code, answer.headers["Content-Type"]) == (201, "application/sdp")
     assert answer.text == "['application/sdp', '127.0.0.1', None] the offer"
-    ended = door.http.delete(answer.headers["Location"])
+    ended = gateway.http.delete(answer.headers["Location"])
     assert ended.json() == {"ended": "one"}
-    assert door.http.delete("/whep/..%2Fstatus?worker=omega-0").status_code == 404
+    assert gateway.http.delete("/whep/..%2Fstatus?worker=omega-0").status_code == 404
 
 
-def test_an_offer_is_refused_where_it_is_large_or_for_nobody(door: SimpleNamespace):
-    large = door.http.post("/whep?worker=omega-0", content="x" * 70_000)
+def test_an_offer_that_is_too_large_or_for_no_worker_is_refused(gateway: SimpleNamespace):
+    large = gateway.http.post("/whep?worker=omega-0", content="x" * 70_000)
     assert (large.status_code, large.json()["error"]) == (413, "too_large")
-    assert door.http.post("/whep?worker=omega-2", content="x").status_code == 404
-    assert door.http.post("/whep?worker=omega-1", content="x").status_code == 502
-    assert door.http.post("/whep", content="x").status_code == 422
+    assert gateway.http.post("/whep?worker=omega-2", content="x").status_code == 404
+    assert gateway.http.post("/whep?worker=omega-1", content="x").status_code == 502
+    assert gateway.http.post("/whep", content="x").status_code == 422
 
 
-def test_a_worker_that_dies_in_mid_stream_ends_it_where_it_was(tmp_path: Path):
+def test_a_worker_that_dies_in_mid_stream_ends_the_stream(tmp_path: Path):
     store = EpisodeStore(tmp_path, "doom:basic")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -32,7 +32,7 @@ def client(folder: Path) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("path", ["/", "/stream?worker=omega-0", "/neural/broadcast", "/runs"])
-def test_every_page_of_the_application_is_its_index_and_asked_for_each_time(
+def test_every_page_of_the_application_is_its_index_and_is_revalidated(
     client: httpx.Client, path: str
 ):
     answer = client.get(path)
@@ -44,7 +44,7 @@ def test_every_page_of_the_application_is_its_index_and_asked_for_each_time(
     assert client.head(path).status_code == 200
 
 
-def test_assets_may_be_kept_for_ever_and_other_files_may_not(client: httpx.Client):
+def test_assets_are_cached_for_ever_and_other_files_are_revalidated(client: httpx.Client):
     asset = client.get("/assets/index-abc.js")
     assert asset.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     assert asset.headers["Content-Type"].startswith("text/javascript")
@@ -52,7 +52,9 @@ def test_assets_may_be_kept_for_ever_and_other_files_may_not(client: httpx.Clien
 
 
 @pytest.mark.parametrize("path", ["/assets/gone.js", "/api/none", "/api"])
-def test_what_is_no_page_is_not_answered_with_one(client: httpx.Client, path: str):
+def test_missing_assets_and_api_paths_are_not_answered_with_the_page(
+    client: httpx.Client, path: str
+):
     assert client.get(path).status_code == 404
     assert client.get(path).json()["error"] == "not_found"
 
@@ -60,7 +62,7 @@ def test_what_is_no_page_is_not_answered_with_one(client: httpx.Client, path: st
 @pytest.mark.parametrize(
     "path", ["/.sources", "/../secret", "/%2e%2e/secret", "/assets/%2e%2e%2f.."]
 )
-def test_nothing_else_can_be_read(client: httpx.Client, path: str):
+def test_no_other_file_can_be_read(client: httpx.Client, path: str):
     answer = client.get(path)
     assert "secret" not in answer.text
     assert "digest" not in answer.text
@@ -77,7 +79,7 @@ def test_there_is_no_websocket(client: httpx.Client):
         pass
 
 
-def test_a_page_that_was_not_built_says_so(client: httpx.Client, folder: Path):
+def test_a_page_that_is_not_built_is_a_503_with_the_remedy(client: httpx.Client, folder: Path):
     (folder / "index.html").unlink()
     answer = client.get("/")
     assert answer.status_code == 503

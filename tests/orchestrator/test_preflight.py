@@ -33,7 +33,7 @@ def settings(folder: Path, mode: str = "train", **ports: int) -> Settings:
 
 
 @pytest.mark.parametrize("owner", ["orchestrator", "page", "learner", "worker"])
-def test_a_port_in_use_is_named_with_who_needs_it_and_how_to_change_it(
+def test_a_port_in_use_is_named_with_its_owner_and_its_setting(
     tmp_path: Path, taken: int, owner: str
 ):
     with pytest.raises(StartError) as caught:
@@ -43,22 +43,22 @@ def test_a_port_in_use_is_named_with_who_needs_it_and_how_to_change_it(
     assert f"METABONK_PORTS_{owner.upper()}" in sentence
 
 
-def test_the_port_of_a_later_worker_counts_too(tmp_path: Path, taken: int):
+def test_the_ports_of_all_workers_are_checked(tmp_path: Path, taken: int):
     with pytest.raises(StartError, match=f"port {taken}, which omega-1 needs"):
         check(settings(tmp_path, worker=taken - 1))
 
 
-def test_play_needs_no_port_for_a_learner(tmp_path: Path, taken: int):
+def test_playing_needs_no_port_for_a_learner(tmp_path: Path, taken: int):
     check(settings(tmp_path, mode="play", learner=taken))
 
 
-def test_two_that_would_share_a_port_are_named(tmp_path: Path):
+def test_two_owners_of_one_port_are_named(tmp_path: Path):
     start = free_ports(4)[0]
     with pytest.raises(StartError, match="the page and omega-1 would both listen"):
         check(settings(tmp_path, page=start + 1, worker=start))
 
 
-def test_a_slot_folder_that_cannot_be_used_is_said_before_anything_starts(tmp_path: Path):
+def test_an_unusable_slot_folder_stops_the_start(tmp_path: Path):
     others = tmp_path / "slots"
     others.mkdir(mode=0o700)
     given = settings(tmp_path).model_copy(update={"nvenc": Nvenc(slot_dir=others)})
@@ -68,7 +68,7 @@ def test_a_slot_folder_that_cannot_be_used_is_said_before_anything_starts(tmp_pa
         check(given)
 
 
-def test_a_gpu_that_was_chosen_and_is_not_there_stops_the_start(
+def test_a_selected_gpu_that_is_not_available_stops_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     cards = tuple(Gpu(index, f"GPU-{index}", "NVIDIA", 5, "590.44") for index in (0, 1))
@@ -83,12 +83,12 @@ def test_a_gpu_that_was_chosen_and_is_not_there_stops_the_start(
 
     choose(GpuInventory(cards), 0, 1)
     with pytest.raises(
-        StartError, match=r"METABONK_GPUS is 0,2, and there is no GPU 2 .* has 0, 1"
+        StartError, match=r"METABONK_GPUS is 0,2, but GPU 2 is not available: .* has 0, 1"
     ):
         choose(GpuInventory(cards), 0, 2)
     with pytest.raises(StartError, match="CUDA_VISIBLE_DEVICES hides 1"):
         choose(GpuInventory(cards[:1], others=cards[1:]), 0, 1)
-    with pytest.raises(StartError, match="no GPU 0 to use: no NVIDIA driver here"):
+    with pytest.raises(StartError, match="GPU 0 is not available: no NVIDIA driver here"):
         choose(GpuInventory(unavailable="no NVIDIA driver here"), 0)
 
 

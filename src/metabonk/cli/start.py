@@ -73,9 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     token = _token(settings)
     page = f"http://{_shown_host(settings)}:{settings.ports.page}"
     shown = page if token is None else f"{page}/?token={token}"
-    lock = FleetLock(runtime_dir(settings.paths.runtime), settings.ports.orchestrator)
-    with lock:
-        lock.acquire(page=page)
+    folder, port = runtime_dir(settings.paths.runtime), settings.ports.orchestrator
+    with contextlib.closing(FleetLock(folder, port, page=page)) as lock:
         preflight.check(settings)
         _log_to(settings.paths.logs)
         run_dir = resumed or new_run(settings)

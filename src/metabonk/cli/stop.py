@@ -10,13 +10,13 @@ from pathlib import Path
 from metabonk.errors import MetaBonkError
 from metabonk.orchestrator.lock import (
     FleetRecord,
-    is_held,
     lock_files,
     read_record,
-    remove_unheld,
+    remove_stale,
 )
 from metabonk.settings import load_settings
 from metabonk.settings.runtime_dir import runtime_dir
+from metabonk.system.file_lock import is_locked
 from metabonk.system.process_ids import boot_id, end, is_alive, leftovers
 
 STOP_TIMEOUT_S = 5.0
@@ -53,10 +53,10 @@ def stop_fleet(file: Path) -> Iterator[str]:
         MetaBonkError: the lock's holder can't be identified as a fleet.
     """
     record = read_record(file)
-    if not is_held(file):
+    if not is_locked(file):
         if record is not None:
             yield from _end_leftovers(record)
-        remove_unheld(file)
+        remove_stale(file)
         yield from cleanup_games()
         return
     if record is None or record.boot != boot_id() or not is_alive(record.process):
@@ -76,7 +76,7 @@ def stop_fleet(file: Path) -> Iterator[str]:
     if killed:
         yield from _end_leftovers(record)
         yield from cleanup_games()
-    remove_unheld(file)
+    remove_stale(file)
 
 
 def _end_leftovers(record: FleetRecord) -> Iterator[str]:
@@ -101,5 +101,5 @@ def cleanup_games(*arguments: str) -> Iterator[str]:
 
 def _wait_until_unlocked(file: Path) -> None:
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while is_held(file) and time.monotonic() < deadline:
+    while is_locked(file) and time.monotonic() < deadline:
         time.sleep(POLL_S)

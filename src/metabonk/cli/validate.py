@@ -5,9 +5,10 @@ import json
 import sys
 
 from metabonk.messages import instance_id
-from metabonk.orchestrator.lock import is_held, lock_files, read_record
+from metabonk.orchestrator.lock import lock_files, read_record
 from metabonk.settings import Settings, load_settings, read_settings
 from metabonk.settings.runtime_dir import runtime_dir
+from metabonk.system.file_lock import is_locked
 from metabonk.validation import Check, inspect, validate
 
 
@@ -43,7 +44,7 @@ def _running_fleet(given: Settings) -> tuple[Settings, str]:
     The token is not written to any file, so it is taken from the environment.
     """
     for file in lock_files(runtime_dir(given.paths.runtime), given.ports.orchestrator):
-        if (record := read_record(file)) and record.settings and is_held(file):
+        if (record := read_record(file)) and record.settings and is_locked(file):
             settings = read_settings(record.settings)
             return settings.model_copy(update={"access_token": given.access_token}), record.page
     return given, f"http://{given.internal_authority(given.ports.page)}"

@@ -1,7 +1,7 @@
 """Every worker's stream and status through the page's port.
 
-Nothing is buffered: what a viewer doesn't take isn't read from the worker either, and so the worker
-sees a slow viewer as slow and drops its groups, as for a viewer of its own.
+Nothing is buffered: data that a viewer doesn't read is not read from the worker either, so the
+worker sees a slow viewer as slow and drops groups, as for a direct viewer.
 """
 
 import asyncio
@@ -21,34 +21,35 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from metabonk.http.errors import error_response
+from metabonk.messages import worker_index
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.streaming.sdp import MAX_OFFER_BYTES
 
 CONNECT_TIMEOUT_S = 2.0
-ANSWER_TIMEOUT_S = 10.0
-"""Longer than a worker waits for its first keyframe."""
+RESPONSE_TIMEOUT_S = 10.0
+"""Longer than a worker waits for a stream's first keyframe."""
 
-SILENCE_S = 30.0
-"""A stream that delivers nothing for this long has ended, whatever its connection says."""
+READ_TIMEOUT_S = 30.0
+"""A stream that delivers nothing for this long has ended."""
 
-LARGEST_MESSAGE = 16 << 20
-QUEUED_MESSAGES = 4
-PASSED_ON = (
+MAX_MESSAGE_BYTES = 16 << 20
+MAX_QUEUED_MESSAGES = 4
+FORWARDED_HEADERS = (
     *("content-type", "content-length", "cache-control", "etag", "retry-after"),
     *("location", "accept-post", "allow"),
 )
 
 VIEWER_HEADER = "X-Forwarded-For"
-"""Tells the worker whose connection it is to make."""
+"""Names the viewer that a WebRTC connection is for."""
 
 Resource = Literal["status", "snapshot.jpg", "stream.mp4", "stream.ts"]
 
 
 class Gateway:
-    """The way to the workers; used in one event loop.
+    """Proxy to the workers, for one event loop.
 
     Args:
-        state: knows the workers and their ports.
+        state: names the workers.
     """
 
     def __init__(self, state: FleetState) -> None:
@@ -57,52 +58,52 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Holds the connections to the workers while the page is served."""
-        # Not trust_env: a proxy for the internet is none for this machine.
+        """Keep connections to the workers while the page is served."""
+        # Not trust_env: a proxy for the internet does not serve this machine.
         async with httpx.AsyncClient(
             trust_env=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
-            timeout=httpx.Timeout(SILENCE_S, connect=CONNECT_TIMEOUT_S),
+            timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         ) as self._client:
             yield
 
     def routes(self) -> APIRouter:
-        """``/api/worker/{instance_id}/…`` and ``/whep``, to be included before the page."""
+        """Return ``/api/worker/{instance_id}/…`` and ``/whep``; include them before the page."""
         router = APIRouter()
 
-        # A route for each method: one for several has one operation id for all of them in OpenAPI.
-        # The lowest is the first, and says to other methods what is allowed.
+        # One route per method, since one for several has a single operation id in OpenAPI.
+        # The bottom one comes first and tells other methods what is allowed.
         @router.head("/api/worker/{instance_id}/{resource}")
         @router.get("/api/worker/{instance_id}/{resource}")
         async def forward(instance_id: str, resource: Resource, request: Request) -> Response:
-            """The worker's own ``/{resource}``."""
+            """Forward the worker's ``/{resource}``."""
             return await self._forward(instance_id, resource, request)
 
         @router.options("/whep")
         @router.post("/whep")
         async def offer(worker: str, request: Request) -> Response:
-            """The worker's own ``/whep``: begins to watch over WebRTC."""
-            return await self._pass_on(worker, "whep", request)
+            """Forward the worker's ``/whep``: start a WebRTC connection."""
+            return await self._forward_offer(worker, "whep", request)
 
         @router.patch("/whep/{session}", include_in_schema=False)
         @router.delete("/whep/{session}")
         async def session(session: str, worker: str, request: Request) -> Response:
-            """The worker's own ``/whep/{session}``, as its ``Location`` said."""
-            return await self._pass_on(worker, f"whep/{quote(session, safe='')}", request)
+            """Forward the worker's ``/whep/{session}``, as named by its ``Location``."""
+            return await self._forward_offer(worker, f"whep/{quote(session, safe='')}", request)
 
         @router.websocket("/api/worker/{instance_id}/stream")
         async def relay(websocket: WebSocket, instance_id: str) -> None:
-            """The worker's own WebSocket."""
+            """Relay the worker's WebSocket."""
             await self._relay(websocket, instance_id)
 
         return router
 
-    async def _pass_on(self, instance_id: str, path: str, request: Request) -> Response:
-        """A request with a body, which is held here: it is small, or refused."""
+    async def _forward_offer(self, instance_id: str, path: str, request: Request) -> Response:
+        """Forward a request with its body, which is small or refused, in one piece."""
         size = int(request.headers.get("content-length", 0))
         if size > MAX_OFFER_BYTES:
-            why = f"the offer has {size} bytes; at most {MAX_OFFER_BYTES} are accepted"
-            return error_response(413, "too_large", why)
+            reason = f"the offer has {size} bytes; at most {MAX_OFFER_BYTES} are accepted"
+            return error_response(413, "too_large", reason)
         assert request.client is not None, "served over TCP"
         headers = {VIEWER_HEADER: request.client.host}
         if kind := request.headers.get("content-type"):
@@ -118,8 +119,8 @@ class Gateway:
         body: bytes | None = None,
     ) -> Response:
         assert self._client is not None, "served within its lifespan"
-        # The viewer's own headers stay here, but for what changes the worker's answer.
-        asked = self._client.build_request(
+        # The viewer's headers are not forwarded: the access token is among them.
+        forwarded = self._client.build_request(
             request.method,
             f"http://{self._authority(instance_id)}/{path}",
             params=request.query_params,
@@ -127,18 +128,18 @@ class Gateway:
             content=body,
         )
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                answer = await self._client.send(asked, stream=True)
+            async with asyncio.timeout(RESPONSE_TIMEOUT_S):
+                response = await self._client.send(forwarded, stream=True)
         except (httpx.HTTPError, TimeoutError) as error:
-            return _gone(instance_id, error)
-        return _Forwarded(answer)
+            return _unreachable(instance_id, error)
+        return _ForwardedResponse(response)
 
     async def _relay(self, viewer: WebSocket, instance_id: str) -> None:
         try:
             authority = self._authority(instance_id)
         except HTTPException as error:
-            refusal = error_response(error.status_code, "not_found", error.detail)
-            await viewer.send_denial_response(refusal)
+            denial = error_response(error.status_code, "not_found", error.detail)
+            await viewer.send_denial_response(denial)
             return
         query = f"?{viewer.url.query}" if viewer.url.query else ""
         try:
@@ -148,55 +149,56 @@ class Gateway:
                 compression=None,
                 open_timeout=CONNECT_TIMEOUT_S,
                 close_timeout=CONNECT_TIMEOUT_S,
-                max_size=LARGEST_MESSAGE,
-                max_queue=QUEUED_MESSAGES,
+                max_size=MAX_MESSAGE_BYTES,
+                max_queue=MAX_QUEUED_MESSAGES,
             )
         except (OSError, TimeoutError, InvalidHandshake) as error:
-            await viewer.send_denial_response(_gone(instance_id, error))
+            await viewer.send_denial_response(_unreachable(instance_id, error))
             return
         async with worker:
             await viewer.accept()
             await _pump(worker, viewer)
 
     def _authority(self, instance_id: str) -> str:
-        """Host and port of a worker: from the settings, never from what a heartbeat says.
+        """Return a worker's host and port: from the settings, never from a heartbeat.
 
         Raises:
-            HTTPException: 404 for a worker that the fleet does not have.
+            HTTPException: 404 if the fleet has no such worker.
         """
         if not self._state.knows(instance_id):
             count = self._state.settings.workers
-            raise HTTPException(404, f"there is no worker {instance_id}; this fleet has {count}")
+            raise HTTPException(404, f"there is no worker {instance_id}; the fleet has {count}")
         settings = self._state.settings
-        port = settings.worker_port(int(instance_id.removeprefix("omega-")))
+        port = settings.worker_port(worker_index(instance_id))
         return settings.internal_authority(port)
 
 
-class _Forwarded(StreamingResponse):
-    """A worker's answer, passed on as it comes, and closed however the viewer leaves."""
+class _ForwardedResponse(StreamingResponse):
+    """A worker's response, forwarded unbuffered and closed when the viewer leaves."""
 
-    def __init__(self, answer: httpx.Response) -> None:
-        headers = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers}
-        super().__init__(_bytes_of(answer), answer.status_code, headers)
-        self._answer = answer
+    def __init__(self, response: httpx.Response) -> None:
+        headers = response.headers
+        kept = {name: headers[name] for name in FORWARDED_HEADERS if name in headers}
+        super().__init__(_body(response), response.status_code, kept)
+        self._response = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._answer.aclose()
+                await self._response.aclose()
 
 
-async def _bytes_of(answer: httpx.Response) -> AsyncIterator[bytes]:
-    # A worker that dies ends the stream early, which a player takes as its end.
+async def _body(response: httpx.Response) -> AsyncIterator[bytes]:
+    # To a player, a worker that dies in mid-stream is the end of the stream.
     with contextlib.suppress(httpx.HTTPError):
-        async for chunk in answer.aiter_raw():
+        async for chunk in response.aiter_raw():
             yield chunk
 
 
 async def _pump(worker: ClientConnection, viewer: WebSocket) -> None:
-    """Passes messages on in both directions until either side leaves."""
+    """Relay messages in both directions until either side leaves."""
 
     async def from_worker() -> None:
         with contextlib.suppress(ConnectionClosed, WebSocketDisconnect):
@@ -226,16 +228,16 @@ async def _pump(worker: ClientConnection, viewer: WebSocket) -> None:
 
 
 def _close_code(worker: ClientConnection) -> int:
-    """The worker's own code; one that only says that there was none may not be sent (RFC 6455)."""
+    """Return the worker's close code; the reserved ones must not be sent (RFC 6455, 7.4.1)."""
     code = worker.close_code
     return 1011 if code is None or code in (1005, 1006, 1015) else code
 
 
-def _gone(instance_id: str, error: Exception) -> Response:
-    why = str(error) or type(error).__name__
+def _unreachable(instance_id: str, error: Exception) -> Response:
+    reason = str(error) or type(error).__name__
     return error_response(
         502,
         "worker_unreachable",
-        f"{instance_id} does not answer ({why}); it is starting, or has died and is started again",
+        f"{instance_id} does not answer ({reason}); it is starting, or restarting after a crash",
         {"Retry-After": "1"},
     )

@@ -1,4 +1,4 @@
-"""Serves the web page that was built into the package."""
+"""The web page built into the package."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from starlette.websockets import WebSocketClose
 
 PAGE_DIR = Path(__file__).with_name("page")
 
-# Files under assets/ have a hash of their content in their name, so they never change.
-FOREVER = "public, max-age=31536000, immutable"
-ASK_EACH_TIME = "no-cache"
+# Names of files under assets/ contain a hash of their content, so they never change.
+IMMUTABLE = "public, max-age=31536000, immutable"
+REVALIDATE = "no-cache"
 
 
 class Page(StaticFiles):
-    """The built files; any other path is a page of the application, which ``index.html`` draws.
+    """Built files; any other path is a page of the application and gets ``index.html``.
 
     Args:
-        folder: with ``index.html`` and ``assets/``.
+        folder: contains ``index.html`` and ``assets/``.
     """
 
     def __init__(self, folder: Path = PAGE_DIR) -> None:
@@ -27,37 +27,37 @@ class Page(StaticFiles):
         self._folder = folder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a file; no WebSocket."""
+        """Serve a file; refuse a WebSocket."""
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, or the application.
+        """Return a file or the application.
 
         Raises:
-            HTTPException: 404 for a missing asset or API path, 405 for a method that changes
-                anything, 503 while the page has not been built.
+            HTTPException: 404 for a missing asset or API path, 405 for methods other than GET and
+                HEAD, 503 if the page has not been built.
         """
         if not (self._folder / "index.html").is_file():
             raise HTTPException(503, "the page is not built; ./start builds it")
         if scope["method"] not in ("GET", "HEAD"):
-            raise HTTPException(405, "only GET and HEAD", {"Allow": "GET, HEAD"})
+            raise HTTPException(405, "only GET and HEAD are allowed", {"Allow": "GET, HEAD"})
         is_asset = Path(path).parts[:1] == ("assets",)
         if Path(path).parts[:1] == ("api",):
-            raise HTTPException(404, "there is no such thing in the API; /openapi.json lists it")
+            raise HTTPException(404, "there is no such route; /openapi.json lists them")
         if is_asset or (path != "." and self._is_file(path)):
             response = await super().get_response(path, scope)
         else:
             response = FileResponse(self._folder / "index.html")
-        response.headers["Cache-Control"] = FOREVER if is_asset else ASK_EACH_TIME
+        response.headers["Cache-Control"] = IMMUTABLE if is_asset else REVALIDATE
         return response
 
     def _is_file(self, path: str) -> bool:
         try:
             full, status = self.lookup_path(path)
         except (OSError, ValueError):
-            return False  # Too long for a file's name, or with a NUL in it.
-        # The build's own notes are no part of the page.
+            return False  # Too long for a file name, or it contains a NUL.
+        # Hidden files are the build's own.
         return bool(full) and status is not None and not Path(path).name.startswith(".")
