@@ -1,14 +1,14 @@
-"""``metabonk worker``: one worker of a fleet. Started by ``metabonk start``."""
+"""``metabonk worker``: run one worker of a fleet; started by ``metabonk start``."""
 
 import argparse
 
 from metabonk.cli.child import add_child_arguments, setup_child
-from metabonk.messages import Counters
+from metabonk.messages import Counters, instance_id
 from metabonk.worker import process
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares which worker it is, and of which fleet."""
+    """Declare the fleet that it belongs to, and its index and counters."""
     add_child_arguments(parser)
     parser.add_argument("--index", type=int, required=True, help="of the worker, from 0")
     parser.add_argument(
@@ -21,9 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plays until SIGTERM."""
-    settings = setup_child(f"omega-{arguments.index}", arguments)
-    process.run(
-        settings, arguments.settings, arguments.index, arguments.run, arguments.counted
-    )
+    """Play until SIGTERM."""
+    settings = setup_child(instance_id(arguments.index), arguments)
+    process.run(settings, arguments.settings, arguments.index, arguments.run, arguments.counted)
     return 0

@@ -1,15 +1,20 @@
-"""The process that plays: it acts, streams what it sees, and sends what it lived through.
+"""The worker process: plays, trains and streams.
 
-``process``    wires everything below together, and ends it
-``play``       the games and the policy, live or in standby
-``lane``       one game and its episode
-``lanes``      all of them, as they open
-``rounds``     plays those that nobody watches, as fast as it goes
-``gaze``       where the network looks, for viewers who ask
-``streamer``   frames to the encoder and the hub, in the encode thread
-``uplink``     rollouts to the learner and weights back, in a thread of its own
-``heartbeat``  how it is, to the orchestrator; what the director wants, back
-``status``     the status object
-``app``        the HTTP server's routes
-``pacing``     the clock of live play
+In the order of the data:
+
+``process``          composes a worker of a game, a policy and a stream
+``scheduling``       how many games it plays, and how they share the cores
+``sampler``          games that nobody watches, stepped together
+``play``             the play threads, live and in standby
+``progress``         its steps and episodes
+``saliency``         saliency maps for viewers who ask
+``learner_client``   rollouts to the learner, weights back
+``stream``           everything that shows one source of frames
+``frame_queue``      frames waiting for the encoder
+``streamer``         the encode thread
+``encode_watchdog``  detection of encoders that hang
+``load``             measurement of a stream's load
+``quality``          stream quality that the machine can keep up with
+``status``           the status object and its routes
+``heartbeat``        heartbeats to the orchestrator, its assignment back
 """
