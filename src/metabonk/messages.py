@@ -393,7 +393,7 @@ class ErrorBody(Message):
     message: str = Field(description="what went wrong, in a sentence")
 
 
-def no_picture(status: WorkerStatus) -> Problem:
+def no_video(status: WorkerStatus) -> Problem:
     """Return the problem of a worker that should be live and can't be."""
     return Problem(
         message=f"{status.instance_id} has no video: {status.stream_error}",

@@ -17,7 +17,7 @@ from metabonk.messages import (
     StreamState,
     WorkerStatus,
     instance_id,
-    no_picture,
+    no_video,
 )
 from metabonk.orchestrator.director import Assignment, Director, candidates_of
 from metabonk.orchestrator.event_log import EventLog
@@ -161,7 +161,7 @@ class FleetState:
             yield _silent(name, silence_s)
         for status in self._registry.known():
             if status.stream_state is StreamState.ERROR:
-                yield no_picture(status)
+                yield no_video(status)
 
 
 def _unsaved(error: str) -> Problem:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from metabonk.messages import Problem, StreamState, no_picture
+from metabonk.messages import Problem, StreamState, no_video
 from metabonk.validation.observations import FleetObservation
 
 MIN_FPS_SHARE = 0.9
@@ -100,7 +100,7 @@ def _check_streaming(fleet: FleetObservation, check: Check) -> None:
         if stream.code is None:
             check.fail(f"{name} does not respond on its port", f"see {_log(name)}")
         elif stream.state is StreamState.ERROR:
-            check.problems.append(no_picture(status))
+            check.problems.append(no_video(status))
         elif stream.code not in (200, 503):
             check.fail(f"{name} responds with HTTP {stream.code}", f"see {_log(name)}")
         elif stream.state is StreamState.LIVE and stream.code != 200:
