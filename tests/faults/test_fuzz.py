@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from metabonk.errors import PolicyError, WireError
 from metabonk.messages import CurvePoint, Episode, ErrorBody, Fleet, HeartbeatReply, WorkerStatus
 from metabonk.policy import ActorCritic, PolicySpec, Rollout, encode_weights
-from metabonk.policy.rollout import EndedEpisode
+from metabonk.policy.rollout import EpisodeEnd
 from metabonk.policy.weights import decode_weights, load_weights
 from metabonk.settings import Settings, write_settings
 from metabonk.system.process import die_with_parent
@@ -197,7 +197,7 @@ def test_no_rollout_harms_the_learner(learner: Target, cases: int):
     spec = spec_of(learner)
     teach(learner, spec)
     right = made_up(STEPS, spec=spec, terminated=(3,))
-    valid = replace(right, episodes=(EndedEpisode(total_reward=1.5, length=4),)).to_bytes()
+    valid = replace(right, episodes=(EpisodeEnd(total_reward=1.5, length=4),)).to_bytes()
     taken = 0
 
     def send(body: bytes | Rollout) -> None:

@@ -38,7 +38,7 @@ def one_by_one(network: ActorCritic, rollout: Rollout) -> torch.Tensor:
             memory = torch.zeros_like(memory)
         output = network(torch.from_numpy(seen)[None], memory)
         memory = output.memory
-        values.append(network.denormalise(output.values))
+        values.append(network.denormalize(output.values))
     return torch.cat(values)
 
 
@@ -63,7 +63,7 @@ def test_the_parts_hold_every_valid_step_once_and_say_of_it_what_was_assessed(sp
     seen = []
     for minibatch in minibatches(batch, spec, 2, torch.Generator().manual_seed(0)):
         output, chosen = forward_minibatch(network, batch, minibatch)
-        torch.testing.assert_close(network.denormalise(output.values), of_valid[chosen])
+        torch.testing.assert_close(network.denormalize(output.values), of_valid[chosen])
         assert output.values.requires_grad
         seen += chosen.tolist()
     assert sorted(seen) == list(range(batch.steps)) == list(range(12))

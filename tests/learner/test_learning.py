@@ -35,7 +35,7 @@ class Puzzle(Game):
     def source_size(self) -> tuple[int, int]:
         return 2, 2
 
-    def spectate(self, size: tuple[int, int] | None) -> None:
+    def set_render_size(self, size: tuple[int, int] | None) -> None:
         pass
 
     def frame(self) -> NDArray[np.uint8]:

@@ -103,9 +103,9 @@ def test_the_values_learned_are_in_reward_units():
         learner.update([rollout])
         rollout.versions[:] = learner.counters.version
     values = learner.network(torch.from_numpy(rollout.observations)).values
-    denormalised = learner.network.denormalise(values)
-    assert denormalised[0].item() == pytest.approx(500, abs=60)
-    assert denormalised[12].item() == pytest.approx(100, abs=60)
+    denormalized = learner.network.denormalize(values)
+    assert denormalized[0].item() == pytest.approx(500, abs=60)
+    assert denormalized[12].item() == pytest.approx(100, abs=60)
 
 
 def test_an_update_counts_itself_and_its_steps():

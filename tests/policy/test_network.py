@@ -41,38 +41,38 @@ def test_an_observation_too_small_for_it_is_refused():
 def test_values_in_reward_units_survive_a_change_of_scale():
     network = ActorCritic(TINY)
     observations = pictures(10)
-    network.adapt_returns(torch.tensor([100.0, -300.0, 50.0]), 0.5)
-    before = network.denormalise(network(observations).values)
-    network.adapt_returns(torch.tensor([5000.0, 7000.0]), 0.5)
-    after = network.denormalise(network(observations).values)
+    network.update_return_stats(torch.tensor([100.0, -300.0, 50.0]), 0.5)
+    before = network.denormalize(network(observations).values)
+    network.update_return_stats(torch.tensor([5000.0, 7000.0]), 0.5)
+    after = network.denormalize(network(observations).values)
     assert float(network.return_scale) > 1000
     torch.testing.assert_close(before, after, rtol=1e-4, atol=0.05)
 
 
-def test_returns_are_normalised_to_mean_0_and_scale_1():
+def test_returns_are_normalize_obs_to_mean_0_and_scale_1():
     network = ActorCritic(TINY)
     returns = torch.randn(1000) * 40 - 200
-    network.adapt_returns(returns, 0.1)
-    normal = network.normalise(returns)
+    network.update_return_stats(returns, 0.1)
+    normal = network.normalize(returns)
     assert float(normal.mean()) == pytest.approx(0, abs=1e-3)
     assert float(normal.std()) == pytest.approx(1, abs=1e-2)
-    torch.testing.assert_close(network.denormalise(normal), returns)
+    torch.testing.assert_close(network.denormalize(normal), returns)
 
 
 def test_the_first_returns_are_averaged_evenly_and_later_ones_by_their_rate():
     network = ActorCritic(TINY)
     for value in (1.0, 2.0, 3.0):
-        network.adapt_returns(torch.tensor([value]), 0.25)
+        network.update_return_stats(torch.tensor([value]), 0.25)
     assert float(network.return_mean) == pytest.approx(2.0)
     for _ in range(2):
-        network.adapt_returns(torch.tensor([10.0]), 0.25)
+        network.update_return_stats(torch.tensor([10.0]), 0.25)
     assert float(network.return_mean) == pytest.approx(2 + 0.25 * 8 + 0.25 * 6)
 
 
 def test_returns_that_never_differ_do_not_divide_by_zero():
     network = ActorCritic(TINY)
-    network.adapt_returns(torch.full((8,), 7.0), 0.5)
-    assert torch.isfinite(network.normalise(torch.tensor([7.0, 8.0]))).all()
+    network.update_return_stats(torch.full((8,), 7.0), 0.5)
+    assert torch.isfinite(network.normalize(torch.tensor([7.0, 8.0]))).all()
 
 
 def numbers(count: int, spec: PolicySpec = NUMBERS) -> torch.Tensor:
@@ -130,7 +130,7 @@ def test_unrolled_it_says_what_it_says_step_by_step():
     begins = torch.zeros(5, 2, dtype=torch.bool)
     begins[2, 1] = begins[4, 0] = True
     features = network.encode(seen.flatten(0, 1)).view(5, 2, -1)
-    unrolled = network.conclude(network.unroll(features, before, begins))
+    unrolled = network.heads(network.unroll(features, before, begins))
     memory = before
     for step in range(5):
         memory = torch.where(begins[step][:, None], torch.zeros(()), memory)
@@ -147,7 +147,7 @@ def test_what_is_learned_reaches_through_time_but_not_into_the_episode_before():
     begins = torch.zeros(6, 1, dtype=torch.bool)
     begins[3] = True
     remembered = network.unroll(features, torch.zeros(1, 8), begins)
-    network.conclude(remembered).values[5].sum().backward()
+    network.heads(remembered).values[5].sum().backward()
     assert features.grad is not None
     reached = features.grad.abs().sum((1, 2)) > 0
     assert reached.tolist() == [False, False, False, True, True, True]
@@ -158,20 +158,20 @@ def test_rows_of_numbers_are_brought_to_mean_0_and_deviation_1():
     generator = torch.Generator().manual_seed(3)
     seen = torch.randn(900, 4, generator=generator) * torch.tensor([1e-1, 1, 50, 1e4]) + 300
     for part in seen.split([100, 1, 799]):
-        network.adapt_observations(part)
+        network.update_obs_stats(part)
     torch.testing.assert_close(network.observation_mean.float(), seen.mean(0))
     torch.testing.assert_close(
         network.observation_variance.float(), seen.var(0, unbiased=False), rtol=1e-3, atol=0
     )
     assert int(network.observation_count) == 900
-    normal = network._normalised(seen)
+    normal = network._normalize_obs(seen)
     assert normal.mean(0).abs().max() < 1e-2
     assert (normal.std(0) - 1).abs().max() < 1e-2
 
 
 def test_numbers_that_never_differ_or_differ_wildly_are_kept_in_bounds():
     network = ActorCritic(NUMBERS)
-    network.adapt_observations(torch.full((10, 4), 7.0))
+    network.update_obs_stats(torch.full((10, 4), 7.0))
     for value in (7.0, 1e30, -1e30):
         output = network(torch.full((1, 4), value))
         assert torch.isfinite(output.values).all()
@@ -180,6 +180,6 @@ def test_numbers_that_never_differ_or_differ_wildly_are_kept_in_bounds():
 
 def test_what_was_followed_travels_with_the_weights():
     network, other = ActorCritic(NUMBERS), ActorCritic(NUMBERS)
-    network.adapt_observations(numbers(50) * 9 + 4)
+    network.update_obs_stats(numbers(50) * 9 + 4)
     load_weights(other, encode_weights(network, 1))
     assert torch.equal(network(numbers(3)).values, other(numbers(3)).values)

@@ -66,7 +66,7 @@ def test_a_byte_that_is_no_bool_becomes_one():
         (DATA[:-1], "not safetensors"),
         (DATA + b"x", "not safetensors"),
         (b"\xff" * 8 + b"{}", "not safetensors"),
-        (safetensors.numpy.save({"a": np.zeros(2, np.uint8)}), "no header of its own"),
+        (safetensors.numpy.save({"a": np.zeros(2, np.uint8)}), "no MetaBonk header"),
         (safetensors.numpy.save({}, metadata={"metabonk": "{"}), "header"),
         (safetensors.numpy.save({}, metadata={"metabonk": '{"number": "x"}'}), "number"),
         (safetensors.numpy.save({"a": np.zeros(2, np.int16)}), "I16"),

@@ -37,8 +37,8 @@ def test_equal_specs_have_no_difference():
         ({"observation_shape": (84, 84, 1)}, ["84×84×1", "72×128×3"]),
         ({"action_names": ("wait",)}, ["1 actions (wait)", "2 of doom:basic", "wait, go"]),
         ({"action_kind": ActionKind.CONTINUOUS}, ["are continuous", "doom:basic are discrete"]),
-        ({"network": "nature"}, ["network nature with no memory", "network small", "settings"]),
-        ({"memory": 256}, ["a memory of 256", "no memory", "learning.recurrent"]),
+        ({"network": "nature"}, ["network nature with no recurrent state", "network small", "settings"]),
+        ({"memory": 256}, ["a recurrent state of 256", "no recurrent state", "learning.recurrent"]),
     ],
 )
 def test_a_difference_names_both_sides(change: dict[str, object], words: list[str]):

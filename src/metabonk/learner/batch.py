@@ -134,8 +134,8 @@ def evaluate(network: ActorCritic, features: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Values in reward units ``[N]``, and parameters of the policy ``[N, P]``.
     """
-    output = network.conclude(features)
-    return network.denormalise(output.values), output.parameters
+    output = network.heads(features)
+    return network.denormalize(output.values), output.parameters
 
 
 def minibatches(
@@ -162,13 +162,13 @@ def forward_minibatch(
     """
     if network.memory is None:
         chosen = batch.observations[batch.obs_index[batch.valid][minibatch]]
-        return network.conclude(_encode(network, chosen)), minibatch
+        return network.heads(_encode(network, chosen)), minibatch
     valid = batch.valid[:, minibatch]
     indices = (batch.valid.flatten().cumsum(0) - 1).view_as(batch.valid)[:, minibatch]
     rows = batch.obs_index[:, minibatch]
     features = _encode(network, batch.observations[rows.flatten()]).view(*rows.shape, -1)
     states = _unroll(network, batch, minibatch, features)
-    return network.conclude(states[valid]), indices[valid]
+    return network.heads(states[valid]), indices[valid]
 
 
 def _unroll(network: ActorCritic, batch: Batch, columns: Tensor, features: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.weights import (
     NETWORK,
     WeightsHeader,
+    load_arrays,
     network_arrays,
-    put_tensors,
 )
 from metabonk.runs.layout import (
     BEST_CHECKPOINT,
@@ -126,7 +126,7 @@ def _write(learner: Learner, file: Path, mean_return: float | None) -> None:
     )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, pack(arrays, header, sealed=True))
+        write_atomically(file, pack(arrays, header, with_checksum=True))
     except OSError as error:
         raise CheckpointError(f"can't write checkpoint {file}: {error.strerror or error}") from None
 
@@ -175,7 +175,7 @@ def _restore(
         raise CheckpointError(f"{refusal}: unknown counters: {error}") from None
     network = {n.removeprefix(NETWORK): a for n, a in arrays.items() if n.startswith(NETWORK)}
     try:
-        put_tensors(learner.network, network, "its weights")
+        load_arrays(learner.network, network, "its weights")
     except PolicyError as error:
         raise CheckpointError(f"{refusal}: {error}") from None
     learner.optimizer.load_state_dict(_optimizer_state(learner, arrays))

@@ -174,7 +174,7 @@ class Learner:
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         settings, network = self.settings, self.network
-        network.adapt_observations(batch.observations)
+        network.update_obs_stats(batch.observations)
         # A single gradient step reuses the forward pass that estimated the values.
         single_step = settings.epochs == settings.num_minibatches == 1
         with torch.set_grad_enabled(single_step):
@@ -185,14 +185,14 @@ class Learner:
             self._skip_step("its returns are not finite")
             return {}
         if settings.normalize_returns and settings.advantage == "gae":
-            network.adapt_returns(estimate.returns[batch.valid], RETURN_RATE)
+            network.update_return_stats(estimate.returns[batch.valid], RETURN_RATE)
 
         targets = Targets(
             actions=batch.actions[batch.valid],
             behaviour=batch.log_probs[batch.valid],
             advantages=_normalize(estimate.advantages[batch.valid]),
-            returns=network.normalise(estimate.returns[batch.valid]),
-            old_values=network.normalise(values[batch.obs_index][batch.valid]),
+            returns=network.normalize(estimate.returns[batch.valid]),
+            old_values=network.normalize(values[batch.obs_index][batch.valid]),
         )
         rate = learning_rate(settings, self.counters.steps_trained)
         for group in self.optimizer.param_groups:
@@ -221,7 +221,7 @@ class Learner:
                 if features is None:
                     output, chosen = forward_minibatch(self.network, batch, minibatch)
                 else:
-                    output = self.network.conclude(features[batch.obs_index[batch.valid]])
+                    output = self.network.heads(features[batch.obs_index[batch.valid]])
                     chosen = torch.arange(batch.steps, device=features.device)
                 if len(chosen) == 0:
                     continue

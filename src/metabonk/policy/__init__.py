@@ -1,15 +1,16 @@
-"""The policy: what it is made of, how it acts, and how it and its experience travel.
+"""The policy: its network, how it acts, and how weights and rollouts travel.
 
-``spec``           what a policy sees, can do and is made of; both ends of every message compare it
-``encoders``       what makes features of pictures and of numbers
-``distributions``  what a policy may do
-``network``        the actor-critic network
-``actor``          acts, for several games at once
-``sight``          observations of pictures that are on the GPU
-``attention``      where the network looks
-``wire``           named arrays and a header as safetensors bytes
-``weights``        a network's weights as such bytes
-``rollout``        what was lived through, as such bytes
+``spec``                what a policy observes, can do and is made of; carried by every message
+``encoders``            from observations to features
+``distributions``       distributions over actions
+``network``             the actor-critic network
+``actor``               acts for several games at once
+``env_runner``          one game and its episode
+``rollout``             steps of an episode as safetensors bytes
+``device_observation``  observations of frames in a GPU's memory
+``saliency``            maps of the image regions that an action depends on
+``weights``             a network's weights as safetensors bytes
+``serialization``       named arrays and a header as safetensors bytes
 """
 
 from metabonk.policy.actor import Actor, Decision

@@ -100,9 +100,9 @@ class Actor:
         memories = [self._memories.get(game) for game in games]
         with torch.inference_mode():
             output = network(self._stacked(observations), self._stacked_memories(memories))
-            values: NDArray[np.float32] = network.denormalise(output.values).cpu().numpy()
+            values: NDArray[np.float32] = network.denormalize(output.values).cpu().numpy()
             policy = self.spec.distribution(output.parameters.cpu())
-            actions = policy.likeliest() if self._greedy else policy.draw(self._generators(games))
+            actions = policy.mode() if self._greedy else policy.sample(self._generators(games))
             log_probs: NDArray[np.float32] = policy.log_prob(torch.from_numpy(actions)).numpy()
             probabilities: NDArray[np.float32] = policy.probabilities().numpy()
         if self.spec.memory:

@@ -1,4 +1,4 @@
-"""What turns an observation into features: convolutions for pictures, a perceptron for numbers."""
+"""Encoders from observations to features: convolutions for images, an MLP for vectors."""
 
 import math
 from functools import partial
@@ -13,13 +13,13 @@ Network = Literal["small", "sample_factory", "nature", "mlp"]
 
 
 class Convolution(NamedTuple):
-    """A stack of convolutions and the layer after it.
+    """Convolutional layers and the linear layer after them.
 
     Attributes:
-        layers: output channels, side of the kernel and stride of each.
-        features: that the last layer, a linear one, has.
+        layers: output channels, kernel size and stride of each.
+        features: output size of the linear layer.
         activation: after every layer.
-        gain: of the initialisation that suits the activation.
+        gain: of the orthogonal initialization.
     """
 
     layers: tuple[tuple[int, int, int], ...]
@@ -28,8 +28,8 @@ class Convolution(NamedTuple):
     gain: float = math.sqrt(2)
 
     @property
-    def smallest_side(self) -> int:
-        """Pixels that it needs in height and in width."""
+    def min_side(self) -> int:
+        """Smallest height and width that the layers accept, pixels."""
         side = 1
         for _, kernel, stride in reversed(self.layers):
             side = (side - 1) * stride + kernel
@@ -37,8 +37,7 @@ class Convolution(NamedTuple):
 
 
 CONVOLUTIONS: dict[Network, Convolution] = {
-    # The form of Sample Factory's with half its width, since one core is to learn from some hundred
-    # decisions a second.
+    # Sample Factory's at half its width: one core has to train on a few hundred steps a second.
     "small": Convolution(((16, 8, 4), (32, 4, 2), (64, 3, 2)), 256, nn.ReLU),
     # Petrenko et al. 2020: convnet_simple with one layer of 512, ELU, as in its ViZDoom examples.
     "sample_factory": Convolution(((32, 8, 4), (64, 4, 2), (128, 3, 2)), 512, nn.ELU, 1.0),
@@ -46,51 +45,50 @@ CONVOLUTIONS: dict[Network, Convolution] = {
     "nature": Convolution(((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512, nn.ReLU),
 }
 
-HIDDEN = 128
-"""Width of the perceptron's two layers. Tanh, which Andrychowicz et al. 2021 found best for
-control."""
+MLP_WIDTH = 128
+"""Width of the MLP's two layers, with tanh as found best for control (Andrychowicz et al. 2021)."""
 
 
 class ChannelsFirst(nn.Module):
-    """From ``[N, H, W, C]`` to ``[N, C, H, W]``, as convolutions count them.
+    """Permutation from ``[N, H, W, C]`` to ``[N, C, H, W]``.
 
-    Nothing is moved: with a pixel's channels side by side in memory they learn a tenth faster on a
-    processor.
+    Only a view: on a CPU, convolutions train a tenth faster with a pixel's channels adjacent in
+    memory.
     """
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """The same numbers under another shape."""
-        return pictures.permute(0, 3, 1, 2)
+    def forward(self, images: Tensor) -> Tensor:
+        """Permute the dimensions."""
+        return images.permute(0, 3, 1, 2)
 
 
-def features_of(network: Network) -> int:
-    """How many features a network makes of an observation."""
-    return HIDDEN if network == "mlp" else CONVOLUTIONS[network].features
+def feature_size(network: Network) -> int:
+    """Return the number of features that an encoder makes."""
+    return MLP_WIDTH if network == "mlp" else CONVOLUTIONS[network].features
 
 
 def make_encoder(network: Network, observation_shape: tuple[int, ...]) -> nn.Sequential:
-    """From float32 observations ``[N, …]``, normalised, to features ``[N, F]``.
+    """Create an encoder from normalized float32 observations ``[N, …]`` to features ``[N, F]``.
 
-    Initialised orthogonally.
+    Initialized orthogonally.
 
     Raises:
         PolicyError: the observation is too small for the convolutions.
     """
     if network == "mlp":
-        (numbers,) = observation_shape
-        perceptron = nn.Sequential(
-            nn.Linear(numbers, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh()
+        (length,) = observation_shape
+        mlp = nn.Sequential(
+            nn.Linear(length, MLP_WIDTH), nn.Tanh(), nn.Linear(MLP_WIDTH, MLP_WIDTH), nn.Tanh()
         )
-        return _initialised(perceptron, math.sqrt(2))
+        return _initialize(mlp, math.sqrt(2))
     convolution = CONVOLUTIONS[network]
     height, width, depth = observation_shape
-    smallest = convolution.smallest_side
+    smallest = convolution.min_side
     if min(height, width) < smallest:
         raise PolicyError(
-            f"observations of {height}×{width} are too small for the network {network}, which "
-            f"needs {smallest}×{smallest}"
+            f"observations of {height}×{width} are too small for the network {network}; it needs "
+            f"at least {smallest}×{smallest}"
         )
-    # In place, an ELU needs no exponential to go back either.
+    # In place, the backward pass of an ELU needs no exponential.
     activation = partial(convolution.activation, inplace=True)
     modules: list[nn.Module] = [ChannelsFirst()]
     for channels, kernel, stride in convolution.layers:
@@ -100,10 +98,10 @@ def make_encoder(network: Network, observation_shape: tuple[int, ...]) -> nn.Seq
     with torch.no_grad():
         flat = nn.Sequential(*modules)(torch.zeros(1, *observation_shape)).shape[1]
     modules += [nn.Linear(flat, convolution.features), activation()]
-    return _initialised(nn.Sequential(*modules), convolution.gain)
+    return _initialize(nn.Sequential(*modules), convolution.gain)
 
 
-def _initialised(encoder: nn.Sequential, gain: float) -> nn.Sequential:
+def _initialize(encoder: nn.Sequential, gain: float) -> nn.Sequential:
     for module in encoder:
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.orthogonal_(module.weight, gain)

@@ -6,26 +6,26 @@ import torch
 from torch import Tensor, nn
 
 from metabonk.games import ActionKind
-from metabonk.policy.encoders import features_of, make_encoder
+from metabonk.policy.encoders import feature_size, make_encoder
 from metabonk.policy.spec import PolicySpec
 
-SMALLEST_SCALE = 1e-2
-"""Of returns and of observed numbers, so that ones which never differ are divided by something."""
+MIN_SCALE = 1e-2
+"""Lower bound on the scale of returns and vector observations, for those that never vary."""
 
-LARGEST_NUMBER = 10.0
-"""Deviations from the mean, where an observed number is cut off."""
+MAX_DEVIATION = 10.0
+"""Standard deviations at which normalized vector observations are clipped."""
 
-FIRST_LOG_STD = -0.5
-"""Of a new policy along an axis of range 2 (Andrychowicz et al. 2021)."""
+INITIAL_LOG_STD = -0.5
+"""Log deviation of a new policy on an axis of range 2 (Andrychowicz et al. 2021)."""
 
 
 class Output(NamedTuple):
-    """What the network says of N observations.
+    """Output of the network for N observations.
 
     Attributes:
-        parameters: for ``PolicySpec.distribution``; ``[N, P]`` float32.
-        values: of the state, in units of normalised returns; ``[N]`` float32.
-        memory: the recurrent state after them, ``[N, H]`` float32; H is 0 without one.
+        parameters: for ``PolicySpec.distribution``, ``[N, P]`` float32.
+        values: in units of normalized returns, ``[N]`` float32.
+        memory: recurrent state after the observations, ``[N, H]`` float32; H is 0 without one.
     """
 
     parameters: Tensor
@@ -34,19 +34,19 @@ class Output(NamedTuple):
 
 
 class ActorCritic(nn.Module):
-    """Policy and value from one observation, and from what is remembered of earlier ones.
+    """Policy and value of an observation, and of a recurrent state if there is one.
 
-    Initialised orthogonally, the policy nearly uniform (Andrychowicz et al. 2021, "What matters in
-    on-policy RL?"). Pixels are centred on zero: without it, dark and bright pictures of one pattern
-    differ to a new network by a factor only, and are told apart ten times later. Rows of numbers
-    are brought to mean 0 and deviation 1 by those that ``adapt_observations`` has followed.
+    Initialized orthogonally, with a nearly uniform policy (Andrychowicz et al. 2021, "What matters
+    in on-policy RL?"). Pixels are centered on zero: otherwise dark and bright images of one pattern
+    are nearly proportional for a new network, which takes ten times longer to tell them apart.
+    Vectors are normalized by running statistics (``update_obs_stats``).
 
-    The value head predicts normalised returns. ``adapt_returns`` follows their mean and scale and
-    rescales the head so that what it says in reward units stays the same (PopArt, van Hasselt et
-    al. 2016); so any game's rewards can be learned from without a scale found by hand.
+    The value head predicts normalized returns. ``update_return_stats`` tracks their mean and scale
+    and rescales the head so that its output in reward units is preserved (PopArt, van Hasselt et
+    al. 2016): any game's rewards can be learned from without tuning a scale.
 
     Args:
-        spec: what it sees and can do, and what it is made of.
+        spec: of the policy.
 
     Raises:
         PolicyError: the observation is too small for the convolutions.
@@ -63,14 +63,14 @@ class ActorCritic(nn.Module):
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__()
         self.spec = spec
-        features = features_of(spec.network)
+        features = feature_size(spec.network)
         self.encoder = make_encoder(spec.network, spec.observation_shape)
         self.memory = nn.GRUCell(features, spec.memory) if spec.memory else None
         self.policy_head = nn.Linear(spec.memory or features, spec.actions)
         self.value_head = nn.Linear(spec.memory or features, 1)
         self.log_std = None
         if spec.action_kind is ActionKind.CONTINUOUS:
-            self.log_std = nn.Parameter(torch.full((spec.actions,), FIRST_LOG_STD))
+            self.log_std = nn.Parameter(torch.full((spec.actions,), INITIAL_LOG_STD))
         if self.memory is not None:
             for name, parameter in self.memory.named_parameters():
                 if name.startswith("bias"):
@@ -81,7 +81,7 @@ class ActorCritic(nn.Module):
         for head, gain in ((self.policy_head, 0.01), (self.value_head, 1.0)):
             nn.init.orthogonal_(head.weight, gain)
             nn.init.zeros_(head.bias)
-        # Double precision: the scale is a difference of squares.
+        # Double precision: the variance is a difference of squares.
         self.register_buffer("return_mean", torch.zeros((), dtype=torch.float64))
         self.register_buffer("return_square", torch.ones((), dtype=torch.float64))
         self.register_buffer("return_scale", torch.ones((), dtype=torch.float64))
@@ -94,52 +94,52 @@ class ActorCritic(nn.Module):
 
     @property
     def parameter_count(self) -> int:
-        """How many parameters its policy has for each observation, P."""
+        """Number of parameters of the action distribution, P."""
         return self.policy_head.out_features * (1 if self.log_std is None else 2)
 
     def forward(self, observations: Tensor, memory: Tensor | None = None) -> Output:
-        """What it says of N observations, each after a past of its own.
+        """Compute the output for N observations.
 
         Args:
-            observations: ``[N, …]``, as the spec says.
-            memory: the recurrent state before them, ``[N, H]``; None: nothing is remembered.
+            observations: ``[N, …]``, by the spec.
+            memory: recurrent state before them, ``[N, H]``; None: zeros.
         """
         features = self.encode(observations)
-        return self.conclude(features if self.memory is None else self.memory(features, memory))
+        return self.heads(features if self.memory is None else self.memory(features, memory))
 
     def encode(self, observations: Tensor) -> Tensor:
-        """Features of N observations, ``[N, F]``, before anything is remembered."""
-        encoded: Tensor = self.encoder(self._normalised(observations))
+        """Compute the features of N observations, ``[N, F]``, before the recurrent layer."""
+        encoded: Tensor = self.encoder(self._normalize_obs(observations))
         return encoded
 
-    def unroll(self, features: Tensor, memory: Tensor, begins: Tensor) -> Tensor:
-        """What it remembers along B sequences of L observations; only with a memory.
+    def unroll(self, features: Tensor, memory: Tensor, episode_starts: Tensor) -> Tensor:
+        """Run the recurrent layer along B sequences of L observations.
 
         Args:
-            features: from ``encode``; ``[L, B, F]``.
-            memory: the recurrent state before the first of each sequence; ``[B, H]``.
-            begins: the observation is the first of its episode, so nothing is remembered;
-                ``[L, B]`` bool. For the first of a sequence ``memory`` says so.
+            features: from ``encode``, ``[L, B, F]``.
+            memory: recurrent state before each sequence, ``[B, H]``.
+            episode_starts: observations that are the first of an episode, where the state is reset,
+                ``[L, B]`` bool; ignored for the first of a sequence, whose state is ``memory``.
 
         Returns:
             The recurrent state after each observation, ``[L, B, H]``.
         """
-        assert self.memory is not None, "only a network with a memory is unrolled"
-        kept = (~begins).to(memory.dtype)[..., None]
+        assert self.memory is not None, "only a recurrent network is unrolled"
+        kept = (~episode_starts).to(memory.dtype)[..., None]
         states = []
-        for step, seen in enumerate(features):
-            memory = self.memory(seen, memory * kept[step] if step else memory)
+        for step, feature in enumerate(features):
+            memory = self.memory(feature, memory * kept[step] if step else memory)
             states.append(memory)
         return torch.stack(states)
 
-    def conclude(self, features: Tensor) -> Output:
-        """What follows from features, or with a memory from the recurrent state after them.
+    def heads(self, features: Tensor) -> Output:
+        """Compute policy and value from features, or from the recurrent state after them.
 
         Args:
-            features: ``[…, F]`` from ``encode``; with a memory ``[…, H]``.
+            features: ``[…, F]`` from ``encode``; if recurrent, ``[…, H]``.
 
         Returns:
-            With the leading dimensions of ``features``.
+            The output, with the leading dimensions of ``features``.
         """
         parameters = self.policy_head(features)
         if self.log_std is not None:
@@ -147,18 +147,18 @@ class ActorCritic(nn.Module):
         memory = features[..., :0] if self.memory is None else features
         return Output(parameters, self.value_head(features).squeeze(-1), memory)
 
-    def _normalised(self, observations: Tensor) -> Tensor:
+    def _normalize_obs(self, observations: Tensor) -> Tensor:
         if self.spec.network != "mlp":
             return observations.to(torch.float32).sub_(127.5).mul_(1 / 127.5)
-        scale = self.observation_variance.sqrt().clamp_min(SMALLEST_SCALE)
-        numbers = (observations - self.observation_mean) / scale
-        return numbers.clamp(-LARGEST_NUMBER, LARGEST_NUMBER).to(torch.float32)
+        scale = self.observation_variance.sqrt().clamp_min(MIN_SCALE)
+        normalized = (observations - self.observation_mean) / scale
+        return normalized.clamp(-MAX_DEVIATION, MAX_DEVIATION).to(torch.float32)
 
     @torch.no_grad()
-    def adapt_observations(self, observations: Tensor) -> None:
-        """Follows the mean and variance of rows of numbers; pictures need it not.
+    def update_obs_stats(self, observations: Tensor) -> None:
+        """Update the running mean and variance of vector observations; images need none.
 
-        All that were ever seen count the same (Chan et al. 1979, the parallel algorithm).
+        All observations count equally (Chan et al. 1979, the parallel algorithm).
 
         Args:
             observations: ``[N, …]``, finite, N at least 1.
@@ -176,27 +176,27 @@ class ActorCritic(nn.Module):
         self.observation_mean.add_(distance * count / total)
         self.observation_count.fill_(total)
 
-    def normalise(self, returns: Tensor) -> Tensor:
-        """Returns or values from reward units to what the value head predicts."""
+    def normalize(self, returns: Tensor) -> Tensor:
+        """Convert returns or values from reward units to those of the value head."""
         return ((returns - self.return_mean) / self.return_scale).to(torch.float32)
 
-    def denormalise(self, values: Tensor) -> Tensor:
-        """What the value head predicted, in reward units; float32."""
+    def denormalize(self, values: Tensor) -> Tensor:
+        """Convert the value head's output to reward units, float32."""
         return (values * self.return_scale + self.return_mean).to(torch.float32)
 
     @torch.no_grad()
     def set_return_scale(self, scale: float) -> None:
-        """Fixes the scale by hand, for learning without ``adapt_returns``."""
+        """Set a fixed scale, for learning without ``update_return_stats``."""
         self.return_scale.fill_(scale)
         self.return_square.fill_(scale * scale)
 
     @torch.no_grad()
-    def adapt_returns(self, returns: Tensor, rate: float) -> None:
-        """Follows the mean and the scale of returns; values in reward units stay as they were.
+    def update_return_stats(self, returns: Tensor, rate: float) -> None:
+        """Update the mean and scale of returns, preserving values in reward units.
 
         Args:
             returns: in reward units, any shape, finite.
-            rate: weight of these against all before; the first ones are averaged evenly.
+            rate: weight against earlier returns; the first updates are averaged evenly.
         """
         self.return_updates.add_(1)
         weight = max(rate, 1.0 / int(self.return_updates))
@@ -205,7 +205,7 @@ class ActorCritic(nn.Module):
         self.return_mean.lerp_(returns.mean(), weight)
         self.return_square.lerp_(returns.square().mean(), weight)
         variance = self.return_square - self.return_mean.square()
-        self.return_scale.copy_(variance.clamp_min(SMALLEST_SCALE**2).sqrt())
+        self.return_scale.copy_(variance.clamp_min(MIN_SCALE**2).sqrt())
         ratio = old_scale / self.return_scale
         bias = (old_scale * self.value_head.bias + old_mean - self.return_mean) / self.return_scale
         self.value_head.weight.mul_(ratio.to(torch.float32))

@@ -1,6 +1,6 @@
 """Named arrays and a header as safetensors bytes.
 
-Nothing that arrives can run code; nothing that is malformed raises anything but WireError.
+Data from outside can't run code, and malformed data raises only ``WireError``.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Header = TypeVar("Header", bound=BaseModel)
 
 HEADER_KEY = "metabonk"
-SEAL_KEY = "seal"
+CHECKSUM_KEY = "seal"
 
 DTYPES = {
     "BOOL": np.dtype(np.bool_),
@@ -29,75 +29,79 @@ DTYPES = {
     "F32": np.dtype(np.float32),
     "F64": np.dtype(np.float64),
 }
-"""Of all that safetensors knows, what MetaBonk sends."""
+"""The dtypes of safetensors that MetaBonk uses."""
 
 
-def pack(arrays: Mapping[str, Array], header: BaseModel, *, sealed: bool = False) -> bytes:
-    """The bytes of these arrays and this header.
+def pack(arrays: Mapping[str, Array], header: BaseModel, *, with_checksum: bool = False) -> bytes:
+    """Encode arrays and a header.
 
     Args:
         arrays: by name.
-        header: what they are.
-        sealed: whether any change to either is to be noticed: for what lies on a disk for long.
+        header: describes them.
+        with_checksum: detect any later change, for data that is stored for long.
     """
     metadata = {HEADER_KEY: header.model_dump_json()}
-    if sealed:
-        metadata[SEAL_KEY] = _seal(arrays, metadata[HEADER_KEY])
+    if with_checksum:
+        metadata[CHECKSUM_KEY] = _checksum(arrays, metadata[HEADER_KEY])
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     for name, array in arrays.items():
-        contiguous[name] = contiguous[name].reshape(array.shape)  # It makes scalars vectors.
+        contiguous[name] = contiguous[name].reshape(
+            array.shape
+        )  # ascontiguousarray makes scalars 1-D.
     return bytes(safetensors.numpy.save(contiguous, metadata=metadata))
 
 
 def unpack(data: bytes, header_type: type[Header]) -> tuple[dict[str, Array], Header]:
-    """Arrays and header of bytes from anywhere.
+    """Decode arrays and a header from an untrusted source.
 
     Args:
-        data: from ``pack``, or not.
-        header_type: what the header is expected to be.
+        data: from ``pack``, supposedly.
+        header_type: expected model of the header.
 
     Returns:
         The arrays, writable and copied out of ``data``; and the header.
 
     Raises:
-        WireError: they are something else, or were sealed and have changed since.
+        WireError: the data is something else, or fails its checksum.
     """
     try:
         tensors: list[tuple[str, dict[str, Any]]] = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
-        raise WireError(f"this is not safetensors: {error}") from None
+        raise WireError(f"not safetensors: {error}") from None
     arrays = {}
     for name, tensor in tensors:
         dtype = DTYPES.get(tensor["dtype"])
         if dtype is None:
             raise WireError(
-                f"the tensor {name!r} has the type {tensor['dtype']}; known are {', '.join(DTYPES)}"
+                f"tensor {name!r} has dtype {tensor['dtype']}; allowed: {', '.join(DTYPES)}"
             )
-        # A byte that is neither 0 nor 1 is no valid bool to numpy and torch.
+        # A byte other than 0 and 1 is not a valid bool for numpy and torch.
         raw = np.frombuffer(tensor["data"], np.uint8 if dtype == np.bool_ else dtype)
         flat = raw != 0 if dtype == np.bool_ else raw
         arrays[name] = flat.reshape(tensor["shape"])
     metadata = _metadata(data)
-    if SEAL_KEY in metadata and metadata[SEAL_KEY] != _seal(arrays, metadata[HEADER_KEY]):
-        raise WireError("this is not what was written: the file is damaged")
+    if CHECKSUM_KEY in metadata and metadata[CHECKSUM_KEY] != _checksum(
+        arrays, metadata[HEADER_KEY]
+    ):
+        raise WireError("the file is corrupt: its checksum does not match")
     return arrays, _header(metadata[HEADER_KEY], header_type)
 
 
-def _seal(arrays: Mapping[str, Array], header: str) -> str:
-    """SHA-256 of the header and of every array with its name, type and shape."""
-    summed = hashlib.sha256(header.encode())
+def _checksum(arrays: Mapping[str, Array], header: str) -> str:
+    """Compute the SHA-256 of the header and of every array with its name, dtype and shape."""
+    digest = hashlib.sha256(header.encode())
     for name in sorted(arrays):
-        summed.update(f"\n{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
-        summed.update(arrays[name].tobytes())
-    return summed.hexdigest()
+        digest.update(f"\n{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    # safetensors gives metadata only of files. Its own check of the length has passed.
+    # safetensors reads metadata of files only. It has already checked the length.
     length = int.from_bytes(data[:8], "little")
     metadata: dict[str, str] = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
     if HEADER_KEY not in metadata:
-        raise WireError("these safetensors are not MetaBonk's: they carry no header of its own")
+        raise WireError("these safetensors have no MetaBonk header")
     return metadata
 
 
@@ -107,4 +111,4 @@ def _header(text: str, header_type: type[Header]) -> Header:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise WireError(f"the header's {where or 'text'} is wrong: {problem['msg']}") from None
+        raise WireError(f"invalid header: {where or 'text'}: {problem['msg']}") from None

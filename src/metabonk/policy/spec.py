@@ -1,4 +1,4 @@
-"""What a policy sees, what it can do, and what it is made of."""
+"""The shape of a policy: what it observes, what it can do, and its network."""
 
 from typing import Annotated, Self
 
@@ -13,32 +13,31 @@ from metabonk.policy.distributions import (
     Distribution,
     MultiCategorical,
 )
-from metabonk.policy.encoders import Network, features_of
+from metabonk.policy.encoders import Network, feature_size
 from metabonk.settings.schema import Learning
 
 Extent = Annotated[int, Field(ge=1, le=4096)]
-Picture = tuple[Extent, Extent, Annotated[int, Field(ge=1, le=64)]]
-Numbers = tuple[Extent]
+ImageShape = tuple[Extent, Extent, Annotated[int, Field(ge=1, le=64)]]
+VectorShape = tuple[Extent]
 
 
 class PolicySpec(BaseModel):
-    """The shape of a policy, which weights, rollouts and checkpoints carry with them.
+    """The shape of a policy, carried by weights, rollouts and checkpoints.
 
     Attributes:
-        game: id of the game it is for.
-        observation_shape: height, width, channels of a uint8 picture; or the length of a row of
-            float32 numbers.
-        action_names: one a discrete action, one an option of each choice in turn, or one an axis.
-        action_kind: what an action is made of.
-        action_sizes: options of each choice, where there are several.
-        network: what makes features of an observation; ``mlp`` for numbers, another for pictures.
-        memory: length H of its recurrent state; 0 without one.
+        game: id of its game.
+        observation_shape: height, width, channels of a uint8 image; or length of a float32 vector.
+        action_names: per discrete action, option of each choice, or axis.
+        action_kind: of the action space.
+        action_sizes: options of each choice of a multi-discrete space; else empty.
+        network: encoder of the observations; ``mlp`` for vectors, another for images.
+        memory: size H of the recurrent state; 0 without one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     game: str = Field(min_length=1, max_length=200)
-    observation_shape: Picture | Numbers
+    observation_shape: ImageShape | VectorShape
     action_names: tuple[str, ...] = Field(min_length=1, max_length=4096)
     action_kind: ActionKind = ActionKind.DISCRETE
     action_sizes: tuple[Extent, ...] = Field((), max_length=256)
@@ -46,17 +45,19 @@ class PolicySpec(BaseModel):
     memory: int = Field(0, ge=0, le=4096)
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Self:
+    def _check_consistency(self) -> Self:
         if (self.network == "mlp") != (len(self.observation_shape) == 1):
-            raise ValueError(f"the network {self.network} doesn't take {_shape(self)}")
-        several = self.action_kind is ActionKind.MULTI_DISCRETE
-        if sum(self.action_sizes) != (len(self.action_names) if several else 0):
+            raise ValueError(
+                f"the network {self.network} doesn't take observations of {_shape(self)}"
+            )
+        is_multi = self.action_kind is ActionKind.MULTI_DISCRETE
+        if sum(self.action_sizes) != (len(self.action_names) if is_multi else 0):
             raise ValueError(f"action_sizes {self.action_sizes} don't fit the action_names")
         return self
 
     @classmethod
     def of(cls, game: Game | GameDescription, learning: Learning | None = None) -> Self:
-        """The spec of a policy for ``game``, made as the settings say."""
+        """Return the spec of a policy for ``game`` with the network of the settings."""
         learning = learning or Learning()
         description = game.description if isinstance(game, Game) else game
         shape = description.observation_shape
@@ -69,23 +70,23 @@ class PolicySpec(BaseModel):
                 "action_kind": description.action_kind,
                 "action_sizes": description.action_sizes,
                 "network": network,
-                "memory": features_of(network) if learning.recurrent else 0,
+                "memory": feature_size(network) if learning.recurrent else 0,
             }
         )
 
     @property
     def actions(self) -> int:
-        """How many discrete actions there are, options of all choices, or axes."""
+        """Number of discrete actions, of options of all choices, or of axes."""
         return len(self.action_names)
 
     @property
     def observation_dtype(self) -> type[np.generic]:
-        """Of one observation."""
+        """Dtype of an observation."""
         return np.float32 if len(self.observation_shape) == 1 else np.uint8
 
     @property
     def action_shape(self) -> tuple[int, ...]:
-        """Of one action."""
+        """Shape of an action."""
         match self.action_kind:
             case ActionKind.DISCRETE:
                 return ()
@@ -96,15 +97,14 @@ class PolicySpec(BaseModel):
 
     @property
     def action_dtype(self) -> type[np.generic]:
-        """Of one action."""
+        """Dtype of an action."""
         return np.float32 if self.action_kind is ActionKind.CONTINUOUS else np.int64
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """What the policy may do.
+        """Return the distribution over actions.
 
         Args:
-            parameters: as the network gives them, ``[…, P]``: logits, or means and logarithms of
-                deviations.
+            parameters: output of the network, ``[…, P]``: logits; or means, then log deviations.
         """
         match self.action_kind:
             case ActionKind.DISCRETE:
@@ -115,25 +115,25 @@ class PolicySpec(BaseModel):
                 return DiagonalGaussian(parameters)
 
     def difference(self, other: "PolicySpec") -> str | None:
-        """What keeps ``other`` from fitting this spec, in words; None when they are the same."""
+        """Describe why ``other`` doesn't fit this spec; None if they are equal."""
         if other.game != self.game:
-            return f"it is for the game {other.game}, and this is {self.game}"
+            return f"it is for the game {other.game}, not {self.game}"
         if other.observation_shape != self.observation_shape:
-            return f"it sees {_shape(other)}, and {self.game} shows {_shape(self)} here"
+            return f"it observes {_shape(other)}, but {self.game} shows {_shape(self)} here"
         if other.action_kind is not self.action_kind:
             return (
-                f"its actions are {_words(other.action_kind)}, and those of {self.game} are "
-                f"{_words(self.action_kind)} here"
+                f"its actions are {_kind_name(other.action_kind)}, but those of {self.game} are "
+                f"{_kind_name(self.action_kind)} here"
             )
         if (other.action_names, other.action_sizes) != (self.action_names, self.action_sizes):
             return (
-                f"its {other.actions} actions ({_shown(other)}) are not the "
-                f"{self.actions} of {self.game} here ({_shown(self)})"
+                f"its {other.actions} actions ({_action_list(other)}) are not the "
+                f"{self.actions} of {self.game} here ({_action_list(self)})"
             )
         if (other.network, other.memory) != (self.network, self.memory):
             return (
-                f"it has {_made(other)}, and the settings say {_made(self)}; see learning.network "
-                "and learning.recurrent"
+                f"it has {_network_name(other)}, but the settings say {_network_name(self)}; see "
+                "learning.network and learning.recurrent"
             )
         return None
 
@@ -144,15 +144,15 @@ def _shape(spec: PolicySpec) -> str:
     return "×".join(map(str, spec.observation_shape))
 
 
-def _words(kind: ActionKind) -> str:
+def _kind_name(kind: ActionKind) -> str:
     return kind.value.replace("_", "-")
 
 
-def _shown(spec: PolicySpec) -> str:
+def _action_list(spec: PolicySpec) -> str:
     names = ", ".join(spec.action_names[:40])
     return f"{names}, …" if spec.actions > 40 else names
 
 
-def _made(spec: PolicySpec) -> str:
-    memory = f"a memory of {spec.memory}" if spec.memory else "no memory"
+def _network_name(spec: PolicySpec) -> str:
+    memory = f"a recurrent state of {spec.memory}" if spec.memory else "no recurrent state"
     return f"the network {spec.network} with {memory}"

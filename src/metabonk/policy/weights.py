@@ -13,16 +13,16 @@ from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.spec import PolicySpec
 
 NETWORK = "network/"
-"""Prefix of the names of a network's tensors, in weights as in checkpoints."""
+"""Prefix of the names of a network's tensors in weights and checkpoints."""
 
 
 class WeightsHeader(BaseModel):
-    """What weights say of themselves; a checkpoint says the same and more.
+    """Header of weights, extended by that of checkpoints.
 
     Attributes:
-        kind: tells them from rollouts.
-        version: updates that led to them.
-        spec: what they are for.
+        kind: distinguishes weights from rollouts.
+        version: number of updates behind them.
+        spec: of their policy.
     """
 
     kind: Literal["weights", "checkpoint"] = "weights"
@@ -34,9 +34,9 @@ class Weights(NamedTuple):
     """Decoded weights.
 
     Attributes:
-        version: updates that led to them.
-        spec: what they are for.
-        tensors: by their names in the network.
+        version: number of updates behind them.
+        spec: of their policy.
+        tensors: by name in the network.
     """
 
     version: int
@@ -45,20 +45,20 @@ class Weights(NamedTuple):
 
 
 def network_arrays(network: ActorCritic) -> dict[str, Array]:
-    """The network's parameters and buffers under the names they travel with."""
+    """Return the network's parameters and buffers under their serialized names."""
     return {NETWORK + name: t.detach().cpu().numpy() for name, t in network.state_dict().items()}
 
 
 def encode_weights(network: ActorCritic, version: int) -> bytes:
-    """The weights of a network as safetensors."""
+    """Encode the weights of a network as safetensors."""
     return pack(network_arrays(network), WeightsHeader(version=version, spec=network.spec))
 
 
 def decode_weights(data: bytes) -> Weights:
-    """Weights from ``encode_weights`` or from a whole checkpoint file.
+    """Decode weights from ``encode_weights`` or from a checkpoint file.
 
     Raises:
-        WireError: they can't be read.
+        WireError: they are unreadable.
     """
     arrays, header = unpack(data, WeightsHeader)
     tensors = {
@@ -70,36 +70,38 @@ def decode_weights(data: bytes) -> Weights:
 
 
 def load_weights(network: ActorCritic, data: bytes) -> int:
-    """Puts weights into a network; nothing changes when they don't fit.
+    """Load weights into a network, which is unchanged if they don't fit.
 
     Returns:
         Their version.
 
     Raises:
-        WireError: they can't be read.
-        PolicyError: they are for another game or network, or aren't finite.
+        WireError: they are unreadable.
+        PolicyError: they are for another game or network, or are not finite.
     """
     weights = decode_weights(data)
     if difference := network.spec.difference(weights.spec):
         raise PolicyError(f"the weights of version {weights.version} don't fit: {difference}")
-    put_tensors(network, weights.tensors, f"the weights of version {weights.version}")
+    load_arrays(network, weights.tensors, f"the weights of version {weights.version}")
     return weights.version
 
 
-def put_tensors(network: ActorCritic, tensors: dict[str, Array], what: str) -> None:
-    """Puts arrays into a network by name; nothing changes when they don't fit.
+def load_arrays(network: ActorCritic, tensors: dict[str, Array], what: str) -> None:
+    """Load arrays into a network by name; it is unchanged if they don't fit.
 
     Args:
-        network: takes them.
-        tensors: by their names in the network.
-        what: they are, for messages.
+        network: to load into.
+        tensors: by name in the network.
+        what: the subject of messages.
 
     Raises:
-        PolicyError: a name, shape or type differs, or a number isn't finite.
+        PolicyError: a name, shape or dtype differs, or a value is not finite.
     """
     state = network.state_dict()
     if missing := sorted(state.keys() ^ tensors.keys()):
-        raise PolicyError(f"{what} are of another network: {', '.join(missing[:5])} differ")
+        raise PolicyError(
+            f"{what} are of another network, which differs in {', '.join(missing[:5])}"
+        )
     for name, current in state.items():
         array = tensors[name]
         if array.shape != tuple(current.shape) or torch.from_numpy(array).dtype != current.dtype:
@@ -108,5 +110,5 @@ def put_tensors(network: ActorCritic, tensors: dict[str, Array], what: str) -> N
                 f"not {current.dtype} {tuple(current.shape)}"
             )
         if not np.isfinite(array).all():
-            raise PolicyError(f"{what} are spoilt: {name} holds numbers that are not finite")
+            raise PolicyError(f"{what} are invalid: {name} has values that are not finite")
     network.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
