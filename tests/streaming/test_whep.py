@@ -17,6 +17,7 @@ from metabonk.messages import StreamState
 from metabonk.streaming.sdp import InvalidOffer
 from metabonk.streaming.webrtc import NoCommonCodec, WebRtc
 from tests.support.stage import FPS, Stage, stage
+from tests.support.waiting import until_async
 
 SDP = {"Content-Type": "application/sdp"}
 KEY = "a=fingerprint:sha-256 AB:CD\r\n"
@@ -71,13 +72,6 @@ async def watcher(staged: Stage) -> AsyncIterator[Watcher]:
             yield opened
         finally:
             await opened.connection.close()
-
-
-async def until(what: str, condition: Callable[[], object], timeout: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
-        await asyncio.sleep(0.01)
 
 
 def test_a_viewer_decodes_the_stream_from_its_first_keyframe(staged: Stage):
@@ -148,7 +142,7 @@ def test_a_lost_frame_is_answered_by_one_keyframe_for_all(staged: Stage):
             for _ in range(20):
                 await report_loss(viewer)
                 await asyncio.sleep(0.01)
-            await until("a keyframe", lambda: staged.keyframes > before)
+            await until_async("a keyframe", lambda: staged.keyframes > before)
             assert staged.keyframes - before <= 2, "one keyframe serves all reports"
 
     run(scene)
@@ -171,7 +165,7 @@ def test_delete_ends_the_connection_once(staged: Stage):
             assert (await viewer.client.delete(viewer.location)).status_code == 200
             assert (staged.hub.stats().clients, len(staged.webrtc)) == (0, 0)
             assert (await viewer.client.delete(viewer.location)).status_code == 404
-            await until("told", lambda: viewer.connection.connectionState == "closed")
+            await until_async("told", lambda: viewer.connection.connectionState == "closed")
 
     run(scene)
 
@@ -184,7 +178,7 @@ def test_a_viewer_who_closes_over_webrtc_is_removed_at_once(staged: Stage):
             await viewer.connect()
             await viewer.frame()
             await viewer.connection.close()
-            await until("gone", lambda: staged.hub.stats().clients == 0, 3)
+            await until_async("gone", lambda: staged.hub.stats().clients == 0, 3)
             assert len(staged.webrtc) == 0
 
     run(scene)
@@ -202,8 +196,8 @@ def test_a_viewer_who_vanishes_is_removed_after_a_timeout():
                 ice = viewer.receiver.transport.transport
                 for protocol in ice._connection._protocols:
                     protocol.transport.abort()
-                await until("gone", lambda: staged.hub.stats().clients == 0, 8)
-                await until("forgotten", lambda: len(staged.webrtc) == 0, 2)
+                await until_async("gone", lambda: staged.hub.stats().clients == 0, 8)
+                await until_async("forgotten", lambda: len(staged.webrtc) == 0, 2)
 
         run(scene)
 
@@ -216,7 +210,7 @@ def test_the_connection_ends_with_the_stream(staged: Stage):
             await viewer.connect()
             await viewer.frame()
             staged.go_standby()
-            await until("ended", lambda: viewer.connection.connectionState == "closed")
+            await until_async("ended", lambda: viewer.connection.connectionState == "closed")
             assert len(staged.webrtc) == 0
 
     run(scene)
@@ -327,7 +321,7 @@ def test_stopping_the_server_ends_its_viewers():
                 began = time.monotonic()
                 await asyncio.to_thread(staged._server.stop)
                 assert time.monotonic() - began < 3
-                await until("told", lambda: viewer.connection.connectionState == "closed")
+                await until_async("told", lambda: viewer.connection.connectionState == "closed")
                 assert staged.hub.state.state is StreamState.LIVE
 
     run(scene)

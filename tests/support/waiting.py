@@ -1,5 +1,6 @@
-"""Waiting for something that another thread or process does in its own time."""
+"""Waiting for something that another thread, task or process does in its own time."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -35,3 +36,11 @@ def until(what: str, probe: Callable[[], T | None], timeout: float = GENEROUS_S)
             last_error = error
         time.sleep(POLL_S)
     raise AssertionError(f"{what}: not within {timeout:.0f} s; last error: {last_error}")
+
+
+async def until_async(what: str, probe: Callable[[], object], timeout: float = GENEROUS_S) -> None:
+    """Wait as ``until`` does, without blocking the event loop."""
+    deadline = time.monotonic() + timeout
+    while not probe():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout:.0f} s"
+        await asyncio.sleep(POLL_S)
