@@ -64,3 +64,23 @@ def test_an_error_ends_the_thread_and_is_not_swallowed(monkeypatch: pytest.Monke
     assert done.wait(5)
     thread.close()
     assert [str(error) for error in seen] == ["disk full"]
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_at_its_end_it_cleans_up_on_its_own_thread(failing: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+    ended, ends = threading.Event(), []
+
+    def tick() -> None:
+        if failing:
+            raise OSError("disk full")
+
+    def clean_up() -> None:
+        ends.append(threading.current_thread().name)
+        ended.set()
+
+    thread = PeriodicThread(tick, 3600.0, name="ticker", at_end=clean_up)
+    thread.start()
+    thread.close()
+    assert ended.wait(5)
+    assert ends == ["ticker"]

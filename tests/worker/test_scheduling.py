@@ -1,0 +1,59 @@
+"""How many games a worker plays, and how they share its cores."""
+
+import pytest
+
+from metabonk.settings import Settings
+from metabonk.worker.scheduling import (
+    Schedule,
+    double_buffer,
+    games_per_worker,
+    make_schedule,
+    run_others_while_live,
+)
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "games"),
+    [(2, 1, 2), (2, 2, 1), (2, 4, 1), (16, 2, 8), (16, 4, 4), (64, 2, 16), (1, 8, 1)],
+)
+def test_a_worker_plays_one_game_per_core_it_has_to_itself_and_at_most_sixteen(
+    cores: int, workers: int, games: int
+):
+    assert games_per_worker(Settings(workers=workers), cores) == games
+
+
+def test_the_number_of_games_can_be_set_and_is_one_where_nothing_learns():
+    chosen = Settings.model_validate({"worker": {"games_per_worker": 12}})
+    assert games_per_worker(chosen, 2) == 12
+    unseen = Settings.model_validate({"stream": {"enabled": False}, "workers": 64})
+    assert games_per_worker(unseen, 2) == 24
+    playing = Settings.model_validate({"worker": {"games_per_worker": 12}, "mode": "play"})
+    assert games_per_worker(playing, 2) == 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "sessions", "others"),
+    [(2, 1, 1, True), (2, 2, 1, False), (4, 2, 2, True), (16, 4, 8, True), (4, 2, 1, False)],
+)
+def test_other_games_run_beside_a_live_one_where_no_standby_worker_does_the_learning(
+    cores: int, workers: int, sessions: int, others: bool
+):
+    settings = Settings.model_validate({"workers": workers, "cpu": {"max_sessions": sessions}})
+    assert run_others_while_live(settings, cores) is others
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "halves"), [(2, 1, False), (3, 1, True), (4, 4, False), (16, 4, True)]
+)
+def test_games_take_turns_in_halves_where_workers_and_learner_leave_a_core(
+    cores: int, workers: int, halves: bool
+):
+    assert double_buffer(Settings(workers=workers), cores) is halves
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_pausing_for_the_learner_is_a_setting(wait: bool):
+    settings = Settings.model_validate({"worker": {"wait_for_learner": wait}, "workers": 1})
+    assert make_schedule(settings, 16) == Schedule(
+        pause_when_behind=wait, run_others_while_live=True, double_buffer=True
+    )
