@@ -138,7 +138,7 @@ def test_stop_touches_no_process_that_only_has_the_same_id(terminal: Terminal):
     lock.write_text(lock.read_text().replace(str(leader.started), str(leader.started - 1)))
     refused = terminal.run("stop", "--all")
     assert refused.returncode == 1
-    assert "can't be told to be a fleet" in refused.stderr
+    assert "is not known to be a fleet" in refused.stderr
     assert process.poll() is None
 
 
