@@ -101,7 +101,7 @@ class Worker:
                 learner=self.learner,
                 saliency=self.saliency,
             )
-            self._last_potential = owned.pop_all()
+            self._owned = owned.pop_all()
 
     def start(self) -> None:
         """Start serving, and every thread but those that play.
@@ -109,11 +109,11 @@ class Worker:
         Raises:
             StartError: the port can't be used.
         """
-        self._last_potential.callback(self.stream.close)
+        self._owned.callback(self.stream.close)
         self.stream.start(self.status, self.game.action_names)
         for part in (self.learner, self.saliency):
             if part is not None:
-                self._last_potential.callback(part.close)
+                self._owned.callback(part.close)
                 part.start()
         gpu = self.stream.gpu
         where = f", on GPU {gpu.index} ({gpu.name})" if gpu else ""
@@ -131,7 +131,7 @@ class Worker:
 
     def close(self) -> None:
         """End every thread and every game, and release the encoder session."""
-        self._last_potential.close()
+        self._owned.close()
 
     def status(self) -> SourceStatus:
         """Return the game's and the policy's share of the status; thread-safe."""
