@@ -1,7 +1,6 @@
 """One drawn frame: made by a game, read by the policy, shown to viewers.
 
-It stays in host memory until somebody asks for it on a GPU, and is uploaded there once, whoever
-asks.
+It stays in host memory until it is asked for on a GPU, and is uploaded there once.
 """
 
 import importlib
@@ -22,7 +21,7 @@ class Frame:
         captured_at: when it was drawn, seconds on ``time.monotonic()``; the media clock.
 
     Attributes:
-        thoughts: of the policy, that led to it: of its own step and of frames dropped before it.
+        thoughts: of the policy at the step that led to it, and at those of dropped frames before.
     """
 
     __slots__ = ("_lock", "_uploaded", "captured_at", "pixels", "thoughts")

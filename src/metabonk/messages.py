@@ -106,14 +106,10 @@ class WorkerStatus(Message):
     stream_error: LongText = Field(None, description="why there is no video now, in a sentence")
     streamer_last_error: LongText = Field(None, description="last failure, kept after recovery")
     stream_active_clients: Count = Field(0, description="connected viewers, waiting ones included")
-    stream_dedicated_clients: Count = Field(
-        0, description="viewers who opened this worker in particular, not the broadcast"
-    )
+    stream_dedicated_clients: Count = Field(0, description="those who opened this very worker")
     stream_fps: Number = Field(0.0, description="access units encoded per second")
     stream_bitrate: Count = Field(0, description="bit/s, measured")
-    stream_target_fps: CountOrNone = Field(
-        None, description="frames per second that the stream is paced at; null without a stream"
-    )
+    stream_target_fps: CountOrNone = Field(None, description="pace of the stream; null without one")
     stream_quality: LongText = Field(
         None,
         description="the reduced quality and its cause, in a sentence; null at full quality",
@@ -129,9 +125,7 @@ class WorkerStatus(Message):
     pixel_obs_width: Count
     pixel_obs_height: Count
 
-    nvenc_used: CountOrNone = Field(
-        None, description="sessions open on this worker's GPU; null without NVML"
-    )
+    nvenc_used: CountOrNone = Field(None, description="sessions on its GPU; null without NVML")
     nvenc_limit: CountOrNone = None
     nvenc_slot: CountOrNone = Field(None, description="slot that this worker holds")
 

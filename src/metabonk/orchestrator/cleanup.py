@@ -1,4 +1,4 @@
-"""Cleanup after killed games, in a process of its own: the orchestrator imports no game."""
+"""Cleanup after killed games, in a child process: the orchestrator imports no game."""
 
 import logging
 import subprocess
