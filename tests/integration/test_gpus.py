@@ -1,4 +1,4 @@
-"""Several GPUs in real fleets, on a simulated driver: who plays where, with whose sessions."""
+"""Several GPUs of a simulated driver: assignment of workers, and whose sessions they open."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from metabonk.messages import PoolStatus, StreamState, WorkerStatus
 from tests.integration.test_sessions import NVENC, ROTATE_S, SOFTWARE, fleet_on, live, logs
-from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.gstreamer import require_gstreamer
 from tests.support.nvsim.driver import OUT_OF_MEMORY, TESLA, UNSUPPORTED_DEVICE, SimulatedDriver
 from tests.support.waiting import until
@@ -16,11 +16,11 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.timeout(600)
 
 PATIENCE_S = 150
-"""Nothing here measures speed: a machine that does other things as well may take its time."""
+"""Generous, as nothing here measures speed."""
 
 
 def machine(folder: Path, gpus: int, **settings: int | str) -> SimulatedDriver:
-    """Every GPU opens one session; CUDA counts the last one first, as if it were the fastest."""
+    """Return a driver of GPUs with one session each; CUDA counts the last GPU first."""
     return SimulatedDriver(
         folder / "driver", gpus=gpus, cap=1, per_gpu=1, fastest=gpus - 1, **settings
     )
@@ -38,29 +38,27 @@ def live_on(fleet: FleetUnderTest) -> list[int | None]:
     return sorted(gpus_of(fleet.in_state(StreamState.LIVE)).values(), key=str)
 
 
-def test_each_gpu_shows_one_of_its_two_workers_and_both_pools_stay_full_through_rotations(
-    tmp_path: Path,
-):
+def test_each_gpu_always_shows_one_of_its_two_workers(tmp_path: Path):
     driver = machine(tmp_path, 2)
     limits = {"NVENC_MAX_SESSIONS": 1, "FEATURED_ROTATE_S": ROTATE_S}
     with fleet_on(driver, tmp_path, 4, **limits) as fleet:
         until("one is live on each", lambda: live_on(fleet) == [0, 1], PATIENCE_S)
         until("all four play", lambda: len(fleet.statuses()) == 4, PATIENCE_S)
         assert gpus_of(fleet.statuses().values()) == {0: 0, 1: 1, 2: 0, 3: 1}
-        shown: set[str] = set()
+        seen: set[str] = set()
 
-        def all_were_shown() -> bool:
-            shown.update(live(fleet))
-            return len(shown) == 4
+        def all_were_live() -> bool:
+            seen.update(live(fleet))
+            return len(seen) == 4
 
-        until("everybody had a turn", all_were_shown, PATIENCE_S)
+        until("every worker had a turn", all_were_live, PATIENCE_S)
         until("one is live on each again", lambda: live_on(fleet) == [0, 1], PATIENCE_S)
-        check_what_is_said(fleet)
+        check_reports(fleet)
     assert driver.events("refused") == []
     assert opened_on(driver) == {0, 1}
-    said = logs(fleet, 4)
-    assert "OpenEncodeSessionEx failed" not in said
-    assert said.count("Acquired NVENC session") == said.count("Released NVENC session")
+    output = logs(fleet, 4)
+    assert "OpenEncodeSessionEx failed" not in output
+    assert output.count("Acquired NVENC session") == output.count("Released NVENC session")
     for worker in range(4):
         acquired = [
             line for line in fleet.log(f"omega-{worker}").splitlines() if "Acquired" in line
@@ -68,13 +66,13 @@ def test_each_gpu_shows_one_of_its_two_workers_and_both_pools_stay_full_through_
         assert acquired and all(f"gpu={worker % 2} " in line for line in acquired)
 
 
-def check_what_is_said(fleet: FleetUnderTest) -> None:
-    """A pool for each GPU: in the command, in the API, in the workers' own words."""
+def check_reports(fleet: FleetUnderTest) -> None:
+    """Check that the command, the API and the workers report a pool for each GPU."""
 
-    # Between two rotations, since a slot is free for a moment when it changes hands.
+    # During a rotation a slot is free for a moment.
     def status_with_both_full() -> list[str]:
-        said = fleet.command("nvenc", "status", "--workers", "4").stdout
-        return said.splitlines() if "nvenc-gpu0 1 of 1, nvenc-gpu1 1 of 1" in said else []
+        output = fleet.command("nvenc", "status", "--workers", "4").stdout
+        return output.splitlines() if "nvenc-gpu0 1 of 1, nvenc-gpu1 1 of 1" in output else []
 
     status = until("both pools are full", status_with_both_full, PATIENCE_S)
     assert status[0].startswith("NVML: gpu_index=0 name=NVIDIA GeForce nvenc_used=")
@@ -83,7 +81,7 @@ def check_what_is_said(fleet: FleetUnderTest) -> None:
     assert f"Encoder {NVENC} on GPU 1: works" in status
     workers = [line for line in status if line.startswith("- worker=")]
     assert [f" gpu={worker % 2}" in line for worker, line in enumerate(workers)] == [True] * 4
-    pools = until("somebody holds each", lambda: held_pools(fleet), PATIENCE_S)
+    pools = until("both pools have a holder", lambda: held_pools(fleet), PATIENCE_S)
     assert [(pool.pool, pool.gpu_index, pool.limit) for pool in pools[:2]] == [
         ("nvenc", 0, 1),
         ("nvenc", 1, 1),
@@ -97,33 +95,33 @@ def check_what_is_said(fleet: FleetUnderTest) -> None:
 
 
 def held_pools(fleet: FleetUnderTest) -> list[PoolStatus]:
-    """The pools, once each GPU's session is held."""
+    """Return the pools once each GPU's session is held, else nothing."""
     answer = httpx.get(f"{fleet.orchestrator}/api/sessions").raise_for_status().json()
     pools = [PoolStatus.model_validate(pool) for pool in answer]
     return pools if all(pool.holders for pool in pools[:2]) else []
 
 
-def test_the_user_chooses_gpus_and_their_order(tmp_path: Path):
+def test_gpus_are_used_in_the_order_of_the_setting(tmp_path: Path):
     driver = machine(tmp_path, 3)
     with fleet_on(driver, tmp_path, 2, NVENC_MAX_SESSIONS=1, GPUS="2,0") as fleet:
         until("both are live", lambda: len(live(fleet)) == 2, PATIENCE_S)
         assert gpus_of(fleet.statuses().values()) == {0: 2, 1: 0}
         status = fleet.command("nvenc", "status", "--workers", "2").stdout
-    assert "nvenc-gpu2 1 of 1, nvenc-gpu0 1 of 1" in status, "in the order in which they are used"
+    assert "nvenc-gpu2 1 of 1, nvenc-gpu0 1 of 1" in status
     assert opened_on(driver) == {0, 2}
     assert driver.events("refused") == []
 
 
-def test_a_gpu_that_is_not_there_stops_the_start_with_a_sentence(tmp_path: Path):
+def test_the_start_fails_if_a_chosen_gpu_does_not_exist(tmp_path: Path):
     driver = machine(tmp_path, 2)
     environment = {**driver.environment, "METABONK_GPUS": "0,7"}
-    with run_fleet(tmp_path, "--workers", "1", environment=environment) as fleet:
+    with run_gameless_fleet(tmp_path, "--workers", "1", environment=environment) as fleet:
         assert fleet.process.wait(PATIENCE_S) != 0
-    said = fleet.output.read_text()
+    output = fleet.output.read_text()
     assert "METABONK_GPUS is 0,7, but GPU 7 is not available: this machine has 0, 1" in said
 
 
-def test_what_cuda_hides_is_not_touched_and_its_numbers_are_cudas(
+def test_gpus_hidden_by_cuda_visible_devices_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     driver = machine(tmp_path, 3)
@@ -137,7 +135,7 @@ def test_what_cuda_hides_is_not_touched_and_its_numbers_are_cudas(
     assert opened_on(driver) == {0, 2}
 
 
-def test_beside_a_card_without_an_encoder_each_worker_keeps_to_its_own(tmp_path: Path):
+def test_a_worker_never_uses_the_session_of_another_gpu(tmp_path: Path):
     driver = machine(tmp_path, 2)
     driver.set_gpu(1, name="NVIDIA H200", brand=TESLA, open_code=UNSUPPORTED_DEVICE)
     with fleet_on(driver, tmp_path, 3, NVENC_MAX_SESSIONS=1, FEATURED_ROTATE_S=600) as fleet:
@@ -154,10 +152,8 @@ def test_beside_a_card_without_an_encoder_each_worker_keeps_to_its_own(tmp_path:
     assert opened_on(driver) == {0}
 
 
-def test_of_two_cards_without_an_encoder_each_is_found_out_and_all_workers_are_shown(
-    tmp_path: Path,
-):
-    """Both at the same moment, as it went wrong on two real H200s (docs/benchmarks.md)."""
+def test_all_workers_are_shown_by_two_gpus_without_an_encoder(tmp_path: Path):
+    """Both GPUs are probed at the same moment, which failed on two H200s (docs/benchmarks.md)."""
     driver = machine(tmp_path, 2, name="NVIDIA H200", brand=TESLA, open_code=UNSUPPORTED_DEVICE)
     with fleet_on(driver, tmp_path, 4, CPU_MAX_SESSIONS=4) as fleet:
         until("all four are live", lambda: live_on(fleet) == [0, 0, 1, 1], PATIENCE_S)
@@ -167,8 +163,8 @@ def test_of_two_cards_without_an_encoder_each_is_found_out_and_all_workers_are_s
     assert driver.events("opened") == []
 
 
-def test_gstreamer_loads_its_plugin_without_a_session_of_another_gpu(tmp_path: Path):
-    """It opens some on every GPU that it sees, and one that is full would refuse."""
+def test_gstreamer_opens_no_session_on_another_gpu(tmp_path: Path):
+    """Its plugin opens one on every visible GPU while loading; a full GPU would refuse."""
     require_gstreamer()
     driver = machine(tmp_path, 2)
     driver.set_gpu(0, open_code=OUT_OF_MEMORY)

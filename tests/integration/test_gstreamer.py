@@ -1,4 +1,4 @@
-"""GStreamer's NVENC in real fleets, on a simulated NVIDIA driver with Debian's GStreamer."""
+"""GStreamer's NVENC in a fleet, on a simulated NVIDIA driver with Debian's GStreamer."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 
+WORKERS, SESSIONS = 6, 3
 HANDOVERS = 20
 
 GST = "gst:appsrc:nvh264enc"
@@ -27,38 +28,36 @@ def workers_of(fleet: FleetUnderTest) -> list[psutil.Process]:
     return [process for process in fleet.tree() if "--index" in process.cmdline()]
 
 
-def test_workers_hand_over_two_sessions_twenty_times_and_no_open_is_refused(tmp_path: Path):
+def test_no_open_is_refused_in_twenty_handovers(tmp_path: Path):
     require_gstreamer()
-    driver = SimulatedDriver(tmp_path / "driver", cap=2)
-    settings = {"NVENC_MAX_SESSIONS": 2, "STREAM_ENGINE": "gst", "FEATURED_ROTATE_S": ROTATE_S}
-    with fleet_on(driver, tmp_path, 3, **settings) as fleet:
-        until("two are live", lambda: len(live(fleet)) == 2, 90)
-        until("200 and 503", lambda: answers(fleet, 3) == [200, 200, 503], 20)
+    driver = SimulatedDriver(tmp_path / "driver", cap=SESSIONS)
+    settings = {"NVENC_MAX_SESSIONS": SESSIONS, "STREAM_ENGINE": "gst"}
+    with fleet_on(driver, tmp_path, WORKERS, **settings, FEATURED_ROTATE_S=ROTATE_S) as fleet:
+        until("every session is used", lambda: len(live(fleet)) == SESSIONS, 90)
+        expected = [200] * SESSIONS + [503] * (WORKERS - SESSIONS)
+        until("as many workers stream", lambda: answers(fleet, WORKERS) == expected, 20)
         backends = {status.stream_backend for status in fleet.in_state(StreamState.LIVE)}
         assert backends == {GST}
-        first = live(fleet)
-        until("another one's turn", lambda: live(fleet) - first, 60)
-
         def handed_over(times: int) -> bool:
-            return logs(fleet, 3).count("Acquired NVENC session") >= 2 + times
+            return logs(fleet, WORKERS).count("Acquired NVENC session") >= SESSIONS + times
 
-        until("everybody has had a session", lambda: handed_over(6), 120)
+        until("every worker has had a session twice", lambda: handed_over(9), 120)
         before = descriptors(fleet)
-        until("twenty have been handed over", lambda: handed_over(HANDOVERS), 240)
-        assert len(before) == 3
+        until("twenty were handed over", lambda: handed_over(HANDOVERS), 240)
+        assert len(before) == WORKERS
         until(
-            "no worker holds more than before",
+            "no worker holds more descriptors than before",
             lambda: all(held <= before[pid] + 2 for pid, held in descriptors(fleet).items()),
             30,
         )
-    said = logs(fleet, 3)
+    output = logs(fleet, WORKERS)
     assert driver.events("refused") == []
-    assert driver.most_open() == 2
-    assert "OpenEncodeSessionEx failed" not in said
-    assert said.count("Acquired NVENC session") == said.count("Released NVENC session")
+    assert driver.most_open() == SESSIONS
+    assert "OpenEncodeSessionEx failed" not in output
+    assert output.count("Acquired NVENC session") == output.count("Released NVENC session")
 
 
-def test_where_the_gpu_has_no_encoder_software_takes_over_and_the_rung_says_why(tmp_path: Path):
+def test_software_substitutes_for_a_gpu_without_an_encoder_and_the_rung_gives_the_reason(tmp_path: Path):
     require_gstreamer()
     driver = SimulatedDriver(
         tmp_path / "driver", name="NVIDIA H200", brand=14, open_code=UNSUPPORTED_DEVICE

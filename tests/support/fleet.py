@@ -1,7 +1,7 @@
-"""A real fleet on free ports, in a folder of its own, for tests and benchmarks.
+"""A fleet on free ports, in its own folder, for tests and benchmarks.
 
-It is started as a user starts it, by the command line, and judged from outside: by HTTP, by the
-process table and by what it leaves behind.
+It is started by the command line, as a user starts it, and examined from outside: over HTTP, in the
+process table, and by what it leaves behind.
 """
 
 import os
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,26 @@ from metabonk.system.process import die_with_parent
 from tests.support.processes import kill_tree
 from tests.support.serving import free_ports
 
+ROOT = Path(__file__).parents[2]
 STOP_TIMEOUT_S = 5.0
+GAMELESS_STAGGER_S = 0.05
 
 
 @dataclass
 class FleetUnderTest:
-    """A running fleet and how to reach it."""
+    """A running fleet.
+
+    Attributes:
+        process: of ``metabonk start``.
+        folder: working directory.
+        environment: variables of the process.
+        worker_port: port of the first worker.
+        orchestrator: address, ``http://…``.
+        page: address.
+        learner: address.
+        output: file with what the process prints.
+        shared_memory_before: names of ViZDoom's shared-memory files before the start.
+    """
 
     process: subprocess.Popen[str]
     folder: Path
@@ -42,29 +56,29 @@ class FleetUnderTest:
     shared_memory_before: set[str]
 
     def worker(self, index: int) -> str:
-        """Address of a worker."""
+        """Return the address of a worker."""
         return f"http://127.0.0.1:{self.worker_port + index}"
 
     def statuses(self) -> dict[str, WorkerStatus]:
-        """Every worker as the orchestrator knows it."""
+        """Return every worker's status as the orchestrator knows it."""
         answer = httpx.get(f"{self.orchestrator}/workers").raise_for_status().json()
         return {name: WorkerStatus.model_validate(status) for name, status in answer.items()}
 
     def in_state(self, state: StreamState) -> list[WorkerStatus]:
-        """The workers whose stream is in ``state``."""
+        """Return the workers whose stream is in ``state``."""
         return [status for status in self.statuses().values() if status.stream_state is state]
 
     def log(self, name: str) -> str:
-        """A log file's text."""
+        """Return the text of a process's log."""
         return (self.folder / "logs" / f"{name}.log").read_text()
 
     def tree(self) -> list[psutil.Process]:
-        """The fleet's process and everything it started."""
+        """Return the fleet's process and all its descendants."""
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs another ``metabonk`` command with the fleet's settings."""
+        """Run another ``metabonk`` command with the fleet's settings."""
         return subprocess.run(
             [sys.executable, "-m", "metabonk.cli.main", *arguments],
             cwd=self.folder,
@@ -76,7 +90,7 @@ class FleetUnderTest:
         )
 
     def stop(self, number: int = signal.SIGINT) -> float:
-        """Stops it as Ctrl-C does; seconds until the process had ended."""
+        """Stop it with a signal, as Ctrl-C does; return the seconds until it had exited."""
         began = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(STOP_TIMEOUT_S + 5)
@@ -84,21 +98,61 @@ class FleetUnderTest:
 
 
 def fleet_ports() -> list[int]:
-    """Free ones for a fleet; the last is the first worker's, and the others' follow it."""
+    """Return free ports for a fleet: the last is the first worker's, the others' follow it."""
     return free_ports(4, spare=8)
 
 
-@contextmanager
 def run_fleet(
     folder: Path,
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     ports: Sequence[int] | None = None,
-) -> Iterator[FleetUnderTest]:
-    """Starts ``metabonk start <arguments>`` in ``folder``; it ends with the block.
+) -> AbstractContextManager[FleetUnderTest]:
+    """Run ``metabonk start <arguments>`` in ``folder`` for the duration of the block.
 
-    ``ports`` are from ``fleet_ports``, for a fleet that is to come back where it was.
+    Args:
+        folder: working directory.
+        arguments: of the command.
+        environment: additional variables.
+        ports: from ``fleet_ports``, for a fleet that is restarted where it was.
     """
+    return _run(("metabonk.cli.main", "start", *arguments), folder, environment or {}, ports)
+
+
+def run_gameless_fleet(
+    folder: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    learner: bool = False,
+) -> AbstractContextManager[FleetUnderTest]:
+    """Run a fleet whose workers show a moving pattern instead of a game.
+
+    Sessions, streams, page and supervision are real. It is up within seconds, as neither a game nor
+    PyTorch has to be loaded.
+
+    Args:
+        folder: working directory.
+        arguments: of ``metabonk start``.
+        environment: additional variables.
+        learner: also run the real learner.
+    """
+    variables = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "METABONK_WORKER_SPAWN_STAGGER_S": str(GAMELESS_STAGGER_S),
+        **(environment or {}),
+    }
+    options = ("--learner",) if learner else ()
+    command = ("tests.support.gameless_fleet", *options, "start", *arguments)
+    return _run(command, folder, variables, None)
+
+
+@contextmanager
+def _run(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    ports: Sequence[int] | None,
+) -> Iterator[FleetUnderTest]:
     ports = ports or fleet_ports()
     variables = {
         **os.environ,
@@ -107,13 +161,13 @@ def run_fleet(
         "METABONK_PORTS_LEARNER": str(ports[2]),
         "METABONK_PORTS_WORKER": str(ports[3]),
         "METABONK_PATHS_RUNTIME": str(folder / "runtime"),
-        **(environment or {}),
+        **environment,
     }
     output = folder / "terminal.txt"
     shared_memory = shared_memory_of_games()
     with output.open("w") as terminal:
         process = subprocess.Popen(
-            [sys.executable, "-m", "metabonk.cli.main", "start", *arguments],
+            [sys.executable, "-m", *command],
             cwd=folder,
             env=variables,
             stdout=terminal,
@@ -139,5 +193,5 @@ def run_fleet(
 
 
 def shared_memory_of_games() -> set[str]:
-    """Names of ViZDoom's shared-memory files."""
+    """Return the names of ViZDoom's shared-memory files."""
     return {file.name for file in Path("/dev/shm").iterdir() if re.match(r"ViZDoom", file.name)}

@@ -195,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_child_arguments(parser)
     parser.add_argument("--index", type=int, required=True)
     parser.add_argument("--counted", type=Counters.parse, default=Counters())
-    parser.add_argument("mark", nargs="*", help="ignored; 'metabonk.cli.main' makes it one of ours")
+    parser.add_argument("command", nargs="*", help="ignored: of 'metabonk worker'")
     arguments = parser.parse_args(argv)
     try:
         settings = setup_child(instance_id(arguments.index), arguments)

@@ -1,0 +1,51 @@
+"""Run ``metabonk start`` with workers that play no game, and without a learner.
+
+``python -m tests.support.gameless_fleet [--learner] start …``: the workers are processes of
+``tests.support.gameless_worker``; with ``--learner`` there is a learner; all else is real.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metabonk.cli import main
+from metabonk.encoding.sessions.nvml import Gpu
+from metabonk.messages import Counters
+from metabonk.orchestrator import children
+from metabonk.orchestrator.supervisor import ChildSpec
+from metabonk.settings import Settings
+
+WORKER = "tests.support.gameless_worker"
+LEARNER_OPTION = "--learner"
+
+real_child_specs = children.child_specs
+arguments = sys.argv[1:]
+has_learner = LEARNER_OPTION in arguments[:1]
+
+
+def child_specs(
+    settings: Settings,
+    settings_file: Path,
+    run_dir: Path,
+    gpus: Sequence[Gpu],
+    counters: Callable[[int], Counters],
+) -> Iterator[ChildSpec]:
+    for spec in real_child_specs(settings, settings_file, run_dir, gpus, counters):
+        if spec.name != children.LEARNER:
+            yield replace(spec, command=gameless(spec.command))
+        elif has_learner:
+            yield spec
+
+
+def gameless(command: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str]]:
+    def worker() -> Sequence[str]:
+        interpreter, option, *rest = command()
+        # ``metabonk.cli.main worker …`` remains visible, which is how 'stop' recognises it.
+        return (interpreter, option, WORKER, *rest)
+
+    return worker
+
+
+children.child_specs = child_specs
+sys.exit(main.main(arguments[has_learner:]))
