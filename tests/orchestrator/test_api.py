@@ -13,6 +13,7 @@ from metabonk.encoding.capacity import Capacity
 from metabonk.http.app import make_http_app
 from metabonk.http.metrics import metrics_routes
 from metabonk.messages import (
+    Counters,
     Fleet,
     LearnerStatus,
     PoolStatus,
@@ -159,6 +160,17 @@ def test_a_silent_or_dead_worker_frees_its_place(
     assert beat(client, 0)["desired"] == "standby"
     state.on_exit("omega-1", "omega-1 was killed by SIGKILL")
     assert beat(client, 0)["desired"] == "live"
+
+
+def test_a_worker_counts_on_after_its_process_ends_and_after_the_run_is_resumed(
+    client: httpx.Client, state: FleetState
+):
+    assert state.counters(0) == Counters()
+    beat(client, 0, episode(1, length=10), step=25, episode=1)
+    state.on_exit("omega-0", "omega-0 was killed by SIGKILL")
+    assert state.counters(0) == Counters(step=25, episode=1)
+    resumed = FleetState(state.settings, state.store)
+    assert resumed.counters(0) == Counters(step=10, episode=1)
 
 
 def test_returns_are_recorded_once_and_make_the_curve(client: httpx.Client):

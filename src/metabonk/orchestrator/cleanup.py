@@ -45,7 +45,7 @@ class GameCleanup:
             self._log_output(self._process)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
             log.warning("cleanup of dead game engines timed out; the next start retries it")
         self._process = None
 

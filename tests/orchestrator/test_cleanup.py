@@ -1,0 +1,66 @@
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from metabonk.orchestrator.cleanup import GameCleanup
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+def program(source: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", source)
+
+
+def test_its_output_is_logged_once_it_has_ended(logged: pytest.LogCaptureFixture):
+    cleanup = GameCleanup(program("print('removed /dev/shm/ViZDoom1')"))
+    cleanup.request()
+
+    def ended() -> bool:
+        cleanup.tick()
+        return bool(logged.messages)
+
+    until("it has ended", ended)
+    assert logged.messages == ["cleanup: removed /dev/shm/ViZDoom1"]
+
+
+def test_requests_during_a_cleanup_start_one_more(tmp_path: Path):
+    runs = tmp_path / "runs"
+    cleanup = GameCleanup(
+        program(f"import time; open({str(runs)!r}, 'a').write('x'); time.sleep(0.3)")
+    )
+    for _ in range(3):
+        cleanup.request()
+
+    def ran_twice() -> bool:
+        cleanup.tick()
+        return runs.exists() and runs.read_text() == "xx"
+
+    until("it ran twice", ran_twice)
+    cleanup.close(5)
+    cleanup.tick()
+    assert runs.read_text() == "xx"
+
+
+def test_one_that_takes_too_long_is_killed_and_left_to_the_next_start(
+    logged: pytest.LogCaptureFixture,
+):
+    cleanup = GameCleanup(program("import time; time.sleep(600)"))
+    cleanup.request()
+    cleanup.close(0.1)
+    assert "cleanup of dead game engines timed out; the next start retries it" in logged.messages
+
+
+def test_a_command_that_cannot_be_started_is_logged(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+):
+    cleanup = GameCleanup((str(tmp_path / "missing"),))
+    cleanup.request()
+    cleanup.close(0.1)
+    assert "can't be started" in logged.text
