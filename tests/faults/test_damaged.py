@@ -25,7 +25,7 @@ from metabonk.runs.layout import EPISODES_FILE
 from metabonk.settings import Settings, load_settings, read_settings, write_settings
 from metabonk.settings.schema import Learning
 from tests.support.fleet import fleet_ports
-from tests.support.rollouts import made_up
+from tests.support.rollouts import make_rollout
 from tests.support.specs import TINY
 
 SEED = 8
@@ -44,7 +44,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.close()
     learner = Learner(TINY, Learning(batch_size=32))
     for version in range(2):
-        learner.update([made_up(32, version=version)])
+        learner.update([make_rollout(32, version=version)])
         save_checkpoint(learner, folder)
     save_best(learner, folder, 1.0)
     return folder

@@ -35,10 +35,10 @@ from metabonk.policy.weights import decode_weights, load_weights
 from metabonk.settings import Settings, write_settings
 from metabonk.system.process import die_with_parent
 from tests.support.corruption import damaged, damaged_lines, damaged_tensors, edited
-from tests.support.rollouts import made_up
+from tests.support.rollouts import make_rollout
 from tests.support.serving import free_port
 from tests.support.sockets import ended
-from tests.support.specs import ALL
+from tests.support.specs import ALL_SPECS
 from tests.support.statuses import episode, heartbeat
 from tests.support.waiting import until
 
@@ -177,7 +177,7 @@ def version_of(learner: Target) -> int:
 @st.composite
 def extreme_rollouts(draw: st.DrawFn, spec: PolicySpec) -> Rollout:
     """Of the right form, and with numbers in it that no game gives."""
-    rollout = made_up(STEPS, spec=spec, terminated=(3,), truncated=draw(st.booleans()))
+    rollout = make_rollout(STEPS, spec=spec, terminated=(3,), truncated=draw(st.booleans()))
     for name in draw(
         st.sets(st.sampled_from(["observations", "log_probs", "rewards", "versions"]))
     ):
@@ -196,7 +196,7 @@ def extreme_rollouts(draw: st.DrawFn, spec: PolicySpec) -> Rollout:
 def test_no_rollout_harms_the_learner(learner: Target, cases: int):
     spec = spec_of(learner)
     teach(learner, spec)
-    right = made_up(STEPS, spec=spec, terminated=(3,))
+    right = make_rollout(STEPS, spec=spec, terminated=(3,))
     valid = replace(right, episodes=(EpisodeEnd(total_reward=1.5, length=4),)).to_bytes()
     taken = 0
 
@@ -224,7 +224,7 @@ def teach(learner: Target, spec: PolicySpec) -> None:
     before = version_of(learner)
 
     def learned() -> bool:
-        rollout = made_up(STEPS, spec=spec, version=version_of(learner))
+        rollout = make_rollout(STEPS, spec=spec, version=version_of(learner))
         learner.client.post("/rollouts", content=rollout.to_bytes())
         return version_of(learner) > before + 1
 
@@ -234,7 +234,7 @@ def teach(learner: Target, spec: PolicySpec) -> None:
 # Weights
 
 
-@pytest.mark.parametrize("spec", ALL, ids=lambda spec: spec.game)
+@pytest.mark.parametrize("spec", ALL_SPECS, ids=lambda spec: spec.game)
 def test_no_weights_spoil_a_network(spec: PolicySpec, cases: int):
     network, other = ActorCritic(spec), ActorCritic(spec)
     valid = encode_weights(other, 7)
@@ -243,7 +243,7 @@ def test_no_weights_spoil_a_network(spec: PolicySpec, cases: int):
         with contextlib.suppress(WireError, PolicyError):
             load_weights(network, data)
 
-    each_of(damaged_tensors(valid) | st.binary(), cases // len(ALL), load)
+    each_of(damaged_tensors(valid) | st.binary(), cases // len(ALL_SPECS), load)
     assert all(math.isfinite(float(tensor.sum())) for tensor in network.state_dict().values())
 
 

@@ -1,4 +1,4 @@
-"""Doom, with real engines."""
+"""Doom with real engines."""
 
 import dataclasses
 import os
@@ -21,6 +21,7 @@ from tests.support.waiting import until
 
 SMALL, LARGE = (256, 144), (1280, 720)
 WAIT, MOVE_LEFT = 0, 1
+VIEW = ObservationSpec(128, 72)
 
 
 @pytest.fixture
@@ -31,20 +32,22 @@ def doom() -> Iterator[Doom]:
 
 
 def engines() -> list[psutil.Process]:
-    """Engines of this process."""
+    """Return the engine processes that this process started."""
     return [p for p in psutil.Process().children(recursive=True) if p.name() == "vizdoom"]
 
 
-def wait_out(game: Doom, on_frame: FrameSink | None = None, action: int = WAIT) -> list[Transition]:
-    """Waits until the episode is over."""
-    moves = [game.step(action, on_frame)]
-    while not (moves[-1].terminated or moves[-1].truncated):
-        moves.append(game.step(action, on_frame))
-    return moves
+def play_episode(
+    game: Doom, on_frame: FrameSink | None = None, action: int = WAIT
+) -> list[Transition]:
+    """Repeat one action until the episode is over."""
+    transitions = [game.step(action, on_frame)]
+    while not (transitions[-1].terminated or transitions[-1].truncated):
+        transitions.append(game.step(action, on_frame))
+    return transitions
 
 
 @pytest.mark.parametrize("game_id", available_games())
-def test_every_game_on_the_list_plays_two_episodes(game_id: str):
+def test_every_available_game_plays_two_episodes(game_id: str):
     game = make_game(game_id, Learning(), seed=0)
     try:
         for _ in range(2):
@@ -57,70 +60,70 @@ def test_every_game_on_the_list_plays_two_episodes(game_id: str):
         game.close()
 
 
-def test_a_time_limit_truncates_and_does_not_terminate(doom: Doom):
+def test_a_time_limit_truncates_without_terminating(doom: Doom):
     doom.reset()
-    moves = wait_out(doom)
-    assert len(moves) == 300 / 4
-    assert moves[-1].truncated
-    assert not any(move.terminated for move in moves)
-    assert sum(move.reward for move in moves) == -300
+    transitions = play_episode(doom)
+    assert len(transitions) == 300 / 4
+    assert transitions[-1].truncated
+    assert not any(transition.terminated for transition in transitions)
+    assert sum(transition.reward for transition in transitions) == -300
 
 
-def test_a_skip_that_does_not_divide_the_limit_ends_on_it():
+def test_the_last_step_is_shortened_to_the_time_limit():
     game = Doom("basic", seed=1, frame_skip=7)
     try:
         game.reset()
-        moves = wait_out(game)
-        assert [move.reward for move in moves] == [-7.0] * 42 + [-6.0]
+        transitions = play_episode(game)
+        assert [transition.reward for transition in transitions] == [-7.0] * 42 + [-6.0]
     finally:
         game.close()
 
 
-def test_a_death_terminates_and_does_not_truncate():
+def test_a_death_terminates_without_truncating():
     game = Doom("deadly_corridor", seed=3, frame_skip=4)
     try:
         before = game.reset()
-        moves = wait_out(game)
-        assert moves[-1].terminated
-        assert not moves[-1].truncated
-        assert moves[-1].reward <= -99
-        # The game draws nothing of what is over; the last picture stands for it.
-        assert moves[-1].observation.shape == before.shape
-        assert (moves[-1].observation == moves[-2].observation).all()
+        transitions = play_episode(game)
+        assert transitions[-1].terminated
+        assert not transitions[-1].truncated
+        assert transitions[-1].reward <= -99
+        # The engine draws nothing after the end, so the last frame is repeated.
+        assert transitions[-1].observation.shape == before.shape
+        assert (transitions[-1].observation == transitions[-2].observation).all()
     finally:
         game.close()
 
 
-def test_the_same_seed_plays_the_same_episodes_and_another_does_not():
-    def first_pictures(seed: int) -> NDArray[np.uint8]:
+def test_the_seed_determines_the_episodes():
+    def first_observations(seed: int) -> NDArray[np.uint8]:
         game = Doom("basic", seed=seed, frame_skip=4)
         try:
             return np.stack([game.reset() for _ in range(3)])
         finally:
             game.close()
 
-    first = first_pictures(1)
-    assert (first == first_pictures(1)).all()
-    assert (first != first_pictures(2)).any()
+    first = first_observations(1)
+    assert (first == first_observations(1)).all()
+    assert (first != first_observations(2)).any()
     assert (first[0] != first[1]).any()
 
 
-def test_each_drawn_tic_is_handed_over_in_order(doom: Doom):
+def test_every_drawn_tic_is_emitted_in_order(doom: Doom):
     doom.reset()
     frames: list[Frame] = []
-    moves = wait_out(doom, frames.append, MOVE_LEFT)
+    transitions = play_episode(doom, frames.append, MOVE_LEFT)
     assert len(frames) == 300
     assert {frame.pixels.shape for frame in frames} == {(144, 256, 3)}
     times = [frame.captured_at for frame in frames]
     assert times == sorted(times)
-    assert len(moves) == 75
-    # They are pictures of their own, not one buffer that is drawn over.
+    assert len(transitions) == 75
+    # Each frame has its own buffer.
     assert len({frame.pixels.tobytes() for frame in frames}) > 10
-    for step, move in enumerate(moves):
-        assert (move.observation == observe(frames[4 * step + 3], ObservationSpec(128, 72))).all()
+    for step, transition in enumerate(transitions):
+        assert (transition.observation == observe(frames[4 * step + 3], VIEW)).all()
 
 
-def test_the_last_observation_before_a_truncation_is_the_true_one():
+def test_the_final_observation_of_a_truncated_episode_is_the_current_one():
     game = Doom("defend_the_center", seed=1, frame_skip=150)
     try:
         game._scenario = dataclasses.replace(game._scenario, timeout_tics=200)
@@ -130,13 +133,13 @@ def test_the_last_observation_before_a_truncation_is_the_true_one():
         last = game.step(1, frames.append)
         assert last.truncated
         assert len(frames) == 200
-        assert (last.observation == observe(frames[-1], ObservationSpec(128, 72))).all()
+        assert (last.observation == observe(frames[-1], VIEW)).all()
         assert (frames[-1].pixels != frames[-2].pixels).any()
     finally:
         game.close()
 
 
-def test_drawing_every_tic_changes_no_reward():
+def test_drawing_every_tic_does_not_change_rewards():
     def rewards(on_frame: FrameSink | None) -> list[float]:
         game = Doom("defend_the_center", seed=5, frame_skip=4)
         try:
@@ -148,27 +151,27 @@ def test_drawing_every_tic_changes_no_reward():
     assert rewards(None) == rewards(lambda frame: None)
 
 
-def test_the_policy_sees_nearly_the_same_small_and_large():
-    def pictures(size: tuple[int, int] | None) -> NDArray[np.float32]:
+def test_observations_are_nearly_the_same_at_every_render_size():
+    def observations_at(size: tuple[int, int] | None) -> NDArray[np.float32]:
         game = Doom("health_gathering", seed=5, frame_skip=4)
         try:
             game.set_render_size(size)
-            seen = [game.reset()]
-            seen += [game.step(step % 4).observation for step in range(20)]
-            return np.stack(seen).astype(np.float32)
+            observations = [game.reset()]
+            observations += [game.step(step % 4).observation for step in range(20)]
+            return np.stack(observations).astype(np.float32)
         finally:
             game.close()
 
-    small, large = pictures(None), pictures(LARGE)
-    apart = np.abs(small - large).mean()
-    # Textures are sampled at other points; a field of view off by one pixel would show as twice
-    # as much.
-    assert apart < 5
+    small, large = observations_at(None), observations_at(LARGE)
+    difference = np.abs(small - large).mean()
+    # Textures are sampled at other points; a field of view off by one pixel would double
+    # the difference.
+    assert difference < 5
     for axis in (2, 3):
-        assert np.abs(small - np.roll(large, 1, axis)).mean() > 1.3 * apart
+        assert np.abs(small - np.roll(large, 1, axis)).mean() > 1.3 * difference
 
 
-def test_a_new_size_is_drawn_from_the_next_episode_on(doom: Doom):
+def test_a_new_render_size_takes_effect_at_the_next_episode(doom: Doom):
     doom.reset()
     doom.set_render_size(LARGE)
     doom.step(WAIT)
@@ -184,7 +187,7 @@ def test_a_new_size_is_drawn_from_the_next_episode_on(doom: Doom):
     assert len(engines()) == 1
 
 
-def test_a_wish_that_is_taken_back_changes_nothing_and_leaves_no_engine(doom: Doom):
+def test_a_withdrawn_render_size_changes_nothing_and_leaves_no_engine(doom: Doom):
     doom.reset()
     for size in (LARGE, None, (1920, 1080), LARGE, None):
         doom.set_render_size(size)
@@ -194,7 +197,7 @@ def test_a_wish_that_is_taken_back_changes_nothing_and_leaves_no_engine(doom: Do
     assert engines() == []
 
 
-def test_an_engine_makes_room_for_another_after_many_episodes_and_play_goes_on(
+def test_an_engine_is_replaced_after_many_episodes_without_interrupting_play(
     doom: Doom, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("metabonk.games.doom.MAX_EPISODES", 3)
@@ -208,7 +211,7 @@ def test_an_engine_makes_room_for_another_after_many_episodes_and_play_goes_on(
         doom.step(WAIT)
         return first not in engines()
 
-    until("another engine plays", is_replaced, 20)
+    until("the engine is replaced", is_replaced, 20)
     assert doom.source_size == SMALL
     doom.set_render_size(LARGE)
     doom.reset()
@@ -217,13 +220,13 @@ def test_an_engine_makes_room_for_another_after_many_episodes_and_play_goes_on(
     assert engines() == []
 
 
-def test_the_nearest_size_of_the_same_shape_is_drawn(doom: Doom):
+def test_the_nearest_supported_size_is_rendered(doom: Doom):
     doom.set_render_size((854, 480))
     doom.reset()
     assert doom.source_size == (640, 360)
 
 
-def test_closing_while_an_engine_starts_leaves_none(doom: Doom):
+def test_closing_while_an_engine_starts_leaves_no_engine(doom: Doom):
     doom.set_render_size(LARGE)
     doom.close()
     doom.close()
@@ -232,17 +235,17 @@ def test_closing_while_an_engine_starts_leaves_none(doom: Doom):
         doom.reset()
 
 
-def test_an_engine_that_dies_is_an_error_in_a_sentence(doom: Doom):
+def test_a_dead_engine_is_a_game_error(doom: Doom):
     doom.reset()
     engine = engines()[0]
     os.kill(engine.pid, signal.SIGKILL)
     with pytest.raises(GameError, match="the Doom engine of doom:basic failed"):
-        wait_out(doom)
+        play_episode(doom)
     with pytest.raises(GameError):
         doom.step(WAIT)
 
 
-def test_a_step_after_the_end_is_refused(doom: Doom):
+def test_a_step_before_a_reset_is_rejected(doom: Doom):
     with pytest.raises(GameError, match="reset"):
         doom.step(WAIT)
 
@@ -259,7 +262,7 @@ def test_several_games_run_in_one_process(doom: Doom):
     assert doom.step(1).reward == -4
 
 
-def test_no_file_is_left_where_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_file_is_left_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     game = Doom("basic", seed=1, frame_skip=4)
     game.reset()
@@ -267,30 +270,30 @@ def test_no_file_is_left_where_it_was_started(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_scenario_is_described_without_an_engine():
+def test_a_scenario_is_described_without_starting_an_engine():
     description = describe_doom("basic")
     assert engines() == []
     assert description.action_names == ("wait", "move left", "move right", "attack")
     assert description.reward_scale == 0.01
 
 
-def test_the_policy_observes_the_frame_that_viewers_get_last_so_that_one_upload_serves_both():
-    shown: list[Frame] = []
-    looked_at: list[Frame] = []
+def test_the_policy_observes_the_last_frame_that_viewers_get():
+    emitted: list[Frame] = []
+    observed: list[Frame] = []
 
     def observation_fn(frame: Frame, spec: ObservationSpec) -> Observation:
-        looked_at.append(frame)
+        observed.append(frame)
         return observe(frame, spec)
 
     game = Doom("basic", seed=1, frame_skip=4, observation_fn=observation_fn)
     try:
         game.reset()
         for _ in range(3):
-            moved = game.step(WAIT, shown.append)
-            assert looked_at[-1] is shown[-1]
-            assert np.array_equal(moved.observation, observe(shown[-1], ObservationSpec(128, 72)))
-        assert len(looked_at) == 4, "one look a decision, and one at the beginning"
-        moved = game.step(WAIT)
-        assert looked_at[-1] is game.frame()
+            transition = game.step(WAIT, emitted.append)
+            assert observed[-1] is emitted[-1]
+            assert np.array_equal(transition.observation, observe(emitted[-1], VIEW))
+        assert len(observed) == 4, "one observation per step and one at the reset"
+        transition = game.step(WAIT)
+        assert observed[-1] is game.frame()
     finally:
         game.close()

@@ -1,4 +1,4 @@
-"""What dead games leave behind, and that it goes."""
+"""Cleanup of engines and shared memory that dead games left behind."""
 
 import mmap
 import os
@@ -29,15 +29,15 @@ time.sleep(60)
 
 
 @pytest.fixture
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     launcher.cache_clear()
     yield
     launcher.cache_clear()
 
 
-def killed_player(before: str = "") -> tuple[psutil.Process, list[Path]]:
-    """A player that was killed while it played: its engine, and its shared memory."""
+def kill_player(before: str = "") -> tuple[psutil.Process, list[Path]]:
+    """Kill a process while it plays; return its engine and its shared memory files."""
     command = [sys.executable, "-c", PLAYER.format(before=before)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as player:
         try:
@@ -52,8 +52,8 @@ def killed_player(before: str = "") -> tuple[psutil.Process, list[Path]]:
     return engine, list(Path("/dev/shm").glob(f"ViZDoom*{name}"))
 
 
-def gone(process: psutil.Process, timeout: float) -> bool:
-    """Whether it has ended; an orphan may stay a zombie where nobody reaps."""
+def has_ended(process: psutil.Process, timeout: float) -> bool:
+    """Return whether a process has ended; an orphan may stay a zombie if nothing reaps it."""
     try:
         process.wait(timeout)
     except psutil.TimeoutExpired:
@@ -61,40 +61,42 @@ def gone(process: psutil.Process, timeout: float) -> bool:
     return True
 
 
-@pytest.mark.usefixtures("_own_folder")
-def test_an_engine_ends_at_once_when_its_player_is_killed():
-    engine, files = killed_player()
-    assert gone(engine, 1.0)
+@pytest.mark.usefixtures("_own_runtime_dir")
+def test_an_engine_ends_immediately_when_its_player_is_killed():
+    engine, files = kill_player()
+    assert has_ended(engine, 1.0)
     assert len(files) == 3
-    said = remove_orphans()
+    messages = remove_orphans()
     assert not any(file.exists() for file in files)
-    assert all(any(str(file) in sentence for sentence in said) for file in files)
+    assert all(any(str(file) in message for message in messages) for file in files)
 
 
-@pytest.mark.usefixtures("_own_folder")
-def test_an_engine_that_outlived_its_player_is_ended():
-    engine, files = killed_player("engine._guard = lambda background: ''")
-    assert not gone(engine, 0.2)
-    said = remove_orphans()
-    assert gone(engine, 1.0)
-    assert any(f"pid {engine.pid}" in sentence for sentence in said)
+@pytest.mark.usefixtures("_own_runtime_dir")
+def test_an_engine_that_outlives_its_player_is_killed():
+    engine, files = kill_player("engine._guard = lambda background: ''")
+    assert not has_ended(engine, 0.2)
+    messages = remove_orphans()
+    assert has_ended(engine, 1.0)
+    assert any(f"pid {engine.pid}" in message for message in messages)
     assert not any(file.exists() for file in files)
 
 
-def test_an_orphan_that_is_not_ours_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_engine_of_another_runtime_directory_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "theirs"))
     (tmp_path / "theirs").mkdir()
     (tmp_path / "ours").mkdir()
-    engine, _ = killed_player("engine._guard = lambda background: ''")
+    engine, _ = kill_player("engine._guard = lambda background: ''")
     try:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "ours"))
-        assert not any(f"pid {engine.pid}" in sentence for sentence in remove_orphans())
-        assert not gone(engine, 0.2)
+        assert not any(f"pid {engine.pid}" in message for message in remove_orphans())
+        assert not has_ended(engine, 0.2)
     finally:
         os.kill(engine.pid, signal.SIGKILL)
 
 
-def test_a_game_that_runs_is_left_alone():
+def test_a_running_game_is_left_alone():
     game = Doom("basic", seed=1, frame_skip=4)
     try:
         game.reset()
@@ -108,7 +110,7 @@ def test_a_game_that_runs_is_left_alone():
         game.close()
 
 
-def test_a_file_is_removed_when_nobody_maps_it_any_more(
+def test_shared_memory_is_removed_once_no_process_maps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(shared_memory, "PATH", tmp_path)

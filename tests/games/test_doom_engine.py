@@ -1,4 +1,4 @@
-"""How engines are started."""
+"""Starting of Doom engines."""
 
 import logging
 import os
@@ -19,19 +19,19 @@ from metabonk.games.doom_scenarios import load_scenario
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An engines' folder with a name that a shell could stumble over."""
-    session = tmp_path / "it's a $HOME"
-    session.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
+    """Return the engine folder, in a path that needs quoting in a shell."""
+    runtime = tmp_path / "it's a $HOME"
+    runtime.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     launcher.cache_clear()
     engine._check_engine.cache_clear()
-    yield session / "metabonk" / "doom"
+    yield runtime / "metabonk" / "doom"
     launcher.cache_clear()
     engine._check_engine.cache_clear()
 
 
 @pytest.mark.parametrize(
-    ("wanted", "drawn"),
+    ("requested", "drawn"),
     [
         (None, (256, 144)),
         ((1280, 720), (1280, 720)),
@@ -40,32 +40,34 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ((2, 2), (256, 144)),
     ],
 )
-def test_the_nearest_16_to_9_size_is_chosen(wanted: tuple[int, int] | None, drawn: tuple[int, int]):
-    assert nearest_size(wanted) == drawn
+def test_the_nearest_16_by_9_size_is_chosen(
+    requested: tuple[int, int] | None, drawn: tuple[int, int]
+):
+    assert nearest_size(requested) == drawn
 
 
-def test_an_engine_starts_from_a_folder_with_an_awkward_name(folder: Path):
+def test_an_engine_starts_from_a_path_that_needs_quoting(folder: Path):
     game = start_engine(load_scenario("basic"), (256, 144))
     assert game.is_running()
     game.close()
     assert "_vizdoom" in {file.name for file in folder.iterdir()}
 
 
-def test_the_launcher_is_executable_by_its_user_alone(folder: Path):
+def test_the_launcher_is_executable_by_its_user_only(folder: Path):
     file = launcher()
     assert file.parent == folder
     assert stat.S_IMODE(file.stat().st_mode) == 0o700
     subprocess.run(["sh", "-n", str(file)], check=True)
 
 
-def test_a_launcher_that_was_changed_is_written_anew(folder: Path):
+def test_a_changed_launcher_is_rewritten(folder: Path):
     text = launcher().read_text()
     launcher().write_text("#!/bin/sh\nexit 1\n")
     launcher.cache_clear()
     assert launcher().read_text() == text
 
 
-def test_where_no_program_may_run_the_engine_starts_without_a_guard(
+def test_on_a_noexec_mount_the_engine_starts_without_a_guard(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     class Mounted:
@@ -84,7 +86,7 @@ def test_without_setpriv_the_engine_still_starts(folder: Path, monkeypatch: pyte
     assert str(vzd.exe_path) in text
 
 
-def test_an_engine_that_cannot_run_is_an_error_in_a_sentence(
+def test_an_engine_that_cannot_run_is_a_game_error_with_its_output(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     broken = folder.parent / "engine"
@@ -98,7 +100,7 @@ def test_an_engine_that_cannot_run_is_an_error_in_a_sentence(
         start_engine(load_scenario("basic"), (256, 144))
 
 
-def test_too_little_shared_memory_is_an_error_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
+def test_too_little_shared_memory_is_a_game_error_with_both_sizes(monkeypatch: pytest.MonkeyPatch):
     class Usage:
         free = 14 << 20
 

@@ -1,4 +1,4 @@
-"""The scenarios that ViZDoom ships, and the actions in each."""
+"""Scenarios that ViZDoom ships, and their actions."""
 
 import vizdoom as vzd
 
@@ -11,7 +11,7 @@ TURN_LEFT, ATTACK, FORWARD = (
 )
 
 
-def test_every_shipped_scenario_is_playable_or_says_why_not():
+def test_every_shipped_scenario_is_playable_or_excluded_with_a_reason():
     shipped = {name.removesuffix(".cfg") for name in vzd.configs}
     assert set(scenario_names()) | set(UNPLAYABLE) == shipped | set(UNPLAYABLE)
     assert set(scenario_names()) >= {
@@ -23,7 +23,7 @@ def test_every_shipped_scenario_is_playable_or_says_why_not():
     }
 
 
-def test_few_buttons_make_one_action_each_and_one_to_wait():
+def test_few_buttons_get_one_action_each_and_one_to_wait():
     names, actions = action_set([TURN_LEFT, vzd.Button.TURN_RIGHT, ATTACK])
     assert names == ("wait", "turn left", "turn right", "attack")
     assert actions == (
@@ -34,7 +34,7 @@ def test_few_buttons_make_one_action_each_and_one_to_wait():
     )
 
 
-def test_actions_hold_buttons_in_the_order_of_the_scenario():
+def test_actions_list_buttons_in_the_order_of_the_scenario():
     names, actions = action_set([ATTACK, FORWARD, TURN_LEFT])
     assert actions[names.index("turn left")] == (False, False, True)
     assert actions[names.index("move forward + turn left")] == (False, True, True)
@@ -48,7 +48,7 @@ def test_axes_and_modifiers_are_never_pressed():
     assert not any(action[0] or action[1] for action in actions)
 
 
-def test_no_scenario_has_two_actions_of_one_name_or_more_than_a_policy_can_explore():
+def test_action_names_are_unique_and_at_most_16():
     for name in scenario_names():
         scenario = load_scenario(name)
         assert len(set(scenario.action_names)) == len(scenario.action_names) <= 16

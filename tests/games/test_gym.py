@@ -19,15 +19,15 @@ MINIGRID = "minigrid:MiniGrid-Empty-5x5-v0"
 
 
 class Corridor(gymnasium.Env[int, int]):
-    """Counts to five. Action 3 is one forward, 4 ends; both at once say both flags."""
+    """Counts to five. Action 3 advances; action 4 ends the episode with both flags set."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
     observation_space = spaces.Discrete(10)
     action_space = spaces.Discrete(3, start=3)
 
-    def __init__(self, render_mode: str | None = None, picture: str = "good") -> None:
+    def __init__(self, render_mode: str | None = None, image: str = "good") -> None:
         self.render_mode = render_mode
-        self.picture = picture
+        self.image = image
         self.at = 0
 
     def reset(
@@ -43,7 +43,7 @@ class Corridor(gymnasium.Env[int, int]):
         return self.at, 0.5, action == 4, self.at >= 5 or action == 4, {}
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        if self.picture == "none":
+        if self.image == "none":
             return None
         return np.full((90, 160, 3), 40 * self.at, np.uint8)
 
@@ -51,17 +51,17 @@ class Corridor(gymnasium.Env[int, int]):
         return ["GO", "STOP", "STAY"]
 
 
-class Words(Corridor):
-    """Wants to be talked to."""
+class TextCommands(Corridor):
+    """Has an unsupported action space."""
 
     action_space = spaces.Text(8)  # type: ignore[assignment]
 
 
-class Numbers(Corridor):
-    """Says where it is as a row of numbers, and counts how often it is drawn."""
+class VectorCorridor(Corridor):
+    """Observes a vector and counts its renderings."""
 
     observation_space = spaces.Box(-1, 9, (2,), np.float64)  # type: ignore[assignment]
-    drawn = 0
+    rendered = 0
 
     def reset(  # type: ignore[override]
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -76,18 +76,18 @@ class Numbers(Corridor):
         return np.array([at if at < 3 else np.nan, -1.0]), *rest  # type: ignore[return-value]
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        Numbers.drawn += 1
+        VectorCorridor.rendered += 1
         return super().render()
 
 
-class Blind(Corridor):
+class Unrendered(Corridor):
     """Renders nothing."""
 
     metadata = {"render_modes": []}  # noqa: RUF012
 
 
 class Broken(Corridor):
-    """Can't be made."""
+    """Fails on construction."""
 
     def __init__(self, render_mode: str | None = None) -> None:
         raise FileNotFoundError("corridor.rom")
@@ -97,10 +97,10 @@ class Broken(Corridor):
 def _registered() -> Iterator[None]:
     names = {
         "Corridor-v0": Corridor,
-        "Blind-v0": Blind,
+        "Unrendered-v0": Unrendered,
         "Broken-v0": Broken,
-        "Numbers-v0": Numbers,
-        "Words-v0": Words,
+        "VectorCorridor-v0": VectorCorridor,
+        "TextCommands-v0": TextCommands,
     }
     for name, kind in names.items():
         gymnasium.register(name, kind, disable_env_checker=True)
@@ -116,7 +116,7 @@ def corridor() -> Iterator[GymGame]:
     game.close()
 
 
-def test_an_environment_of_another_package_plays_by_its_module_and_id():
+def test_an_environment_of_another_package_is_found_by_module_and_id():
     game = make_game(f"gym:{MINIGRID}", Learning(), seed=1)
     try:
         observation = game.reset()
@@ -125,28 +125,28 @@ def test_an_environment_of_another_package_plays_by_its_module_and_id():
         turned = game.step(0).observation
         assert (turned != observation).any()
         for action in (1, 2, 2, 1, 2, 2):  # From the corner, facing right, to the goal.
-            moved = game.step(action)
-        assert moved.terminated
-        assert not moved.truncated
-        assert 0 < moved.reward <= 1
+            transition = game.step(action)
+        assert transition.terminated
+        assert not transition.truncated
+        assert 0 < transition.reward <= 1
     finally:
         game.close()
 
 
-def test_an_environment_with_a_time_limit_is_truncated():
+def test_a_time_limit_truncates_an_environment():
     game = make_game(f"gym:{MINIGRID}", Learning(), seed=1)
     try:
         game.reset()
-        moves = [game.step(0)]
-        while not (moves[-1].truncated or moves[-1].terminated):
-            moves.append(game.step(0))
-        assert moves[-1].truncated
-        assert not moves[-1].terminated
+        transitions = [game.step(0)]
+        while not (transitions[-1].truncated or transitions[-1].terminated):
+            transitions.append(game.step(0))
+        assert transitions[-1].truncated
+        assert not transitions[-1].terminated
     finally:
         game.close()
 
 
-def test_an_environment_of_gymnasium_itself_plays():
+def test_an_environment_of_gymnasium_plays():
     pytest.importorskip("pygame")
     game = make_game("gym:CartPole-v1", Learning(), seed=1)
     try:
@@ -158,23 +158,23 @@ def test_an_environment_of_gymnasium_itself_plays():
         game.close()
 
 
-def test_actions_count_from_zero_and_have_the_names_the_environment_gives(corridor: GymGame):
+def test_actions_count_from_zero_and_take_names_from_the_environment(corridor: GymGame):
     assert corridor.action_names == ("go", "stop", "stay")
     corridor.reset()
     assert (corridor.step(0).observation == 40).all()
     assert (corridor.step(2).observation == 40).all()
 
 
-def test_an_end_that_is_both_is_a_termination(corridor: GymGame):
+def test_an_end_with_both_flags_is_a_termination(corridor: GymGame):
     corridor.reset()
-    moved = corridor.step(1)
-    assert moved.terminated
-    assert not moved.truncated
+    transition = corridor.step(1)
+    assert transition.terminated
+    assert not transition.truncated
     with pytest.raises(GameError, match="reset"):
         corridor.step(0)
 
 
-def test_spectators_get_every_step_at_their_size_from_the_next_episode_on(corridor: GymGame):
+def test_a_new_render_size_takes_effect_at_the_next_episode(corridor: GymGame):
     corridor.reset()
     corridor.set_render_size((320, 240))
     frames: list[Frame] = []
@@ -189,43 +189,48 @@ def test_spectators_get_every_step_at_their_size_from_the_next_episode_on(corrid
 
 
 @pytest.mark.parametrize(
-    ("name", "why"),
+    ("name", "reason"),
     [
-        ("Words-v0", r"has the action space Text\(.*Discrete, MultiDiscrete, MultiBinary or floating"),
-        ("Blind-v0", "does not render rgb_array"),
+        (
+            "TextCommands-v0",
+            r"has the action space Text\(.*Discrete, MultiDiscrete, MultiBinary or floating",
+        ),
+        ("Unrendered-v0", "does not render rgb_array"),
         ("Broken-v0", "FileNotFoundError: corridor.rom"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*render_mode.*")
-def test_what_cannot_be_played_is_refused_in_a_sentence(name: str, why: str):
-    with pytest.raises(GameError, match=why):
+def test_an_unplayable_environment_is_rejected_with_a_reason(name: str, reason: str):
+    with pytest.raises(GameError, match=reason):
         GymGame(name, seed=0)
-    with pytest.raises(GameError, match=why):
+    with pytest.raises(GameError, match=reason):
         describe_game(f"gym:{name}", Learning())
 
 
-def test_an_environment_that_draws_nothing_is_refused(monkeypatch: pytest.MonkeyPatch):
+def test_an_environment_that_renders_nothing_is_rejected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Corridor, "render", lambda self: None)
     with pytest.raises(GameError, match="does not render"):
         GymGame("Corridor-v0", seed=0)
 
 
-def test_it_is_described_as_it_plays(corridor: GymGame):
+def test_the_description_matches_the_game(corridor: GymGame):
     assert describe_gym("Corridor-v0") == corridor.description
 
 
-def test_a_closed_game_says_so(corridor: GymGame):
+def test_a_closed_game_is_an_error(corridor: GymGame):
     corridor.close()
     corridor.close()
     with pytest.raises(GameError, match="closed"):
         corridor.reset()
 
 
-def test_a_row_of_numbers_is_seen_as_it_is_where_that_is_asked_for():
-    game = make_game("gym:Numbers-v0", Learning(observation="vector"), seed=0)
+def test_a_vector_is_observed_unchanged_if_requested():
+    game = make_game("gym:VectorCorridor-v0", Learning(observation="vector"), seed=0)
     try:
         assert game.observation_shape == (2,)
-        assert game.description == describe_game("gym:Numbers-v0", Learning(observation="vector"))
+        assert game.description == describe_game(
+            "gym:VectorCorridor-v0", Learning(observation="vector")
+        )
         first = game.reset()
         assert first.dtype == np.float32
         assert first.tolist() == [0, -1]
@@ -235,23 +240,23 @@ def test_a_row_of_numbers_is_seen_as_it_is_where_that_is_asked_for():
         game.close()
 
 
-def test_a_game_seen_as_numbers_is_drawn_only_for_who_watches():
-    game = GymGame("Numbers-v0", seed=0, spec=None)
-    drawn = Numbers.drawn
+def test_a_game_observed_as_a_vector_is_rendered_only_for_viewers():
+    game = GymGame("VectorCorridor-v0", seed=0, spec=None)
+    rendered = VectorCorridor.rendered
     game.reset()
     game.step(0)
-    assert Numbers.drawn == drawn
+    assert VectorCorridor.rendered == rendered
     assert (game.frame().pixels == 40).all()
     assert game.frame() is game.frame()
     game.step(2, lambda frame: None)
-    assert Numbers.drawn == drawn + 2
+    assert VectorCorridor.rendered == rendered + 2
     game.close()
 
 
-def test_numbers_that_are_none_break_the_game_in_a_sentence():
-    game = GymGame("Numbers-v0", seed=0, spec=None)
+def test_a_non_finite_observation_is_a_game_error():
+    game = GymGame("VectorCorridor-v0", seed=0, spec=None)
     game.reset()
-    with pytest.raises(GameError, match=r"gym:Numbers-v0 failed.*not finite"):
+    with pytest.raises(GameError, match=r"gym:VectorCorridor-v0 failed.*not finite"):
         for _ in range(3):
             game.step(0)
     with pytest.raises(GameError, match="reset"):
@@ -259,28 +264,28 @@ def test_numbers_that_are_none_break_the_game_in_a_sentence():
     game.close()
 
 
-def test_a_reward_that_is_no_number_breaks_the_game_in_a_sentence(
+def test_a_non_finite_reward_is_a_game_error(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    game = GymGame("Numbers-v0", seed=0, spec=None)
+    game = GymGame("VectorCorridor-v0", seed=0, spec=None)
     game.reset()
-    step = Numbers.step
+    step = VectorCorridor.step
     monkeypatch.setattr(
-        Numbers,
+        VectorCorridor,
         "step",
         lambda self, action: (step(self, action)[0], float("nan"), False, False, {}),
     )
-    with pytest.raises(GameError, match=r"gym:Numbers-v0 failed: its reward is nan"):
+    with pytest.raises(GameError, match=r"gym:VectorCorridor-v0 failed: its reward is nan"):
         game.step(0)
     game.close()
 
 
-def test_what_is_no_row_of_numbers_is_refused_as_one():
+def test_a_game_without_vector_observations_rejects_a_vector_spec():
     with pytest.raises(GameError, match=r"Discrete\(10\), not a row .* 'pixels'"):
         GymGame("Corridor-v0", seed=0, spec=None)
 
 
-def test_an_environment_with_axes_plays():
+def test_an_environment_with_continuous_actions_plays():
     game = make_game("gym:Pendulum-v1", Learning(observation="vector"), seed=1)
     try:
         game.reset()
@@ -299,44 +304,44 @@ def actions_of(space: gymnasium.Space[Any]) -> Actions:
     return make_actions("gym:Made-v0", environment)
 
 
-def test_discrete_actions_count_from_where_the_space_begins():
+def test_discrete_actions_are_offset_by_the_start_of_the_space():
     actions = actions_of(spaces.Discrete(3, start=-1))
     assert actions.kind is ActionKind.DISCRETE
     assert actions.names == ("action 0", "action 1", "action 2")
     assert [actions.to_env(action) for action in range(3)] == [-1, 0, 1]
 
 
-def test_several_choices_keep_their_sizes_their_shape_and_their_beginnings():
+def test_multi_discrete_actions_keep_sizes_shape_and_starts():
     space = spaces.MultiDiscrete(np.array([[2, 3]]), start=np.array([[5, 0]]))
     actions = actions_of(space)
     assert actions.kind is ActionKind.MULTI_DISCRETE
     assert actions.sizes == (2, 3)
     assert len(actions.names) == len(set(actions.names)) == 5
-    taken = actions.to_env(np.array([1, 2]))
-    assert taken.tolist() == [[6, 2]]
-    assert space.contains(taken)
+    env_action = actions.to_env(np.array([1, 2]))
+    assert env_action.tolist() == [[6, 2]]
+    assert space.contains(env_action)
 
 
-def test_switches_are_choices_of_two():
+def test_multi_binary_actions_are_choices_of_two():
     space = spaces.MultiBinary(3)
     actions = actions_of(space)
     assert actions.sizes == (2, 2, 2)
     assert space.contains(actions.to_env(np.array([1, 0, 1])))
 
 
-def test_an_axis_reaches_from_end_to_end_and_no_further():
+def test_continuous_actions_are_scaled_and_clipped_to_the_bounds():
     low, high = np.array([[-2, 0], [2, 10]], np.float32)
     space = spaces.Box(low, high)
     actions = actions_of(space)
     assert actions.kind is ActionKind.CONTINUOUS
     assert len(actions.names) == 2
     for action, expected in [((-1, -1), [-2, 0]), ((0.5, 0), [1, 5]), ((9, 1.5), [2, 10])]:
-        taken = actions.to_env(np.array(action, np.float32))
-        assert taken.tolist() == expected
-        assert space.contains(taken)
+        env_action = actions.to_env(np.array(action, np.float32))
+        assert env_action.tolist() == expected
+        assert space.contains(env_action)
 
 
-def test_an_axis_without_ends_is_taken_as_it_is():
+def test_continuous_actions_without_bounds_are_not_scaled():
     low, high = np.array([-np.inf, 0.0]), np.array([np.inf, np.inf])
     actions = actions_of(spaces.Box(low, high, dtype=np.float64))
     assert actions.to_env(np.array([7.0, -3.0])).tolist() == [7, 0]
@@ -352,14 +357,14 @@ def test_an_axis_without_ends_is_taken_as_it_is():
         spaces.Box(-1, 1, ()),
     ],
 )
-def test_actions_of_other_kinds_are_refused_with_what_they_are(space: gymnasium.Space[Any]):
+def test_an_unsupported_action_space_is_rejected_by_name(space: gymnasium.Space[Any]):
     with pytest.raises(GameError) as caught:
         actions_of(space)
     assert str(space) in str(caught.value)
     assert "MultiDiscrete" in str(caught.value)
 
 
-def test_a_row_of_numbers_has_a_length():
+def test_a_vector_observation_has_a_length():
     assert vector_length("gym:Made-v0", spaces.Box(-1, 1, (17,))) == 17
 
 
@@ -367,6 +372,6 @@ def test_a_row_of_numbers_has_a_length():
     "space",
     [spaces.Discrete(3), spaces.Box(-1, 1, (2, 2)), spaces.Box(-1, 1, (5000,))],
 )
-def test_what_is_no_row_of_numbers_is_refused(space: gymnasium.Space[Any]):
+def test_a_space_that_is_not_a_vector_is_rejected(space: gymnasium.Space[Any]):
     with pytest.raises(GameError, match=r"learning\.observation to 'pixels'"):
         vector_length("gym:Made-v0", space)

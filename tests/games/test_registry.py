@@ -1,4 +1,4 @@
-"""From a game's id to the game."""
+"""Lookup of games by id."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ from metabonk.games import available_games, describe_game, make_game
 from metabonk.settings.schema import Learning
 
 
-def test_the_default_games_are_there_by_name():
+def test_the_default_games_are_available():
     assert {"doom:basic", "doom:defend_the_center", "doom:health_gathering"} <= set(
         available_games()
     )
@@ -18,7 +18,7 @@ def test_the_default_games_are_there_by_name():
 @pytest.mark.parametrize(
     "game_id", ["", "doom", "doom:", "doom:nope", "doom:cig", "gym:", "gym:Nope-v0", "basic"]
 )
-def test_an_unknown_id_is_answered_with_the_ids_there_are(game_id: str):
+def test_an_unknown_id_is_an_error_that_lists_the_available_ones(game_id: str):
     with pytest.raises(UnknownGame) as raised:
         make_game(game_id, Learning(), seed=0)
     assert raised.value.game_id == game_id
@@ -27,7 +27,7 @@ def test_an_unknown_id_is_answered_with_the_ids_there_are(game_id: str):
         describe_game(game_id, Learning())
 
 
-def test_an_id_with_a_path_in_it_names_no_game():
+def test_an_id_that_contains_a_path_is_unknown():
     with pytest.raises(UnknownGame):
         describe_game("doom:../scenarios/basic", Learning())
 
@@ -37,7 +37,7 @@ def test_a_missing_module_is_named():
         describe_game("gym:no_such_module:Game-v0", Learning())
 
 
-def test_doom_is_seen_as_pixels_only():
+def test_doom_is_observed_only_as_pixels():
     with pytest.raises(GameError, match=r"learning\.observation is 'vector'.*need 'pixels'"):
         make_game("doom:basic", Learning(observation="vector"), seed=0)
     with pytest.raises(GameError, match="need 'pixels'"):
@@ -45,7 +45,7 @@ def test_doom_is_seen_as_pixels_only():
 
 
 @pytest.mark.parametrize("game_id", ["doom:basic", "gym:CartPole-v1"])
-def test_the_policy_sees_what_the_settings_say(game_id: str):
+def test_observations_follow_the_settings(game_id: str):
     small = Learning(observation_width=84, observation_height=48, grayscale=True)
     game = make_game(game_id, small, seed=0)
     with contextlib.closing(game):

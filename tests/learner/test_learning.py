@@ -1,4 +1,4 @@
-"""Whether anything is learned, with bounds that a learner which doesn't work can't meet."""
+"""End-to-end learning, with bounds that a broken learner can't meet."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from metabonk.frame import Frame
 from metabonk.games import (
     ActionKind,
     FrameSink,
@@ -19,11 +19,11 @@ from metabonk.games import (
     make_game,
 )
 from metabonk.settings.schema import Learning
-from tests.support.lessons import lesson
+from tests.support.training import train
 
 
 class Puzzle(Game):
-    """A game without a picture, whose observations are rows of numbers."""
+    """Game that renders nothing and whose observations are vectors."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(self.DESCRIPTION)
@@ -38,15 +38,15 @@ class Puzzle(Game):
     def set_render_size(self, size: tuple[int, int] | None) -> None:
         pass
 
-    def frame(self) -> NDArray[np.uint8]:
-        return np.zeros((2, 2, 3), np.uint8)
+    def frame(self) -> Frame:
+        return Frame(np.zeros((2, 2, 3), np.uint8), 0.0)
 
     def close(self) -> None:
         pass
 
 
 class Recall(Puzzle):
-    """Shows a sign once, then nothing twice; then the action should be the one of the sign."""
+    """Shows a sign once, then nothing twice; then rewards the action that matches the sign."""
 
     DESCRIPTION = GameDescription("test:recall", (2,), ("left", "right"))
 
@@ -56,29 +56,29 @@ class Recall(Puzzle):
 
     def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
         self.step_number += 1
-        over = self.step_number == 3
-        asked = np.array([0, self.step_number == 2], np.float32)
-        return Transition(asked, float(over and action == self.sign), over, False)
+        is_over = self.step_number == 3
+        observation = np.array([0, self.step_number == 2], np.float32)
+        return Transition(observation, float(is_over and action == self.sign), is_over, False)
 
 
 class Aim(Puzzle):
-    """The nearer to the mark on both axes, the better."""
+    """Rewards actions near a visible target on both axes."""
 
     DESCRIPTION = GameDescription(
         "test:aim", (2,), ("across", "up"), action_kind=ActionKind.CONTINUOUS
     )
 
     def reset(self) -> Observation:
-        self.mark = self.random.uniform(-1, 1, 2).astype(np.float32)
-        return self.mark
+        self.target = self.random.uniform(-1, 1, 2).astype(np.float32)
+        return self.target
 
     def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
-        missed = float(np.abs(action - self.mark).mean())
-        return Transition(self.mark, -missed, True, False)
+        error = float(np.abs(action - self.target).mean())
+        return Transition(self.target, -error, True, False)
 
 
 class Keyboard(Puzzle):
-    """Two choices, of three options and of two; each has a right one, which is shown."""
+    """Two choices, of three and of two options, whose right answers are visible."""
 
     DESCRIPTION = GameDescription(
         "test:keyboard",
@@ -90,62 +90,62 @@ class Keyboard(Puzzle):
 
     def reset(self) -> Observation:
         self.right = self.random.integers(0, [3, 2])
-        shown = np.zeros(5, np.float32)
-        shown[[self.right[0], 3 + self.right[1]]] = 1
-        self.shown = shown
-        return shown
+        observation = np.zeros(5, np.float32)
+        observation[[self.right[0], 3 + self.right[1]]] = 1
+        self.observation = observation
+        return observation
 
     def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
-        return Transition(self.shown, float((action == self.right).mean()), True, False)
+        return Transition(self.observation, float((action == self.right).mean()), True, False)
 
 
-def learned(games: Sequence[Game], decisions: int, **settings: Any) -> tuple[float, float]:
-    """Mean returns of the first hundred episodes, and of the last."""
+def train_with(games: Sequence[Game], steps: int, **settings: Any) -> tuple[float, float]:
+    """Return the mean returns of the first and the last hundred episodes."""
     learning = Learning.model_validate(
         {"learning_rate": 3e-3, "rollout_steps": 16, "batch_size": 256} | settings
     )
-    returns = lesson(games, learning, decisions)
+    returns = train(games, learning, steps)
     return fmean(returns[:100]), fmean(returns[-100:])
 
 
-def test_what_was_shown_before_is_used_only_with_a_memory():
+def test_a_past_observation_is_used_only_by_a_recurrent_policy():
     games = [Recall(seed) for seed in range(8)]
-    before, after = learned(games, 4_800, recurrent=True)
+    before, after = train_with(games, 4_800, recurrent=True)
     assert before < 0.7
     assert after > 0.9
-    _, without = learned(games, 2_400)
+    _, without = train_with(games, 2_400)
     assert without < 0.7
 
 
-def test_axes_are_learned():
+def test_continuous_actions_are_learned():
     games = [Aim(seed) for seed in range(8)]
-    before, after = learned(games, 6_000, entropy_coefficient=0.0)
+    before, after = train_with(games, 6_000, entropy_coefficient=0.0)
     assert before < -0.55
     assert after > -0.3
 
 
 @pytest.mark.parametrize("advantage", ["gae", "vtrace"])
-def test_several_choices_are_learned(advantage: str):
+def test_multi_discrete_actions_are_learned(advantage: str):
     games = [Keyboard(seed) for seed in range(8)]
-    before, after = learned(games, 4_000, advantage=advantage)
+    before, after = train_with(games, 4_000, advantage=advantage)
     assert before < 0.7
     assert after > 0.95
 
 
 @pytest.fixture
-def poles() -> Iterator[list[Game]]:
-    with ExitStack() as owned:
+def cart_poles() -> Iterator[list[Game]]:
+    with ExitStack() as stack:
         games = []
         for seed in range(8):
             game = make_game("gym:CartPole-v1", Learning(observation="vector"), seed=seed)
-            owned.callback(game.close)
+            stack.callback(game.close)
             games.append(game)
         yield games
 
 
-def test_a_pole_is_balanced_from_an_environments_own_numbers(poles: list[Game]):
+def test_cart_pole_is_learned_from_vector_observations(cart_poles: list[Game]):
     learning = Learning(learning_rate=1e-3)
-    returns = lesson(poles, learning, 16_000)
+    returns = train(cart_poles, learning, 16_000)
     assert fmean(returns[:50]) < 40
-    # Untrained it falls after some 20 steps, and 500 are the most.
+    # Untrained it falls after about 20 steps; the maximum is 500.
     assert fmean(returns[-20:]) > 150

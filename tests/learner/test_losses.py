@@ -1,4 +1,4 @@
-"""The terms of the loss, by hand."""
+"""Losses, advantage estimates and learning rates, checked by hand and against TorchRL."""
 
 import importlib
 import math
@@ -20,20 +20,20 @@ def logs(*probabilities: float) -> Tensor:
     ("ratio", "advantage", "loss"),
     [
         (1.0, 2.0, -2.0),
-        (1.5, 2.0, -1.25 * 2.0),  # No reward for going further up.
-        (0.5, -2.0, 0.8 * 2.0),  # Nor further down: 1/1.25.
-        (0.5, 2.0, -0.5 * 2.0),  # The way back is open.
+        (1.5, 2.0, -1.25 * 2.0),  # Clipped above at 1.25.
+        (0.5, -2.0, 0.8 * 2.0),  # Clipped below at 1/1.25.
+        (0.5, 2.0, -0.5 * 2.0),  # Moving back is not clipped.
         (1.5, -2.0, 1.5 * 2.0),
     ],
 )
-def test_the_surrogate_is_clipped_where_it_would_reward_going_too_far(
+def test_the_surrogate_is_clipped_beyond_the_clip_range(
     ratio: float, advantage: float, loss: float
 ):
     result = surrogate(logs(0.4 * ratio), logs(0.4), torch.tensor([advantage]), clip=0.25)
     assert result.loss.item() == pytest.approx(loss)
 
 
-def test_the_surrogate_is_a_mean_and_counts_what_was_clipped():
+def test_the_surrogate_is_a_mean_with_a_clip_fraction():
     result = surrogate(
         logs(0.5, 0.1, 0.2), logs(0.5, 0.5, 0.2), torch.tensor([1.0, 1.0, 4.0]), clip=0.1
     )
@@ -48,7 +48,7 @@ def test_a_clipped_step_has_no_gradient():
     assert now.grad.item() == 0
 
 
-def test_kl_is_zero_for_the_same_policy_and_else_above():
+def test_kl_is_zero_only_for_the_same_policy():
     assert surrogate(logs(0.3), logs(0.3), torch.tensor([1.0]), clip=0.1).kl.item() == 0
     moved = surrogate(logs(0.6), logs(0.3), torch.tensor([1.0]), clip=0.1).kl.item()
     assert moved == pytest.approx(2 - 1 - math.log(2))
@@ -62,19 +62,19 @@ def test_the_value_loss_is_half_the_squared_error():
 @pytest.mark.parametrize(
     ("value", "loss"),
     [
-        (0.05, 0.5 * (1 - 0.05) ** 2),  # Near the old value: as without a clip.
-        (0.9, 0.5 * (1 - 0.1) ** 2),  # Far: no better than the farthest allowed.
-        (-2.0, 0.5 * 3.0**2),  # Wrong: as bad as it is.
+        (0.05, 0.5 * (1 - 0.05) ** 2),  # Near the old value: not clipped.
+        (0.9, 0.5 * (1 - 0.1) ** 2),  # Far: as if at the edge of the clip range.
+        (-2.0, 0.5 * 3.0**2),  # In the wrong direction: not clipped.
     ],
 )
-def test_a_clipped_value_is_not_rewarded_for_going_far(value: float, loss: float):
+def test_the_value_loss_does_not_reward_moving_beyond_the_clip_range(value: float, loss: float):
     result = value_loss(torch.tensor([value]), torch.ones(1), torch.zeros(1), clip=0.1)
     assert result.item() == pytest.approx(loss)
 
 
 GAMMA, LAM = 0.9, 0.5
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
-"""TorchRL keeps its discounts in single precision."""
+"""Tolerances for TorchRL, which keeps discounts in single precision."""
 
 
 def column(*values: float) -> Tensor:
@@ -85,7 +85,7 @@ def flags(*values: int) -> Tensor:
     return torch.tensor(values, dtype=torch.bool)
 
 
-def test_gae_by_hand_with_a_value_after_the_rollout():
+def test_gae_bootstraps_from_the_value_after_the_rollout():
     estimate = gae(
         column(1, 2),
         column(10, 20),
@@ -101,7 +101,7 @@ def test_gae_by_hand_with_a_value_after_the_rollout():
     assert estimate.returns.tolist() == pytest.approx([first + 10, second + 20])
 
 
-def test_a_termination_bootstraps_nothing():
+def test_a_termination_does_not_bootstrap():
     estimate = gae(
         column(1, 2),
         column(10, 20),
@@ -114,7 +114,7 @@ def test_a_termination_bootstraps_nothing():
     assert estimate.advantages.tolist() == pytest.approx([1 - 10, 9])
 
 
-def test_a_truncation_bootstraps_the_last_state_and_takes_nothing_from_what_follows():
+def test_a_truncation_bootstraps_only_from_its_own_last_state():
     estimate = gae(
         column(1, 1e6),
         column(10, 20),
@@ -147,7 +147,7 @@ def last_of_segment(done: Tensor, step: int, column: int) -> int:
     return step
 
 
-def test_gae_is_the_discounted_sum_of_deltas():
+def test_gae_equals_the_discounted_sum_of_deltas():
     t = random_trajectory(9, 4)
     estimate = gae(**t, gamma=GAMMA, lam=LAM)
     deltas = t["rewards"] + GAMMA * t["next_values"] * ~t["terminated"] - t["values"]
@@ -160,7 +160,7 @@ def test_gae_is_the_discounted_sum_of_deltas():
             assert estimate.advantages[step, c].item() == pytest.approx(expected)
 
 
-def test_gae_with_lambda_1_is_the_return_minus_the_value():
+def test_gae_with_lambda_1_equals_the_return_minus_the_value():
     estimate = gae(
         column(1, 2, 4),
         column(5, 6, 7),
@@ -173,10 +173,10 @@ def test_gae_with_lambda_1_is_the_return_minus_the_value():
     assert estimate.returns.tolist() == pytest.approx([1 + 1 + 1, 2 + 2, 4])
 
 
-def test_vtrace_is_the_sum_of_its_definition():
-    """Equation 1 of Espeholt et al. 2018, term by term."""
+def test_vtrace_equals_the_sum_in_its_definition():
+    """Check against equation 1 of Espeholt et al. 2018, term by term."""
     t = random_trajectory(8, 3)
-    # Values along a trajectory agree with those of the states that follow.
+    # Within a trajectory, the next value is the value of the next step.
     t["next_values"][:-1] = torch.where(t["done"][:-1], t["next_values"][:-1], t["values"][1:])
     log_ratios = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)).double()
     estimate = vtrace(**t, log_ratios=log_ratios, gamma=GAMMA, lam=1.0)
@@ -186,9 +186,9 @@ def test_vtrace_is_the_sum_of_its_definition():
         total = t["values"][step, c].item()
         weight = 1.0
         for k in range(step, last_of_segment(t["done"], step, c) + 1):
-            follows = 0.0 if t["terminated"][k, c] else GAMMA * t["next_values"][k, c].item()
+            future = 0.0 if t["terminated"][k, c] else GAMMA * t["next_values"][k, c].item()
             delta = clipped[k, c].item() * (
-                t["rewards"][k, c].item() + follows - t["values"][k, c].item()
+                t["rewards"][k, c].item() + future - t["values"][k, c].item()
             )
             total += GAMMA ** (k - step) * weight * delta
             weight *= clipped[k, c].item()
@@ -198,17 +198,17 @@ def test_vtrace_is_the_sum_of_its_definition():
         for c in range(3):
             assert estimate.returns[step, c].item() == pytest.approx(target(step, c))
             if t["terminated"][step, c]:
-                follows = 0.0
+                future = 0.0
             elif t["done"][step, c]:
-                follows = t["next_values"][step, c].item()
+                future = t["next_values"][step, c].item()
             else:
-                follows = target(step + 1, c)
+                future = target(step + 1, c)
             assert estimate.advantages[step, c].item() == pytest.approx(
-                t["rewards"][step, c].item() + GAMMA * follows - t["values"][step, c].item()
+                t["rewards"][step, c].item() + GAMMA * future - t["values"][step, c].item()
             )
 
 
-def test_on_policy_vtrace_has_the_returns_of_gae():
+def test_on_policy_vtrace_equals_gae():
     t = random_trajectory(12, 3)
     t["next_values"][:-1] = torch.where(t["done"][:-1], t["next_values"][:-1], t["values"][1:])
     expected = gae(**t, gamma=GAMMA, lam=LAM).returns
@@ -216,7 +216,7 @@ def test_on_policy_vtrace_has_the_returns_of_gae():
     torch.testing.assert_close(same.returns, expected)
 
 
-def test_an_action_that_is_never_taken_now_teaches_vtrace_nothing():
+def test_vtrace_ignores_an_action_that_the_policy_no_longer_takes():
     estimate = vtrace(
         column(100.0),
         column(3.0),
@@ -231,12 +231,12 @@ def test_an_action_that_is_never_taken_now_teaches_vtrace_nothing():
 
 @pytest.fixture(scope="module")
 def torchrl() -> ModuleType:
-    """The same estimates by other hands; its import takes seconds, so only these tests pay."""
+    """Return TorchRL's estimators; imported lazily because that takes seconds."""
     return importlib.import_module("torchrl.objectives.value.functional")
 
 
 def in_torchrl(t: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rollouts by time by one feature, under the names that TorchRL has for them."""
+    """Return tensors of shape rollouts × steps × 1 under TorchRL's names."""
     names = {
         "rewards": "reward",
         "values": "state_value",
@@ -262,7 +262,7 @@ def test_vtrace_agrees_with_torchrl(torchrl: ModuleType, rho: float, c: float):
     generator = torch.Generator().manual_seed(2)
     now, behaviour = (-torch.rand(40, 8, generator=generator).double() * 3 for _ in range(2))
     ours = vtrace(**t, log_ratios=now - behaviour, gamma=GAMMA, lam=1.0, rho_limit=rho, c_limit=c)
-    # Its docstring has the two swapped: the ratio is π / μ, and μ is who acted.
+    # TorchRL's docstring swaps the two: the ratio is π / μ, and μ is the behaviour policy.
     advantages, returns = torchrl.vtrace_advantage_estimate(
         gamma=GAMMA,
         log_pi=now.T[..., None],
@@ -272,13 +272,13 @@ def test_vtrace_agrees_with_torchrl(torchrl: ModuleType, rho: float, c: float):
         **in_torchrl(t),
     )
     torch.testing.assert_close(ours.returns, returns.squeeze(-1).T, **CLOSE)
-    # Its advantage carries ρ; here the surrogate does.
+    # TorchRL's advantage includes ρ; here the surrogate applies it.
     weighted = (now - behaviour).exp().clamp(max=rho) * ours.advantages
     torch.testing.assert_close(weighted, advantages.squeeze(-1).T, **CLOSE)
 
 
-def test_vtrace_by_hand():
-    """Two steps; the second is taken half as often now, the first twice as often."""
+def test_vtrace_matches_a_hand_computed_example():
+    """Use two steps: the first now twice as likely, the second half as likely."""
     estimate = vtrace(
         column(1, 2),
         column(10, 20),
@@ -296,7 +296,7 @@ def test_vtrace_by_hand():
     )
 
 
-def test_without_a_schedule_the_step_size_stays():
+def test_the_learning_rate_is_constant_without_a_schedule():
     settings = Learning(learning_rate=1e-3, lr_final=1e-5)
     assert learning_rate(settings, 0) == learning_rate(settings, 10**9) == 1e-3
 
@@ -304,11 +304,11 @@ def test_without_a_schedule_the_step_size_stays():
 @pytest.mark.parametrize(
     ("steps", "expected"), [(0, 1e-3), (250, 7.75e-4), (1000, 1e-4), (5000, 1e-4)]
 )
-def test_it_goes_in_a_straight_line_and_then_stays(steps: int, expected: float):
+def test_the_learning_rate_decays_linearly_to_its_final_value(steps: int, expected: float):
     settings = Learning(learning_rate=1e-3, lr_final=1e-4, lr_decay_steps=1000)
     assert learning_rate(settings, steps) == pytest.approx(expected)
 
 
-def test_it_may_grow_as_well():
+def test_the_learning_rate_may_also_increase():
     settings = Learning(learning_rate=1e-4, lr_final=1e-3, lr_decay_steps=10)
     assert learning_rate(settings, 5) == pytest.approx(5.5e-4)

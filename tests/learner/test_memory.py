@@ -1,4 +1,4 @@
-"""Whether a batch fits into memory."""
+"""Memory requirements of a batch."""
 
 from pathlib import Path
 
@@ -8,31 +8,31 @@ from metabonk.errors import SettingsError
 from metabonk.learner.memory import available_bytes, check_memory, required_bytes
 from metabonk.policy import ActorCritic
 from metabonk.settings.schema import Learning
-from tests.support.specs import NUMBERS, TINY
+from tests.support.specs import TINY, VECTOR
 
 
-def test_it_takes_what_waits_a_batch_and_what_the_layers_make_of_a_part():
+def test_required_memory_covers_queue_batch_and_minibatch_activations():
     learning = Learning(batch_size=100, num_minibatches=10)
-    # 36×36 → 8×8, 3×3, 1×1, then 256; activations are made in place.
-    made = 36 * 36 + 16 * 8 * 8 + 32 * 3 * 3 + 64 + 256
-    expected = (300 + 100) * 36 * 36 + 10 * made * 2 * 4
+    # 36×36 → 8×8, 3×3, 1×1, then 256; activation functions work in place.
+    activations = 36 * 36 + 16 * 8 * 8 + 32 * 3 * 3 + 64 + 256
+    expected = (300 + 100) * 36 * 36 + 10 * activations * 2 * 4
     assert required_bytes(ActorCritic(TINY), learning, 300) == expected
 
 
-def test_rows_of_numbers_take_four_bytes_each():
+def test_vector_observations_take_four_bytes_per_value():
     learning = Learning(batch_size=100, num_minibatches=1)
-    one = required_bytes(ActorCritic(NUMBERS), learning, 0)
-    assert required_bytes(ActorCritic(NUMBERS), learning, 50) - one == 50 * 4 * 4
+    without_queue = required_bytes(ActorCritic(VECTOR), learning, 0)
+    assert required_bytes(ActorCritic(VECTOR), learning, 50) - without_queue == 50 * 4 * 4
 
 
-def test_a_larger_batch_and_fewer_parts_take_more():
+def test_larger_batches_and_fewer_minibatches_need_more_memory():
     network = ActorCritic(TINY)
     small = required_bytes(network, Learning(batch_size=1000, num_minibatches=8), 0)
     assert required_bytes(network, Learning(batch_size=2000, num_minibatches=8), 0) > small
     assert required_bytes(network, Learning(batch_size=1000, num_minibatches=4), 0) > small
 
 
-def test_what_does_not_fit_is_refused_with_the_settings_and_what_to_do():
+def test_a_batch_that_does_not_fit_is_rejected_with_settings_and_sizes():
     learning = Learning(batch_size=4096, num_minibatches=2)
     check_memory(5, 5, learning)
     with pytest.raises(
@@ -42,9 +42,9 @@ def test_what_does_not_fit_is_refused_with_the_settings_and_what_to_do():
         check_memory(9_000_000_000, 2_500_000_000, learning)
 
 
-def test_a_control_group_may_allow_less_than_the_machine_has(tmp_path: Path):
-    machine = available_bytes(tmp_path)
-    assert machine > 0
+def test_available_memory_respects_the_limit_of_a_control_group(tmp_path: Path):
+    unlimited = available_bytes(tmp_path)
+    assert unlimited > 0
     (tmp_path / "memory.max").write_text("5000\n")
     (tmp_path / "memory.current").write_text("3000\n")
     (tmp_path / "memory.stat").write_text("anon 2500\ninactive_file 400\n")

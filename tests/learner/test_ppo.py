@@ -1,4 +1,4 @@
-"""The update."""
+"""PPO updates."""
 
 import logging
 
@@ -12,8 +12,8 @@ from metabonk.games import Transition
 from metabonk.learner.ppo import Learner
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
 from metabonk.settings.schema import Learning
-from tests.support.rollouts import made_up
-from tests.support.specs import ALL, AXES, NUMBERS, TINY
+from tests.support.rollouts import make_rollout
+from tests.support.specs import ALL_SPECS, CONTINUOUS, TINY, VECTOR
 
 SETTINGS = Learning(batch_size=32, epochs=1, num_minibatches=2)
 
@@ -31,7 +31,7 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 class Bandit:
-    """Shows a bright or a dark picture; one action is right for each, the third never."""
+    """Shows a bright or a dark image; each has one right action, and the third is never right."""
 
     def __init__(self, seed: int) -> None:
         self._random = np.random.default_rng(seed)
@@ -46,25 +46,25 @@ class Bandit:
 
 
 def play(bandit: Bandit, actor: Actor, rollouts: int) -> tuple[list[Rollout], float]:
-    """Episodes of one decision; the rollouts and the mean reward."""
+    """Play one-step episodes; return the rollouts and the mean reward."""
     builder = RolloutBuilder(TINY, 16)
-    gathered: list[Rollout] = []
+    collected: list[Rollout] = []
     rewards: list[float] = []
-    picture = bandit.show()
-    while len(gathered) < rollouts:
-        (decision,) = actor.act([picture], [0])
+    image = bandit.show()
+    while len(collected) < rollouts:
+        (decision,) = actor.act([image], [0])
         rewards.append(bandit.reward(decision.action))
-        moved = Transition(bandit.show(), rewards[-1], True, False)
-        if rollout := builder.add(picture, decision, moved):
-            gathered.append(rollout)
-        picture = moved.observation
-    return gathered, float(np.mean(rewards))
+        transition = Transition(bandit.show(), rewards[-1], True, False)
+        if rollout := builder.add(image, decision, transition):
+            collected.append(rollout)
+        image = transition.observation
+    return collected, float(np.mean(rewards))
 
 
-def test_returns_that_are_not_finite_spoil_nothing():
+def test_non_finite_returns_change_no_weights():
     trained = learner()
     before = [tensor.clone() for tensor in trained.network.state_dict().values()]
-    rollout = made_up(16)
+    rollout = make_rollout(16)
     rollout.rewards[3] = np.nan
     trained.update([rollout])
     assert trained.counters.skipped == 1
@@ -72,7 +72,7 @@ def test_returns_that_are_not_finite_spoil_nothing():
 
 
 @pytest.mark.parametrize("advantage", ["gae", "vtrace"])
-def test_it_learns_what_to_do_in_what_it_sees(advantage: str):
+def test_the_right_action_for_each_observation_is_learned(advantage: str):
     learner = Learner(
         TINY,
         Learning(
@@ -94,9 +94,9 @@ def test_it_learns_what_to_do_in_what_it_sees(advantage: str):
     assert after > 80
 
 
-def test_the_values_learned_are_in_reward_units():
+def test_learned_values_are_in_reward_units():
     learner = Learner(TINY, Learning(learning_rate=2e-3, epochs=4, num_minibatches=1))
-    rollout = made_up(16, rewards=[500.0] * 8 + [100.0] * 8, terminated=tuple(range(16)))
+    rollout = make_rollout(16, rewards=[500.0] * 8 + [100.0] * 8, terminated=tuple(range(16)))
     bright = np.arange(17) < 8
     rollout.observations[:] = np.where(bright, 220, 30)[:, None, None, None]
     for _ in range(20):
@@ -108,9 +108,9 @@ def test_the_values_learned_are_in_reward_units():
     assert denormalized[12].item() == pytest.approx(100, abs=60)
 
 
-def test_an_update_counts_itself_and_its_steps():
+def test_an_update_increments_its_counters():
     trained = learner()
-    update = trained.update([made_up(16), made_up(16, seed=1)])
+    update = trained.update([make_rollout(16), make_rollout(16, seed=1)])
     assert update.steps == 32
     assert update.dropped == 0
     assert trained.counters.version == trained.counters.updates == 1
@@ -121,41 +121,41 @@ def test_an_update_counts_itself_and_its_steps():
 def test_outdated_steps_are_dropped_and_counted():
     trained = learner(max_policy_lag=2)
     trained.counters.version = 10
-    update = trained.update([made_up(16, version=3), made_up(16, version=9, seed=1)])
+    update = trained.update([make_rollout(16, version=3), make_rollout(16, version=9, seed=1)])
     assert (update.steps, update.dropped) == (16, 16)
     assert update.lag == 1
     assert trained.counters.steps_dropped == 16
 
 
-def test_nothing_but_outdated_steps_changes_nothing():
+def test_a_batch_of_outdated_steps_changes_no_weights():
     trained = learner(max_policy_lag=2)
     trained.counters.version = 10
     before = weights_of(trained)
-    assert trained.update([made_up(16, version=3)]).steps == 0
+    assert trained.update([make_rollout(16, version=3)]).steps == 0
     assert trained.counters.version == 10
     assert trained.counters.steps_dropped == 16
     assert same(before, weights_of(trained))
 
 
-def test_the_same_seed_and_rollouts_lead_to_the_same_weights():
+def test_the_same_seed_and_rollouts_yield_the_same_weights():
     def trained(seed: int) -> list[torch.Tensor]:
         one = learner(seed=seed)
         for number in range(3):
-            one.update([made_up(16, seed=number)])
+            one.update([make_rollout(16, seed=number)])
         return weights_of(one)
 
     assert same(trained(1), trained(1))
     assert not same(trained(1), trained(2))
 
 
-def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
+def test_a_non_finite_gradient_never_reaches_the_weights(
     caplog: pytest.LogCaptureFixture,
 ):
     trained = learner(normalize_returns=False)
-    trained.update([made_up(16)])
+    trained.update([make_rollout(16)])
     before = weights_of(trained)
-    # What was all but impossible is now likely: the ratio overflows.
-    rollout = made_up(16, seed=1, version=1)
+    # Nearly impossible actions are now likely, so the ratio overflows.
+    rollout = make_rollout(16, seed=1, version=1)
     rollout.log_probs[:] = -1e30
     with caplog.at_level(logging.WARNING):
         update = trained.update([rollout])
@@ -163,49 +163,49 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(
     assert trained.counters.skipped == 2
     assert "not finite" in caplog.text
     assert "policy" not in update.losses
-    trained.update([made_up(16, seed=2, version=2)])
+    trained.update([make_rollout(16, seed=2, version=2)])
     assert not same(before, weights_of(trained))
     assert all(torch.isfinite(tensor).all() for tensor in weights_of(trained))
 
 
-def test_the_largest_rewards_allowed_leave_everything_finite():
+def test_the_largest_allowed_rewards_keep_all_weights_finite():
     trained = learner()
     rewards = [1e6, -1e6] * 8
     for version in range(3):
-        trained.update([made_up(16, rewards=rewards, version=version)])
+        trained.update([make_rollout(16, rewards=rewards, version=version)])
     assert trained.counters.skipped == 0
     assert all(torch.isfinite(tensor).all() for tensor in trained.network.state_dict().values())
 
 
-def test_one_step_is_enough_for_an_update():
+def test_an_update_works_with_a_single_step():
     trained = learner()
-    assert trained.update([made_up(1)]).steps == 1
+    assert trained.update([make_rollout(1)]).steps == 1
     assert all(torch.isfinite(tensor).all() for tensor in weights_of(trained))
 
 
-def test_the_scale_of_returns_is_followed_only_where_it_is_wanted():
+def test_returns_are_normalized_only_with_gae_and_when_enabled():
     rewards = [50.0] * 16
-    followed, fixed, vtrace = (
+    normalized, fixed, vtrace = (
         learner(),
         learner(normalize_returns=False, reward_scale=0.5),
         learner(advantage="vtrace"),
     )
-    for trained in (followed, fixed, vtrace):
-        trained.update([made_up(16, rewards=rewards)])
-    assert float(followed.network.return_mean) > 50
+    for trained in (normalized, fixed, vtrace):
+        trained.update([make_rollout(16, rewards=rewards)])
+    assert float(normalized.network.return_mean) > 50
     assert float(fixed.network.return_mean) == 0
     assert float(fixed.network.return_scale) == 2
     assert float(vtrace.network.return_mean) == 0
 
 
-@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
+@pytest.mark.parametrize("spec", ALL_SPECS, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
 @pytest.mark.parametrize("advantage", ["gae", "vtrace"])
-def test_every_kind_of_policy_is_learned_and_stays_finite(spec: PolicySpec, advantage: str):
+def test_every_kind_of_policy_is_updated_and_stays_finite(spec: PolicySpec, advantage: str):
     trained = Learner(spec, SETTINGS.model_copy(update={"advantage": advantage, "epochs": 2}))
     before = weights_of(trained)
     rollouts = [
-        made_up(16, spec=spec, terminated=(3, 9)),
-        made_up(7, spec=spec, seed=1, truncated=True),
+        make_rollout(16, spec=spec, terminated=(3, 9)),
+        make_rollout(7, spec=spec, seed=1, truncated=True),
     ]
     update = trained.update(rollouts)
     assert update.steps == 23
@@ -214,7 +214,7 @@ def test_every_kind_of_policy_is_learned_and_stays_finite(spec: PolicySpec, adva
     assert all(torch.isfinite(tensor).all() for tensor in weights_of(trained))
 
 
-def test_a_penalty_for_divergence_keeps_the_policy_nearer_to_the_one_that_acted():
+def test_a_kl_penalty_keeps_the_policy_near_the_behaviour_policy():
     def moved(coefficient: float) -> float:
         trained = learner(
             kl_coefficient=coefficient,
@@ -223,7 +223,7 @@ def test_a_penalty_for_divergence_keeps_the_policy_nearer_to_the_one_that_acted(
             clip_range=0.9,
             entropy_coefficient=0.0,
         )
-        rollout = made_up(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
+        rollout = make_rollout(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
         trained.update([rollout])
         output = trained.network(torch.from_numpy(rollout.observations))
         now = TINY.distribution(output.parameters).probabilities()
@@ -232,21 +232,21 @@ def test_a_penalty_for_divergence_keeps_the_policy_nearer_to_the_one_that_acted(
     assert moved(10.0) < moved(0.0) / 2
 
 
-def test_an_update_ends_when_the_policy_has_diverged_far_enough():
+def test_an_update_stops_early_at_the_target_kl():
     def steps(target: float) -> float:
         trained = learner(
             target_kl=target, learning_rate=3e-3, epochs=10, clip_range=0.9, entropy_coefficient=0.0
         )
-        rollout = made_up(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
+        rollout = make_rollout(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
         return trained.update([rollout]).losses["gradient_steps"]
 
-    everything = steps(0.0)
-    assert 1 <= steps(0.02) < everything
-    assert steps(10.0) == everything
+    without_target = steps(0.0)
+    assert 1 <= steps(0.02) < without_target
+    assert steps(10.0) == without_target
 
 
-def test_either_kind_of_exploration_draws_back_to_uniform_choices():
-    rollout = made_up(16, rewards=[0.0] * 16)
+def test_both_exploration_losses_raise_the_entropy():
+    rollout = make_rollout(16, rewards=[0.0] * 16)
     for exploration in ("entropy", "symmetric_kl"):
         trained = learner(exploration_loss=exploration, entropy_coefficient=1.0, learning_rate=1e-2)
         with torch.no_grad():
@@ -259,50 +259,55 @@ def test_either_kind_of_exploration_draws_back_to_uniform_choices():
         assert after > before + 0.3, exploration
 
 
-def test_exploration_by_divergence_is_refused_for_axes_in_a_sentence():
+def test_symmetric_kl_is_rejected_for_continuous_actions():
     with pytest.raises(PolicyError, match=r"symmetric_kl.*gym:Row has continuous.*'entropy'"):
-        Learner(AXES, SETTINGS.model_copy(update={"exploration_loss": "symmetric_kl"}))
+        Learner(CONTINUOUS, SETTINGS.model_copy(update={"exploration_loss": "symmetric_kl"}))
 
 
-def test_the_step_size_follows_its_schedule_and_is_told():
+def test_the_learning_rate_follows_its_schedule_and_is_reported():
     trained = learner(learning_rate=1e-3, lr_final=0.0, lr_decay_steps=64)
     rates = [
-        trained.update([made_up(16, seed=number, version=number)]).losses["learning_rate"]
+        trained.update([make_rollout(16, seed=number, version=number)]).losses["learning_rate"]
         for number in range(6)
     ]
     assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3, 0, 0])
-    # Only the value head still moves: it is rescaled to follow the scale of returns.
+    # Only the value head still changes: it is rescaled with the statistics of returns.
     settled = trained.network.policy_head.weight.detach().clone()
-    trained.update([made_up(16, seed=7, version=6)])
+    trained.update([make_rollout(16, seed=7, version=6)])
     assert torch.equal(settled, trained.network.policy_head.weight)
 
 
-def test_rows_of_numbers_are_followed_as_they_come():
-    trained = Learner(NUMBERS, SETTINGS)
-    rollout = made_up(16, spec=NUMBERS)
+def test_statistics_of_vector_observations_are_updated():
+    trained = Learner(VECTOR, SETTINGS)
+    rollout = make_rollout(16, spec=VECTOR)
     rollout.observations[:] += 50
     trained.update([rollout])
     assert int(trained.network.observation_count) == 17
     assert trained.network.observation_mean.mean().item() == pytest.approx(50, abs=1)
 
 
-@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.game}-{spec.action_kind}")
-def test_a_single_gradient_step_looks_once_and_learns_the_same(
+@pytest.mark.parametrize("spec", ALL_SPECS, ids=lambda spec: f"{spec.game}-{spec.action_kind}")
+def test_a_single_gradient_step_encodes_each_observation_once_with_the_same_result(
     spec: PolicySpec, monkeypatch: pytest.MonkeyPatch
 ):
-    rollouts = [made_up(8, spec=spec, seed=seed, terminated=(3,)) for seed in range(4)]
+    rollouts = [make_rollout(8, spec=spec, seed=seed, terminated=(3,)) for seed in range(4)]
     settings = Learning(batch_size=32, epochs=1, num_minibatches=1)
     one, other = Learner(spec, settings), Learner(spec, settings)
-    looks = []
+    encoded = []
     encode = one.network.encode
-    monkeypatch.setattr(one.network, "encode", lambda seen: looks.append(len(seen)) or encode(seen))
-    told = one.update(rollouts).losses
+
+    def counting_encode(observations: torch.Tensor) -> torch.Tensor:
+        encoded.append(len(observations))
+        return encode(observations)
+
+    monkeypatch.setattr(one.network, "encode", counting_encode)
+    losses = one.update(rollouts).losses
     steps = Learner._steps
     monkeypatch.setattr(
         Learner, "_steps", lambda self, batch, targets, _: steps(self, batch, targets, None)
     )
     expected = other.update(rollouts).losses
-    assert sum(looks) == 4 * 9, "every observation once"
-    assert told == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert sum(encoded) == 4 * 9, "every observation is encoded once"
+    assert losses == pytest.approx(expected, rel=1e-4, abs=1e-6)
     for mine, theirs in zip(one.network.parameters(), other.network.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

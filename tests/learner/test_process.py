@@ -1,10 +1,9 @@
-"""The learner as a whole, over real HTTP, for a real game's spec."""
+"""A whole learner, over real HTTP and with the spec of a real game."""
 
 import contextlib
 import logging
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +18,9 @@ from metabonk.learner.process import learn
 from metabonk.policy import Actor, PolicySpec
 from metabonk.settings import Settings
 from metabonk.settings.schema import Learning
-from tests.support.rollouts import made_up
+from tests.support.rollouts import make_rollout
 from tests.support.serving import free_port
+from tests.support.waiting import until
 
 SPEC = PolicySpec.of(describe_game("doom:basic", Learning()))
 STEPS = 16
@@ -41,14 +41,14 @@ def settings(port: int, **changes: object) -> Settings:
 
 @contextlib.contextmanager
 def learning(run_dir: Path, **changes: object) -> Iterator[httpx.Client]:
-    """A learner that serves in this process, stopped at the end."""
+    """Run a learner in this process; stop it at the end."""
     port, stop = free_port(), threading.Event()
     thread = threading.Thread(target=learn, args=(settings(port, **changes), run_dir, stop))
     thread.start()
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
-            eventually(lambda: answers(client))
+            until("the learner answers", lambda: client.get("/healthz").is_success)
             yield client
     finally:
         stop.set()
@@ -56,35 +56,24 @@ def learning(run_dir: Path, **changes: object) -> Iterator[httpx.Client]:
         assert not thread.is_alive()
 
 
-def answers(client: httpx.Client) -> bool:
-    with contextlib.suppress(httpx.ConnectError):
-        return client.get("/healthz").is_success
-    return False
-
-
-def eventually(condition: object) -> None:
-    deadline = time.monotonic() + 20
-    assert callable(condition)
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def teach(client: httpx.Client, version: int) -> None:
-    """Sends a batch and waits for the weights after it."""
+def send_batch(client: httpx.Client, version: int) -> None:
+    """Send a batch and wait for the weights that it leads to."""
     for seed in (2 * version, 2 * version + 1):
-        rollout = made_up(STEPS, spec=SPEC, seed=seed, version=version)
+        rollout = make_rollout(STEPS, spec=SPEC, seed=seed, version=version)
         assert client.post("/rollouts", content=rollout.to_bytes()).status_code == 202
-    eventually(lambda: client.get("/status").json()["policy_version"] == version + 1)
+    until(
+        "the batch is learned",
+        lambda: client.get("/status").json()["policy_version"] == version + 1,
+    )
 
 
-def test_rollouts_become_newer_weights_and_a_run_goes_on_where_it_stopped(tmp_path: Path):
+def test_rollouts_yield_new_weights_and_a_run_resumes_where_it_stopped(tmp_path: Path):
     actor = Actor(SPEC)
     with learning(tmp_path) as client:
         first = client.get("/weights")
         actor.load(first.content)
         assert actor.version == 0
-        teach(client, 0)
+        send_batch(client, 0)
         second = client.get("/weights", headers={"If-None-Match": first.headers["ETag"]})
         actor.load(second.content)
         assert actor.version == 1
@@ -93,37 +82,37 @@ def test_rollouts_become_newer_weights_and_a_run_goes_on_where_it_stopped(tmp_pa
         assert status["steps_per_s"] > 0
     with learning(tmp_path) as client:
         assert client.get("/weights").content == second.content
-        teach(client, 1)
+        send_batch(client, 1)
         assert client.get("/status").json()["steps_trained"] == 64
 
 
-def test_a_learner_that_learned_nothing_leaves_no_checkpoint(tmp_path: Path):
+def test_no_checkpoint_is_written_without_updates(tmp_path: Path):
     with learning(tmp_path) as client:
         assert client.get("/status").json()["updates"] == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_is_full_does_not_end_training(
+def test_a_failing_checkpoint_does_not_stop_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / "checkpoints").write_text("in the way")
     with caplog.at_level(logging.ERROR), learning(tmp_path, checkpoint_interval_s=0.01) as client:
-        teach(client, 0)
-        eventually(lambda: "can't write checkpoint" in caplog.text)
-        teach(client, 1)
+        send_batch(client, 0)
+        until("the error is logged", lambda: "can't write checkpoint" in caplog.text)
+        send_batch(client, 1)
     assert "training continues" in caplog.text
 
 
-def test_a_bad_rollout_harms_nobody(tmp_path: Path):
+def test_a_rejected_rollout_does_not_disturb_training(tmp_path: Path):
     with learning(tmp_path) as client:
-        bad = made_up(STEPS, spec=SPEC, rewards=[float("nan")] * STEPS)
+        bad = make_rollout(STEPS, spec=SPEC, rewards=[float("nan")] * STEPS)
         assert client.post("/rollouts", content=bad.to_bytes()).status_code == 400
-        too_large = made_up(4 * STEPS, spec=SPEC)
+        too_large = make_rollout(4 * STEPS, spec=SPEC)
         assert client.post("/rollouts", content=too_large.to_bytes()).status_code == 413
-        teach(client, 0)
+        send_batch(client, 0)
 
 
-def test_a_taken_port_is_an_error_in_a_sentence(tmp_path: Path):
+def test_a_port_in_use_is_a_start_error_that_names_it(tmp_path: Path):
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -132,13 +121,13 @@ def test_a_taken_port_is_an_error_in_a_sentence(tmp_path: Path):
             learn(settings(port), tmp_path, threading.Event())
 
 
-def test_an_unknown_game_is_an_error_before_anything_is_served(tmp_path: Path):
+def test_an_unknown_game_is_an_error_before_the_server_starts(tmp_path: Path):
     unknown = settings(free_port()).model_copy(update={"game": "doom:nope"})
     with pytest.raises(UnknownGame):
         learn(unknown, tmp_path, threading.Event())
 
 
-def test_a_run_of_another_game_is_refused(tmp_path: Path):
+def test_a_run_of_another_game_is_rejected(tmp_path: Path):
     other = Learner(
         PolicySpec.of(describe_game("doom:take_cover", Learning())), settings(1).learning
     )

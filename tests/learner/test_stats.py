@@ -1,27 +1,21 @@
-"""What the learner says of itself."""
+"""Statistics of the learner and its TensorBoard files."""
 
 import contextlib
 import struct
 from pathlib import Path
 
 import pytest
+from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 
-from metabonk.learner import stats as events_module
 from metabonk.learner.ppo import Counters, Update
 from metabonk.learner.stats import WINDOW_S, LearnerStats, TensorBoardWriter
 from metabonk.runs.layout import TENSORBOARD_DIR
+from tests.support.clock import Clock
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_steps_are_counted_per_second_and_forgotten_after_the_window():
-    clock = Clock()
+def test_the_step_rate_covers_only_the_last_window():
+    clock = Clock(100.0)
     stats = LearnerStats(clock)
     clock.now += 10
     stats.updated(Update(500, 3, 1.5, {"value": 0.25}), Counters(1, 500, 3, 1, 0))
@@ -37,20 +31,20 @@ def test_steps_are_counted_per_second_and_forgotten_after_the_window():
     assert stats.status().steps_per_s == 0
 
 
-def test_a_new_learner_has_done_nothing():
+def test_a_new_learner_starts_at_zero():
     status = LearnerStats().status()
     assert status.steps_trained == status.policy_version == 0
     assert status.losses == {}
 
 
-def test_counters_go_on_from_a_checkpoint():
+def test_counters_continue_from_a_checkpoint():
     stats = LearnerStats()
     stats.restored(Counters(7, 700, 1, 7, 2))
     assert stats.status().policy_version == 7
     assert stats.skipped() == 2
 
 
-def test_an_update_that_learned_nothing_keeps_the_last_losses():
+def test_an_update_without_steps_keeps_the_last_losses():
     stats = LearnerStats()
     stats.updated(Update(10, 0, 2.0, {"value": 1.0}), Counters(1, 10, 0, 1, 0))
     stats.updated(Update(0, 10, 0.0), Counters(1, 10, 10, 1, 0))
@@ -59,45 +53,45 @@ def test_an_update_that_learned_nothing_keeps_the_last_losses():
     assert stats.status().steps_dropped == 10
 
 
-def written(run_dir: Path) -> list[Event]:
-    """What is in the one event file: records of length, checksum, data, checksum."""
+def read_events(run_dir: Path) -> list[Event]:
+    """Read the records of the only event file: length, checksum, data, checksum."""
     (file,) = (run_dir / TENSORBOARD_DIR).iterdir()
-    data, found = file.read_bytes(), []
+    data, events = file.read_bytes(), []
     while data:
         (length,) = struct.unpack("<Q", data[:8])
-        found.append(Event.FromString(data[12 : 12 + length]))
+        events.append(Event.FromString(data[12 : 12 + length]))
         data = data[16 + length :]
-    return found
+    return events
 
 
-def test_each_curve_gets_a_point_at_its_step_and_what_has_no_value_none(tmp_path: Path):
+def test_each_curve_gets_a_point_unless_its_value_is_missing(tmp_path: Path):
     with contextlib.closing(TensorBoardWriter(tmp_path)) as events:
         events.add({"episode/return": 2.5, "episode/length": None}, 512)
         events.add({"episode/return": 3.5, "episode/length": 7.0}, 1024)
-        header, first, second = written(tmp_path)
+        header, first, second = read_events(tmp_path)
     assert header.file_version == "brain.Event:2"
     assert first.step == 512
     assert {v.tag: v.simple_value for v in first.summary.value} == {"episode/return": 2.5}
     assert {v.tag for v in second.summary.value} == {"episode/return", "episode/length"}
 
 
-def test_who_learns_nothing_writes_nothing(tmp_path: Path):
+def test_nothing_is_written_without_updates(tmp_path: Path):
     with contextlib.closing(TensorBoardWriter(tmp_path)):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_ends_the_curves_and_nothing_else(
+def test_a_folder_that_cannot_be_created_only_stops_the_curves(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / TENSORBOARD_DIR).write_text("in the way")
     with contextlib.closing(TensorBoardWriter(tmp_path)) as events:
         events.add({"a": 1.0}, 1)
         events.add({"a": 2.0}, 2)
-    assert caplog.text.count("are no longer written") == 1
+    assert caplog.text.count("are no longer read_events") == 1
 
 
-def test_a_disk_that_fills_up_ends_the_curves_and_nothing_else(
+def test_a_full_disk_only_stops_the_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def full(writer: object, event: Event) -> None:
@@ -105,7 +99,7 @@ def test_a_disk_that_fills_up_ends_the_curves_and_nothing_else(
 
     with contextlib.closing(TensorBoardWriter(tmp_path)) as events:
         events.add({"a": 1.0}, 1)
-        monkeypatch.setattr(events_module.EventsWriter, "write_event", full)
+        monkeypatch.setattr(EventsWriter, "write_event", full)
         events.add({"a": 2.0}, 2)
     assert "No space left on device" in caplog.text
-    assert len(written(tmp_path)) == 2
+    assert len(read_events(tmp_path)) == 2

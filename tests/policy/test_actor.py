@@ -1,4 +1,4 @@
-"""Choosing actions."""
+"""Actors: sampling, weights and recurrent state."""
 
 import math
 import threading
@@ -13,14 +13,14 @@ from metabonk.games import Observation
 from metabonk.policy import Actor, ActorCritic, Decision, encode_weights
 from metabonk.policy.device_observation import DeviceObservation
 from metabonk.policy.network import Output
-from tests.support.specs import AXES, CHOICES, NUMBERS, OTHER, REMEMBERING, TINY
+from tests.support.specs import CONTINUOUS, MULTI_DISCRETE, OTHER_GAME, RECURRENT, TINY, VECTOR
 
 RANDOM = np.random.default_rng(0)
 IMAGE: NDArray[np.uint8] = RANDOM.integers(0, 256, TINY.observation_shape, np.uint8)
 
 
-def biased(*logits: float) -> bytes:
-    """Weights of a policy with these logits for every observation; version 7."""
+def weights_with_logits(*logits: float) -> bytes:
+    """Return weights, version 7, of a policy with these logits for every observation."""
     network = ActorCritic(TINY)
     with torch.no_grad():
         network.policy_head.weight.zero_()
@@ -36,16 +36,16 @@ def act(actor: Actor, game: int = 0) -> Decision:
     return decision
 
 
-def test_the_same_seed_makes_the_same_choices():
-    def choices(seed: int) -> list[int]:
+def test_the_same_seed_yields_the_same_actions():
+    def actions(seed: int) -> list[int]:
         actor = Actor(TINY, seed=seed)
         return [act(actor).action for _ in range(50)]
 
-    assert choices(1) == choices(1)
-    assert choices(1) != choices(2)
+    assert actions(1) == actions(1)
+    assert actions(1) != actions(2)
 
 
-def test_making_an_actor_leaves_the_randomness_of_others_alone():
+def test_an_actor_does_not_touch_the_global_random_generator():
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
@@ -55,42 +55,42 @@ def test_making_an_actor_leaves_the_randomness_of_others_alone():
 
 def test_actions_are_sampled_with_the_policys_probabilities():
     actor = Actor(TINY, seed=1)
-    actor.load(biased(math.log(0.2), math.log(0.7), math.log(0.1)))
+    actor.load(weights_with_logits(math.log(0.2), math.log(0.7), math.log(0.1)))
     chosen = np.bincount([act(actor).action for _ in range(2000)], minlength=3)
     assert chosen / 2000 == pytest.approx([0.2, 0.7, 0.1], abs=0.04)
 
 
 def test_a_decision_carries_probabilities_and_value():
     actor = Actor(TINY, seed=1)
-    actor.load(biased(0.0, math.log(8.0), 0.0))
+    actor.load(weights_with_logits(0.0, math.log(8.0), 0.0))
     decision = act(actor)
     assert decision.probabilities.tolist() == pytest.approx([0.1, 0.8, 0.1])
     assert decision.log_prob == pytest.approx(math.log(decision.probabilities[decision.action]))
     assert decision.value == pytest.approx(50.0)
 
 
-def test_an_observation_on_the_device_leads_to_the_same_decisions():
-    def decide(seen: Observation) -> list[Decision]:
-        return Actor(TINY, seed=1).act([seen, IMAGE], [0, 1])
+def test_an_observation_on_the_device_yields_the_same_decisions():
+    def decide(observation: Observation) -> list[Decision]:
+        return Actor(TINY, seed=1).act([observation, IMAGE], [0, 1])
 
-    there = DeviceObservation(torch.from_numpy(IMAGE))
-    for one, other in zip(decide(IMAGE), decide(there), strict=True):
-        assert one.action == other.action
-        assert one.value == other.value
+    on_device = DeviceObservation(torch.from_numpy(IMAGE))
+    for host, device in zip(decide(IMAGE), decide(on_device), strict=True):
+        assert host.action == device.action
+        assert host.value == device.value
 
 
-def test_loaded_weights_bring_their_version():
+def test_decisions_carry_the_version_of_the_loaded_weights():
     actor = Actor(TINY)
     assert actor.version == act(actor).version == 0
-    actor.load(biased(0, 0, 0))
+    actor.load(weights_with_logits(0, 0, 0))
     assert actor.version == act(actor).version == 7
 
 
-def test_a_decision_has_the_version_of_the_network_that_made_it_whatever_is_loaded_meanwhile(
+def test_a_decision_carries_the_version_of_its_network_despite_a_concurrent_load(
     monkeypatch: pytest.MonkeyPatch,
 ):
     actor = Actor(TINY, seed=1)
-    actor.load(biased(50.0, 0.0, 0.0))
+    actor.load(weights_with_logits(50.0, 0.0, 0.0))
     newer = encode_weights(ActorCritic(TINY), 8)
     forward = ActorCritic.forward
 
@@ -106,16 +106,16 @@ def test_a_decision_has_the_version_of_the_network_that_made_it_whatever_is_load
     assert actor.version == 8
 
 
-def test_weights_of_another_game_are_refused_and_the_old_ones_act():
+def test_weights_of_another_game_are_rejected_and_the_old_ones_stay():
     actor = Actor(TINY, seed=1)
     before = act(actor)
     with pytest.raises(PolicyError, match="doom:take_cover"):
-        actor.load(encode_weights(ActorCritic(OTHER), 9))
+        actor.load(encode_weights(ActorCritic(OTHER_GAME), 9))
     assert actor.version == 0
     assert act(actor).value == before.value
 
 
-def test_one_pass_decides_for_many_games_as_for_each_alone():
+def test_a_batch_of_games_gets_the_same_decisions_as_each_game_alone():
     together, alone = Actor(TINY, seed=1), Actor(TINY, seed=1)
     images = RANDOM.integers(0, 256, (3, *TINY.observation_shape), np.uint8)
     games = [4, 0, 9]
@@ -134,37 +134,37 @@ def test_each_game_has_its_own_random_generator():
 
 def test_a_greedy_actor_takes_the_most_probable_action():
     actor = Actor(TINY, seed=1, greedy=True)
-    actor.load(biased(0.0, 0.3, 0.1))
+    actor.load(weights_with_logits(0.0, 0.3, 0.1))
     assert {act(actor).action for _ in range(20)} == {1}
 
 
-def test_weights_can_be_loaded_while_others_act():
+def test_weights_can_be_loaded_while_another_thread_acts():
     actor = Actor(TINY, seed=1)
-    weights = [biased(5.0, 0.0, 0.0), biased(0.0, 5.0, 0.0)]
+    weights = [weights_with_logits(5.0, 0.0, 0.0), weights_with_logits(0.0, 5.0, 0.0)]
     stop = threading.Event()
-    seen: list[NDArray[np.float32]] = []
+    sampled: list[NDArray[np.float32]] = []
 
-    def act_on() -> None:
+    def keep_acting() -> None:
         while not stop.is_set():
-            seen.append(act(actor, 1).probabilities)
+            sampled.append(act(actor, 1).probabilities)
 
     actor.load(weights[0])
-    thread = threading.Thread(target=act_on)
+    thread = threading.Thread(target=keep_acting)
     thread.start()
     for count in range(100):
         actor.load(weights[count % 2])
         act(actor)
     stop.set()
     thread.join()
-    assert len(seen) > 10
-    assert all(max(probabilities[:2]) > 0.9 for probabilities in seen)
+    assert len(sampled) > 10
+    assert all(max(probabilities[:2]) > 0.9 for probabilities in sampled)
 
 
 ROW: NDArray[np.float32] = RANDOM.normal(size=4).astype(np.float32)
 
 
-def test_each_game_has_its_own_recurrent_state_until_its_episode_ends():
-    actor, alone = Actor(REMEMBERING, seed=1), Actor(REMEMBERING, seed=1)
+def test_each_game_keeps_its_own_recurrent_state_until_it_is_reset():
+    actor, alone = Actor(RECURRENT, seed=1), Actor(RECURRENT, seed=1)
     actor.act([ROW, -ROW], [0, 5])
     actor.act([ROW], [5])
     alone.act([ROW], [0])
@@ -183,21 +183,21 @@ def test_each_game_has_its_own_recurrent_state_until_its_episode_ends():
     assert other.memory.any()
 
 
-def test_recurrent_state_outlives_new_weights():
-    actor = Actor(REMEMBERING, seed=1)
+def test_recurrent_state_survives_new_weights():
+    actor = Actor(RECURRENT, seed=1)
     actor.act([ROW], [0])
-    actor.load(encode_weights(ActorCritic(REMEMBERING), 4))
+    actor.load(encode_weights(ActorCritic(RECURRENT), 4))
     (decision,) = actor.act([ROW], [0])
     assert decision.memory is not None
     assert decision.memory.any()
 
 
 def test_a_feed_forward_policy_has_no_recurrent_state():
-    assert Actor(NUMBERS).act([ROW], [0])[0].memory is None
+    assert Actor(VECTOR).act([ROW], [0])[0].memory is None
 
 
-def test_several_choices_are_an_array_of_indices():
-    actor = Actor(CHOICES, seed=1)
+def test_multi_discrete_actions_are_arrays_of_indices():
+    actor = Actor(MULTI_DISCRETE, seed=1)
     decisions = actor.act([ROW] * 200, list(range(200)))
     actions = np.array([decision.action for decision in decisions])
     assert actions.dtype == np.int64
@@ -208,11 +208,11 @@ def test_several_choices_are_an_array_of_indices():
         assert decision.log_prob == pytest.approx(expected, abs=1e-5)
 
 
-def test_continuous_actions_are_an_array_of_numbers_with_a_density():
-    actor = Actor(AXES, seed=1)
+def test_continuous_actions_are_float_arrays_with_a_density():
+    actor = Actor(CONTINUOUS, seed=1)
     decision = actor.act([ROW], [0])[0]
     assert decision.action.shape == (2,)
     assert decision.action.dtype == np.float32
     assert decision.probabilities.shape == (0,)
-    greedy = Actor(AXES, seed=1, greedy=True).act([ROW], [0])[0]
+    greedy = Actor(CONTINUOUS, seed=1, greedy=True).act([ROW], [0])[0]
     assert greedy.log_prob > decision.log_prob

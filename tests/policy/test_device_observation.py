@@ -1,6 +1,6 @@
 """Observations made on a device, compared with those made in host memory.
 
-Here the device is the CPU; ``tests/gpu`` asks the same of a GPU.
+Here the device is the CPU; ``tests/gpu`` repeats the comparison on a GPU.
 """
 
 import numpy as np
@@ -33,26 +33,26 @@ def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
         ((64, 36), (128, 72)),
     ],
 )
-def test_it_is_the_observation_of_host_memory_to_within_one(
+def test_device_and_host_observations_differ_by_at_most_one(
     size: tuple[int, int], view: tuple[int, int], grayscale: bool
 ):
     pixels, spec = noise(*size), ObservationSpec(*view, grayscale)
-    found = resize_on_device(torch.from_numpy(pixels), spec)
-    assert found.dtype == torch.uint8
-    assert tuple(found.shape) == spec.shape
-    off = np.abs(found.numpy().astype(int) - preprocess(pixels, spec).astype(int))
-    assert off.max() <= 1
-    # Random pixels round apart the most; a wrong weight would move every value.
-    assert (off > 0).mean() < 0.2
+    observation = resize_on_device(torch.from_numpy(pixels), spec)
+    assert observation.dtype == torch.uint8
+    assert tuple(observation.shape) == spec.shape
+    difference = np.abs(observation.numpy().astype(int) - preprocess(pixels, spec).astype(int))
+    assert difference.max() <= 1
+    # Noise is the worst case for rounding; a wrong weight would change every value.
+    assert (difference > 0).mean() < 0.2
 
 
-def test_black_and_white_stay_what_they_are():
+def test_black_and_white_stay_exact():
     for value in (0, 255):
         flat = torch.full((720, 1280, 3), value, dtype=torch.uint8)
         assert (resize_on_device(flat, ObservationSpec(84, 84)) == value).all()
 
 
-def test_while_the_encoder_takes_frames_on_the_device_they_are_observed_there():
+def test_frames_are_observed_on_the_device_while_the_encoder_accepts_them_there():
     frame = Frame(noise(256, 144), 1.0)
     observed = DeviceObserver(CPU, lambda: True).observe(frame, DOOM)
     assert isinstance(observed, DeviceObservation)
@@ -62,7 +62,7 @@ def test_while_the_encoder_takes_frames_on_the_device_they_are_observed_there():
     assert frame.on(CPU) is uploaded, "one upload serves encoder and policy"
 
 
-def test_else_they_are_observed_in_host_memory_and_not_uploaded():
+def test_frames_are_otherwise_observed_in_host_memory_without_an_upload():
     accepts = True
     observer = DeviceObserver(CPU, lambda: accepts)
     assert isinstance(observer.observe(Frame(noise(256, 144), 1.0), DOOM), DeviceObservation)
@@ -72,7 +72,7 @@ def test_else_they_are_observed_in_host_memory_and_not_uploaded():
     assert frame._uploaded is None
 
 
-def test_it_is_stacked_with_others_like_any_array():
+def test_device_observations_can_be_stacked_with_arrays():
     frame = Frame(noise(256, 144), 1.0)
     observed = DeviceObserver(CPU, lambda: True).observe(frame, DOOM)
     stacked = np.stack([observed, preprocess(frame.pixels, DOOM)])

@@ -1,4 +1,4 @@
-"""Distributions over actions, by hand and beside PyTorch's own."""
+"""Action distributions, checked by hand and against PyTorch's."""
 
 import math
 
@@ -21,7 +21,7 @@ LOGITS = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)) * 2
 SIZES = (3, 2)
 
 
-def kinds() -> list[Distribution]:
+def distributions() -> list[Distribution]:
     return [
         Categorical(LOGITS),
         MultiCategorical(LOGITS, SIZES),
@@ -29,7 +29,7 @@ def kinds() -> list[Distribution]:
     ]
 
 
-def test_one_choice_has_the_figures_of_pytorch():
+def test_categorical_agrees_with_pytorch():
     ours, theirs = Categorical(LOGITS), TorchCategorical(logits=LOGITS)
     actions = torch.arange(6) % 5
     torch.testing.assert_close(ours.log_prob(actions), theirs.log_prob(actions))
@@ -37,7 +37,7 @@ def test_one_choice_has_the_figures_of_pytorch():
     torch.testing.assert_close(ours.probabilities(), theirs.probs)
 
 
-def test_several_choices_add_up():
+def test_multi_categorical_is_the_sum_of_its_parts():
     ours = MultiCategorical(LOGITS, SIZES)
     first, second = TorchCategorical(logits=LOGITS[:, :3]), TorchCategorical(logits=LOGITS[:, 3:])
     actions = torch.stack([torch.arange(6) % 3, torch.arange(6) % 2], 1)
@@ -47,7 +47,7 @@ def test_several_choices_add_up():
     torch.testing.assert_close(ours.probabilities(), torch.cat([first.probs, second.probs], 1))
 
 
-def test_axes_have_the_figures_of_pytorch():
+def test_diagonal_gaussian_agrees_with_pytorch():
     parameters = LOGITS[:, :4].clamp(-1, 1)
     ours = DiagonalGaussian(parameters)
     theirs = Independent(Normal(parameters[:, :2], parameters[:, 2:].exp()), 1)
@@ -57,14 +57,14 @@ def test_axes_have_the_figures_of_pytorch():
     assert ours.probabilities().shape == (6, 0)
 
 
-def test_a_deviation_stays_within_its_limits():
+def test_the_standard_deviation_is_clamped():
     narrow, wide = (DiagonalGaussian(torch.tensor([[0.0, s]])) for s in (-100.0, 100.0))
     constant = 0.5 * math.log(2 * math.pi * math.e)
     assert narrow.entropy().item() == pytest.approx(LOG_STD_LIMITS[0] + constant)
     assert wide.entropy().item() == pytest.approx(LOG_STD_LIMITS[1] + constant)
 
 
-def test_the_symmetric_divergence_is_half_of_both():
+def test_symmetric_kl_is_the_mean_of_both_directions():
     policy = TorchCategorical(logits=LOGITS)
     uniform = TorchCategorical(logits=torch.zeros_like(LOGITS))
     expected = 0.5 * (kl_divergence(policy, uniform) + kl_divergence(uniform, policy))
@@ -74,30 +74,30 @@ def test_the_symmetric_divergence_is_half_of_both():
     assert Categorical(torch.zeros(1, 4)).symmetric_kl().item() == pytest.approx(0, abs=1e-6)
 
 
-def test_a_given_up_option_costs_divergence_without_bound_while_entropy_levels_off():
-    def given_up(logit: float) -> Categorical:
+def test_symmetric_kl_keeps_growing_for_an_abandoned_option_while_entropy_saturates():
+    def abandoned(logit: float) -> Categorical:
         return Categorical(torch.tensor([[0.0, 0.0, -logit]]))
 
-    near, far = given_up(20), given_up(200)
+    near, far = abandoned(20), abandoned(200)
     assert (near.entropy() - far.entropy()).abs().item() < 1e-6
     assert far.symmetric_kl().item() > near.symmetric_kl().item() + 25
 
 
-@pytest.mark.parametrize("distribution", kinds(), ids=lambda each: type(each).__name__)
-def test_each_draws_what_it_would_draw_alone(distribution: Distribution):
-    together = distribution.sample(randoms(len(LOGITS)))
+@pytest.mark.parametrize("distribution", distributions(), ids=lambda each: type(each).__name__)
+def test_a_batch_is_sampled_like_each_row_alone(distribution: Distribution):
+    together = distribution.sample(generators(len(LOGITS)))
     alone = [
         part.sample([random])[0]
-        for part, random in zip(one_by_one(distribution), randoms(len(LOGITS)), strict=True)
+        for part, random in zip(rows_of(distribution), generators(len(LOGITS)), strict=True)
     ]
     assert np.array_equal(together, np.array(alone))
 
 
-def randoms(count: int) -> list[np.random.Generator]:
+def generators(count: int) -> list[np.random.Generator]:
     return [np.random.default_rng(number) for number in range(count)]
 
 
-def one_by_one(distribution: Distribution) -> list[Distribution]:
+def rows_of(distribution: Distribution) -> list[Distribution]:
     rows = [row[None] for row in LOGITS]
     match distribution:
         case Categorical():
@@ -108,35 +108,35 @@ def one_by_one(distribution: Distribution) -> list[Distribution]:
             return [DiagonalGaussian(row[:, :4]) for row in rows]
 
 
-def test_options_are_drawn_as_often_as_they_are_likely():
+def test_options_are_sampled_with_their_probabilities():
     row = torch.tensor([[0.2, 0.5, 0.3, 0.9, 0.1]]).log().expand(4000, 5)
-    drawn = MultiCategorical(row, SIZES).sample([np.random.default_rng(0)] * 4000)
-    assert drawn.dtype == np.int64
-    first = np.bincount(drawn[:, 0], minlength=3) / 4000
-    second = np.bincount(drawn[:, 1], minlength=2) / 4000
+    samples = MultiCategorical(row, SIZES).sample([np.random.default_rng(0)] * 4000)
+    assert samples.dtype == np.int64
+    first = np.bincount(samples[:, 0], minlength=3) / 4000
+    second = np.bincount(samples[:, 1], minlength=2) / 4000
     assert first == pytest.approx([0.2, 0.5, 0.3], abs=0.03)
     assert second == pytest.approx([0.9, 0.1], abs=0.03)
-    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.05
+    assert abs(np.corrcoef(samples.T)[0, 1]) < 0.05
 
 
-def test_axes_are_drawn_around_their_means():
+def test_continuous_samples_have_the_given_mean_and_deviation():
     row = torch.tensor([[3.0, -1.0, math.log(0.5), math.log(2.0)]]).expand(4000, 4)
-    drawn = DiagonalGaussian(row).sample([np.random.default_rng(0)] * 4000)
-    assert drawn.dtype == np.float32
-    assert drawn.mean(0) == pytest.approx([3, -1], abs=0.1)
-    assert drawn.std(0) == pytest.approx([0.5, 2], rel=0.05)
+    samples = DiagonalGaussian(row).sample([np.random.default_rng(0)] * 4000)
+    assert samples.dtype == np.float32
+    assert samples.mean(0) == pytest.approx([3, -1], abs=0.1)
+    assert samples.std(0) == pytest.approx([0.5, 2], rel=0.05)
 
 
-@pytest.mark.parametrize("distribution", kinds(), ids=lambda each: type(each).__name__)
-def test_nothing_that_is_drawn_is_likelier_than_the_likeliest(distribution: Distribution):
+@pytest.mark.parametrize("distribution", distributions(), ids=lambda each: type(each).__name__)
+def test_no_sample_is_likelier_than_the_mode(distribution: Distribution):
     mode = distribution.log_prob(torch.from_numpy(distribution.mode()))
     random = [np.random.default_rng(0)] * len(LOGITS)
     for _ in range(30):
-        drawn: Tensor = distribution.log_prob(torch.from_numpy(distribution.sample(random)))
-        assert (drawn <= mode + 1e-6).all()
+        samples: Tensor = distribution.log_prob(torch.from_numpy(distribution.sample(random)))
+        assert (samples <= mode + 1e-6).all()
 
 
-def test_an_option_that_is_impossible_is_never_drawn_and_the_last_is_drawn_at_the_end():
+def test_an_impossible_option_is_never_sampled_even_at_the_edges():
     distribution = Categorical(torch.tensor([[0.0, -math.inf, 0.0]]))
     assert distribution.at(np.array([0.0])).tolist() == [0]
     assert distribution.at(np.array([0.5])).tolist() == [2]

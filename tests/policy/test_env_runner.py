@@ -1,4 +1,4 @@
-"""One game and its episode."""
+"""Environment runners: episodes and rollouts of one game."""
 
 import numpy as np
 
@@ -13,8 +13,8 @@ def test_a_finished_episode_is_returned_and_the_next_begins():
     runner = EnvRunner(game, 0, None, lambda: resets.append(game.steps))
     runner.reset()
     results = [runner.step(decision()) for _ in range(7)]
-    ended = EpisodeEnd(total_reward=3.0, length=3)
-    assert [each.episode_end for each in results] == [None, None, ended] * 2 + [None]
+    episode_end = EpisodeEnd(total_reward=3.0, length=3)
+    assert [each.episode_end for each in results] == [None, None, episode_end] * 2 + [None]
     assert resets == [0, 3, 6]
     assert (runner.observation == 7).all()
 
@@ -23,25 +23,25 @@ def test_steps_become_rollouts_that_the_learner_can_read():
     spec = PolicySpec.of(DESCRIPTION)
     runner = EnvRunner(SteppingGame(length=3), 0, RolloutBuilder(spec, 4))
     runner.reset()
-    sent = [runner.step(decision(version)).rollout for version in range(8)]
-    assert [rollout is not None for rollout in sent] == [False, False, False, True] * 2
-    first = Rollout.from_bytes(sent[3] or b"")
+    rollouts = [runner.step(decision(version)).rollout for version in range(8)]
+    assert [rollout is not None for rollout in rollouts] == [False, False, False, True] * 2
+    first = Rollout.from_bytes(rollouts[3] or b"")
     assert first.versions.tolist() == [0, 1, 2, 3]
     assert first.terminated.tolist() == [False, False, True, False]
-    second = Rollout.from_bytes(sent[7] or b"")
-    ended = EpisodeEnd(total_reward=3.0, length=3)
-    assert first.episodes == second.episodes == (ended,)
-    # The observation after the end is the first of the next episode, which shows as many steps.
+    second = Rollout.from_bytes(rollouts[7] or b"")
+    episode_end = EpisodeEnd(total_reward=3.0, length=3)
+    assert first.episodes == second.episodes == (episode_end,)
+    # The observation after the end is the first of the next episode; each shows the step count.
     assert np.array_equal(first.observations[:, 0, 0, 0], [0, 1, 2, 3, 4])
 
 
-def test_where_nothing_learns_there_are_no_rollouts():
+def test_without_a_builder_there_are_no_rollouts():
     runner = EnvRunner(SteppingGame(), 0, None)
     runner.reset()
     assert all(runner.step(decision()).rollout is None for _ in range(100))
 
 
-def test_frames_are_drawn_only_where_a_sink_is_given():
+def test_frames_are_drawn_only_for_a_sink():
     game = SteppingGame()
     runner = EnvRunner(game, 0, None)
     runner.reset()

@@ -1,4 +1,4 @@
-"""The network."""
+"""Actor-critic networks."""
 
 import pytest
 import torch
@@ -8,31 +8,31 @@ from metabonk.games import GameDescription
 from metabonk.policy import ActorCritic, PolicySpec, encode_weights, load_weights
 from metabonk.policy.encoders import make_encoder
 from metabonk.settings.schema import Learning
-from tests.support.specs import AXES, CHOICES, NUMBERS, REMEMBERING, TINY
+from tests.support.specs import CONTINUOUS, MULTI_DISCRETE, RECURRENT, TINY, VECTOR
 
 
-def pictures(count: int) -> torch.Tensor:
+def images(count: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, *TINY.observation_shape), dtype=torch.uint8)
 
 
-def test_it_answers_every_observation_with_a_distribution_and_a_value():
-    output = ActorCritic(TINY)(pictures(5))
+def test_each_observation_gets_action_parameters_and_a_value():
+    output = ActorCritic(TINY)(images(5))
     assert output.parameters.shape == (5, 3)
     assert output.values.shape == (5,)
 
 
 def test_a_new_policy_is_nearly_uniform():
-    probabilities = TINY.distribution(ActorCritic(TINY)(pictures(20)).parameters).probabilities()
+    probabilities = TINY.distribution(ActorCritic(TINY)(images(20)).parameters).probabilities()
     assert (probabilities - 1 / 3).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("shape", [(72, 128, 3), (84, 84, 3), (36, 50, 1)])
-def test_it_fits_the_observation(shape: tuple[int, int, int]):
+def test_the_network_adapts_to_the_observation_shape(shape: tuple[int, int, int]):
     spec = PolicySpec(game="g", observation_shape=shape, action_names=("a",))
     assert ActorCritic(spec)(torch.zeros(2, *shape, dtype=torch.uint8)).values.shape == (2,)
 
 
-def test_an_observation_too_small_for_it_is_refused():
+def test_a_too_small_observation_is_rejected():
     spec = TINY.model_copy(update={"observation_shape": (35, 36, 1)})
     with pytest.raises(PolicyError, match="35×36 are too small"):
         ActorCritic(spec)
@@ -40,7 +40,7 @@ def test_an_observation_too_small_for_it_is_refused():
 
 def test_values_in_reward_units_survive_a_change_of_scale():
     network = ActorCritic(TINY)
-    observations = pictures(10)
+    observations = images(10)
     network.update_return_stats(torch.tensor([100.0, -300.0, 50.0]), 0.5)
     before = network.denormalize(network(observations).values)
     network.update_return_stats(torch.tensor([5000.0, 7000.0]), 0.5)
@@ -49,17 +49,17 @@ def test_values_in_reward_units_survive_a_change_of_scale():
     torch.testing.assert_close(before, after, rtol=1e-4, atol=0.05)
 
 
-def test_returns_are_normalize_obs_to_mean_0_and_scale_1():
+def test_returns_are_normalized_to_mean_0_and_deviation_1():
     network = ActorCritic(TINY)
     returns = torch.randn(1000) * 40 - 200
     network.update_return_stats(returns, 0.1)
-    normal = network.normalize(returns)
-    assert float(normal.mean()) == pytest.approx(0, abs=1e-3)
-    assert float(normal.std()) == pytest.approx(1, abs=1e-2)
-    torch.testing.assert_close(network.denormalize(normal), returns)
+    normalized = network.normalize(returns)
+    assert float(normalized.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(normalized.std()) == pytest.approx(1, abs=1e-2)
+    torch.testing.assert_close(network.denormalize(normalized), returns)
 
 
-def test_the_first_returns_are_averaged_evenly_and_later_ones_by_their_rate():
+def test_return_statistics_start_as_a_plain_mean_and_then_follow_the_rate():
     network = ActorCritic(TINY)
     for value in (1.0, 2.0, 3.0):
         network.update_return_stats(torch.tensor([value]), 0.25)
@@ -69,13 +69,13 @@ def test_the_first_returns_are_averaged_evenly_and_later_ones_by_their_rate():
     assert float(network.return_mean) == pytest.approx(2 + 0.25 * 8 + 0.25 * 6)
 
 
-def test_returns_that_never_differ_do_not_divide_by_zero():
+def test_constant_returns_do_not_divide_by_zero():
     network = ActorCritic(TINY)
     network.update_return_stats(torch.full((8,), 7.0), 0.5)
     assert torch.isfinite(network.normalize(torch.tensor([7.0, 8.0]))).all()
 
 
-def numbers(count: int, spec: PolicySpec = NUMBERS) -> torch.Tensor:
+def vectors(count: int, spec: PolicySpec = VECTOR) -> torch.Tensor:
     return torch.randn(count, *spec.observation_shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -83,7 +83,9 @@ def numbers(count: int, spec: PolicySpec = NUMBERS) -> torch.Tensor:
     ("network", "features"), [("small", 256), ("sample_factory", 512), ("nature", 512)]
 )
 @pytest.mark.parametrize("recurrent", [False, True])
-def test_every_network_sees_doom_and_gymnasium(network: str, features: int, recurrent: bool):
+def test_every_network_accepts_doom_and_gymnasium_observations(
+    network: str, features: int, recurrent: bool
+):
     learning = Learning.model_validate({"network": network, "recurrent": recurrent})
     for shape in ((72, 128, 3), (84, 84, 3)):
         spec = PolicySpec.of(GameDescription("g", shape, ("a", "b")), learning)
@@ -93,8 +95,8 @@ def test_every_network_sees_doom_and_gymnasium(network: str, features: int, recu
         assert output.memory.shape == (2, spec.memory)
 
 
-def test_the_networks_are_those_of_their_papers():
-    """As many weights as the sources say, for 84×84×3 and 4 actions."""
+def test_networks_match_their_papers():
+    """Compare weight counts for 84×84×3 observations with the sources."""
     shape = (84, 84, 3)
     for network, layers, features in [
         ("sample_factory", [3 * 64 * 32, 32 * 16 * 64, 64 * 9 * 128], (128 * 4 * 4, 512)),
@@ -105,72 +107,72 @@ def test_the_networks_are_those_of_their_papers():
         assert weights == [*layers, features[0] * features[1]]
 
 
-@pytest.mark.parametrize(("spec", "count"), [(CHOICES, 5), (AXES, 4), (NUMBERS, 2)])
-def test_a_policy_has_the_parameters_of_its_kind(spec: PolicySpec, count: int):
+@pytest.mark.parametrize(("spec", "count"), [(MULTI_DISCRETE, 5), (CONTINUOUS, 4), (VECTOR, 2)])
+def test_each_action_kind_has_its_number_of_parameters(spec: PolicySpec, count: int):
     network = ActorCritic(spec)
-    output = network(numbers(6))
+    output = network(vectors(6))
     assert output.parameters.shape == (6, count)
     assert network.parameter_count == count
     assert spec.distribution(output.parameters).entropy().shape == (6,)
 
 
-def test_a_memory_changes_what_is_said_of_the_same_observation():
-    network = ActorCritic(REMEMBERING)
-    seen = numbers(1)
-    first = network(seen)
-    later = network(seen, first.memory)
+def test_recurrent_state_changes_the_output_for_the_same_observation():
+    network = ActorCritic(RECURRENT)
+    observations = vectors(1)
+    first = network(observations)
+    later = network(observations, first.memory)
     assert not torch.equal(first.values, later.values)
-    assert torch.equal(network(seen, torch.zeros(1, 8)).values, first.values)
+    assert torch.equal(network(observations, torch.zeros(1, 8)).values, first.values)
 
 
-def test_unrolled_it_says_what_it_says_step_by_step():
-    network = ActorCritic(REMEMBERING)
-    seen = numbers(10).view(5, 2, 4)
-    before = torch.randn(2, 8)
-    begins = torch.zeros(5, 2, dtype=torch.bool)
-    begins[2, 1] = begins[4, 0] = True
-    features = network.encode(seen.flatten(0, 1)).view(5, 2, -1)
-    unrolled = network.heads(network.unroll(features, before, begins))
-    memory = before
+def test_unrolling_equals_stepping():
+    network = ActorCritic(RECURRENT)
+    observations = vectors(10).view(5, 2, 4)
+    initial = torch.randn(2, 8)
+    starts = torch.zeros(5, 2, dtype=torch.bool)
+    starts[2, 1] = starts[4, 0] = True
+    features = network.encode(observations.flatten(0, 1)).view(5, 2, -1)
+    unrolled = network.heads(network.unroll(features, initial, starts))
+    memory = initial
     for step in range(5):
-        memory = torch.where(begins[step][:, None], torch.zeros(()), memory)
-        output = network(seen[step], memory)
+        memory = torch.where(starts[step][:, None], torch.zeros(()), memory)
+        output = network(observations[step], memory)
         memory = output.memory
         torch.testing.assert_close(unrolled.values[step], output.values)
         torch.testing.assert_close(unrolled.parameters[step], output.parameters)
         torch.testing.assert_close(unrolled.memory[step], memory)
 
 
-def test_what_is_learned_reaches_through_time_but_not_into_the_episode_before():
-    network = ActorCritic(REMEMBERING)
-    features = network.encode(numbers(6)).view(6, 1, -1).detach().requires_grad_()
-    begins = torch.zeros(6, 1, dtype=torch.bool)
-    begins[3] = True
-    remembered = network.unroll(features, torch.zeros(1, 8), begins)
-    network.heads(remembered).values[5].sum().backward()
+def test_gradients_flow_through_time_but_not_across_episodes():
+    network = ActorCritic(RECURRENT)
+    features = network.encode(vectors(6)).view(6, 1, -1).detach().requires_grad_()
+    starts = torch.zeros(6, 1, dtype=torch.bool)
+    starts[3] = True
+    states = network.unroll(features, torch.zeros(1, 8), starts)
+    network.heads(states).values[5].sum().backward()
     assert features.grad is not None
     reached = features.grad.abs().sum((1, 2)) > 0
     assert reached.tolist() == [False, False, False, True, True, True]
 
 
-def test_rows_of_numbers_are_brought_to_mean_0_and_deviation_1():
-    network = ActorCritic(NUMBERS)
+def test_vector_observations_are_normalized_to_mean_0_and_deviation_1():
+    network = ActorCritic(VECTOR)
     generator = torch.Generator().manual_seed(3)
-    seen = torch.randn(900, 4, generator=generator) * torch.tensor([1e-1, 1, 50, 1e4]) + 300
-    for part in seen.split([100, 1, 799]):
+    observations = torch.randn(900, 4, generator=generator) * torch.tensor([1e-1, 1, 50, 1e4]) + 300
+    for part in observations.split([100, 1, 799]):
         network.update_obs_stats(part)
-    torch.testing.assert_close(network.observation_mean.float(), seen.mean(0))
+    torch.testing.assert_close(network.observation_mean.float(), observations.mean(0))
     torch.testing.assert_close(
-        network.observation_variance.float(), seen.var(0, unbiased=False), rtol=1e-3, atol=0
+        network.observation_variance.float(), observations.var(0, unbiased=False), rtol=1e-3, atol=0
     )
     assert int(network.observation_count) == 900
-    normal = network._normalize_obs(seen)
-    assert normal.mean(0).abs().max() < 1e-2
-    assert (normal.std(0) - 1).abs().max() < 1e-2
+    normalized = network._normalize_obs(observations)
+    assert normalized.mean(0).abs().max() < 1e-2
+    assert (normalized.std(0) - 1).abs().max() < 1e-2
 
 
-def test_numbers_that_never_differ_or_differ_wildly_are_kept_in_bounds():
-    network = ActorCritic(NUMBERS)
+def test_constant_or_extreme_observations_keep_outputs_finite():
+    network = ActorCritic(VECTOR)
     network.update_obs_stats(torch.full((10, 4), 7.0))
     for value in (7.0, 1e30, -1e30):
         output = network(torch.full((1, 4), value))
@@ -178,8 +180,8 @@ def test_numbers_that_never_differ_or_differ_wildly_are_kept_in_bounds():
         assert torch.isfinite(output.parameters).all()
 
 
-def test_what_was_followed_travels_with_the_weights():
-    network, other = ActorCritic(NUMBERS), ActorCritic(NUMBERS)
-    network.update_obs_stats(numbers(50) * 9 + 4)
+def test_observation_statistics_travel_with_the_weights():
+    network, other = ActorCritic(VECTOR), ActorCritic(VECTOR)
+    network.update_obs_stats(vectors(50) * 9 + 4)
     load_weights(other, encode_weights(network, 1))
-    assert torch.equal(network(numbers(3)).values, other(numbers(3)).values)
+    assert torch.equal(network(vectors(3)).values, other(vectors(3)).values)

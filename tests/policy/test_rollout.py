@@ -1,4 +1,4 @@
-"""Steps of one game, and their way to the learner."""
+"""Rollouts: building, encoding and validation."""
 
 import dataclasses
 import json
@@ -24,8 +24,8 @@ from metabonk.policy import (
 from metabonk.policy.env_runner import EnvRunner
 from metabonk.policy.rollout import RolloutHeader
 from metabonk.policy.serialization import pack
-from tests.support.rollouts import made_up
-from tests.support.specs import ALL, AXES, CHOICES, NUMBERS, REMEMBERING, TINY
+from tests.support.rollouts import make_rollout
+from tests.support.specs import ALL_SPECS, CONTINUOUS, MULTI_DISCRETE, RECURRENT, TINY, VECTOR
 from tests.support.worker_stand_ins import DESCRIPTION, SteppingGame, decision
 
 ARRAYS = [
@@ -39,20 +39,20 @@ def image(number: int) -> NDArray[np.uint8]:
     return np.full(TINY.observation_shape, number, np.uint8)
 
 
-def built(*moves: str, steps: int = 4) -> list[Rollout]:
+def build(*steps_taken: str, steps: int = 4) -> list[Rollout]:
     """Build rollouts of steps that continue ("."), terminate ("T") or truncate ("C") an episode."""
     builder = RolloutBuilder(TINY, steps)
     rollouts = []
-    for number, move in enumerate(moves):
-        moved = Transition(image(number + 1), float(number), move == "T", move == "C")
+    for number, outcome in enumerate(steps_taken):
+        transition = Transition(image(number + 1), float(number), outcome == "T", outcome == "C")
         decision = Decision(number % 3, -0.5, 0.0, PROBABILITIES, version=10 + number)
-        end = None if move == "." else EpisodeEnd(total_reward=number, length=1)
-        if rollout := builder.add(image(number), decision, moved, end):
+        end = None if outcome == "." else EpisodeEnd(total_reward=number, length=1)
+        if rollout := builder.add(image(number), decision, transition, end):
             rollouts.append(rollout)
     return rollouts
 
 
-ROLLOUT = built(".", "T", ".", ".")[0]
+ROLLOUT = build(".", "T", ".", ".")[0]
 DATA = ROLLOUT.to_bytes()
 
 
@@ -61,15 +61,15 @@ def with_changes(**changes: Any) -> bytes:
 
 
 def with_value(name: str, index: int, value: float) -> Callable[[], bytes]:
-    def make() -> bytes:
+    def encode() -> bytes:
         array = getattr(ROLLOUT, name).copy()
         array[index] = value
         return with_changes(**{name: array})
 
-    return make
+    return encode
 
 
-def test_a_rollout_has_one_observation_more_than_steps():
+def test_a_rollout_has_one_more_observation_than_steps():
     assert len(ROLLOUT) == 4
     assert ROLLOUT.observations[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert ROLLOUT.actions.tolist() == [0, 1, 2, 0]
@@ -77,13 +77,13 @@ def test_a_rollout_has_one_observation_more_than_steps():
     assert ROLLOUT.versions.tolist() == [10, 11, 12, 13]
 
 
-def test_a_termination_inside_does_not_end_a_rollout():
+def test_a_termination_does_not_end_a_rollout():
     assert ROLLOUT.terminated.tolist() == [False, True, False, False]
-    assert len(built(".", "T", ".")) == 0
+    assert len(build(".", "T", ".")) == 0
 
 
-def test_a_truncation_ends_a_rollout_with_the_last_true_observation():
-    first, second = built(".", "C", ".", ".", ".", ".")
+def test_a_truncation_ends_a_rollout_with_the_final_observation():
+    first, second = build(".", "C", ".", ".", ".", ".")
     assert len(first) == 2
     assert first.truncated.tolist() == [False, True]
     assert first.observations[-1, 0, 0, 0] == 2
@@ -91,81 +91,84 @@ def test_a_truncation_ends_a_rollout_with_the_last_true_observation():
     assert second.observations[0, 0, 0, 0] == 2
 
 
-def test_a_rollout_arrives_as_it_left():
-    back = Rollout.from_bytes(DATA)
-    assert back.spec == TINY
-    assert back.episodes == ROLLOUT.episodes
+def test_a_rollout_survives_encoding():
+    decoded = Rollout.from_bytes(DATA)
+    assert decoded.spec == TINY
+    assert decoded.episodes == ROLLOUT.episodes
     for name in ARRAYS:
-        sent, came = getattr(ROLLOUT, name), getattr(back, name)
-        assert came.dtype == sent.dtype
-        assert (came == sent).all()
+        sent, received = getattr(ROLLOUT, name), getattr(decoded, name)
+        assert received.dtype == sent.dtype
+        assert (received == sent).all()
 
 
-@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
-def test_a_rollout_of_every_kind_arrives_as_it_left(spec: PolicySpec):
-    rollout = made_up(5, spec=spec)
-    back = Rollout.from_bytes(rollout.to_bytes())
-    assert all((getattr(rollout, name) == getattr(back, name)).all() for name in ARRAYS)
+@pytest.mark.parametrize("spec", ALL_SPECS, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
+def test_a_rollout_of_every_kind_survives_encoding(spec: PolicySpec):
+    rollout = make_rollout(5, spec=spec)
+    decoded = Rollout.from_bytes(rollout.to_bytes())
+    assert all((getattr(rollout, name) == getattr(decoded, name)).all() for name in ARRAYS)
 
 
-@pytest.mark.parametrize("spec", ALL, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
-def test_what_an_actor_does_becomes_a_rollout_of_its_kind(spec: PolicySpec):
+@pytest.mark.parametrize("spec", ALL_SPECS, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
+def test_decisions_of_every_kind_become_a_rollout(spec: PolicySpec):
     actor, builder = Actor(spec, seed=1), RolloutBuilder(spec, 3)
-    seen = made_up(3, spec=spec).observations
+    observations = make_rollout(3, spec=spec).observations
     decisions = []
     for step in range(3):
-        decisions += actor.act([seen[step]], [0])
-        rollout = builder.add(seen[step], decisions[-1], Transition(seen[step + 1], 1, 0, 0))
+        decisions += actor.act([observations[step]], [0])
+        rollout = builder.add(
+            observations[step], decisions[-1], Transition(observations[step + 1], 1, 0, 0)
+        )
     assert rollout is not None
-    back = Rollout.from_bytes(rollout.to_bytes())
-    assert (back.actions == np.array([each.action for each in decisions])).all()
-    assert back.memory.tolist() == [0.0] * spec.memory
+    decoded = Rollout.from_bytes(rollout.to_bytes())
+    assert (decoded.actions == np.array([each.action for each in decisions])).all()
+    assert decoded.memory.tolist() == [0.0] * spec.memory
 
 
-def test_a_rollout_begins_with_what_was_remembered():
-    actor, builder = Actor(REMEMBERING, seed=1), RolloutBuilder(REMEMBERING, 2)
-    seen = made_up(4, spec=REMEMBERING).observations
-    built, memories = [], []
+def test_a_rollout_starts_with_the_recurrent_state_of_its_first_step():
+    actor, builder = Actor(RECURRENT, seed=1), RolloutBuilder(RECURRENT, 2)
+    observations = make_rollout(4, spec=RECURRENT).observations
+    rollouts, memories = [], []
     for step in range(4):
-        (decision,) = actor.act([seen[step]], [0])
+        (decision,) = actor.act([observations[step]], [0])
         memories.append(decision.memory)
-        built += [builder.add(seen[step], decision, Transition(seen[step], 1, False, False))]
-    assert built[3] is not None
-    assert (built[3].memory == memories[2]).all()
-    assert built[3].memory.any()
+        transition = Transition(observations[step], 1, False, False)
+        rollouts.append(builder.add(observations[step], decision, transition))
+    assert rollouts[3] is not None
+    assert (rollouts[3].memory == memories[2]).all()
+    assert rollouts[3].memory.any()
 
 
 def test_a_rollout_carries_the_episodes_that_ended_in_it():
-    first, second = built(".", "T", ".", ".", ".", "C", steps=4)
+    first, second = build(".", "T", ".", ".", ".", "C", steps=4)
     assert first.episodes == (EpisodeEnd(total_reward=1, length=1),)
     assert second.episodes == (EpisodeEnd(total_reward=5, length=1),)
 
 
 @pytest.mark.parametrize("reward", [1e300, float("nan"), float("inf")])
-def test_an_episode_of_an_impossible_return_is_refused(reward: float):
-    ended = EpisodeEnd.model_construct(total_reward=reward, length=3)
+def test_an_episode_with_an_impossible_return_is_rejected(reward: float):
+    episode_end = EpisodeEnd.model_construct(total_reward=reward, length=3)
     with pytest.raises(WireError, match=r"episodes\.0\.total_reward"):
-        Rollout.from_bytes(with_changes(episodes=(ended,)))
+        Rollout.from_bytes(with_changes(episodes=(episode_end,)))
 
 
 @pytest.mark.parametrize(
-    ("spec", "name", "value", "why"),
+    ("spec", "name", "value", "reason"),
     [
-        (CHOICES, "actions", 2, "range from .* to 2; gym:Row has 2"),
-        (AXES, "actions", float("nan"), "actions are not all finite"),
-        (NUMBERS, "observations", float("inf"), "observations are not all finite"),
-        (REMEMBERING, "memory", float("nan"), "memory are not all finite"),
+        (MULTI_DISCRETE, "actions", 2, "range from .* to 2; gym:Row has 2"),
+        (CONTINUOUS, "actions", float("nan"), "actions are not all finite"),
+        (VECTOR, "observations", float("inf"), "observations are not all finite"),
+        (RECURRENT, "memory", float("nan"), "memory are not all finite"),
     ],
 )
-def test_numbers_that_cannot_be_are_refused(spec: PolicySpec, name: str, value: float, why: str):
-    rollout = made_up(4, spec=spec)
+def test_impossible_values_are_rejected(spec: PolicySpec, name: str, value: float, reason: str):
+    rollout = make_rollout(4, spec=spec)
     getattr(rollout, name)[..., -1] = value
-    with pytest.raises(WireError, match=why):
+    with pytest.raises(WireError, match=reason):
         Rollout.from_bytes(rollout.to_bytes())
 
 
 @pytest.mark.parametrize(
-    ("make", "why"),
+    ("encode", "reason"),
     [
         (lambda: b"", "not safetensors"),
         (lambda: DATA[:-1], "not safetensors"),
@@ -195,12 +198,12 @@ def test_numbers_that_cannot_be_are_refused(spec: PolicySpec, name: str, value: 
         (lambda: pack({}, RolloutHeader(spec=TINY)), "lacks.*actions"),
     ],
 )
-def test_a_malformed_rollout_is_refused_in_a_sentence(make: Callable[[], bytes], why: str):
-    with pytest.raises(WireError, match=why):
-        Rollout.from_bytes(make())
+def test_a_malformed_rollout_is_rejected_with_a_reason(encode: Callable[[], bytes], reason: str):
+    with pytest.raises(WireError, match=reason):
+        Rollout.from_bytes(encode())
 
 
-def test_a_header_with_too_large_a_shape_is_refused():
+def test_a_header_with_too_large_a_shape_is_rejected():
     text = TINY.model_dump_json().replace("[36,36,1]", "[36,360000,1]")
     header = json.dumps(json.dumps({"kind": "rollout", "spec": json.loads(text)})).encode()
     with pytest.raises(WireError, match="observation_shape"):
@@ -214,7 +217,7 @@ def _with_metadata(value: bytes) -> bytes:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(0, 255)), max_size=8))
-def test_changed_bytes_raise_nothing_but_wire_errors(changes: list[tuple[int, int]]):
+def test_changed_bytes_raise_only_wire_errors(changes: list[tuple[int, int]]):
     data = bytearray(DATA)
     for position, value in changes:
         data[position] = value
@@ -238,7 +241,7 @@ def test_changed_bytes_raise_nothing_but_wire_errors(changes: list[tuple[int, in
         ),
     )
 )
-def test_arrays_of_any_type_and_shape_raise_nothing_but_wire_errors(
+def test_arrays_of_any_type_and_shape_raise_only_wire_errors(
     replaced: dict[str, tuple[type, list[int]]],
 ):
     arrays = {name: getattr(ROLLOUT, name) for name in ARRAYS}
@@ -249,7 +252,7 @@ def test_arrays_of_any_type_and_shape_raise_nothing_but_wire_errors(
         assert str(error)
 
 
-def test_shaping_is_learned_from_and_is_in_no_return():
+def test_shaping_is_in_the_rewards_but_not_in_the_return():
     class Shaped(SteppingGame):
         def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
             return super().step(action, on_frame)._replace(shaping=10.0)

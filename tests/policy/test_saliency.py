@@ -7,23 +7,23 @@ import pytest
 import torch
 
 from metabonk.policy import Actor, ActorCritic, PolicySpec, encode_weights
-from tests.support.specs import NUMBERS
+from tests.support.specs import VECTOR
 
 SPEC = PolicySpec(game="g", observation_shape=(72, 128, 3), action_names=("a", "b", "c"))
-REMEMBERING = SPEC.model_copy(update={"memory": 256})
+RECURRENT = SPEC.model_copy(update={"memory": 256})
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.integers(0, 256, SPEC.observation_shape, np.uint8)
 
 
 def actor_depending_on(column: int, row: int) -> Actor:
-    """Let only one place of the last convolution reach the heads."""
+    """Return an actor whose heads see only one cell of the last convolution."""
     network = ActorCritic(SPEC)
     layers = list(network.encoder)
     linear = next(layer for layer in layers if isinstance(layer, torch.nn.Linear))
-    kept = torch.zeros(64, 3, 6)
-    kept[:, row, column] = 1
+    mask = torch.zeros(64, 3, 6)
+    mask[:, row, column] = 1
     with torch.no_grad():
-        linear.weight *= kept.flatten()
+        linear.weight *= mask.flatten()
         torch.nn.init.orthogonal_(network.policy_head.weight, 1.0)
     actor = Actor(SPEC, device=torch.device("cpu"))
     actor.load(encode_weights(network, 1))
@@ -42,7 +42,7 @@ def test_the_region_the_network_depends_on_is_salient(column: int):
     assert (left > 10 * right) if column == 0 else (right > 10 * left)
 
 
-def test_nothing_in_a_plain_image_is_salient():
+def test_a_uniform_image_has_no_salient_region():
     plain = np.full(SPEC.observation_shape, 90, np.uint8)
     actor = actor_depending_on(2, 1)
     (decision,) = actor.act([plain], [0])
@@ -50,28 +50,28 @@ def test_nothing_in_a_plain_image_is_salient():
 
 
 def test_the_recurrent_state_is_taken_into_account():
-    actor = Actor(REMEMBERING, device=torch.device("cpu"))
+    actor = Actor(RECURRENT, device=torch.device("cpu"))
     actor.act([IMAGE], [0])
     (decision,) = actor.act([IMAGE], [0])
     assert actor.saliency(IMAGE, decision).max() == 255
 
 
-def test_vectors_are_no_images():
+def test_vector_policies_do_not_observe_images():
     assert Actor(SPEC).observes_images
-    assert not Actor(NUMBERS).observes_images
+    assert not Actor(VECTOR).observes_images
 
 
-def test_weights_loaded_meanwhile_change_no_map(monkeypatch: pytest.MonkeyPatch):
+def test_weights_loaded_during_a_map_do_not_change_it(monkeypatch: pytest.MonkeyPatch):
     actor = actor_depending_on(0, 1)
     (decision,) = actor.act([IMAGE], [0])
     expected = actor.saliency(IMAGE, decision)
     newer = encode_weights(ActorCritic(SPEC), 2)
-    taken = torch.autograd.grad
+    grad = torch.autograd.grad
 
     def load_meanwhile(*arguments: Any) -> Any:
         actor.load(newer)
         actor.load(newer)
-        return taken(*arguments)
+        return grad(*arguments)
 
     monkeypatch.setattr(torch.autograd, "grad", load_meanwhile)
     assert (actor.saliency(IMAGE, decision) == expected).all()

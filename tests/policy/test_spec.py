@@ -1,4 +1,4 @@
-"""What a policy sees and can do."""
+"""Policy specs."""
 
 import pytest
 from pydantic import ValidationError
@@ -16,14 +16,14 @@ def test_a_spec_is_made_from_a_description():
     assert SPEC.actions == 2
 
 
-def test_the_settings_say_what_a_policy_is_made_of():
-    pictures = GameDescription("g", (84, 84, 3), ("a", "b"))
-    numbers = GameDescription("g", (4,), ("a", "b"))
+def test_settings_choose_the_network_and_its_memory():
+    images = GameDescription("g", (84, 84, 3), ("a", "b"))
+    vector = GameDescription("g", (4,), ("a", "b"))
     learning = Learning(network="nature", recurrent=True)
-    assert PolicySpec.of(pictures, learning).network == "nature"
-    assert PolicySpec.of(pictures, learning).memory == 512
-    assert PolicySpec.of(numbers, learning).network == "mlp"
-    assert PolicySpec.of(numbers).memory == 0
+    assert PolicySpec.of(images, learning).network == "nature"
+    assert PolicySpec.of(images, learning).memory == 512
+    assert PolicySpec.of(vector, learning).network == "mlp"
+    assert PolicySpec.of(vector).memory == 0
 
 
 def test_equal_specs_have_no_difference():
@@ -31,20 +31,23 @@ def test_equal_specs_have_no_difference():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "phrases"),
     [
         ({"game": "doom:take_cover"}, ["doom:take_cover", "doom:basic"]),
         ({"observation_shape": (84, 84, 1)}, ["84×84×1", "72×128×3"]),
         ({"action_names": ("wait",)}, ["1 actions (wait)", "2 of doom:basic", "wait, go"]),
         ({"action_kind": ActionKind.CONTINUOUS}, ["are continuous", "doom:basic are discrete"]),
-        ({"network": "nature"}, ["network nature with no recurrent state", "network small", "settings"]),
+        (
+            {"network": "nature"},
+            ["network nature with no recurrent state", "network small", "settings"],
+        ),
         ({"memory": 256}, ["a recurrent state of 256", "no recurrent state", "learning.recurrent"]),
     ],
 )
-def test_a_difference_names_both_sides(change: dict[str, object], words: list[str]):
+def test_a_difference_names_both_sides(change: dict[str, object], phrases: list[str]):
     difference = SPEC.difference(SPEC.model_copy(update=change))
     assert difference is not None
-    assert all(word in difference for word in words)
+    assert all(phrase in difference for phrase in phrases)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,6 @@ def test_a_difference_names_both_sides(change: dict[str, object], words: list[st
         {"memory": -1},
     ],
 )
-def test_a_spec_that_makes_no_sense_is_refused(change: dict[str, object]):
+def test_an_inconsistent_spec_is_rejected(change: dict[str, object]):
     with pytest.raises(ValidationError):
         PolicySpec.model_validate({**SPEC.model_dump(), **change})

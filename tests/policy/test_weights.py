@@ -1,4 +1,4 @@
-"""Weights as bytes."""
+"""Encoding and loading of weights."""
 
 import pytest
 import torch
@@ -15,43 +15,43 @@ from metabonk.policy import (
 from metabonk.policy.rollout import RolloutHeader
 from metabonk.policy.serialization import pack
 from metabonk.policy.weights import WeightsHeader, network_arrays
-from tests.support.specs import OTHER, TINY
+from tests.support.specs import OTHER_GAME, TINY
 
 NETWORK = ActorCritic(TINY)
 ENCODED = encode_weights(NETWORK, 3)
 
 
-def test_weights_arrive_as_they_left():
+def test_weights_survive_encoding():
     other = ActorCritic(TINY)
     assert load_weights(other, ENCODED) == 3
     for name, tensor in NETWORK.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_weights_say_what_they_are_for():
+def test_encoded_weights_carry_spec_and_version():
     weights = decode_weights(ENCODED)
     assert weights.spec == TINY
     assert weights.version == 3
 
 
-@pytest.mark.parametrize("cut", [0, 7, 100, len(ENCODED) - 1])
-def test_weights_that_were_cut_off_are_refused(cut: int):
+@pytest.mark.parametrize("length", [0, 7, 100, len(ENCODED) - 1])
+def test_truncated_weights_are_rejected(length: int):
     with pytest.raises(WireError):
-        decode_weights(ENCODED[:cut])
+        decode_weights(ENCODED[:length])
 
 
-def test_a_rollout_is_not_taken_for_weights():
+def test_a_rollout_is_not_accepted_as_weights():
     data = pack(network_arrays(NETWORK), RolloutHeader(spec=TINY))
     with pytest.raises(WireError, match="kind"):
         decode_weights(data)
 
 
-@pytest.mark.parametrize("spoilt", ["shape", "type", "name", "missing", "nan"])
-def test_weights_that_do_not_fit_change_nothing(spoilt: str):
+@pytest.mark.parametrize("fault", ["shape", "type", "name", "missing", "nan"])
+def test_weights_that_do_not_fit_are_rejected_and_change_nothing(fault: str):
     arrays = network_arrays(ActorCritic(TINY))
     bias = arrays["network/policy_head.bias"].copy()
     arrays["network/policy_head.bias"] = bias
-    match spoilt:
+    match fault:
         case "shape":
             arrays["network/policy_head.bias"] = bias[:2]
         case "type":
@@ -69,14 +69,14 @@ def test_weights_that_do_not_fit_change_nothing(spoilt: str):
     assert all(torch.equal(before[n], t) for n, t in network.state_dict().items())
 
 
-def test_weights_for_another_game_are_refused_by_name():
+def test_weights_of_another_game_are_rejected_by_name():
     with pytest.raises(PolicyError, match=r"version 3.*doom:basic.*doom:take_cover"):
-        load_weights(ActorCritic(OTHER), ENCODED)
+        load_weights(ActorCritic(OTHER_GAME), ENCODED)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2000), st.integers(0, 255))
-def test_a_changed_byte_raises_nothing_but_what_is_announced(position: int, value: int):
+def test_a_changed_byte_raises_only_wire_or_policy_errors(position: int, value: int):
     data = bytearray(ENCODED)
     data[position] = value
     try:

@@ -25,7 +25,7 @@ from metabonk.learner.checkpoint import save_best, save_checkpoint
 from metabonk.learner.ppo import Learner
 from metabonk.settings import Settings, write_settings
 from metabonk.settings.schema import Learning
-from tests.support.rollouts import made_up
+from tests.support.rollouts import make_rollout
 from tests.support.specs import TINY
 
 
@@ -75,7 +75,7 @@ def outcomes(
 def _checkpoint(folder: Path) -> Iterator[None]:
     learner = Learner(TINY, Learning(batch_size=32))
     for version in range(2):
-        learner.update([made_up(32, version=version)])
+        learner.update([make_rollout(32, version=version)])
         save_checkpoint(learner, folder)
         yield
 
@@ -83,7 +83,7 @@ def _checkpoint(folder: Path) -> Iterator[None]:
 def _best(folder: Path) -> Iterator[None]:
     learner = Learner(TINY, Learning(batch_size=32))
     for version in range(2):
-        learner.update([made_up(32, version=version)])
+        learner.update([make_rollout(32, version=version)])
         save_best(learner, folder, float(version))
         yield
 

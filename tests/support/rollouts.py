@@ -1,4 +1,4 @@
-"""Rollouts made up for tests."""
+"""Random rollouts."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from metabonk.policy import PolicySpec, Rollout
 from tests.support.specs import TINY
 
 
-def made_up(
+def make_rollout(
     steps: int = 4,
     *,
     spec: PolicySpec = TINY,
@@ -20,20 +20,20 @@ def made_up(
     terminated: tuple[int, ...] = (),
     truncated: bool = False,
 ) -> Rollout:
-    """A rollout of random observations and actions.
+    """Return a rollout of random observations and actions.
 
     Args:
-        steps: decisions in it.
-        spec: of the policy.
-        seed: of everything random.
-        version: of every step.
-        rewards: of each step; default: random.
-        terminated: steps that end an episode.
-        truncated: whether the last step is cut off.
+        steps: number of steps.
+        spec: policy that the rollout is for.
+        seed: seed of all random values.
+        version: policy version of every step.
+        rewards: reward of each step; random by default.
+        terminated: indices of steps that terminate an episode.
+        truncated: whether the last step truncates the episode.
     """
     random = np.random.default_rng(seed)
     shape = (steps + 1, *spec.observation_shape)
-    pictures = len(spec.observation_shape) == 3
+    is_image = len(spec.observation_shape) == 3
     actions: NDArray[Any]
     match spec.action_kind:
         case ActionKind.DISCRETE:
@@ -46,7 +46,7 @@ def made_up(
         spec=spec,
         observations=(
             random.integers(0, 256, shape, np.uint8)
-            if pictures
+            if is_image
             else random.normal(size=shape).astype(np.float32)
         ),
         actions=actions,

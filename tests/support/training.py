@@ -1,4 +1,4 @@
-"""Plays and learns in one thread, for tests of learning."""
+"""Playing and learning in one thread, for tests of learning."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,28 +12,26 @@ from metabonk.policy.env_runner import EnvRunner
 from metabonk.settings.schema import Learning
 
 
-def lesson(
+def train(
     games: Sequence[Game],
     learning: Learning,
-    decisions: int,
-    enough: Callable[[Sequence[float]], bool] = lambda returns: False,
+    steps: int,
+    is_done: Callable[[Sequence[float]], bool] = lambda returns: False,
 ) -> list[float]:
-    """Plays so many decisions in all games together, learning from them.
+    """Play all games in turn and learn from them.
 
     Args:
-        games: that are played.
-        learning: how it is learned.
-        decisions: at the most.
-        enough: told of the returns so far after every update; true ends it.
+        games: all of one kind.
+        learning: settings of the learner.
+        steps: total over all games, at most.
+        is_done: called with all returns so far after every update; true ends the training.
 
     Returns:
-        The unshaped returns of all episodes, in the order in which they ended.
+        Unshaped returns of all episodes, in the order in which they ended.
     """
-    spec, processor = PolicySpec.of(games[0], learning), torch.device("cpu")
-    learner = Learner(
-        spec, learning, reward_scale=games[0].description.reward_scale, device=processor
-    )
-    actor = Actor(spec, seed=learning.seed, device=processor)
+    spec, device = PolicySpec.of(games[0], learning), torch.device("cpu")
+    learner = Learner(spec, learning, reward_scale=games[0].description.reward_scale, device=device)
+    actor = Actor(spec, seed=learning.seed, device=device)
     actor.load(encode_weights(learner.network, 0))
     runners = [
         EnvRunner(
@@ -48,9 +46,9 @@ def lesson(
         runner.reset()
     rollouts: list[Rollout] = []
     returns: list[float] = []
-    for _ in range(decisions // len(games)):
-        decided = actor.act([runner.observation for runner in runners], range(len(games)))
-        for runner, decision in zip(runners, decided, strict=True):
+    for _ in range(steps // len(games)):
+        decisions = actor.act([runner.observation for runner in runners], range(len(games)))
+        for runner, decision in zip(runners, decisions, strict=True):
             result = runner.step(decision)
             if result.rollout is not None:
                 rollouts.append(Rollout.from_bytes(result.rollout))
@@ -59,6 +57,6 @@ def lesson(
             learner.update(rollouts)
             actor.load(encode_weights(learner.network, learner.counters.version))
             rollouts.clear()
-            if enough(returns):
+            if is_done(returns):
                 break
     return returns
