@@ -217,7 +217,7 @@ export interface WorkerStatus {
    */
   stream_active_clients: number;
   /**
-   * viewers who opened this worker in particular, not the broadcast
+   * those who opened this very worker
    */
   stream_dedicated_clients: number;
   /**
@@ -229,7 +229,7 @@ export interface WorkerStatus {
    */
   stream_bitrate: number;
   /**
-   * frames per second that the stream is paced at; null without a stream
+   * pace of the stream; null without one
    */
   stream_target_fps: number | null;
   /**
@@ -258,7 +258,7 @@ export interface WorkerStatus {
   pixel_obs_width: number;
   pixel_obs_height: number;
   /**
-   * sessions open on this worker's GPU; null without NVML
+   * sessions on its GPU; null without NVML
    */
   nvenc_used: number | null;
   nvenc_limit: number | null;
