@@ -4,7 +4,7 @@
 
     runs/20260301-120000-doom-basic/
         settings.json           of the training
-        settings-play.json      of the last play session with its policy
+        settings-play.json      of the last time its policy played
         metabonk.sqlite         episodes, see ``episodes``
         checkpoints/            the newest ones, see ``learner.checkpoint``
         best.safetensors        checkpoint of the best mean return
@@ -120,18 +120,15 @@ def discard(run_dir: Path) -> None:
         shutil.rmtree(run_dir, ignore_errors=True)
 
 
-def settings_file(run_dir: Path, mode: Mode) -> Path:
-    """Return the file with a fleet's settings: playing leaves those of the training alone."""
-    return run_dir / (PLAY_SETTINGS_FILE if mode is Mode.PLAY else SETTINGS_FILE)
-
-
 def save_settings(settings: Settings, run_dir: Path) -> Path:
     """Write the settings for the child processes, and return the file.
+
+    Playing leaves the settings of the training unchanged.
 
     Raises:
         StartError: they can't be written.
     """
-    file = settings_file(run_dir, settings.mode)
+    file = run_dir / (PLAY_SETTINGS_FILE if settings.mode is Mode.PLAY else SETTINGS_FILE)
     try:
         write_settings(settings, file)
     except OSError as error:
