@@ -1,4 +1,4 @@
-"""A terminal in which commands are run as a user runs them, in a folder of its own."""
+"""Terminal that runs commands as a user does, in a temporary folder."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Terminal:
-    """A folder and an environment in which commands are run."""
+    """Folder and environment in which commands run."""
 
     folder: Path
     environment: dict[str, str]
@@ -38,7 +38,7 @@ class Terminal:
             stdout=output or stdout,
             stderr=subprocess.STDOUT,
             text=True,
-            # Tests may run under nohup, which fleets obey: it ignores a terminal that ends.
+            # Under nohup, SIGHUP would be ignored, and a fleet respects that.
             preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         )
         if output:
@@ -68,7 +68,7 @@ class Terminal:
     def text(self) -> str:
         return (self.folder / "terminal.txt").read_text()
 
-    def family(self, process: subprocess.Popen[str]) -> list[psutil.Process]:
+    def processes(self, process: subprocess.Popen[str]) -> list[psutil.Process]:
         root = psutil.Process(process.pid)
         return [root, *root.children(recursive=True)]
 

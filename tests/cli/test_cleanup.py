@@ -1,4 +1,4 @@
-"""``metabonk nvenc cleanup``: finds what is left over, and ends only that."""
+"""``metabonk nvenc cleanup`` finds leftovers and ends nothing else."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ from metabonk.encoding.sessions import Pool
 from tests.cli.conftest import Terminal
 from tests.support.waiting import until
 
-# A worker as the process table shows it: it leases a slot and outlives its starter.
+# Looks like a worker in the process table, leases a slot and outlives its starter.
 WORKER = """
 import signal, sys, time
 from pathlib import Path
@@ -26,7 +26,7 @@ print("ready", flush=True)
 time.sleep(600)
 """
 
-# Starts that worker in its own session, prints its pid, and ends when its input does.
+# Starts that worker in a process session, prints its pid and ends when its input does.
 STARTER = """
 import os, subprocess, sys
 worker = subprocess.Popen(
@@ -38,7 +38,7 @@ sys.stdin.read()
 """
 
 
-class Started:
+class DetachedWorker:
     """A worker whose starter ends on demand."""
 
     def __init__(self, environment: dict[str, str], slots: Path, module: str) -> None:
@@ -66,20 +66,20 @@ def _no_dead_games(terminal: Terminal) -> None:
 
 
 @pytest.fixture
-def workers(terminal: Terminal) -> Iterator[list[Started]]:
-    started: list[Started] = []
+def workers(terminal: Terminal) -> Iterator[list[DetachedWorker]]:
+    started: list[DetachedWorker] = []
     yield started
     for worker in started:
         worker.close()
 
 
 def start_worker(
-    workers: list[Started], terminal: Terminal, *, module: str = "metabonk.cli.main"
-) -> Started:
+    workers: list[DetachedWorker], terminal: Terminal, *, module: str = "metabonk.cli.main"
+) -> DetachedWorker:
     slots = terminal.folder / "runtime" / "slots"
     slots.mkdir(parents=True, exist_ok=True, mode=0o700)
     slots.parent.chmod(0o700)
-    workers.append(Started(terminal.environment, slots, module))
+    workers.append(DetachedWorker(terminal.environment, slots, module))
     return workers[-1]
 
 
@@ -87,7 +87,7 @@ def ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_with_nothing_left_over_it_says_so(terminal: Terminal):
+def test_without_leftovers_it_reports_none(terminal: Terminal):
     for flags in ((), ("--kill",), ("--kill", "--all"), ("--kill", "--force")):
         result = terminal.run("nvenc", "cleanup", *flags)
         assert result.returncode == 0, result.stderr
@@ -95,7 +95,9 @@ def test_with_nothing_left_over_it_says_so(terminal: Terminal):
         assert "left over" in result.stdout.splitlines()[-1]
 
 
-def test_an_orphan_is_listed_and_ended_only_on_request(terminal: Terminal, workers: list[Started]):
+def test_an_orphan_is_listed_and_ended_only_on_request(
+    terminal: Terminal, workers: list[DetachedWorker]
+):
     worker = start_worker(workers, terminal).orphan()
     listed = terminal.run("nvenc", "cleanup").stdout
     assert f"left over: metabonk.cli.main --index omega-3 (pid {worker.pid})" in listed
@@ -108,7 +110,9 @@ def test_an_orphan_is_listed_and_ended_only_on_request(terminal: Terminal, worke
     assert terminal.run("nvenc", "cleanup").stdout.endswith("nothing is left over\n")
 
 
-def test_a_worker_whose_starter_lives_is_left_alone(terminal: Terminal, workers: list[Started]):
+def test_a_worker_whose_starter_is_alive_is_left_alone(
+    terminal: Terminal, workers: list[DetachedWorker]
+):
     started = start_worker(workers, terminal)
     for flags in ((), ("--kill",), ("--kill", "--force"), ("--kill", "--all", "--force")):
         output = terminal.run("nvenc", "cleanup", *flags).stdout
@@ -116,7 +120,9 @@ def test_a_worker_whose_starter_lives_is_left_alone(terminal: Terminal, workers:
     assert not ended(started.worker)
 
 
-def test_an_orphan_of_another_program_is_left_alone(terminal: Terminal, workers: list[Started]):
+def test_an_orphan_of_another_program_is_left_alone(
+    terminal: Terminal, workers: list[DetachedWorker]
+):
     worker = start_worker(workers, terminal, module="other.program").orphan()
     output = terminal.run("nvenc", "cleanup", "--kill", "--force").stdout
     assert str(worker.pid) not in output.splitlines()[-1]
@@ -124,7 +130,7 @@ def test_an_orphan_of_another_program_is_left_alone(terminal: Terminal, workers:
 
 
 def test_the_slot_of_a_killed_worker_is_listed_and_cleared(
-    terminal: Terminal, workers: list[Started]
+    terminal: Terminal, workers: list[DetachedWorker]
 ):
     worker = start_worker(workers, terminal).orphan()
     worker.kill()
@@ -135,19 +141,19 @@ def test_the_slot_of_a_killed_worker_is_listed_and_cleared(
     assert pool.stale_holders() == []
 
 
-def test_running_fleets_are_ended_only_after_confirmation(terminal: Terminal):
+def test_running_fleets_are_stopped_only_after_confirmation(terminal: Terminal):
     process = terminal.start("OBEDIENT", "--workers", "1")
     terminal.ready(("learner", "omega-0"))
-    unasked = terminal.run("nvenc", "cleanup", "--kill", "--all")
-    assert unasked.returncode != 0
-    assert "--force" in unasked.stderr
+    unconfirmed = terminal.run("nvenc", "cleanup", "--kill", "--all")
+    assert unconfirmed.returncode != 0
+    assert "--force" in unconfirmed.stderr
     assert answer(terminal, "n\n") != 0
     assert process.poll() is None
     assert answer(terminal, "y\n") == 0
     assert process.wait(5) == 0
 
 
-def test_force_asks_for_no_confirmation(terminal: Terminal):
+def test_force_skips_the_confirmation(terminal: Terminal):
     process = terminal.start("OBEDIENT", "--workers", "1")
     terminal.ready(("learner", "omega-0"))
     result = terminal.run("nvenc", "cleanup", "--kill", "--all", "--force")
@@ -156,20 +162,20 @@ def test_force_asks_for_no_confirmation(terminal: Terminal):
 
 
 def answer(terminal: Terminal, text: str) -> int:
-    """Run ``--kill --all`` on a terminal and type an answer."""
-    ours, theirs = pty.openpty()
+    """Run ``--kill --all`` on a terminal, type an answer and return the exit code."""
+    master, slave = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "metabonk.cli.main", "nvenc", "cleanup", "--kill", "--all"],
         cwd=terminal.folder,
         env=terminal.environment,
-        stdin=theirs,
+        stdin=slave,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as command:
-        os.close(theirs)
-        os.write(ours, text.encode())
+        os.close(slave)
+        os.write(master, text.encode())
         output, _ = command.communicate(timeout=30)
-    os.close(ours)
+    os.close(master)
     assert "Continue? [y/N]" in output
     return command.returncode

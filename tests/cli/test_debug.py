@@ -1,4 +1,4 @@
-"""One thread, one seed, one outcome."""
+"""``metabonk debug``: deterministic play and learning in one thread."""
 
 import sqlite3
 from pathlib import Path
@@ -19,7 +19,7 @@ def settings(game: str, seed: int) -> Settings:
 
 
 def outcome(updates: list[Progress]) -> tuple[list[float], list[int], bytes]:
-    """Returns, lengths, and the weights in the end."""
+    """Return the returns and lengths of all episodes and the final weights."""
     episodes = [episode for progress in updates for episode in progress.episodes]
     learner = updates[-1].learner
     return (
@@ -30,13 +30,13 @@ def outcome(updates: list[Progress]) -> tuple[list[float], list[int], bytes]:
 
 
 @pytest.mark.parametrize("game", GAMES)
-def test_two_runs_with_one_seed_play_and_learn_the_same(game: str):
+def test_the_same_seed_yields_the_same_episodes_and_weights(game: str):
     first, second = (outcome(list(play_and_learn(settings(game, 3), 160))) for _ in range(2))
     assert len(first[0]) >= 1
     assert first == second
 
 
-def test_another_seed_leads_elsewhere():
+def test_another_seed_yields_other_episodes_and_weights():
     first, second = (
         outcome(list(play_and_learn(settings("doom:basic", seed), 160))) for seed in (1, 2)
     )
@@ -44,16 +44,16 @@ def test_another_seed_leads_elsewhere():
     assert first[2] != second[2]
 
 
-def test_there_is_an_update_for_every_batch_and_one_moment_for_the_rest():
+def test_progress_is_reported_per_batch_and_once_at_the_end():
     updates = list(play_and_learn(settings("doom:basic", 0), 150))
-    learned = [progress.update.steps for progress in updates[:-1] if progress.update]
-    assert len(learned) == 2 and min(learned) >= 64
-    assert updates[1].step == sum(learned)
+    batch_steps = [progress.update.steps for progress in updates[:-1] if progress.update]
+    assert len(batch_steps) == 2 and min(batch_steps) >= 64
+    assert updates[1].step == sum(batch_steps)
     assert (updates[-1].step, updates[-1].update) == (150, None)
     assert updates[-1].learner.counters.version == 2
 
 
-def test_it_leaves_a_run_like_any_other(
+def test_the_run_has_settings_checkpoints_and_episodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)

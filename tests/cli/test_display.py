@@ -1,3 +1,5 @@
+"""Fleet table and line output of ``metabonk start``."""
+
 import io
 
 from rich.console import Console
@@ -32,14 +34,14 @@ def fleet(*problems: Problem, live: bool = True) -> Fleet:
     )
 
 
-def drawn(shown: Fleet, processes: dict[str, ChildState]) -> str:
+def render(snapshot: Fleet, processes: dict[str, ChildState]) -> str:
     out = io.StringIO()
-    Console(file=out, width=120).print(draw(shown, processes, PAGE))
+    Console(file=out, width=120).print(draw(snapshot, processes, PAGE))
     return out.getvalue()
 
 
-def test_the_table_has_a_row_a_worker_with_its_figures():
-    text = drawn(fleet(), PROCESSES)
+def test_the_table_has_a_row_with_figures_for_each_worker():
+    text = render(fleet(), PROCESSES)
     rows = {line.split()[1]: line for line in text.splitlines() if "omega-" in line}
     for words in ("live", "30.0", "8", "-12.2", "2", "av:libx264"):
         assert words in rows["omega-0"]
@@ -49,26 +51,26 @@ def test_the_table_has_a_row_a_worker_with_its_figures():
     assert "version 12" in text and "400 steps/s" in text
 
 
-def test_a_worker_that_died_shows_no_old_figures_and_its_problem():
+def test_a_dead_worker_has_its_problem_and_no_stale_figures():
     problem = Problem(message="omega-0 was killed", action="it is started again in 3 s")
-    text = drawn(fleet(problem), {**PROCESSES, "omega-0": ChildState.WAITING})
+    text = render(fleet(problem), {**PROCESSES, "omega-0": ChildState.WAITING})
     row = next(line for line in text.splitlines() if "omega-0 " in line)
     assert "waiting" in row and "30.0" not in row
     assert "omega-0 was killed" in text and "started again in 3 s" in text
 
 
 def test_brackets_in_a_message_are_not_markup():
-    assert "[red]x[/red]" in drawn(fleet(Problem(message="[red]x[/red]", action="y")), PROCESSES)
+    assert "[red]x[/red]" in render(fleet(Problem(message="[red]x[/red]", action="y")), PROCESSES)
 
 
-def test_the_summary_counts_everything():
+def test_the_summary_covers_workers_and_learner():
     assert summary(fleet()) == (
         "2 workers, 1 live, 258 steps/s; last returns -12.2; "
         "version 12, 3000 steps trained, 400 steps/s"
     )
 
 
-def test_lines_say_each_change_once_and_a_summary_now_and_then():
+def test_lines_report_each_change_once_and_a_periodic_summary():
     out, now = io.StringIO(), [0.0]
     lines = Lines(out, PAGE, lambda: now[0])
     for _ in range(3):
@@ -88,19 +90,19 @@ def test_lines_say_each_change_once_and_a_summary_now_and_then():
     assert out.getvalue().splitlines()[5:] == ["omega-0: standby", summary(fleet(live=False))]
 
 
-def test_a_stream_that_stepped_down_is_marked_in_the_table_and_has_a_line():
+def test_a_reduced_quality_is_shown_in_the_table_and_as_a_line():
     quality = "960×540 at 30 frames/s instead of 1280×720 at 30: this machine can't keep up"
     size = {"spectator_width": 960, "spectator_height": 540}
     stepped = LIVE.model_copy(update={"stream_quality": quality, **size})
-    shown = fleet().model_copy(update={"workers": {"omega-0": stepped, "omega-1": STANDBY}})
-    assert "1280×720" in drawn(fleet(), PROCESSES)
-    assert "960×540" in drawn(shown, PROCESSES)
+    reduced = fleet().model_copy(update={"workers": {"omega-0": stepped, "omega-1": STANDBY}})
+    assert "1280×720" in render(fleet(), PROCESSES)
+    assert "960×540" in render(reduced, PROCESSES)
     out = io.StringIO()
-    Lines(out, PAGE, lambda: 0.0).show(shown, PROCESSES)
+    Lines(out, PAGE, lambda: 0.0).show(reduced, PROCESSES)
     assert f"omega-0: live (av:libx264), {quality}" in out.getvalue().splitlines()
 
 
-def test_a_problem_is_said_once_though_its_seconds_run_on_and_again_when_it_comes_back():
+def test_a_problem_is_reported_once_despite_changing_seconds_and_again_when_it_returns():
     out = io.StringIO()
     lines = Lines(out, PAGE, lambda: 0.0)
     for seconds in (5, 6, 7):
@@ -113,7 +115,7 @@ def test_a_problem_is_said_once_though_its_seconds_run_on_and_again_when_it_come
     ]
 
 
-def test_a_reader_that_leaves_does_not_stop_the_fleet():
+def test_a_closed_output_does_not_stop_the_fleet():
     class Closed(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.cli import doctor as doctor_module
+from metabonk.cli import doctor
 from metabonk.cli.main import main
 from metabonk.doctor import browser
 from metabonk.system import shared_memory
@@ -25,10 +25,10 @@ def _isolated_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(browser, "BROWSERS", ())
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").touch()
-    monkeypatch.setattr(doctor_module, "PAGE_DIR", tmp_path / "page")
+    monkeypatch.setattr(doctor, "PAGE_DIR", tmp_path / "page")
 
 
-def test_a_machine_that_can_run_a_fleet(capsys: pytest.CaptureFixture[str]):
+def test_a_capable_machine_passes(capsys: pytest.CaptureFixture[str]):
     assert main(["doctor"]) == 0
     output = capsys.readouterr().out
     assert "✓ encoder av:libx264: works" in output
@@ -38,23 +38,23 @@ def test_a_machine_that_can_run_a_fleet(capsys: pytest.CaptureFixture[str]):
     assert output.splitlines()[-1] == "this machine can run a fleet"
 
 
-def test_a_port_in_use_is_named_but_is_no_fault_of_the_machine(
+def test_a_port_in_use_is_reported_but_does_not_fail(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        monkeypatch.setenv("METABONK_PORTS_LEARNER", str(taken.getsockname()[1]))
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        monkeypatch.setenv("METABONK_PORTS_LEARNER", str(holder.getsockname()[1]))
         assert main(["doctor"]) == 0
     output = capsys.readouterr().out
     assert "which the learner needs, is in use" in output
     assert "→ 'python scripts/stop.py --all'" in output
 
 
-def test_what_is_missing_is_reported_with_the_command_that_adds_it(
+def test_missing_parts_are_reported_with_the_command_that_adds_them(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(doctor_module, "PAGE_DIR", tmp_path / "nowhere")
+    monkeypatch.setattr(doctor, "PAGE_DIR", tmp_path / "nowhere")
     monkeypatch.setattr(shared_memory, "MIN_TOTAL", 1 << 60)
     assert main(["doctor"]) == 1
     output = capsys.readouterr().out

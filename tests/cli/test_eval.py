@@ -1,4 +1,4 @@
-"""A trained policy is measured."""
+"""``metabonk eval``."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ GAME = "doom:basic"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with one run, whose checkpoint has learned for a moment."""
+    """Return a working directory with one run, trained for a single update."""
     folder = tmp_path_factory.mktemp("eval")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
@@ -32,7 +32,7 @@ def run_dir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return run_dir
 
 
-def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def run_eval(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     capsys.readouterr()
     assert main(["eval", *arguments]) == 0
     return capsys.readouterr().out
@@ -45,55 +45,53 @@ def test_the_summary_has_mean_deviation_and_extremes():
     assert summary([5.0]).startswith("return 5.00 ± 0.00 ")
 
 
-def test_the_newest_run_is_played_and_its_returns_are_printed(
-    run_dir: Path, capsys: pytest.CaptureFixture[str]
-):
-    said = printed(capsys, "--episodes", "3").splitlines()
-    assert said[0] == f"{run_dir.name}: {GAME}, version 1, 3 episodes"
-    returns = [float(re.findall(r"return (\S+),", line)[0]) for line in said[1:4]]
+def test_the_newest_run_is_played_by_default(run_dir: Path, capsys: pytest.CaptureFixture[str]):
+    output = run_eval(capsys, "--episodes", "3").splitlines()
+    assert output[0] == f"{run_dir.name}: {GAME}, version 1, 3 episodes"
+    returns = [float(re.findall(r"return (\S+),", line)[0]) for line in output[1:4]]
     assert all(-500 <= value <= 101 for value in returns)
-    assert said[4] == summary(returns)
+    assert output[4] == summary(returns)
 
 
 @pytest.mark.parametrize("greedy", [False, True])
-def test_a_run_can_be_named_or_given_as_a_folder_and_one_seed_repeats(
+def test_a_run_is_given_by_name_or_folder_and_a_seed_repeats_it(
     run_dir: Path, greedy: bool, capsys: pytest.CaptureFixture[str]
 ):
-    how = ("--episodes", "2", "--seed", "5", *(["--greedy"] if greedy else []))
-    by_name = printed(capsys, run_dir.name, *how)
-    assert by_name == printed(capsys, str(run_dir.absolute()), *how)
-    assert by_name != printed(capsys, run_dir.name, "--episodes", "2", "--seed", "6")
+    options = ("--episodes", "2", "--seed", "5", *(["--greedy"] if greedy else []))
+    by_name = run_eval(capsys, run_dir.name, *options)
+    assert by_name == run_eval(capsys, str(run_dir.absolute()), *options)
+    assert by_name != run_eval(capsys, run_dir.name, "--episodes", "2", "--seed", "6")
 
 
-def test_the_video_shows_every_tic_at_the_streams_size(
+def test_the_video_contains_every_tic_at_the_size_of_the_stream(
     run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     file = tmp_path / "video.mp4"
-    said = printed(capsys, "--episodes", "1", "--video", str(file))
-    decisions = int(re.findall(r"(\d+) decisions", said)[0])
+    output = run_eval(capsys, "--episodes", "1", "--video", str(file))
+    steps = int(re.findall(r"(\d+) steps", output)[0])
     with av.open(file) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == (256, 144)
         frames = sum(1 for _ in container.decode(stream))
-    assert 4 * (decisions - 1) <= frames <= 4 * decisions
-    assert f"wrote {file}" in said
+    assert 4 * (steps - 1) <= frames <= 4 * steps
+    assert f"wrote {file}" in output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (("nine",), "there is no run 'nine' in runs"),
         (("--video", "nowhere/video.mp4"), "nowhere/video.mp4 can't be written"),
     ],
 )
-def test_what_cannot_be_played_or_written_gets_a_sentence(
-    run_dir: Path, arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+def test_an_unknown_run_or_unwritable_video_is_an_error(
+    run_dir: Path, arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ):
     assert main(["eval", *arguments]) == 1
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_run_whose_checkpoints_are_damaged_gets_a_sentence(
+def test_a_run_without_a_readable_checkpoint_is_an_error(
     run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     damaged = tmp_path / "damaged"
@@ -104,7 +102,7 @@ def test_a_run_whose_checkpoints_are_damaged_gets_a_sentence(
     assert "holds no checkpoint that can be read" in capsys.readouterr().err
 
 
-def test_no_episodes_cannot_be_asked_for(capsys: pytest.CaptureFixture[str]):
+def test_zero_episodes_are_rejected(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["eval", "--episodes", "0"])
-    assert "'0' is no number from 1 on" in capsys.readouterr().err
+    assert "must be an integer ≥ 1, not '0'" in capsys.readouterr().err

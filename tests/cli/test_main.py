@@ -1,4 +1,4 @@
-"""The boundary: sentences for mistakes of users, a log for our own."""
+"""Command-line boundary: messages for user errors, a log for internal ones."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def metabonk(folder: Path, *arguments: str, stdout: int = subprocess.PIPE) -> tu
     return done.returncode, done.stdout or "", done.stderr
 
 
-def test_an_error_of_ours_is_its_sentence_and_its_exit_code(
+def test_a_metabonk_error_is_printed_as_its_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def refuse(arguments: object) -> int:
@@ -50,9 +50,7 @@ def test_an_error_of_ours_is_its_sentence_and_its_exit_code(
     assert capsys.readouterr().err == f"{ERROR_PREFIX}the port is taken; take another\n"
 
 
-def test_ctrl_c_needs_no_explanation(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_ctrl_c_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     def interrupt(arguments: object) -> int:
         raise KeyboardInterrupt
 
@@ -62,7 +60,7 @@ def test_ctrl_c_needs_no_explanation(
 
 
 @pytest.mark.parametrize("where", ["main", "thread"])
-def test_a_mistake_of_ours_is_a_sentence_on_the_terminal_and_a_traceback_in_a_log(
+def test_an_internal_error_is_one_line_on_the_terminal_and_a_traceback_in_a_log(
     tmp_path: Path, where: str
 ):
     code, _, terminal = metabonk(tmp_path, "-c", BREAK, where)
@@ -74,7 +72,7 @@ def test_a_mistake_of_ours_is_a_sentence_on_the_terminal_and_a_traceback_in_a_lo
 
 
 @pytest.mark.parametrize("arguments", [(), ("nonsense",), ("start", "--nonsense")])
-def test_a_command_line_that_cannot_be_used_says_how(tmp_path: Path, arguments: tuple[str, ...]):
+def test_an_invalid_command_line_prints_the_usage(tmp_path: Path, arguments: tuple[str, ...]):
     code, _, terminal = metabonk(tmp_path, "-m", "metabonk.cli.main", *arguments)
     assert code == 2
     assert "usage: metabonk" in terminal
@@ -82,18 +80,18 @@ def test_a_command_line_that_cannot_be_used_says_how(tmp_path: Path, arguments: 
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exited:
         main(["--help"])
-    assert ended.value.code == 0
+    assert exited.value.code == 0
     listed = capsys.readouterr().out
     for command in ("start", "stop", "nvenc"):
         assert f"    {command} " in listed
 
 
-def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as ended:
+def test_version_prints_the_version_of_the_package(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as exited:
         main(["--version"])
-    assert ended.value.code == 0
+    assert exited.value.code == 0
     assert capsys.readouterr().out == f"metabonk {version('metabonk')}\n"
 
 
@@ -106,7 +104,7 @@ def test_start_imports_neither_torch_nor_a_game():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_child_whose_parent_has_gone_ends_with_a_sentence(tmp_path: Path):
+def test_a_child_whose_parent_has_ended_exits_with_a_message(tmp_path: Path):
     (tmp_path / "settings.json").write_text("{}")
     code, _, log = metabonk(
         tmp_path, "-m", "metabonk.cli.main", "learner", "--settings", "settings.json",
@@ -116,12 +114,12 @@ def test_a_child_whose_parent_has_gone_ends_with_a_sentence(tmp_path: Path):
     assert "has already ended" in log.splitlines()[-1]
 
 
-def test_a_reader_that_leaves_early_is_no_mistake(tmp_path: Path):
+def test_a_closed_output_pipe_is_not_an_internal_error(tmp_path: Path):
     program = (
         "import sys, time\nfrom metabonk.cli import main, stop\n"
-        "def talk(arguments):\n"
+        "def flood(arguments):\n"
         "    while True: sys.stdout.write('x' * 10000)\n"
-        "stop.run = talk\nsys.exit(main.main(['stop']))"
+        "stop.run = flood\nsys.exit(main.main(['stop']))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -140,11 +138,11 @@ def test_a_reader_that_leaves_early_is_no_mistake(tmp_path: Path):
     process.stderr.close()
 
 
-def test_a_library_that_is_missing_is_named_and_so_is_the_cure(
+def test_a_missing_library_is_named_with_a_fix(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setitem(sys.modules, "metabonk.cli.stop", None)
     assert main(["stop"]) == 1
-    said = capsys.readouterr().err
-    assert "no module 'metabonk.cli.stop'" in said
-    assert "./start" in said
+    error = capsys.readouterr().err
+    assert "no module 'metabonk.cli.stop'" in error
+    assert "./start" in error

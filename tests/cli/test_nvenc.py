@@ -1,4 +1,4 @@
-"""``metabonk nvenc status`` for GPUs and their pools, without a driver."""
+"""``metabonk nvenc status`` with fake GPUs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -65,15 +65,15 @@ def test_cards_that_share_a_limit_share_a_pool(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "why"),
+    ("gpus", "reason"),
     [((), "no NVIDIA driver"), ((FIRST, SECOND), "there is no GPU 5, only 0, 1")],
 )
 def test_a_missing_gpu_is_reported_in_the_first_line(
-    gpus: tuple[Gpu, ...], why: str, tmp_path: Path
+    gpus: tuple[Gpu, ...], reason: str, tmp_path: Path
 ):
     unavailable = None if gpus else "no NVIDIA driver"
     first, *_ = lines(pools_of(tmp_path, *gpus, limit=2, unavailable=unavailable), gpu=5)
-    assert first == f"NVML: gpu_index=5 name=none ({why}) nvenc_used=0"
+    assert first == f"NVML: gpu_index=5 name=none ({reason}) nvenc_used=0"
 
 
 def test_encoders_are_listed_for_each_gpu(tmp_path: Path):
@@ -81,8 +81,8 @@ def test_encoders_are_listed_for_each_gpu(tmp_path: Path):
     settings = Settings.model_validate(
         {"workers": 1, "ports": {"worker": port}, "stream": {"engine": "av"}}
     )
-    two = list(status_lines(settings, two_gpus(tmp_path)))
-    assert "Encoder av:h264_nvenc on GPU 1: not probed yet on this host" in two
-    one = list(status_lines(settings, pools_of(tmp_path, FIRST, limit=2)))
-    assert "Encoder av:h264_nvenc: not probed yet on this host" in one
-    assert one[-1].startswith(f"- worker=0 port={port} instance_id=omega-0 backend=")
+    on_two_gpus = list(status_lines(settings, two_gpus(tmp_path)))
+    assert "Encoder av:h264_nvenc on GPU 1: not probed yet on this host" in on_two_gpus
+    on_one_gpu = list(status_lines(settings, pools_of(tmp_path, FIRST, limit=2)))
+    assert "Encoder av:h264_nvenc: not probed yet on this host" in on_one_gpu
+    assert on_one_gpu[-1].startswith(f"- worker=0 port={port} instance_id=omega-0 backend=")

@@ -1,4 +1,4 @@
-"""``metabonk start`` and ``stop`` as a user meets them, with stand-ins for the children."""
+"""``metabonk start`` and ``stop`` as a user runs them, with stand-ins for the children."""
 
 import os
 import pty
@@ -22,37 +22,37 @@ from tests.support.processes import kill
 from tests.support.waiting import until
 
 
-def gone(family: list[psutil.Process]) -> bool:
-    # The orchestrator's own exit status is still to be taken by this test.
-    return all_gone(family[1:])
+def have_ended(processes: list[psutil.Process]) -> bool:
+    # The orchestrator stays a zombie until this test reaps it.
+    return all_gone(processes[1:])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_everything_in_five_seconds_and_says_so(
+def test_a_signal_ends_the_whole_fleet_within_five_seconds(
     terminal: Terminal, number: signal.Signals
 ):
     process = terminal.start("OBEDIENT", "--workers", "2")
     terminal.ready()
-    family = terminal.family(process)
-    assert len(family) >= 4
+    processes = terminal.processes(process)
+    assert len(processes) >= 4
     process.send_signal(number)
     assert process.wait(5) == 0
-    assert gone(family)
+    assert have_ended(processes)
     assert terminal.locks() == []
     assert terminal.text.splitlines()[-1].startswith("stopped; the run is in runs/")
     assert "Traceback" not in terminal.text
 
 
-def test_children_that_ignore_sigterm_and_their_own_children_end_in_five_seconds_too(
+def test_children_that_ignore_sigterm_end_within_five_seconds_with_their_descendants(
     terminal: Terminal,
 ):
     process = terminal.start("STUBBORN", "--workers", "2")
     terminal.ready()
-    family = terminal.family(process)
-    assert len(family) >= 1 + 3 * 3
+    processes = terminal.processes(process)
+    assert len(processes) >= 1 + 3 * 3
     process.send_signal(signal.SIGTERM)
     assert process.wait(5.5) == 0
-    assert gone(family)
+    assert have_ended(processes)
     for port in terminal.ports:
         with socket.create_server(("127.0.0.1", port)):
             pass
@@ -92,44 +92,44 @@ def test_a_second_start_says_so_and_touches_nothing(terminal: Terminal):
     assert len(list((terminal.folder / "runs").iterdir())) == 1
 
 
-def test_stop_ends_the_fleet_from_another_terminal_and_says_what_it_stopped(terminal: Terminal):
+def test_stop_ends_the_fleet_from_another_terminal_and_reports_it(terminal: Terminal):
     process = terminal.start("OBEDIENT")
     terminal.ready()
-    family = terminal.family(process)
+    processes = terminal.processes(process)
     stopped = terminal.run("stop", "--all", "--go2rtc")
     assert stopped.returncode == 0, stopped.stderr
     assert stopped.stdout.startswith(f"stopped the fleet (pid {process.pid}, page ")
     assert process.wait(1) == 0
-    assert gone(family)
+    assert have_ended(processes)
     assert terminal.run("stop").stdout == "nothing is running\n"
 
 
-def test_a_fleet_that_hangs_is_killed_with_all_it_started(terminal: Terminal):
+def test_stop_kills_a_hanging_fleet_with_all_its_processes(terminal: Terminal):
     process = terminal.start("STUBBORN")
     terminal.ready()
-    family = terminal.family(process)
+    processes = terminal.processes(process)
     process.send_signal(signal.SIGSTOP)
     stopped = terminal.run("stop")
     assert "did not stop in time and was killed" in stopped.stdout
     assert "ended leftovers of omega-1" in stopped.stdout
     process.wait(1)
-    assert gone(family)
+    assert have_ended(processes)
     assert terminal.locks() == []
 
 
-def test_what_a_killed_fleet_left_is_found_and_ended(terminal: Terminal):
+def test_stop_ends_the_leftovers_of_a_killed_fleet(terminal: Terminal):
     process = terminal.start("STUBBORN")
     terminal.ready()
-    family = terminal.family(process)
+    processes = terminal.processes(process)
     process.kill()
     process.wait()
     stopped = terminal.run("stop", "--all")
     assert stopped.stdout.count("ended leftovers of") == 3
-    assert gone(family)
+    assert have_ended(processes)
     assert terminal.run("stop", "--all").stdout == "nothing is running\n"
 
 
-def test_stop_touches_no_process_that_only_has_the_same_id(terminal: Terminal):
+def test_stop_does_not_touch_a_later_process_with_the_same_pid(terminal: Terminal):
     process = terminal.start("OBEDIENT")
     terminal.ready()
     (lock,) = terminal.locks()
@@ -142,7 +142,7 @@ def test_stop_touches_no_process_that_only_has_the_same_id(terminal: Terminal):
     assert process.poll() is None
 
 
-def test_a_game_that_does_not_exist_stops_the_start_with_the_workers_own_sentence(
+def test_an_unknown_game_stops_the_start_with_the_workers_message(
     terminal: Terminal,
 ):
     program = """
@@ -165,7 +165,7 @@ def has_no_children(pid: int) -> bool:
     return pid not in [process.info["ppid"] for process in psutil.process_iter(["ppid"])]
 
 
-def test_a_port_in_use_stops_the_start_before_anything_is_made(terminal: Terminal):
+def test_a_port_in_use_stops_the_start_before_a_run_is_created(terminal: Terminal):
     with socket.create_server(("127.0.0.1", terminal.ports[3])):
         refused = terminal.run("start")
     assert refused.returncode == 1
@@ -175,7 +175,7 @@ def test_a_port_in_use_stops_the_start_before_anything_is_made(terminal: Termina
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words", "code"),
+    ("arguments", "message", "code"),
     [
         (("--workers", "two"), "workers (METABONK_WORKERS) is 'two'", 2),
         (
@@ -191,23 +191,23 @@ def test_a_port_in_use_stops_the_start_before_anything_is_made(terminal: Termina
         (("--mode", "play"), "there is no run with a checkpoint", 1),
     ],
 )
-def test_what_cannot_be_used_gets_a_sentence_and_no_traceback(
-    terminal: Terminal, arguments: tuple[str, ...], words: str, code: int
+def test_an_invalid_option_is_an_error_without_a_traceback(
+    terminal: Terminal, arguments: tuple[str, ...], message: str, code: int
 ):
     refused = terminal.run("start", *arguments)
     assert refused.returncode == code
-    assert words in refused.stderr
+    assert message in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_a_folder_for_logs_that_cannot_be_made_is_named(terminal: Terminal):
+def test_an_unusable_log_folder_is_reported_with_its_setting(terminal: Terminal):
     (terminal.folder / "logs").write_text("a file")
     refused = terminal.run("start")
     assert refused.returncode == 1
     assert "METABONK_PATHS_LOGS" in refused.stderr
 
 
-def test_go2rtc_runs_beside_the_fleet_is_started_again_and_ends_with_it(terminal: Terminal):
+def test_go2rtc_runs_with_the_fleet_is_restarted_and_ends_with_it(terminal: Terminal):
     terminal.environment["METABONK_GO2RTC_PATH"] = str(install(terminal.folder))
     process = terminal.start("OBEDIENT", "--go2rtc")
     terminal.ready(("learner", "omega-0", "omega-1", "go2rtc"))
@@ -217,30 +217,32 @@ def test_go2rtc_runs_beside_the_fleet_is_started_again_and_ends_with_it(terminal
     }
     page = f"http://127.0.0.1:{terminal.ports[1]}/api/fleet"
     address = api.removesuffix("/api/streams")
-    until("the page has its address", lambda: httpx.get(page).json()["go2rtc"] == address, 5)
+    until("the page has the address", lambda: httpx.get(page).json()["go2rtc"] == address, 5)
     first = children_of(terminal, process)["go2rtc"]
     os.kill(first.pid, signal.SIGKILL)
-    until("it restarts", lambda: children_of(terminal, process).get("go2rtc", first) != first, 10)
-    again = children_of(terminal, process)["go2rtc"]
+    until(
+        "go2rtc restarts", lambda: children_of(terminal, process).get("go2rtc", first) != first, 10
+    )
+    restarted = children_of(terminal, process)["go2rtc"]
     stopped = terminal.run("stop", "--all", "--go2rtc").stdout
-    assert f"stopped its go2rtc (pid {again.pid})" in stopped
+    assert f"stopped its go2rtc (pid {restarted.pid})" in stopped
     assert process.wait(1) == 0
-    assert not psutil.pid_exists(again.pid)
+    assert not psutil.pid_exists(restarted.pid)
     assert "go2rtc: running" in terminal.text
 
 
-def test_a_fleet_that_is_killed_takes_go2rtc_with_it(terminal: Terminal):
+def test_go2rtc_ends_with_a_killed_fleet(terminal: Terminal):
     terminal.environment["METABONK_GO2RTC_PATH"] = str(install(terminal.folder))
     process = terminal.start("OBEDIENT", "--go2rtc")
     terminal.ready(("learner", "omega-0", "omega-1", "go2rtc"))
-    beside = psutil.Process(children_of(terminal, process)["go2rtc"].pid)
-    others = [member for member in terminal.family(process) if member != beside]
+    go2rtc = psutil.Process(children_of(terminal, process)["go2rtc"].pid)
+    others = [member for member in terminal.processes(process) if member != go2rtc]
     kill(others)
     process.wait()
-    until("it has ended", lambda: not beside.is_running(), 5)
+    until("go2rtc has ended", lambda: not go2rtc.is_running(), 5)
 
 
-def test_a_go2rtc_that_cannot_run_leaves_the_fleet_alone(terminal: Terminal):
+def test_a_broken_go2rtc_does_not_stop_the_fleet(terminal: Terminal):
     broken = "#!/bin/sh\necho panic >&2\nexit 2\n"
     terminal.environment["METABONK_GO2RTC_PATH"] = str(install(terminal.folder, broken))
     process = terminal.start("OBEDIENT", "--go2rtc")
@@ -251,7 +253,7 @@ def test_a_go2rtc_that_cannot_run_leaves_the_fleet_alone(terminal: Terminal):
     assert process.wait(5) == 0
 
 
-def test_go2rtc_and_variables_that_are_no_settings_are_noted(terminal: Terminal):
+def test_a_missing_go2rtc_and_unknown_variables_are_noted(terminal: Terminal):
     terminal.environment["METABONK_WORKERZ"] = "3"
     terminal.environment["METABONK_GO2RTC_PATH"] = str(terminal.folder / "nowhere")
     process = terminal.start("OBEDIENT", "--go2rtc")
@@ -263,7 +265,7 @@ def test_go2rtc_and_variables_that_are_no_settings_are_noted(terminal: Terminal)
     assert "did you mean METABONK_WORKERS?" in terminal.text
 
 
-def test_what_a_person_should_do_about_the_machine_is_on_the_page_and_the_terminal(
+def test_problems_of_the_machine_are_on_the_page_and_the_terminal(
     terminal: Terminal,
 ):
     driver = SimulatedDriver(terminal.folder / "driver", driver="550.54.14")
@@ -271,28 +273,28 @@ def test_what_a_person_should_do_about_the_machine_is_on_the_page_and_the_termin
     process = terminal.start("OBEDIENT")
     terminal.ready()
     page = f"http://127.0.0.1:{terminal.ports[1]}/api/fleet"
-    words = "driver 550.54.14 of GPU 0"
-    until("the page shows it", lambda: words in str(httpx.get(page).json()["problems"]), 10)
-    until("the terminal shows it", lambda: f"problem: {words}" in terminal.text, 10)
-    assert f"Problem: {words}" in terminal.run("nvenc", "status").stdout
+    message = "driver 550.54.14 of GPU 0"
+    until("the page shows it", lambda: message in str(httpx.get(page).json()["problems"]), 10)
+    until("the terminal shows it", lambda: f"problem: {message}" in terminal.text, 10)
+    assert f"Problem: {message}" in terminal.run("nvenc", "status").stdout
     driver.set(driver="590.44.01")
     assert "Problem:" not in terminal.run("nvenc", "status").stdout
     process.send_signal(signal.SIGINT)
     assert process.wait(5) == 0
 
 
-def test_a_container_without_the_encoders_library_is_told_of(terminal: Terminal):
+def test_a_missing_nvenc_library_is_reported(terminal: Terminal):
     driver = SimulatedDriver(terminal.folder / "driver")
-    part = terminal.folder / "given"
+    part = terminal.folder / "libraries"
     part.mkdir()
     for name in ("libcuda.so.1", "libnvidia-ml.so.1"):
         (part / name).symlink_to(Path(driver.environment["LD_LIBRARY_PATH"]) / name)
     terminal.environment |= {**driver.environment, "LD_LIBRARY_PATH": str(part)}
-    said = terminal.run("nvenc", "status").stdout
-    assert "can't encode: libnvidia-encode.so.1 is missing" in said
+    output = terminal.run("nvenc", "status").stdout
+    assert "can't encode: libnvidia-encode.so.1 is missing" in output
 
 
-def test_a_run_can_be_resumed_with_its_game_and_no_other(terminal: Terminal):
+def test_a_run_is_resumed_only_with_its_own_game(terminal: Terminal):
     process = terminal.start("OBEDIENT", "--game", "doom:basic")
     terminal.ready()
     process.send_signal(signal.SIGINT)
@@ -311,27 +313,27 @@ def test_a_run_can_be_resumed_with_its_game_and_no_other(terminal: Terminal):
     assert list((terminal.folder / "runs").iterdir()) == [run_dir]
 
 
-def test_a_terminal_gets_a_live_table_and_closing_it_stops_the_fleet(terminal: Terminal):
-    ours, theirs = pty.openpty()
+def test_a_terminal_shows_a_live_table_and_closing_it_stops_the_fleet(terminal: Terminal):
+    master, slave = pty.openpty()
     terminal.environment |= {"COLUMNS": "120", "LINES": "40", "TERM": "xterm-256color"}
-    process = terminal.start("OBEDIENT", stdout=theirs)
-    os.close(theirs)
-    seen = b""
-    while b"omega-1" not in seen:
-        seen += os.read(ours, 65_536)
-    for words in (b"page", b"worker", b"steps/s", b"backend", b"omega-0"):
-        assert words in seen
-    family = terminal.family(process)
-    os.close(ours)
+    process = terminal.start("OBEDIENT", stdout=slave)
+    os.close(slave)
+    screen = b""
+    while b"omega-1" not in screen:
+        screen += os.read(master, 65_536)
+    for message in (b"page", b"worker", b"steps/s", b"backend", b"omega-0"):
+        assert message in screen
+    processes = terminal.processes(process)
+    os.close(master)
     process.send_signal(signal.SIGHUP)
     assert process.wait(5) == 0
-    assert gone(family)
+    assert have_ended(processes)
     log = (terminal.folder / "logs" / "orchestrator.log").read_text()
     assert "Traceback" not in log
     assert log.rstrip().endswith("stopped")
 
 
-def test_the_lock_tells_every_child(terminal: Terminal):
+def test_the_lock_records_every_child(terminal: Terminal):
     process = terminal.start("OBEDIENT")
     terminal.ready()
     (lock,) = terminal.locks()
@@ -339,22 +341,22 @@ def test_the_lock_tells_every_child(terminal: Terminal):
     assert record is not None
     assert record.process == process_id(process.pid)
     assert record.children.keys() == {"learner", "omega-0", "omega-1"}
-    family = {member.pid for member in terminal.family(process)}
+    processes = {member.pid for member in terminal.processes(process)}
     for child in record.children.values():
-        assert child.pid in family
+        assert child.pid in processes
         assert members(child) == [child]
 
 
-def test_beyond_loopback_there_is_one_port_and_it_asks_for_the_token(terminal: Terminal):
+def test_beyond_loopback_only_one_port_is_open_and_it_requires_the_token(terminal: Terminal):
     process = terminal.start("OBEDIENT", "--host", "0.0.0.0")
     terminal.ready()
-    (shown,) = [line for line in terminal.text.splitlines() if line.startswith("page: ")]
-    address, token = shown.removeprefix("page: ").split("/?token=")
+    (line,) = [line for line in terminal.text.splitlines() if line.startswith("page: ")]
+    address, token = line.removeprefix("page: ").split("/?token=")
     assert len(token) >= 43, "256 bits"
     page = f"http://127.0.0.1:{terminal.ports[1]}"
     assert httpx.get(f"{page}/api/fleet").status_code == 401
-    known = httpx.get(f"{page}/api/fleet", headers={"Authorization": f"Bearer {token}"})
-    assert known.json()["workers"] == {}
+    authorized = httpx.get(f"{page}/api/fleet", headers={"Authorization": f"Bearer {token}"})
+    assert authorized.json()["workers"] == {}
     assert httpx.get(f"{address}/api/fleet?token={token}").is_success
     listening = {
         (each.laddr.ip, each.laddr.port)
@@ -372,7 +374,7 @@ def test_beyond_loopback_there_is_one_port_and_it_asks_for_the_token(terminal: T
     assert process.wait(5) == 0
 
 
-def test_the_token_may_be_ones_own(terminal: Terminal):
+def test_the_token_can_be_configured(terminal: Terminal):
     terminal.environment["METABONK_ACCESS_TOKEN"] = "a-token-that-nobody-guesses"
     process = terminal.start("OBEDIENT", "--host", "0.0.0.0")
     terminal.ready()

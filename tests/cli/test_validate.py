@@ -1,4 +1,4 @@
-"""What ``metabonk validate`` says without a fleet; with one, see ``tests/integration``."""
+"""``metabonk validate`` without a fleet; ``tests/integration`` runs it with one."""
 
 import json
 from pathlib import Path
@@ -12,24 +12,25 @@ from tests.support.serving import free_ports
 
 
 @pytest.fixture
-def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, port in zip(("ORCHESTRATOR", "PAGE", "WORKER"), free_ports(3), strict=True):
         monkeypatch.setenv(f"METABONK_PORTS_{name}", str(port))
     monkeypatch.setenv("METABONK_PATHS_RUNTIME", str(tmp_path / "runtime"))
 
 
-@pytest.mark.usefixtures("nobody")
-def test_without_a_fleet_it_fails_and_says_how_to_start_one(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.usefixtures("no_fleet")
+def test_without_a_fleet_it_fails_and_explains_how_to_start_one(capsys: pytest.CaptureFixture[str]):
     assert main(["validate"]) == 1
-    said = capsys.readouterr().out
-    assert [line[:4] for line in said.splitlines() if line[:4] in ("PASS", "FAIL")] == ["FAIL"] * 5
-    assert "./start" in said
-    assert "0 of 5 checks passed" in said
+    output = capsys.readouterr().out
+    results = [line[:4] for line in output.splitlines() if line[:4] in ("PASS", "FAIL")]
+    assert results == ["FAIL"] * 5
+    assert "./start" in output
+    assert "0 of 5 checks passed" in output
 
 
-@pytest.mark.usefixtures("nobody")
-def test_machines_get_json(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.usefixtures("no_fleet")
+def test_json_output_is_machine_readable(capsys: pytest.CaptureFixture[str]):
     assert main(["validate", "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert answer["passed"] is False
@@ -37,7 +38,7 @@ def test_machines_get_json(capsys: pytest.CaptureFixture[str]):
     assert all(check["problems"][0]["action"] for check in answer["checks"])
 
 
-def test_what_is_found_is_told_and_each_failure_comes_with_a_fix():
+def test_the_report_has_facts_and_a_fix_for_each_failure():
     good, bad = Check("one", ["all is well"]), Check("two")
     bad.fail("it is broken", "mend it")
     assert as_text([good, bad]).splitlines() == [
@@ -51,6 +52,6 @@ def test_what_is_found_is_told_and_each_failure_comes_with_a_fix():
     assert json.loads(as_json([good]))["passed"] is True
 
 
-def test_the_users_own_command_is_the_same():
+def test_the_documented_script_runs_the_same_command():
     script = Path(__file__).parents[2] / "docs" / "stream" / "validate_deployment.py"
     assert 'run_metabonk("validate"' in script.read_text()

@@ -1,13 +1,18 @@
-"""What libraries are told, each in a process of its own."""
+"""Environment variables and allocator settings for libraries."""
 
 import subprocess
 import sys
 
 import pytest
 
-from metabonk.settings.environment import environment_with, gpus_are_hidden, visible_to, visible_devices
+from metabonk.settings.environment import (
+    environment_with,
+    gpus_are_hidden,
+    visible_devices,
+    visible_to,
+)
 
-IS_SHARED = """
+SHARES_HEAP = """
 import ctypes, threading
 from pathlib import Path
 from metabonk.settings.environment import use_one_heap
@@ -15,15 +20,15 @@ from metabonk.settings.environment import use_one_heap
 {call}
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
-places = []
-thread = threading.Thread(target=lambda: places.append(libc.malloc(1000)))
+addresses = []
+thread = threading.Thread(target=lambda: addresses.append(libc.malloc(1000)))
 thread.start()
 thread.join()
 (heap,) = [line for line in Path("/proc/self/maps").read_text().splitlines() if "[heap]" in line]
-begin, end = (int(each, 16) for each in heap.split()[0].split("-"))
-print(begin <= places[0] < end)
+start, end = (int(each, 16) for each in heap.split()[0].split("-"))
+print(start <= addresses[0] < end)
 """
-"""Whether what a second thread is given lies in the first one's heap."""
+"""Prints whether memory allocated by a second thread lies in the main heap."""
 
 
 def run(program: str) -> str:
@@ -32,15 +37,15 @@ def run(program: str) -> str:
     ).stdout.strip()
 
 
-def test_threads_share_one_heap_only_when_told_to():
-    assert run(IS_SHARED.format(call="use_one_heap()")) == "True"
-    assert run(IS_SHARED.format(call="")) == "False"
+def test_threads_share_one_heap_only_on_request():
+    assert run(SHARES_HEAP.format(call="use_one_heap()")) == "True"
+    assert run(SHARES_HEAP.format(call="")) == "False"
 
 
 @pytest.mark.parametrize(
     ("visible", "hidden"), [(None, False), ("", True), ("-1", True), ("0", False), ("1,0", False)]
 )
-def test_gpus_can_be_hidden_as_from_any_program(
+def test_cuda_visible_devices_hides_gpus(
     visible: str | None, hidden: bool, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -50,7 +55,7 @@ def test_gpus_can_be_hidden_as_from_any_program(
     assert gpus_are_hidden() is hidden
 
 
-def test_a_child_sees_what_it_is_told_and_keeps_the_rest(monkeypatch: pytest.MonkeyPatch):
+def test_a_childs_environment_overrides_only_the_given_variables(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("SOMETHING", "else")
     environment = environment_with(visible_to("GPU-7"))

@@ -1,4 +1,4 @@
-"""The example file against the schema."""
+"""The example file matches the schema."""
 
 import re
 import tomllib
@@ -15,51 +15,53 @@ EXAMPLE = Path(__file__).parents[2] / "metabonk.example.toml"
 UNSET = re.compile(r"^# (\w+) = (.+)$")
 
 
-def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def setting_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from leaves(inner, f"{prefix}{name}.")
+            yield from setting_names(inner, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
-def with_the_unset_ones() -> dict[str, Any]:
+def with_unset_settings() -> dict[str, Any]:
     text = "\n".join(UNSET.sub(r"\1 = \2", line) for line in EXAMPLE.read_text().splitlines())
     return tomllib.loads(text)
 
 
-def test_the_example_shows_every_setting_and_no_other():
-    assert sorted(name for name, _ in flat(with_the_unset_ones())) == sorted(leaves(Settings))
+def test_the_example_lists_exactly_the_settings_of_the_schema():
+    assert sorted(name for name, _ in flatten(with_unset_settings())) == sorted(
+        setting_names(Settings)
+    )
 
 
 def test_the_example_shows_the_defaults():
-    shown = tomllib.loads(EXAMPLE.read_text())
-    assert Settings.model_validate(shown) == Settings()
-    defaults = dict(flat(Settings().model_dump(mode="json")))
-    assert dict(flat(shown)).items() <= defaults.items()
+    values = tomllib.loads(EXAMPLE.read_text())
+    assert Settings.model_validate(values) == Settings()
+    defaults = dict(flatten(Settings().model_dump(mode="json")))
+    assert dict(flatten(values)).items() <= defaults.items()
 
 
-def test_what_the_example_leaves_unset_would_be_allowed():
-    Settings.model_validate(with_the_unset_ones())
+def test_values_of_commented_settings_are_valid():
+    Settings.model_validate(with_unset_settings())
 
 
-def test_every_setting_of_the_example_is_explained():
+def test_every_setting_of_the_example_has_a_comment():
     lines = EXAMPLE.read_text().splitlines()
     for number, line in enumerate(lines):
         if re.match(r"^(# )?\w+ = ", line):
-            assert lines[number - 1].startswith(("# ", "width = ")), f"{line} is not explained"
+            assert lines[number - 1].startswith(("# ", "width = ")), f"{line} has no comment"
 
 
-def test_the_example_can_be_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_example_loads_as_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "metabonk.toml").write_text(EXAMPLE.read_text())
     monkeypatch.chdir(tmp_path)
     assert load_settings() == Settings()

@@ -1,4 +1,4 @@
-"""Where settings come from, and what a bad one is answered with."""
+"""Sources of settings and messages about invalid ones."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from metabonk.settings.schema import RENAMED
 
 
 @pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("GAME", "WORKERS", "STREAM_FPS", "STREAM_PROFILE", "MODE"):
         monkeypatch.delenv(f"METABONK_{name}", raising=False)
@@ -29,7 +29,7 @@ def profiles(folder: Path, text: str = "") -> Path:
     return folder / "profiles"
 
 
-def test_the_command_line_wins_over_environment_over_file_over_profile_over_default(
+def test_sources_take_precedence_in_the_documented_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     folder = profiles(
@@ -47,32 +47,32 @@ def test_the_command_line_wins_over_environment_over_file_over_profile_over_defa
     assert settings.game == Settings().game
 
 
-def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch):
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("METABONK_WORKERS", "")
     assert load_settings().workers == Settings().workers
 
 
 @pytest.mark.parametrize("source", ["command line", "environment", "file"])
-def test_a_profile_may_be_named_anywhere_and_be_a_file(
+def test_every_source_can_name_a_profile_file(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     Path("mine.toml").write_text("[stream]\nfps = 50")
-    said = {}
+    options = {}
     if source == "command line":
-        said = {"stream_profile": "mine.toml"}
+        options = {"stream_profile": "mine.toml"}
     elif source == "environment":
         monkeypatch.setenv("METABONK_STREAM_PROFILE", "mine.toml")
     else:
         Path("metabonk.toml").write_text('stream_profile = "mine.toml"')
-    assert load_settings(said).stream.fps == 50
+    assert load_settings(options).stream.fps == 50
 
 
-def test_a_profile_that_does_not_exist_lists_those_that_do(tmp_path: Path):
+def test_an_unknown_profile_is_an_error_that_lists_the_known_ones(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"'nine'.*Allowed: local, or the path"):
         load_settings({"stream_profile": "nine"}, profiles=profiles(tmp_path))
 
 
-def test_the_shipped_profiles_can_be_loaded():
+def test_every_shipped_profile_loads():
     folder = Path(__file__).parents[2] / "profiles"
     names = [file.stem for file in folder.glob("*.toml")]
     assert "local" in names
@@ -93,27 +93,27 @@ def test_the_shipped_profiles_can_be_loaded():
         ("HOST", "my.house", "0.0.0.0 for all of them"),
     ],
 )
-def test_a_value_that_cannot_be_used_names_setting_value_and_what_is_allowed(
+def test_an_invalid_value_is_an_error_with_setting_value_and_allowed_range(
     variable: str, value: str, allowed: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv(f"METABONK_{variable}", value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    sentence = str(caught.value)
-    assert f"METABONK_{variable}" in sentence
-    assert repr(value) in sentence
-    assert allowed in sentence
-    assert "\n" not in sentence
+    message = str(caught.value)
+    assert f"METABONK_{variable}" in message
+    assert repr(value) in message
+    assert allowed in message
+    assert "\n" not in message
 
 
-def test_every_bad_setting_gets_a_line():
+def test_every_invalid_setting_gets_a_line():
     with pytest.raises(SettingsError) as caught:
         load_settings({"workers": "none", "stream": {"fps": 1000}})
     assert len(str(caught.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("[stream]\nfsp = 30", "no setting stream.fsp; did you mean stream.fps"),
         ("[streem]\nfps = 30", "no setting streem"),
@@ -122,27 +122,27 @@ def test_every_bad_setting_gets_a_line():
         ("stream_profile = 3", "stream_profile"),
     ],
 )
-def test_a_mistake_in_the_file_is_named(text: str, words: str):
+def test_a_mistake_in_the_file_is_named(text: str, message: str):
     Path("metabonk.toml").write_text(text)
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_file_that_cannot_be_read_is_named():
+def test_an_unreadable_file_is_named():
     Path("metabonk.toml").mkdir()
     with pytest.raises(SettingsError, match=r"can't read metabonk\.toml: Is a directory"):
         load_settings()
 
 
-def test_variables_that_no_setting_reads_are_named_with_the_nearest_that_one_does():
+def test_unknown_variables_are_reported_with_the_closest_setting():
     environment = {"METABONK_WORKERZ": "3", "METABONK_GAME": "doom:basic", "HOME": "/root"}
     assert list(unknown_variables(environment)) == [
         "METABONK_WORKERZ is not a setting and has no effect; did you mean METABONK_WORKERS?"
     ]
 
 
-def test_children_read_what_was_written_and_the_environment_has_no_say(
+def test_children_read_the_written_settings_regardless_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ):
     settings = load_settings({"workers": 7, "nvenc": {"slot_dir": "slots"}})
@@ -152,7 +152,7 @@ def test_children_read_what_was_written_and_the_environment_has_no_say(
 
 
 @pytest.mark.parametrize("old", RENAMED, ids=".".join)
-def test_the_old_name_of_a_setting_is_answered_with_the_new_one(
+def test_the_old_name_of_a_setting_is_an_error_with_the_new_one(
     old: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ):
     section, name = old
@@ -178,7 +178,7 @@ def test_settings_written_by_an_earlier_version_can_be_read(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"workers": "many"}'])
-def test_settings_that_cannot_be_read_back_are_an_error_of_one_sentence(text: str | None):
+def test_unreadable_written_settings_are_a_one_line_error(text: str | None):
     if text is not None:
         Path("settings.json").write_text(text)
     with pytest.raises(SettingsError, match=r"settings\.json") as caught:
@@ -187,7 +187,7 @@ def test_settings_that_cannot_be_read_back_are_an_error_of_one_sentence(text: st
     assert "\n" not in str(caught.value)
 
 
-def test_an_access_token_that_is_too_short_is_refused_and_not_shown(
+def test_a_short_access_token_is_rejected_without_being_printed(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setenv("METABONK_ACCESS_TOKEN", "hunter2")
@@ -196,7 +196,7 @@ def test_an_access_token_that_is_too_short_is_refused_and_not_shown(
     assert "hunter2" not in str(caught.value) and "16" in str(caught.value)
 
 
-def test_an_access_token_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_access_token_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("METABONK_ACCESS_TOKEN", "a-token-that-nobody-guesses")
     settings = load_settings()
     write_settings(settings, tmp_path / "settings.json")
@@ -205,7 +205,7 @@ def test_an_access_token_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("profile", ["local", "laptop", "rtx5090_webrtc_8", "template"])
-def test_every_profile_that_comes_along_can_be_used(
+def test_a_shipped_profile_can_be_selected_by_name(
     profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -213,14 +213,14 @@ def test_every_profile_that_comes_along_can_be_used(
     assert settings.stream_profile == profile
 
 
-def test_the_profile_for_eight_workers_keeps_nvenc_capped_and_lets_the_others_overflow(
+def test_the_eight_worker_profile_caps_nvenc_and_falls_back_to_the_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     settings = load_settings({"workers": 8, "stream_profile": "rtx5090_webrtc_8"})
     assert settings.nvenc.max_sessions == 2
     assert settings.stream.allow_cpu_fallback
-    assert settings.cpu.effective_max_sessions == 8, "also where there is no NVENC"
+    assert settings.cpu.effective_max_sessions == 8, "enough without NVENC"
     assert settings.stream.effective_size(hardware=True) == (1280, 720)
     assert settings.stream.effective_fps == 30
     assert settings.stream.adaptive

@@ -1,3 +1,5 @@
+"""File locks between processes."""
+
 import os
 import subprocess
 import sys
@@ -29,7 +31,7 @@ def hold_in_another_process(file: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_lock_is_held_once_and_ends_with_a_killed_holder(tmp_path: Path):
+def test_a_lock_is_exclusive_and_released_when_its_holder_is_killed(tmp_path: Path):
     file = tmp_path / "a.lock"
     with hold_in_another_process(file) as holder:
         assert try_lock(file) is None
@@ -46,30 +48,30 @@ def test_waiting_for_a_lock_ends_at_the_timeout(tmp_path: Path):
     file = tmp_path / "a.lock"
     descriptor = try_lock(file)
     assert descriptor is not None
-    began = time.monotonic()
+    start = time.monotonic()
     assert lock(file, 0.1) is None
-    assert 0.1 <= time.monotonic() - began < 2
+    assert 0.1 <= time.monotonic() - start < 2
     threading.Timer(0.1, os.close, (descriptor,)).start()
-    again = lock(file, 5.0)
-    assert again is not None
-    os.close(again)
+    second = lock(file, 5.0)
+    assert second is not None
+    os.close(second)
 
 
-def test_a_file_that_was_never_made_is_not_locked(tmp_path: Path):
+def test_a_missing_file_is_not_locked(tmp_path: Path):
     assert not is_locked(tmp_path / "none.lock")
     assert not (tmp_path / "none.lock").exists()
 
 
-def test_a_file_that_the_holder_removed_is_made_and_locked_again(tmp_path: Path, monkeypatch):
+def test_a_file_removed_by_its_holder_is_recreated_and_locked(tmp_path: Path, monkeypatch):
     file = tmp_path / "a.lock"
     flock = file_lock.fcntl.flock
 
-    def removed_meanwhile(descriptor: int, operation: int) -> None:
+    def flock_and_remove(descriptor: int, operation: int) -> None:
         flock(descriptor, operation)
         monkeypatch.undo()
         file.unlink()
 
-    monkeypatch.setattr(file_lock.fcntl, "flock", removed_meanwhile)
+    monkeypatch.setattr(file_lock.fcntl, "flock", flock_and_remove)
     descriptor = try_lock(file)
     assert descriptor is not None
     assert os.path.samestat(os.fstat(descriptor), file.stat())

@@ -8,7 +8,7 @@ import pytest
 from metabonk.system.files import move_aside_corrupt, read_tail, write_atomically
 
 
-def test_it_takes_the_place_of_what_was_there_and_leaves_nothing_else(tmp_path: Path):
+def test_an_atomic_write_replaces_the_file_and_leaves_no_other(tmp_path: Path):
     file = tmp_path / "file"
     for data in (b"one", b"", b"three" * 100_000):
         write_atomically(file, data)
@@ -16,7 +16,7 @@ def test_it_takes_the_place_of_what_was_there_and_leaves_nothing_else(tmp_path: 
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path):
+def test_a_full_disk_leaves_the_file_unchanged(tmp_path: Path):
     file = tmp_path / "file"
     write_atomically(file, b"before")
     (tmp_path / "file.partial").symlink_to("/dev/full")
@@ -26,7 +26,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_damaged_file_is_named_and_kept_beside(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_damaged_file_is_logged_and_renamed(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     file = tmp_path / "file"
     file.write_bytes(b"rubbish")
     with caplog.at_level(logging.WARNING):
@@ -37,7 +37,7 @@ def test_a_damaged_file_is_named_and_kept_beside(tmp_path: Path, caplog: pytest.
     ]
 
 
-def test_a_tail_starts_where_it_is_told(tmp_path: Path):
+def test_a_tail_starts_at_the_given_offset(tmp_path: Path):
     log = tmp_path / "a.log"
     log.write_text("old\n")
     start = log.stat().st_size
@@ -47,7 +47,7 @@ def test_a_tail_starts_where_it_is_told(tmp_path: Path):
     assert read_tail(log, 100) == "old\nnew\nlast\n"
 
 
-def test_the_tail_of_a_large_log_begins_with_a_whole_line(tmp_path: Path):
+def test_the_tail_of_a_large_log_starts_with_a_whole_line(tmp_path: Path):
     log = tmp_path / "a.log"
     log.write_bytes(b"\xff" * 3_000_000 + b"\nthe end\n")
     assert read_tail(log, 1000) == "the end\n"
@@ -55,7 +55,7 @@ def test_the_tail_of_a_large_log_begins_with_a_whole_line(tmp_path: Path):
     assert read_tail(log, 1000) == "x" * 1000
 
 
-def test_bytes_that_are_not_text_are_replaced_and_a_missing_file_is_empty(tmp_path: Path):
+def test_invalid_utf_8_is_replaced_and_a_missing_file_is_empty(tmp_path: Path):
     (tmp_path / "a.log").write_bytes(b"caf\xff\n")
     assert read_tail(tmp_path / "a.log", 5) == "caf\ufffd\n"
     assert read_tail(tmp_path / "b.log", 5) == ""

@@ -1,3 +1,5 @@
+"""Periodic threads."""
+
 import os
 import threading
 import time
@@ -7,24 +9,24 @@ import pytest
 from metabonk.system.periodic_thread import PeriodicThread
 
 
-def test_it_calls_at_once_and_again_until_it_is_closed():
-    thrice, calls = threading.Event(), []
+def test_the_function_is_called_immediately_and_then_periodically_until_close():
+    called_three_times, calls = threading.Event(), []
 
     def tick() -> None:
         calls.append(threading.current_thread().name)
         if len(calls) == 3:
-            thrice.set()
+            called_three_times.set()
 
     thread = PeriodicThread(tick, 0.01, name="ticker")
     thread.start()
-    assert thrice.wait(5)
+    assert called_three_times.wait(5)
     thread.close()
     count = len(calls)
     time.sleep(0.05)
     assert len(calls) == count and set(calls) == {"ticker"}
 
 
-def test_closing_waits_for_no_pause_and_needs_no_start():
+def test_close_does_not_wait_for_the_interval_and_needs_no_start():
     thread = PeriodicThread(lambda: None, 3600.0, name="ticker")
     thread.close()
     thread = PeriodicThread(lambda: None, 3600.0, name="ticker")
@@ -34,7 +36,7 @@ def test_closing_waits_for_no_pause_and_needs_no_start():
     assert time.monotonic() - began < 2
 
 
-def test_in_the_background_it_gives_way_to_everything_else():
+def test_a_background_thread_has_the_lowest_priority():
     niceness, done = [], threading.Event()
 
     def tick() -> None:
@@ -48,11 +50,11 @@ def test_in_the_background_it_gives_way_to_everything_else():
     assert niceness == [19] and os.nice(0) < 19
 
 
-def test_an_error_ends_the_thread_and_is_not_swallowed(monkeypatch: pytest.MonkeyPatch):
-    seen, done = [], threading.Event()
+def test_an_exception_ends_the_thread_and_reaches_the_excepthook(monkeypatch: pytest.MonkeyPatch):
+    errors, done = [], threading.Event()
 
     def hook(arguments: threading.ExceptHookArgs) -> None:
-        seen.append(arguments.exc_value)
+        errors.append(arguments.exc_value)
         done.set()
 
     def tick() -> None:
@@ -63,7 +65,7 @@ def test_an_error_ends_the_thread_and_is_not_swallowed(monkeypatch: pytest.Monke
     thread.start()
     assert done.wait(5)
     thread.close()
-    assert [str(error) for error in seen] == ["disk full"]
+    assert [str(error) for error in errors] == ["disk full"]
 
 
 @pytest.mark.parametrize("failing", [False, True])

@@ -1,13 +1,14 @@
-"""Stopping when told, and dying with the parent."""
+"""Stop signals, logging and the death of the parent process."""
 
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import until
 
 
 def run_python(program: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
@@ -21,8 +22,8 @@ def run_python(program: str, timeout: float = 20) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_wait_at_once(number: signal.Signals):
-    done = run_python(f"""
+def test_a_signal_ends_the_wait_immediately(number: signal.Signals):
+    result = run_python(f"""
         import os, threading, time
         from metabonk.system.process import StopSignal
         stop = StopSignal()
@@ -30,38 +31,38 @@ def test_a_signal_ends_the_wait_at_once(number: signal.Signals):
         began = time.monotonic()
         print(stop.wait(10), stop.is_set(), stop.wait(0), time.monotonic() - began < 5)
     """)
-    assert done.stdout.split() == ["True"] * 4, done.stderr
+    assert result.stdout.split() == ["True"] * 4, result.stderr
 
 
-def test_signals_in_a_storm_of_waits_never_block_it():
-    done = run_python("""
+def test_many_signals_during_waits_never_block():
+    result = run_python("""
         import os, signal, threading
         from metabonk.system.process import StopSignal
         stop = StopSignal()
         pid = os.getpid()
-        def storm():
+        def send_signals():
             for _ in range(2000):
                 os.kill(pid, signal.SIGTERM)
-        thread = threading.Thread(target=storm)
+        thread = threading.Thread(target=send_signals)
         thread.start()
         while thread.is_alive():
             stop.wait(0)
         print("done")
     """)
-    assert done.stdout.strip() == "done", done.stderr
+    assert result.stdout.strip() == "done", result.stderr
 
 
 def test_without_a_signal_the_wait_times_out():
-    done = run_python("""
+    result = run_python("""
         from metabonk.system.process import StopSignal
         stop = StopSignal()
         print(stop.wait(0.01), stop.is_set())
     """)
-    assert done.stdout.split() == ["False", "False"], done.stderr
+    assert result.stdout.split() == ["False", "False"], result.stderr
 
 
-def test_a_thread_that_dies_stops_the_process_and_is_named():
-    done = run_python("""
+def test_a_failed_thread_stops_the_process_and_is_named():
+    result = run_python("""
         import threading
         from metabonk.errors import MetaBonkError
         from metabonk.system.process import StopSignal
@@ -74,8 +75,8 @@ def test_a_thread_that_dies_stops_the_process_and_is_named():
         except MetaBonkError as error:
             print(error)
     """)
-    assert "encode" in done.stdout
-    assert "ZeroDivisionError" in done.stdout
+    assert "encode" in result.stdout
+    assert "ZeroDivisionError" in result.stdout
 
 
 def test_a_child_ends_when_its_parent_is_killed():
@@ -97,35 +98,32 @@ def test_a_child_ends_when_its_parent_is_killed():
         assert parent.stdout
         child = int(parent.stdout.readline())
         parent.kill()
-    deadline = time.monotonic() + 5
-    while _runs(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until("the child has ended", lambda: not _is_running(child), timeout=5)
 
 
-def test_a_child_whose_parent_has_gone_does_not_start():
-    done = run_python("""
+def test_a_child_whose_parent_has_ended_does_not_start():
+    result = run_python("""
         from metabonk.system.process import die_with_parent
         die_with_parent(1 << 22)
     """)
-    assert done.returncode != 0
-    assert "has already ended" in done.stderr
+    assert result.returncode != 0
+    assert "has already ended" in result.stderr
 
 
-def _runs(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
 
 
-def test_a_log_on_a_full_disk_loses_its_lines_and_says_nothing_on_the_terminal():
-    done = run_python("""
+def test_a_log_on_a_full_disk_drops_lines_silently():
+    result = run_python("""
         import logging
         from pathlib import Path
         from metabonk.system.process import configure_logging
         configure_logging("test", Path("/dev/full"))
         logging.getLogger("test").info("a line")
-        print("goes on")
+        print("still running")
     """)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "goes on\n", "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "still running\n", "")

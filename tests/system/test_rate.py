@@ -1,4 +1,4 @@
-"""``metabonk.system.rate``: rates of counted amounts."""
+"""Rates over a sliding window."""
 
 import sys
 import threading
@@ -59,21 +59,21 @@ def test_memory_is_bounded_however_much_is_counted():
 def test_one_thread_may_count_while_another_reads():
     clock = Clock(50.0)
     rate = Rate(clock)
-    counted = 20_000
+    total = 20_000
 
     def count() -> None:
-        for _ in range(counted):
+        for _ in range(total):
             clock.now += 0.05
             rate.count()
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        counting = threading.Thread(target=count)
-        counting.start()
-        while counting.is_alive():
+        counter = threading.Thread(target=count)
+        counter.start()
+        while counter.is_alive():
             assert rate.per_second() >= 0
-        counting.join()
+        counter.join()
     finally:
         sys.setswitchinterval(interval)
-    assert rate.total == counted
+    assert rate.total == total
