@@ -1,15 +1,16 @@
-"""With METABONK_TEST_STRICT=1, as in CI, a test that is skipped counts as failed.
+"""Options of the test run.
 
-With ``--long`` the tests that can go on for longer, or more often, do.
+With METABONK_TEST_STRICT=1, as in CI, a skipped test fails. ``--long`` runs the long form of tests
+that have one.
 """
 
-import os
 from collections.abc import Generator
 from typing import TypeVar
 
 import pytest
 
-STRICT = os.environ.get("METABONK_TEST_STRICT") == "1"
+from tests.support.requirements import STRICT
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
@@ -19,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def long(request: pytest.FixtureRequest) -> bool:
-    """Whether tests have time: minutes instead of seconds."""
+    """True if a test may take minutes instead of seconds."""
     return bool(request.config.getoption("--long"))
 
 
@@ -40,5 +41,5 @@ def pytest_make_collect_report(
 def without_skip(report: Report) -> Report:
     if STRICT and report.skipped:
         report.outcome = "failed"
-        report.longrepr = f"it was skipped, and METABONK_TEST_STRICT=1: {report.longrepr}"
+        report.longrepr = f"skipped, although METABONK_TEST_STRICT=1: {report.longrepr}"
     return report

@@ -1,4 +1,4 @@
-"""``scripts/bootstrap.py`` in a checkout of its own, with a stand-in for pip."""
+"""``scripts/bootstrap.py`` in a temporary checkout, with installation steps replaced."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Checkout:
-    """A folder that looks like a checkout, and the bootstrap module of it."""
+    """Folder that looks like a checkout, with its bootstrap module."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -29,14 +29,14 @@ class Checkout:
         copy.write_text((ROOT / "scripts" / "bootstrap.py").read_text())
         self.module = load(copy)
         self.steps: list[str] = []
-        self.trouble: BaseException | None = None
+        self.error: BaseException | None = None
         monkeypatch.setattr(self.module, "step", self.step)
 
     def step(self, what: str, command: list[object], **given: object) -> None:
         time.sleep(0.05)
         self.steps.append(what.split()[0])
-        if self.trouble:
-            raise self.trouble
+        if self.error:
+            raise self.error
         if "venv" in command:
             python = self.folder / ".venv" / "bin" / "python"
             python.parent.mkdir(parents=True)
@@ -46,7 +46,7 @@ class Checkout:
             (python.parent / "activate").write_text(str(self.folder / ".venv"))
 
     def install(self, extra: str = "") -> list[str]:
-        """The steps that this installation took."""
+        """Install and return the first word of each step."""
         self.steps.clear()
         self.module.install(extra)
         return list(self.steps)
@@ -65,7 +65,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     return Checkout(tmp_path / "checkout", monkeypatch)
 
 
-def test_the_first_start_makes_everything_and_the_second_nothing(checkout: Checkout):
+def test_the_first_start_installs_everything_and_the_second_nothing(checkout: Checkout):
     assert checkout.install() == ["making", "installing"]
     assert checkout.install() == []
 
@@ -73,20 +73,20 @@ def test_the_first_start_makes_everything_and_the_second_nothing(checkout: Check
 @pytest.mark.parametrize(
     "changed", ["pyproject.toml", "constraints.txt", "web/src/main.tsx", "web/package.json"]
 )
-def test_what_an_installation_depends_on_makes_a_new_one(checkout: Checkout, changed: str):
+def test_a_change_of_what_an_installation_depends_on_repeats_it(checkout: Checkout, changed: str):
     checkout.install()
     (checkout.folder / changed).write_text("changed")
     assert checkout.install() == ["installing"]
     assert checkout.install() == []
 
 
-def test_the_pages_tests_make_no_new_installation(checkout: Checkout):
+def test_a_changed_test_of_the_page_does_not_repeat_the_installation(checkout: Checkout):
     checkout.install()
     (checkout.folder / "web" / "src" / "main.test.tsx").write_text("changed")
     assert checkout.install() == []
 
 
-def test_an_installation_for_tests_serves_the_start_too_but_not_the_other_way_round(
+def test_an_installation_for_tests_also_serves_the_start_but_not_vice_versa(
     checkout: Checkout,
 ):
     checkout.install()
@@ -99,16 +99,16 @@ def test_an_installation_for_tests_serves_the_start_too_but_not_the_other_way_ro
 def test_an_interrupted_installation_is_repeated(checkout: Checkout, interruption: BaseException):
     checkout.install()
     (checkout.folder / "pyproject.toml").write_text("changed")
-    checkout.trouble = interruption
+    checkout.error = interruption
     with pytest.raises(type(interruption)):
         checkout.install()
     (checkout.folder / "pyproject.toml").write_text("pyproject.toml")
-    checkout.trouble = None
+    checkout.error = None
     assert checkout.install() == ["installing"]
 
 
 @pytest.mark.parametrize("damage", ["half a stamp", "no python", "broken python", "moved"])
-def test_a_damaged_environment_is_made_anew(checkout: Checkout, damage: str):
+def test_a_damaged_environment_is_recreated(checkout: Checkout, damage: str):
     checkout.install()
     venv = checkout.folder / ".venv"
     (venv / "metabonk-stamp.json").write_text('{"digest": ')
@@ -129,7 +129,7 @@ def test_a_damaged_environment_is_made_anew(checkout: Checkout, damage: str):
     assert checkout.install() == expected
 
 
-def test_of_two_starts_at_once_one_installs_and_the_other_waits(checkout: Checkout):
+def test_of_concurrent_starts_one_installs_and_the_others_wait(checkout: Checkout):
     threads = [threading.Thread(target=checkout.module.install) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -140,18 +140,18 @@ def test_of_two_starts_at_once_one_installs_and_the_other_waits(checkout: Checko
     assert stamp["extras"] == [""]
 
 
-def test_a_step_that_fails_says_which_why_and_what_to_do(tmp_path: Path):
+def test_a_failed_step_is_reported_with_its_output_and_a_fix(tmp_path: Path):
     module = load(ROOT / "scripts" / "bootstrap.py")
     program = "print('one'); print('OSError: No space left on device'); raise SystemExit(1)"
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exited:
         module.step("installing", [sys.executable, "-c", program])
-    said = str(ended.value.code)
-    assert "this step failed after" in said and "installing" in said
-    assert "    OSError: No space left on device" in said
-    assert "→ free some disk" in said
+    message = str(exited.value.code)
+    assert "this step failed after" in message and "installing" in message
+    assert "    OSError: No space left on device" in message
+    assert "→ free some disk" in message
 
 
-def test_a_python_without_ensurepip_names_the_package_to_add(
+def test_without_ensurepip_the_package_to_install_is_named(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(checkout.module.importlib.util, "find_spec", lambda name: None)
@@ -159,34 +159,34 @@ def test_a_python_without_ensurepip_names_the_package_to_add(
         checkout.install()
 
 
-def test_an_old_python_goes_on_in_a_newer_one_or_says_that_there_is_none(
+def test_an_old_python_re_executes_in_a_newer_one_or_fails(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ):
-    became: list[str] = []
+    executed: list[str] = []
     monkeypatch.setattr(checkout.module.sys, "version_info", (3, 9, 2))
-    monkeypatch.setattr(checkout.module.os, "execv", lambda path, words: became.append(path))
+    monkeypatch.setattr(checkout.module.os, "execv", lambda path, words: executed.append(path))
     monkeypatch.setattr(
         checkout.module.shutil, "which", lambda name: "/x" if name == "python3.12" else None
     )
     with pytest.raises(SystemExit):
         checkout.module.require_python()
-    assert became == ["/x"]
+    assert executed == ["/x"]
     monkeypatch.setattr(checkout.module.shutil, "which", lambda name: None)
     with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer"):
         checkout.module.require_python()
 
 
-def test_scripts_of_a_checkout_that_is_not_installed_say_so(tmp_path: Path):
+def test_scripts_of_a_checkout_that_is_not_installed_explain_it(tmp_path: Path):
     scripts = tmp_path / "scripts"
     scripts.mkdir()
     for name in ("bootstrap.py", "stop.py"):
         (scripts / name).write_text((ROOT / "scripts" / name).read_text())
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, str(scripts / "stop.py"), "--all"], capture_output=True, text=True
     )
-    assert done.returncode == 1
-    assert "./start installs it" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert "./start installs it" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_every_direct_dependency_is_pinned():
@@ -195,8 +195,8 @@ def test_every_direct_dependency_is_pinned():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].values()
-    asked = [*project["dependencies"], *(line for extra in extras for line in extra)]
-    names = {re.split(r"[<>=\[;]", line)[0].strip() for line in asked}
+    requirements = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    names = {re.split(r"[<>=\[;]", line)[0].strip() for line in requirements}
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     assert names <= pinned.keys()

@@ -1,4 +1,4 @@
-"""``deploy/``: what can be known of it without a container engine and without installing a unit."""
+"""``deploy/``, as far as it can be checked without a container engine or systemd."""
 
 import argparse
 import importlib.util
@@ -17,9 +17,9 @@ import yaml
 
 from metabonk.cli import start
 from metabonk.doctor.gpus import CAPABILITIES, ENCODE_LIBRARY
-from metabonk.system import shared_memory
 from metabonk.settings import Settings
 from metabonk.settings.load import unknown_variables
+from metabonk.system import shared_memory
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -37,9 +37,9 @@ SERVICE_KEYS = {
     "healthcheck",
     "deploy",
 }
-"""Of the Compose specification, those that are used here: a misspelt one is not among them."""
+"""Keys of the Compose specification that are used here, to catch misspelt ones."""
 
-NEEDED = (
+REQUIRED = (
     "start",
     "scripts/bootstrap.py",
     "pyproject.toml",
@@ -55,30 +55,32 @@ NEEDED = (
 
 @pytest.fixture(scope="module")
 def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's, with what each is given."""
+    """Return the Dockerfile's instructions with their arguments."""
     text = (DEPLOY / "Dockerfile").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
     return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in joined.splitlines()]
 
 
-def all_of(kind: str, instructions: list[tuple[str, str]]) -> list[str]:
-    return [given for name, given in instructions if name == kind]
+def arguments_of(kind: str, instructions: list[tuple[str, str]]) -> list[str]:
+    return [arguments for name, arguments in instructions if name == kind]
 
 
-def test_the_dockerfile_has_instructions_that_there_are(instructions: list[tuple[str, str]]):
+def test_the_dockerfile_uses_only_known_instructions(instructions: list[tuple[str, str]]):
     known = {"FROM", "RUN", "ENV", "USER", "WORKDIR", "COPY", "EXPOSE", "CMD"}
     assert {name for name, _ in instructions} <= known
     assert instructions[0][0] == "FROM"
 
 
-def test_the_image_has_a_python_that_metabonk_runs_on(instructions: list[tuple[str, str]]):
-    (image,) = all_of("FROM", instructions)
+def test_the_image_has_a_supported_python(instructions: list[tuple[str, str]]):
+    (image,) = arguments_of("FROM", instructions)
     found = re.fullmatch(r"python:3\.(\d+)-slim-bookworm", image)
     assert found is not None and 11 <= int(found[1]) <= 13
 
 
-def test_it_installs_as_every_machine_does_and_not_as_root(instructions: list[tuple[str, str]]):
+def test_the_image_installs_by_the_start_script_as_an_unprivileged_user(
+    instructions: list[tuple[str, str]],
+):
     after_user = instructions[instructions.index(("USER", "metabonk")) :]
     assert ("RUN", "./start --help") in after_user
     assert "USER" not in [name for name, _ in after_user[1:]]
@@ -89,7 +91,7 @@ def test_it_installs_as_every_machine_does_and_not_as_root(instructions: list[tu
 
 
 def ignored(path: str) -> bool:
-    """By ``.dockerignore``, which a folder's contents follow."""
+    """Return whether ``.dockerignore`` excludes a path or one of its parents."""
     patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line]
     parts = PurePosixPath(path)
     for each in (parts, *parts.parents):
@@ -102,13 +104,13 @@ def ignored(path: str) -> bool:
 
 
 def test_everything_that_the_installation_needs_is_copied(instructions: list[tuple[str, str]]):
-    assert all_of("COPY", instructions) == ["--chown=metabonk . ."]
+    assert arguments_of("COPY", instructions) == ["--chown=metabonk . ."]
     spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "scripts" / "bootstrap.py")
     assert spec is not None and spec.loader is not None
     bootstrap = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bootstrap)
-    needed = [*NEEDED, *(f"web/{part}" for part in bootstrap.WEB_PARTS)]
-    for path in needed:
+    required = [*REQUIRED, *(f"web/{part}" for part in bootstrap.WEB_PARTS)]
+    for path in required:
         assert (ROOT / path).exists(), path
         assert not ignored(path), path
 
@@ -127,12 +129,12 @@ def test_everything_that_the_installation_needs_is_copied(instructions: list[tup
         ".mypy_cache",
     ],
 )
-def test_what_belongs_to_one_machine_stays_there(path: str):
+def test_local_files_are_not_copied(path: str):
     assert ignored(path)
 
 
-def test_nvidias_libraries_for_encoding_are_asked_for(instructions: list[tuple[str, str]]):
-    assert CAPABILITIES in all_of("ENV", instructions)
+def test_nvidias_encoding_libraries_are_requested(instructions: list[tuple[str, str]]):
+    assert CAPABILITIES in arguments_of("ENV", instructions)
     assert ENCODE_LIBRARY in (DEPLOY / "compose.nvidia.yaml").read_text()
 
 
@@ -144,64 +146,64 @@ def load(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def service() -> dict[str, Any]:
-    """As compose puts the two files together."""
+    """Return the service as Compose merges the two files."""
     base = load("compose.yaml")["services"]["metabonk"]
     nvidia = load("compose.nvidia.yaml")["services"]["metabonk"]
     return {**base, **nvidia, "environment": {**base["environment"], **nvidia["environment"]}}
 
 
-def test_compose_has_keys_that_there_are_and_builds_this_dockerfile(service: dict[str, Any]):
+def test_compose_uses_only_known_keys_and_builds_this_dockerfile(service: dict[str, Any]):
     assert service.keys() <= SERVICE_KEYS
     build = service["build"]
     assert (DEPLOY / build["context"]).resolve() == ROOT
     assert (ROOT / build["dockerfile"]).samefile(DEPLOY / "Dockerfile")
 
 
-def test_one_port_is_published_and_behind_it_a_token(
+def test_only_the_page_is_published_and_it_requires_a_token(
     service: dict[str, Any], instructions: list[tuple[str, str]]
 ):
     assert service["ports"] == [f"{Settings().ports.page}:{Settings().ports.page}"]
-    assert all_of("EXPOSE", instructions) == [str(Settings().ports.page)]
-    (default,) = all_of("CMD", instructions)
+    assert arguments_of("EXPOSE", instructions) == [str(Settings().ports.page)]
+    (default,) = arguments_of("CMD", instructions)
     for command in (service["command"], yaml.safe_load(default)):
         assert command[0] == "./start"
-        settings = Settings(host=started(command[1:]).host)
+        settings = Settings(host=parse_start(command[1:]).host)
         assert settings.is_remote and settings.host == "0.0.0.0"
 
 
-def started(arguments: list[str]) -> argparse.Namespace:
-    """What ``./start`` understands; it exits where it doesn't."""
+def parse_start(arguments: list[str]) -> argparse.Namespace:
+    """Parse arguments as ``./start`` does; exit if they are invalid."""
     parser = argparse.ArgumentParser()
     start.add_arguments(parser)
     return parser.parse_args(arguments)
 
 
-def test_there_is_shared_memory_for_games(service: dict[str, Any]):
+def test_there_is_enough_shared_memory_for_games(service: dict[str, Any]):
     found = re.fullmatch(r"(\d+)g", service["shm_size"])
     assert found is not None
     assert int(found[1]) << 30 >= shared_memory.MIN_TOTAL
 
 
-def test_the_gpu_comes_with_its_encoder(service: dict[str, Any]):
+def test_the_gpu_is_reserved_with_its_encoder(service: dict[str, Any]):
     name, _, value = CAPABILITIES.partition("=")
     assert service["environment"][name] == value
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
 
 
-def test_what_is_kept_lies_where_the_fleet_writes_it(
+def test_volumes_are_mounted_where_the_fleet_writes(
     service: dict[str, Any], instructions: list[tuple[str, str]]
 ):
-    (home,) = all_of("WORKDIR", instructions)
-    kept = dict(volume.split(":") for volume in service["volumes"])
+    (home,) = arguments_of("WORKDIR", instructions)
+    volumes = dict(volume.split(":") for volume in service["volumes"])
     paths = Settings().paths
-    assert kept == {"runs": f"{home}/{paths.runs}", "logs": f"{home}/{paths.logs}"}
-    assert load("compose.yaml")["volumes"].keys() == kept.keys()
-    # Made by the user: a volume takes over who owns the folder that it is laid over.
-    assert f"mkdir {' '.join(kept)}" in all_of("RUN", instructions)
+    assert volumes == {"runs": f"{home}/{paths.runs}", "logs": f"{home}/{paths.logs}"}
+    assert load("compose.yaml")["volumes"].keys() == volumes.keys()
+    # Created by the user, since a new volume inherits the owner of the folder it covers.
+    assert f"mkdir {' '.join(volumes)}" in arguments_of("RUN", instructions)
 
 
-def test_variables_are_settings_that_there_are(service: dict[str, Any]):
+def test_variables_are_known_settings(service: dict[str, Any]):
     assert list(unknown_variables(service["environment"])) == []
 
 
@@ -215,20 +217,20 @@ def unit(text: str) -> ConfigParser:
 UNIT = DEPLOY / "metabonk.service"
 
 
-def test_the_unit_starts_the_checkout_with_options_that_there_are():
+def test_the_unit_starts_the_checkout_with_valid_options():
     service = unit(UNIT.read_text())["Service"]
     program, *arguments = shlex.split(service["ExecStart"])
     assert PurePosixPath(program).parent == PurePosixPath(service["WorkingDirectory"])
     assert PurePosixPath(program).name == "start"
-    assert started(arguments).workers == "2"
+    assert parse_start(arguments).workers == "2"
     name, _, value = service["Environment"].partition("=")
     assert list(unknown_variables({name: value})) == []
     assert value == f"%t/{service['RuntimeDirectory']}"
-    assert int(service["TimeoutStopSec"]) > 5, "a clean end may take five seconds"
+    assert int(service["TimeoutStopSec"]) > 5, "a clean shutdown may take five seconds"
 
 
 def complaints(folder: Path) -> Iterator[str]:
-    """What systemd itself has to say of the unit, where it is installed."""
+    """Yield the messages of ``systemd-analyze`` about the unit, if it is installed."""
     program = shutil.which("systemd-analyze")
     if program is None:
         return
@@ -240,5 +242,5 @@ def complaints(folder: Path) -> Iterator[str]:
     yield from (line for line in verified.stderr.splitlines() if UNIT.name in line)
 
 
-def test_systemd_understands_the_unit_where_there_is_one(tmp_path: Path):
+def test_systemd_accepts_the_unit(tmp_path: Path):
     assert list(complaints(tmp_path)) == []

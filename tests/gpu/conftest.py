@@ -1,13 +1,13 @@
-"""Tests that need a real GPU: run by hand where there is one (``pytest tests/gpu``)."""
+"""Tests that need a real GPU; run them by hand with ``pytest tests/gpu``."""
 
 import pytest
 import torch
 
-from tests.conftest import STRICT
+from tests.support.requirements import STRICT
 
 HAS_CUDA = torch.cuda.is_available()
 
-# Not collected where a skipped test counts as failed, as in CI.
+# Not collected if skipped tests count as failed, as in CI.
 collect_ignore_glob = ["test_*.py"] if STRICT and not HAS_CUDA else []
 
 
@@ -15,5 +15,5 @@ collect_ignore_glob = ["test_*.py"] if STRICT and not HAS_CUDA else []
 def cuda() -> torch.device:
     """Return the first GPU; skip the test where PyTorch finds none."""
     if not HAS_CUDA:
-        pytest.skip("PyTorch finds no CUDA device here; this test is for a machine with a GPU")
+        pytest.skip("PyTorch finds no CUDA device; run this test on a machine with a GPU")
     return torch.device("cuda", 0)

@@ -1,14 +1,18 @@
-"""What a test needs of the machine beyond Python packages."""
+"""Requirements of tests beyond Python packages."""
 
+import os
 from typing import TypeVar
 
 import pytest
+
+STRICT = os.environ.get("METABONK_TEST_STRICT") == "1"
+"""Whether a skipped test counts as failed."""
 
 T = TypeVar("T")
 
 
 def require(found: T | None, what: str, *, apt: str) -> T:
-    """Gives back ``found``; skips the test, with what to do, where it is missing."""
+    """Return ``found``; if it is None, skip the test with a hint how to install it."""
     if found is None:
         pytest.skip(f"{what} is missing; 'sudo apt-get install {apt}' adds it")
     return found

@@ -1,4 +1,4 @@
-"""A worker and a page that can be broken: served as the real ones are, made of real video."""
+"""Worker and page with configurable faults, which serve real video."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,21 +19,22 @@ PAGE = """<!doctype html><body><div id="root"></div><noscript>JavaScript is off<
 SCRIPT = "document.getElementById('root').textContent = 'omega-0';"
 
 
-def video(
+def make_video(
     times: Sequence[float] | None = None,
     *,
-    every: int = 2 * FPS,
+    keyframe_interval: int = 2 * FPS,
     damage: Callable[[int, bytes], bytes] = lambda number, data: data,
 ) -> bytes:
-    """Fragmented MP4 of pictures at ``times``.
+    """Return fragmented MP4.
 
     Args:
-        times: by default four seconds at 30 frames a second.
-        every: a keyframe comes every so many pictures.
-        damage: changes a picture's bytes, by its number.
+        times: capture times of the frames, seconds; by default four seconds at 30 frames a second.
+        keyframe_interval: frames from one keyframe to the next.
+        damage: maps a frame's number and data to the data that is sent.
     """
     times = times or regular_times(4 * FPS)
-    units = encode_frames(times, keyframes=range(0, len(times), every), size=SIZE)
+    keyframes = range(0, len(times), keyframe_interval)
+    units = encode_frames(times, keyframes=keyframes, size=SIZE)
     parameters = fmp4.parameter_sets(units[0].data)
     assert parameters is not None
     durations = [*(later - earlier for earlier, later in pairwise(times)), 1 / FPS]
@@ -51,44 +52,46 @@ def video(
 
 
 @dataclass
-class Worker:
-    """What it answers.
+class FakeWorker:
+    """Responses of a worker.
 
     Attributes:
-        video: of the stream.
-        code: of the stream's answer.
-        body: of a refusal.
-        states: what it says of itself, one after the other; the last stays.
-        dropped_each_time: frames that it loses between two questions.
+        video: body of the stream.
+        code: HTTP status of the stream.
+        body: JSON body if ``code`` is not 200.
+        headers: sent with that body.
+        states: stream states that ``/status`` reports in turn; the last one stays.
+        dropped_per_request: frames that are lost between two requests of ``/status``.
+        port: where it is served.
     """
 
     video: bytes = b""
     code: int = 200
     body: dict[str, str] = field(
-        default_factory=lambda: {"error": "no_encoder_session", "message": "its turn comes"}
+        default_factory=lambda: {"error": "no_encoder_session", "message": "waiting for its turn"}
     )
     headers: dict[str, str] = field(default_factory=lambda: {"Retry-After": "5"})
     states: list[StreamState] = field(default_factory=lambda: [StreamState.LIVE])
-    dropped_each_time: int = 0
+    dropped_per_request: int = 0
     port: int = 0
-    _asked: int = 0
+    _requests: int = 0
 
     @property
     def status(self) -> WorkerStatus:
-        """As the orchestrator would know it."""
-        state = self.states[min(self._asked, len(self.states) - 1)]
+        """Status that the orchestrator would have."""
+        state = self.states[min(self._requests, len(self.states) - 1)]
         address = f"http://127.0.0.1:{self.port}/stream.mp4"
-        dropped = self._asked * self.dropped_each_time
+        dropped = self._requests * self.dropped_per_request
         return status(0, stream_state=state, stream_url=address, frames_dropped=dropped)
 
     def app(self) -> FastAPI:
-        """Its server."""
+        """Return the app that serves the responses."""
         app = FastAPI()
 
         @app.get("/status")
         def get_status() -> WorkerStatus:
             answer = self.status
-            self._asked += 1
+            self._requests += 1
             return answer
 
         @app.get("/stream.mp4")
@@ -100,8 +103,8 @@ class Worker:
         return app
 
 
-def page(script: str | None = SCRIPT, *, code: int = 200) -> FastAPI:
-    """A page with one script; None: it is not there."""
+def make_page(script: str | None = SCRIPT, *, code: int = 200) -> FastAPI:
+    """Return an app that serves a page with one script, which is missing if None."""
     app = FastAPI()
 
     @app.get("/")

@@ -1,4 +1,4 @@
-"""The five checks: a healthy fleet passes, and each fault fails the check it belongs to."""
+"""The five checks: a healthy fleet passes, and each fault fails its own check."""
 
 from dataclasses import replace
 from typing import Any
@@ -44,7 +44,7 @@ HEALTHY = FleetObservation(
 )
 
 
-def failed(fleet: FleetObservation) -> dict[str, str]:
+def failures_of(fleet: FleetObservation) -> dict[str, str]:
     """Return check name → its problems and their fixes."""
     return {
         check.name: " ".join(f"{each.message} → {each.action}" for each in check.problems)
@@ -54,34 +54,34 @@ def failed(fleet: FleetObservation) -> dict[str, str]:
 
 
 def test_a_healthy_fleet_passes_all_five():
-    assert failed(HEALTHY) == {}
+    assert failures_of(HEALTHY) == {}
     assert [check.name for check in validate(HEALTHY)] == list(CHECKS)
     assert all(check.facts for check in validate(HEALTHY))
 
 
-def with_stream(name: str, **changed: Any) -> FleetObservation:
+def with_stream(name: str, **changes: Any) -> FleetObservation:
     return replace(
-        HEALTHY, streams={**HEALTHY.streams, name: replace(HEALTHY.streams[name], **changed)}
+        HEALTHY, streams={**HEALTHY.streams, name: replace(HEALTHY.streams[name], **changes)}
     )
 
 
-def with_video(**changed: Any) -> FleetObservation:
-    return with_stream("omega-0", video=replace(VIDEO, **changed))
+def with_video(**changes: Any) -> FleetObservation:
+    return with_stream("omega-0", video=replace(VIDEO, **changes))
 
 
-def with_worker(index: int, **changed: Any) -> FleetObservation:
+def with_worker(index: int, **changes: Any) -> FleetObservation:
     assert HEALTHY.workers is not None
     name = f"omega-{index}"
-    worker = HEALTHY.workers[name].model_copy(update=changed)
+    worker = HEALTHY.workers[name].model_copy(update=changes)
     return replace(HEALTHY, workers={**HEALTHY.workers, name: worker})
 
 
-def with_sessions(**changed: Any) -> FleetObservation:
-    return replace(HEALTHY, pools=[replace(HEALTHY.pools[0], **changed), HEALTHY.pools[1]])
+def with_sessions(**changes: Any) -> FleetObservation:
+    return replace(HEALTHY, pools=[replace(HEALTHY.pools[0], **changes), HEALTHY.pools[1]])
 
 
 @pytest.mark.parametrize(
-    ("broken", "check", "words"),
+    ("broken", "check", "message"),
     [
         (with_sessions(external=2), "session management", "3 open sessions and a limit of 2"),
         (with_sessions(counted=0), "session management", "the driver counts 0"),
@@ -124,60 +124,58 @@ def with_sessions(**changed: Any) -> FleetObservation:
         (replace(HEALTHY, page=PageObservation(200, (), "  \n")), "page", "stays empty"),
     ],
 )
-def test_what_is_broken_fails_its_check_with_a_fix(
-    broken: FleetObservation, check: str, words: str
-):
-    failures = failed(broken)
-    assert words in failures[check]
+def test_each_fault_fails_its_check_with_a_fix(broken: FleetObservation, check: str, message: str):
+    failures = failures_of(broken)
+    assert message in failures[check]
     assert "→ " in failures[check]
 
 
-def test_a_planned_step_down_is_said_and_is_no_failure():
+def test_a_reduced_quality_is_reported_but_passes():
     assert HEALTHY.workers is not None
     quality = "640×360 at 15 frames/s instead of 1280×720 at 30: this machine can't keep up"
     shown = {"spectator_width": 640, "spectator_height": 360, "stream_target_fps": 15}
-    stepped = HEALTHY.workers["omega-0"].model_copy(update={"stream_quality": quality, **shown})
+    reduced = HEALTHY.workers["omega-0"].model_copy(update={"stream_quality": quality, **shown})
     video = replace(VIDEO, frames=45, width=640, height=360)
-    fleet = with_stream("omega-0", video=video, status=stepped)
-    assert failed(fleet) == {}
+    fleet = with_stream("omega-0", video=video, status=reduced)
+    assert failures_of(fleet) == {}
     facts = {check.name: check.facts for check in validate(fleet)}
     assert facts["FPS and quality"] == [
         "omega-0: 15.0 of 15 frames/s, 0 dropped, 0 corrupt",
         f"omega-0 at reduced quality: {quality}",
     ]
-    slower = with_stream("omega-0", video=replace(video, frames=30), status=stepped)
-    assert "10.0 of 15 frames/s" in failed(slower)["FPS and quality"]
+    slower = with_stream("omega-0", video=replace(video, frames=30), status=reduced)
+    assert "10.0 of 15 frames/s" in failures_of(slower)["FPS and quality"]
 
 
-def test_a_worker_whose_turn_comes_or_ends_meanwhile_is_no_fault():
+def test_a_worker_that_changes_state_during_the_inspection_is_not_a_failure():
     changing = with_stream("omega-0", code=503, state=None, error="no_encoder_session")
     changing.streams["omega-0"] = replace(changing.streams["omega-0"], retry_after=True)
-    assert "omega-0" not in failed(changing).get("worker streaming", "")
-    gone = replace(with_sessions(leases=(), counted=0), steady=frozenset())
-    assert "session management" not in failed(gone)
+    assert "omega-0" not in failures_of(changing).get("worker streaming", "")
+    released = replace(with_sessions(leases=(), counted=0), steady=frozenset())
+    assert "session management" not in failures_of(released)
 
 
-def test_a_lease_whose_encoder_is_being_opened_is_not_counted_yet():
+def test_a_lease_whose_encoder_is_still_opening_is_not_counted():
     opening = with_sessions(leases=(replace(LEASE, open=False),), counted=0)
-    assert failed(opening) == {}
+    assert failures_of(opening) == {}
 
 
-def test_a_worker_that_has_just_gone_live_may_still_be_drawn_small():
+def test_a_worker_that_just_went_live_may_still_render_small_frames():
     small = with_worker(0, pixel_src_width=256, pixel_src_height=144)
     fresh = replace(small.pools[0], leases=(replace(LEASE, held_s=20.0),))
-    assert "resolution" not in failed(replace(small, pools=[fresh, small.pools[1]]))
+    assert "resolution" not in failures_of(replace(small, pools=[fresh, small.pools[1]]))
 
 
-def test_a_browser_is_not_needed():
-    assert failed(replace(HEALTHY, page=PageObservation(200, (), None))) == {}
+def test_a_browser_is_not_required():
+    assert failures_of(replace(HEALTHY, page=PageObservation(200, (), None))) == {}
 
 
-def test_without_any_stream_there_is_nothing_to_watch():
-    everyone = replace(HEALTHY, streams={"omega-0": STANDBY, "omega-1": STANDBY})
-    assert "no worker streams" in failed(everyone)["worker streaming"]
+def test_a_fleet_without_any_stream_fails():
+    all_standby = replace(HEALTHY, streams={"omega-0": STANDBY, "omega-1": STANDBY})
+    assert "no worker streams" in failures_of(all_standby)["worker streaming"]
 
 
-def test_without_a_fleet_every_check_says_how_to_start_one():
-    failures = failed(replace(HEALTHY, workers=None, streams={}, page=PageObservation(None)))
+def test_without_a_fleet_every_check_explains_how_to_start_one():
+    failures = failures_of(replace(HEALTHY, workers=None, streams={}, page=PageObservation(None)))
     assert set(failures) == set(CHECKS)
-    assert all("./start" in words for words in failures.values())
+    assert all("./start" in message for message in failures.values())

@@ -1,4 +1,4 @@
-"""The hook is loaded by its path, as hatchling does."""
+"""The build hook of the page, loaded by its path as hatchling does."""
 
 import importlib.util
 import stat
@@ -57,7 +57,7 @@ def calls(root: Path) -> list[str]:
     return (root / "web" / "calls").read_text().splitlines()
 
 
-def test_a_build_installs_first_and_makes_the_page_current(root: Path, tmp_path: Path) -> None:
+def test_a_build_installs_packages_and_makes_the_page_current(root: Path, tmp_path: Path) -> None:
     page = hook.Page(root)
     assert not page.is_current
     page.build(tools(tmp_path))
@@ -65,7 +65,7 @@ def test_a_build_installs_first_and_makes_the_page_current(root: Path, tmp_path:
     assert page.is_current
 
 
-def test_modules_that_are_up_to_date_are_not_installed_again(root: Path, tmp_path: Path) -> None:
+def test_packages_that_are_up_to_date_are_not_reinstalled(root: Path, tmp_path: Path) -> None:
     page = hook.Page(root)
     page.build(tools(tmp_path))
     (root / "web" / "src" / "main.tsx").write_text("changed")
@@ -75,7 +75,7 @@ def test_modules_that_are_up_to_date_are_not_installed_again(root: Path, tmp_pat
     assert page.is_current
 
 
-def test_a_changed_test_needs_no_new_page(root: Path, tmp_path: Path) -> None:
+def test_a_changed_test_does_not_outdate_the_page(root: Path, tmp_path: Path) -> None:
     page = hook.Page(root)
     page.build(tools(tmp_path))
     (root / "web" / "src" / "main.test.tsx").write_text("test")
@@ -90,25 +90,25 @@ def test_an_interrupted_build_is_repeated(root: Path, tmp_path: Path) -> None:
     assert not page.is_current
 
 
-def test_without_sources_there_is_nothing_to_do(tmp_path: Path) -> None:
+def test_without_sources_the_page_is_current(tmp_path: Path) -> None:
     assert hook.Page(tmp_path).is_current
 
 
-def test_a_failing_step_is_named_with_its_last_lines(root: Path, tmp_path: Path) -> None:
+def test_a_failed_step_is_reported_with_its_last_lines(root: Path, tmp_path: Path) -> None:
     failing = "#!/bin/sh\nseq 100\necho network is gone >&2\nexit 7\n"
-    with pytest.raises(hook.PageNotBuilt) as failed:
+    with pytest.raises(hook.PageNotBuilt) as caught:
         hook.Page(root).build(tools(tmp_path, npm=failing))
-    said = str(failed.value)
-    assert "'npm ci' exited with 7" in said
-    assert "network is gone" in said
-    assert "99" in said and "\n    50\n" not in said
-    assert str(root / "web") in said
+    message = str(caught.value)
+    assert "'npm ci' exited with 7" in message
+    assert "network is gone" in message
+    assert "99" in message and "\n    50\n" not in message
+    assert str(root / "web") in message
 
 
-def test_a_step_that_cannot_start_is_a_sentence(root: Path, tmp_path: Path) -> None:
-    nowhere = hook.Toolchain((str(tmp_path / "gone"),), str(tmp_path / "gone"))
+def test_a_step_that_cannot_start_is_reported(root: Path, tmp_path: Path) -> None:
+    missing = hook.Toolchain((str(tmp_path / "gone"),), str(tmp_path / "gone"))
     with pytest.raises(hook.PageNotBuilt, match="'npm ci' did not start"):
-        hook.Page(root).build(nowhere)
+        hook.Page(root).build(missing)
 
 
 @pytest.mark.parametrize(
@@ -124,20 +124,20 @@ def test_a_step_that_cannot_start_is_a_sentence(root: Path, tmp_path: Path) -> N
         ("", False),
     ],
 )
-def test_node_is_taken_only_where_vite_accepts_it(version: str, accepted: bool) -> None:
+def test_node_is_accepted_only_in_versions_that_vite_supports(version: str, accepted: bool) -> None:
     assert hook.accepts(version) is accepted
 
 
-@pytest.mark.parametrize(("version", "taken"), [("v18.20.4", False), ("v22.12.0", True)])
-def test_the_machines_npm_is_taken_only_with_a_node_that_is_new_enough(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, taken: bool
+@pytest.mark.parametrize(("version", "is_used"), [("v18.20.4", False), ("v22.12.0", True)])
+def test_the_npm_of_the_system_is_used_only_with_a_supported_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, is_used: bool
 ) -> None:
     tools(tmp_path, node=f"#!/bin/sh\necho {version}\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    assert (hook.system_tools() is not None) is taken
+    assert (hook.system_tools() is not None) is is_used
 
 
-def test_without_npm_and_without_the_wheel_it_says_what_to_install(
+def test_without_npm_and_wheel_the_package_to_install_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
