@@ -1,4 +1,7 @@
-"""A real fleet with one encoder session for two workers, and a real browser to look at it."""
+"""A fleet with one encoder session for two workers, and a real browser.
+
+Its workers show a pattern (``gameless_worker``); ``test_broadcast`` has a fleet that plays.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -8,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.requirements import require
 from tests.support.waiting import until
 
@@ -26,13 +29,13 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
-    """For one module, as another may need the cores; a test leaves it with a live worker."""
+    """Run a fleet for one module; every test leaves it with a live worker."""
     folder = tmp_path_factory.mktemp("fleet")
     environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
-    with run_fleet(folder, "--workers", "2", environment=environment) as fleet:
+    with run_gameless_fleet(folder, "--workers", "2", environment=environment) as fleet:
         until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 30)
         until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
-        until("one stands by", lambda: fleet.in_state(StreamState.STANDBY), 30)
+        until("one is in standby", lambda: fleet.in_state(StreamState.STANDBY), 30)
         yield fleet
 
 
@@ -47,10 +50,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A desktop's page; an exception in it fails the test."""
+    """Open a page of a desktop's size; an exception in it fails the test."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    troubles: list[str] = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     page.close()
-    assert troubles == []
+    assert errors == []

@@ -1,15 +1,37 @@
-"""The broadcast in a real browser: the cut, the pin, thoughts and saliency."""
+"""The broadcast of a fleet that plays and learns: stage, pin, thoughts and saliency."""
 
+from collections.abc import Iterator
+
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 
 STAGE = ".tile[data-place=stage]"
 LIVE_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
+    folder = tmp_path_factory.mktemp("fleet")
+    environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
+    with run_fleet(folder, "--workers", "2", environment=environment) as fleet:
+        until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 30)
+        until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
+        until("one is in standby", lambda: fleet.in_state(StreamState.STANDBY), 30)
+        yield fleet
+
+
+def test_the_front_page_lists_the_workers_and_shows_learning(fleet: FleetUnderTest, page: Page):
+    page.goto(f"{fleet.page}/")
+    for name in ("omega-0", "omega-1"):
+        expect(page.get_by_role("link", name=name).first).to_be_visible()
+    expect(page.locator("canvas").first).to_be_visible()
 
 
 def test_the_live_worker_is_on_stage_with_its_thoughts(fleet: FleetUnderTest, page: Page):
@@ -29,15 +51,15 @@ def test_the_live_worker_is_on_stage_with_its_thoughts(fleet: FleetUnderTest, pa
     expect(stage.locator(".value-chart polyline")).not_to_have_attribute("points", before or "")
 
 
-def test_every_tile_has_a_picture(fleet: FleetUnderTest, page: Page):
+def test_a_standby_tile_shows_changing_snapshots(fleet: FleetUnderTest, page: Page):
     page.goto(f"{fleet.page}/neural/broadcast")
     expect(page.locator(STAGE).locator(".player")).to_have_attribute(
         "data-state", "live", timeout=LIVE_MS
     )
-    still = page.locator(".tile[data-place=standby] img")
-    expect(still).to_be_visible(timeout=10_000)
-    first = still.get_attribute("src")
-    expect(still).not_to_have_attribute("src", first or "", timeout=10_000)
+    image = page.locator(".tile[data-place=standby] img")
+    expect(image).to_be_visible(timeout=10_000)
+    first = image.get_attribute("src")
+    expect(image).not_to_have_attribute("src", first or "", timeout=10_000)
 
 
 def test_the_saliency_overlay_is_toggled_with_its_key(fleet: FleetUnderTest, page: Page):

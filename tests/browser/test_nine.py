@@ -1,4 +1,4 @@
-"""Nine live workers at once, each with an encoder of its own, on one page."""
+"""Nine live workers on one page, each with its own encoder."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -19,7 +19,6 @@ SMALL = {
     "METABONK_STREAM_HEIGHT": "90",
     "METABONK_STREAM_FPS": "10",
     "METABONK_STREAM_BITRATE_KBPS": "200",
-    "METABONK_WORKER_SPAWN_STAGGER_S": "0.5",
 }
 CLOCKS = "[...document.querySelectorAll('video')].map(video => video.currentTime)"
 PLAYED = f"(began) => ({CLOCKS}).every((now, i) => now > began[i] + 2)"
@@ -28,12 +27,12 @@ PLAYED = f"(began) => ({CLOCKS}).every((now, i) => now > began[i] + 2)"
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     folder = tmp_path_factory.mktemp("nine")
-    with run_fleet(folder, "--workers", str(WORKERS), environment=SMALL) as fleet:
+    with run_gameless_fleet(folder, "--workers", str(WORKERS), environment=SMALL) as fleet:
         until("all are live", lambda: len(fleet.in_state(StreamState.LIVE)) == WORKERS, 180)
         yield fleet
 
 
-def test_all_of_them_play_although_http_allows_a_browser_six_connections(
+def test_nine_streams_play_despite_a_browsers_limit_of_six_connections(
     fleet: FleetUnderTest, page: Page
 ):
     page.goto(f"{fleet.page}/neural/broadcast")
@@ -41,5 +40,5 @@ def test_all_of_them_play_although_http_allows_a_browser_six_connections(
     began = page.evaluate(CLOCKS)
     assert len(began) == WORKERS
     page.wait_for_function(PLAYED, arg=began, timeout=60_000)
-    # Answers over HTTP come beside them.
+    # HTTP requests are answered as well.
     expect(page.get_by_text("No worker is waiting for a session.")).to_be_visible()

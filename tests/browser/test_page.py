@@ -1,4 +1,4 @@
-"""The page in a real browser, against a real fleet."""
+"""A worker's page in a real browser: video over both transports, standby, reconnection."""
 
 import httpx
 import psutil
@@ -11,7 +11,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 
-# A few pixels of the picture that is on the screen now, as one string.
+# A few pixels of the current frame, as one string.
 FINGERPRINT = """video => {
   const canvas = document.createElement('canvas');
   canvas.width = 32; canvas.height = 18;
@@ -33,32 +33,23 @@ def test_a_live_worker_plays_and_moves(fleet: FleetUnderTest, page: Page):
     for _ in range(5):
         fingerprints.add(video.evaluate(FINGERPRINT))
         page.wait_for_timeout(400)
-    assert len(fingerprints) >= 3, "the picture changes"
+    assert len(fingerprints) >= 3, "the video changes"
     assert video.evaluate("video => video.currentTime") > began + 1
     assert video.evaluate("video => video.videoWidth") == 1280
 
 
-def test_a_standby_worker_says_so_and_shows_a_small_picture(fleet: FleetUnderTest, page: Page):
+def test_a_standby_worker_says_so_and_shows_snapshots(fleet: FleetUnderTest, page: Page):
     standby = fleet.in_state(StreamState.STANDBY)[0].instance_id
     page.goto(f"{fleet.page}/stream?worker={standby}")
     player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
     expect(page.get_by_text("STANDBY — TRAINING WITHOUT A SESSION").first).to_be_visible()
-    picture = page.locator("img[src*='snapshot.jpg'], img[src^='blob:']").first
-    expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") > 100
+    image = page.locator("img[src*='snapshot.jpg'], img[src^='blob:']").first
+    expect(image).to_be_visible()
+    assert image.evaluate("image => image.naturalWidth") > 100
 
 
-def test_the_front_page_lists_the_fleet_and_its_learning(fleet: FleetUnderTest, page: Page):
-    page.goto(f"{fleet.page}/")
-    for name in ("omega-0", "omega-1"):
-        expect(page.get_by_role("link", name=name).first).to_be_visible()
-    expect(page.locator("canvas").first).to_be_visible()
-
-
-def test_the_player_reconnects_by_itself_after_its_worker_was_killed(
-    fleet: FleetUnderTest, page: Page
-):
+def test_the_player_reconnects_after_its_worker_was_killed(fleet: FleetUnderTest, page: Page):
     live = fleet.in_state(StreamState.LIVE)[0]
     page.goto(f"{fleet.page}/stream?worker={live.instance_id}")
     player = page.locator(".player[data-state]").first
@@ -69,7 +60,7 @@ def test_the_player_reconnects_by_itself_after_its_worker_was_killed(
     assert fleet.statuses()[live.instance_id].pid != live.pid
 
 
-def test_the_page_plays_over_webrtc_where_it_is_asked_to(fleet: FleetUnderTest, page: Page):
+def test_the_page_plays_over_webrtc_on_request(fleet: FleetUnderTest, page: Page):
     live = fleet.in_state(StreamState.LIVE)[0].instance_id
     page.goto(f"{fleet.page}/stream?worker={live}&transport=webrtc")
     player = page.locator(".player[data-state]").first
@@ -80,26 +71,26 @@ def test_the_page_plays_over_webrtc_where_it_is_asked_to(fleet: FleetUnderTest, 
     for _ in range(5):
         fingerprints.add(video.evaluate(FINGERPRINT))
         page.wait_for_timeout(400)
-    assert len(fingerprints) >= 3, "the picture changes"
+    assert len(fingerprints) >= 3, "the video changes"
     assert video.evaluate("video => [video.videoWidth, video.srcObject !== null]") == [1280, True]
     assert fleet.statuses()[live].stream_dedicated_clients == 1
 
 
-def test_a_worker_without_a_session_is_watched_the_other_way(fleet: FleetUnderTest, page: Page):
+def test_webrtc_is_used_once_a_standby_worker_goes_live(fleet: FleetUnderTest, page: Page):
     standby = fleet.in_state(StreamState.STANDBY)[0].instance_id
     page.goto(f"{fleet.page}/stream?worker={standby}&transport=webrtc")
     player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
     video = page.locator("video").first
     expect(video).to_have_attribute("data-transport", "mse")
-    # Its turn comes, as somebody watches it; then it comes over WebRTC after all.
+    # A viewer gives it the next turn; the page then switches to WebRTC.
     expect(player).to_have_attribute("data-state", "live", timeout=60_000)
     expect(video).to_have_attribute("data-transport", "webrtc", timeout=15_000)
     expect(player).to_have_attribute("data-state", "live", timeout=15_000)
 
 
-def test_without_a_way_for_webrtc_the_page_plays_all_the_same(fleet: FleetUnderTest, page: Page):
-    # As where a firewall lets no UDP through: the offer is answered, and nothing follows.
+def test_the_page_falls_back_to_mse_where_webrtc_is_blocked(fleet: FleetUnderTest, page: Page):
+    # Like a firewall that blocks UDP: the offer is answered, and nothing follows.
     page.add_init_script("RTCPeerConnection.prototype.setRemoteDescription = async () => {}")
     live = fleet.in_state(StreamState.LIVE)[0].instance_id
     page.goto(f"{fleet.page}/stream?worker={live}&transport=webrtc")
@@ -108,7 +99,7 @@ def test_without_a_way_for_webrtc_the_page_plays_all_the_same(fleet: FleetUnderT
     expect(page.locator("video").first).to_have_attribute("data-transport", "mse")
 
 
-# Eight connections that this page's own browser makes and keeps.
+# Eight connections made by one page.
 EIGHT = """async worker => {
   const watch = async () => {
     const connection = new RTCPeerConnection();
@@ -149,7 +140,7 @@ def test_eight_webrtc_viewers_share_one_encoder(fleet: FleetUnderTest, page: Pag
     after = fleet.statuses()[live.instance_id]
     encoded = after.frames_ok - before.frames_ok
     decoded = sum(page.evaluate("decoded()")) - seen
-    assert decoded > 1.5 * encoded, "each picture is encoded once and decoded by many"
+    assert decoded > 1.5 * encoded, "each frame is encoded once and decoded by many"
     assert fleet.log(live.instance_id).count("Acquired CPU session") == opened
     (pool,) = (
         each

@@ -1,4 +1,4 @@
-"""The page without its orchestrator: it says so, keeps what it knew, and comes back by itself."""
+"""A page that loses its orchestrator says so, keeps its content, and recovers."""
 
 import pytest
 from playwright.sync_api import Page, expect

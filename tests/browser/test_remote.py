@@ -1,4 +1,4 @@
-"""A viewer on another machine: the page by this machine's own address, with the token."""
+"""The page by this machine's own address, with the token, as for a viewer on another machine."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
@@ -17,13 +17,15 @@ pytestmark = pytest.mark.timeout(240)
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     folder = tmp_path_factory.mktemp("fleet")
     arguments = ("--workers", "1", "--host", "0.0.0.0")
-    with run_fleet(folder, *arguments, environment={"METABONK_STREAM_ADAPTIVE": "0"}) as fleet:
+    with run_gameless_fleet(
+        folder, *arguments, environment={"METABONK_STREAM_ADAPTIVE": "0"}
+    ) as fleet:
         until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), 90)
         yield fleet
 
 
 def printed(fleet: FleetUnderTest) -> tuple[str, str]:
-    """Address and token, as the terminal shows them."""
+    """Return address and token as the terminal shows them."""
     found = re.search(r"^page: (http://\S+)/\?token=(\S+)$", fleet.output.read_text(), re.M)
     assert found is not None
     return found[1], found[2]
@@ -41,13 +43,13 @@ def test_the_printed_token_opens_everything(
     expect(player).to_have_attribute("data-state", "live", timeout=20_000)
     expect(page.locator("video").first).to_have_attribute("data-transport", transport)
     page.wait_for_function("() => document.querySelector('video').videoWidth === 1280")
-    assert page.evaluate("document.cookie") == "", "no script can read it"
+    assert page.evaluate("document.cookie") == "", "scripts can't read it"
     (cookie,) = page.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     page.context.close()
 
 
-def test_without_it_there_is_a_page_that_says_what_to_do(fleet: FleetUnderTest, browser: Browser):
+def test_without_the_token_a_page_says_what_to_do(fleet: FleetUnderTest, browser: Browser):
     address, _ = printed(fleet)
     page = browser.new_context().new_page()
     answer = page.goto(f"{address}/stream?worker=omega-0")
@@ -56,13 +58,13 @@ def test_without_it_there_is_a_page_that_says_what_to_do(fleet: FleetUnderTest, 
     page.context.close()
 
 
-def test_a_page_of_another_origin_gets_nothing_even_from_a_browser_that_is_known(
+def test_a_page_of_another_origin_gets_nothing_even_with_the_cookie(
     fleet: FleetUnderTest, browser: Browser
 ):
     address, token = printed(fleet)
     page = browser.new_context().new_page()
     page.goto(f"{address}/?token={token}")
-    # Another port of the same machine is the same site to a browser: the cookie goes along.
+    # Another port of the same machine is the same site to a browser, so the cookie is sent.
     other = re.sub(r":\d+$", ":9", address)
     page.route(f"{other}/**", lambda route: route.fulfill(content_type="text/html", body="hello"))
     page.goto(f"{other}/")

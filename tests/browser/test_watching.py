@@ -1,6 +1,6 @@
-"""The broadcast left on: rotations, and a worker on stage that is killed.
+"""The broadcast over time: rotations, and a worker on stage that is killed.
 
-``python -m benchmarks.watching`` does the same for ten minutes and measures.
+``python -m benchmarks.watching`` measures the same for ten minutes.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
-from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.timeout(300)
 STAGE = ".tile[data-place=stage]"
 CUTS = 3
 KEPT_S = 25
-"""Ten seconds are kept, and ten more gather before any are dropped."""
+"""Ten seconds are kept, and ten more accumulate before any are dropped."""
 
-# Every picture that is painted on stage, by its worker, and the most video that a player has kept.
-NOTING = """
+# Record each frame painted on stage, by its worker, and the most video that a player has kept.
+RECORD = """
 (() => {
-  const seen = { stages: [], pictures: 0, kept: 0 };
+  const seen = { stages: [], frames: 0, kept: 0 };
   window.seen = seen;
   const known = new WeakSet();
   const watch = (video) => {
@@ -37,7 +37,7 @@ NOTING = """
       if (tile?.dataset.place !== 'stage') return;
       const worker = tile.getAttribute('aria-label');
       if (seen.stages.at(-1) !== worker) seen.stages.push(worker);
-      seen.pictures += 1;
+      seen.frames += 1;
     };
     video.requestVideoFrameCallback(painted);
   };
@@ -50,7 +50,7 @@ NOTING = """
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
-    """Three workers, two sessions: who comes next has a picture before the stage is cut to it."""
+    """Run three workers with two sessions: the next one streams before the stage is cut to it."""
     environment = {
         "METABONK_CPU_MAX_SESSIONS": "2",
         "METABONK_STREAM_WIDTH": "320",
@@ -59,21 +59,21 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
         "METABONK_FEATURED_ROTATE_S": "6",
     }
     folder = tmp_path_factory.mktemp("watching")
-    with run_fleet(folder, "--workers", "3", environment=environment) as fleet:
+    with run_gameless_fleet(folder, "--workers", "3", environment=environment) as fleet:
         until("two are live", lambda: len(fleet.in_state(StreamState.LIVE)) == 2, 120)
         until("all three play", lambda: len(fleet.statuses()) == 3, 60)
         yield fleet
 
 
-def test_the_stage_follows_the_rotation_and_survives_its_workers_death(
+def test_the_stage_follows_the_rotation_and_survives_the_death_of_its_worker(
     fleet: FleetUnderTest, page: Page
 ):
-    page.add_init_script(NOTING)
+    page.add_init_script(RECORD)
     page.goto(f"{fleet.page}/neural/broadcast")
     page.evaluate("window.sameDocument = true")
     page.wait_for_function(f"seen.stages.length > {CUTS}", timeout=120_000)
     stages = page.evaluate("seen.stages")
-    assert set(stages) == {"omega-0", "omega-1", "omega-2"}, "everybody had a turn"
+    assert set(stages) == {"omega-0", "omega-1", "omega-2"}, "every worker had a turn"
 
     page.keyboard.press("p")
     expect(page.locator(STAGE).get_by_text("Pinned:")).to_be_visible()
@@ -84,14 +84,14 @@ def test_the_stage_follows_the_rotation_and_survives_its_workers_death(
     pid = fleet.statuses()[worker].pid
     psutil.Process(pid).kill()
     expect(player).not_to_have_attribute("data-state", "live", timeout=15_000)
-    painted = page.evaluate("seen.pictures")
+    painted = page.evaluate("seen.frames")
 
     def is_another() -> bool:
         status = fleet.statuses().get(worker)
         return status is not None and status.pid != pid
 
     until("it is started again", is_another, 60)
-    page.wait_for_function("before => seen.pictures > before + 10", arg=painted, timeout=60_000)
+    page.wait_for_function("before => seen.frames > before + 10", arg=painted, timeout=60_000)
     expect(player).to_have_attribute("data-state", "live", timeout=15_000)
     assert page.locator(STAGE).get_attribute("aria-label") == worker
     assert page.evaluate("seen.kept") < KEPT_S

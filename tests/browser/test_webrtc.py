@@ -1,4 +1,4 @@
-"""WebRTC in a real Chromium, from a real server and a real encoder."""
+"""WebRTC between a real server with a real encoder and Chromium."""
 
 from collections.abc import Iterator
 
@@ -48,7 +48,7 @@ def page(staged: Stage, browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("viewers", [1, 8])
-def test_chromium_decodes_what_one_encoder_makes(staged: Stage, page: Page, viewers: int):
+def test_chromium_decodes_the_stream_of_one_encoder(staged: Stage, page: Page, viewers: int):
     page.evaluate(WATCH, viewers)
     page.wait_for_function(f"async () => (await ({DECODED})()).every(([frames]) => frames > 0)")
     staged.wait_for_clients(viewers)
@@ -57,12 +57,12 @@ def test_chromium_decodes_what_one_encoder_makes(staged: Stage, page: Page, view
     encoded, after = staged.frames - encoded, page.evaluate(DECODED)
     for (was, _), (decoded, width) in zip(before, after, strict=True):
         assert width == 320
-        assert decoded - was >= 0.5 * encoded, "each viewer gets what the one encoder makes"
+        assert decoded - was >= 0.5 * encoded, "each viewer gets the frames of the one encoder"
     page.evaluate("watched.forEach(({ connection }) => connection.close())")
     staged.wait_for_clients(0)
 
 
-def test_delete_tells_chromium_that_it_is_over(staged: Stage, page: Page):
+def test_delete_disconnects_chromium(staged: Stage, page: Page):
     page.evaluate(WATCH, 1)
     page.wait_for_function(f"async () => (await ({DECODED})())[0][0] > 0")
     page.evaluate("async () => fetch(watched[0].location, { method: 'DELETE' })")

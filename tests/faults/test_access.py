@@ -1,5 +1,5 @@
-"""What nobody gets, whatever they ask: files beside those that are served, and a part in the fleet
-for pages of other origins; and nothing in the source that would run or unpack what arrives.
+"""No request reads a file that isn't served, pages of other origins have no access, and no source
+file runs or unpickles received data.
 """
 
 import ast
@@ -48,12 +48,12 @@ HOST = "127.0.0.1"
 
 @dataclass
 class Site:
-    """The applications of a fleet on a small file system.
+    """The applications of a fleet on a small directory tree.
 
     Attributes:
-        folder: with ``runs``, ``logs``, ``page`` and, beside them, a secret.
-        apps: by the name of their process.
-        clients: of each of them.
+        folder: has ``runs``, ``logs``, ``page`` and a secret.
+        apps: by process.
+        clients: by process.
     """
 
     folder: Path
@@ -112,7 +112,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def ask(port: int, path: str, headers: str = "") -> bytes:
-    """The whole answer to a path that no client has tidied up."""
+    """Return the whole response to a path that no client has normalized."""
     with socket.create_connection((HOST, port), 20) as client:
         said = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n{headers}\r\n"
         client.sendall(said.encode("latin-1"))
@@ -123,7 +123,7 @@ def ask(port: int, path: str, headers: str = "") -> bytes:
 
 
 def ways_to(target: str) -> list[str]:
-    """Ways out of a folder, as they have been tried on servers."""
+    """Return paths known from attacks that lead out of a folder."""
     up = ["..", "%2e%2e", ".%2e", "%252e%252e", "..%00", "....", "..%5c..", "%c0%ae%c0%ae"]
     slashes = ["/", "%2f", "%2F", "\\", "%5c", "//", "%252f"]
     climbs = [(step + slash) * depth for step in up for slash in slashes for depth in (1, 2, 3)]
@@ -131,7 +131,7 @@ def ways_to(target: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["orchestrator", "page"])
-def test_no_path_leads_out_of_the_folders(site: Site, name: str):
+def test_no_path_leads_out_of_the_served_folders(site: Site, name: str):
     absolute = [f"{slash}{site.folder}{slash}secret" for slash in ("/", "%2f", "//")]
     client = site.clients[name]
     port = client.base_url.port or 0
@@ -163,7 +163,7 @@ def test_no_path_leads_out_of_the_folders(site: Site, name: str):
 
 @pytest.mark.parametrize("name", ["orchestrator", "page", "worker", "learner"])
 @pytest.mark.parametrize("long", ["a" * 300, "a" * 5000, "a/" * 3000, "%00", "%ff%fe", "%0d%0a"])
-def test_a_strange_name_is_not_found_and_no_fault_of_ours(site: Site, name: str, long: str):
+def test_a_strange_name_is_no_server_error(site: Site, name: str, long: str):
     client = site.clients[name]
     for path in (f"/{long}", f"/assets/{long}", f"/api/runs/{long}/curve", f"/whep/{long}"):
         answer = ask(client.base_url.port or 0, path)
@@ -188,7 +188,7 @@ HEADERS += ["Content-Type", "Origin", "Referer", "Upgrade", "Expect", "Sec-WebSo
 
 
 @pytest.mark.parametrize("name", ["orchestrator", "page", "worker", "learner", "remote"])
-def test_a_strange_header_is_no_fault_of_ours(site: Site, name: str):
+def test_a_strange_header_is_no_server_error(site: Site, name: str):
     port = site.clients[name].base_url.port or 0
     own = {"worker": ["/stream.mp4"], "learner": ["/weights"]}
     paths = own.get(name, ["/favicon.svg", "/api/runs/run-1/curve"])
@@ -208,7 +208,7 @@ FOREIGN = ["http://evil.example", "https://127.0.0.1.evil.example", "null", "htt
 
 
 def routes(app: FastAPI) -> list[tuple[str, str]]:
-    """Every method and path of its document; names are those of a worker that it has."""
+    """Return every documented method and path, with the name of an existing worker."""
     return [
         (
             method.upper(),
@@ -220,7 +220,7 @@ def routes(app: FastAPI) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", ["orchestrator", "page", "worker", "learner"])
-def test_a_page_of_another_origin_can_neither_read_nor_steer(site: Site, name: str):
+def test_a_page_of_another_origin_can_neither_read_nor_change_anything(site: Site, name: str):
     client = site.clients[name]
     for method, path in [*routes(site.apps[name]), ("GET", "/openapi.json"), ("GET", "/")]:
         for headers in [
@@ -257,7 +257,7 @@ def test_a_page_of_another_origin_opens_no_socket(site: Site, name: str, headers
     assert client.get(path, headers=upgrade | headers).status_code == 403
 
 
-def test_a_link_from_anywhere_leads_to_the_page(site: Site):
+def test_a_link_from_another_site_opens_the_page(site: Site):
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
     client = site.clients["page"]
     assert client.get("/", headers=link).status_code == 200
@@ -266,7 +266,7 @@ def test_a_link_from_anywhere_leads_to_the_page(site: Site):
 # Secrets
 
 
-def test_no_log_holds_the_token_wherever_it_was_sent(site: Site, caplog: pytest.LogCaptureFixture):
+def test_no_log_contains_the_token(site: Site, caplog: pytest.LogCaptureFixture):
     port = site.clients["remote"].base_url.port or 0
     by_cookie, by_header = (
         f"Cookie: metabonk-{port}={TOKEN}\r\n",
@@ -293,11 +293,11 @@ def test_no_log_holds_the_token_wherever_it_was_sent(site: Site, caplog: pytest.
         socket_of = f"ws://{HOST}:{port}/api/worker/omega-0/stream?token={TOKEN}"
         with pytest.raises(InvalidStatus, match="502"), connect(socket_of, proxy=None):
             pass
-    # The test's own client tells what it sends.
+    # The test's own client logs what it sends.
     ours = [record for record in caplog.records if record.name != "websockets.client"]
-    told = [record.getMessage() + (record.exc_text or "") for record in ours]
-    assert any("19000" in line for line in told), "what the page asks of a worker is among it"
-    assert not [line for line in told if TOKEN in line]
+    messages = [record.getMessage() + (record.exc_text or "") for record in ours]
+    assert any("19000" in line for line in messages), "requests to workers are logged"
+    assert not [line for line in messages if TOKEN in line]
 
 
 # The source
@@ -312,7 +312,7 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT / "src")))
-def test_nothing_that_arrives_is_unpickled_run_or_taken_for_a_format(file: Path):
+def test_no_received_data_is_unpickled_run_or_used_as_a_format(file: Path):
     tree = ast.parse(file.read_text())
     imported = {
         name.split(".")[0]
@@ -343,12 +343,12 @@ def test_nothing_that_arrives_is_unpickled_run_or_taken_for_a_format(file: Path)
             assert isinstance(owner, ast.Constant | ast.Name), ast.unparse(call)
 
 
-def test_every_promise_of_security_md_has_a_test_that_exists():
+def test_every_promise_of_security_md_names_an_existing_test():
     text = (ROOT / "SECURITY.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("|")][2:]
     assert len(rows) > 8
     for row in rows:
         named = re.findall(r"`(tests/[\w/]+\.py)`", row)
-        assert named, f"nothing shows that {row}"
+        assert named, f"no test for {row}"
         for file in named:
             assert (ROOT / file).is_file(), file

@@ -1,7 +1,7 @@
-"""The clock jumps, messages are lost, the orchestrator is slow: nobody who watches notices.
+"""Clock jumps, lost messages and a suspended orchestrator go unnoticed by viewers.
 
-The machine's own clock is left alone: in every process of the fleet Python's ``time.time()`` says
-what a file adds to it. (libfaketime, which does that below Python, breaks ``time.sleep``.)
+The machine's clock is left alone: in every process of the fleet, ``time.time()`` adds the offset in
+a file. (libfaketime does the same below Python, and breaks ``time.sleep``.)
 """
 
 import json
@@ -24,7 +24,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
-# Python runs it at the start of every process that finds it on its path.
+# A sitecustomize module, which Python runs at the start of every process.
 CLOCK = """
 import time
 true_ns = time.time_ns
@@ -36,7 +36,8 @@ time.time_ns, time.time = time_ns, lambda: time_ns() / 1e9
 HOUR_S = 3600
 GAP_S = 2.0
 WATCHED_S = 8.0
-"""After a jump; ``clock_drifts`` needs six seconds without a pause."""
+"""Time after a jump; ``clock_drifts`` needs six seconds without a pause."""
+
 WORKERS = 2
 ENVIRONMENT = {
     "METABONK_STREAM_WIDTH": "256",
@@ -89,13 +90,13 @@ def problems(fleet: FleetUnderTest) -> list[str]:
 
 
 def seen_clock(fleet: FleetUnderTest) -> float:
-    """What time the fleet believed it was when its last episode ended, seconds ahead of ours."""
+    """Return how far the fleet's clock was ahead when its last episode ended, seconds."""
     (newest,) = httpx.get(f"{fleet.page}/api/episodes?limit=1").raise_for_status().json()
     return float(newest["ended_at"]) - time.time()
 
 
 def drifts_since(spectator: Spectator, began: float) -> list[float]:
-    """See ``clock_drifts``; of stretches that were long enough and went on until now."""
+    """Return the ``clock_drifts`` of stretches that are long enough and still continue."""
     return [
         drift
         for stretch in tuple(spectator.stretches)
@@ -108,8 +109,8 @@ def played_on(fleet: FleetUnderTest, since: dict[str, WorkerStatus]) -> bool:
     return all(status.step >= since[name].step + 20 for name, status in fleet.statuses().items())
 
 
-def is_right(fleet: FleetUnderTest) -> bool:
-    """Whether nothing is wrong, everybody is heard of, and one of them is live."""
+def is_healthy(fleet: FleetUnderTest) -> bool:
+    """Tell whether there is no problem, all workers report, and one of them is live."""
     return (
         not problems(fleet)
         and len(fleet.statuses()) == WORKERS
@@ -119,8 +120,8 @@ def is_right(fleet: FleetUnderTest) -> bool:
 
 
 @pytest.mark.parametrize("ahead_s", [HOUR_S, -HOUR_S])
-def test_the_clock_jumps_and_nothing_happens(fleet: FleetUnderTest, folder: Path, ahead_s: int):
-    until("everything is right", lambda: is_right(fleet), 60)
+def test_a_clock_jump_changes_nothing(fleet: FleetUnderTest, folder: Path, ahead_s: int):
+    until("the fleet is healthy", lambda: is_healthy(fleet), 60)
     before, processes = fleet.statuses(), pids(fleet)
     shown = live(fleet)
     assert shown is not None
@@ -129,8 +130,8 @@ def test_the_clock_jumps_and_nothing_happens(fleet: FleetUnderTest, folder: Path
         began = time.monotonic()
         set_clock(folder, ahead_s)
         until("the fleet has seen it", lambda: abs(seen_clock(fleet) - ahead_s) < 60, 30)
-        until("all play on", lambda: played_on(fleet, before), 60)
-        drifts = until("its clock can be told", lambda: drifts_since(spectator, began), 60)
+        until("all continue to play", lambda: played_on(fleet, before), 60)
+        drifts = until("its clock can be judged", lambda: drifts_since(spectator, began), 60)
         gap = spectator.longest_gap(began, time.monotonic())
     print(
         f"\njump of {ahead_s:+d} s: longest gap {gap * 1000:.0f} ms, stream's clock off by "
@@ -138,13 +139,13 @@ def test_the_clock_jumps_and_nothing_happens(fleet: FleetUnderTest, folder: Path
     )
     assert gap < GAP_S
     assert max(drifts) < CLOCK_TOLERANCE_S
-    assert pids(fleet) == processes, "nobody was taken to be dead or to hang"
-    assert is_right(fleet)
+    assert pids(fleet) == processes, "no worker was taken for dead or hung"
+    assert is_healthy(fleet)
 
 
-def test_the_orchestrator_stands_still_and_viewers_do_not_notice(fleet: FleetUnderTest, long: bool):
+def test_viewers_do_not_notice_a_suspended_orchestrator(fleet: FleetUnderTest, long: bool):
     pause_s = 30.0 if long else 7.0
-    until("everything is right", lambda: is_right(fleet), 60)
+    until("the fleet is healthy", lambda: is_healthy(fleet), 60)
     processes, shown = pids(fleet), live(fleet)
     assert shown is not None
     with Spectator(fleet.worker(shown.worker_index)) as spectator:
@@ -153,17 +154,17 @@ def test_the_orchestrator_stands_still_and_viewers_do_not_notice(fleet: FleetUnd
         orchestrator = psutil.Process(fleet.process.pid)
         orchestrator.send_signal(signal.SIGSTOP)
         try:
-            until("it has stood still", lambda: time.monotonic() - began > pause_s, 60)
+            until("it was suspended for long", lambda: time.monotonic() - began > pause_s, 60)
         finally:
             orchestrator.send_signal(signal.SIGCONT)
         back = time.monotonic()
-        until("everything is right", lambda: is_right(fleet), 30)
-        right = time.monotonic() - back
-        until("some seconds are over", lambda: time.monotonic() - back > 4, 10)
+        until("the fleet is healthy", lambda: is_healthy(fleet), 30)
+        healthy_s = time.monotonic() - back
+        until("four seconds have passed", lambda: time.monotonic() - back > 4, 10)
         gap = spectator.longest_gap(began, time.monotonic())
     print(
-        f"\norchestrator stopped for {pause_s:.0f} s: longest gap {gap * 1000:.0f} ms, all right "
-        f"{right:.1f} s after it went on"
+        f"\norchestrator suspended for {pause_s:.0f} s: longest gap {gap * 1000:.0f} ms, healthy "
+        f"{healthy_s:.1f} s after it continued"
     )
     assert gap < GAP_S
     assert pids(fleet) == processes
@@ -171,8 +172,8 @@ def test_the_orchestrator_stands_still_and_viewers_do_not_notice(fleet: FleetUnd
     assert still is not None and still.instance_id == shown.instance_id
 
 
-def test_heartbeats_are_lost_and_come_back(fleet: FleetUnderTest, folder: Path, long: bool):
-    """Last in this file: one worker reaches the orchestrator by another way from here on."""
+def test_lost_heartbeats_do_no_harm(fleet: FleetUnderTest, folder: Path, long: bool):
+    """Reroute one worker's heartbeats; must be the last test of the shared fleet."""
     pause_s = 30.0 if long else 6.5
     (settings_file,) = folder.glob("runs/*/settings.json")
     with Line(int(fleet.orchestrator.rsplit(":", 1)[1])) as line:
@@ -183,7 +184,7 @@ def test_heartbeats_are_lost_and_come_back(fleet: FleetUnderTest, folder: Path, 
         until("omega-0 is back, through the line", lambda: line.connections > 0, 60)
         with Spectator(fleet.worker(0)) as spectator:
             until("omega-0 is watched and live", lambda: len(spectator.arrivals()) > 15, 60)
-            until("everything is right", lambda: is_right(fleet), 60)
+            until("the fleet is healthy", lambda: is_healthy(fleet), 60)
             processes, before = pids(fleet), fleet.statuses()
             began = time.monotonic()
             line.cut()
@@ -193,7 +194,7 @@ def test_heartbeats_are_lost_and_come_back(fleet: FleetUnderTest, folder: Path, 
                 20,
             )
             until(
-                "the others play on",
+                "the other worker continues to play",
                 lambda: fleet.statuses()["omega-1"].step > before["omega-1"].step,
                 30,
             )
@@ -201,12 +202,16 @@ def test_heartbeats_are_lost_and_come_back(fleet: FleetUnderTest, folder: Path, 
             gap = spectator.longest_gap(began, time.monotonic())
             line.mend()
             back = time.monotonic()
-            until("everything is right", lambda: is_right(fleet), 40)
-            right = time.monotonic() - back
+            until("the fleet is healthy", lambda: is_healthy(fleet), 40)
+            healthy_s = time.monotonic() - back
         print(
             f"\nheartbeats lost for {pause_s:.0f} s: longest gap meanwhile {gap * 1000:.0f} ms, "
-            f"all right {right:.1f} s after they came back"
+            f"healthy {healthy_s:.1f} s after they came back"
         )
         assert gap < GAP_S
-        assert pids(fleet) == processes, "silence alone is no reason to end anybody"
-        until("it counts on", lambda: fleet.statuses()["omega-0"].step > before["omega-0"].step, 20)
+        assert pids(fleet) == processes, "silence alone is no reason to end a process"
+        until(
+            "its counters continue",
+            lambda: fleet.statuses()["omega-0"].step > before["omega-0"].step,
+            20,
+        )

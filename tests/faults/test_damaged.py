@@ -1,4 +1,4 @@
-"""Files that were damaged are refused or begun anew, with their names, and never half believed."""
+"""Damaged files are refused by name or replaced, and never used in part."""
 
 import logging
 import os
@@ -33,8 +33,8 @@ SEED = 8
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with settings, episodes and checkpoints; tests mend what they spoil."""
-    # Two threads that wait for each other are slow on a machine that is busy.
+    """Return a run with settings, episodes and checkpoints; tests repair what they damage."""
+    # Threads that wait for each other are slow on a busy machine.
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("damaged") / "runs" / "a-run"
     folder.mkdir(parents=True)
@@ -63,7 +63,7 @@ def _episode(number: int) -> Episode:
 
 
 class Damage:
-    """Spoils a file, and mends it again."""
+    """Damages a file, and restores it at the end of the block."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -76,24 +76,24 @@ class Damage:
         self.file.write_bytes(self.whole)
 
     def flip(self, chance: random.Random) -> None:
-        """One bit, anywhere."""
+        """Flip a random bit."""
         data = bytearray(self.whole)
         data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
         self.file.write_bytes(data)
 
     def cut(self, chance: random.Random) -> None:
-        """Somewhere before its end."""
+        """Truncate the file at a random place."""
         self.file.write_bytes(self.whole[: chance.randrange(len(self.whole))])
 
     def overwrite(self, chance: random.Random, size: int = 4096) -> None:
-        """A block of it."""
+        """Overwrite a random block."""
         data = bytearray(self.whole)
         start = chance.randrange(len(data))
         data[start : start + size] = chance.randbytes(len(data[start : start + size]))
         self.file.write_bytes(data)
 
 
-def test_a_checkpoint_with_a_changed_bit_is_named_and_the_one_before_goes_on(
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_used(
     run_dir: Path, long: bool, caplog: pytest.LogCaptureFixture
 ):
     chance = random.Random(SEED)
@@ -104,7 +104,7 @@ def test_a_checkpoint_with_a_changed_bit_is_named_and_the_one_before_goes_on(
             caplog.clear()
             learner = Learner(TINY, Learning(batch_size=32))
             assert restore_newest(learner, run_dir) is not None
-            assert learner.counters.version == 1, "the one before"
+            assert learner.counters.version == 1, "the previous one"
             assert str(newest) in caplog.text
             caplog.clear()
             weights = newest_weights(run_dir)
@@ -112,7 +112,7 @@ def test_a_checkpoint_with_a_changed_bit_is_named_and_the_one_before_goes_on(
             assert str(newest) in caplog.text
 
 
-def test_a_damaged_best_checkpoint_is_named_and_not_played(
+def test_a_damaged_best_checkpoint_is_named_and_not_used(
     run_dir: Path, caplog: pytest.LogCaptureFixture
 ):
     best = run_dir / "best.safetensors"
@@ -122,9 +122,7 @@ def test_a_damaged_best_checkpoint_is_named_and_not_played(
         assert str(best) in caplog.text
 
 
-def test_episodes_in_a_damaged_database_are_refused_by_name_or_can_be_used(
-    run_dir: Path, long: bool
-):
+def test_a_damaged_database_is_refused_by_name_or_usable(run_dir: Path, long: bool):
     chance = random.Random(SEED)
     refused = 0
     with Damage(run_dir / EPISODES_FILE) as damage:
@@ -145,16 +143,16 @@ def test_episodes_in_a_damaged_database_are_refused_by_name_or_can_be_used(
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "rubbish"])
-def test_settings_that_cannot_be_read_are_refused_by_name(run_dir: Path, damage: str):
+def test_unreadable_settings_are_refused_by_name(run_dir: Path, damage: str):
     with Damage(run_dir / "settings.json") as settings:
-        spoilt = {"cut": settings.whole[:-5], "empty": b"", "rubbish": b"\xff\x00"}[damage]
-        settings.file.write_bytes(spoilt)
+        damaged = {"cut": settings.whole[:-5], "empty": b"", "rubbish": b"\xff\x00"}[damage]
+        settings.file.write_bytes(damaged)
         with pytest.raises(SettingsError, match=r"settings\.json"):
             read_settings(settings.file)
 
 
 @pytest.mark.parametrize("rubbish", [b"workers = ", b"\xff\xfe", b"workers = 2\nworkers = 3"])
-def test_a_file_of_the_user_that_cannot_be_read_is_refused_by_name(
+def test_an_unreadable_metabonk_toml_is_refused_by_name(
     rubbish: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -164,7 +162,7 @@ def test_a_file_of_the_user_that_cannot_be_read_is_refused_by_name(
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"{", b"[]", b"\x00" * 4096, b'{"a": {"works": 7}}'])
-def test_what_is_known_of_encoders_is_learned_anew_and_the_damaged_file_named(
+def test_a_damaged_cache_of_encoders_is_moved_aside_and_rebuilt(
     rubbish: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     for name, ask, learn in (
@@ -191,9 +189,7 @@ def test_what_is_known_of_encoders_is_learned_anew_and_the_damaged_file_named(
 
 
 @pytest.mark.parametrize("name", ["settings.json", EPISODES_FILE, "metabonk.toml"])
-def test_a_start_with_a_damaged_file_says_which_and_leaves_nothing_running(
-    run_dir: Path, name: str
-):
+def test_a_start_with_a_damaged_file_names_it_and_leaves_nothing_running(run_dir: Path, name: str):
     folder = run_dir.parents[1]
     file = folder / name if name == "metabonk.toml" else run_dir / name
     if name == "metabonk.toml":
@@ -214,8 +210,8 @@ def test_a_start_with_a_damaged_file_says_which_and_leaves_nothing_running(
             timeout=100,
             check=False,
         )
-    said = started.stdout + started.stderr
+    output = started.stdout + started.stderr
     assert started.returncode != 0
-    assert name in said
-    assert "Traceback" not in said
+    assert name in output
+    assert "Traceback" not in output
     assert not list((folder / "runtime").glob("fleet-*.lock"))

@@ -1,8 +1,8 @@
-"""A disk that takes nothing more: training goes on, it is said, and nothing whole is lost.
+"""A full disk: training continues, the page says so, and nothing saved is lost.
 
-In two ways. ``limited``: the kernel refuses the fleet's processes every further byte of a file
-(RLIMIT_FSIZE), which any user may do to their own. ``full``: runs and logs are on a disk of 640 MB
-of which every byte is taken, which needs root to mount it.
+There are two ways. ``limited``: the kernel refuses every further byte of a file (RLIMIT_FSIZE),
+which any user may impose on their own processes. ``full``: runs and logs are on a full disk of
+640 MB, which needs root to mount it.
 """
 
 import contextlib
@@ -43,7 +43,13 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """A fleet and the disk that it writes to."""
+    """A fleet and the disk that it writes to.
+
+    Attributes:
+        fleet: trains.
+        disk: mount point, or a folder.
+        mounted: the disk is a mount.
+    """
 
     fleet: FleetUnderTest
     disk: Path
@@ -66,7 +72,7 @@ class Writer:
         return [status.step for status in self.fleet.statuses().values()]
 
     def saved(self) -> int:
-        """Steps of the newest checkpoint, which is whole."""
+        """Return the steps of the newest checkpoint, after decoding it."""
         newest = checkpoint_files(self.run_dir)[0]
         data = newest.read_bytes()
         decode_weights(data)
@@ -142,7 +148,7 @@ Fault = Callable[[Writer], contextlib.AbstractContextManager[None]]
 
 
 @pytest.mark.parametrize("fault", [limited, full])
-def test_training_goes_on_and_says_so_while_nothing_can_be_written(writer: Writer, fault: Fault):
+def test_training_continues_while_nothing_can_be_written(writer: Writer, fault: Fault):
     with fault(writer):
         saved = until("there is a checkpoint", writer.saved, 30)
         until(
@@ -158,19 +164,19 @@ def test_training_goes_on_and_says_so_while_nothing_can_be_written(writer: Write
         if fault is full:
             assert "only 0 MB are free" in writer.problems()
         before, steps = writer.learner(), writer.steps()
-        until("learning goes on", lambda: writer.learner().updates >= before.updates + 3, 60)
+        until("learning continues", lambda: writer.learner().updates >= before.updates + 3, 60)
         until(
-            "play goes on",
+            "play continues",
             lambda: all(now > then for now, then in zip(writer.steps(), steps, strict=True)),
             30,
         )
-        assert writer.saved() >= saved, "the last good checkpoint is whole"
+        assert writer.saved() >= saved, "the last good checkpoint is intact"
     until("a newer checkpoint is written", lambda: writer.saved() > before.steps_trained, 60)
-    until("nothing is wrong any more", lambda: not writer.problems(), 60)
+    until("every problem is solved", lambda: not writer.problems(), 60)
     assert_no_episode_is_missing(writer)
 
 
-def test_a_learner_that_dies_on_a_full_disk_goes_on_from_the_last_good_checkpoint(writer: Writer):
+def test_a_learner_killed_on_a_full_disk_resumes_from_the_last_good_checkpoint(writer: Writer):
     with full(writer):
         until("a checkpoint fails", lambda: writer.learner().save_error, 30)
         saved, first = writer.saved(), writer.learner()
@@ -179,12 +185,12 @@ def test_a_learner_that_dies_on_a_full_disk_goes_on_from_the_last_good_checkpoin
             "another learner", lambda: (s := writer.learner()) and s.pid != first.pid and s, 60
         )
         assert again.steps_trained >= saved
-        until("it learns on", lambda: writer.learner().updates > again.updates, 60)
+        until("it learns", lambda: writer.learner().updates > again.updates, 60)
     until("a checkpoint is written", lambda: writer.saved() > again.steps_trained, 60)
 
 
 def assert_no_episode_is_missing(writer: Writer) -> None:
-    """Each worker's are numbered from 1 on, and written in that order."""
+    """Check that each worker's episodes were written in order, numbered from 1."""
     address = f"{(writer.run_dir / 'metabonk.sqlite').as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
         for index in range(WORKERS):

@@ -1,8 +1,7 @@
-"""Whatever is sent to a process: it says no, and neither it nor anybody else is the worse for it.
+"""Malformed input is refused, and harms neither the process nor its other clients.
 
-The input is mostly something right with something wrong in it; random bytes get no further than
-the first check. The processes are real ones on real sockets, so that what they hold afterwards can
-be counted.
+Most input is valid with something wrong in it, as random bytes get no further than the first check.
+The processes are real, on real sockets, so that the resources they hold can be counted.
 """
 
 import contextlib
@@ -47,7 +46,7 @@ pytestmark = pytest.mark.timeout(1500)
 FEW, MANY = 250, 10_000
 STEPS = 16
 GROWTH = 24 << 20
-"""Bytes of memory that a process may take more after ``MANY`` cases; 2.5 KB a case."""
+"""Bytes that a process may grow by in ``MANY`` cases: 2.5 KB per case."""
 
 OFFER = Path(__file__).with_name("offer-of-chromium.sdp").read_text()
 SDP = {"Content-Type": "application/sdp"}
@@ -68,13 +67,13 @@ def cases(long: bool) -> int:
 
 @dataclass
 class Target:
-    """A process that is attacked.
+    """A process under attack.
 
     Attributes:
         client: of its port.
         port: it serves on.
         process: itself.
-        log: all that it says.
+        log: its output.
     """
 
     client: httpx.Client
@@ -84,12 +83,12 @@ class Target:
 
     @contextlib.contextmanager
     def unharmed(self) -> Iterator[None]:
-        """It holds no more at the end than at the beginning, and had no reason to complain."""
+        """Check that it holds no more after the block than before, and logged no error."""
         memory, descriptors = self.process.memory_info().rss, self.process.num_fds()
         said = len(self.log.read_text())
         yield
         assert self.client.get("/healthz").is_success
-        until("its descriptors are free", lambda: self.process.num_fds() <= descriptors)
+        until("its descriptors are closed", lambda: self.process.num_fds() <= descriptors)
         grown = self.process.memory_info().rss - memory
         assert grown < GROWTH, f"it grew by {grown >> 20} MB"
         complaint = re.search(r"( ERROR |Traceback)(.*\n){1,80}", self.log.read_text()[said:])
@@ -98,7 +97,7 @@ class Target:
 
 @contextlib.contextmanager
 def running(folder: Path, port: int, *command: str) -> Iterator[Target]:
-    """``python -m <command>``, until the end of the block."""
+    """Run ``python -m <command>`` for the duration of the block."""
     log = folder / "log.txt"
     with (
         log.open("w") as file,
@@ -126,7 +125,7 @@ def answers(client: httpx.Client) -> bool:
 
 
 def each_of(strategy: st.SearchStrategy[Any], cases: int, test: Callable[[Any], None]) -> None:
-    """Runs ``test`` on so many values; a few are always the same ones, many never."""
+    """Run ``test`` on generated values: ``FEW`` are the same each time, more are random."""
 
     @settings(
         max_examples=cases,
@@ -143,7 +142,7 @@ def each_of(strategy: st.SearchStrategy[Any], cases: int, test: Callable[[Any], 
 
 
 def refused(answer: httpx.Response, *statuses: int) -> bool:
-    """Whether it was, in the form that every refusal has; never for a fault of the process."""
+    """Tell whether the request was refused; check the form of the refusal and its status."""
     if answer.is_success:
         return False
     assert answer.status_code in statuses, f"{answer.status_code} {answer.text[:500]}"
@@ -176,7 +175,7 @@ def version_of(learner: Target) -> int:
 
 @st.composite
 def extreme_rollouts(draw: st.DrawFn, spec: PolicySpec) -> Rollout:
-    """Of the right form, and with numbers in it that no game gives."""
+    """Draw well-formed rollouts with numbers that no game produces."""
     rollout = make_rollout(STEPS, spec=spec, terminated=(3,), truncated=draw(st.booleans()))
     for name in draw(
         st.sets(st.sampled_from(["observations", "log_probs", "rewards", "versions"]))
@@ -213,14 +212,14 @@ def test_no_rollout_harms_the_learner(learner: Target, cases: int):
 
     with learner.unharmed():
         each_of(damaged_tensors(valid) | extreme_rollouts(spec) | st.binary(), cases, send)
-    assert taken > cases / 20, "so few were right that learning was hardly tried"
+    assert taken > cases / 20, "too few were valid to test learning"
     weights = decode_weights(learner.client.get("/weights").content)
     assert all(np.isfinite(tensor).all() for tensor in weights.tensors.values())
     teach(learner, spec)
 
 
 def teach(learner: Target, spec: PolicySpec) -> None:
-    """Sends what is right, until it has been learned from."""
+    """Send valid rollouts until the learner has learned from them."""
     before = version_of(learner)
 
     def learned() -> bool:
@@ -274,17 +273,17 @@ def test_no_heartbeat_harms_the_fleet(orchestrator: Target, cases: int):
         number += 1
         if number % 50 == 0:
             ours += 1
-            another_worker_is_served(client, ours)
+            check_another_worker_is_served(client, ours)
 
     for warm in range(1, 50):
-        another_worker_is_served(client, warm)
+        check_another_worker_is_served(client, warm)
     ours = 50
     with orchestrator.unharmed():
         each_of(edited(tree) | damaged(text), cases, send)
 
 
-def another_worker_is_served(client: httpx.Client, number: int) -> None:
-    """One that does everything right, and whoever looks at the fleet meanwhile."""
+def check_another_worker_is_served(client: httpx.Client, number: int) -> None:
+    """Check a well-behaved worker, and readers of the fleet's state."""
     body = heartbeat(1, episode(number, 1), step=number).model_dump_json()
     answer = client.post("/api/heartbeat", content=body, headers=JSON)
     assert answer.status_code == 200, answer.text
@@ -313,7 +312,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 
 class Spectator:
-    """Somebody else, who watches the same stream all the while."""
+    """Another viewer of the same stream."""
 
     def __init__(self, target: Target) -> None:
         self.taken = 0
@@ -323,20 +322,20 @@ class Spectator:
 
     def __enter__(self) -> "Spectator":
         self._thread.start()
-        self.still_watches()
+        self.check_it_still_watches()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._left.set()
         self._thread.join()
 
-    def still_watches(self) -> None:
+    def check_it_still_watches(self) -> None:
         before = self.taken
-        until("a picture comes", lambda: self.taken > before)
+        until("data arrives", lambda: self.taken > before)
         assert self._thread.is_alive()
 
     def _watch(self) -> None:
-        # A WebSocket's client takes random numbers, which Hypothesis forbids to all threads.
+        # A WebSocket client would draw random numbers, which Hypothesis forbids in all threads.
         with socket.create_connection(("127.0.0.1", self._target.port), 60) as client:
             client.sendall(b"GET /stream.mp4 HTTP/1.1\r\nHost: localhost\r\n\r\n")
             while not self._left.is_set() and (part := client.recv(1 << 16)):
@@ -365,15 +364,15 @@ def test_no_offer_harms_a_worker_or_its_viewers(worker: Target, cases: int):
         send(OFFER)
     with Spectator(worker) as spectator, worker.unharmed():
         each_of(damaged_lines(OFFER) | damaged(OFFER.encode()), cases, send)
-        spectator.still_watches()
-    assert accepted > 20 + cases / 20, "so few were right that answering was hardly tried"
+        spectator.check_it_still_watches()
+    assert accepted > 20 + cases / 20, "too few were valid to test answers"
     until("all have left", lambda: clients(worker) == 0)
 
 
 @st.composite
 def frames(draw: st.DrawFn) -> bytes:
-    """What a client may send over a WebSocket, and more (RFC 6455, 5.2)."""
-    said = b""
+    """Draw valid and invalid WebSocket frames (RFC 6455, 5.2)."""
+    sent = b""
     for _ in range(draw(st.integers(1, 6))):
         data = draw(st.binary(max_size=200) | st.integers(1000, 9000).map(bytes))
         head = bytes([draw(st.integers(0, 255))])
@@ -385,8 +384,8 @@ def frames(draw: st.DrawFn) -> bytes:
             head += bytes([masked | 126]) + size.to_bytes(2, "big")
         else:
             head += bytes([masked | 127]) + size.to_bytes(8, "big")
-        said += head + bytes(4 if masked else 0) + data
-    return said
+        sent += head + bytes(4 if masked else 0) + data
+    return sent
 
 
 def upgrade(port: int, query: str) -> bytes:
@@ -409,7 +408,7 @@ def test_no_message_over_a_websocket_harms_a_worker_or_its_viewers(worker: Targe
         with socket.create_connection(("127.0.0.1", worker.port), 20) as client:
             client.sendall(upgrade(worker.port, query))
             assert client.recv(1 << 16)[:12] in (b"HTTP/1.1 101", b"HTTP/1.1 403")
-            with contextlib.suppress(OSError):  # It has closed already.
+            with contextlib.suppress(OSError):  # Closed already.
                 client.sendall(said)
                 client.shutdown(socket.SHUT_WR)
             assert ended(client)
@@ -418,7 +417,7 @@ def test_no_message_over_a_websocket_harms_a_worker_or_its_viewers(worker: Targe
         send(("", b""))
     with Spectator(worker) as spectator, worker.unharmed():
         each_of(st.tuples(queries, frames() | st.binary()), cases, send)
-        spectator.still_watches()
+        spectator.check_it_still_watches()
         until("the others have left", lambda: clients(worker) == 1)
 
 
@@ -426,7 +425,7 @@ def test_no_message_over_a_websocket_harms_a_worker_or_its_viewers(worker: Targe
 
 
 @pytest.mark.parametrize("name", ["learner", "orchestrator", "worker"])
-def test_no_damage_to_a_request_is_a_fault_of_the_process(
+def test_no_damaged_request_is_a_server_error(
     request: pytest.FixtureRequest, name: str, cases: int
 ):
     target: Target = request.getfixturevalue(name)
@@ -438,7 +437,7 @@ def test_no_damage_to_a_request_is_a_fault_of_the_process(
 
     def send(said: bytes) -> None:
         with socket.create_connection(("127.0.0.1", target.port), 20) as client:
-            with contextlib.suppress(OSError):  # It has closed already.
+            with contextlib.suppress(OSError):  # Closed already.
                 client.sendall(said)
                 client.shutdown(socket.SHUT_WR)
             answer = all_of(client)
@@ -470,7 +469,7 @@ def all_of(client: socket.socket) -> bytes:
         ("Transfer-Encoding: gzip", b"400"),
     ],
 )
-def test_a_body_is_refused_before_it_comes(
+def test_an_unacceptable_body_is_refused_before_it_is_read(
     request: pytest.FixtureRequest, name: str, headers: str, status: bytes
 ):
     target: Target = request.getfixturevalue(name)

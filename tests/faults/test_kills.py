@@ -1,6 +1,6 @@
-"""Anything may be killed at any time: the fleet mends itself, and nobody else notices.
+"""Any process may be killed at any time: the fleet recovers, and other viewers don't notice.
 
-``python -m pytest tests/faults/test_kills.py --long -s`` does it twenty times and prints a table.
+``python -m pytest tests/faults/test_kills.py --long -s`` kills twenty and prints a table.
 """
 
 import contextlib
@@ -22,11 +22,10 @@ from tests.support.viewer import Spectator
 from tests.support.waiting import until
 
 WORKERS = 2
-VICTIMS = ("worker", "engine", "learner", "proof", "orchestrator")
+VICTIMS = ("worker", "engine", "learner", "probe", "orchestrator")
 PROMISE_S = 10.0
 PATIENCE_S = 60.0
-"""On a machine that is busy with something else, importing PyTorch alone may take longer than what
-is promised; what was measured is printed."""
+"""On a busy machine, importing PyTorch alone may exceed the promise; measured times are printed."""
 
 GAP_S = 2.0
 ENVIRONMENT = {
@@ -44,7 +43,7 @@ ENVIRONMENT = {
 
 
 class Trial:
-    """A fleet that is killed in parts and started again in the same folder, on the same ports."""
+    """A fleet whose processes are killed; it restarts in the same folder, on the same ports."""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self.folder = folder
@@ -70,7 +69,7 @@ class Trial:
         return [*self.ports, *(self.ports[-1] + index for index in range(1, WORKERS))]
 
     def pids(self) -> dict[str, int]:
-        """Role → the process that has it, as the fleet itself says."""
+        """Return the pids of workers and learner, as the fleet reports them."""
         fleet = httpx.get(f"{self.fleet.page}/api/fleet").raise_for_status().json()
         workers = {name: status["pid"] for name, status in fleet["workers"].items()}
         return workers | ({"learner": fleet["learner"]["pid"]} if fleet["learner"] else {})
@@ -83,12 +82,12 @@ class Trial:
         return LearnerStatus.model_validate(answer.json()).steps_trained
 
     def saved(self) -> int:
-        """Steps of the newest checkpoint; 0 before the first."""
+        """Return the steps of the newest checkpoint; 0 before the first."""
         files = self.folder.glob("runs/*/checkpoints/*.safetensors")
         return max((int(file.name.split("-")[0]) for file in files), default=0)
 
     def is_whole(self) -> bool:
-        """Whether everybody is there, live, and each process is the one that the fleet names."""
+        """Tell whether all processes run, under the reported pids, and every worker is live."""
         found = members(self.fleet)
         pids = self.pids()
         expected = {"learner", *(f"omega-{index}" for index in range(WORKERS))}
@@ -110,14 +109,12 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
 
 
 @pytest.mark.timeout(1800)
-def test_whatever_is_killed_the_fleet_is_whole_again_and_nobody_else_notices(
-    trial: Trial, long: bool
-):
+def test_the_fleet_recovers_from_any_kill_and_other_viewers_do_not_notice(trial: Trial, long: bool):
     rounds = 20 if long else len(VICTIMS)
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     print(f"\n{rounds} rounds, seed {seed}")
-    # Each kind once at least; the rest by chance.
+    # Each kind once, and further ones at random.
     plan = [*VICTIMS, *chance.choices(VICTIMS, k=rounds - len(VICTIMS))]
     chance.shuffle(plan)
     took = {
@@ -128,20 +125,20 @@ def test_whatever_is_killed_the_fleet_is_whole_again_and_nobody_else_notices(
         f"{max(took.values()):.1f} s at most; {sum(t <= PROMISE_S for t in took.values())} of "
         f"{rounds} within {PROMISE_S:.0f} s"
     )
-    everybody = trial.fleet.tree()
-    shared = shared_memory(everybody)
+    family = trial.fleet.tree()
+    shared = shared_memory(family)
     trial.fleet.stop()
-    assert_nothing_left(trial, everybody)
+    assert_nothing_left(trial, family)
     assert not any(file.exists() for file in shared)
 
 
 def one_round(trial: Trial, kind: str, chance: random.Random, number: int) -> float:
-    """Kills one process of this kind; seconds until the fleet was whole again."""
+    """Kill one process of this kind; return the seconds until the fleet was whole again."""
     index = chance.randrange(WORKERS)
     others = [other for other in range(WORKERS) if other != index]
     steps, saved = trial.steps(), trial.saved()
-    everybody = trial.fleet.tree()
-    shared = shared_memory(everybody)
+    family = trial.fleet.tree()
+    shared = shared_memory(family)
     with contextlib.ExitStack() as watching:
         spectators = [
             watching.enter_context(Spectator(trial.fleet.worker(other))) for other in others
@@ -153,15 +150,15 @@ def one_round(trial: Trial, kind: str, chance: random.Random, number: int) -> fl
         victim.kill()
         if kind == "orchestrator":
             trial.fleet.process.wait(10)
-            until("its children end with it", lambda: not any(map(runs, everybody)), 10)
-            assert_nothing_left(trial, everybody)
+            until("its children end with it", lambda: not any(map(runs, family)), 10)
+            assert_nothing_left(trial, family)
             began = time.monotonic()
             trial.resume()
-        until("the victim has gone", lambda: not any(map(runs, [victim, *with_it])), 20)
+        until("the victim has ended", lambda: not any(map(runs, [victim, *with_it])), 20)
         until("the fleet is whole again", trial.is_whole, PATIENCE_S)
         took = time.monotonic() - began
         until(
-            "play goes on",
+            "play continues",
             lambda: all(
                 now > steps[name] * (kind != "orchestrator") for name, now in trial.steps().items()
             ),
@@ -175,16 +172,16 @@ def one_round(trial: Trial, kind: str, chance: random.Random, number: int) -> fl
         f"  {number:2}  {kind:12} (pid {victim.pid}): whole after {took:4.1f} s, "
         f"longest gap for others {gap * 1000:4.0f} ms, steps {saved} saved, {trained} after"
     )
-    assert trained >= saved, "no step count goes back further than the last checkpoint"
+    assert trained >= saved, "no more is lost than since the last checkpoint"
     if kind != "orchestrator":
         assert gap < GAP_S
         for spectator in spectators:
             assert [s.decoded() for s in spectator.stretches] == [
                 len(s.arrivals) for s in spectator.stretches
             ]
-    assert_leases_are_of_the_living(trial)
+    assert_leases_belong_to_running_workers(trial)
     until(
-        "shared memory of the dead is gone",
+        "the shared memory of the dead is removed",
         lambda: not any(file.exists() for file in shared - shared_memory(trial.fleet.tree())),
         20,
     )
@@ -192,7 +189,7 @@ def one_round(trial: Trial, kind: str, chance: random.Random, number: int) -> fl
 
 
 def find_victims(trial: Trial, kind: str, index: int) -> list[psutil.Process]:
-    """Who is to be killed, and who will end because of it."""
+    """Return the process to be killed, followed by those that end with it."""
     found = members(trial.fleet)
     worker = found[f"omega-{index}"][0]
     match kind:
@@ -204,13 +201,13 @@ def find_victims(trial: Trial, kind: str, index: int) -> list[psutil.Process]:
             return [worker, *engines_of(worker)]
         case "engine":
             return [engines_of(worker)[0], worker]
-    # An encoder is tried in a child of its own, once on each machine: as if this were a new one.
-    (trial.folder / "runtime" / "slots" / "proofs.json").unlink()
+    # Encoders are probed once per machine, in a child process; make this one look new.
+    (trial.folder / "runtime" / "slots" / "probes.json").unlink()
     worker.kill()
-    return [until("an encoder is tried", lambda: members(trial.fleet).get("proof"), 60)[0]]
+    return [until("an encoder is probed", lambda: members(trial.fleet).get("probe"), 60)[0]]
 
 
-def assert_leases_are_of_the_living(trial: Trial) -> None:
+def assert_leases_belong_to_running_workers(trial: Trial) -> None:
     sessions = httpx.get(f"{trial.fleet.page}/api/sessions").raise_for_status().json()
     (cpu,) = [pool for pool in sessions if pool["pool"] == "cpu"]
     living = trial.pids()
@@ -219,9 +216,9 @@ def assert_leases_are_of_the_living(trial: Trial) -> None:
     }
 
 
-def assert_nothing_left(trial: Trial, everybody: list[psutil.Process]) -> None:
-    """No process, no port, no lease."""
-    until("every process has ended", lambda: not any(map(runs, everybody)), 5)
+def assert_nothing_left(trial: Trial, family: list[psutil.Process]) -> None:
+    """Check that no process, port or lease is left."""
+    until("every process has ended", lambda: not any(map(runs, family)), 5)
     assert taken(trial.all_ports) == []
     pool = Pool("cpu", trial.folder / "runtime" / "slots", lambda: WORKERS)
     assert pool.usage().holders == ()

@@ -1,4 +1,4 @@
-"""The power goes at any step of writing a file: what is found afterwards can always be used."""
+"""Files that a power cut interrupted at any step of writing can always be used."""
 
 import contextlib
 import random
@@ -56,12 +56,12 @@ READERS: dict[str, Callable[[Path], int]] = {
     "probes": _probed,
     "limits": _learned,
 }
-"""What is read afterwards → which of the two writings it is of."""
+"""Readers that return which of the two versions, 1 or 2, they found."""
 
 
 @pytest.fixture(scope="module")
 def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for each file and step, as the killed process left it, and how it was before."""
+    """Return folders for each file and step, as the killed process left them, and as before."""
     folder = tmp_path_factory.mktemp("cut")
     command = [sys.executable, "-m", "tests.support.power_cut", str(folder)]
     subprocess.run(command, check=True, timeout=110)
@@ -69,9 +69,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("what", list(WRITERS))
-def test_whatever_a_power_cut_leaves_is_the_file_before_or_the_new_one(
-    what: str, cut: Path, tmp_path: Path
-):
+def test_a_power_cut_leaves_the_old_or_the_new_file(what: str, cut: Path, tmp_path: Path):
     chance = random.Random(8)
     for step in Step:
         before = _contents(cut / what / f"{step}-before")
@@ -101,21 +99,19 @@ LOG = Path(f"{EPISODES_FILE}-wal")
 
 @pytest.fixture
 def killed(tmp_path: Path) -> dict[Path, bytes]:
-    """A database of a hundred episodes as a killed process leaves it: all is in the log still."""
+    """Return the database of a killed process, with all of its hundred episodes in the WAL."""
     (tmp_path / "killed").mkdir()
     store = EpisodeStore(tmp_path / "killed", "doom:basic")
     for number in range(1, 101):
         store.record([_episode(number)])
-    # Without its index of the log, which lives in memory.
+    # Without the index of the WAL, which is shared memory.
     files = {f: d for f, d in _contents(tmp_path / "killed").items() if not f.match("*-shm")}
     store.close()
     return files
 
 
-def test_a_power_cut_costs_the_last_episodes_and_never_the_file(
-    killed: dict[Path, bytes], tmp_path: Path
-):
-    """SQLite syncs its log now and then: of what was not, any part may be there."""
+def test_a_power_cut_costs_only_the_last_episodes(killed: dict[Path, bytes], tmp_path: Path):
+    """SQLite syncs its WAL now and then; of the rest, any part may have been written."""
     chance, whole = random.Random(8), len(killed[LOG])
     kept = []
     for size in sorted([0, *(chance.randrange(whole) for _ in range(20)), whole]):
@@ -123,9 +119,7 @@ def test_a_power_cut_costs_the_last_episodes_and_never_the_file(
     assert kept == sorted(kept) and kept[-1] == 100
 
 
-def test_a_log_of_changes_with_a_hole_is_used_up_to_there(
-    killed: dict[Path, bytes], tmp_path: Path
-):
+def test_a_wal_with_a_hole_is_used_up_to_it(killed: dict[Path, bytes], tmp_path: Path):
     torn = bytearray(killed[LOG])
     middle = len(torn) // 2
     torn[middle : middle + 4096] = bytes(4096)
@@ -133,7 +127,7 @@ def test_a_log_of_changes_with_a_hole_is_used_up_to_there(
 
 
 def _opened(run_dir: Path, files: dict[Path, bytes]) -> int:
-    """How many episodes are there; they are the first ones, and another can be written."""
+    """Return the number of episodes; check that they are the first, and that one can be added."""
     _lay_out(run_dir, files)
     store = EpisodeStore(run_dir, "doom:basic")
     newest_first = RunCatalog(run_dir.parent, store).episodes(store.run, 1000)

@@ -1,9 +1,7 @@
-"""Every route of every process of a running fleet, asked all that its own OpenAPI document allows
-and much that it forbids (schemathesis).
+"""Requests to every route of a fleet, as its OpenAPI documents allow and forbid (schemathesis).
 
-What it answers has to be what the document says: no 5xx, no status, type, header or field that the
-document doesn't name. One 5xx is by design and let through: 503 with ``Retry-After``, where there
-is no session for a stream, or no room in a queue.
+Every response must be documented: no 5xx, and no status, type, header or field that the document
+doesn't name. The exception is 503 with ``Retry-After``: no session for a stream, or a full queue.
 """
 
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.pytest.lazy import get_all_tests
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(1500)
@@ -28,7 +26,7 @@ TIMEOUT_S = 30
 
 FEW = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=8)
 MANY = settings(FEW, max_examples=300)
-"""Examples of each route, besides those for the limits of each of its fields."""
+"""Examples per route, in addition to those for the limits of each field."""
 
 
 @schemathesis.serializer("application/sdp")
@@ -38,16 +36,20 @@ def as_text(context: schemathesis.SerializationContext, value: object) -> bytes:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
-    arguments = ("--mode", "train", "--workers", "2", "--game", "doom:basic")
-    with run_fleet(tmp_path_factory.mktemp("fleet"), *arguments) as fleet:
+    folder = tmp_path_factory.mktemp("fleet")
+    with run_gameless_fleet(
+        folder, "--workers", "2", "--game", "doom:basic", learner=True
+    ) as fleet:
         until("both workers are known", lambda: len(fleet.statuses()) == 2, 60)
-        until("a learner", lambda: httpx.get(f"{fleet.learner}/weights").is_success, 60)
+        until(
+            "the learner has weights", lambda: httpx.get(f"{fleet.learner}/weights").is_success, 60
+        )
         yield fleet
         assert fleet.process.poll() is None
 
 
 @pytest.mark.parametrize("process", ["worker", "orchestrator", "page", "learner"])
-def test_every_answer_is_as_the_document_says(
+def test_every_response_is_documented(
     fleet: FleetUnderTest, process: str, long: bool, subtests: pytest.Subtests
 ):
     address = fleet.worker(0) if process == "worker" else getattr(fleet, process)
@@ -60,7 +62,7 @@ def test_every_answer_is_as_the_document_says(
 
 
 def ask(case: Case) -> None:
-    """Sends the request and holds the answer against the document."""
+    """Send the request and compare the response with the document."""
     answer = requests.request(**case.as_transport_kwargs(), stream=True, timeout=TIMEOUT_S)
     with answer:
         read(answer)
@@ -68,13 +70,13 @@ def ask(case: Case) -> None:
     if answer.status_code == 503 and "Retry-After" in answer.headers:
         not_checked.append(not_a_server_error)
     if case.method == "POST":
-        # A body may be of the right form and make no sense.
+        # A well-formed body may still be meaningless.
         not_checked.append(positive_data_acceptance)
     case.validate_response(answer, excluded_checks=not_checked)
 
 
 def read(answer: requests.Response) -> None:
-    """Reads the answer, of one without end the beginning."""
+    """Read the response; of an endless one, the beginning."""
     if answer.headers.get("Content-Type", "").startswith(ENDLESS):
         answer._content = next(answer.iter_content(None), b"")
     assert answer.content is not None

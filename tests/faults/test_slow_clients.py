@@ -1,4 +1,4 @@
-"""Clients that are slow or have vanished, beside somebody who watches: only they lose anything."""
+"""Slow and vanished clients lose their connection; another viewer doesn't notice."""
 
 import contextlib
 import socket
@@ -35,7 +35,7 @@ def staged() -> Iterator[Stage]:
 
 @pytest.fixture
 def page(staged: Stage, tmp_path: Path) -> Iterator[int]:
-    """The page's port, in front of the worker."""
+    """Return the port of the page in front of the worker."""
     store = EpisodeStore(tmp_path, "doom:basic")
     settings = Settings.model_validate({"ports": {"worker": staged.port}})
     gateway = Gateway(FleetState(settings, store))
@@ -48,10 +48,10 @@ def page(staged: Stage, tmp_path: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def watching(staged: Stage) -> Iterator[list[int]]:
-    """Somebody who watches all the while; the numbers of the pictures that came, in order."""
+    """Run a viewer during the block; yield the numbers of its frames, which must increase."""
     numbers: list[int] = []
     left = threading.Event()
-    troubles: list[str] = []
+    errors: list[str] = []
 
     def watch() -> None:
         with connect(f"{staged.ws}/stream", proxy=None, compression=None, max_size=None) as viewer:
@@ -61,23 +61,23 @@ def watching(staged: Stage) -> Iterator[list[int]]:
                     at = message.index(b"mfhd") + 8
                     number = int.from_bytes(message[at : at + 4], "big")
                     if numbers and number <= numbers[-1]:
-                        troubles.append(f"{number} after {numbers[-1]}")
+                        errors.append(f"{number} after {numbers[-1]}")
                     numbers.append(number)
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        until("a picture", lambda: numbers)
+        until("a frame", lambda: numbers)
         yield numbers
         before = len(numbers)
-        until("further pictures", lambda: len(numbers) > before + 5)
+        until("further frames", lambda: len(numbers) > before + 5)
     finally:
         left.set()
         thread.join()
-    assert not troubles
+    assert not errors
 
 
-def test_slow_requests_are_let_go_and_nobody_notices(staged: Stage, long: bool):
+def test_slow_requests_are_dropped_unnoticed_by_viewers(staged: Stage, long: bool):
     process = psutil.Process()
     before = process.num_fds()
     with watching(staged), contextlib.ExitStack() as stack:
@@ -92,13 +92,13 @@ def test_slow_requests_are_let_go_and_nobody_notices(staged: Stage, long: bool):
                     client.send(b"G")
             time.sleep(0.2)
         assert all(ended(client) for client in slow)
-    until("all descriptors are free", lambda: process.num_fds() <= before)
+    until("all descriptors are closed", lambda: process.num_fds() <= before)
 
 
 @pytest.mark.parametrize("way", ["/stream.mp4", "/stream.ts", "/stream"])
 @pytest.mark.parametrize("through_page", [False, True], ids=["worker", "page"])
 @pytest.mark.parametrize("gone", [True, False], ids=["vanished", "reads nothing"])
-def test_a_viewer_who_takes_nothing_leaves_the_stream(
+def test_a_viewer_that_reads_nothing_is_dropped(
     staged: Stage, page: int, way: str, through_page: bool, gone: bool
 ):
     port = page if through_page else staged.port
@@ -110,7 +110,7 @@ def test_a_viewer_who_takes_nothing_leaves_the_stream(
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         )
     with watching(staged), socket.socket() as viewer:
-        # What it holds itself is soon full.
+        # A small receive buffer, which is soon full.
         viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         viewer.settimeout(30)
         viewer.connect(("127.0.0.1", port))
@@ -119,12 +119,12 @@ def test_a_viewer_who_takes_nothing_leaves_the_stream(
         until("it has joined", lambda: staged.hub.stats().clients == 2)
         if gone:
             vanish(viewer)
-        until("it is given up", lambda: staged.hub.stats().clients == 1, 60)
+        until("it is dropped", lambda: staged.hub.stats().clients == 1, 60)
         assert staged.hub.state.state == "live"
 
 
-def test_a_vanished_viewer_of_a_quiet_stream_leaves_it(staged: Stage):
-    """In standby nothing is sent: the kernel asks whether anybody is there."""
+def test_a_vanished_viewer_of_a_silent_stream_is_dropped(staged: Stage):
+    """In standby nothing is sent, so TCP keep-alive has to notice."""
     head = (
         "GET /stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -135,4 +135,4 @@ def test_a_vanished_viewer_of_a_quiet_stream_leaves_it(staged: Stage):
         assert viewer.recv(4096)
         staged.wait_for_clients(1)
         vanish(viewer)
-        until("it is given up", lambda: staged.hub.stats().clients == 0, 60)
+        until("it is dropped", lambda: staged.hub.stats().clients == 0, 60)

@@ -1,4 +1,4 @@
-"""Half an hour of what happens in weeks: rotation, viewers who come and go, deaths.
+"""Weeks of events in half an hour: rotation, viewers that come and go, killed processes.
 
 ``python -m pytest tests/faults/test_soak.py --long -s`` takes 31 minutes and prints a table.
 """
@@ -28,7 +28,7 @@ from tests.support.waiting import until
 WORKERS = 3
 FPS = 15
 SPARED = ("orchestrator", "learner", "omega-0")
-"""Never killed here, so that they have time to grow."""
+"""Never killed, so that they have time to grow."""
 
 ENVIRONMENT = {
     "METABONK_STREAM_WIDTH": "256",
@@ -47,7 +47,7 @@ CLOCK_TOLERANCE_S = 0.1
 
 
 class Passerby(threading.Thread):
-    """Joins whatever is live, stays for a few pictures, and leaves, over and over."""
+    """Viewer that joins each live stream for a few frames, again and again."""
 
     def __init__(self, fleet: FleetUnderTest) -> None:
         super().__init__(name="passerby", daemon=True)
@@ -58,16 +58,16 @@ class Passerby(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(JOIN_EVERY_S):
             for index in range(WORKERS):
-                self._look(self._fleet.worker(index).replace("http", "ws", 1))
+                self._visit(self._fleet.worker(index).replace("http", "ws", 1))
 
-    def _look(self, address: str) -> None:
+    def _visit(self, address: str) -> None:
         try:
             with connect(f"{address}/stream?audience=broadcast", max_size=None) as socket:
                 for _ in range(8):
                     socket.recv(0.3)
                 self.joins += 1
         except (OSError, TimeoutError, WebSocketException):
-            pass  # In standby, or just killed.
+            pass  # The worker is in standby, or was just killed.
 
     def end(self) -> None:
         self._over.set()
@@ -124,7 +124,7 @@ def test_nothing_grows_while_workers_rotate_viewers_come_and_go_and_processes_di
 
     assert kills >= duration / kill_every - 2
     assert passerby.joins >= duration / 10
-    assert epochs >= duration / 30, "sessions go round"
+    assert epochs >= duration / 30, "sessions rotate"
     assert set(SPARED) <= {name for name, _ in growth}
     for who, grown in growth.items():
         assert grown.memory < share, f"{who} grew: {grown}"
@@ -151,10 +151,10 @@ def kill_one(fleet: FleetUnderTest, chance: random.Random) -> int:
 
 
 def clock_drifts(arrivals: Sequence[Arrival]) -> list[float]:
-    """By how much the stream's clock went wrong against the wall's, seconds, stretch by stretch.
+    """Return the drift of the stream's clock against the wall clock in each stretch, seconds.
 
-    A stretch ends where a pause was shortened, as ``Timeline`` says it does. Pictures come late by
-    chance, never early: what counts is the least delay at a stretch's beginning and at its end.
+    A stretch ends where ``Timeline`` shortened a pause. Frames may be late but never early, so the
+    least delay at the beginning of a stretch is compared with that at its end.
     """
     longest_step = (2 * Timeline(FPS).duration - TIMESCALE // 1000 - 1) / TIMESCALE
     stretches: list[list[Arrival]] = [[]]

@@ -1,7 +1,7 @@
-"""Many viewers of one worker: one encode serves all, and who is slow harms nobody.
+"""Many viewers of one worker: one encoder serves all, and slow viewers harm only themselves.
 
-``python -m pytest tests/faults/test_viewers.py --long -s`` has a hundred of them, two thousand
-joins, and prints what they cost.
+``python -m pytest tests/faults/test_viewers.py --long -s`` has a hundred viewers and two thousand
+joins, and prints their cost.
 """
 
 import asyncio
@@ -17,22 +17,21 @@ import pytest
 from metabonk.messages import StreamState, WorkerStatus
 from metabonk.streaming.hub import QUEUE_LIMITS
 from tests.support.audience import audience, join_and_leave
-from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.stage import stage
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
-ENVIRONMENT = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_WORKER_GAMES_PER_WORKER": "1"}
+ENVIRONMENT = {"METABONK_CPU_MAX_SESSIONS": "1"}
 AT_ONCE = 10
-"""Who join at the same time."""
+"""Viewers that join at the same time."""
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     folder = tmp_path_factory.mktemp("viewers")
-    arguments = ("--workers", "1", "--game", "doom:basic")
-    with run_fleet(folder, *arguments, environment=ENVIRONMENT) as fleet:
+    with run_gameless_fleet(folder, "--workers", "1", environment=ENVIRONMENT) as fleet:
         until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), 90)
         yield fleet
         fleet.stop()
@@ -40,7 +39,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a worker's process has done so far."""
+    """Counters of a worker's process."""
 
     at: float
     frames: int
@@ -68,7 +67,7 @@ def worker(fleet: FleetUnderTest) -> WorkerStatus:
 
 
 async def over(fleet: FleetUnderTest, seconds: float) -> tuple[float, float, int]:
-    """Frames encoded a second, share of a core, and frames lost before the encoder, meanwhile."""
+    """Return frames encoded per second, share of a core, and frames dropped before the encoder."""
     before = await asyncio.to_thread(Reading.of, fleet)
     await asyncio.sleep(seconds)
     after = await asyncio.to_thread(Reading.of, fleet)
@@ -80,7 +79,7 @@ async def over(fleet: FleetUnderTest, seconds: float) -> tuple[float, float, int
     )
 
 
-def test_everyone_gets_every_picture_of_one_encode(fleet: FleetUnderTest, long: bool):
+def test_every_viewer_gets_every_frame_of_one_encoder(fleet: FleetUnderTest, long: bool):
     size, seconds = (100, 15.0) if long else (30, 4.0)
     address = f"{fleet.worker(0).replace('http', 'ws', 1)}/stream"
 
@@ -94,20 +93,20 @@ def test_everyone_gets_every_picture_of_one_encode(fleet: FleetUnderTest, long: 
         print(
             f"\n1 viewer: {rate_alone:.1f} frames/s encoded ({lost_alone} lost before that), "
             f"{load_alone:.0%} of a core for the whole worker; {size} viewers: {rate:.1f} "
-            f"({lost}), {load:.0%}; pictures got: {min(got)} to {max(got)}, "
+            f"({lost}), {load:.0%}; frames received: {min(got)} to {max(got)}, "
             f"lost {sum(viewer.lost for viewer in viewers)}"
         )
         assert [viewer.lost for viewer in alone + viewers] == [0] * (size + 1)
         assert {viewer.epochs for viewer in viewers} == {1}
         assert min(got) >= 0.9 * max(got)
-        # Wide, for the sake of machines that do something else too: the figures are printed.
+        # Wide, as other programs may need the CPU as well; the figures are printed.
         assert rate >= 0.5 * rate_alone
 
     asyncio.run(watch())
     assert worker(fleet).spectator_width == 1280
 
 
-def test_who_stops_reading_loses_groups_and_nobody_else_does(fleet: FleetUnderTest, long: bool):
+def test_only_viewers_that_stop_reading_lose_groups_of_frames(fleet: FleetUnderTest, long: bool):
     size, stopped, seconds = (100, 20, 15.0) if long else (12, 4, 7.0)
     address = f"{fleet.worker(0).replace('http', 'ws', 1)}/stream"
 
@@ -127,19 +126,19 @@ def test_who_stops_reading_loses_groups_and_nobody_else_does(fleet: FleetUnderTe
             grown = after.memory - before.memory
             print(
                 f"\n{stopped} of {size} did not read for {seconds:.0f} s: they lost "
-                f"{min(v.lost for v in slow)} to {max(v.lost for v in slow)} pictures, the others "
+                f"{min(v.lost for v in slow)} to {max(v.lost for v in slow)} frames, the others "
                 f"{sum(v.lost for v in quick)}; the worker grew by {grown / 2**20:.0f} MB"
             )
             assert [viewer.lost for viewer in quick] == [0] * len(quick)
             for viewer in slow:
                 resumed = {b for a, b in pairwise(viewer.numbers) if b != a + 1}
-                assert resumed <= viewer.keyframes, "whole groups were lost"
+                assert resumed <= viewer.keyframes, "only whole groups are lost"
             assert grown < stopped * QUEUE_LIMITS.size
 
     asyncio.run(watch())
 
 
-def test_viewers_who_come_and_go_leave_nothing_in_the_worker(fleet: FleetUnderTest, long: bool):
+def test_viewers_that_come_and_go_leave_nothing_in_the_worker(fleet: FleetUnderTest, long: bool):
     joins = 2000 if long else 200
     address = f"{fleet.worker(0).replace('http', 'ws', 1)}/stream"
     process = psutil.Process(worker(fleet).pid)
@@ -154,7 +153,7 @@ def test_viewers_who_come_and_go_leave_nothing_in_the_worker(fleet: FleetUnderTe
     asyncio.run(come_and_go(address, joins))
     took = time.monotonic() - began
     until("they have left", lambda: worker(fleet).stream_active_clients == 0, 10)
-    until("nothing is held any more", lambda: held() <= before, 20)
+    until("everything is released", lambda: held() <= before, 20)
     grown = process.memory_info().rss / memory - 1
     print(
         f"\n{joins} joined and left in {took:.0f} s: descriptors and threads {before} → {held()}, "
@@ -163,7 +162,7 @@ def test_viewers_who_come_and_go_leave_nothing_in_the_worker(fleet: FleetUnderTe
     assert grown < 0.05
 
 
-def test_viewers_who_come_and_go_leave_no_task(long: bool):
+def test_viewers_that_come_and_go_leave_no_task(long: bool):
     joins = 2000 if long else 200
     with stage() as staged:
         staged.go_live()
@@ -177,7 +176,7 @@ def test_viewers_who_come_and_go_leave_no_task(long: bool):
 
 
 async def come_and_go(address: str, joins: int) -> None:
-    """Half of them say that they leave, and half don't."""
+    """Let viewers join; half of them close the connection properly, half abort it."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> None:

@@ -1,4 +1,4 @@
-"""Many viewers of one stream on one asyncio loop; each notes which fragments it got."""
+"""Many viewers of one stream on one asyncio loop; each records the fragments it receives."""
 
 import asyncio
 import json
@@ -19,20 +19,25 @@ FLAGS_BEFORE = 4 + 4
 
 
 class Viewer:
-    """One who watches, and can stop reading without leaving."""
+    """A viewer that can stop reading without leaving.
+
+    Attributes:
+        numbers: of the fragments of this epoch, in order of arrival.
+        keyframes: those at which decoding can start.
+        epochs: seen so far.
+        reads: cleared to stop reading.
+    """
 
     def __init__(self, socket: ClientConnection) -> None:
         self.numbers: list[int] = []
-        """Of the fragments of this epoch, in the order they came."""
         self.keyframes: set[int] = set()
-        """Those of them at which decoding can start."""
         self.epochs = 0
         self.reads = asyncio.Event()
         self.reads.set()
         self._socket = socket
 
     async def watch(self) -> None:
-        """Reads until it is cancelled or cut off."""
+        """Read until cancelled or disconnected."""
         announced = False
         async for message in self._socket:
             await self.reads.wait()
@@ -50,18 +55,18 @@ class Viewer:
                     self.keyframes.add(number)
 
     def drop(self) -> None:
-        """Goes without a word: saying goodbye would wait for all that is still to come."""
+        """Abort the connection; a close handshake would wait for everything still to be sent."""
         self._socket.transport.abort()
 
     @property
     def lost(self) -> int:
-        """Fragments that are missing between its first and its last."""
+        """Fragments missing between the first and the last."""
         return sum(after - before - 1 for before, after in pairwise(self.numbers))
 
 
 @asynccontextmanager
 async def audience(address: str, size: int) -> AsyncIterator[list[Viewer]]:
-    """So many viewers, each of whom has got a picture."""
+    """Connect ``size`` viewers and wait until each has received a frame."""
     async with AsyncExitStack() as stack:
         viewers, watching = [], []
         for _ in range(size):
@@ -82,7 +87,7 @@ async def audience(address: str, size: int) -> AsyncIterator[list[Viewer]]:
 
 
 async def join_and_leave(address: str, *, abruptly: bool) -> None:
-    """Comes, gets a picture, and goes, with or without saying so."""
+    """Join, receive a frame, and leave, with a close handshake or ``abruptly``."""
     async with connect(address, max_size=None, compression=None) as socket:
         async for message in socket:
             if isinstance(message, bytes) and message[4:8] == b"moof":

@@ -1,4 +1,4 @@
-"""Who belongs to a fleet, what each of them holds, and what a fleet left behind."""
+"""Processes of a fleet, the resources they hold, and what a fleet left behind."""
 
 import contextlib
 import socket
@@ -19,20 +19,26 @@ MODULE = "metabonk.cli.main"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process at one moment."""
+    """Resources of a process at one moment.
+
+    Attributes:
+        at: monotonic seconds.
+        memory: resident, bytes.
+        descriptors: number of open ones.
+        threads: number of them.
+    """
 
     at: float
     memory: int
-    """Resident, bytes."""
     descriptors: int
     threads: int
 
 
 def role(process: psutil.Process) -> str:
-    """What it is in its fleet: ``omega-0``, ``learner``, ``engine``, ``probe``, ``orchestrator``…
+    """Return its role in the fleet: ``omega-0``, ``learner``, ``engine``, ``probe`` and so on.
 
     Raises:
-        psutil.Error: it has gone.
+        psutil.Error: it has exited.
     """
     if process.name() == ENGINE:
         return "engine"
@@ -44,13 +50,14 @@ def role(process: psutil.Process) -> str:
     command = words[words.index(MODULE) + 1]
     if command == "worker":
         return f"omega-{words[words.index('--index') + 1]}"
-    return "orchestrator" if command == "start" else command
+    return command
 
 
 def members(fleet: FleetUnderTest) -> dict[str, list[psutil.Process]]:
-    """Role → the processes of a running fleet that have it."""
-    found = defaultdict(list)
-    for process in fleet.tree():
+    """Return the processes of a running fleet, by role."""
+    root, *others = fleet.tree()
+    found = defaultdict(list, {"orchestrator": [root]})
+    for process in others:
         try:
             found[role(process)].append(process)
         except psutil.Error:
@@ -59,7 +66,7 @@ def members(fleet: FleetUnderTest) -> dict[str, list[psutil.Process]]:
 
 
 def engines_of(worker: psutil.Process) -> list[psutil.Process]:
-    """The game engines of a worker; none where it has just gone."""
+    """Return the game engines of a worker; none if it has just exited."""
     try:
         return [each for each in worker.children(recursive=True) if each.name() == ENGINE]
     except psutil.Error:
@@ -67,13 +74,13 @@ def engines_of(worker: psutil.Process) -> list[psutil.Process]:
 
 
 class Census:
-    """What every process of a fleet holds, over time."""
+    """Resources of every process of a fleet, over time."""
 
     def __init__(self) -> None:
         self.samples: dict[tuple[str, int], list[Sample]] = defaultdict(list)
 
     def take(self, fleet: FleetUnderTest) -> None:
-        """Notes what each of them holds now."""
+        """Record the current resources of each process."""
         now = time.monotonic()
         for name, processes in members(fleet).items():
             for process in processes:
@@ -90,11 +97,11 @@ class Census:
                 self.samples[name, process.pid].append(sample)
 
     def growth(self, *, settled_s: float, window_s: float) -> dict[tuple[str, int], "Growth"]:
-        """Role and pid → how it grew, of those that lived for two windows once they had settled.
+        """Return the growth of every process that lived long enough, by role and pid.
 
         Args:
-            settled_s: of a process's life that don't count.
-            window_s: that are averaged at the beginning and at the end.
+            settled_s: start of a process's life that is ignored, seconds.
+            window_s: length of the two periods compared, at the beginning and at the end, seconds.
         """
         found = {}
         for who, samples in self.samples.items():
@@ -117,7 +124,7 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A process at the beginning and at the end of its settled life."""
+    """Resources of a process at the beginning and at the end of its life."""
 
     lived_s: float
     memory_before: float
@@ -129,7 +136,7 @@ class Growth:
 
     @property
     def memory(self) -> float:
-        """How much it grew, as a share of what it was."""
+        """Growth of the memory, as a share of its first size."""
         return self.memory_after / self.memory_before - 1
 
     def __str__(self) -> str:
@@ -143,7 +150,7 @@ class Growth:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Whether it runs; one that only waits to be reaped has ended."""
+    """Tell whether the process runs; a zombie doesn't."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -151,7 +158,7 @@ def runs(process: psutil.Process) -> bool:
 
 
 def shared_memory(processes: Iterable[psutil.Process]) -> set[Path]:
-    """The files of ViZDoom's shared memory that these processes map."""
+    """Return ViZDoom's shared-memory files that these processes map."""
     found = set()
     for process in processes:
         with contextlib.suppress(OSError):
@@ -162,7 +169,7 @@ def shared_memory(processes: Iterable[psutil.Process]) -> set[Path]:
 
 
 def taken(ports: Iterable[int]) -> list[int]:
-    """Those that somebody still listens on."""
+    """Return the ports that are in use."""
     found = []
     for port in ports:
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""Ways to spoil what was right (Hypothesis strategies)."""
+"""Hypothesis strategies that damage valid input."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(codec=None), max_size=40)
-"""Any characters, halves of surrogate pairs and NUL included."""
+"""Any characters, including lone surrogates and NUL."""
 
 NUMBERS = st.one_of(
     st.integers(),
@@ -24,7 +24,7 @@ VALUES = st.recursive(
 
 @st.composite
 def edited(draw: st.DrawFn, value: Any) -> Any:
-    """JSON with something in it replaced, left out, added or repeated."""
+    """Draw JSON with something replaced, left out, added or repeated."""
     if isinstance(value, dict) and value:
         key = draw(st.sampled_from(sorted(value)))
         match draw(st.sampled_from(["inside", "inside", "replace", "drop", "add"])):
@@ -50,7 +50,7 @@ def edited(draw: st.DrawFn, value: Any) -> Any:
 
 @st.composite
 def damaged(draw: st.DrawFn, data: bytes) -> bytes:
-    """Bytes with some of them flipped, missing or added; a number too long, brackets too deep."""
+    """Draw bytes with some flipped, missing or added, long numbers, or deep brackets."""
     at = draw(st.integers(0, len(data)))
     match draw(st.sampled_from(["flip", "cut", "leave out", "insert", "digits", "brackets"])):
         case "flip":
@@ -72,7 +72,7 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
 
 @st.composite
 def damaged_tensors(draw: st.DrawFn, data: bytes) -> bytes:
-    """Safetensors whose header lies: of its length, of shapes, types and places, of itself."""
+    """Draw safetensors with wrong lengths, shapes, types or offsets in the header."""
     length = int.from_bytes(data[:8], "little")
     header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
     match draw(st.sampled_from(["bytes", "length", "header", "field", "ours"])):
@@ -97,7 +97,7 @@ def damaged_tensors(draw: st.DrawFn, data: bytes) -> bytes:
 
 @st.composite
 def damaged_lines(draw: st.DrawFn, text: str) -> str:
-    """Text with some of its lines, or words in them, changed."""
+    """Draw text with some lines, or words in them, changed."""
     lines = text.splitlines()
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(lines) - 1))

@@ -1,7 +1,7 @@
 """Process to attack: ``python -m tests.support.fuzz_target worker|orchestrator PORT FOLDER``.
 
-The routes are those of the real process, and so are the hub, the encoder, the state and the
-database behind them; a game and its children are missing. It ends when its standard input does.
+Routes, hub, encoder, state and database are those of the real process; games and children are
+missing. It exits when its standard input is closed.
 """
 
 import sys
@@ -29,7 +29,7 @@ WORKERS = 3
 
 
 def worker(port: int, folder: Path) -> None:
-    """A worker that is live."""
+    """Run a live worker."""
     restrict_ice_addresses(["127.0.0.1"])
     stage = Stage()
     app = make_app(
@@ -47,7 +47,7 @@ def worker(port: int, folder: Path) -> None:
 
 
 def orchestrator(port: int, folder: Path) -> None:
-    """The orchestrator's own port."""
+    """Run the orchestrator's own server."""
     settings = Settings.model_validate(
         {
             "workers": WORKERS,
@@ -62,7 +62,7 @@ def orchestrator(port: int, folder: Path) -> None:
 
 
 def serve(app: FastAPI, port: int) -> None:
-    """Serves it, and says so."""
+    """Serve an application, and say so."""
     HttpServer(app, "127.0.0.1", port).start()
     print("serves", flush=True)
 

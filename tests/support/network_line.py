@@ -1,4 +1,4 @@
-"""A network between two processes of this machine that can be cut."""
+"""A network connection between two local processes that can be cut."""
 
 import contextlib
 import socket
@@ -10,10 +10,14 @@ CHUNK = 1 << 16
 
 
 class Line:
-    """Listens on ``port`` and passes everything on to ``target``, until it is cut.
+    """Forwards connections to ``port`` on to ``target``, until it is cut.
 
     Args:
         target: port on this machine.
+
+    Attributes:
+        port: that it listens on.
+        connections: forwarded so far.
     """
 
     def __init__(self, target: int) -> None:
@@ -34,7 +38,7 @@ class Line:
         self.cut()
 
     def cut(self) -> None:
-        """Ends every connection, and takes none any more."""
+        """Close every connection, and refuse new ones."""
         with self._lock:
             self._is_cut = True
             for end in self._ends:
@@ -42,7 +46,7 @@ class Line:
                     end.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
-        """Takes connections again."""
+        """Accept connections again."""
         with self._lock:
             self._is_cut = False
 

@@ -1,10 +1,8 @@
-"""Processes that write a file and are killed at a step of it; what a power cut leaves of that.
+"""Processes killed at a step of writing a file, and what a power cut may leave of their files.
 
 ``python -m tests.support.power_cut FOLDER`` forks one for each file and step: in FOLDER/file/step
-it writes the file whole, then once more, and is killed at that step of the second time. How the
-folder
-was before that is in FOLDER/file/step-before. What had not been synced may be gone, as ``outcomes``
-says.
+it writes the file twice, and is killed at that step of the second time. FOLDER/file/step-before is
+the folder after the first. ``outcomes`` says what may remain of data that wasn't synced.
 """
 
 import os
@@ -30,7 +28,7 @@ from tests.support.specs import TINY
 
 
 class Step(StrEnum):
-    """Of writing a file durably, in their order."""
+    """Steps of writing a file atomically, in order."""
 
     WRITTEN = "written"
     SYNCED = "synced"
@@ -44,16 +42,16 @@ PARTIAL = ".partial"
 def outcomes(
     step: Step, before: dict[Path, bytes], after: dict[Path, bytes], chance: random.Random
 ) -> Iterator[dict[Path, bytes]]:
-    """The folders that may be found after a power cut at ``step``.
+    """Yield the folders that may be found after a power cut at ``step``.
 
-    POSIX promises a file's bytes after fsync(2) of the file, and its name after fsync of its
-    folder; all else may have reached the disk or not, in any order.
+    POSIX guarantees a file's bytes after fsync(2) of the file, and its name after fsync of its
+    folder; everything else may have reached the disk or not, in any order.
 
     Args:
-        step: that was the last.
-        before: file → bytes, as it was before the second writing.
-        after: as the killed process left it.
-        chance: chooses how much of an unsynced file is there.
+        step: last one.
+        before: bytes by file, before the file was written a second time.
+        after: as the killed process left them.
+        chance: decides how much of an unsynced file remains.
     """
     new = {file: data for file, data in after.items() if before.get(file) != data}
     yield after
@@ -116,7 +114,7 @@ WRITERS: dict[str, Callable[[Path], Iterator[None]]] = {
 
 
 def die_at(step: Step) -> None:
-    """Has this process killed at a step of the next file that it writes durably."""
+    """Let this process be killed at a step of the next file that it writes atomically."""
     fsync, replace = os.fsync, os.replace
 
     def die() -> None:
@@ -141,7 +139,7 @@ def die_at(step: Step) -> None:
 
 
 def write_until(step: Step, writing: Iterator[None], folder: Path) -> None:
-    """What a forked process does: it writes twice, and does not live to the end."""
+    """Write twice, and be killed at ``step`` of the second time; for a forked process."""
     next(writing)
     shutil.copytree(folder, f"{folder}-before")
     die_at(step)
@@ -149,7 +147,7 @@ def write_until(step: Step, writing: Iterator[None], folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    # A forked process has one thread only.
+    # A forked process has only one thread.
     torch.set_num_threads(1)
     for what, writer in WRITERS.items():
         for step in Step:

@@ -1,4 +1,4 @@
-"""Ends what a test started, whatever of it has ended by itself meanwhile."""
+"""Kill what a test started, even if parts of it have exited meanwhile."""
 
 import contextlib
 import subprocess
@@ -8,14 +8,14 @@ import psutil
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
-    """Kills those that still run: a child may end with its parent, before its turn comes."""
+    """Kill the processes that still run; a child may exit with its parent before its turn."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 
 
 def kill_tree(process: subprocess.Popen[str]) -> None:
-    """Kills a process and everything below it, and waits for its end."""
+    """Kill a process and its descendants, and wait for it."""
     if process.poll() is None:
         with contextlib.suppress(psutil.NoSuchProcess):
             root = psutil.Process(process.pid)

@@ -1,4 +1,4 @@
-"""A viewer that notes what it gets and when, in a thread of its own."""
+"""A viewer on its own thread that records what arrives, and when."""
 
 import io
 import json
@@ -17,17 +17,17 @@ from metabonk.encoding.access_unit import TIMESCALE
 SILENCE_S = 0.25
 RETRY_S = 0.1
 
-# ISO/IEC 14496-12, 8.8.12; version 1, as every fragment of ours has it.
+# ISO/IEC 14496-12, 8.8.12; version 1, as in every fragment of ours.
 _TFDT = b"tfdt\x01\x00\x00\x00"
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One picture.
+    """Arrival of a frame.
 
     Attributes:
-        at: monotonic seconds at which it came.
-        time: on its epoch's clock, seconds.
+        at: monotonic seconds.
+        time: of the frame on its epoch's clock, seconds.
     """
 
     at: float
@@ -36,25 +36,25 @@ class Arrival:
 
 @dataclass
 class Stretch:
-    """What came of one epoch over one connection: a file that a decoder must take."""
+    """Data of one epoch over one connection: a file that a decoder must accept."""
 
     data: bytearray
     arrivals: list[Arrival] = field(default_factory=list)
 
     def decoded(self) -> int:
-        """Pictures in it, counted by a decoder."""
+        """Return the number of frames, counted by a decoder."""
         with av.open(io.BytesIO(bytes(self.data))) as container:
             return sum(1 for _ in container.decode(video=0))
 
 
 class Spectator:
-    """Watches ``ws://…/stream`` and comes back whenever it is cut off, as the page does.
+    """Viewer of ``ws://…/stream`` that reconnects whenever it is disconnected, as the page does.
 
     Args:
         address: of the worker or the page, ``http://…``.
         audience: ``dedicated`` keeps the worker's place, ``broadcast`` does not.
         path: of the WebSocket.
-        keep: whether the pictures themselves are kept, for a decoder.
+        keep: keep the data for a decoder.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Spectator:
         self._thread.join(5)
 
     def arrivals(self, since: float = 0.0) -> list[Arrival]:
-        """Every picture that came after ``since``, in order."""
+        """Return the arrivals after ``since``, in order."""
         return [
             one
             for stretch in tuple(self.stretches)
@@ -84,7 +84,7 @@ class Spectator:
         ]
 
     def longest_gap(self, since: float, until: float) -> float:
-        """Seconds without a picture, at most, between two moments."""
+        """Return the longest time without a frame between two moments, seconds."""
         moments = [since, *(one.at for one in self.arrivals(since) if one.at <= until), until]
         return max(later - earlier for earlier, later in pairwise(moments))
 
@@ -116,6 +116,6 @@ class Spectator:
 
 
 def media_time(fragment: bytes) -> float:
-    """When the picture of a fragment is shown, seconds on its epoch's clock."""
+    """Return the time of a fragment's frame on its epoch's clock, seconds."""
     start = fragment.index(_TFDT) + len(_TFDT)
     return struct.unpack_from(">Q", fragment, start)[0] / TIMESCALE
