@@ -1,4 +1,4 @@
-"""The main job, end to end: a real fleet, a real decoder."""
+"""A fleet of a live and a standby worker, observed by a real decoder."""
 
 import itertools
 import json
@@ -14,7 +14,12 @@ import psutil
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from tests.support.fleet import FleetUnderTest, run_fleet, shared_memory_of_games
+from tests.support.fleet import (
+    FleetUnderTest,
+    run_fleet,
+    run_gameless_fleet,
+    shared_memory_of_games,
+)
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
@@ -26,9 +31,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     arguments = ("--mode", "train", "--workers", "2", "--game", "doom:basic")
     environment = {
         "METABONK_CPU_MAX_SESSIONS": "1",
-        # One game a worker, so that its steps are those of the game that is shown.
+        # One game per worker, so that its steps are those of the game shown.
         "METABONK_WORKER_GAMES_PER_WORKER": "1",
-        # A step of quality ends what a decoder reads (test_overload is about those).
+        # A change of quality ends the stream that a decoder reads; see test_overload.
         "METABONK_STREAM_ADAPTIVE": "0",
     }
     with run_fleet(folder, *arguments, environment=environment) as fleet:
@@ -50,7 +55,7 @@ def standby(fleet: FleetUnderTest) -> WorkerStatus:
 
 
 def still_running(members: list[psutil.Process], timeout: float) -> list[psutil.Process]:
-    """Those that run after ``timeout`` seconds; one that only waits to be reaped has ended."""
+    """Return the processes that still run after ``timeout`` seconds; zombies don't count."""
     deadline = time.monotonic() + timeout
     left = members
     while left and time.monotonic() < deadline:
@@ -66,7 +71,7 @@ def _runs(member: psutil.Process) -> bool:
         return False
 
 
-def test_the_live_stream_decodes_and_moves_in_every_second(fleet: FleetUnderTest):
+def test_the_live_stream_decodes_and_changes_every_second(fleet: FleetUnderTest):
     worker = until("one worker is live", lambda: live(fleet), 20)
     frames: list[tuple[float, np.ndarray]] = []
     with av.open(worker.stream_url, timeout=10) as container:
@@ -78,13 +83,13 @@ def test_the_live_stream_decodes_and_moves_in_every_second(fleet: FleetUnderTest
     assert frames[0][1].shape == (worker.spectator_height, worker.spectator_width)
     start = frames[0][0]
     for second in range(6):
-        pictures = [picture for at, picture in frames if second <= at - start < second + 1]
-        assert len(pictures) >= 15, f"second {second} has {len(pictures)} frames"
-        moving = max(
+        images = [image for at, image in frames if second <= at - start < second + 1]
+        assert len(images) >= 15, f"second {second} has {len(images)} frames"
+        change = max(
             float(np.abs(before.astype(int) - after).mean())
-            for before, after in itertools.pairwise(pictures)
+            for before, after in itertools.pairwise(images)
         )
-        assert moving > 0.1, f"nothing moves in second {second}"
+        assert change > 0.1, f"nothing changes in second {second}"
 
 
 def test_a_worker_with_a_session_answers_200_and_one_without_answers_503(fleet: FleetUnderTest):
@@ -100,7 +105,7 @@ def test_a_worker_with_a_session_answers_200_and_one_without_answers_503(fleet: 
     assert body["message"]
 
 
-def test_both_workers_serve_a_picture(fleet: FleetUnderTest):
+def test_both_workers_serve_a_snapshot(fleet: FleetUnderTest):
     for index in range(2):
         answer = httpx.get(f"{fleet.worker(index)}/snapshot.jpg").raise_for_status()
         assert answer.headers["Content-Type"] == "image/jpeg"
@@ -116,7 +121,7 @@ def test_the_standby_worker_trains_faster_than_the_live_one(fleet: FleetUnderTes
     assert hidden.steps_per_s >= 3 * shown.steps_per_s
 
 
-def test_the_status_is_the_same_everywhere(fleet: FleetUnderTest):
+def test_every_server_returns_the_same_status(fleet: FleetUnderTest):
     own = httpx.get(f"{fleet.worker(0)}/status").json()
     named = httpx.get(f"{fleet.worker(0)}/api/worker/omega-0/status").json()
     through_page = httpx.get(f"{fleet.page}/api/worker/omega-0/status").json()
@@ -127,7 +132,7 @@ def test_the_status_is_the_same_everywhere(fleet: FleetUnderTest):
         WorkerStatus.model_validate(status)
 
 
-def test_figures_are_counted(fleet: FleetUnderTest):
+def test_frames_are_counted_and_measured(fleet: FleetUnderTest):
     shown = live(fleet)
     assert shown is not None
     before, began = shown.frames_ok, time.monotonic()
@@ -167,7 +172,7 @@ def test_health_metrics_and_openapi_answer(fleet: FleetUnderTest):
     assert "/workers" in paths
 
 
-def test_a_worker_that_is_killed_comes_back(fleet: FleetUnderTest):
+def test_a_killed_worker_is_restarted(fleet: FleetUnderTest):
     victim = standby(fleet)
     psutil.Process(victim.pid).kill()
     until(
@@ -176,12 +181,12 @@ def test_a_worker_that_is_killed_comes_back(fleet: FleetUnderTest):
         20,
     )
     again = fleet.statuses()[victim.instance_id]
-    assert (again.step, again.episode) >= (victim.step, victim.episode), "it counts on"
+    assert (again.step, again.episode) >= (victim.step, victim.episode), "counters continue"
     until("it plays", lambda: fleet.statuses()[victim.instance_id].step > again.step, 20)
     until("one worker is live", lambda: live(fleet), 20)
 
 
-def test_the_fleet_is_validated_by_really_looking(fleet: FleetUnderTest):
+def test_validate_passes_and_names_a_missing_worker(fleet: FleetUnderTest):
     until("one worker is live", lambda: live(fleet), 20)
     checked = fleet.command("validate", "--json")
     answer = json.loads(checked.stdout)
@@ -198,7 +203,7 @@ def test_the_fleet_is_validated_by_really_looking(fleet: FleetUnderTest):
     assert "omega-2 is not there" in more.stdout
 
 
-def test_a_second_start_says_so_and_touches_nothing(fleet: FleetUnderTest):
+def test_a_second_start_fails_and_changes_nothing(fleet: FleetUnderTest):
     before = {status.pid for status in fleet.statuses().values()}
     second = fleet.command("start", "--mode", "train", "--workers", "2")
     assert second.returncode != 0
@@ -207,8 +212,8 @@ def test_a_second_start_says_so_and_touches_nothing(fleet: FleetUnderTest):
     assert {status.pid for status in fleet.statuses().values()} == before
 
 
-def test_nobody_is_left_after_stopping(fleet: FleetUnderTest):
-    """Last in this file: it ends the fleet."""
+def test_stop_leaves_no_process_and_no_shared_memory(fleet: FleetUnderTest):
+    """End the shared fleet; must be its last test."""
     members = fleet.tree()
     assert len(members) >= 6, "orchestrator, learner, two workers and two game engines"
     stopped = fleet.command("stop", "--all")
@@ -223,17 +228,18 @@ def test_nobody_is_left_after_stopping(fleet: FleetUnderTest):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_everything_in_ten_seconds(tmp_path: Path, number: int):
-    with run_fleet(tmp_path, "--workers", "1") as fleet:
+    """With real workers: see ``test_play_and_resume`` for SIGINT, and above for SIGTERM."""
+    with run_gameless_fleet(tmp_path, "--workers", "1") as fleet:
         until("one worker is live", lambda: live(fleet), 40)
         members = fleet.tree()
         assert fleet.stop(number) < 10
         assert still_running(members, 1) == []
-        assert shared_memory_of_games() <= fleet.shared_memory_before
         assert fleet.process.returncode == 0
 
 
-def test_when_the_orchestrator_is_killed_its_children_end_too(tmp_path: Path):
-    with run_fleet(tmp_path, "--workers", "1") as fleet:
+def test_children_end_with_a_killed_orchestrator(tmp_path: Path):
+    """With real workers: see ``faults/test_kills``."""
+    with run_gameless_fleet(tmp_path, "--workers", "1") as fleet:
         until("one worker is live", lambda: live(fleet), 40)
         members = fleet.tree()
         fleet.process.kill()

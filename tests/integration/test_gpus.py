@@ -118,7 +118,7 @@ def test_the_start_fails_if_a_chosen_gpu_does_not_exist(tmp_path: Path):
     with run_gameless_fleet(tmp_path, "--workers", "1", environment=environment) as fleet:
         assert fleet.process.wait(PATIENCE_S) != 0
     output = fleet.output.read_text()
-    assert "METABONK_GPUS is 0,7, but GPU 7 is not available: this machine has 0, 1" in said
+    assert "METABONK_GPUS is 0,7, but GPU 7 is not available: this machine has 0, 1" in output
 
 
 def test_gpus_hidden_by_cuda_visible_devices_are_not_used(

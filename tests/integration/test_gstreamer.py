@@ -38,6 +38,7 @@ def test_no_open_is_refused_in_twenty_handovers(tmp_path: Path):
         until("as many workers stream", lambda: answers(fleet, WORKERS) == expected, 20)
         backends = {status.stream_backend for status in fleet.in_state(StreamState.LIVE)}
         assert backends == {GST}
+
         def handed_over(times: int) -> bool:
             return logs(fleet, WORKERS).count("Acquired NVENC session") >= SESSIONS + times
 
@@ -57,7 +58,9 @@ def test_no_open_is_refused_in_twenty_handovers(tmp_path: Path):
     assert output.count("Acquired NVENC session") == output.count("Released NVENC session")
 
 
-def test_software_substitutes_for_a_gpu_without_an_encoder_and_the_rung_gives_the_reason(tmp_path: Path):
+def test_software_substitutes_for_a_gpu_without_an_encoder_and_the_rung_gives_the_reason(
+    tmp_path: Path,
+):
     require_gstreamer()
     driver = SimulatedDriver(
         tmp_path / "driver", name="NVIDIA H200", brand=14, open_code=UNSUPPORTED_DEVICE

@@ -1,4 +1,4 @@
-"""The smallest proof that the whole of it learns: a real game, from pictures, in a minute."""
+"""Policy, rollouts and optimizer together learn a real game from its frames, in a minute."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,15 +14,15 @@ GAMES = 4
 
 
 @pytest.mark.timeout(600)
-def test_doom_is_learned_from_pictures():
+def test_doom_is_learned_from_frames():
     learning = Learning()
     with ExitStack() as owned:
         games = [make_game("doom:basic", learning, seed=seed) for seed in range(GAMES)]
         for game in games:
             owned.callback(game.close)
-        # With one seed it takes 20,000 decisions, with another, or on another processor, 40,000.
+        # It takes 20,000 to 40,000 steps, depending on seed and CPU.
         returns = lesson(games, learning, 80_000, enough=is_learned)
-    # Whoever acts by chance has some -170; whoever waits, -300; the best there is has some 85.
+    # Random actions return about -170, no action -300, the best policy about 85.
     assert fmean(returns[:50]) < -100
     assert is_learned(returns)
 

@@ -1,35 +1,42 @@
-"""Eight live workers on two cores: pictures become less by plan, and nothing else suffers."""
+"""Eight live workers on two cores: streams are reduced as planned, and nothing else suffers.
 
+They are started by the documented command with the profile for eight, on a simulated NVIDIA driver
+of two sessions, so that six of them encode in software.
+"""
+
+import json
 import os
 import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import av
 import httpx
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.integration.conftest import LIMIT
+from tests.integration.test_operations import EIGHT, STOP
+from tests.support.checkout import Terminal, statuses
 from tests.support.nvsim.driver import SimulatedDriver
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 WORKERS = 8
 CORES = 2
-ARGUMENTS = ("--mode", "train", "--workers", str(WORKERS), "--stream-profile", "rtx5090_webrtc_8")
+FULL_SIZE = "unset METABONK_STREAM_WIDTH METABONK_STREAM_HEIGHT METABONK_STREAM_FPS"
 NVENC, SOFTWARE = "av:h264_nvenc", "av:libx264"
+NAMES = [f"omega-{index}" for index in range(WORKERS)]
 RESPONSIVE_S = 0.2
 REDUCED = "instead of 1280×720 at 30: this machine can't keep up)"
 
 
 @contextmanager
 def two_cores() -> Iterator[None]:
-    """For whatever is started in the block: with more of them nothing would be too much."""
+    """Restrict processes started in the block to two cores; more would not be overloaded."""
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(allowed)[:CORES])
     try:
@@ -38,12 +45,12 @@ def two_cores() -> Iterator[None]:
         os.sched_setaffinity(0, allowed)
 
 
-def live(fleet: FleetUnderTest) -> list[WorkerStatus]:
-    return fleet.in_state(StreamState.LIVE)
+def live_workers() -> list[WorkerStatus]:
+    return [each for each in statuses().values() if each.stream_state is StreamState.LIVE]
 
 
-def shows_a_picture(worker: WorkerStatus) -> bool:
-    """Whether its stream decodes; one that steps just now ends, and the next try sees the new."""
+def shows_a_frame(worker: WorkerStatus) -> bool:
+    """Tell whether its stream decodes; a stream ends when its quality changes."""
     try:
         with av.open(worker.stream_url, timeout=20) as container:
             return next(container.decode(video=0)).width > 0
@@ -51,50 +58,79 @@ def shows_a_picture(worker: WorkerStatus) -> bool:
         return False
 
 
-def keeps_up(fleet: FleetUnderTest) -> list[WorkerStatus] | None:
-    """Whether all are live, and as many frames come as their qualities promise."""
-    workers = live(fleet)
+def workers_that_keep_up() -> list[WorkerStatus] | None:
+    """Return the workers if all are live and deliver the frames that their qualities promise."""
+    workers = live_workers()
     promised = sum(worker.stream_target_fps or 0 for worker in workers)
-    come = sum(worker.frames_fps for worker in workers)
-    return workers if len(workers) == WORKERS and come >= 0.9 * promised else None
+    delivered = sum(worker.frames_fps for worker in workers)
+    return workers if len(workers) == WORKERS and delivered >= 0.9 * promised else None
 
 
-def answers_in_s(client: httpx.Client, address: str) -> float:
-    """95th percentile of fifty answers, seconds."""
-    taken = []
+def response_time_s(client: httpx.Client, address: str) -> float:
+    """Return the 95th percentile of fifty response times, seconds."""
+    times = []
     for _ in range(50):
         began = time.monotonic()
         client.get(address).raise_for_status()
-        taken.append(time.monotonic() - began)
+        times.append(time.monotonic() - began)
         time.sleep(0.05)
-    return statistics.quantiles(taken, n=20)[-1]
+    return statistics.quantiles(times, n=20)[-1]
 
 
-def test_eight_workers_are_watchable_at_once_at_what_two_cores_hold(tmp_path: Path):
-    driver = SimulatedDriver(tmp_path / "driver", cap=2)
-    environment = {**driver.environment, "METABONK_STREAM_ENGINE": "av"}
-    with two_cores(), run_fleet(tmp_path, *ARGUMENTS, environment=environment) as fleet:
-        until("all are live", lambda: len(live(fleet)) == WORKERS, 90)
-        until("it is said", lambda: any(w.stream_quality for w in live(fleet)), 30)
-        ask = ("nvenc", "status", "--workers", str(WORKERS))
-        until("so does the command", lambda: REDUCED in fleet.command(*ask).stdout, 30)
-        before = {worker.instance_id: worker.step for worker in live(fleet)}
-        workers = until("they keep up", lambda: keeps_up(fleet), 60)
-        for worker in workers:
-            wanted = worker.spectator_width, worker.spectator_height, worker.stream_target_fps
-            assert (worker.stream_quality is None) == (wanted == (1280, 720, 30))
-            until(f"{worker.instance_id} is watchable", lambda w=worker: shows_a_picture(w), 20)
-        with httpx.Client(trust_env=False) as client:
-            address = f"{fleet.orchestrator}/workers"
-            until("it answers soon", lambda: answers_in_s(client, address) < RESPONSIVE_S, 30)
-        after = {worker.instance_id: worker.step for worker in live(fleet)}
-        assert all(after[name] > step for name, step in before.items())
-        assert Counter(worker.stream_backend for worker in live(fleet)) == {NVENC: 2, SOFTWARE: 6}
-        fleet.stop()
-        assert fleet.process.returncode == 0
+@pytest.fixture(scope="module")
+def eight(terminal: Terminal) -> Terminal:
+    """Return the terminal after eight workers have been started in it."""
+    with two_cores():
+        output = terminal.begin(f"{FULL_SIZE}; {EIGHT}")
+    names = ["learner", "go2rtc", *NAMES]
+    until("all are listed", lambda: all(f"{n}: " in output.read_text() for n in names), 60)
+    until("all are live", lambda: len(live_workers()) == WORKERS, 120)
+    return terminal
+
+
+def test_the_profile_lets_software_substitute_for_sessions(eight: Terminal):
+    fleet = until("the page answers", lambda: httpx.get("http://127.0.0.1:5173/api/fleet"), 30)
+    run = eight.folder / "runs" / fleet.json()["run"]
+    settings = json.loads((run / "settings.json").read_text())
+    assert settings["nvenc"]["max_sessions"] == LIMIT
+    assert settings["stream"]["allow_cpu_fallback"] is True
+    assert settings["cpu"]["max_sessions"] == WORKERS
+    backends = Counter(worker.stream_backend for worker in live_workers())
+    assert backends == {NVENC: LIMIT, SOFTWARE: WORKERS - LIMIT}
+
+
+def test_go2rtc_serves_every_worker(eight: Terminal):
+    output = eight.folder / "terminal-0.txt"
+    until("go2rtc runs", lambda: "go2rtc: running" in output.read_text(), 60)
+    streams = until("go2rtc answers", lambda: httpx.get("http://127.0.0.1:1984/api/streams"), 30)
+    assert list(streams.json()) == NAMES
+
+
+def test_all_are_watchable_at_a_reduced_quality(eight: Terminal):
+    until("a quality is reduced", lambda: any(w.stream_quality for w in live_workers()), 30)
+    ask = f"python scripts/nvenc_status.py --workers {WORKERS}"
+    until("the command says so", lambda: REDUCED in eight.run(ask).text, 30)
+    before = {worker.instance_id: worker.step for worker in live_workers()}
+    workers = until("all keep up", workers_that_keep_up, 60)
+    for worker in workers:
+        actual = worker.spectator_width, worker.spectator_height, worker.stream_target_fps
+        assert (worker.stream_quality is None) == (actual == (1280, 720, 30))
+        until(f"{worker.instance_id} is watchable", lambda w=worker: shows_a_frame(w), 20)
+    with httpx.Client(trust_env=False) as client:
+        address = "http://127.0.0.1:8040/workers"
+        until("it responds soon", lambda: response_time_s(client, address) < RESPONSIVE_S, 30)
+    after = {worker.instance_id: worker.step for worker in live_workers()}
+    assert all(after[name] > step for name, step in before.items())
+
+
+def test_stop_ends_the_fleet_and_its_go2rtc(eight: Terminal, driver: SimulatedDriver):
+    outcome = eight.run(STOP)
+    assert outcome.code == 0
+    assert "stopped its go2rtc (pid " in outcome.text
+    assert eight.running[0].wait(10) == 0
     until("no session is left open", lambda: driver.open_now() == 0, 5)
     assert driver.events("refused") == []
-    assert driver.most_open() == 2
-    said = "".join(fleet.log(f"omega-{index}") for index in range(WORKERS))
-    assert "goes on with" in said
-    assert "Traceback" not in said
+    assert driver.most_open() == LIMIT
+    logs = "".join((eight.folder / "logs" / f"{name}.log").read_text() for name in NAMES)
+    assert "switches to" in logs
+    assert "Traceback" not in logs

@@ -1,4 +1,4 @@
-"""A run is trained by many games, gone on with, and played without a learner."""
+"""A run is trained with several games, resumed, and played without a learner."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ ENVIRONMENT = {
     "METABONK_STREAM_ADAPTIVE": "0",
 }
 LIVE_STEPS_PER_S = 30 / 4
-"""Of one game paced at 30 tics a second, four a decision, as on up to four cores; else twice it."""
+"""Rate of one game at 30 tics/s and four tics a step, as on up to four cores; twice it on more."""
 
 
 def live(fleet: FleetUnderTest) -> WorkerStatus | None:
@@ -64,15 +64,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path) -> Iterator[LearnerStatus]:
-    """The learner just before its fleet of one worker and three games was stopped."""
+def trained(folder: Path) -> LearnerStatus:
+    """Return the learner's last status before its fleet of one worker and three games stopped."""
     arguments = ("--workers", "1", "--games-per-worker", str(GAMES), "--game", GAME)
     with run_fleet(folder, *arguments, environment=ENVIRONMENT) as fleet:
         status = until("the worker is live", lambda: live(fleet), 60)
         until("all games are open", lambda: len(engines(fleet)) >= GAMES, 30)
-        # The shown game is paced; what is above its rate comes from the others.
+        # The game shown is paced; steps above its rate come from the others.
         until(
-            "the others are played beside it",
+            "the others are played as well",
             lambda: (s := live(fleet)) and s.steps_per_s > 3 * LIVE_STEPS_PER_S,
             60,
         )
@@ -84,7 +84,7 @@ def trained(folder: Path) -> Iterator[LearnerStatus]:
         assert not [member for member in members if member.is_running()]
         assert shared_memory_of_games() <= fleet.shared_memory_before
         assert "Traceback" not in fleet.log("omega-0")
-    yield last
+    return last
 
 
 def run_of(folder: Path) -> Path:
@@ -92,51 +92,65 @@ def run_of(folder: Path) -> Path:
     return run_dir
 
 
-@pytest.mark.parametrize("by_name", [False, True])
-def test_a_run_that_is_resumed_goes_on_where_it_was(
-    folder: Path, trained: LearnerStatus, by_name: bool
+@pytest.fixture(scope="module")
+def saved(folder: Path, trained: LearnerStatus) -> int:
+    """Return the steps of the checkpoint that was written last, by the stop."""
+    steps = steps_saved(folder)
+    assert steps >= trained.steps_trained
+    return steps
+
+
+def steps_saved(folder: Path) -> int:
+    return int(checkpoints(run_of(folder))[-1].split("-")[0])
+
+
+@pytest.fixture(scope="module")
+def resumed(folder: Path, saved: int) -> Iterator[FleetUnderTest]:
+    """Return a fleet that resumes the run by its name; test_kills resumes the newest run."""
+    arguments = ("--workers", "1", "--resume", run_of(folder).name)
+    with run_fleet(folder, *arguments, environment=ENVIRONMENT) as fleet:
+        yield fleet
+
+
+def test_a_resumed_run_continues_where_it_stopped(
+    trained: LearnerStatus, saved: int, resumed: FleetUnderTest
 ):
+    began = until("the learner answers", lambda: learner(resumed), 60)
+    assert began.steps_trained >= saved
+    assert began.policy_version >= trained.policy_version
+    until("it learns", lambda: learner(resumed).updates > began.updates, 60)
+    until(
+        "the worker plays what was learned",
+        lambda: resumed.statuses()["omega-0"].policy_version >= began.policy_version,
+        30,
+    )
+    assert fleet_step(resumed) > 0
+
+
+def test_workers_play_without_their_learner_which_resumes_from_its_checkpoint(
+    folder: Path, trained: LearnerStatus, resumed: FleetUnderTest
+):
+    """End the resumed fleet; must be its last test."""
     run_dir = run_of(folder)
-    newest = int(checkpoints(run_dir)[-1].split("-")[0])
-    assert newest >= trained.steps_trained, "stopping writes a last checkpoint"
-    resume = ("--resume", run_dir.name) if by_name else ("--resume",)
-    with run_fleet(folder, "--workers", "1", *resume, environment=ENVIRONMENT) as fleet:
-        began = until("the learner answers", lambda: learner(fleet), 60)
-        assert began.steps_trained >= newest
-        assert began.policy_version >= trained.policy_version
-        until("it learns", lambda: learner(fleet).updates > began.updates, 60)
-        until(
-            "the worker plays with what was learned",
-            lambda: fleet.statuses()["omega-0"].policy_version >= began.policy_version,
-            30,
-        )
-        assert fleet_step(fleet) > 0
-        fleet.stop()
+    until("it learns", lambda: learner(resumed).updates > trained.updates, 60)
+    kept = steps_saved(folder)
+    first = learner(resumed)
+    worker = resumed.statuses()["omega-0"]
+    psutil.Process(first.pid).kill()
+    until(
+        "play continues",
+        lambda: resumed.statuses()["omega-0"].step >= worker.step + 100,
+        30,
+    )
+    again = until(
+        "another learner", lambda: (s := learner(resumed)) and s.pid != first.pid and s, 60
+    )
+    assert again.steps_trained >= kept
+    until("it learns", lambda: learner(resumed).updates > again.updates, 60)
+    assert resumed.statuses()["omega-0"].pid == worker.pid
+    resumed.stop()
     assert run_of(folder) == run_dir
-    assert int(checkpoints(run_dir)[-1].split("-")[0]) > newest
-
-
-def test_the_fleet_plays_on_without_its_learner_and_learns_on_from_the_checkpoint(
-    folder: Path, trained: LearnerStatus
-):
-    with run_fleet(folder, "--workers", "1", "--resume", environment=ENVIRONMENT) as fleet:
-        until("it learns", lambda: learner(fleet).updates > trained.updates, 60)
-        kept = int(checkpoints(run_of(folder))[-1].split("-")[0])
-        first = learner(fleet)
-        worker = fleet.statuses()["omega-0"]
-        psutil.Process(first.pid).kill()
-        until(
-            "play goes on",
-            lambda: fleet.statuses()["omega-0"].step >= worker.step + 100,
-            30,
-        )
-        again = until(
-            "another learner", lambda: (s := learner(fleet)) and s.pid != first.pid and s, 60
-        )
-        assert again.steps_trained >= kept
-        until("it learns on", lambda: learner(fleet).updates > again.updates, 60)
-        assert fleet.statuses()["omega-0"].pid == worker.pid
-        fleet.stop()
+    assert steps_saved(folder) > kept
 
 
 def test_play_shows_the_newest_checkpoint_and_learns_nothing(folder: Path, trained: LearnerStatus):

@@ -97,7 +97,11 @@ def test_two_sessions_go_round_among_all_workers(workers: int, tmp_path: Path):
     with fleet_on(driver, tmp_path, workers, **limits) as fleet:
         until("two are live", lambda: len(live(fleet)) == 2, 60)
         expected = [200, 200, *[503] * (workers - 2)]
-        until("two workers stream and the others answer 503", lambda: answers(fleet, workers) == expected, 10)
+        until(
+            "two workers stream and the others answer 503",
+            lambda: answers(fleet, workers) == expected,
+            10,
+        )
         before = {name: status.step for name, status in fleet.statuses().items()}
         shown: list[frozenset[str]] = []
 

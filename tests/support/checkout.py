@@ -1,7 +1,7 @@
-"""A checkout in which ``./start`` has been run once, and a terminal in it.
+"""A checkout in which ``./start`` has run before, a terminal in it, and its fleet.
 
-Nothing is installed: its ``.venv`` is this environment by another path, and stamped as
-``scripts/bootstrap.py`` would. So commands run as they are printed, with the ports as they come.
+Nothing is installed: ``.venv`` links to this environment and has the stamp that
+``scripts/bootstrap.py`` writes. So commands run as documented, on the default ports.
 """
 
 import importlib.util
@@ -20,8 +20,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+import httpx
 import pytest
 
+from metabonk.messages import StreamState, WorkerStatus
 from metabonk.settings import Settings
 from tests.support.processes import kill_tree
 
@@ -41,11 +43,11 @@ TIMEOUT_S = 60.0
 
 
 class Outcome(NamedTuple):
-    """What a command came to.
+    """Outcome of a command.
 
     Attributes:
-        code: it ended with; None where it was ended.
-        text: that it printed.
+        code: exit code; None if it was killed.
+        text: its output.
     """
 
     code: int | None
@@ -54,14 +56,20 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Terminal:
-    """Where commands are typed, in the checkout's folder."""
+    """A terminal in the checkout's folder.
+
+    Attributes:
+        folder: of the checkout.
+        environment: of commands.
+        running: processes of ``begin``.
+    """
 
     folder: Path
     environment: dict[str, str]
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def run(self, command: str) -> Outcome:
-        """Runs a command to its end."""
+        """Run a command and wait for it."""
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -76,7 +84,7 @@ class Terminal:
         return Outcome(done.returncode, done.stdout)
 
     def watch(self, command: str, seen: Callable[[str], bool]) -> Outcome:
-        """Runs a command that has no end, on a terminal, until ``seen`` is true of its output."""
+        """Run an endless command on a pseudo-terminal until ``seen`` is true of its output."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             ["bash", "-c", command],
@@ -99,7 +107,7 @@ class Terminal:
         return Outcome(None, text.decode(errors="replace"))
 
     def begin(self, command: str) -> Path:
-        """Starts a command that is to run on; what it prints is in the file."""
+        """Start a command in the background; return the file with its output."""
         output = self.folder / f"terminal-{len(self.running)}.txt"
         with output.open("w") as file:
             self.running.append(
@@ -117,13 +125,18 @@ class Terminal:
         return output
 
     def close(self) -> None:
-        """Ends what still runs."""
+        """Kill the commands that still run."""
         for process in self.running:
             kill_tree(process)
 
 
 def checkout(folder: Path, variables: Mapping[str, str]) -> Terminal:
-    """Makes one in ``folder``, which is empty."""
+    """Make a checkout.
+
+    Args:
+        folder: empty.
+        variables: additional environment variables.
+    """
     for name in COPIED:
         _copy(ROOT / name, folder / name)
     bootstrap = _load(folder / "scripts" / "bootstrap.py")
@@ -150,7 +163,7 @@ def checkout(folder: Path, variables: Mapping[str, str]) -> Terminal:
 
 
 def require_default_ports(workers: int) -> None:
-    """Skips the test where one of them is in use: the page's commands name them."""
+    """Skip the test if a default port is in use; the documented commands name them."""
     ports = Settings().ports
     wanted: Iterable[int] = (
         *(ports.page, ports.orchestrator, ports.learner, ports.go2rtc, ports.go2rtc_media),
@@ -163,6 +176,18 @@ def require_default_ports(workers: int) -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 pytest.skip(f"port {port} is in use; 'ss -ltnp | grep :{port}' shows by what")
+
+
+def statuses() -> dict[str, WorkerStatus]:
+    """Return every worker's status, by name, from the orchestrator on the default port."""
+    answer = httpx.get("http://127.0.0.1:8040/workers").raise_for_status().json()
+    return {name: WorkerStatus.model_validate(status) for name, status in answer.items()}
+
+
+def live() -> list[str]:
+    """Return the names of live workers."""
+    found = statuses().items()
+    return [name for name, status in found if status.stream_state is StreamState.LIVE]
 
 
 def _copy(source: Path, target: Path) -> None:
