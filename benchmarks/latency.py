@@ -23,7 +23,7 @@ from typing import NamedTuple
 from playwright.sync_api import Browser, Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
-from tests.browser.conftest import FLAGS
+from tests.support.browser import CHROMIUM_FLAGS
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
@@ -211,7 +211,7 @@ def train_a_little(folder: Path) -> None:
 def _look(fleet: FleetUnderTest, transport: str, joins: int, seconds: float) -> dict[str, float]:
     address = f"{fleet.page}/stream?worker=omega-0&transport={transport}"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         waits = [join(browser, address) for _ in range(joins)]
         watched = watch(browser, address, seconds)
         browser.close()

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page, Route, sync_playwright
 from rich.console import Console
 from rich.table import Table
-from tests.browser.conftest import FLAGS
+from tests.support.browser import CHROMIUM_FLAGS
 
 import metabonk.orchestrator
 from benchmarks.latency import chromium, quantile
@@ -52,7 +52,7 @@ def measure(points: int) -> dict[str, float]:
     """The figures, milliseconds."""
     orchestrator = _Orchestrator(points)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.add_init_script(OBSERVING)
         page.route("**/*", orchestrator.answer)

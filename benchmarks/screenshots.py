@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.browser.conftest import FLAGS
+from tests.support.browser import CHROMIUM_FLAGS
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
@@ -42,7 +42,9 @@ def main() -> None:
             until("somebody is live", lambda: fleet.in_state(StreamState.LIVE), 120)
             until("everybody plays", lambda: len(fleet.statuses()) == 3, 60)
             with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+                browser = playwright.chromium.launch(
+                    executable_path=chromium(), args=CHROMIUM_FLAGS
+                )
                 _take(browser, fleet, arguments.out)
                 browser.close()
             fleet.stop()

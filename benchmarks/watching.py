@@ -22,7 +22,7 @@ import psutil
 from playwright.sync_api import CDPSession, Page, sync_playwright
 from rich.console import Console
 from rich.table import Table
-from tests.browser.conftest import FLAGS
+from tests.support.browser import CHROMIUM_FLAGS
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
@@ -130,7 +130,7 @@ def measure(mode: str, minutes: float) -> dict[str, Any]:
 
 def _watch(fleet: FleetUnderTest, seconds: float) -> dict[str, Any]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.add_init_script(WATCHING)
         page.goto(f"{fleet.page}/neural/broadcast")

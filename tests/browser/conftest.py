@@ -11,20 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from metabonk.messages import StreamState
+from tests.support.browser import CHROMIUM_FLAGS
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.requirements import require
 from tests.support.waiting import until
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +33,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
 def browser() -> Iterator[Browser]:
     chromium = require(shutil.which("chromium"), "chromium", apt="chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 

@@ -16,10 +16,9 @@ import psutil
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from tests.faults.test_soak import CLOCK_TOLERANCE_S, clock_drifts
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.network_line import Line
-from tests.support.viewer import Spectator
+from tests.support.viewer import CLOCK_TOLERANCE_S, Spectator, clock_drifts
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -39,10 +38,11 @@ WATCHED_S = 8.0
 """Time after a jump; ``clock_drifts`` needs six seconds without a pause."""
 
 WORKERS = 2
+FPS = 15
 ENVIRONMENT = {
     "METABONK_STREAM_WIDTH": "256",
     "METABONK_STREAM_HEIGHT": "144",
-    "METABONK_STREAM_FPS": "15",
+    "METABONK_STREAM_FPS": str(FPS),
     "METABONK_STREAM_BITRATE_KBPS": "300",
     "METABONK_CPU_MAX_SESSIONS": "1",
     "METABONK_WORKER_GAMES_PER_WORKER": "1",
@@ -101,7 +101,7 @@ def drifts_since(spectator: Spectator, began: float) -> list[float]:
         drift
         for stretch in tuple(spectator.stretches)
         if (arrivals := tuple(stretch.arrivals)) and arrivals[-1].at - began > WATCHED_S
-        for drift in clock_drifts(arrivals)
+        for drift in clock_drifts(arrivals, FPS)
     ]
 
 

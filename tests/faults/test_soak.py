@@ -6,8 +6,6 @@
 import random
 import threading
 import time
-from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -16,13 +14,11 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from metabonk.encoding.access_unit import TIMESCALE
 from metabonk.messages import StreamState
-from metabonk.streaming.gop import Timeline
 from tests.support.census import Census, engines_of, members
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.processes import kill
-from tests.support.viewer import Arrival, Spectator
+from tests.support.viewer import CLOCK_TOLERANCE_S, Spectator, clock_drifts
 from tests.support.waiting import until
 
 WORKERS = 3
@@ -43,7 +39,6 @@ ENVIRONMENT = {
 
 SAMPLE_S = 1.0
 JOIN_EVERY_S = 1.0
-CLOCK_TOLERANCE_S = 0.1
 
 
 class Passerby(threading.Thread):
@@ -113,7 +108,7 @@ def test_nothing_grows_while_workers_rotate_viewers_come_and_go_and_processes_di
         drift
         for spectator in spectators
         for stretch in spectator.stretches
-        for drift in clock_drifts(stretch.arrivals)
+        for drift in clock_drifts(stretch.arrivals, FPS)
     ]
     print(f"{kills} kills, {passerby.joins} joins, {epochs} epochs, {learner['updates']} updates")
     for (name, pid), grown in sorted(growth.items()):
@@ -148,25 +143,3 @@ def kill_one(fleet: FleetUnderTest, chance: random.Random) -> int:
     except psutil.NoSuchProcess:
         return 0
     return 1
-
-
-def clock_drifts(arrivals: Sequence[Arrival]) -> list[float]:
-    """Return the drift of the stream's clock against the wall clock in each stretch, seconds.
-
-    A stretch ends where ``Timeline`` shortened a pause. Frames may be late but never early, so the
-    least delay at the beginning of a stretch is compared with that at its end.
-    """
-    longest_step = (2 * Timeline(FPS).duration - TIMESCALE // 1000 - 1) / TIMESCALE
-    stretches: list[list[Arrival]] = [[]]
-    for before, after in pairwise(arrivals):
-        if after.time - before.time >= longest_step:
-            stretches.append([])
-        stretches[-1].append(after)
-    drifts = []
-    for stretch in stretches:
-        if not stretch or stretch[-1].time - stretch[0].time < 6:
-            continue
-        delays = [one.at - one.time for one in stretch]
-        third = len(delays) // 3
-        drifts.append(abs(min(delays[-third:]) - min(delays[:third])))
-    return drifts

@@ -6,7 +6,6 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from metabonk.device_frames import in_frame_stream, synchronize_stream
 from metabonk.encoding.backends.nv12 import Nv12
@@ -14,14 +13,11 @@ from metabonk.frame import Frame
 from metabonk.games.preprocessing import ObservationSpec, preprocess
 from metabonk.policy import Actor
 from metabonk.policy.device_observation import DeviceObservation, DeviceObserver
+from tests.support.frames import noise
 from tests.support.specs import TINY
 
 DOOM = ObservationSpec(128, 72)
 WIDTH, HEIGHT = 1920, 1080
-
-
-def noise(seed: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (720, 1280, 3), np.uint8)
 
 
 def observer_on(cuda: torch.device) -> DeviceObserver:
@@ -34,7 +30,7 @@ def test_device_and_host_observations_differ_by_at_most_one(
 ):
     observer = observer_on(cuda)
     for seed in range(20):
-        frame = Frame(noise(seed), 0.0)
+        frame = Frame(noise(seed, 1280, 720), 0.0)
         observed = observer.observe(frame, spec)
         assert isinstance(observed, DeviceObservation)
         assert observed.tensor().device == cuda
@@ -59,7 +55,7 @@ def test_one_upload_serves_policy_and_encoder_without_downloads(cuda: torch.devi
     rows = torch.empty(HEIGHT * 3 // 2, WIDTH, dtype=torch.uint8, device=cuda)
     height, width, channels = TINY.observation_shape
     small = ObservationSpec(width, height, grayscale=channels == 1)
-    pixels = noise(1)
+    pixels = noise(1, 1280, 720)
 
     def process_frame() -> None:
         frame = Frame(pixels, 0.0)
@@ -82,7 +78,7 @@ def test_one_upload_serves_policy_and_encoder_without_downloads(cuda: torch.devi
 
 
 def test_the_play_thread_does_not_wait_for_the_gpu(cuda: torch.device):
-    observer, pixels = observer_on(cuda), noise(1)
+    observer, pixels = observer_on(cuda), noise(1, 1280, 720)
     for _ in range(10):
         observer.observe(Frame(pixels, 0.0), DOOM)
     synchronize_stream(cuda)

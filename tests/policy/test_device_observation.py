@@ -6,18 +6,14 @@ Here the device is the CPU; ``tests/gpu`` repeats the comparison on a GPU.
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from metabonk.frame import Frame
 from metabonk.games.preprocessing import ObservationSpec, preprocess
 from metabonk.policy.device_observation import DeviceObservation, DeviceObserver, resize_on_device
+from tests.support.frames import noise
 
 CPU = torch.device("cpu")
 DOOM = ObservationSpec(128, 72)
-
-
-def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 @pytest.mark.parametrize("grayscale", [False, True])
@@ -36,7 +32,7 @@ def noise(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
 def test_device_and_host_observations_differ_by_at_most_one(
     size: tuple[int, int], view: tuple[int, int], grayscale: bool
 ):
-    pixels, spec = noise(*size), ObservationSpec(*view, grayscale)
+    pixels, spec = noise(0, *size), ObservationSpec(*view, grayscale)
     observation = resize_on_device(torch.from_numpy(pixels), spec)
     assert observation.dtype == torch.uint8
     assert tuple(observation.shape) == spec.shape
@@ -53,7 +49,7 @@ def test_black_and_white_stay_exact():
 
 
 def test_frames_are_observed_on_the_device_while_the_encoder_accepts_them_there():
-    frame = Frame(noise(256, 144), 1.0)
+    frame = Frame(noise(0, 256, 144), 1.0)
     observed = DeviceObserver(CPU, lambda: True).observe(frame, DOOM)
     assert isinstance(observed, DeviceObservation)
     assert np.abs(np.asarray(observed).astype(int) - preprocess(frame.pixels, DOOM)).max() <= 1
@@ -65,15 +61,15 @@ def test_frames_are_observed_on_the_device_while_the_encoder_accepts_them_there(
 def test_frames_are_otherwise_observed_in_host_memory_without_an_upload():
     accepts = True
     observer = DeviceObserver(CPU, lambda: accepts)
-    assert isinstance(observer.observe(Frame(noise(256, 144), 1.0), DOOM), DeviceObservation)
+    assert isinstance(observer.observe(Frame(noise(0, 256, 144), 1.0), DOOM), DeviceObservation)
     accepts = False
-    frame = Frame(noise(256, 144), 2.0)
+    frame = Frame(noise(0, 256, 144), 2.0)
     assert isinstance(observer.observe(frame, DOOM), np.ndarray)
     assert frame._uploaded is None
 
 
 def test_device_observations_can_be_stacked_with_arrays():
-    frame = Frame(noise(256, 144), 1.0)
+    frame = Frame(noise(0, 256, 144), 1.0)
     observed = DeviceObserver(CPU, lambda: True).observe(frame, DOOM)
     stacked = np.stack([observed, preprocess(frame.pixels, DOOM)])
     assert stacked.dtype == np.uint8

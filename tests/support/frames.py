@@ -11,6 +11,7 @@ from metabonk.encoding.encoder import EncoderSettings
 from metabonk.frame import Frame
 
 WIDTH, HEIGHT = 320, 180
+SETTINGS = EncoderSettings(width=WIDTH, height=HEIGHT, fps=30, bitrate=1_000_000, gop_s=2.0)
 
 
 def brightness(number: int) -> int:
@@ -25,6 +26,11 @@ def draw(number: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.ui
     at = width // 2 + number * 8 % (width // 2)
     pixels[:, at : at + width // 20] = (255, 120, 0)
     return pixels
+
+
+def noise(seed: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
+    """Return random pixels."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def open_encoder(width: int = WIDTH, height: int = HEIGHT, gop_s: float = 30.0) -> AvEncoder:

@@ -5,6 +5,7 @@ import json
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -13,9 +14,13 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from metabonk.encoding.access_unit import TIMESCALE
+from metabonk.streaming.gop import Timeline
 
 SILENCE_S = 0.25
 RETRY_S = 0.1
+
+CLOCK_TOLERANCE_S = 0.1
+"""Allowed drift of a stream's clock."""
 
 # ISO/IEC 14496-12, 8.8.12; version 1, as in every fragment of ours.
 _TFDT = b"tfdt\x01\x00\x00\x00"
@@ -119,3 +124,25 @@ def media_time(fragment: bytes) -> float:
     """Return the time of a fragment's frame on its epoch's clock, seconds."""
     start = fragment.index(_TFDT) + len(_TFDT)
     return struct.unpack_from(">Q", fragment, start)[0] / TIMESCALE
+
+
+def clock_drifts(arrivals: Sequence[Arrival], fps: int) -> list[float]:
+    """Return the drift of the stream's clock against the wall clock in each stretch, seconds.
+
+    A stretch ends where ``Timeline`` shortened a pause. Frames may be late but never early, so the
+    least delay at the beginning of a stretch is compared with that at its end.
+    """
+    longest_step = (2 * Timeline(fps).duration - TIMESCALE // 1000 - 1) / TIMESCALE
+    stretches: list[list[Arrival]] = [[]]
+    for before, after in pairwise(arrivals):
+        if after.time - before.time >= longest_step:
+            stretches.append([])
+        stretches[-1].append(after)
+    drifts = []
+    for stretch in stretches:
+        if not stretch or stretch[-1].time - stretch[0].time < 6:
+            continue
+        delays = [one.at - one.time for one in stretch]
+        third = len(delays) // 3
+        drifts.append(abs(min(delays[-third:]) - min(delays[:third])))
+    return drifts

@@ -13,7 +13,7 @@ from metabonk.encoding.backends.av import AvEncoder
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.frame import Frame
-from tests.encoding.backends.test_backends import SETTINGS, noise
+from tests.support.frames import SETTINGS, noise
 
 
 def test_closing_frees_the_session_at_once_even_after_an_error(monkeypatch: pytest.MonkeyPatch):

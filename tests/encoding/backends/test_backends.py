@@ -20,10 +20,10 @@ from metabonk.encoding.encoder import BUFFER_S, Encoder, EncoderSettings
 from metabonk.encoding.ladder import RUNGS, PoolKind
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.frame import Frame
+from tests.support.frames import SETTINGS, noise
 from tests.support.gstreamer import require_gstreamer
 from tests.support.nvsim import as_torch_device
 
-SETTINGS = EncoderSettings(width=320, height=180, fps=30, bitrate=1_000_000, gop_s=2.0)
 SPS, PPS, IDR = 7, 8, 5
 
 
@@ -50,10 +50,6 @@ def encoder(backend: str) -> Iterator[Encoder]:
 
 def flat(colour: tuple[int, int, int], width: int = 320, height: int = 180) -> NDArray[np.uint8]:
     return np.full((height, width, 3), colour, np.uint8)
-
-
-def noise(number: int, width: int = 320, height: int = 180) -> NDArray[np.uint8]:
-    return np.random.default_rng(number).integers(0, 255, (height, width, 3), np.uint8)
 
 
 def encode(
