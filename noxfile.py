@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest")
 FLEET_TESTS = ("tests/integration", "tests/faults")
+GAMELESS_TESTS = (
+    *(f"tests/integration/test_{name}.py" for name in ("gpus", "gstreamer", "sessions")),
+    *(f"tests/faults/test_{name}.py" for name in ("access", "damaged", "fuzz", "power_cut")),
+    *(f"tests/faults/test_{name}.py" for name in ("schemas", "slow_clients")),
+)
+"""Those of ``FLEET_TESTS`` that wait rather than compute, so that two files run at a time."""
 BROWSER_TESTS = ("tests/browser",)
 UNIT_TESTS = (
     "tests",
@@ -79,7 +85,12 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def fleet(session: nox.Session) -> None:
     """Run the tests of whole fleets: integration and faults."""
-    session.run(*PYTEST, *FLEET_TESTS, *session.posargs, **_patient())
+    if session.posargs:
+        session.run(*PYTEST, *FLEET_TESTS, *session.posargs, **_patient())
+        return
+    session.run(*PYTEST, *GAMELESS_TESTS, "-n", "2", "--dist", "loadfile", **_patient())
+    others = (f"--ignore={file}" for file in GAMELESS_TESTS)
+    session.run(*PYTEST, *FLEET_TESTS, *others, **_patient())
 
 
 @nox.session

@@ -1,10 +1,6 @@
-"""Encoder sessions of a fleet on a simulated NVIDIA driver.
-
-One fleet plays and learns; in the others the workers show a pattern (``gameless_worker``).
-"""
+"""Encoder sessions of a game-less fleet on a simulated NVIDIA driver."""
 
 import json
-import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +12,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from metabonk.messages import EpochMessage, StateMessage, StreamState, WorkerStatus
-from tests.support.fleet import FleetUnderTest, run_fleet, run_gameless_fleet
+from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.nvsim.driver import INCOMPATIBLE_CLIENT_KEY, UNSUPPORTED_DEVICE, SimulatedDriver
 from tests.support.waiting import until
 
@@ -127,42 +123,6 @@ def test_two_sessions_go_round_among_all_workers(workers: int, tmp_path: Path):
     assert "OpenEncodeSessionEx failed" not in output
     assert output.count("Acquired NVENC session") == output.count("Released NVENC session")
     assert ("Session limit reached" in output) == (workers > 2)
-
-
-def test_standby_workers_of_a_real_fleet_lose_no_speed_to_live_ones(tmp_path: Path):
-    """Another program holds both sessions first, so that no worker is live."""
-    driver = SimulatedDriver(tmp_path / "driver", cap=4)
-    environment = environment_on(driver, NVENC_MAX_SESSIONS=2, FEATURED_ROTATE_S=600)
-    arguments = ("--workers", "4", "--game", "doom:basic")
-
-    def standby_rate(fleet: FleetUnderTest, live_workers: int) -> float:
-        until("the fleet settles", lambda: len(live(fleet)) == live_workers, 30)
-
-        def steps() -> dict[str, int]:
-            standby = fleet.in_state(StreamState.STANDBY)
-            return {status.instance_id: status.step for status in standby}
-
-        before, began = steps(), time.monotonic()
-        time.sleep(8)
-        elapsed, after = time.monotonic() - began, steps()
-        assert len(before) == 4 - live_workers
-        return statistics.fmean((after[name] - before[name]) / elapsed for name in before)
-
-    with (
-        run_fleet(tmp_path, *arguments, environment=environment) as fleet,
-        stopped_cleanly(fleet, driver),
-    ):
-        with driver.external_sessions(2):
-            until("all play", lambda: [s.step > 50 for s in _all(fleet)] == [True] * 4, 90)
-            alone = standby_rate(fleet, 0)
-        until("both sessions are taken", lambda: len(live(fleet)) == 2, 60)
-        assert answers(fleet, 4) == [200, 200, 503, 503]
-        assert standby_rate(fleet, 2) >= alone
-    assert driver.events("refused") == []
-
-
-def _all(fleet: FleetUnderTest) -> list[WorkerStatus]:
-    return list(fleet.statuses().values())
 
 
 @pytest.mark.parametrize("fallback", [0, 1])

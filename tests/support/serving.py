@@ -1,5 +1,6 @@
 """An application behind a real server on a free port."""
 
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -38,11 +39,19 @@ def free_port() -> int:
 
 def free_ports(count: int, *, spare: int = 0) -> list[int]:
     """Return ``count`` consecutive free ports, followed by ``spare`` more free ones."""
+    low, high = _own_ports()
     while True:
-        start = random.randrange(*PORTS)
+        start = random.randrange(low, high - count - spare)
         ports = range(start, start + count + spare)
         if all(_is_free(port) for port in ports):
             return list(ports)[:count]
+
+
+def _own_ports() -> tuple[int, int]:
+    """Return this process's share of ``PORTS`` among pytest-xdist's."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    size = (PORTS[1] - PORTS[0]) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return PORTS[0] + number * size, PORTS[0] + (number + 1) * size
 
 
 def _is_free(port: int) -> bool:
