@@ -1,1 +1,1 @@
-"""Scripts that measure, print a table and write JSON: ``python -m benchmarks.<name>``."""
+"""Benchmarks, run as ``python -m benchmarks.<name>``; docs/benchmarks.md has the results."""

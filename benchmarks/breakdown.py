@@ -1,8 +1,9 @@
-"""CPU time of a step by part: game, acting, wire, learning; and waiting.
+"""CPU time of a step by part: game, acting, serialization, learning and waiting.
 
 ``python -m benchmarks.breakdown [--game doom:basic] [--games 8] [--seconds 30] [--set NAME=VALUE]``
-runs a real learner process, and a worker's env runners, sampler and learner client in this process,
-all games in standby. CPU time is the kernel's, by process and by thread.
+runs a real learner process and, in this process, a standby worker's environment runners, sampler
+and learner client. It prints milliseconds of CPU per step for each part, as the kernel counts them
+by process and thread, and the share of time that the worker waits for the learner.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from unittest.mock import patch
 import psutil
 from rich.console import Console
 from rich.table import Table
-from tests.support.fleet import free_ports
+from tests.support.serving import free_port
 
 from metabonk.games import make_game
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder
@@ -34,16 +35,16 @@ from metabonk.worker.play import MAX_CONCURRENT_STEPS
 from metabonk.worker.sampler import DoubleBufferedSampler
 from metabonk.worker.scheduling import double_buffer
 
-PARTS = ("game", "acting", "wire", "learning", "other")
+PARTS = ("game", "acting", "serialization", "learning", "other")
 POLL_S = 0.1
 WARM_UP_S = 8.0
 LEARNER_TIMEOUT_S = 60.0
 
 
 class Worker:
-    """The unseen games of one worker, with the time of each part measured."""
+    """All games of one standby worker, with the CPU time of each part."""
 
-    def __init__(self, settings: Settings, owned: ExitStack) -> None:
+    def __init__(self, settings: Settings, stack: ExitStack) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self.waited = 0.0
         self.steps = 0
@@ -54,13 +55,13 @@ class Worker:
             for number in range(settings.worker.games_per_worker)
         ]
         for game in games:
-            owned.callback(game.close)
+            stack.callback(game.close)
             game.step = self._timed("game", game.step)  # type: ignore[method-assign]
             game.reset = self._timed("game", game.reset)  # type: ignore[method-assign]
         self._actor = Actor(PolicySpec.of(games[0], learning))
         self._actor.act = self._timed("acting", self._actor.act)  # type: ignore[method-assign]
-        sent = self._timed("wire", Rollout.to_bytes)
-        owned.enter_context(patch.object(Rollout, "to_bytes", lambda rollout: sent(rollout)))
+        sent = self._timed("serialization", Rollout.to_bytes)
+        stack.enter_context(patch.object(Rollout, "to_bytes", lambda rollout: sent(rollout)))
         self._runners = [
             EnvRunner(game, number, RolloutBuilder(self._actor.spec, learning.rollout_steps))
             for number, game in enumerate(games)
@@ -71,7 +72,7 @@ class Worker:
         self._sampler = DoubleBufferedSampler(
             self._actor, self._on_step, parts=parts, threads=MAX_CONCURRENT_STEPS
         )
-        owned.callback(self._sampler.close)
+        stack.callback(self._sampler.close)
         loaded = threading.Event()
         load = self._timed("loading", self._actor.load)
 
@@ -85,12 +86,12 @@ class Worker:
             games=settings.worker.games_per_worker,
         )
         self._learner.start()
-        owned.callback(self._learner.close)
+        stack.callback(self._learner.close)
         if not loaded.wait(LEARNER_TIMEOUT_S):
-            raise SystemExit("the learner does not answer")
+            raise SystemExit("the learner does not respond")
 
     def play(self, seconds: float) -> None:
-        """Play as a worker in standby does."""
+        """Play as a standby worker does."""
         end = time.monotonic() + seconds
 
         def keep_running() -> bool:
@@ -120,29 +121,29 @@ class Worker:
 
 
 def measure(settings: Settings, seconds: float) -> dict[str, float]:
-    """Plays and learns for ``seconds``.
+    """Play and learn.
 
     Returns:
-        Decisions a second, the share of time in which the worker held its games for the learner,
-        and for each part milliseconds of CPU a decision.
+        Steps per second, the share of time that the worker waited for the learner, and milliseconds
+        of CPU per step for each part.
     """
-    with ExitStack() as owned:
-        folder = Path(owned.enter_context(tempfile.TemporaryDirectory()))
-        learner = owned.enter_context(_learner(settings, folder))
-        worker = Worker(settings, owned)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        learner = stack.enter_context(_learner(settings, folder))
+        worker = Worker(settings, stack)
         worker.play(WARM_UP_S)
-        before, began = _spent(worker, learner), time.monotonic()
+        before, began = _cpu_by_part(worker, learner), time.monotonic()
         steps, waited = worker.steps, worker.waited
         worker.play(seconds)
         elapsed = time.monotonic() - began
-        after = _spent(worker, learner)
+        after = _cpu_by_part(worker, learner)
         steps, waited = worker.steps - steps, worker.waited - waited
-    figures = {part: 1e3 * (after[part] - before[part]) / steps for part in PARTS}
-    return {"steps_per_s": steps / elapsed, "waiting_share": waited / elapsed, **figures}
+    result = {part: 1e3 * (after[part] - before[part]) / steps for part in PARTS}
+    return {"steps_per_s": steps / elapsed, "waiting_share": waited / elapsed, **result}
 
 
-def _spent(worker: Worker, learner: psutil.Process) -> dict[str, float]:
-    """CPU seconds so far, by part."""
+def _cpu_by_part(worker: Worker, learner: psutil.Process) -> dict[str, float]:
+    """Return the CPU seconds so far for each part."""
     own = psutil.Process()
     engines = [child for child in own.children(recursive=True) if child.name() == "vizdoom"]
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
@@ -154,8 +155,11 @@ def _spent(worker: Worker, learner: psutil.Process) -> dict[str, float]:
     spent = {
         "game": worker.seconds["game"] + sum(map(_cpu, engines)),
         "acting": worker.seconds["acting"] + loading,
-        # The learner learns in its main thread and serves in others.
-        "wire": worker.seconds["wire"] + senders + sum(learning.values()) - learning[learner.pid],
+        # The learner learns on its main thread and serves on others.
+        "serialization": worker.seconds["serialization"]
+        + senders
+        + sum(learning.values())
+        - learning[learner.pid],
         "learning": learning[learner.pid],
     }
     known = sum(worker.seconds.values()) + senders
@@ -184,26 +188,25 @@ def _learner(settings: Settings, folder: Path) -> Iterator[psutil.Process]:
 
 
 def settings_of(game: str, games: int, learning: dict[str, str]) -> Settings:
-    """Of a worker with so many games and a learner on a free port."""
-    (port,) = free_ports(1)
+    """Return settings of a worker with this many games and a learner on a free port."""
     return Settings.model_validate(
         {
             "game": game,
             "worker": {"games_per_worker": games},
-            "ports": {"learner": port},
+            "ports": {"learner": free_port()},
             "learning": learning,
         }
     )
 
 
-def table_of(figures: dict[str, float]) -> Table:
-    """The figures for people."""
-    total = sum(figures[part] for part in PARTS)
-    table = Table("part", "CPU ms a decision", "share")
+def table_of(result: dict[str, float]) -> Table:
+    """Return the result as a table."""
+    total = sum(result[part] for part in PARTS)
+    table = Table("part", "CPU ms per step", "share")
     for part in PARTS:
-        table.add_row(part, f"{figures[part]:.2f}", f"{figures[part] / total:.0%}")
-    table.add_row("all", f"{total:.2f}", f"{figures['steps_per_s']:.0f} decisions/s")
-    table.add_row("waiting for the learner", "", f"{figures['waiting_share']:.0%} of the time")
+        table.add_row(part, f"{result[part]:.2f}", f"{result[part] / total:.0%}")
+    table.add_row("all", f"{total:.2f}", f"{result['steps_per_s']:.0f} steps/s")
+    table.add_row("waiting for the learner", "", f"{result['waiting_share']:.0%} of the time")
     return table
 
 

@@ -1,7 +1,7 @@
-"""Draws learning curves from the JSON files of ``benchmarks.learning``.
+"""Plot of learning curves from the JSON files of ``benchmarks.learning``.
 
-``python -m benchmarks.curves OUTPUT.svg TARGET FILE.json …``: one line a file, and the target as a
-dashed one.
+``python -m benchmarks.curves OUTPUT.svg TARGET FILE.json …`` draws one line per file, and a dashed
+one at the target return.
 """
 
 import argparse
@@ -16,8 +16,8 @@ COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed")
 Curve = list[tuple[float, float]]
 
 
-def drawing(curves: dict[str, Curve], target: float) -> str:
-    """The plot as SVG: mean return of the last 100 episodes over seconds."""
+def draw(curves: dict[str, Curve], target: float) -> str:
+    """Return an SVG plot of the mean return of the last 100 episodes over seconds."""
     seconds = max(second for curve in curves.values() for second, _ in curve)
     returns = [value for curve in curves.values() for _, value in curve] + [target]
     low, high = min(returns), max(returns)
@@ -60,7 +60,7 @@ def drawing(curves: dict[str, Curve], target: float) -> str:
 
 
 def main() -> None:
-    """Reads, draws and writes."""
+    """Read the files and write the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("target", type=float)
@@ -73,7 +73,7 @@ def main() -> None:
         ]
         for file in arguments.files
     }
-    arguments.output.write_text(drawing(curves, arguments.target))
+    arguments.output.write_text(draw(curves, arguments.target))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""What encoding costs: both engines in software, against bare programs doing the same work.
+"""CPU cost of software encoding, compared with ``ffmpeg`` and ``gst-launch-1.0``.
 
-``python -m benchmarks.encoders [--rounds 3] [--frames 150] [--json FILE]`` writes raw RGB pictures
-to a file once and has each of four encode them: MetaBonk's ``av:libx264`` and
-``gst:appsrc:x264enc``, ``ffmpeg`` and ``gst-launch-1.0`` with the same settings. They take turns;
-each is a process of its own, and what counts is the CPU time of the whole process, less that of a
-run with a single picture, so that neither Python's start nor a program's is compared.
+``python -m benchmarks.encoders [--rounds 3] [--frames 150] [--json FILE]`` encodes the same raw RGB
+frames with ``av:libx264``, ``gst:appsrc:x264enc``, ``ffmpeg`` and ``gst-launch-1.0`` at the same
+settings, in alternating rounds and separate processes. It prints milliseconds of CPU per frame of
+the whole process; a run with a single frame is subtracted to cancel the cost of starting.
 """
 
 import argparse
@@ -32,19 +31,19 @@ from metabonk.encoding.encoder import EncoderSettings
 from metabonk.frame import Frame
 
 SETTINGS = EncoderSettings(width=1280, height=720, fps=30, bitrate=4_000_000, gop_s=2.0)
-PICTURES = 30
-"""In the file; they are gone through again and again, so that no disk is measured."""
+FRAMES = 30
+"""Distinct frames in the file, which are repeated, so that no disk is measured."""
 
-OURS = {"av:libx264": "ffmpeg", "gst:appsrc:x264enc": "gst-launch-1.0"}
+REFERENCES = {"av:libx264": "ffmpeg", "gst:appsrc:x264enc": "gst-launch-1.0"}
 
 
-def write_pictures(file: Path) -> None:
-    """A checked floor and a gradient that move, with a little noise: RGB, one after another."""
+def write_frames(file: Path) -> None:
+    """Write raw RGB frames of a moving checkerboard and gradient with a little noise."""
     height, width = SETTINGS.height, SETTINGS.width
     y, x = np.mgrid[0:height, 0:width]
     grain = np.random.default_rng(0).integers(0, 12, (height, width), np.uint8)
     with file.open("wb") as written:
-        for number in range(PICTURES):
+        for number in range(FRAMES):
             shift = 6 * number
             floor = (((x + shift) // 48 + y // 48) % 2 * 90 + 60).astype(np.uint8)
             sky = ((x + y + shift) * 255 // (width + height) % 256).astype(np.uint8)
@@ -52,18 +51,18 @@ def write_pictures(file: Path) -> None:
 
 
 def encode(backend: str, file: Path, frames: int) -> None:
-    """MetaBonk's encoder on the pictures of the file, as a worker uses it."""
-    shape = PICTURES, SETTINGS.height, SETTINGS.width, 3
-    pictures = np.frombuffer(file.read_bytes(), np.uint8).reshape(shape)
+    """Encode the frames of the file with one of MetaBonk's encoders."""
+    shape = FRAMES, SETTINGS.height, SETTINGS.width, 3
+    images = np.frombuffer(file.read_bytes(), np.uint8).reshape(shape)
     encoder = make_encoder(backend, SETTINGS, 0)
     for number in range(frames):
-        frame = Frame(pictures[number % PICTURES], number / SETTINGS.fps)
+        frame = Frame(images[number % FRAMES], number / SETTINGS.fps)
         encoder.encode(frame, keyframe=False)
     encoder.close()
 
 
-def bare(program: str, file: Path, frames: int) -> list[str]:
-    """The same work by a program; it reads the file over and over."""
+def reference_command(program: str, file: Path, frames: int) -> list[str]:
+    """Return the command of a program that does the same work."""
     size = SETTINGS.width * SETTINGS.height * 3
     if program == "ffmpeg":
         shape = (
@@ -82,10 +81,10 @@ def bare(program: str, file: Path, frames: int) -> list[str]:
     ours = pipeline(element, SETTINGS, cuda=False)
     middle = ours.partition(" ! ")[2].rpartition(" ! ")[0]
     middle = middle.replace("name=encoder", settings)
-    # multifilesrc would need a file a picture: the file is repeated instead.
+    # multifilesrc would need one file per frame, so the file itself is repeated.
     repeated = file.with_name(f"{frames}.rgb")
     if not repeated.exists():
-        whole, rest = divmod(frames, PICTURES)
+        whole, rest = divmod(frames, FRAMES)
         pixels = file.read_bytes()
         with repeated.open("wb") as written:
             for _ in range(whole):
@@ -100,7 +99,7 @@ def bare(program: str, file: Path, frames: int) -> list[str]:
 
 
 def cpu_s(command: list[str]) -> float:
-    """CPU seconds of a whole process and its threads."""
+    """Run a command and return the CPU seconds of its process."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -110,23 +109,23 @@ def cpu_s(command: list[str]) -> float:
 
 
 def measure(file: Path, rounds: int, frames: int) -> dict[str, list[float]]:
-    """Milliseconds of CPU a frame, of each, round by round."""
-    this = [sys.executable, "-m", "benchmarks.encoders", "--pictures", str(file)]
+    """Return milliseconds of CPU per frame for each encoder, round by round."""
+    this = [sys.executable, "-m", "benchmarks.encoders", "--file", str(file)]
 
-    def command(who: str, count: int) -> list[str]:
-        if who in OURS:
-            return [*this, "--backend", who, "--frames", str(count)]
-        return bare(who, file, count)
+    def command(name: str, count: int) -> list[str]:
+        if name in REFERENCES:
+            return [*this, "--backend", name, "--frames", str(count)]
+        return reference_command(name, file, count)
 
-    everybody = [
-        name for pair in OURS.items() for name in pair if ":" in name or shutil.which(name)
+    names = [
+        each for pair in REFERENCES.items() for each in pair if ":" in each or shutil.which(each)
     ]
-    figures: dict[str, list[float]] = {who: [] for who in everybody}
+    results: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
-        for who in everybody:
-            spent = cpu_s(command(who, frames)) - cpu_s(command(who, 1))
-            figures[who].append(spent / (frames - 1) * 1e3)
-    return figures
+        for name in names:
+            spent = cpu_s(command(name, frames)) - cpu_s(command(name, 1))
+            results[name].append(spent / (frames - 1) * 1e3)
+    return results
 
 
 def main() -> None:
@@ -135,24 +134,24 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--backend", help=argparse.SUPPRESS)
-    parser.add_argument("--pictures", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.backend:
-        encode(arguments.backend, arguments.pictures, arguments.frames)
+        encode(arguments.backend, arguments.file, arguments.frames)
         return
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        file = Path(folder) / "pictures.rgb"
-        write_pictures(file)
-        figures = measure(file, arguments.rounds, arguments.frames)
-    table = Table("", "ms of CPU a frame (median)", "every round", "against the bare program")
-    middle = {who: statistics.median(values) for who, values in figures.items()}
-    for who, values in figures.items():
-        base = middle.get(OURS.get(who, ""))
-        ratio = f"{middle[who] / base:.2f}" if base else ""
-        table.add_row(who, f"{middle[who]:.2f}", " ".join(f"{v:.2f}" for v in values), ratio)
+        file = Path(folder) / "frames.rgb"
+        write_frames(file)
+        results = measure(file, arguments.rounds, arguments.frames)
+    table = Table("encoder", "CPU ms per frame (median)", "all rounds", "ratio to the program")
+    medians = {name: statistics.median(values) for name, values in results.items()}
+    for name, values in results.items():
+        base = medians.get(REFERENCES.get(name, ""))
+        ratio = f"{medians[name] / base:.2f}" if base else ""
+        table.add_row(name, f"{medians[name]:.2f}", " ".join(f"{v:.2f}" for v in values), ratio)
     Console().print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""The second promise: a fresh policy learns a game within minutes on two cores, while it is shown.
+"""Learning speed of a fresh fleet with one live worker.
 
 ``python -m benchmarks.learning [--game doom:basic] [--minutes 3] [--seed 0] [--json FILE]`` starts
-a real fleet, from a cold start, with one worker live, and prints the mean of the last 100 unshaped
-returns over time, and at the end how fast it went. ``--set learning.learning_rate=1e-3`` changes a
-setting.
+a real fleet and prints every ten seconds the mean of the last 100 unshaped returns, and finally the
+rates of playing and learning. ``--set learning.learning_rate=1e-3`` changes a setting.
 """
 
 import argparse
@@ -29,17 +28,17 @@ WINDOW = 100
 
 @dataclass(frozen=True)
 class Point:
-    """The fleet at one moment.
+    """State of the fleet at one time.
 
     Attributes:
-        seconds: since the command was given.
-        steps: decisions made by all workers.
-        trained: decisions learned from, once for each of them.
+        seconds: since the command was issued.
+        steps: played by all workers.
+        trained: distinct steps learned from.
         lag: mean age of the last batch, in versions.
         mean_return: of the last 100 episodes, unshaped.
-        version: of the newest policy that acts.
-        live: workers with a picture.
-        dropped: frames that the streams lost.
+        version: newest policy version that acts.
+        live: number of live workers.
+        dropped: frames lost by all streams.
     """
 
     seconds: float
@@ -53,7 +52,7 @@ class Point:
 
 
 def train(game: str, seconds: float, *, workers: int, settings: dict[str, str]) -> list[Point]:
-    """Runs a fleet for ``seconds``; a point every ten."""
+    """Run a fleet for ``seconds``; return a point every ten seconds."""
     variables = {f"METABONK_{name.upper().replace('.', '_')}": v for name, v in settings.items()}
     environment = {"METABONK_CPU_MAX_SESSIONS": "1", **variables}
     points: list[Point] = []
@@ -73,7 +72,7 @@ def train(game: str, seconds: float, *, workers: int, settings: dict[str, str]) 
 
 
 def returns_of(fleet: FleetUnderTest) -> list[float]:
-    """The last unshaped returns, newest first."""
+    """Return the last unshaped returns, newest first."""
     episodes = httpx.get(f"{fleet.page}/api/episodes?limit={WINDOW}").raise_for_status().json()
     return [episode["total_reward"] for episode in episodes]
 
@@ -102,11 +101,11 @@ def _line(point: Point) -> str:
 
 
 def rates(points: Sequence[Point]) -> str:
-    """Decisions a second from the first point to the last, played and learned from."""
+    """Format the rates of playing and learning from the first point to the last."""
     first, last = points[0], points[-1]
     seconds = last.seconds - first.seconds
     return (
-        f"{(last.steps - first.steps) / seconds:.0f} decisions/s played, "
+        f"{(last.steps - first.steps) / seconds:.0f} steps/s played, "
         f"{(last.trained - first.trained) / seconds:.0f} learned from, "
         f"mean lag {statistics.fmean(point.lag for point in points):.1f} versions"
     )

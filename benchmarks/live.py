@@ -1,7 +1,7 @@
-"""The first promise: how soon there is a picture, and whether it stays whole while others train.
+"""Live streaming while another worker trains: time to the first frame, frame rate and losses.
 
 ``python -m benchmarks.live [--seconds 60] [--json FILE]`` starts a real fleet of two workers with
-one software encoder session and measures from outside.
+one software encoder session twice, decodes its stream and prints one value per measurement.
 """
 
 import argparse
@@ -22,30 +22,30 @@ from metabonk.messages import StreamState, WorkerStatus
 
 
 def measure(seconds: float) -> dict[str, float]:
-    """Runs a fleet; the figures of one start and of ``seconds`` of watching."""
-    # What one quality costs; which one a machine holds, benchmarks/overload.py measures.
+    """Run a fleet twice and watch it for ``seconds`` the second time."""
+    # Fixed quality; benchmarks/overload.py measures adaptive quality.
     environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
     with tempfile.TemporaryDirectory() as folder:
-        # The first start on a machine proves the encoders; the second one knows.
+        # The first start probes the encoders; the second one uses the cached results.
         began = time.monotonic()
         with run_fleet(Path(folder), "--workers", "2", environment=environment) as fleet:
-            _, first_s = _wait_for_a_picture(fleet, began)
+            _, first_s = _wait_for_frame(fleet, began)
             fleet.stop()
         began = time.monotonic()
         with run_fleet(Path(folder), "--workers", "2", environment=environment) as fleet:
-            page_s, picture_s = _wait_for_a_picture(fleet, began)
-            figures = _watch(fleet, seconds)
-            figures["stop_s"] = fleet.stop()
+            page_s, frame_s = _wait_for_frame(fleet, began)
+            result = _watch(fleet, seconds)
+            result["stop_s"] = fleet.stop()
     return {
-        "first_start_picture_s": first_s,
+        "first_start_frame_s": first_s,
         "page_s": page_s,
-        "picture_s": picture_s,
-        **figures,
+        "frame_s": frame_s,
+        **result,
     }
 
 
-def _wait_for_a_picture(fleet: FleetUnderTest, began: float) -> tuple[float, float]:
-    """Seconds until the page answered, and until a picture of a stream was decoded."""
+def _wait_for_frame(fleet: FleetUnderTest, began: float) -> tuple[float, float]:
+    """Return the seconds until the page responded and until a stream's first frame was decoded."""
     until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 60)
     page_s = time.monotonic() - began
     until("a worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
@@ -56,9 +56,11 @@ def _wait_for_a_picture(fleet: FleetUnderTest, began: float) -> tuple[float, flo
 
 
 def _watch(fleet: FleetUnderTest, seconds: float) -> dict[str, float]:
-    until("the other worker plays", lambda: [s.step > 0 for s in _all(fleet)] == [True] * 2, 60)
+    until(
+        "the other worker plays", lambda: [s.step > 0 for s in _statuses(fleet)] == [True] * 2, 60
+    )
     live = fleet.in_state(StreamState.LIVE)[0]
-    standby = next(s for s in _all(fleet) if s.instance_id != live.instance_id)
+    standby = next(s for s in _statuses(fleet) if s.instance_id != live.instance_id)
     decoded, began = 0, time.monotonic()
     before = fleet.statuses()
     with av.open(live.stream_url, timeout=20) as container:
@@ -85,23 +87,23 @@ def _watch(fleet: FleetUnderTest, seconds: float) -> dict[str, float]:
     }
 
 
-def _all(fleet: FleetUnderTest) -> list[WorkerStatus]:
+def _statuses(fleet: FleetUnderTest) -> list[WorkerStatus]:
     return list(fleet.statuses().values())
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    figures = measure(arguments.seconds)
-    table = Table("figure", "value", title=f"{platform.machine()}, {platform.platform()}")
-    for name, value in figures.items():
+    result = measure(arguments.seconds)
+    table = Table("measurement", "value", title=f"{platform.machine()}, {platform.platform()}")
+    for name, value in result.items():
         table.add_row(name, f"{value:.2f}")
     Console().print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

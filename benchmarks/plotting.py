@@ -1,8 +1,9 @@
-"""Whether learning curves stay smooth with 100,000 points, in a real browser.
+"""Responsiveness of a learning curve with 100,000 points in a real browser.
 
-``python -m benchmarks.plotting [--points 100000] [--json FILE]`` opens the fleet's page over a
-curve of so many points (the orchestrator itself never sends more than 2,000 of a run), moves the
-pointer over it and gives it newer points meanwhile. No fleet is needed: the script answers for it.
+``python -m benchmarks.plotting [--points 100000] [--json FILE]`` opens the fleet page with a
+synthetic curve, moves the pointer over it, adds a point and prints the longest tasks and frame
+times in milliseconds. No fleet runs: the script answers the page's requests. (The orchestrator
+itself sends at most 2,000 points.)
 """
 
 import argparse
@@ -29,7 +30,7 @@ BUILT = Path(metabonk.orchestrator.__file__).parent / "page"
 KNOWN = ("/api/fleet", "/api/curve", "/api/runs", "/api/sessions")
 MOVES = 300
 
-# The main thread's longest tasks, and the time between two frames.
+# Durations of long tasks on the main thread and times between animation frames.
 OBSERVING = """
 (() => {
   window.tasks = [];
@@ -49,7 +50,7 @@ OBSERVING = """
 
 
 def measure(points: int) -> dict[str, float]:
-    """The figures, milliseconds."""
+    """Return the measurements, milliseconds."""
     orchestrator = _Orchestrator(points)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
@@ -59,20 +60,20 @@ def measure(points: int) -> dict[str, float]:
         page.goto("http://page.test/")
         page.locator(".plot canvas").wait_for()
         page.wait_for_timeout(2_000)
-        drawing = page.evaluate("Math.max(0, ...tasks)")
-        resting = _frames(page)
+        first = page.evaluate("Math.max(0, ...tasks)")
+        idle = _frames(page)
         _move_over_the_plot(page)
         moving = _frames(page)
         page.evaluate("tasks.length = 0")
-        orchestrator.more()
+        orchestrator.add_point()
         page.wait_for_timeout(7_000)
-        renewing = page.evaluate("Math.max(0, ...tasks)")
+        update = page.evaluate("Math.max(0, ...tasks)")
         browser.close()
     return {
         "points": points,
-        "longest_task_first_drawing_ms": drawing,
-        "longest_task_newer_points_ms": renewing,
-        "frame_p50_resting_ms": quantile(resting, 50),
+        "longest_task_first_drawing_ms": first,
+        "longest_task_newer_points_ms": update,
+        "frame_p50_idle_ms": quantile(idle, 50),
         "frame_p50_pointer_moving_ms": quantile(moving, 50),
         "frame_p95_pointer_moving_ms": quantile(moving, 95),
     }
@@ -91,22 +92,22 @@ def _move_over_the_plot(page: Page) -> None:
 
 
 class _Orchestrator:
-    """Answers as the real one does, with a curve that is made up."""
+    """Fake orchestrator with a synthetic curve."""
 
     def __init__(self, points: int) -> None:
         self._random = random.Random(1)
         self._curve = [self._point(i, points) for i in range(points)]
 
-    def more(self) -> None:
-        """An episode more has ended."""
+    def add_point(self) -> None:
+        """Extend the curve by one episode."""
         self._curve.append(self._point(len(self._curve), len(self._curve)))
 
     def answer(self, route: Route) -> None:
-        """To a request of the page."""
+        """Answer a request of the page."""
         path = urlsplit(route.request.url).path
         if path.startswith("/api/"):
             if path in KNOWN:
-                route.fulfill(json=self._said(path))
+                route.fulfill(json=self._response(path))
             else:
                 route.fulfill(status=404)
             return
@@ -116,7 +117,7 @@ class _Orchestrator:
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         route.fulfill(body=file.read_bytes(), content_type=kind)
 
-    def _said(self, path: str) -> Any:
+    def _response(self, path: str) -> Any:
         if path == "/api/curve":
             return [point.model_dump() for point in self._curve]
         if path != "/api/fleet":
@@ -137,19 +138,19 @@ class _Orchestrator:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    figures = measure(arguments.points)
+    result = measure(arguments.points)
     title = f"{available_cores()} cores, load {os.getloadavg()[0]:.1f}"
-    table = Table("figure", "value", title=title)
-    for name, value in figures.items():
+    table = Table("measurement", "value", title=title)
+    for name, value in result.items():
         table.add_row(name, f"{value:,.1f}")
     Console().print(table)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Seconds from a cold start until a policy is good, beside other libraries.
+"""Time from a cold start to a good policy, compared with other libraries.
 
-``python -m benchmarks.race [--scenario basic] [--goal 75] [--rounds 1] [--who NAME …]`` runs the
-contestants of ``throughput``, in turn, until the mean of the last 100 unshaped returns has reached
-the goal. Decisions a second say little where one library looks four times at what another looks at
-once; this says what they are for.
+``python -m benchmarks.race [--scenario basic] [--goal 75] [--rounds 1] [--only NAME …]`` runs the
+contestants of ``throughput`` in turn until the mean of the last 100 unshaped returns reaches the
+goal, and prints seconds and steps. Steps per second alone don't compare libraries that learn a
+different number of times from each step.
 """
 
 import argparse
@@ -31,10 +31,10 @@ from benchmarks.rivals.environments import (
     python_of,
 )
 from benchmarks.throughput import (
-    AS_IT_COMES,
+    DEFAULTS,
     NATURE,
     NATURE_ONCE,
-    SAMPLE_FACTORYS,
+    SAMPLE_FACTORY_NETWORK,
     START_S,
     environment_of,
     running,
@@ -42,15 +42,15 @@ from benchmarks.throughput import (
 )
 from metabonk.settings.schema import available_cores
 
-LONGEST_S = 420.0
+TIMEOUT_S = 420.0
 
 
 class Finish(NamedTuple):
-    """When a policy was good.
+    """Time at which a policy reached the goal.
 
     Attributes:
-        seconds: since the command was given; None where it was not good in time.
-        steps: decisions made by then.
+        seconds: since the command was issued; None if the goal was not reached in time.
+        steps: played by then.
     """
 
     seconds: float | None
@@ -58,7 +58,7 @@ class Finish(NamedTuple):
 
 
 def race_fleet(game: str, learning: dict[str, str], goal: float) -> Finish:
-    """A fleet of one worker, nothing live."""
+    """Run a fleet of one worker without live streams until the goal or the timeout."""
     environment, began = environment_of(learning, live=False), time.monotonic()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -70,7 +70,7 @@ def race_fleet(game: str, learning: dict[str, str], goal: float) -> Finish:
             seconds, returns = time.monotonic() - began, returns_of(fleet)
             if len(returns) == WINDOW and statistics.fmean(returns) >= goal:
                 finish = Finish(seconds, steps_of(fleet))
-            elif seconds > LONGEST_S:
+            elif seconds > TIMEOUT_S:
                 finish = Finish(None, steps_of(fleet))
             else:
                 time.sleep(0.2)
@@ -79,12 +79,12 @@ def race_fleet(game: str, learning: dict[str, str], goal: float) -> Finish:
 
 
 def race_rival(rival: Rival, scenario: str, goal: float, cache: Path) -> Finish:
-    """Another library, as ``throughput`` runs it."""
+    """Run another library until the goal or the timeout."""
     python_of(rival, cache)
     began = time.monotonic()
     with running(rival, scenario, cache) as reports:
         until("an update", lambda: bool(reports), START_S)
-        while time.monotonic() - began < LONGEST_S:
+        while time.monotonic() - began < TIMEOUT_S:
             last = reports[-1]
             if last.mean_return is not None and last.mean_return >= goal:
                 return Finish(last.at - began, last.steps)
@@ -93,13 +93,15 @@ def race_rival(rival: Rival, scenario: str, goal: float, cache: Path) -> Finish:
 
 
 def main() -> None:
-    """Races and prints."""
+    """Run all contestants and print their times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", default="basic")
     parser.add_argument("--goal", type=float, default=75.0)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "metabonk-rivals")
-    parser.add_argument("--who", nargs="+", default=[], metavar="NAME", help="default: everybody")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="default: all contestants"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     game, goal = f"doom:{arguments.scenario}", arguments.goal
@@ -113,14 +115,16 @@ def main() -> None:
             for name, learning in (
                 ("MetaBonk, NatureCNN", NATURE),
                 ("MetaBonk, NatureCNN, one pass", NATURE_ONCE),
-                ("MetaBonk, Sample Factory's network", SAMPLE_FACTORYS),
-                ("MetaBonk as it comes", AS_IT_COMES),
+                ("MetaBonk, Sample Factory's network", SAMPLE_FACTORY_NETWORK),
+                ("MetaBonk, default settings", DEFAULTS),
             )
         },
     }
-    if unknown := set(arguments.who) - set(contestants):
-        parser.error(f"nobody is called {unknown.pop()!r}; there are {', '.join(contestants)}")
-    for name in set(contestants) - set(arguments.who or contestants):
+    if unknown := set(arguments.only) - set(contestants):
+        parser.error(
+            f"unknown contestant {unknown.pop()!r}; must be one of {', '.join(contestants)}"
+        )
+    for name in set(contestants) - set(arguments.only or contestants):
         del contestants[name]
     console = Console(highlight=False)
     finishes: dict[str, list[Finish]] = {name: [] for name in contestants}
@@ -128,15 +132,15 @@ def main() -> None:
         for name, race in contestants.items():
             finishes[name].append(race())
             console.print(f"{name}: {finishes[name][-1]}")
-    table = Table("who", "seconds until it is good", "decisions by then")
+    table = Table("contestant", "seconds to the goal", "steps by then")
     for name, own in finishes.items():
         seconds = ("never" if each.seconds is None else f"{each.seconds:.0f}" for each in own)
         table.add_row(name, ", ".join(seconds), ", ".join(str(each.steps) for each in own))
     console.print(table)
     if arguments.json:
         machine = f"{platform.platform()}, {available_cores()} cores"
-        told = {name: [each._asdict() for each in own] for name, own in finishes.items()}
-        arguments.json.write_text(json.dumps({"machine": machine, "finishes": told}, indent=2))
+        results = {name: [each._asdict() for each in own] for name, own in finishes.items()}
+        arguments.json.write_text(json.dumps({"machine": machine, "finishes": results}, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Cost of a saliency map, and its agreement with perturbing cell by cell.
 
-``python -m benchmarks.saliency [--run RUN_FOLDER] [--game doom:basic]``: of a run's newest policy,
-or of an untrained one. Milliseconds of one core per map, medians of 20 alternating rounds, and the
-rank correlation with the cell-by-cell perturbation over 30 observations of played episodes.
+``python -m benchmarks.saliency [--run RUN_FOLDER] [--game doom:basic]`` uses the newest policy of a
+run, or an untrained one. It prints milliseconds of one core per map, medians of 20 alternating
+rounds, and the rank correlation with cell-by-cell perturbation over 30 played observations.
 """
 
 import argparse
@@ -82,10 +82,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--game", default="doom:basic")
     arguments = parser.parse_args()
-    learning, processor = Learning(), torch.device("cpu")
+    learning, device = Learning(), torch.device("cpu")
     with contextlib.closing(make_game(arguments.game, learning, seed=1)) as game:
         spec = PolicySpec.of(game, learning)
-        actor, network = Actor(spec, device=processor), ActorCritic(spec).eval()
+        actor, network = Actor(spec, device=device), ActorCritic(spec).eval()
         weights = newest_weights(arguments.run) if arguments.run else None
         if weights:
             actor.load(weights)
@@ -116,9 +116,9 @@ def _play(game: Game, actor: Actor) -> Iterator[tuple[NDArray[np.uint8], Decisio
     for _ in range(OBSERVATIONS):
         (decision,) = actor.act([observation], [0])
         yield observation, decision
-        moved = game.step(decision.action)
-        ended = moved.terminated or moved.truncated
-        observation = np.asarray(game.reset() if ended else moved.observation)
+        transition = game.step(decision.action)
+        ended = transition.terminated or transition.truncated
+        observation = np.asarray(game.reset() if ended else transition.observation)
 
 
 def _rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -1,8 +1,7 @@
-"""The pictures of the page in ``docs/screenshots``, of a real fleet in a real browser.
+"""Screenshots of the page in ``docs/screenshots``, from a real fleet in a real browser.
 
-``python -m benchmarks.screenshots [--train 70] [--out docs/screenshots]`` lets two runs learn for
-so many seconds each, goes on with the second one and takes every page at a desktop's and a
-phone's width.
+``python -m benchmarks.screenshots [--train 70] [--out docs/screenshots]`` trains two runs for 70
+seconds each, resumes the second one and captures every page at desktop and phone width.
 """
 
 import argparse
@@ -21,36 +20,36 @@ from metabonk.messages import StreamState
 DESKTOP, PHONE = (1440, 900), (390, 844)
 ROTATE_S = "10"
 SETTLED_MS = 2_000
-PICTURE_MS = 45_000
+FRAME_TIMEOUT_MS = 45_000
 HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Takes and keeps them."""
+    """Train, then capture all pages."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=float, default=70.0, help="seconds a run")
+    parser.add_argument("--train", type=float, default=70.0, help="seconds per run")
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "screenshots")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        _learn(Path(folder), arguments.train)
-        _learn(Path(folder), arguments.train)
+        _train(Path(folder), arguments.train)
+        _train(Path(folder), arguments.train)
         environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_FEATURED_ROTATE_S": ROTATE_S}
         with run_fleet(
             Path(folder), "--workers", "3", "--resume", environment=environment
         ) as fleet:
-            until("somebody is live", lambda: fleet.in_state(StreamState.LIVE), 120)
-            until("everybody plays", lambda: len(fleet.statuses()) == 3, 60)
+            until("a worker is live", lambda: fleet.in_state(StreamState.LIVE), 120)
+            until("all workers play", lambda: len(fleet.statuses()) == 3, 60)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(
                     executable_path=chromium(), args=CHROMIUM_FLAGS
                 )
-                _take(browser, fleet, arguments.out)
+                _capture(browser, fleet, arguments.out)
                 browser.close()
             fleet.stop()
 
 
-def _learn(folder: Path, seconds: float) -> None:
+def _train(folder: Path, seconds: float) -> None:
     environment = {"METABONK_STREAM_ENABLED": "false"}
     arguments = ("--workers", "2", "--game", GAME)
     with run_fleet(folder, *arguments, environment=environment) as fleet:
@@ -59,7 +58,7 @@ def _learn(folder: Path, seconds: float) -> None:
         fleet.stop()
 
 
-def _take(browser: Browser, fleet: FleetUnderTest, out: Path) -> None:
+def _capture(browser: Browser, fleet: FleetUnderTest, out: Path) -> None:
     for name, path in (
         ("broadcast", "/neural/broadcast"),
         ("fleet", "/"),
@@ -69,22 +68,22 @@ def _take(browser: Browser, fleet: FleetUnderTest, out: Path) -> None:
         for suffix, (width, height) in (("", DESKTOP), ("-phone", PHONE)):
             page = browser.new_page(viewport={"width": width, "height": height})
             page.goto(f"{fleet.page}{path}")
-            _wait(page)
+            _wait_until_settled(page)
             if name == "broadcast" and not suffix:
                 page.screenshot(path=out / "broadcast.png")
                 page.keyboard.press("h")
-                page.get_by_text("of a core").wait_for(timeout=PICTURE_MS)
+                page.get_by_text("of a core").wait_for(timeout=FRAME_TIMEOUT_MS)
                 page.screenshot(path=out / "heat-map.png")
             else:
                 page.screenshot(path=out / f"{name}{suffix}.png")
             page.close()
 
 
-def _wait(page: Page) -> None:
-    """Until the page has its answers, and thoughts over a moving picture where it has one."""
+def _wait_until_settled(page: Page) -> None:
+    """Wait for the page's data and, if it shows a large stream, for its thoughts."""
     page.wait_for_timeout(SETTLED_MS)
     if page.locator(".stream-view[data-large=true]").count():
-        page.locator(".thoughts").first.wait_for(timeout=PICTURE_MS)
+        page.locator(".thoughts").first.wait_for(timeout=FRAME_TIMEOUT_MS)
         page.wait_for_timeout(SETTLED_MS)
 
 

@@ -1,18 +1,17 @@
-"""Decisions a second, played and learned from, beside the libraries people would use instead.
+"""Steps per second, played and learned from, compared with other libraries.
 
 ``python -m benchmarks.throughput [--scenario basic] [--seconds 60] [--rounds 3] [--only NAME …]
-[--json FILE]`` measures every contestant in each round, one after the other, so that whatever else
-the machine does meets all of them:
+[--json FILE]`` measures the contestants in alternating rounds, so that other load affects all:
 
 * MetaBonk with NatureCNN and the batches of RL Baselines3 Zoo, against Stable-Baselines3 PPO: with
-  as many passes over each batch, and with one pass in as many gradient steps;
+  the same number of passes over each batch, and with one pass in as many gradient steps;
 * MetaBonk with Sample Factory's network and batches, against Sample Factory's own ViZDoom recipe;
-* MetaBonk as it comes, with nothing live and with one live stream: what a stream costs.
+* MetaBonk with default settings, without and with one live stream: the cost of a stream.
 
-All play the same scenario and hold an action for the same tics. MetaBonk is a whole fleet, started
-by its command line. The rivals are installed into virtual environments under ``--cache``, and run
-at the low priority that MetaBonk gives its own training: what else the machine does takes as much
-from each. CPU milliseconds a decision, of all processes of a contestant, hang least on that.
+All play the same scenario with the same frame skip. MetaBonk is a whole fleet, started by its
+command line. The other libraries are installed into virtual environments under ``--cache`` and run
+at the priority that MetaBonk gives its own training. The table has medians, all rounds, the ratio
+to the counterpart, and milliseconds of CPU per step, which depend least on other load.
 """
 
 import argparse
@@ -59,24 +58,24 @@ NATURE = {
     "num_minibatches": "4",
 }
 NATURE_ONCE = NATURE | {"epochs": "1", "num_minibatches": "16"}
-"""As many gradient steps, each from decisions that no other step has seen."""
+"""The same number of gradient steps, each from steps that no other one uses."""
 
-SAMPLE_FACTORYS = {
+SAMPLE_FACTORY_NETWORK = {
     "network": "sample_factory",
     "recurrent": "true",
     "batch_size": "1024",
     "epochs": "1",
     "num_minibatches": "1",
 }
-AS_IT_COMES: dict[str, str] = {}
+DEFAULTS: dict[str, str] = {}
 
 
 class Speed(NamedTuple):
-    """How fast somebody plays and learns.
+    """Speed of a contestant.
 
     Attributes:
-        per_second: decisions.
-        cpu_ms: milliseconds of CPU that a decision takes, all processes together.
+        per_second: steps played and learned from.
+        cpu_ms: milliseconds of CPU per step, all processes together.
     """
 
     per_second: float
@@ -85,12 +84,12 @@ class Speed(NamedTuple):
 
 @dataclass(frozen=True)
 class Contestant:
-    """Somebody who plays and learns.
+    """Trainer that is compared.
 
     Attributes:
-        name: for people.
-        measure: its speed, over so many seconds after a warm-up of some updates.
-        against: whom it is to be compared with.
+        name: shown in the table.
+        measure: returns its speed over the given seconds, after a warm-up of some updates.
+        against: name of its counterpart.
     """
 
     name: str
@@ -99,7 +98,7 @@ class Contestant:
 
 
 def contestants(scenario: str, cache: Path) -> list[Contestant]:
-    """Everybody, those to be compared next to each other."""
+    """Return all contestants; counterparts are adjacent."""
 
     def ours(learning: Mapping[str, str], *, live: bool = False) -> Callable[[float], Speed]:
         return lambda seconds: measure_fleet(f"doom:{scenario}", learning, seconds, live=live)
@@ -112,14 +111,14 @@ def contestants(scenario: str, cache: Path) -> list[Contestant]:
         Contestant("MetaBonk, NatureCNN", ours(NATURE), STABLE_BASELINES3.name),
         Contestant("MetaBonk, one pass", ours(NATURE_ONCE), STABLE_BASELINES3.name),
         Contestant(SAMPLE_FACTORY.name, theirs(SAMPLE_FACTORY)),
-        Contestant("MetaBonk, its network", ours(SAMPLE_FACTORYS), SAMPLE_FACTORY.name),
-        Contestant("MetaBonk as it comes", ours(AS_IT_COMES)),
-        Contestant("MetaBonk, one live", ours(AS_IT_COMES, live=True), "MetaBonk as it comes"),
+        Contestant("MetaBonk, its network", ours(SAMPLE_FACTORY_NETWORK), SAMPLE_FACTORY.name),
+        Contestant("MetaBonk, default settings", ours(DEFAULTS)),
+        Contestant("MetaBonk, one live", ours(DEFAULTS, live=True), "MetaBonk, default settings"),
     ]
 
 
 def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, live: bool) -> Speed:
-    """Decisions that a fleet of one worker plays, and its learner keeps up with."""
+    """Measure the steps that a fleet of one worker plays and its learner keeps up with."""
     environment = environment_of(learning, live=live)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -129,7 +128,7 @@ def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, liv
             until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), START_S)
         until("some updates", lambda: _learner(fleet).updates >= 3, START_S)
         if unknown := [line for line in fleet.output.read_text().splitlines() if "note:" in line]:
-            raise SystemExit(f"the fleet was not set up as it should be: {unknown[0]}")
+            raise SystemExit(f"the fleet ignores a setting: {unknown[0]}")
         before, began, spent = steps_of(fleet), time.monotonic(), _cpu(fleet.process.pid)
         learned = _learner(fleet).steps_trained
         time.sleep(seconds)
@@ -137,13 +136,13 @@ def measure_fleet(game: str, learning: Mapping[str, str], seconds: float, *, liv
         spent = _cpu(fleet.process.pid) - spent
         learned = _learner(fleet).steps_trained - learned
         fleet.stop()
-    # Who plays without learning from it has not been faster.
-    decisions = min(played, learned + int(learning.get("batch_size", Learning().batch_size)))
-    return Speed(decisions / elapsed, 1e3 * spent / decisions)
+    # Steps beyond what the learner keeps up with don't count.
+    steps = min(played, learned + int(learning.get("batch_size", Learning().batch_size)))
+    return Speed(steps / elapsed, 1e3 * spent / steps)
 
 
 def environment_of(learning: Mapping[str, str], *, live: bool) -> dict[str, str]:
-    """A fleet's variables: the same game for everybody, one stream or none."""
+    """Return a fleet's environment variables, with one stream or none."""
     return {
         "METABONK_STREAM_ENABLED": str(live).lower(),
         "METABONK_CPU_MAX_SESSIONS": "1",
@@ -153,7 +152,7 @@ def environment_of(learning: Mapping[str, str], *, live: bool) -> dict[str, str]
 
 
 def steps_of(fleet: FleetUnderTest) -> int:
-    """Decisions of all its workers."""
+    """Return the steps of all workers."""
     return sum(status.step for status in fleet.statuses().values())
 
 
@@ -163,13 +162,13 @@ def _learner(fleet: FleetUnderTest) -> LearnerStatus:
 
 
 class Report(NamedTuple):
-    """What a rival said after an update.
+    """Report of a rival after an update.
 
     Attributes:
         at: monotonic seconds.
-        steps: decisions so far.
+        steps: played so far.
         cpu: seconds of CPU so far, of all its processes.
-        mean_return: of the last 100 episodes, where it tells.
+        mean_return: of the last 100 episodes, if the rival reports it.
     """
 
     at: float
@@ -180,14 +179,14 @@ class Report(NamedTuple):
 
 @contextmanager
 def running(rival: Rival, scenario: str, cache: Path) -> Iterator[list[Report]]:
-    """Runs a rival for as long as the block lasts; the list grows by a report an update."""
+    """Run a rival within the block; the list grows by one report per update."""
     process = subprocess.Popen(
         [
             *("nice", "-n", str(BACKGROUND_NICE)),
             *(str(python_of(rival, cache)), str(RIVALS / rival.script)),
             *("--scenario", scenario, "--skip", str(SKIP)),
         ],
-        # A path of this checkout would hide the rival's own packages.
+        # A path of this checkout would shadow the rival's own packages.
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -200,8 +199,8 @@ def running(rival: Rival, scenario: str, cache: Path) -> Iterator[list[Report]]:
         assert process.stdout is not None
         for line in process.stdout:
             match line.split():
-                case ["steps", steps, *told]:
-                    mean_return = float(told[1]) if told else None
+                case ["steps", steps, *rest]:
+                    mean_return = float(rest[1]) if rest else None
                     spent = _cpu(process.pid)
                     reports.append(Report(time.monotonic(), int(steps), spent, mean_return))
 
@@ -215,7 +214,7 @@ def running(rival: Rival, scenario: str, cache: Path) -> Iterator[list[Report]]:
 
 
 def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> Speed:
-    """Decisions between the first and the last update that fall into the time."""
+    """Measure the steps between the first and the last update within ``seconds``."""
     with running(rival, scenario, cache) as reports:
         until(f"some updates of {rival.name}", lambda: len(reports) > 3, START_S)
         time.sleep(seconds)
@@ -226,19 +225,21 @@ def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> S
 
 
 def _cpu(pid: int) -> float:
-    """CPU seconds of a process and of all below it."""
+    """Return the CPU seconds of a process and its descendants."""
     root = psutil.Process(pid)
     spent = [member.cpu_times() for member in [root, *root.children(recursive=True)]]
     return sum(times.user + times.system for times in spent)
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", default="basic")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", action="append", metavar="NAME", help="begins a name")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="prefix of a contestant's name"
+    )
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "metabonk-rivals")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -253,8 +254,8 @@ def main() -> None:
         for contestant in chosen:
             speed = contestant.measure(arguments.seconds)
             speeds[contestant.name].append(speed)
-            said = f"{speed.per_second:.0f} decisions/s, {speed.cpu_ms:.2f} CPU ms each"
-            console.print(f"round {number}: {contestant.name} {said}")
+            line = f"{speed.per_second:.0f} steps/s, {speed.cpu_ms:.2f} CPU ms per step"
+            console.print(f"round {number}: {contestant.name} {line}")
     console.print(_table(chosen, speeds))
     parts = measure_parts(settings_of(f"doom:{arguments.scenario}", 8, {}), arguments.seconds)
     console.print(table_of(parts))
@@ -263,14 +264,14 @@ def main() -> None:
             "machine": f"{platform.platform()}, {available_cores()} cores",
             "scenario": arguments.scenario,
             "speeds": {name: [each._asdict() for each in own] for name, own in speeds.items()},
-            "where_time_goes": parts,
+            "breakdown": parts,
         }
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _table(chosen: list[Contestant], speeds: Mapping[str, list[Speed]]) -> Table:
-    """Medians, and for each pair the median of the rounds' ratios."""
-    columns = ("who", "decisions/s", "rounds", "CPU ms each", "ratio")
+    """Return a table of medians and, for each pair, the median of the ratios of all rounds."""
+    columns = ("contestant", "steps/s", "rounds", "CPU ms per step", "ratio")
     table = Table(*columns, title=f"{available_cores()} cores")
     for contestant in chosen:
         own = speeds[contestant.name]

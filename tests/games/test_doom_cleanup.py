@@ -73,7 +73,7 @@ def test_an_engine_ends_immediately_when_its_player_is_killed():
 
 @pytest.mark.usefixtures("_own_runtime_dir")
 def test_an_engine_that_outlives_its_player_is_killed():
-    engine, files = kill_player("engine._guard = lambda background: ''")
+    engine, files = kill_player("engine._wrappers = lambda background: ''")
     assert not has_ended(engine, 0.2)
     messages = remove_orphans()
     assert has_ended(engine, 1.0)
@@ -87,7 +87,7 @@ def test_an_engine_of_another_runtime_directory_is_left_alone(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "theirs"))
     (tmp_path / "theirs").mkdir()
     (tmp_path / "ours").mkdir()
-    engine, _ = kill_player("engine._guard = lambda background: ''")
+    engine, _ = kill_player("engine._wrappers = lambda background: ''")
     try:
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "ours"))
         assert not any(f"pid {engine.pid}" in message for message in remove_orphans())

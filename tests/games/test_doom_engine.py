@@ -105,5 +105,5 @@ def test_too_little_shared_memory_is_a_game_error_with_both_sizes(monkeypatch: p
         free = 14 << 20
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage)
-    with pytest.raises(GameError, match="needs 15 MB of /dev/shm, and 14 MB are free"):
+    with pytest.raises(GameError, match="needs 15 MB of /dev/shm, but only 14 MB are free"):
         start_engine(load_scenario("basic"), (1280, 720))

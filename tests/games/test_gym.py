@@ -195,7 +195,7 @@ def test_a_new_render_size_takes_effect_at_the_next_episode(corridor: GymGame):
             "TextCommands-v0",
             r"has the action space Text\(.*Discrete, MultiDiscrete, MultiBinary or floating",
         ),
-        ("Unrendered-v0", "does not render rgb_array"),
+        ("Unrendered-v0", "does not support render_mode='rgb_array'"),
         ("Broken-v0", "FileNotFoundError: corridor.rom"),
     ],
 )
@@ -281,7 +281,7 @@ def test_a_non_finite_reward_is_a_game_error(
 
 
 def test_a_game_without_vector_observations_rejects_a_vector_spec():
-    with pytest.raises(GameError, match=r"Discrete\(10\), not a row .* 'pixels'"):
+    with pytest.raises(GameError, match=r"Discrete\(10\), which is not a vector .* 'pixels'"):
         GymGame("Corridor-v0", seed=0, spec=None)
 
 
