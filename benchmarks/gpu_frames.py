@@ -1,9 +1,10 @@
-"""Pictures on a GPU: are they right, do they stay there, how fast, and how many streams.
+"""Conversion of frames on a GPU: accuracy, copies, speed and number of streams.
 
 ``python -m benchmarks.gpu_frames [--json FILE] [--seconds 6] [--streams 1 2 4 8]`` needs a GPU and
-PyTorch with CUDA. Where GStreamer with its nvcodec plugin is there too, pictures also go through
-its appsrc and its own convert-and-scale; where it isn't, the output says so.
-``benchmarks/gpu_prefix.sh`` brings it along to a machine that has no packages.
+PyTorch with CUDA. It prints the error against a reference, copies between host and device,
+milliseconds per frame and the rate of concurrent streams. If GStreamer with its nvcodec plugin is
+installed, frames also go through its appsrc and its own converter; ``benchmarks/gpu_prefix.sh``
+prepares GStreamer for a machine without packages.
 """
 
 import argparse
@@ -36,11 +37,11 @@ SOURCE = (720, 1280)
 SETTINGS = EncoderSettings(width=1920, height=1080, fps=60, bitrate=8_000_000, gop_s=2.0)
 ROUNDS = 300
 
-say = Console(highlight=False, markup=False, soft_wrap=True).print
+print_line = Console(highlight=False, markup=False, soft_wrap=True).print
 
 
-def picture(number: int) -> NDArray[np.uint8]:
-    """Smooth and sharp parts that move: as a game's picture, neither flat nor noise."""
+def draw(number: int) -> NDArray[np.uint8]:
+    """Return a moving frame with smooth and sharp parts, as a game's: neither flat nor noise."""
     height, width = SOURCE
     y, x = np.mgrid[0:height, 0:width]
     shift = 8 * number
@@ -51,7 +52,7 @@ def picture(number: int) -> NDArray[np.uint8]:
 
 
 def reference(pixels: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """The two planes of NV12 in double precision, not rounded, on the processor."""
+    """Return the two planes of NV12 in double precision, unrounded, computed on the CPU."""
     rgb = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).double()
     size = (SETTINGS.height, SETTINGS.width)
     rgb = torch.nn.functional.interpolate(rgb, size, mode="bilinear", align_corners=False)
@@ -63,18 +64,18 @@ def reference(pixels: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
     return 16 + 219 / 255 * y, chroma
 
 
-def difference(planes: tuple[Tensor, Tensor], found: Tensor) -> dict[str, float]:
-    """How far ``found``, ``height·3/2 × width`` uint8, is from the reference."""
-    off = (found.cpu().double() - torch.cat(planes)).abs()
+def difference(planes: tuple[Tensor, Tensor], actual: Tensor) -> dict[str, float]:
+    """Compare ``actual``, ``height·3/2 × width`` uint8, with the reference."""
+    error = (actual.cpu().double() - torch.cat(planes)).abs()
     return {
-        "largest": round(off.max().item(), 3),
-        "mean": round(off.mean().item(), 4),
-        "beyond_one_percent": round((off > 1).double().mean().item() * 100, 4),
+        "largest": round(error.max().item(), 3),
+        "mean": round(error.mean().item(), 4),
+        "beyond_one_percent": round((error > 1).double().mean().item() * 100, 4),
     }
 
 
 def per_frame_ms(work: Callable[[], object]) -> dict[str, float]:
-    """Milliseconds of the device and of the clock that ``work`` takes, over many rounds."""
+    """Return device and wall-clock milliseconds of ``work``, means over many rounds."""
     for _ in range(20):
         work()
     torch.cuda.synchronize()
@@ -94,7 +95,7 @@ def per_frame_ms(work: Callable[[], object]) -> dict[str, float]:
 
 
 def copies(work: Callable[[], object], rounds: int = 20) -> dict[str, float]:
-    """Copies of memory between host and device, a round, as CUPTI counts them."""
+    """Count memory copies between host and device per round, by CUPTI."""
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities, acc_events=True) as profile:
         for _ in range(rounds):
@@ -108,17 +109,17 @@ def copies(work: Callable[[], object], rounds: int = 20) -> dict[str, float]:
 
 
 def with_torch() -> dict[str, Any]:
-    """PyTorch's conversion alone: from a picture on the device, and from one in host memory."""
+    """Measure PyTorch's conversion of a frame on the device and of one in host memory."""
     device = torch.device("cuda")
     nv12 = Nv12(SETTINGS.width, SETTINGS.height, device)
     out = torch.empty(SETTINGS.height * 3 // 2, SETTINGS.width, dtype=torch.uint8, device=device)
     planes = out[: SETTINGS.height], out[SETTINGS.height :]
-    host = picture(3)
-    there = torch.from_numpy(host).to(device)
+    host = draw(3)
+    on_device = torch.from_numpy(host).to(device)
     pinned = torch.empty(host.shape, dtype=torch.uint8, pin_memory=True)
 
     def convert() -> None:
-        nv12.convert(there, *planes)
+        nv12.convert(on_device, *planes)
 
     def upload_and_convert() -> None:
         pinned.numpy()[...] = host
@@ -136,86 +137,89 @@ def with_torch() -> dict[str, Any]:
 
 
 class Pipeline:
-    """GStreamer's side: buffers go in at ``appsrc`` and come out at ``appsink``."""
+    """GStreamer pipeline from ``appsrc`` to ``appsink``."""
 
     def __init__(self, library: gst_library.Library, context: Any, caps: str, middle: str) -> None:
         gst = library.gst
         self._gst = gst
-        self.made = gst.parse_launch(
+        self.pipeline = gst.parse_launch(
             f"appsrc name=source is-live=true format=time max-bytes=0 ! {middle} ! "
             "appsink name=sink sync=false"
         )
-        self.made.set_context(context)
-        self.source, self.sink = self.made.get_by_name("source"), self.made.get_by_name("sink")
+        self.pipeline.set_context(context)
+        self.source, self.sink = (
+            self.pipeline.get_by_name("source"),
+            self.pipeline.get_by_name("sink"),
+        )
         self.source.set_caps(gst.Caps.from_string(caps))
-        self.made.set_state(gst.State.PLAYING)
+        self.pipeline.set_state(gst.State.PLAYING)
         self._number = 0
 
     def pass_on(self, buffer: Any) -> Any:
-        """The buffer that comes out for this one."""
+        """Push a buffer and return the one that comes out."""
         buffer.pts = self._number * 16_666_667
         self._number += 1
         self.source.push_buffer(buffer)
         sample = self.sink.try_pull_sample(5 * self._gst.SECOND)
         if sample is None:
-            message = self.made.get_bus().pop_filtered(self._gst.MessageType.ERROR)
-            said = message.parse_error() if message else "nothing came out for 5 s"
-            raise EncoderUnavailable(f"GStreamer's pipeline failed: {said}")
+            message = self.pipeline.get_bus().pop_filtered(self._gst.MessageType.ERROR)
+            reason = message.parse_error() if message else "no output for 5 s"
+            raise EncoderUnavailable(f"GStreamer's pipeline failed: {reason}")
         return sample.get_buffer()
 
     def close(self) -> None:
-        self.made.set_state(self._gst.State.NULL)
+        self.pipeline.set_state(self._gst.State.NULL)
 
 
 def with_gstreamer() -> dict[str, Any]:
-    """CUDA pictures through GStreamer: ours into its memory, and its own convert-and-scale.
+    """Measure CUDA frames through GStreamer: converted by PyTorch, and by its own converter.
 
     Raises:
-        EncoderUnavailable: it isn't there, or has no CUDA.
+        EncoderUnavailable: GStreamer is missing or has no CUDA.
     """
     library = gst_library.library()
     library.load(("coreelements", "app", "nvcodec"))
-    wanted = ("cudadownload", "cudaconvertscale", "nvcudah264enc", "nvh264enc", "nvjpegenc")
-    said: dict[str, Any] = {
+    elements = ("cudadownload", "cudaconvertscale", "nvcudah264enc", "nvh264enc", "nvjpegenc")
+    result: dict[str, Any] = {
         "version": ".".join(map(str, library.version)),
-        "elements": {name: library.has(name) for name in wanted},
+        "elements": {name: library.has(name) for name in elements},
     }
-    host = picture(3)
-    there = torch.from_numpy(host).cuda()
+    host = draw(3)
+    on_device = torch.from_numpy(host).cuda()
     nv12 = Element(NVIDIA, ())
     caps = cuda_caps(nv12, SETTINGS)
     frames = gst_cuda.CudaBuffers(library, SETTINGS, caps, 0)
 
     def measure(name: str, middle: str, caps: str, buffer: Callable[[], Any]) -> None:
         try:
-            stays = Pipeline(library, frames.context, caps, middle)
-            proof = Pipeline(
+            on_gpu = Pipeline(library, frames.context, caps, middle)
+            download = Pipeline(
                 library, frames.context, caps, f"{middle} ! cudadownload ! {nv12_raw()}"
             )
-            came = proof.pass_on(buffer())
-            data = np.frombuffer(came.extract_dup(0, came.get_size()), np.uint8)
-            found = torch.from_numpy(data.reshape(SETTINGS.height * 3 // 2, -1).copy())
-            said[name] = {
-                "pixels": difference(reference(host), found[:, : SETTINGS.width]),
-                "copies": copies(lambda: stays.pass_on(buffer())),
-                **per_frame_ms(lambda: stays.pass_on(buffer())),
+            output = download.pass_on(buffer())
+            data = np.frombuffer(output.extract_dup(0, output.get_size()), np.uint8)
+            actual = torch.from_numpy(data.reshape(SETTINGS.height * 3 // 2, -1).copy())
+            result[name] = {
+                "pixels": difference(reference(host), actual[:, : SETTINGS.width]),
+                "copies": copies(lambda: on_gpu.pass_on(buffer())),
+                **per_frame_ms(lambda: on_gpu.pass_on(buffer())),
             }
-            stays.close()
-            proof.close()
+            on_gpu.close()
+            download.close()
         except EncoderUnavailable as error:
-            said[name] = str(error)
+            result[name] = str(error)
 
-    measure("torch_into_gstreamer", "identity", caps, lambda: frames.buffer(Frame(there, 0.0)))
-    if said["elements"]["cudaconvertscale"]:
-        rgb, make = rgb_buffers(library, frames, there)
+    measure("torch_into_gstreamer", "identity", caps, lambda: frames.buffer(Frame(on_device, 0.0)))
+    if result["elements"]["cudaconvertscale"]:
+        rgb, make = rgb_buffers(library, frames, on_device)
         to_nv12 = f"cudaconvertscale ! {caps}"
         measure("gstreamers_convert_and_scale", to_nv12, rgb, make)
     else:
-        said["gstreamers_convert_and_scale"] = (
-            "GStreamer has no cudaconvertscale: it finds no libnvrtc.so, or one that no longer "
-            "compiles for what it asks for (1.22: compute_52, which ends with CUDA 12)"
+        result["gstreamers_convert_and_scale"] = (
+            "GStreamer has no cudaconvertscale: libnvrtc.so is missing, or no longer compiles "
+            "for what it requests (1.22: compute_52, which ends with CUDA 12)"
         )
-    return said
+    return result
 
 
 def nv12_raw() -> str:
@@ -225,7 +229,7 @@ def nv12_raw() -> str:
 def rgb_buffers(
     library: gst_library.Library, frames: gst_cuda.CudaBuffers, pixels: Tensor
 ) -> tuple[str, Callable[[], Any]]:
-    """Caps and a maker of buffers that hold RGB of the source's size in CUDA memory."""
+    """Return caps and a factory of buffers with RGB of the source's size in CUDA memory."""
     height, width = SOURCE
     caps = (
         f"video/x-raw(memory:CUDAMemory),format=RGBA,width={width},height={height},"
@@ -246,21 +250,21 @@ def rgb_buffers(
     return caps, make
 
 
-def stream(way: str, seconds: float, ready: Barrier, results: Any) -> None:
-    """One stream at 1080p60 from 720p pictures, encoded by libx264; a process."""
+def stream(device: str, seconds: float, ready: Barrier, results: Any) -> None:
+    """Encode one stream at 1080p60 from 720p frames with libx264; runs in a process."""
     encoder = AvEncoder(SETTINGS, "libx264")
-    pictures = [picture(number) for number in range(24)]
-    convert = download() if way == "gpu" else None
+    images = [draw(number) for number in range(24)]
+    convert = make_converter() if device == "gpu" else None
     context = encoder._context
     assert context is not None
     ready.wait()
     began, used = time.monotonic(), cpu_s()
-    done, due = 0, began
+    count, due = 0, began
     while (now := time.monotonic()) < began + seconds:
         if now < due:
             time.sleep(due - now)
         due += 1 / SETTINGS.fps
-        pixels = pictures[done % len(pictures)]
+        pixels = images[count % len(images)]
         if convert is None:
             encoder.encode(Frame(pixels, due), keyframe=False)
         else:
@@ -268,13 +272,13 @@ def stream(way: str, seconds: float, ready: Barrier, results: Any) -> None:
             frame.pts = round(due * 90_000)
             frame.time_base = context.time_base
             context.encode(frame)
-        done += 1
-    took = time.monotonic() - began
-    results.put((done / took, (cpu_s() - used) / took))
+        count += 1
+    elapsed = time.monotonic() - began
+    results.put((count / elapsed, (cpu_s() - used) / elapsed))
 
 
-def download() -> Callable[[NDArray[np.uint8]], VideoFrame]:
-    """Converts and scales on the GPU, and takes the result back into host memory."""
+def make_converter() -> Callable[[NDArray[np.uint8]], VideoFrame]:
+    """Return a function that converts and scales on the GPU and downloads the result."""
     device = torch.device("cuda")
     nv12 = Nv12(SETTINGS.width, SETTINGS.height, device)
     rows = SETTINGS.height * 3 // 2
@@ -299,14 +303,14 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def end_to_end(seconds: float, way: str, counts: list[int]) -> list[dict[str, float]]:
-    """What so many processes at once achieve, each paced at 60 frames a second."""
+def end_to_end(seconds: float, device: str, counts: list[int]) -> list[dict[str, float]]:
+    """Measure concurrent processes, each paced at 60 frames a second."""
     context = multiprocessing.get_context("spawn")
     rows = []
     for count in counts:
         ready, results = context.Barrier(count), context.Queue()
         processes = [
-            context.Process(target=stream, args=(way, seconds, ready, results), daemon=True)
+            context.Process(target=stream, args=(device, seconds, ready, results), daemon=True)
             for _ in range(count)
         ]
         for process in processes:
@@ -321,7 +325,7 @@ def end_to_end(seconds: float, way: str, counts: list[int]) -> list[dict[str, fl
             "all_fps": round(sum(rates), 1),
             "cores": round(sum(cores for _, cores in answers), 2),
         }
-        say(f"{way}: {row}")
+        print_line(f"{device}: {row}")
         rows.append(row)
     return rows
 
@@ -332,25 +336,25 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 2, 4, 8])
     arguments = parser.parse_args()
-    there = torch.cuda.is_available()
-    gpu = torch.cuda.get_device_name() if there else "no GPU"
+    has_gpu = torch.cuda.is_available()
+    gpu = torch.cuda.get_device_name() if has_gpu else "no GPU"
     machine = (
         f"{platform.platform()}, Python {platform.python_version()}, torch {torch.__version__}"
     )
-    figures: dict[str, Any] = {"machine": f"{machine}, {gpu}"}
-    say(figures["machine"])
-    if there:
-        figures["torch"] = with_torch()
-        say(f"torch: {json.dumps(figures['torch'], indent=1)}")
+    results: dict[str, Any] = {"machine": f"{machine}, {gpu}"}
+    print_line(results["machine"])
+    if has_gpu:
+        results["torch"] = with_torch()
+        print_line(f"torch: {json.dumps(results['torch'], indent=1)}")
         try:
-            figures["gstreamer"] = with_gstreamer()
+            results["gstreamer"] = with_gstreamer()
         except EncoderUnavailable as error:
-            figures["gstreamer"] = str(error)
-        say(f"gstreamer: {json.dumps(figures['gstreamer'], indent=1)}")
-    for way in ("cpu", "gpu") if there else ("cpu",):
-        figures[f"libx264_{way}"] = end_to_end(arguments.seconds, way, arguments.streams)
+            results["gstreamer"] = str(error)
+        print_line(f"gstreamer: {json.dumps(results['gstreamer'], indent=1)}")
+    for device in ("cpu", "gpu") if has_gpu else ("cpu",):
+        results[f"libx264_{device}"] = end_to_end(arguments.seconds, device, arguments.streams)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Learning on a machine with a GPU and sixteen cores: how fast with 8 and with 16 workers, where the time
-# goes, and the curves of two games, on eight cores each. Usage: benchmarks/gpu_machine.sh OUTPUT_FOLDER
+# Learning on a machine with a GPU and sixteen cores: speed with 8 and with 16 workers, CPU time by
+# part, and learning curves of two games on eight cores each.
+# Usage: benchmarks/gpu_machine.sh OUTPUT_FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$1

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Puts this machine's GStreamer into a folder of its own, for a GPU machine without packages or
-# network: libraries, the plugins that MetaBonk loads, what PyGObject needs to know of them, and
-# PyGObject's source, which is compiled there, for the Python that is there.
+# Copies this machine's GStreamer into a folder, for a GPU machine without packages or network:
+# libraries, the plugins that MetaBonk loads, their typelibs, and the source of PyGObject, which is
+# compiled there for that machine's Python.
 #
 #     benchmarks/gpu_prefix.sh .gpu/gst          here (Debian's GStreamer packages are installed,
 #                                                also libgirepository1.0-dev)
 #     . .gpu/gst/activate                        there, before Python is started
 #
-# What is linked against glibc 2.36 (Debian 12) runs on any newer one. Each of its own folder's
-# libraries comes along but glibc's and libstdc++, so that PyTorch keeps those it was built for.
+# Libraries linked against glibc 2.36 (Debian 12) run on any newer one. glibc's and libstdc++ are
+# left out, so that PyTorch keeps those it was built for.
 set -euo pipefail
 prefix=${1:?usage: gpu_prefix.sh FOLDER}
 system=/usr/lib/$(gcc -dumpmachine)
@@ -41,7 +41,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export LD_LIBRARY_PATH=$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export GI_TYPELIB_PATH=$here/girepository-1.0
 export PYTHONPATH=$here/pygobject${PYTHONPATH:+:$PYTHONPATH}
-compile() { # What PyGObject's own build does on a machine that has its build tools.
+compile() { # As PyGObject's build does, without its build tools.
     local python sources
     python=$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')
     sources=$(grep -oE '[a-z-]+\.c\b' "$here/pygobject/gi/meson.build" | grep -v foreign-cairo)
@@ -51,12 +51,12 @@ compile() { # What PyGObject's own build does on a machine that has its build to
         "$here"/lib/lib{girepository-1.0,gobject-2.0,gmodule-2.0,glib-2.0,gio-2.0,ffi}.so.?)
 }
 [ -e "$here"/pygobject/gi/_gi.*.so ] || compile
-# GStreamer looks for NVRTC by the name that only its -dev package has; PyTorch's wheel has it too.
+# GStreamer looks for NVRTC by a name that only its -dev package and PyTorch's wheel have.
 for nvrtc in $(python3 -c 'import sys; print(*sys.path)' | tr ' ' '\n' |
     xargs -I{} find {} -maxdepth 4 -path '*nvidia*' -name 'libnvrtc.so.*' 2>/dev/null) \
     /usr/local/cuda/lib64/libnvrtc.so.*; do
     case $nvrtc in *alt* | *'*') continue ;; esac
-    # It looks for its own parts beside itself.
+    # NVRTC loads its other parts from its own folder.
     ln -sf "$(dirname "$nvrtc")"/libnvrtc* "$here/lib/"
     ln -sf "$nvrtc" "$here/lib/libnvrtc.so"
     break

@@ -1,9 +1,9 @@
-"""What a machine's GPU is to a fleet: sessions, encoders, why a stream uses which, how many it has.
+"""Encoders and encoder sessions that a fleet uses on a machine with a GPU.
 
 ``python -m benchmarks.gpu_sessions [--workers 1 2 4 8] [--size 1920x1080] [--fps 60]`` starts a
-real training fleet for each number of workers, all of them to be live, without steps of quality,
-and lets it stream. It prints what every worker achieves, and for the first fleet what an
-operator would ask for: ``metabonk nvenc status`` and the log lines about sessions.
+real training fleet for each number of workers, all live at fixed quality. It prints backends, frame
+rates, lost frames and steps per second, and for the first fleet the output of ``metabonk nvenc
+status`` and the log lines about sessions.
 """
 
 import argparse
@@ -21,9 +21,9 @@ from tests.support.waiting import until
 
 from metabonk.messages import StreamState
 
-ABOUT_SESSIONS = ("session", "falls back", "encoder", "next attempt")
+SESSION_WORDS = ("session", "falls back", "encoder", "next attempt")
 
-say = Console(highlight=False, markup=False, soft_wrap=True).print
+print_line = Console(highlight=False, markup=False, soft_wrap=True).print
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     machine = f"{platform.platform()}, Python {platform.python_version()}, {gpu}"
-    say(machine)
+    print_line(machine)
     width, height = arguments.size.split("x")
     environment = {
         "METABONK_STREAM_WIDTH": width,
@@ -47,17 +47,17 @@ def main() -> None:
     }
     rows = []
     for workers in arguments.workers:
-        row = one_fleet(workers, arguments.seconds, environment, explain=not rows)
-        say(json.dumps(row))
+        row = one_fleet(workers, arguments.seconds, environment, verbose=not rows)
+        print_line(json.dumps(row))
         rows.append(row)
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": machine, "fleets": rows}, indent=1) + "\n")
 
 
 def one_fleet(
-    workers: int, seconds: float, environment: dict[str, str], *, explain: bool
+    workers: int, seconds: float, environment: dict[str, str], *, verbose: bool
 ) -> dict[str, Any]:
-    """What every worker of a fleet achieves after ``seconds`` of all of them being live."""
+    """Run a fleet and measure it for ``seconds`` once all workers are live."""
     with (
         tempfile.TemporaryDirectory() as folder,
         run_fleet(
@@ -74,14 +74,14 @@ def one_fleet(
             )
         except AssertionError:
             for file in (fleet.output, *(fleet.folder / "logs").glob("*.log")):
-                say(f"{file.name}:\n{file.read_text()}")
+                print_line(f"{file.name}:\n{file.read_text()}")
             raise
         began, cpu = time.monotonic(), cpu_s(fleet)
         before = fleet.statuses()
         time.sleep(seconds)
         after = fleet.statuses()
-        took = time.monotonic() - began
-        found = {
+        elapsed = time.monotonic() - began
+        result = {
             "workers": workers,
             "backends": sorted({str(status.stream_backend) for status in after.values()}),
             "fps": [status.stream_fps for status in after.values()],
@@ -90,25 +90,25 @@ def one_fleet(
                 for name, status in after.items()
             ],
             "steps_per_s": round(sum(status.steps_per_s for status in after.values()), 1),
-            "cores": round((cpu_s(fleet) - cpu) / took, 2),
+            "cores": round((cpu_s(fleet) - cpu) / elapsed, 2),
         }
-        if explain:
-            say(fleet.command("nvenc", "status", "--workers", str(workers)).stdout)
+        if verbose:
+            print_line(fleet.command("nvenc", "status", "--workers", str(workers)).stdout)
             for name in after:
-                say_log(fleet, name)
-        found["stopped_in_s"] = round(fleet.stop(), 1)
-    return found
+                print_session_log(fleet, name)
+        result["stopped_in_s"] = round(fleet.stop(), 1)
+    return result
 
 
 def cpu_s(fleet: FleetUnderTest) -> float:
-    """Processor seconds of everything the fleet runs."""
+    """Return the CPU seconds of all processes of the fleet."""
     return sum(sum(process.cpu_times()[:2]) for process in fleet.tree())
 
 
-def say_log(fleet: FleetUnderTest, name: str) -> None:
+def print_session_log(fleet: FleetUnderTest, name: str) -> None:
     for line in fleet.log(name).splitlines():
-        if any(word in line for word in ABOUT_SESSIONS):
-            say(line)
+        if any(word in line for word in SESSION_WORDS):
+            print_line(line)
 
 
 if __name__ == "__main__":

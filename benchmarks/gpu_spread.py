@@ -1,9 +1,9 @@
-"""A fleet on several GPUs: which process is on which card, as NVML sees it, and how it learns.
+"""Distribution of a fleet over several GPUs, as NVML reports it.
 
 ``python -m benchmarks.gpu_spread [--seconds 60] [--workers-per-gpu 2] [--json FILE]`` runs a real
-fleet three times, on a machine with two GPUs in under eight minutes: over all GPUs, on the last one
-chosen by ``METABONK_GPUS``, and with the first one hidden by ``CUDA_VISIBLE_DEVICES``. Of each it
-prints what the workers say, what NVML says of each card, and ``metabonk nvenc status``.
+fleet three times: on all GPUs, on the last one by ``METABONK_GPUS``, and on the last one by
+``CUDA_VISIBLE_DEVICES``. For each it prints the status of the workers, the rate of learning, load,
+memory and processes of each GPU, and ``metabonk nvenc status``. Two GPUs take under eight minutes.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from metabonk.messages import LearnerStatus
 START_S = 60.0
 SAMPLE_S = 1.0
 
-say = Console(highlight=False, markup=False, soft_wrap=True).print
+print_line = Console(highlight=False, markup=False, soft_wrap=True).print
 
 
 def main() -> None:
@@ -42,29 +42,29 @@ def main() -> None:
     pynvml.nvmlInit()
     count = pynvml.nvmlDeviceGetCount()
     last = count - 1
-    figures: dict[str, Any] = {
+    results: dict[str, Any] = {
         "machine": f"{platform.platform()}, {os.cpu_count()} cores, torch {torch.__version__}",
         "driver": pynvml.nvmlSystemGetDriverVersion(),
         "gpus": [pynvml.nvmlDeviceGetName(handle) for handle in handles()],
     }
-    say(json.dumps(figures, indent=1))
+    print_line(json.dumps(results, indent=1))
     workers = arguments.workers_per_gpu * count
-    ways: dict[str, dict[str, str]] = {
+    setups: dict[str, dict[str, str]] = {
         "all GPUs": {},
         f"METABONK_GPUS={last}": {"METABONK_GPUS": str(last)},
         f"the UUID of GPU {last}": {
             "CUDA_VISIBLE_DEVICES": pynvml.nvmlDeviceGetUUID(handles()[last])
         },
     }
-    for name, environment in ways.items():
-        say(f"── {name}")
-        figures[name] = one_fleet(workers, arguments.seconds, environment)
+    for name, environment in setups.items():
+        print_line(f"── {name}")
+        results[name] = one_fleet(workers, arguments.seconds, environment)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def one_fleet(workers: int, seconds: float, environment: Mapping[str, str]) -> dict[str, Any]:
-    """What a fleet and the driver say after ``seconds`` of learning."""
+    """Run a fleet for ``seconds`` and return what it and the driver report."""
     with (
         tempfile.TemporaryDirectory() as folder,
         run_fleet(
@@ -75,19 +75,19 @@ def one_fleet(workers: int, seconds: float, environment: Mapping[str, str]) -> d
     ):
         try:
             until("all workers play", lambda: all_play(fleet, workers), START_S + 2 * workers)
-            before = until("the learner answers", lambda: learner(fleet), START_S)
+            before = until("the learner responds", lambda: learner(fleet), START_S)
         except AssertionError:
             for file in (fleet.output, *sorted((fleet.folder / "logs").glob("*.log"))):
-                say(f"{file.name}:\n{file.read_text()}")
+                print_line(f"{file.name}:\n{file.read_text()}")
             raise
         began = time.monotonic()
         samples: list[list[int]] = []
         while time.monotonic() - began < seconds:
-            samples.append([use.gpu for use in map(utilisation, handles())])
+            samples.append([use.gpu for use in map(utilization, handles())])
             time.sleep(SAMPLE_S)
-        took = time.monotonic() - began
+        elapsed = time.monotonic() - began
         after = learner(fleet)
-        found = {
+        result = {
             "workers": {
                 status.instance_id: {
                     "gpu": status.gpu_index,
@@ -101,7 +101,7 @@ def one_fleet(workers: int, seconds: float, environment: Mapping[str, str]) -> d
             },
             "learner": {
                 "updates": after.updates - before.updates,
-                "steps_per_s": round((after.steps_trained - before.steps_trained) / took, 1),
+                "steps_per_s": round((after.steps_trained - before.steps_trained) / elapsed, 1),
             },
             "gpus": [
                 {
@@ -112,10 +112,10 @@ def one_fleet(workers: int, seconds: float, environment: Mapping[str, str]) -> d
                 for handle, column in zip(handles(), zip(*samples, strict=True), strict=True)
             ],
         }
-        say(json.dumps(found, indent=1))
-        say(fleet.command("nvenc", "status", "--workers", str(workers)).stdout)
+        print_line(json.dumps(result, indent=1))
+        print_line(fleet.command("nvenc", "status", "--workers", str(workers)).stdout)
         fleet.stop()
-    return found
+    return result
 
 
 def handles() -> list[Any]:
@@ -124,7 +124,7 @@ def handles() -> list[Any]:
     ]
 
 
-def utilisation(handle: Any) -> Any:
+def utilization(handle: Any) -> Any:
     return pynvml.nvmlDeviceGetUtilizationRates(handle)
 
 
@@ -139,13 +139,13 @@ def learner(fleet: FleetUnderTest) -> LearnerStatus:
 
 
 def processes_on(handle: Any, fleet: FleetUnderTest) -> list[str]:
-    """Who has a CUDA context there: ours by name, of others the pid that the driver knows."""
-    ours = {process.pid: named(process) for process in fleet.tree()}
+    """List the processes with a CUDA context on a GPU: ours by name, others by pid."""
+    ours = {process.pid: process_name(process) for process in fleet.tree()}
     found = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
     return sorted(ours.get(process.pid, f"pid {process.pid}") for process in found)
 
 
-def named(process: psutil.Process) -> str:
+def process_name(process: psutil.Process) -> str:
     words = process.cmdline()
     if "--index" in words:
         return f"omega-{words[words.index('--index') + 1]}"

@@ -1,10 +1,10 @@
-"""How soon a picture is there, and how old it is, in a real browser in front of a real fleet.
+"""Join time and latency of a stream in a real browser in front of a real fleet.
 
 ``python -m benchmarks.latency [--mode play|train] [--transport mse|webrtc] [--joins 30]
-[--seconds 60] [--json FILE]`` prints the time from opening the page's stream to the first painted
-picture, and the time from a tic drawn to its pixels on the page. For the latter the worker's frames
-carry the time in black and white squares, drawn by this script and by no switch of the product
-(``STAMPING``), and the page's own video element is read back.
+[--seconds 60] [--json FILE]`` prints, in milliseconds, the time from opening a stream to its first
+painted frame and the time from drawing a frame to painting it. To measure the latter, this script
+draws the time into the worker's frames as black and white squares (``STAMPING``) and reads it from
+the page's video element.
 """
 
 import argparse
@@ -32,15 +32,18 @@ from metabonk.settings.schema import available_cores
 
 GAME = "doom:basic"
 BITS, SIDE = 24, 24
-"""Squares in the upper left corner, each of so many pixels: Unix time, milliseconds modulo 2²⁴.
-Below them the same inverted: a picture whose rows don't agree is not counted."""
+"""Number of squares in the upper left corner, and their side in pixels.
+
+They encode Unix time in milliseconds modulo 2²⁴. A second row has them inverted; frames whose rows
+disagree are not counted.
+"""
 
 STALL_MS = 250
 JOIN_TIMEOUT_MS = 20_000
 SETTLE_MS = 5_000
 
-# Python runs it at the start of every process that finds it on its path. The play thread submits
-# every frame as soon as it is drawn, so the time of the call is that of the frame.
+# A sitecustomize module, which every Python process runs at its start. The play thread submits a
+# frame as soon as it is drawn, so the time of the call is that of the frame.
 STAMPING = f"""
 import sys
 if "worker" in sys.orig_argv:
@@ -62,15 +65,17 @@ if "worker" in sys.orig_argv:
     WorkerStream.submit_frame = submit_stamped
 """
 
-# Notes when the page first asks for a stream, when a picture came, when it is painted, and how old
-# it is then. A fragment's time is in its tfdt box, 60 bytes from its start (streaming/fmp4.py).
-WATCHING = """
+# Records when the page first requests a stream, when a frame arrives and is painted, and its age
+# then. A fragment's time is in its tfdt box, 60 bytes from its start (streaming/fmp4.py).
+OBSERVER = """
 (() => {
-  const seen = { asked: null, painted: null, ages: [], held: [], gaps: [], unread: 0, last: null };
+  const stats = {
+    requested: null, painted: null, ages: [], held: [], gaps: [], unread: 0, last: null,
+  };
   const arrived = new Map();
-  window.seen = seen;
-  const ask = () => { seen.asked ??= performance.now(); };
-  const note = ({ data }) => {
+  window.stats = stats;
+  const onRequest = () => { stats.requested ??= performance.now(); };
+  const onMessage = ({ data }) => {
     if (typeof data === "string" || data.byteLength < 68) return;
     const view = new DataView(data);
     if (view.getUint32(4) !== 0x6d6f6f66) return;
@@ -82,9 +87,9 @@ WATCHING = """
     const Original = window[name];
     window[name] = class extends Original {
       constructor(...given) {
-        ask();
+        onRequest();
         super(...given);
-        if (name === "WebSocket") this.addEventListener("message", note);
+        if (name === "WebSocket") this.addEventListener("message", onMessage);
       }
     };
   }
@@ -106,17 +111,17 @@ WATCHING = """
   const watch = (video) => {
     const painted = (now, { expectedDisplayTime, mediaTime }) => {
       const shown = Math.max(performance.now(), expectedDisplayTime);
-      seen.painted ??= shown;
-      if (seen.last !== null) seen.gaps.push(shown - seen.last);
-      seen.last = shown;
+      stats.painted ??= shown;
+      if (stats.last !== null) stats.gaps.push(shown - stats.last);
+      stats.last = shown;
       const drawn = read(video);
-      if (drawn === null) seen.unread += 1;
+      if (drawn === null) stats.unread += 1;
       else {
         const age = ((performance.timeOrigin + shown) % 2 ** BITS) - drawn;
-        seen.ages.push((age + 2 ** BITS) % 2 ** BITS);
+        stats.ages.push((age + 2 ** BITS) % 2 ** BITS);
       }
-      const came = arrived.get(Math.round(mediaTime * 1000));
-      if (came !== undefined) seen.held.push(shown - came);
+      const arrivedAt = arrived.get(Math.round(mediaTime * 1000));
+      if (arrivedAt !== undefined) stats.held.push(shown - arrivedAt);
       video.requestVideoFrameCallback(painted);
     };
     video.requestVideoFrameCallback(painted);
@@ -131,14 +136,14 @@ WATCHING = """
 """.replace("BITS", str(BITS)).replace("SIDE", str(SIDE))
 
 
-class Watched(NamedTuple):
-    """What was noted while a page was watched, milliseconds, a figure a picture.
+class StreamStats(NamedTuple):
+    """Measurements of one page, milliseconds per frame.
 
     Attributes:
-        ages: from drawn to painted.
-        held: of that, from its arrival in the page on; empty over WebRTC, which doesn't tell.
-        gaps: between two pictures.
-        unread: pictures whose code could not be read.
+        ages: from drawing to painting.
+        held: from arrival in the page to painting; empty over WebRTC, which hides the arrival.
+        gaps: between two painted frames.
+        unread: number of frames whose time could not be read.
     """
 
     ages: list[float]
@@ -148,37 +153,39 @@ class Watched(NamedTuple):
 
 
 def open_page(browser: Browser, address: str) -> Page:
-    """A desktop's page, which is watched; returns when it has painted a picture."""
+    """Open a page at desktop size; return when it has painted a frame."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.add_init_script(WATCHING)
+    page.add_init_script(OBSERVER)
     page.goto(address)
-    page.wait_for_function("window.seen.painted !== null", timeout=JOIN_TIMEOUT_MS)
+    page.wait_for_function("window.stats.painted !== null", timeout=JOIN_TIMEOUT_MS)
     return page
 
 
 def join(browser: Browser, address: str) -> float:
-    """Opens the page anew; milliseconds from asking for the stream to the first painted picture."""
+    """Open a page; return milliseconds from requesting the stream to the first painted frame."""
     page = open_page(browser, address)
-    taken = page.evaluate("window.seen.painted - window.seen.asked")
+    elapsed = page.evaluate("window.stats.painted - window.stats.requested")
     page.close()
-    return float(taken)
+    return float(elapsed)
 
 
-def watch(browser: Browser, address: str, seconds: float) -> Watched:
-    """Watches one page for a while."""
+def watch(browser: Browser, address: str, seconds: float) -> StreamStats:
+    """Watch one page for ``seconds``."""
     page = open_page(browser, address)
     page.wait_for_timeout(SETTLE_MS)
-    page.evaluate("Object.assign(window.seen, { ages: [], held: [], gaps: [], unread: 0 })")
+    page.evaluate("Object.assign(window.stats, { ages: [], held: [], gaps: [], unread: 0 })")
     page.wait_for_timeout(1_000 * seconds)
-    noted = page.evaluate("(({ ages, held, gaps, unread }) => [ages, held, gaps, unread])(seen)")
+    measured = page.evaluate(
+        "(({ ages, held, gaps, unread }) => [ages, held, gaps, unread])(stats)"
+    )
     transport = page.evaluate("document.querySelector('video').dataset.transport")
     print(f"watched over {transport}")
     page.close()
-    return Watched(*noted)
+    return StreamStats(*measured)
 
 
 def measure(mode: str, transport: str, joins: int, seconds: float) -> dict[str, float]:
-    """Runs a fleet of one live worker and a browser; the figures, milliseconds."""
+    """Run a fleet of one live worker and a browser; return the measurements, milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         (here / "stamp").mkdir()
@@ -186,29 +193,31 @@ def measure(mode: str, transport: str, joins: int, seconds: float) -> dict[str, 
         paths = [str(here / "stamp"), os.environ.get("PYTHONPATH", "")]
         environment = {
             "METABONK_CPU_MAX_SESSIONS": "1",
-            # The code in the picture is read at the size it was drawn at.
+            # The squares are read at the size at which they are drawn.
             "METABONK_STREAM_ADAPTIVE": "false",
             "PYTHONPATH": os.pathsep.join(paths),
         }
         if mode == "play":
-            train_a_little(here)
+            train_briefly(here)
         arguments = ["--mode", mode, "--workers", "1"]
         if mode == "train":
             arguments += ["--game", GAME]
         with run_fleet(here, *arguments, environment=environment) as fleet:
             until("the worker is live", lambda: fleet.in_state(StreamState.LIVE), 90)
-            figures = _look(fleet, transport, joins, seconds)
+            result = _measure_fleet(fleet, transport, joins, seconds)
             fleet.stop()
-    return figures
+    return result
 
 
-def train_a_little(folder: Path) -> None:
-    """Makes a run with a checkpoint, for a fleet that plays."""
+def train_briefly(folder: Path) -> None:
+    """Create a run with a checkpoint, for play mode."""
     debug = (sys.executable, "-m", "metabonk.cli.main", "debug", "--game", GAME, "--steps", "2100")
     subprocess.run(debug, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def _look(fleet: FleetUnderTest, transport: str, joins: int, seconds: float) -> dict[str, float]:
+def _measure_fleet(
+    fleet: FleetUnderTest, transport: str, joins: int, seconds: float
+) -> dict[str, float]:
     address = f"{fleet.page}/stream?worker=omega-0&transport={transport}"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
@@ -222,7 +231,7 @@ def _look(fleet: FleetUnderTest, transport: str, joins: int, seconds: float) -> 
         "latency_p50_ms": quantile(watched.ages, 50),
         "latency_p95_ms": quantile(watched.ages, 95),
         **(held if watched.held else {}),
-        "pictures_per_s": len(watched.gaps) / seconds,
+        "frames_per_s": len(watched.gaps) / seconds,
         "unread": watched.unread,
         "gap_p95_ms": quantile(watched.gaps, 95),
         "longest_gap_ms": max(watched.gaps),
@@ -231,7 +240,7 @@ def _look(fleet: FleetUnderTest, transport: str, joins: int, seconds: float) -> 
 
 
 def chromium() -> str:
-    """Path of the browser."""
+    """Return the path of the browser."""
     found = shutil.which("chromium")
     if found is None:
         raise SystemExit("chromium is not on PATH; 'apt install chromium' adds it")
@@ -239,14 +248,14 @@ def chromium() -> str:
 
 
 def quantile(values: Sequence[float], percent: int) -> float:
-    """The value below which ``percent`` of them lie; NaN of fewer than two."""
+    """Return a percentile, or NaN if there are fewer than two values."""
     if len(values) < 2:
         return float("nan")
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=["play", "train"], default="play")
     parser.add_argument("--transport", choices=["mse", "webrtc"], default="mse")
@@ -254,17 +263,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    figures = measure(arguments.mode, arguments.transport, arguments.joins, arguments.seconds)
+    result = measure(arguments.mode, arguments.transport, arguments.joins, arguments.seconds)
     load = os.getloadavg()[0]
     machine = f"{platform.platform()}, {available_cores()} cores, load {load:.1f}"
     title = f"{arguments.transport}, --mode {arguments.mode}; {machine}"
-    table = Table("figure", "value", title=title)
-    for name, value in figures.items():
+    table = Table("measurement", "value", title=title)
+    for name, value in result.items():
         table.add_row(name, f"{value:.0f}")
     Console().print(table)
     if arguments.json:
-        result = {"machine": machine, "mode": arguments.mode, "transport": arguments.transport}
-        arguments.json.write_text(json.dumps(result | figures, indent=2) + "\n")
+        setup = {"machine": machine, "mode": arguments.mode, "transport": arguments.transport}
+        arguments.json.write_text(json.dumps(setup | result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

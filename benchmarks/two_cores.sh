@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The figures promised for two cores, side by side on a machine with sixteen: each pinned to two
-# cores of its own, with any GPU hidden from PyTorch. Usage: benchmarks/two_cores.sh OUTPUT_FOLDER
+# All benchmarks for two cores, in parallel on a machine with sixteen: each pinned to its own two
+# cores, with GPUs hidden from PyTorch. Usage: benchmarks/two_cores.sh OUTPUT_FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$1

@@ -1,9 +1,9 @@
-"""Whether the broadcast can be left on a second screen: stalls, buffer and memory over minutes.
+"""Stability of the broadcast page over minutes: stalls, buffered video and memory.
 
 ``python -m benchmarks.watching [--minutes 10] [--mode play|train] [--json FILE]`` starts a real
 fleet of three workers with two encoder sessions, opens the broadcast in a real browser and watches
-the picture that is large, through the director's rotations. After two thirds of the time the worker
-on stage is pinned and killed (SIGKILL); how long its picture takes to come back is told apart.
+the worker on stage through the director's rotations. After two thirds of the time that worker is
+pinned and killed (SIGKILL); the time until its video returns is reported separately.
 """
 
 import argparse
@@ -26,24 +26,24 @@ from tests.support.browser import CHROMIUM_FLAGS
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
-from benchmarks.latency import GAME, STALL_MS, chromium, train_a_little
+from benchmarks.latency import GAME, STALL_MS, chromium, train_briefly
 from metabonk.messages import StreamState
 from metabonk.settings.schema import available_cores
 
 WORKERS, SESSIONS = 3, 2
 ROTATIONS = 6
-"""Turns of the director that fit into the time; each may be cut to and none may be felt."""
+"""Number of the director's turns within the run."""
 SETTLE_S = 5.0
-PINNED_S = 4.0
-BACK_WITHIN_S = 90.0
+PIN_S = 4.0
+RETURN_TIMEOUT_S = 90.0
 SAMPLE_S = 1.0
 MIB = 2**20
 
-# Notes each picture that is painted on stage, and how much video the players keep.
-WATCHING = """
+# Records each frame that is painted on stage.
+OBSERVER = """
 (() => {
-  const seen = { last: null, worker: null, gaps: [], cuts: [], pictures: 0 };
-  window.seen = seen;
+  const stats = { last: null, worker: null, gaps: [], cuts: [], frames: 0 };
+  window.stats = stats;
   const known = new WeakSet();
   const watch = (video) => {
     known.add(video);
@@ -53,9 +53,9 @@ WATCHING = """
       if (tile?.dataset.place !== "stage") return;
       const at = performance.timeOrigin + Math.max(performance.now(), expectedDisplayTime);
       const worker = tile.getAttribute("aria-label");
-      if (seen.last !== null) seen.gaps.push([at, at - seen.last, worker]);
-      if (worker !== seen.worker) seen.cuts.push([at, worker]);
-      Object.assign(seen, { last: at, worker, pictures: seen.pictures + 1 });
+      if (stats.last !== null) stats.gaps.push([at, at - stats.last, worker]);
+      if (worker !== stats.worker) stats.cuts.push([at, worker]);
+      Object.assign(stats, { last: at, worker, frames: stats.frames + 1 });
     };
     video.requestVideoFrameCallback(painted);
   };
@@ -65,30 +65,30 @@ WATCHING = """
 })();
 """
 
-# Seconds of video kept, the most of all players.
-KEPT = """Math.max(0, ...[...document.querySelectorAll('video')].map(({ buffered }) =>
+# Seconds of buffered video, maximum over all players.
+BUFFERED = """Math.max(0, ...[...document.querySelectorAll('video')].map(({ buffered }) =>
   buffered.length ? buffered.end(buffered.length - 1) - buffered.start(0) : 0))"""
 
 
 @dataclass
 class Samples:
-    """What was read once a second: seconds of video kept, and bytes of memory."""
+    """Samples taken once a second: seconds of buffered video, and bytes of memory."""
 
-    kept: list[float] = field(default_factory=list)
+    buffered: list[float] = field(default_factory=list)
     heap: list[float] = field(default_factory=list)
     browser: list[float] = field(default_factory=list)
     orchestrator: list[float] = field(default_factory=list)
 
-    def take(self, page: Page, session: CDPSession, fleet: FleetUnderTest) -> None:
-        """Reads them once."""
-        self.kept.append(float(page.evaluate(KEPT)))
-        metrics = session.send("Performance.getMetrics")["metrics"]
+    def add(self, page: Page, cdp: CDPSession, fleet: FleetUnderTest) -> None:
+        """Take one sample of each."""
+        self.buffered.append(float(page.evaluate(BUFFERED)))
+        metrics = cdp.send("Performance.getMetrics")["metrics"]
         self.heap.append(next(m["value"] for m in metrics if m["name"] == "JSHeapUsedSize"))
-        self.browser.append(float(_browsers_memory()))
+        self.browser.append(float(_browser_memory()))
         self.orchestrator.append(float(psutil.Process(fleet.process.pid).memory_info().rss))
 
 
-def _browsers_memory() -> int:
+def _browser_memory() -> int:
     total = 0
     for child in psutil.Process().children(recursive=True):
         try:
@@ -100,11 +100,11 @@ def _browsers_memory() -> int:
 
 
 def measure(mode: str, minutes: float) -> dict[str, Any]:
-    """Runs a fleet and a browser; the figures."""
+    """Run a fleet and a browser; return the measurements."""
     seconds = 60 * minutes
     environment = {
         "METABONK_CPU_MAX_SESSIONS": str(SESSIONS),
-        # Two streams, their decoding and three games share the cores.
+        # Small enough that two streams, their decoding and three games share the cores.
         "METABONK_STREAM_WIDTH": "640",
         "METABONK_STREAM_HEIGHT": "360",
         "METABONK_FEATURED_ROTATE_S": str(max(5, round(seconds / ROTATIONS))),
@@ -112,7 +112,7 @@ def measure(mode: str, minutes: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         if mode == "play":
-            train_a_little(here)
+            train_briefly(here)
         arguments = ["--mode", mode, "--workers", str(WORKERS)]
         if mode == "train":
             arguments += ["--game", GAME]
@@ -123,43 +123,43 @@ def measure(mode: str, minutes: float) -> dict[str, Any]:
                 120,
             )
             until("every worker plays", lambda: len(fleet.statuses()) == WORKERS, 60)
-            figures = _watch(fleet, seconds)
+            result = _watch(fleet, seconds)
             fleet.stop()
-    return figures
+    return result
 
 
 def _watch(fleet: FleetUnderTest, seconds: float) -> dict[str, Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.add_init_script(WATCHING)
+        page.add_init_script(OBSERVER)
         page.goto(f"{fleet.page}/neural/broadcast")
-        page.wait_for_function("window.seen.last !== null", timeout=30_000)
+        page.wait_for_function("window.stats.last !== null", timeout=30_000)
         page.wait_for_timeout(1_000 * SETTLE_S)
-        session = page.context.new_cdp_session(page)
-        session.send("Performance.enable")
-        page.evaluate("Object.assign(seen, { gaps: [], cuts: [], pictures: 0 })")
-        samples, began, killed = Samples(), time.monotonic(), None
-        while (passed := time.monotonic() - began) < seconds:
-            if killed is None and passed > seconds * 2 / 3:
-                killed = _kill_who_is_on_stage(fleet, page)
-            samples.take(page, session, fleet)
+        cdp = page.context.new_cdp_session(page)
+        cdp.send("Performance.enable")
+        page.evaluate("Object.assign(stats, { gaps: [], cuts: [], frames: 0 })")
+        samples, began, kill = Samples(), time.monotonic(), None
+        while (elapsed := time.monotonic() - began) < seconds:
+            if kill is None and elapsed > seconds * 2 / 3:
+                kill = _kill_worker_on_stage(fleet, page)
+            samples.add(page, cdp, fleet)
             page.wait_for_timeout(1_000 * SAMPLE_S)
-        gaps, cuts, pictures = page.evaluate("[seen.gaps, seen.cuts, seen.pictures]")
+        gaps, cuts, frames = page.evaluate("[stats.gaps, stats.cuts, stats.frames]")
         browser.close()
-    assert killed is not None
-    return _figures(gaps, cuts, pictures, samples, killed, seconds)
+    assert kill is not None
+    return _summarize(gaps, cuts, frames, samples, kill, seconds)
 
 
 @dataclass
-class Killed:
-    """What became of the worker that was killed; Unix time, seconds.
+class Kill:
+    """Kill of a worker; Unix time, seconds.
 
     Attributes:
-        worker: its name.
+        worker: id of the worker.
         at: when it was killed.
-        returned: when its port answered again.
-        shown: when its picture was painted again.
+        returned: when its port responded again.
+        shown: when its video was painted again.
         released: when the broadcast followed the director again.
     """
 
@@ -170,58 +170,58 @@ class Killed:
     released: float
 
 
-def _kill_who_is_on_stage(fleet: FleetUnderTest, page: Page) -> Killed:
-    """Pins it first, so that the broadcast waits for it instead of cutting to another."""
+def _kill_worker_on_stage(fleet: FleetUnderTest, page: Page) -> Kill:
+    """Pin the worker on stage, so that the broadcast waits for it, and kill it."""
     page.keyboard.press("p")
-    page.wait_for_timeout(1_000 * PINNED_S)
-    worker = page.evaluate("seen.worker")
+    page.wait_for_timeout(1_000 * PIN_S)
+    worker = page.evaluate("stats.worker")
     status = fleet.statuses()[worker]
     at = time.time()
     psutil.Process(status.pid).kill()
     address = f"{fleet.worker(status.worker_index)}/status"
 
-    def is_another() -> bool:
+    def has_restarted() -> bool:
         return bool(httpx.get(address, timeout=1.0).json()["pid"] != status.pid)
 
-    until("the worker is back", is_another, BACK_WITHIN_S)
+    until("the worker is back", has_restarted, RETURN_TIMEOUT_S)
     returned = time.time()
-    # What it painted sooner was still in the page's buffer.
+    # Frames painted before that were still in the page's buffer.
     page.wait_for_function(
-        "([returned, worker]) => seen.last > returned && seen.worker === worker",
+        "([returned, worker]) => stats.last > returned && stats.worker === worker",
         arg=[1_000 * returned, worker],
-        timeout=1_000 * BACK_WITHIN_S,
+        timeout=1_000 * RETURN_TIMEOUT_S,
     )
-    shown = page.evaluate("back => seen.gaps.find(([at]) => at > back)[0]", 1_000 * returned)
-    page.wait_for_timeout(1_000 * PINNED_S)
+    shown = page.evaluate("back => stats.gaps.find(([at]) => at > back)[0]", 1_000 * returned)
+    page.wait_for_timeout(1_000 * PIN_S)
     page.keyboard.press("0")
-    return Killed(worker, at, returned, shown / 1_000, time.time())
+    return Kill(worker, at, returned, shown / 1_000, time.time())
 
 
-def _figures(
+def _summarize(
     gaps: list[tuple[float, float, str]],
     cuts: list[tuple[float, str]],
-    pictures: int,
+    frames: int,
     samples: Samples,
-    killed: Killed,
+    kill: Kill,
     seconds: float,
 ) -> dict[str, Any]:
-    def apart(at_ms: float) -> bool:
-        return killed.at <= at_ms / 1_000 <= killed.shown + 0.001
+    def is_during_outage(at_ms: float) -> bool:
+        return kill.at <= at_ms / 1_000 <= kill.shown + 0.001
 
-    watched = [(at, gap, worker) for at, gap, worker in gaps if not apart(at)]
-    stalls = [(at, gap, worker) for at, gap, worker in watched if gap > STALL_MS]
+    regular = [(at, gap, worker) for at, gap, worker in gaps if not is_during_outage(at)]
+    stalls = [(at, gap, worker) for at, gap, worker in regular if gap > STALL_MS]
     return {
-        "pictures_per_s": pictures / seconds,
+        "frames_per_s": frames / seconds,
         "rotations": len(cuts),
-        "longest_gap_ms": max(gap for _, gap, _ in watched),
+        "longest_gap_ms": max(gap for _, gap, _ in regular),
         "stalls": len(stalls),
         "stalls_at": [
-            f"{at / 1_000 - killed.at:+.0f} s of the kill: {gap:.0f} ms, {worker}"
+            f"{at / 1_000 - kill.at:+.0f} s of the kill: {gap:.0f} ms, {worker}"
             for at, gap, worker in stalls
         ],
-        "kill_to_return_s": killed.returned - killed.at,
-        "return_to_picture_s": killed.shown - killed.returned,
-        "video_kept_most_s": max(samples.kept),
+        "kill_to_return_s": kill.returned - kill.at,
+        "return_to_frame_s": kill.shown - kill.returned,
+        "max_buffered_s": max(samples.buffered),
         "js_heap_mib": _by_quarter(samples.heap),
         "browser_mib": _by_quarter(samples.browser),
         "orchestrator_mib": _by_quarter(samples.orchestrator),
@@ -229,29 +229,31 @@ def _figures(
 
 
 def _by_quarter(sizes: list[float]) -> list[str]:
-    """The most in each quarter of the time: what is bounded stops growing."""
+    """Return the maximum in MiB of each quarter of the run, which stays constant without a leak."""
     quarters = np.array_split(np.array(sizes) / MIB, 4)
     return [f"{quarter.max():.1f}" for quarter in quarters if quarter.size]
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--mode", choices=["play", "train"], default="play")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    figures = measure(arguments.mode, arguments.minutes)
+    result = measure(arguments.mode, arguments.minutes)
     load = os.getloadavg()[0]
     machine = f"{platform.platform()}, {available_cores()} cores, load {load:.1f}"
-    table = Table("figure", "value", title=f"{arguments.minutes:g} min, --mode {arguments.mode}")
-    for name, value in figures.items():
+    table = Table(
+        "measurement", "value", title=f"{arguments.minutes:g} min, --mode {arguments.mode}"
+    )
+    for name, value in result.items():
         shown = "\n".join(value) if isinstance(value, list) else f"{value:.1f}"
         table.add_row(name, shown)
     Console().print(machine, table)
     if arguments.json:
-        result = {"machine": machine, "mode": arguments.mode, "minutes": arguments.minutes}
-        arguments.json.write_text(json.dumps(result | figures, indent=2) + "\n")
+        setup = {"machine": machine, "mode": arguments.mode, "minutes": arguments.minutes}
+        arguments.json.write_text(json.dumps(setup | result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Other people's trainers, each in a virtual environment of its own, for ``throughput``."""
+"""Trainers of other libraries, each in a separate virtual environment, for ``throughput``."""

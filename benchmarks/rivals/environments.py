@@ -1,4 +1,4 @@
-"""Makes the virtual environments of the rivals, once, under a cache folder."""
+"""Virtual environments of the rivals, created once in a cache folder."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ class Rival:
     """A trainer to compare with.
 
     Attributes:
-        name: for people.
-        script: in this folder; prints ``steps <decisions so far>`` after every update, and in the
-            same line, if it can, ``return <mean of the last 100 episodes>``.
-        installs: arguments of one ``pip install`` after the other.
+        name: shown in tables.
+        script: file in this folder; prints ``steps <steps so far>`` after every update, followed on
+            the same line, if known, by ``return <mean of the last 100 episodes>``.
+        installs: arguments of successive ``pip install`` commands.
     """
 
     name: str
@@ -53,10 +53,10 @@ SAMPLE_FACTORY = Rival(
 
 
 def python_of(rival: Rival, cache: Path) -> Path:
-    """The interpreter that can run the rival; takes minutes the first time.
+    """Return the interpreter that runs a rival; installing it takes minutes the first time.
 
     Raises:
-        SystemExit: something can't be installed.
+        SystemExit: the installation failed.
     """
     wanted = hashlib.sha256(json.dumps([sys.version, rival.installs]).encode()).hexdigest()[:12]
     folder = cache / f"{Path(rival.script).stem}-{wanted}"

@@ -1,7 +1,7 @@
-"""Sample Factory's own ViZDoom recipe on a Doom scenario: its network, its settings, its game.
+"""Sample Factory's own ViZDoom recipe, with its network, settings and environments.
 
-Runs in a virtual environment of its own. Of the recipe only what depends on the machine is set:
-two workers of eight environments for two cores, on the processor.
+Runs in a separate virtual environment. Only the machine-dependent settings differ from the recipe:
+two workers of eight environments for two cores, on the CPU.
 """
 
 import argparse
@@ -23,14 +23,14 @@ GAMES = {
 
 
 EPISODES = 100
-"""Of a mean return; as many as the library keeps."""
+"""Episodes in a mean return, as many as the library keeps."""
 
 
 class Reports(AlgoObserver):
-    """Prints how far it is after every update, and how good where it shapes no rewards.
+    """Prints steps and mean return after every update.
 
     Args:
-        scale: that its recipe multiplies the game's rewards with.
+        scale: factor that the recipe applies to the game's rewards.
     """
 
     def __init__(self, scale: float) -> None:
@@ -38,10 +38,10 @@ class Reports(AlgoObserver):
 
     def on_training_step(self, runner, training_iteration_since_resume: int) -> None:
         (returns,) = runner.policy_avg_stats.get("reward", [()])
-        told = ""
+        mean_return = ""
         if len(returns) == EPISODES:
-            told = f" return {statistics.fmean(returns) / self._scale}"
-        sys.stdout.write(f"steps {runner.total_env_steps_since_resume}{told}\n")
+            mean_return = f" return {statistics.fmean(returns) / self._scale}"
+        sys.stdout.write(f"steps {runner.total_env_steps_since_resume}{mean_return}\n")
         sys.stdout.flush()
 
 
@@ -62,7 +62,7 @@ def main() -> None:
                 "--num_workers=2",
                 "--num_envs_per_worker=8",
                 f"--env_frameskip={arguments.skip}",
-                # Decisions are counted, as everywhere else, instead of tics.
+                # Count steps instead of tics, as the other contestants do.
                 "--summaries_use_frameskip=False",
                 "--train_for_env_steps=1000000000",
                 "--save_every_sec=1000000",

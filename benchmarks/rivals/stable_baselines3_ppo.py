@@ -1,8 +1,8 @@
 """Stable-Baselines3's PPO on a Doom scenario: 8 subprocess environments, NatureCNN on 84×84×1.
 
-Runs in a virtual environment of its own. Hyperparameters are those of RL Baselines3 Zoo for pixels
-(Atari): 128 steps an environment, 4 epochs, batches of 256. Rewards are scaled by its own
-``VecNormalize``, since Doom's have any size; the returns that are told are the game's.
+Runs in a separate virtual environment. Hyperparameters are those of RL Baselines3 Zoo for pixels
+(Atari): 128 steps per environment, 4 epochs, batches of 256. ``VecNormalize`` scales rewards, since
+those of Doom have any size; reported returns are the game's.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecMonitor, VecNorma
 SIDE = 84
 ENVIRONMENTS = 8
 EPISODES = 100
-"""Of a mean return; as many as the library keeps."""
+"""Episodes in a mean return, as many as the library keeps."""
 
 
 class Doom(gymnasium.Env):
-    """A scenario at our drawn size, seen as 84×84 grey."""
+    """Scenario rendered at MetaBonk's size and observed as 84×84 grayscale."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (1, SIDE, SIDE), np.uint8)
 
@@ -41,38 +41,38 @@ class Doom(gymnasium.Env):
         buttons = len(self._game.get_available_buttons())
         self._actions = [[0] * buttons, *np.eye(buttons, dtype=int).tolist()]
         self.action_space = gymnasium.spaces.Discrete(len(self._actions))
-        self._seen = np.zeros((1, SIDE, SIDE), np.uint8)
+        self._observation = np.zeros((1, SIDE, SIDE), np.uint8)
 
     def reset(self, *, seed=None, options=None):
         self._game.new_episode()
-        self._look()
-        return self._seen, {}
+        self._observe()
+        return self._observation, {}
 
     def step(self, action):
         reward = self._game.make_action(self._actions[action], self._skip)
         finished = self._game.is_episode_finished()
         if not finished:
-            self._look()
+            self._observe()
         timed_out = finished and self._game.is_episode_timeout_reached()
-        return self._seen, reward, finished and not timed_out, timed_out, {}
+        return self._observation, reward, finished and not timed_out, timed_out, {}
 
     def close(self):
         self._game.close()
 
-    def _look(self) -> None:
-        picture = Image.fromarray(self._game.get_state().screen_buffer)
-        small = picture.resize((SIDE, SIDE), Image.Resampling.BOX)
-        self._seen = np.asarray(small)[None]
+    def _observe(self) -> None:
+        image = Image.fromarray(self._game.get_state().screen_buffer)
+        small = image.resize((SIDE, SIDE), Image.Resampling.BOX)
+        self._observation = np.asarray(small)[None]
 
 
 class Reports(BaseCallback):
-    """Prints how far it is after every update, and how good."""
+    """Prints steps and mean return after every update."""
 
     def _on_rollout_start(self) -> None:
-        told = ""
+        mean_return = ""
         if len(self.model.ep_info_buffer) == EPISODES:
-            told = f" return {np.mean([each['r'] for each in self.model.ep_info_buffer])}"
-        sys.stdout.write(f"steps {self.num_timesteps}{told}\n")
+            mean_return = f" return {np.mean([each['r'] for each in self.model.ep_info_buffer])}"
+        sys.stdout.write(f"steps {self.num_timesteps}{mean_return}\n")
         sys.stdout.flush()
 
     def _on_step(self) -> bool:
