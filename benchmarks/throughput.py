@@ -37,8 +37,7 @@ from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.processes import kill_tree
 from tests.support.waiting import until
 
-from benchmarks.breakdown import measure as measure_parts
-from benchmarks.breakdown import settings_of, table_of
+from benchmarks import breakdown
 from benchmarks.rivals.environments import SAMPLE_FACTORY, STABLE_BASELINES3, Rival, python_of
 from metabonk.messages import LearnerStatus, StreamState
 from metabonk.settings.schema import Learning, available_cores
@@ -257,8 +256,10 @@ def main() -> None:
             line = f"{speed.per_second:.0f} steps/s, {speed.cpu_ms:.2f} CPU ms per step"
             console.print(f"round {number}: {contestant.name} {line}")
     console.print(_table(chosen, speeds))
-    parts = measure_parts(settings_of(f"doom:{arguments.scenario}", 8, {}), arguments.seconds)
-    console.print(table_of(parts))
+    parts = breakdown.measure(
+        breakdown.settings_of(f"doom:{arguments.scenario}", 8, {}), arguments.seconds
+    )
+    console.print(breakdown.table_of(parts))
     if arguments.json:
         result = {
             "machine": f"{platform.platform()}, {available_cores()} cores",

@@ -1,4 +1,4 @@
-"""Frames in device memory; here the device is the CPU, and ``tests/gpu`` asks the same of a GPU."""
+"""Frames in device memory. Here the device is the CPU; ``tests/gpu`` uses a GPU."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (36, 64, 3), np.uint8)
 
 
 class ForeignArray:
-    """An array of another library, with DLPack."""
+    """Array of another library that supports DLPack."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor, self.shape = tensor, tensor.shape
@@ -24,15 +24,15 @@ class ForeignArray:
         return self.tensor.__dlpack_device__()
 
 
-def test_pixels_in_host_memory_are_uploaded_whatever_their_strides():
+def test_host_pixels_are_uploaded_regardless_of_strides():
     assert np.array_equal(upload(PIXELS, CPU).numpy(), PIXELS)
     mirrored = PIXELS[:, ::-1]
     assert np.array_equal(on_device(mirrored, CPU).numpy(), mirrored)
 
 
-def test_pixels_that_are_on_the_device_are_not_copied():
+def test_pixels_on_the_device_are_not_copied():
     tensor = torch.from_numpy(PIXELS.copy())
-    for there in (tensor, ForeignArray(tensor)):
+    for pixels in (tensor, ForeignArray(tensor)):
         with in_frame_stream(CPU):
-            assert on_device(there, CPU).data_ptr() == tensor.data_ptr()
+            assert on_device(pixels, CPU).data_ptr() == tensor.data_ptr()
     synchronize_stream(CPU)

@@ -1,4 +1,4 @@
-"""A drawn frame, in host memory and on a device; here the device is the CPU."""
+"""Frames in host memory and on a device; here the device is the CPU."""
 
 import threading
 
@@ -16,29 +16,29 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (36, 64, 3), np.uint8)
 
 @pytest.fixture
 def uploads(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
-    """Devices of all uploads."""
-    found: list[torch.device] = []
+    """Return the list that records the device of every upload."""
+    devices: list[torch.device] = []
     upload = device_frames.upload
 
-    def counting(pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-        found.append(device)
+    def record_upload(pixels: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+        devices.append(device)
         return upload(pixels, device)
 
-    monkeypatch.setattr(device_frames, "upload", counting)
-    return found
+    monkeypatch.setattr(device_frames, "upload", record_upload)
+    return devices
 
 
-def test_its_size_is_that_of_its_pixels():
+def test_a_frame_has_the_size_of_its_pixels():
     frame = Frame(PIXELS, 1.0)
     assert (frame.width, frame.height) == (64, 36)
 
 
-def test_it_stays_in_host_memory_until_somebody_asks(uploads: list[torch.device]):
+def test_a_frame_is_not_uploaded_until_requested(uploads: list[torch.device]):
     Frame(PIXELS, 1.0)
     assert uploads == []
 
 
-def test_it_is_uploaded_once_whoever_asks(uploads: list[torch.device]):
+def test_concurrent_requests_upload_a_frame_once(uploads: list[torch.device]):
     frame = Frame(PIXELS, 1.0)
     threads = [threading.Thread(target=frame.on, args=(CPU,)) for _ in range(8)]
     for thread in threads:

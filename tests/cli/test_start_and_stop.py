@@ -81,7 +81,7 @@ def children_of(terminal: Terminal, process: subprocess.Popen[str]) -> dict[str,
     return record.children
 
 
-def test_a_second_start_says_so_and_touches_nothing(terminal: Terminal):
+def test_a_second_start_is_rejected_and_changes_nothing(terminal: Terminal):
     first = terminal.start("OBEDIENT")
     terminal.ready()
     before = children_of(terminal, first)

@@ -12,7 +12,7 @@ import pytest
 import vizdoom as vzd
 
 from metabonk.errors import GameError
-from metabonk.games import doom_engine as engine
+from metabonk.games import doom_engine
 from metabonk.games.doom_engine import launcher, nearest_size, start_engine
 from metabonk.games.doom_scenarios import load_scenario
 
@@ -24,10 +24,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     runtime.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     launcher.cache_clear()
-    engine._check_engine.cache_clear()
+    doom_engine._check_engine.cache_clear()
     yield runtime / "metabonk" / "doom"
     launcher.cache_clear()
-    engine._check_engine.cache_clear()
+    doom_engine._check_engine.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_on_a_noexec_mount_the_engine_starts_without_a_guard(
 
 
 def test_without_setpriv_the_engine_still_starts(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(engine.shutil, "which", lambda name: None)
+    monkeypatch.setattr(doom_engine.shutil, "which", lambda name: None)
     text = launcher().read_text()
     assert "--pdeathsig" not in text
     assert str(vzd.exe_path) in text

@@ -69,7 +69,7 @@ def test_an_exception_ends_the_thread_and_reaches_the_excepthook(monkeypatch: py
 
 
 @pytest.mark.parametrize("failing", [False, True])
-def test_at_its_end_it_cleans_up_on_its_own_thread(failing: bool, monkeypatch: pytest.MonkeyPatch):
+def test_the_cleanup_runs_on_the_thread_itself(failing: bool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
     ended, ends = threading.Event(), []
 

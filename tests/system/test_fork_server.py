@@ -1,0 +1,255 @@
+"""With a real fork server, which has imported nothing large unless the test says so."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from metabonk.orchestrator.supervisor import ChildSpec, Supervisor
+from metabonk.system import fork_server
+from metabonk.system.fork_server import ForkedChild, ForkServer
+from tests.orchestrator.children import OBEDIENT, all_gone, until
+
+PR_GET_CHILD_SUBREAPER = 37
+METABONK = (sys.executable, "-m", "metabonk.cli.main")
+SERVER = (*METABONK, "fork-server", "--preload", "numpy.random", "--parent", str(os.getpid()))
+
+SELF_PORTRAIT = """
+import json, os, sys
+print(json.dumps({
+    "parent": os.getppid(),
+    "session": os.getsid(0),
+    "argv": sys.argv[1:],
+    "variable": os.environ.get("COLOUR"),
+    "input": os.read(0, 1).decode(),
+    "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:-1],
+}))
+"""
+
+# Two threads of OpenMP and those of autograd: none of them may wait for one that is left behind.
+TRAINING = """
+import os, sys, torch
+assert "metabonk.worker.process" in sys.modules
+assert not torch.cuda.is_initialized()
+assert len(os.listdir("/proc/self/task")) == 1
+torch.set_num_threads(2)
+network = torch.nn.Linear(512, 512)
+loss = network(torch.randn(2048, 512)).square().mean()
+loss.backward()
+assert len(os.listdir("/proc/self/task")) > 1
+print("trained", flush=True)
+"""
+
+# An orchestrator that is about to be killed.
+PARENT = f"""
+import os, sys, time
+from pathlib import Path
+from metabonk.system.fork_server import ForkServer
+server = ForkServer((*{SERVER[:-1]!r}, str(os.getpid())), Path(sys.argv[1]) / "server.log")
+while not server.poll(): time.sleep(0.01)
+program = '''
+import os, signal, time
+from metabonk.system.process import die_with_parent
+die_with_parent(os.getppid())
+time.sleep(600)
+'''
+command = (sys.executable, "-m", "tests.support.forked", program)
+child = server.start_child(command, {{}}, 1)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def command(source: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "tests.support.forked", source, *arguments)
+
+
+@pytest.fixture(scope="module")
+def only_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    server = ForkServer(SERVER, tmp_path_factory.mktemp("server") / "server.log")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(only_server: ForkServer) -> ForkServer:
+    """One for all tests; launched again after a test that has ended it."""
+    until(only_server.poll)
+    return only_server
+
+
+def server_process() -> psutil.Process:
+    return next(p for p in psutil.Process().children() if "fork-server" in p.cmdline())
+
+
+def start(
+    server: ForkServer, log: Path, source: str, *arguments: str, **variables: str
+) -> ForkedChild:
+    with log.open("ab") as output:
+        child = server.start_child(command(source, *arguments), variables, output.fileno())
+    assert child is not None
+    return child
+
+
+def test_a_forked_child_is_what_popen_would_have_made(server: ForkServer, tmp_path: Path):
+    log = tmp_path / "child.log"
+    child = start(server, log, SELF_PORTRAIT, "--index", "3", COLOUR="green")
+    assert child.wait() == 0
+    assert eval(log.read_text(), {"null": None}) == {
+        "parent": os.getpid(),
+        "session": child.pid,
+        "argv": ["--index", "3"],
+        "variable": "green",
+        "input": "",
+        "descriptors": [0, 1, 2],
+    }
+
+
+def test_its_command_line_is_its_own(server: ForkServer, tmp_path: Path):
+    child = start(server, tmp_path / "child.log", OBEDIENT, "--index", "3")
+    words = psutil.Process(child.pid).cmdline()
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert [word for word in words if word] == [*command(OBEDIENT, "--index", "3")]
+
+
+@pytest.mark.parametrize(
+    ("source", "code"), [("raise SystemExit(3)", 3), ("import os; os.abort()", -signal.SIGABRT)]
+)
+def test_its_exit_code_is_told(server: ForkServer, tmp_path: Path, source: str, code: int):
+    assert start(server, tmp_path / "child.log", source).wait() == code
+
+
+def test_children_of_one_server_draw_different_numbers(server: ForkServer, tmp_path: Path):
+    log = tmp_path / "child.log"
+    for _ in range(2):
+        start(
+            server, log, "import random, numpy; print(random.random(), numpy.random.rand())"
+        ).wait()
+    drawn = log.read_text().split()
+    assert len(set(drawn)) == 4
+
+
+def test_a_child_outlives_its_server_and_the_next_finds_another(server: ForkServer, tmp_path: Path):
+    first = start(server, tmp_path / "child.log", OBEDIENT)
+    server_process().kill()
+    until(lambda: not server.poll())
+    until(server.poll)
+    second = start(server, tmp_path / "child.log", OBEDIENT)
+    until(lambda: (tmp_path / "child.log").read_text().count("ready") == 2)
+    for child in (first, second):
+        assert psutil.Process(child.pid).ppid() == os.getpid()
+        os.kill(child.pid, signal.SIGTERM)
+        assert child.wait() == 0
+
+
+def test_a_server_that_hangs_is_given_up_and_what_it_was_asked_for_never_runs(
+    server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fork_server, "ANSWER_TIMEOUT_S", 0.5)
+    server_process().suspend()
+    assert server.start_child(command(OBEDIENT), {}, 1) is None
+    assert not psutil.Process().children()
+    until(server.poll)
+    assert start(server, tmp_path / "child.log", "raise SystemExit(0)").wait() == 0
+
+
+def test_a_child_that_nobody_heard_of_does_not_run(
+    server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # It is forked, and the answer is lost.
+    monkeypatch.setattr(fork_server, "_receive", lambda *_: b"")
+    ran = tmp_path / "ran"
+    source = f"import pathlib; pathlib.Path({str(ran)!r}).touch()"
+    assert server.start_child(command(source), {}, 1) is None
+    time.sleep(0.5)
+    assert not ran.exists()
+
+
+def test_a_server_that_can_not_import_leaves_children_to_themselves(tmp_path: Path):
+    log = tmp_path / "server.log"
+    server = ForkServer((*SERVER, "--preload", "no_such_module"), log)
+    until(server.poll)
+    assert server.start_child(command(OBEDIENT), {}, 1) is None
+    assert "no_such_module" in log.read_text()
+
+
+def test_where_the_kernel_gives_the_child_to_somebody_else_children_are_left_to_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    server = ForkServer(SERVER, tmp_path / "server.log")
+    until(server.poll)
+    monkeypatch.setattr(fork_server, "_adopting_orphans", contextlib.nullcontext)
+    ran = tmp_path / "ran"
+    source = f"import pathlib; pathlib.Path({str(ran)!r}).touch()"
+    assert server.start_child(command(source), {}, 1) is None
+    time.sleep(0.5)
+    assert not ran.exists()
+    until(server.poll)
+    assert server.start_child(command(source), {}, 1) is None
+
+
+def test_other_orphans_are_left_to_init(server: ForkServer, tmp_path: Path):
+    start(server, tmp_path / "child.log", "raise SystemExit(0)").wait()
+    adopts = ctypes.c_int(-1)
+    ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0)
+    assert adopts.value == 0
+
+
+def test_a_forked_child_ends_with_the_process_that_asked_for_it(tmp_path: Path):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    with parent.stdout as output:
+        child = psutil.Process(int(output.readline()))
+        family = [child, *psutil.Process(parent.pid).children()]
+        # It has asked the kernel for its end by then.
+        until(lambda: child.status() == psutil.STATUS_SLEEPING)
+        time.sleep(0.5)
+        parent.kill()
+        parent.wait()
+    assert all_gone(family)
+
+
+def test_pytorch_works_in_a_child_of_a_server_that_has_imported_it(tmp_path: Path):
+    server = ForkServer((*SERVER, "--preload", "metabonk.cli.worker"), tmp_path / "server.log")
+    try:
+        until(server.poll, timeout=60)
+        log = tmp_path / "child.log"
+        children = [start(server, log, TRAINING) for _ in range(2)]
+        codes = [child.wait() for child in children]
+        assert codes == [0, 0], log.read_text()
+        assert log.read_text().count("trained") == 2
+    finally:
+        server.close()
+
+
+def test_a_supervisor_starts_forked_children_again_and_stops_them(tmp_path: Path):
+    before = psutil.Process().children()
+    spec = ChildSpec("omega-0", command(OBEDIENT), tmp_path / "omega-0.log", forked=True)
+    server = ForkServer(SERVER, tmp_path / "server.log")
+    supervisor = Supervisor([spec], stagger_s=0.0, restart_limit_s=0.0, fork_server=server)
+
+    def is_ready(lives: int) -> bool:
+        supervisor.tick()
+        return spec.log.exists() and spec.log.read_text().count("ready") == lives
+
+    try:
+        until(lambda: is_ready(1))
+        (child,) = [p for p in psutil.Process().children() if OBEDIENT in p.cmdline()]
+        child.kill()
+        until(lambda: is_ready(2))
+        assert supervisor.restarts() == {"omega-0": 1}
+        assert not supervisor.problems()[0].what.startswith("omega-0 ended")
+    finally:
+        supervisor.stop()
+    assert psutil.Process().children() == before
