@@ -4,7 +4,6 @@ They run in a checkout on the default ports, with real fleets on a simulated NVI
 sessions, and their output is compared with what the page promises.
 """
 
-import contextlib
 import json
 import re
 import time
@@ -19,6 +18,7 @@ import pytest
 from metabonk.settings.load import unknown_variables
 from metabonk.validation import CHECKS
 from tests.integration.conftest import LIMIT
+from tests.support.census import shared_memory
 from tests.support.checkout import ROOT, Outcome, Terminal, live, statuses
 from tests.support.nvsim.driver import SimulatedDriver
 from tests.support.waiting import until
@@ -347,7 +347,7 @@ def test_cleanup_leaves_a_running_fleet_alone(five: Terminal):
 def test_stop_reports_what_it_stopped_and_leaves_nothing(five: Terminal, driver: SimulatedDriver):
     root = psutil.Process(five.running[0].pid)
     family = [root, *root.children(recursive=True)]
-    games = [file for member in family for file in shared_memory_of(member)]
+    games = shared_memory(family)
     assert len(games) >= WORKERS
     outcome = five.run(STOP)
     assert outcome.code == 0
@@ -361,14 +361,6 @@ def test_stop_reports_what_it_stopped_and_leaves_nothing(five: Terminal, driver:
     logs = "".join(file.read_text() for file in (five.folder / "logs").iterdir())
     assert "OpenEncodeSessionEx failed" not in logs
     assert "Traceback" not in logs
-
-
-def shared_memory_of(process: psutil.Process) -> set[Path]:
-    """Return the game's files that the process maps; other fleets have files there, too."""
-    with contextlib.suppress(psutil.Error):
-        paths = {entry.path for entry in process.memory_maps()}
-        return {Path(path) for path in paths if path.startswith("/dev/shm/ViZDoom")}
-    return set()
 
 
 def test_two_workers_are_both_live(terminal: Terminal):

@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from metabonk.messages import LearnerStatus, Mode, StreamState, WorkerStatus
-from tests.support.fleet import FleetUnderTest, run_fleet, shared_memory_of_games
+from tests.support.census import shared_memory
+from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
@@ -80,9 +81,11 @@ def trained(folder: Path) -> LearnerStatus:
         until("some updates", lambda: learner(fleet).updates >= 5, 60)
         until("episodes", lambda: fleet_step(fleet) > 0, 30)
         members, last = fleet.tree(), learner(fleet)
+        files = shared_memory(members)
+        assert files
         assert fleet.stop() < 10
         assert not [member for member in members if member.is_running()]
-        assert shared_memory_of_games() <= fleet.shared_memory_before
+        assert not [file for file in files if file.exists()]
         assert "Traceback" not in fleet.log("omega-0")
     return last
 

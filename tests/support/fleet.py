@@ -5,7 +5,6 @@ process table, and by what it leaves behind.
 """
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -42,7 +41,6 @@ class FleetUnderTest:
         page: address.
         learner: address.
         output: file with what the process prints.
-        shared_memory_before: names of ViZDoom's shared-memory files before the start.
     """
 
     process: subprocess.Popen[str]
@@ -53,7 +51,6 @@ class FleetUnderTest:
     page: str
     learner: str
     output: Path
-    shared_memory_before: set[str]
 
     def worker(self, index: int) -> str:
         """Return the address of a worker."""
@@ -164,7 +161,6 @@ def _run(
         **environment,
     }
     output = folder / "terminal.txt"
-    shared_memory = shared_memory_of_games()
     with output.open("w") as terminal:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
@@ -184,14 +180,8 @@ def _run(
         ports[3],
         *(f"http://127.0.0.1:{port}" for port in ports[:3]),
         output,
-        shared_memory,
     )
     try:
         yield fleet
     finally:
         kill_tree(process)
-
-
-def shared_memory_of_games() -> set[str]:
-    """Return the names of ViZDoom's shared-memory files."""
-    return {file.name for file in Path("/dev/shm").iterdir() if re.match(r"ViZDoom", file.name)}
