@@ -19,7 +19,8 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 from rich.table import Table
-from tests.fleet import FleetUnderTest, run_fleet, until
+from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.waiting import until
 
 from metabonk.messages import StreamState
 from metabonk.settings.schema import available_cores
@@ -60,7 +61,7 @@ def _restart(fleet: FleetUnderTest, name: str, forked: bool) -> dict[str, float 
     before = fleet.statuses()[name].pid
     if not forked:
         for process in fleet.tree():
-            if "forkserver" in process.cmdline():
+            if "fork-server" in process.cmdline():
                 process.kill()
     psutil.Process(before).kill()
     began = time.monotonic()

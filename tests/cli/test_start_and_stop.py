@@ -185,7 +185,7 @@ def test_a_port_in_use_stops_the_start_before_a_run_is_created(terminal: Termina
         ),
         (("--seed", "-1"), "learning.seed (METABONK_LEARNING_SEED) is '-1'", 2),
         (("--mode", "watch"), "invalid choice: 'watch'", 2),
-        (("--host", "my.house"), "0.0.0.0 for all of them", 2),
+        (("--host", "my.house"), "0.0.0.0 for all", 2),
         (("--stream-profile", "nine"), "there is no such profile", 2),
         (("--resume", "nine"), "there is no run 'nine' in runs", 1),
         (("--mode", "play"), "there is no run with a checkpoint", 1),

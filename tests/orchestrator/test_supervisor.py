@@ -1,5 +1,6 @@
 """With real processes: what starts, why it ended, and that nothing outlives a stop."""
 
+import os
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ from metabonk.orchestrator.supervisor import (
     Supervisor,
     back_off,
 )
+from metabonk.system.fork_server import ForkServer
 from tests.support.children import (
     CARELESS,
     OBEDIENT,
@@ -377,3 +379,38 @@ def test_the_command_is_made_at_each_start(tmp_path: Path, made: list[Supervisor
     supervisor.tick()
     until("it ends again", supervisor.tick)
     assert text(child).splitlines() == ["start 1", "start 2"]
+
+
+def test_forked_children_are_restarted_and_stopped_as_others_are(tmp_path: Path):
+    before = psutil.Process().children()
+    command = (sys.executable, "-m", "tests.support.forked", OBEDIENT)
+    child = ChildSpec("omega-0", lambda: command, tmp_path / "omega-0.log", forked=True)
+    server = (
+        sys.executable,
+        "-m",
+        "metabonk.cli.main",
+        "fork-server",
+        "--parent",
+        str(os.getpid()),
+    )
+    supervisor = Supervisor(
+        [child],
+        stagger_s=0.0,
+        restart_backoff_max_s=0.1,
+        fork_server=ForkServer(server, tmp_path / "fork-server.log"),
+    )
+
+    def is_ready(starts: int) -> bool:
+        supervisor.tick()
+        return child.log.exists() and child.log.read_text().count("ready") == starts
+
+    try:
+        until("it runs", lambda: is_ready(1))
+        (process,) = [p for p in psutil.Process().children() if OBEDIENT in p.cmdline()]
+        process.kill()
+        until("it runs again", lambda: is_ready(2))
+        assert supervisor.restarts() == {"omega-0": 1}
+        assert "killed" in supervisor.problems()[0].message
+    finally:
+        supervisor.stop()
+    assert psutil.Process().children() == before

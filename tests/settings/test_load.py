@@ -90,7 +90,7 @@ def test_every_shipped_profile_loads():
         ("MODE", "watch", "'train' or 'play'"),
         ("WORKERS", "0", "greater than or equal to 1"),
         ("STREAM_WIDTH", "1281", "multiple of 2"),
-        ("HOST", "my.house", "0.0.0.0 for all of them"),
+        ("HOST", "my.house", "0.0.0.0 for all"),
     ],
 )
 def test_an_invalid_value_is_an_error_with_setting_value_and_allowed_range(

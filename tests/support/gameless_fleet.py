@@ -33,9 +33,9 @@ def child_specs(
 ) -> Iterator[ChildSpec]:
     for spec in real_child_specs(settings, settings_file, run_dir, gpus, counters):
         if spec.name != children.LEARNER:
-            yield replace(spec, command=gameless(spec.command))
+            yield replace(spec, command=gameless(spec.command), forked=False)
         elif has_learner:
-            yield spec
+            yield replace(spec, forked=False)
 
 
 def gameless(command: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str]]:

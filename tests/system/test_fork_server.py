@@ -1,4 +1,4 @@
-"""With a real fork server, which has imported nothing large unless the test says so."""
+"""The fork server as a real process; it has imported PyTorch only where a test says so."""
 
 import contextlib
 import ctypes
@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metabonk.orchestrator.supervisor import ChildSpec, Supervisor
 from metabonk.system import fork_server
 from metabonk.system.fork_server import ForkedChild, ForkServer
-from tests.orchestrator.children import OBEDIENT, all_gone, until
+from tests.support.children import OBEDIENT, all_gone
+from tests.support.waiting import until
 
 PR_GET_CHILD_SUBREAPER = 37
 METABONK = (sys.executable, "-m", "metabonk.cli.main")
@@ -82,7 +82,7 @@ def only_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer
 @pytest.fixture
 def server(only_server: ForkServer) -> ForkServer:
     """One for all tests; launched again after a test that has ended it."""
-    until(only_server.poll)
+    until("a fork server is ready", only_server.poll)
     return only_server
 
 
@@ -113,7 +113,7 @@ def test_a_forked_child_is_what_popen_would_have_made(server: ForkServer, tmp_pa
     }
 
 
-def test_its_command_line_is_its_own(server: ForkServer, tmp_path: Path):
+def test_a_forked_child_shows_its_own_command_line(server: ForkServer, tmp_path: Path):
     child = start(server, tmp_path / "child.log", OBEDIENT, "--index", "3")
     words = psutil.Process(child.pid).cmdline()
     os.kill(child.pid, signal.SIGKILL)
@@ -124,11 +124,11 @@ def test_its_command_line_is_its_own(server: ForkServer, tmp_path: Path):
 @pytest.mark.parametrize(
     ("source", "code"), [("raise SystemExit(3)", 3), ("import os; os.abort()", -signal.SIGABRT)]
 )
-def test_its_exit_code_is_told(server: ForkServer, tmp_path: Path, source: str, code: int):
+def test_the_exit_code_is_reported(server: ForkServer, tmp_path: Path, source: str, code: int):
     assert start(server, tmp_path / "child.log", source).wait() == code
 
 
-def test_children_of_one_server_draw_different_numbers(server: ForkServer, tmp_path: Path):
+def test_children_of_one_server_draw_different_random_numbers(server: ForkServer, tmp_path: Path):
     log = tmp_path / "child.log"
     for _ in range(2):
         start(
@@ -138,31 +138,33 @@ def test_children_of_one_server_draw_different_numbers(server: ForkServer, tmp_p
     assert len(set(drawn)) == 4
 
 
-def test_a_child_outlives_its_server_and_the_next_finds_another(server: ForkServer, tmp_path: Path):
+def test_a_child_outlives_its_server_and_the_next_start_launches_another(
+    server: ForkServer, tmp_path: Path
+):
     first = start(server, tmp_path / "child.log", OBEDIENT)
     server_process().kill()
-    until(lambda: not server.poll())
-    until(server.poll)
+    until("the death is noticed", lambda: not server.poll())
+    until("the fork server is ready", server.poll)
     second = start(server, tmp_path / "child.log", OBEDIENT)
-    until(lambda: (tmp_path / "child.log").read_text().count("ready") == 2)
+    until("both run", lambda: (tmp_path / "child.log").read_text().count("ready") == 2)
     for child in (first, second):
         assert psutil.Process(child.pid).ppid() == os.getpid()
         os.kill(child.pid, signal.SIGTERM)
         assert child.wait() == 0
 
 
-def test_a_server_that_hangs_is_given_up_and_what_it_was_asked_for_never_runs(
+def test_a_hung_server_is_replaced_and_the_child_it_was_asked_for_never_runs(
     server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(fork_server, "ANSWER_TIMEOUT_S", 0.5)
     server_process().suspend()
     assert server.start_child(command(OBEDIENT), {}, 1) is None
     assert not psutil.Process().children()
-    until(server.poll)
+    until("the fork server is ready", server.poll)
     assert start(server, tmp_path / "child.log", "raise SystemExit(0)").wait() == 0
 
 
-def test_a_child_that_nobody_heard_of_does_not_run(
+def test_a_child_whose_pid_never_arrived_does_not_run(
     server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     # It is forked, and the answer is lost.
@@ -174,26 +176,26 @@ def test_a_child_that_nobody_heard_of_does_not_run(
     assert not ran.exists()
 
 
-def test_a_server_that_can_not_import_leaves_children_to_themselves(tmp_path: Path):
+def test_children_import_for_themselves_if_the_server_cannot_import(tmp_path: Path):
     log = tmp_path / "server.log"
     server = ForkServer((*SERVER, "--preload", "no_such_module"), log)
-    until(server.poll)
+    until("the fork server is ready", server.poll)
     assert server.start_child(command(OBEDIENT), {}, 1) is None
     assert "no_such_module" in log.read_text()
 
 
-def test_where_the_kernel_gives_the_child_to_somebody_else_children_are_left_to_themselves(
+def test_children_import_for_themselves_if_the_kernel_gives_them_another_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     server = ForkServer(SERVER, tmp_path / "server.log")
-    until(server.poll)
+    until("the fork server is ready", server.poll)
     monkeypatch.setattr(fork_server, "_adopting_orphans", contextlib.nullcontext)
     ran = tmp_path / "ran"
     source = f"import pathlib; pathlib.Path({str(ran)!r}).touch()"
     assert server.start_child(command(source), {}, 1) is None
     time.sleep(0.5)
     assert not ran.exists()
-    until(server.poll)
+    until("the fork server is ready", server.poll)
     assert server.start_child(command(source), {}, 1) is None
 
 
@@ -213,7 +215,7 @@ def test_a_forked_child_ends_with_the_process_that_asked_for_it(tmp_path: Path):
         child = psutil.Process(int(output.readline()))
         family = [child, *psutil.Process(parent.pid).children()]
         # It has asked the kernel for its end by then.
-        until(lambda: child.status() == psutil.STATUS_SLEEPING)
+        until("it waits", lambda: child.status() == psutil.STATUS_SLEEPING)
         time.sleep(0.5)
         parent.kill()
         parent.wait()
@@ -223,7 +225,7 @@ def test_a_forked_child_ends_with_the_process_that_asked_for_it(tmp_path: Path):
 def test_pytorch_works_in_a_child_of_a_server_that_has_imported_it(tmp_path: Path):
     server = ForkServer((*SERVER, "--preload", "metabonk.cli.worker"), tmp_path / "server.log")
     try:
-        until(server.poll, timeout=60)
+        until("PyTorch is imported", server.poll, timeout=60)
         log = tmp_path / "child.log"
         children = [start(server, log, TRAINING) for _ in range(2)]
         codes = [child.wait() for child in children]
@@ -231,25 +233,3 @@ def test_pytorch_works_in_a_child_of_a_server_that_has_imported_it(tmp_path: Pat
         assert log.read_text().count("trained") == 2
     finally:
         server.close()
-
-
-def test_a_supervisor_starts_forked_children_again_and_stops_them(tmp_path: Path):
-    before = psutil.Process().children()
-    spec = ChildSpec("omega-0", command(OBEDIENT), tmp_path / "omega-0.log", forked=True)
-    server = ForkServer(SERVER, tmp_path / "server.log")
-    supervisor = Supervisor([spec], stagger_s=0.0, restart_limit_s=0.0, fork_server=server)
-
-    def is_ready(lives: int) -> bool:
-        supervisor.tick()
-        return spec.log.exists() and spec.log.read_text().count("ready") == lives
-
-    try:
-        until(lambda: is_ready(1))
-        (child,) = [p for p in psutil.Process().children() if OBEDIENT in p.cmdline()]
-        child.kill()
-        until(lambda: is_ready(2))
-        assert supervisor.restarts() == {"omega-0": 1}
-        assert not supervisor.problems()[0].what.startswith("omega-0 ended")
-    finally:
-        supervisor.stop()
-    assert psutil.Process().children() == before

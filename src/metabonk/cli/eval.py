@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         actor.load(weights)
         on_frame = None
         if arguments.video is not None:
-            game.spectate(settings.stream.effective_size(hardware=False))
+            game.set_render_size(settings.stream.effective_size(hardware=False))
             recording = Recording(arguments.video, fps=settings.stream.effective_fps)
             on_frame = owned.enter_context(recording).add
         count = arguments.episodes

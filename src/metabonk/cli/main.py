@@ -28,11 +28,12 @@ COMMANDS = {
     "debug": "play and learn in one thread, exactly repeatable",
     "worker": "one worker of a fleet (started by 'start')",
     "learner": "the learner of a fleet (started by 'start')",
+    "fork-server": "the parent of workers and the learner (started by 'start')",
     "go2rtc": "go2rtc beside a fleet (started by 'start')",
     "cleanup-games": "remove what killed games left behind",
 }
 
-CHILDREN = ("worker", "learner")
+CHILDREN = ("worker", "learner", "fork-server")
 """Commands whose standard error is their log."""
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if given[0] == "learner":
                 # Before the first import: on a small machine the first frame comes first.
                 lower_priority()
+            if given[0] in ("learner", "fork-server"):
                 disable_openmp_spinning()
             # Logs the stack on a crash in native code, or when the process is ended as hung.
             faulthandler.enable()

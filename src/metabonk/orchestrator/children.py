@@ -10,9 +10,11 @@ from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.messages import Counters, Mode, instance_id
 from metabonk.orchestrator.supervisor import ChildSpec
 from metabonk.settings import Settings
+from metabonk.system.fork_server import ForkServer
 from metabonk.system.process_ids import PARENT
 
 LEARNER = "learner"
+WORKER_MODULE = "metabonk.cli.worker"
 
 
 def child_specs(
@@ -51,10 +53,16 @@ def child_specs(
         gpu = gpu_of_worker(index, gpus)
         environment = gpu.environment if gpu else {}
         log = settings.paths.logs / f"{name}.log"
-        yield ChildSpec(name, worker(index), log, environment=environment)
+        yield ChildSpec(name, worker(index), log, environment=environment, forked=True)
         if index == 0 and settings.mode is Mode.TRAIN:
             log = settings.paths.logs / f"{LEARNER}.log"
-            yield ChildSpec(LEARNER, lambda: learner, log, environment=environment)
+            yield ChildSpec(LEARNER, lambda: learner, log, environment=environment, forked=True)
+
+
+def fork_server(settings: Settings) -> ForkServer:
+    """Return a fork server that imports what a worker needs; the learner needs little more."""
+    command = metabonk("fork-server", PARENT, str(os.getpid()), "--preload", WORKER_MODULE)
+    return ForkServer(command, settings.paths.logs / "fork-server.log")
 
 
 def metabonk(*arguments: str) -> tuple[str, ...]:

@@ -83,6 +83,7 @@ def run(
             [*specs, *go2rtc.child_specs(settings, run_dir)],
             stagger_s=settings.worker.effective_spawn_stagger_s,
             restart_backoff_max_s=settings.worker.restart_backoff_max_s,
+            fork_server=children.fork_server(settings),
             on_change=lock.set_children,
         )
         fallback = settings.stream.allow_cpu_fallback

@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 from metabonk.errors import SettingsError
 from metabonk.messages import Problem
 from metabonk.orchestrator.exit_report import ExitReport, fatal_message
 from metabonk.settings.environment import environment_with
 from metabonk.system.files import read_tail
+from metabonk.system.fork_server import ForkedChild, ForkServer
 from metabonk.system.process_ids import ProcessId, members, process_id, send
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class ChildSpec:
         log: file that its standard output and error are appended to.
         vital: the fleet ends if the process can't use its settings.
         environment: variables that differ from this process's.
+        forked: started by the fork server; the command is ``python -m MODULE ARGUMENT …``.
     """
 
     name: str
@@ -58,6 +61,7 @@ class ChildSpec:
     log: Path
     vital: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
+    forked: bool = False
 
 
 class ChildState(StrEnum):
@@ -75,6 +79,7 @@ class Supervisor:
         specs: in order of start.
         stagger_s: seconds between two starts.
         restart_backoff_max_s: longest pause before a restart, seconds.
+        fork_server: starts the forked children; closed by ``stop``.
         on_change: called after every start and exit with the leaders of the sessions, by name.
         clock: monotonic seconds.
 
@@ -88,12 +93,14 @@ class Supervisor:
         *,
         stagger_s: float,
         restart_backoff_max_s: float,
+        fork_server: ForkServer | None = None,
         on_change: Callable[[Mapping[str, ProcessId]], None] = lambda running: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._children = [_Child(spec) for spec in specs]
         self._stagger_s = stagger_s
         self._restart_backoff_max_s = restart_backoff_max_s
+        self._fork_server = fork_server
         self._on_change = on_change
         self._clock = clock
         self._next_start = clock()
@@ -114,7 +121,7 @@ class Supervisor:
         now = self._clock()
         if now >= self._next_start:
             due = next((child for child in self._children if child.is_due(now)), None)
-            if due is not None:
+            if due is not None and self._can_start(due.spec):
                 self._start(due, now)
                 self._next_start = now + self._stagger_s
                 self._notify()
@@ -142,6 +149,8 @@ class Supervisor:
 
     def stop(self, grace_s: float = 3.0) -> None:
         """End every child and whatever it started: SIGTERM, then SIGKILL after ``grace_s``."""
+        if self._fork_server is not None:
+            self._fork_server.close()
         running = [child for child in self._children if child.process is not None]
         for child in running:
             assert child.leader is not None
@@ -176,6 +185,16 @@ class Supervisor:
         now = self._clock()
         return [child.problem(now) for child in self._children if child.is_ailing(now)]
 
+    def _can_start(self, spec: ChildSpec) -> bool:
+        return not spec.forked or self._fork_server is None or self._fork_server.poll()
+
+    def _fork(
+        self, spec: ChildSpec, command: Sequence[str], output: BinaryIO
+    ) -> ForkedChild | None:
+        if not spec.forked or self._fork_server is None:
+            return None
+        return self._fork_server.start_child(command, spec.environment, output.fileno())
+
     def _start(self, child: "_Child", now: float) -> None:
         spec = child.spec
         child.last_start, child.starts = now, child.starts + 1
@@ -183,8 +202,9 @@ class Supervisor:
             spec.log.parent.mkdir(parents=True, exist_ok=True)
             with spec.log.open("ab") as output:
                 child.log_start = output.tell()
-                child.process = subprocess.Popen(
-                    spec.command(),
+                command = spec.command()
+                child.process = self._fork(spec, command, output) or subprocess.Popen(
+                    command,
                     env=environment_with(spec.environment),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -251,7 +271,7 @@ def back_off(failures: int, max_s: float) -> float:
 class _Child:
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | ForkedChild | None = None
         self.leader: ProcessId | None = None
         self.log_start = 0
         self.last_start = 0.0

@@ -302,7 +302,7 @@ class Settings(Section):
             return host if host == "localhost" else str(ipaddress.ip_address(host))
         except ValueError:
             raise ValueError(
-                "must be an IP address of this machine, such as 192.168.1.5; 0.0.0.0 for all of them"
+                "must be an IP address of this machine, such as 192.168.1.5; 0.0.0.0 for all"
             ) from None
 
     @property

@@ -4,6 +4,7 @@
 ``process_ids``      processes and process groups that are never confused with later ones
 ``files``            atomic writes
 ``file_lock``        kernel locks on files
+``fork_server``      children that fork from a process that has imported PyTorch
 ``periodic_thread``  a thread that does one thing at regular intervals
 ``rate``             rates measured over the last few seconds
 ``shared_memory``    size of /dev/shm, and how much of it is needed

@@ -9,7 +9,7 @@ from metabonk.system.process import lower_priority
 class PeriodicThread:
     """Thread that calls a function now, and again ``period_s`` seconds after each return.
 
-    An exception ends the thread and goes to ``threading.excepthook`` (``StopSignal.watch_threads``).
+    An exception ends the thread and goes to ``threading.excepthook``, see ``StopSignal``.
 
     Args:
         tick: called on the thread.

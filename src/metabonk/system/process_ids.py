@@ -1,7 +1,7 @@
 """Processes and their POSIX sessions, identified unambiguously although pids are reused.
 
-A process is identified by its pid *and* its start time. Every child of the fleet leads a POSIX
-session, so whatever it starts (a game's engine) is found by that id, even after the child has ended.
+A process is identified by its pid *and* its start time. Every child of a fleet leads a POSIX
+session, so whatever it starts (a game's engine) is found by that id, even after the child's end.
 """
 
 import os
