@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_created_only_stops_the_curves(
     with contextlib.closing(TensorBoardWriter(tmp_path)) as events:
         events.add({"a": 1.0}, 1)
         events.add({"a": 2.0}, 2)
-    assert caplog.text.count("are no longer read_events") == 1
+    assert caplog.text.count("are no longer written") == 1
 
 
 def test_a_full_disk_only_stops_the_curves(
