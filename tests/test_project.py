@@ -1,4 +1,4 @@
-"""What the repository says of itself: versions, commands and paths in its root files."""
+"""Consistency of the root files: versions, commands and paths."""
 
 import ast
 import json
@@ -17,7 +17,7 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 
 
 def checks() -> dict[str, str]:
-    """The names that ``./test`` takes."""
+    """Return the checks of ``./test`` with their descriptions."""
     tree = ast.parse((ROOT / "test").read_text())
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CHECKS":
@@ -25,7 +25,7 @@ def checks() -> dict[str, str]:
     raise AssertionError("./test has no CHECKS")
 
 
-def test_the_changelog_begins_with_the_version_of_the_package():
+def test_the_changelog_starts_with_the_version_of_the_package():
     newest = re.search(r"^## \[(.+?)\]", CHANGELOG, re.MULTILINE)
     assert newest and newest[1] == PYPROJECT["project"]["version"]
 
@@ -41,21 +41,21 @@ def test_the_changelog_lists_every_renamed_setting():
         assert f"| `{'.'.join(old)}` | `{'.'.join(new)}` |" in CHANGELOG
 
 
-def test_every_check_is_a_session_of_nox():
+def test_every_check_is_a_nox_session():
     tree = ast.parse((ROOT / "noxfile.py").read_text())
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     sessions = [node.name for node in functions if node.decorator_list]
     assert sessions == list(checks())
 
 
-def test_the_paths_that_contributors_are_sent_to_exist():
+def test_paths_in_the_contributing_guide_exist():
     code = "\n".join(re.findall(r"`([^`\n]+)`", CONTRIBUTING))
     named = set(re.findall(r"(?<![\w./])((?:[\w.-]+/)+[\w.-]*)", code))
     placeholders = {"web/src/pages/NamePage.tsx"}
     assert {name for name in named - placeholders if not (ROOT / name).exists()} == set()
 
 
-def test_the_commands_that_contributors_are_given_are_real():
+def test_commands_in_the_contributing_guide_exist():
     for words in re.findall(r"\./test ([a-z]+)\b", CONTRIBUTING):
         assert words in checks() or (ROOT / words).exists(), words
     scripts = json.loads((ROOT / "web" / "package.json").read_text())["scripts"]
@@ -63,7 +63,7 @@ def test_the_commands_that_contributors_are_given_are_real():
         assert name in scripts
 
 
-def test_the_hooks_run_programs_of_the_environment():
+def test_pre_commit_hooks_run_programs_of_the_environment():
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
     installed = {"ruff", "codespell", "lint-imports", "mypy", "python"}
