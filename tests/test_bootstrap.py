@@ -73,7 +73,7 @@ def test_the_first_start_installs_everything_and_the_second_nothing(checkout: Ch
 @pytest.mark.parametrize(
     "changed", ["pyproject.toml", "constraints.txt", "web/src/main.tsx", "web/package.json"]
 )
-def test_a_change_of_what_an_installation_depends_on_repeats_it(checkout: Checkout, changed: str):
+def test_a_changed_source_repeats_the_installation(checkout: Checkout, changed: str):
     checkout.install()
     (checkout.folder / changed).write_text("changed")
     assert checkout.install() == ["installing"]

@@ -6,7 +6,7 @@ from typing import TypeVar
 import pytest
 
 STRICT = os.environ.get("METABONK_TEST_STRICT") == "1"
-"""Whether a skipped test counts as failed."""
+"""True if skipped tests count as failed."""
 
 T = TypeVar("T")
 

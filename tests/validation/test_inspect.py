@@ -152,7 +152,7 @@ def inspect_test_page(
         yield inspect_page(client, f"http://127.0.0.1:{port}", secret)
 
 
-def test_the_text_of_a_page_includes_what_its_script_renders():
+def test_the_text_of_a_page_includes_the_output_of_its_script():
     require(find_browser(), "a browser", apt="chromium")
     with inspect_test_page() as observation:
         assert (observation.code, observation.broken_assets) == (200, ())
