@@ -11,6 +11,7 @@ from metabonk.errors import PolicyError
 from metabonk.games import Transition
 from metabonk.learner.ppo import Learner
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
+from metabonk.policy.network import Output
 from metabonk.settings.schema import Learning
 from tests.support.rollouts import make_rollout
 from tests.support.specs import ALL_SPECS, CONTINUOUS, TINY, VECTOR
@@ -94,6 +95,12 @@ def test_the_right_action_for_each_observation_is_learned(advantage: str):
     assert after > 80
 
 
+def output(learner: Learner, rollout: Rollout) -> Output:
+    """Run the network, wherever it is, on a rollout's observations."""
+    device = next(learner.network.parameters()).device
+    return learner.network(torch.from_numpy(rollout.observations).to(device))
+
+
 def test_learned_values_are_in_reward_units():
     learner = Learner(TINY, Learning(learning_rate=2e-3, epochs=4, num_minibatches=1))
     rollout = make_rollout(16, rewards=[500.0] * 8 + [100.0] * 8, terminated=tuple(range(16)))
@@ -102,7 +109,7 @@ def test_learned_values_are_in_reward_units():
     for _ in range(20):
         learner.update([rollout])
         rollout.versions[:] = learner.counters.version
-    values = learner.network(torch.from_numpy(rollout.observations)).values
+    values = output(learner, rollout).values
     denormalized = learner.network.denormalize(values)
     assert denormalized[0].item() == pytest.approx(500, abs=60)
     assert denormalized[12].item() == pytest.approx(100, abs=60)
@@ -225,8 +232,7 @@ def test_a_kl_penalty_keeps_the_policy_near_the_behaviour_policy():
         )
         rollout = make_rollout(32, rewards=[1.0, -1.0] * 16, terminated=tuple(range(32)))
         trained.update([rollout])
-        output = trained.network(torch.from_numpy(rollout.observations))
-        now = TINY.distribution(output.parameters).probabilities()
+        now = TINY.distribution(output(trained, rollout).parameters).probabilities()
         return (now - 1 / 3).abs().mean().item()
 
     assert moved(10.0) < moved(0.0) / 2
