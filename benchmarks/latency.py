@@ -46,7 +46,7 @@ SETTLE_MS = 5_000
 # frame as soon as it is drawn, so the time of the call is that of the frame.
 STAMPING = f"""
 import sys
-if "worker" in sys.orig_argv:
+if {{"worker", "fork-server"}} & set(sys.orig_argv):
     import time
     from metabonk.frame import Frame
     from metabonk.worker.stream import WorkerStream

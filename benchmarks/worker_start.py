@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import statistics
 import tempfile
 import time
@@ -35,7 +34,6 @@ HEALTHY_S = 62.0
 """A worker that lived this long restarts after the shortest pause."""
 
 START_TIMEOUT_S = 120.0
-MIB = 2**20
 
 
 def measure(workers: int, kills: int) -> list[dict[str, float | str]]:
@@ -81,17 +79,8 @@ def _restart(fleet: FleetUnderTest, name: str, forked: bool) -> dict[str, float 
         "start": "forked" if forked else "imports",
         "heartbeat_s": heartbeat_s,
         "live_s": time.monotonic() - began,
-        "pss_mib": _pss(fleet.statuses()[name].pid) / MIB,
         "load": os.getloadavg()[0],
     }
-
-
-def _pss(pid: int) -> int:
-    """Return resident memory with shared pages divided among their users, bytes."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = re.search(r"^Pss:\s+(\d+) kB$", rollup, re.MULTILINE)
-    assert found is not None
-    return int(found[1]) << 10
 
 
 def main() -> None:
@@ -105,7 +94,7 @@ def main() -> None:
     machine = f"{platform.platform()}, {available_cores()} cores"
     table = Table("start", "figure", "median", "range", title=machine)
     for start in ("forked", "imports"):
-        for figure in ("heartbeat_s", "live_s", "pss_mib", "load"):
+        for figure in ("heartbeat_s", "live_s", "load"):
             values = [float(row[figure]) for row in rows if row["start"] == start]
             if values:
                 middle, lowest, highest = statistics.median(values), min(values), max(values)
