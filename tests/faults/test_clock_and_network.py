@@ -1,37 +1,26 @@
 """Clock jumps, lost messages and a suspended orchestrator go unnoticed by viewers.
 
-The machine's clock is left alone: in every process of the fleet, ``time.time()`` adds the offset in
-a file. (libfaketime does the same below Python, and breaks ``time.sleep``.)
+The clock of a fleet that plays and learns jumps in ``test_soak``.
 """
 
 import json
-import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
-from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.network_line import Line
+from tests.support.shifted_clock import ShiftedClock
 from tests.support.viewer import CLOCK_TOLERANCE_S, Spectator, clock_drifts
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
-# A sitecustomize module, which Python runs at the start of every process.
-CLOCK = """
-import time
-true_ns = time.time_ns
-def time_ns():
-    with open({file!r}) as ahead:
-        return true_ns() + int(ahead.read()) * 10**9
-time.time_ns, time.time = time_ns, lambda: time_ns() / 1e9
-"""
 HOUR_S = 3600
 GAP_S = 2.0
 WATCHED_S = 8.0
@@ -45,35 +34,26 @@ ENVIRONMENT = {
     "METABONK_STREAM_FPS": str(FPS),
     "METABONK_STREAM_BITRATE_KBPS": "300",
     "METABONK_CPU_MAX_SESSIONS": "1",
-    "METABONK_WORKER_GAMES_PER_WORKER": "1",
-    "METABONK_LEARNING_CHECKPOINT_INTERVAL_S": "2",
 }
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("time")
+def clock(tmp_path_factory: pytest.TempPathFactory) -> ShiftedClock:
+    return ShiftedClock(tmp_path_factory.mktemp("clock"))
 
 
 @pytest.fixture(scope="module")
-def fleet(folder: Path) -> Iterator[FleetUnderTest]:
-    set_clock(folder, 0)
-    (folder / "sitecustomize.py").write_text(CLOCK.format(file=str(folder / "clock")))
-    paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    environment = ENVIRONMENT | {"PYTHONPATH": paths}
-    arguments = ("--workers", str(WORKERS), "--game", "doom:basic")
-    with run_fleet(folder, *arguments, environment=environment) as fleet:
-        until("both workers are there", lambda: len(fleet.statuses()) == WORKERS, 90)
+def fleet(
+    clock: ShiftedClock, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FleetUnderTest]:
+    folder = tmp_path_factory.mktemp("fleet")
+    environment = ENVIRONMENT | clock.environment
+    with run_gameless_fleet(folder, "--workers", str(WORKERS), environment=environment) as fleet:
+        until("both workers are known", lambda: len(fleet.statuses()) == WORKERS, 90)
         until("one is live", lambda: live(fleet), 60)
         yield fleet
         fleet.stop()
         assert "Traceback" not in fleet.log("orchestrator")
-
-
-def set_clock(folder: Path, ahead_s: int) -> None:
-    new = folder / "clock.new"
-    new.write_text(f"{ahead_s}\n")
-    new.replace(folder / "clock")
 
 
 def live(fleet: FleetUnderTest) -> WorkerStatus | None:
@@ -120,7 +100,7 @@ def is_healthy(fleet: FleetUnderTest) -> bool:
 
 
 @pytest.mark.parametrize("ahead_s", [HOUR_S, -HOUR_S])
-def test_a_clock_jump_changes_nothing(fleet: FleetUnderTest, folder: Path, ahead_s: int):
+def test_a_clock_jump_changes_nothing(fleet: FleetUnderTest, clock: ShiftedClock, ahead_s: int):
     until("the fleet is healthy", lambda: is_healthy(fleet), 60)
     before, processes = fleet.statuses(), pids(fleet)
     shown = live(fleet)
@@ -128,7 +108,7 @@ def test_a_clock_jump_changes_nothing(fleet: FleetUnderTest, folder: Path, ahead
     with Spectator(fleet.worker(shown.worker_index)) as spectator:
         until("it is watched", lambda: len(spectator.arrivals()) > 5, 20)
         began = time.monotonic()
-        set_clock(folder, ahead_s)
+        clock.shift(ahead_s)
         until("the fleet has seen it", lambda: abs(seen_clock(fleet) - ahead_s) < 60, 30)
         until("all continue to play", lambda: played_on(fleet, before), 60)
         drifts = until("its clock can be judged", lambda: drifts_since(spectator, began), 60)
@@ -172,10 +152,10 @@ def test_viewers_do_not_notice_a_suspended_orchestrator(fleet: FleetUnderTest, l
     assert still is not None and still.instance_id == shown.instance_id
 
 
-def test_lost_heartbeats_do_no_harm(fleet: FleetUnderTest, folder: Path, long: bool):
+def test_lost_heartbeats_do_no_harm(fleet: FleetUnderTest, long: bool):
     """Reroute one worker's heartbeats; must be the last test of the shared fleet."""
     pause_s = 30.0 if long else 6.5
-    (settings_file,) = folder.glob("runs/*/settings.json")
+    (settings_file,) = fleet.folder.glob("runs/*/settings.json")
     with Line(int(fleet.orchestrator.rsplit(":", 1)[1])) as line:
         settings = json.loads(settings_file.read_text())
         settings["ports"]["orchestrator"] = line.port
@@ -190,7 +170,9 @@ def test_lost_heartbeats_do_no_harm(fleet: FleetUnderTest, folder: Path, long: b
             line.cut()
             until(
                 "its silence is shown",
-                lambda: any("omega-0 has not been heard of" in what for what in problems(fleet)),
+                lambda: any(
+                    "omega-0 has sent no heartbeat" in message for message in problems(fleet)
+                ),
                 20,
             )
             until(

@@ -1,4 +1,4 @@
-"""Weeks of events in half an hour: rotation, viewers that come and go, killed processes.
+"""Weeks of events in half an hour: rotation, viewers, killed processes, a clock that jumps.
 
 ``python -m pytest tests/faults/test_soak.py --long -s`` takes 31 minutes and prints a table.
 """
@@ -14,10 +14,11 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from metabonk.messages import StreamState
+from metabonk.messages import LearnerStatus, StreamState
 from tests.support.census import Census, engines_of, members
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.processes import kill
+from tests.support.shifted_clock import ShiftedClock
 from tests.support.viewer import CLOCK_TOLERANCE_S, Spectator, clock_drifts
 from tests.support.waiting import until
 
@@ -37,8 +38,14 @@ ENVIRONMENT = {
     "METABONK_WORKER_GAMES_PER_WORKER": "1",
 }
 
+HOUR_S = 3600
 SAMPLE_S = 1.0
 JOIN_EVERY_S = 1.0
+
+
+def updates(fleet: FleetUnderTest) -> int:
+    status = httpx.get(f"{fleet.learner}/status").raise_for_status().json()
+    return LearnerStatus.model_validate(status).updates
 
 
 class Passerby(threading.Thread):
@@ -77,9 +84,9 @@ def test_nothing_grows_while_workers_rotate_viewers_come_and_go_and_processes_di
     seed = random.randrange(10**6)
     chance = random.Random(seed)
     print(f"\nsoak of {duration:.0f} s, seed {seed}")
-    census, kills = Census(), 0
+    census, clock, kills = Census(), ShiftedClock(tmp_path), 0
     arguments = ("--workers", str(WORKERS), "--game", "doom:basic")
-    with run_fleet(tmp_path, *arguments, environment=ENVIRONMENT) as fleet:
+    with run_fleet(tmp_path, *arguments, environment=ENVIRONMENT | clock.environment) as fleet:
         until("all workers are there", lambda: len(fleet.statuses()) == WORKERS, 90)
         until("one is live", lambda: fleet.in_state(StreamState.LIVE), 60)
         spectators = [
@@ -89,16 +96,20 @@ def test_nothing_grows_while_workers_rotate_viewers_come_and_go_and_processes_di
         passerby = Passerby(fleet)
         passerby.start()
         began, killed_at = time.monotonic(), time.monotonic()
+        jumped: tuple[int, int] | None = None
         with spectators[0], spectators[1], spectators[2]:
             while time.monotonic() - began < duration:
                 census.take(fleet)
+                if jumped is None and time.monotonic() - began > duration / 3:
+                    jumped = updates(fleet), fleet.statuses()["omega-0"].step
+                    clock.shift(-HOUR_S)
                 if time.monotonic() - killed_at >= kill_every:
                     kills += kill_one(fleet, chance)
                     killed_at = time.monotonic()
                 time.sleep(SAMPLE_S)
             passerby.end()
         until("all workers are there", lambda: len(fleet.statuses()) == WORKERS, 60)
-        learner = httpx.get(f"{fleet.learner}/status").json()
+        ended = updates(fleet), fleet.statuses()["omega-0"].step
         epochs = sum(len(spectator.stretches) for spectator in spectators)
         fleet.stop()
 
@@ -110,13 +121,15 @@ def test_nothing_grows_while_workers_rotate_viewers_come_and_go_and_processes_di
         for stretch in spectator.stretches
         for drift in clock_drifts(stretch.arrivals, FPS)
     ]
-    print(f"{kills} kills, {passerby.joins} joins, {epochs} epochs, {learner['updates']} updates")
+    print(f"{kills} kills, {passerby.joins} joins, {epochs} epochs, {ended[0]} updates")
     for (name, pid), grown in sorted(growth.items()):
         print(f"  {name:14} {pid:7} {grown}")
     print(
         f"  clock: off by {max(drifts, default=0) * 1000:.0f} ms at most in {len(drifts)} stretches"
     )
 
+    assert jumped is not None
+    assert ended[0] > jumped[0] and ended[1] > jumped[1], "learning and play continue"
     assert kills >= duration / kill_every - 2
     assert passerby.joins >= duration / 10
     assert epochs >= duration / 30, "sessions rotate"

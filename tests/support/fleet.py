@@ -134,10 +134,11 @@ def run_gameless_fleet(
         learner: also run the real learner.
     """
     variables = {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "METABONK_WORKER_SPAWN_STAGGER_S": str(GAMELESS_STAGGER_S),
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         **(environment or {}),
     }
+    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), variables["PYTHONPATH"]])
     options = ("--learner",) if learner else ()
     command = ("tests.support.gameless_fleet", *options, "start", *arguments)
     return _run(command, folder, variables, None)
