@@ -26,9 +26,7 @@ class FakeNvml(Nvml):
         return self._inventory
 
 
-def pools_of(
-    folder: Path, *gpus: Gpu, limit: int = 0, unavailable: str | None = None
-) -> Pools:
+def pools_of(folder: Path, *gpus: Gpu, limit: int = 0, unavailable: str | None = None) -> Pools:
     """Return the pools of such a machine, with their slots under ``folder``.
 
     Args:

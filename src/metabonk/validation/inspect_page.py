@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import httpx
 from pydantic import SecretStr
 
-from metabonk.doctor.browser import find_browser, text_of
+from metabonk.doctor.browser import find_browser, rendered_text
 from metabonk.validation.observations import PageObservation
 
 
@@ -54,6 +54,6 @@ def _browser_text(url: str) -> str | None:
     if browser is None:
         return None
     try:
-        return text_of(browser, url)
+        return rendered_text(browser, url)
     except (OSError, subprocess.SubprocessError):
         return None
