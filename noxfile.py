@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest")
 FLEET_TESTS = ("tests/integration", "tests/faults")
-GAMELESS_TESTS = (
-    *(f"tests/integration/test_{name}.py" for name in ("gpus", "gstreamer", "sessions")),
-    *(f"tests/faults/test_{name}.py" for name in ("access", "damaged", "fuzz", "power_cut")),
-    *(f"tests/faults/test_{name}.py" for name in ("schemas", "slow_clients")),
+ALONE_TESTS = tuple(
+    f"tests/integration/test_{name}.py" for name in ("fleet", "operations", "overload", "standby")
 )
-"""Those of ``FLEET_TESTS`` that wait rather than compute, so that two files run at a time."""
+"""Those of ``FLEET_TESTS`` that need every core or the default ports."""
+
+IN_PAIRS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 BROWSER_TESTS = ("tests/browser",)
 UNIT_TESTS = (
     "tests",
@@ -88,15 +88,15 @@ def fleet(session: nox.Session) -> None:
     if session.posargs:
         session.run(*PYTEST, *FLEET_TESTS, *session.posargs, **_patient())
         return
-    session.run(*PYTEST, *GAMELESS_TESTS, "-n", "2", "--dist", "loadfile", **_patient())
-    others = (f"--ignore={file}" for file in GAMELESS_TESTS)
-    session.run(*PYTEST, *FLEET_TESTS, *others, **_patient())
+    others = (f"--ignore={file}" for file in ALONE_TESTS)
+    session.run(*PYTEST, *FLEET_TESTS, *others, *IN_PAIRS, **_patient())
+    session.run(*PYTEST, *ALONE_TESTS, **_patient())
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
     """Run the tests of the page in a real browser."""
-    session.run(*PYTEST, *BROWSER_TESTS, *session.posargs, **_patient())
+    session.run(*PYTEST, *BROWSER_TESTS, *(session.posargs or IN_PAIRS), **_patient())
 
 
 def _patient() -> dict[str, float]:
