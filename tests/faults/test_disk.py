@@ -158,7 +158,7 @@ def test_training_continues_while_nothing_can_be_written(writer: Writer, fault: 
         )
         until(
             "episodes fail, and that is shown",
-            lambda: "episodes can't be written" in writer.problems(),
+            lambda: "can't write episodes" in writer.problems(),
             30,
         )
         if fault is full:
