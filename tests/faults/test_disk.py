@@ -153,7 +153,7 @@ def test_training_continues_while_nothing_can_be_written(writer: Writer, fault: 
         saved = until("there is a checkpoint", writer.saved, 30)
         until(
             "a checkpoint fails, and that is shown",
-            lambda: "the checkpoint" in writer.problems(),
+            lambda: "can't write checkpoint" in writer.problems(),
             30,
         )
         until(
