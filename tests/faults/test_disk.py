@@ -162,7 +162,7 @@ def test_training_continues_while_nothing_can_be_written(writer: Writer, fault: 
             30,
         )
         if fault is full:
-            assert "only 0 MB are free" in writer.problems()
+            assert "only 0 MB free" in writer.problems()
         before, steps = writer.learner(), writer.steps()
         until("learning continues", lambda: writer.learner().updates >= before.updates + 3, 60)
         until(
