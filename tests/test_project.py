@@ -50,7 +50,7 @@ def test_every_check_is_a_nox_session():
 
 def test_paths_in_the_contributing_guide_exist():
     code = "\n".join(re.findall(r"`([^`\n]+)`", CONTRIBUTING))
-    named = set(re.findall(r"(?<![\w./])((?:[\w.-]+/)+[\w.-]*)", code))
+    named = set(re.findall(r"(?<![\w./])(?!\.venv)((?:[\w.-]+/)+[\w.-]*)", code))
     placeholders = {"web/src/pages/NamePage.tsx"}
     assert {name for name in named - placeholders if not (ROOT / name).exists()} == set()
 
