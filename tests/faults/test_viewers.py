@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
-ENVIRONMENT = {"METABONK_CPU_MAX_SESSIONS": "1"}
+ENVIRONMENT = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
 AT_ONCE = 10
 """Viewers that join at the same time."""
 

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metabonk.cli.child import add_child_arguments, setup_child
 from metabonk.cli.main import print_error
@@ -43,15 +44,20 @@ STEP_S = 0.002
 """Duration of a step in standby: some fifty times as fast as live."""
 
 SNAPSHOT_INTERVAL_S = 0.25
+NOISE_SHARE, NOISE_STRIPS = 4, 8
 FIRST_DESIRED_S = 1.0
 
 
 class Pattern:
-    """Draws a bar that moves over a brightness that tells the frame's number."""
+    """Draws a bar that moves over a brightness that tells the frame's number.
+
+    A strip of noise at the bottom needs about as many bits as a game.
+    """
 
     def __init__(self) -> None:
         self.size = SMALL
         self._number = 0
+        self._noise: list[NDArray[np.uint8]] = []
 
     def draw(self) -> Frame:
         """Return the next frame."""
@@ -59,8 +65,16 @@ class Pattern:
         pixels = np.full((height, width, 3), 20 + self._number * 7 % 200, np.uint8)
         at = self._number * 8 % width
         pixels[:, at : at + width // 20] = (255, 120, 0)
+        pixels[height - height // NOISE_SHARE :] = self._noise_strip(width, height // NOISE_SHARE)
         self._number += 1
         return Frame(pixels, time.monotonic())
+
+    def _noise_strip(self, width: int, height: int) -> NDArray[np.uint8]:
+        if not self._noise or self._noise[0].shape[:2] != (height, width):
+            chance = np.random.default_rng(0)
+            shape = (NOISE_STRIPS, height, width, 3)
+            self._noise = list(chance.integers(0, 256, shape, np.uint8))
+        return self._noise[self._number % NOISE_STRIPS]
 
 
 class GamelessWorker:
