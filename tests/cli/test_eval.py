@@ -99,7 +99,7 @@ def test_a_run_without_a_readable_checkpoint_is_an_error(
     (damaged / "settings.json").write_bytes((run_dir / "settings.json").read_bytes())
     (damaged / "checkpoints" / "1.safetensors").write_bytes(b"rubbish")
     assert main(["eval", str(damaged)]) == 1
-    assert "holds no checkpoint that can be read" in capsys.readouterr().err
+    assert "has no readable checkpoint" in capsys.readouterr().err
 
 
 def test_zero_episodes_are_rejected(capsys: pytest.CaptureFixture[str]):
