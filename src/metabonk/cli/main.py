@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="metabonk", description="A live eye on a fleet of reinforcement-learning workers."
     )
-    parser.add_argument("--version", action="version", version=f"metabonk {version('metabonk')}")
+    parser.add_argument("--version", action="version", version=f"metabonk {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers = {name: commands.add_parser(name, help=text) for name, text in COMMANDS.items()}
     _report_crashes()
@@ -86,6 +86,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Our reader has left: flushing what is buffered would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _version() -> str:
+    try:
+        return version("metabonk")
+    except PackageNotFoundError:  # Run from a checkout that is not installed.
+        return "(not installed)"
 
 
 def print_error(sentence: str, exit_code: int) -> int:
