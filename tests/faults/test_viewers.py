@@ -27,7 +27,7 @@ ENVIRONMENT = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"
 AT_ONCE = 10
 """Viewers that join at the same time."""
 
-GROWTH = 10 << 20
+GROWTH = 4 << 20
 """Bytes that a worker may grow by while viewers come and go."""
 
 
@@ -149,7 +149,7 @@ def test_viewers_that_come_and_go_leave_nothing_in_the_worker(fleet: FleetUnderT
     def held() -> tuple[int, int]:
         return process.num_fds(), process.num_threads()
 
-    asyncio.run(come_and_go(address, joins // 4))
+    asyncio.run(come_and_go(address, joins))
     until("they have left", lambda: worker(fleet).stream_active_clients == 0, 10)
     before, memory = held(), process.memory_info().rss
     began = time.monotonic()
