@@ -184,8 +184,13 @@ def test_a_killed_worker_is_restarted(fleet: FleetUnderTest):
 
 def test_validate_passes_and_names_a_missing_worker(fleet: FleetUnderTest):
     until("one worker is live", lambda: live(fleet), 20)
-    checked = fleet.command("validate", "--json")
-    answer = json.loads(checked.stdout)
+    # A busy machine may not keep up at first; a broken fleet fails every time.
+    deadline = time.monotonic() + 60
+    while True:
+        checked = fleet.command("validate", "--json")
+        answer = json.loads(checked.stdout)
+        if answer["passed"] or time.monotonic() > deadline:
+            break
     assert answer["passed"], checked.stdout
     assert checked.returncode == 0
     facts = {check["name"]: " ".join(check["facts"]) for check in answer["checks"]}
