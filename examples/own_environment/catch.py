@@ -17,8 +17,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-ROWS, COLUMNS = 12, 9
-CELL_PX = 20
+ROWS, COLUMNS = 7, 7
+CELL_PX = 40
 BACKGROUND, BALL, PADDLE = (24, 26, 32), (255, 196, 0), (64, 160, 255)
 
 

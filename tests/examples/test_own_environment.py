@@ -17,11 +17,11 @@ from metabonk.settings import Settings
 
 FOLDER = Path(__file__).parents[2] / "examples" / "own_environment"
 GAME = "gym:catch:Catch-v0"
-STEPS = 3000
+STEPS = 2500
 LEARNING = {
     "METABONK_LEARNING_OBSERVATION": "vector",
-    "METABONK_LEARNING_BATCH_SIZE": "256",
-    "METABONK_LEARNING_LEARNING_RATE": "0.002",
+    "METABONK_LEARNING_BATCH_SIZE": "128",
+    "METABONK_LEARNING_LEARNING_RATE": "0.003",
 }
 
 
@@ -48,7 +48,7 @@ def test_it_can_be_played_by_what_is_drawn_and_by_its_own_numbers(observation: s
         while not (transition := game.step(1)).terminated:
             rewards.append(transition.reward)
         assert set(rewards) <= {0.0} and abs(transition.reward) == 1
-        assert game.frame().pixels.shape == (240, 180, 3)
+        assert game.frame().pixels.shape == (280, 280, 3)
         assert len(np.unique(game.frame().pixels)) > 2
     finally:
         game.close()
@@ -65,4 +65,4 @@ def test_the_fleet_learns_it(tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     returns = [float(found) for found in re.findall(r"return +(-?[\d.]+) of", done.stdout)]
-    assert mean(returns[-3:]) > mean(returns[:3]) + 0.3, done.stdout
+    assert mean(returns[-3:]) > mean(returns[:3]) + 0.5, done.stdout
