@@ -14,9 +14,20 @@ export default defineConfig({
     proxy: { "/api": { target: "http://127.0.0.1:5173", ws: true } },
   },
   test: {
-    environment: "happy-dom",
-    include: ["src/**/*.test.{ts,tsx}"],
+    pool: "threads",
     restoreMocks: true,
     unstubGlobals: true,
+    // Opening a DOM for a file takes a second, and most logic needs none. A file that does says so
+    // itself: `// @vitest-environment happy-dom`.
+    projects: [
+      {
+        extends: true,
+        test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] },
+      },
+      {
+        extends: true,
+        test: { name: "components", environment: "happy-dom", include: ["src/**/*.test.tsx"] },
+      },
+    ],
   },
 });

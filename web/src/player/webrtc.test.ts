@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { FIRST_FRAME_TIMEOUT_MS, openWebRtc, type WebRtcEvents } from "./webrtc";
 
