@@ -194,7 +194,7 @@ def test_validate_passes_and_names_a_missing_worker(fleet: FleetUnderTest):
     assert answer["passed"], checked.stdout
     assert checked.returncode == 0
     facts = {check["name"]: " ".join(check["facts"]) for check in answer["checks"]}
-    assert "cpu: 1 of 1 sessions used" in facts["session management"]
+    assert "cpu: 1 of 1 sessions in use" in facts["session management"]
     assert "HTTP 200" in facts["worker streaming"]
     assert "HTTP 503" in facts["worker streaming"]
     assert "frames/s" in facts["FPS and quality"]

@@ -14,36 +14,41 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
+ATTEMPTS = 3
+"""Other programs may need the CPU during one of the measurements."""
+
 
 def test_standby_workers_lose_no_speed_to_live_ones(tmp_path: Path):
-    """Another program holds both sessions first, so that no worker is live."""
+    """Another program takes both sessions for a while, so that no worker is live."""
     driver = SimulatedDriver(tmp_path / "driver", cap=4)
     environment = environment_on(driver, NVENC_MAX_SESSIONS=2, FEATURED_ROTATE_S=600)
     arguments = ("--workers", "4", "--game", "doom:basic")
 
     def standby_rate(fleet: FleetUnderTest, live_workers: int) -> float:
-        until("the fleet settles", lambda: len(live(fleet)) == live_workers, 30)
-
-        def steps() -> dict[str, int]:
+        def settled() -> list[WorkerStatus]:
             standby = fleet.in_state(StreamState.STANDBY)
-            return {status.instance_id: status.step for status in standby}
+            is_right = len(live(fleet)) == live_workers and len(standby) == 4 - live_workers
+            return standby if is_right else []
 
-        before, began = steps(), time.monotonic()
+        before, began = until("the fleet settles", settled, 60), time.monotonic()
         time.sleep(8)
-        elapsed, after = time.monotonic() - began, steps()
-        assert len(before) == 4 - live_workers
-        return statistics.fmean((after[name] - before[name]) / elapsed for name in before)
+        after, elapsed = fleet.statuses(), time.monotonic() - began
+        assert len(live(fleet)) == live_workers
+        return statistics.fmean((after[s.instance_id].step - s.step) / elapsed for s in before)
 
+    rates: list[tuple[float, float]] = []
     with (
         run_fleet(tmp_path, *arguments, environment=environment) as fleet,
         stopped_cleanly(fleet, driver),
     ):
-        with driver.external_sessions(2):
-            until("all play", lambda: [s.step > 50 for s in statuses(fleet)] == [True] * 4, 90)
-            alone = standby_rate(fleet, 0)
-        until("both sessions are taken", lambda: len(live(fleet)) == 2, 60)
-        assert answers(fleet, 4) == [200, 200, 503, 503]
-        assert standby_rate(fleet, 2) >= alone
+        while len(rates) < ATTEMPTS and not any(beside >= alone for alone, beside in rates):
+            with driver.external_sessions(2):
+                until("all play", lambda: [s.step > 50 for s in statuses(fleet)] == [True] * 4, 90)
+                alone = standby_rate(fleet, 0)
+            rates.append((alone, standby_rate(fleet, 2)))
+            assert answers(fleet, 4) == [200, 200, 503, 503]
+    alone, beside = rates[-1]
+    assert beside >= alone, rates
     assert driver.events("refused") == []
 
 
