@@ -39,7 +39,6 @@ def progress() -> Progress:
 @pytest.fixture
 def sender(port: int, replies: list[HeartbeatReply]) -> Iterator[HeartbeatSender]:
     made = HeartbeatSender(f"http://127.0.0.1:{port}", lambda: status(0), replies.append)
-    made.start()
     yield made
     made.close()
 
@@ -47,6 +46,7 @@ def sender(port: int, replies: list[HeartbeatReply]) -> Iterator[HeartbeatSender
 def test_the_status_is_sent_and_the_assignment_comes_back(
     sender: HeartbeatSender, port: int, replies: list[HeartbeatReply]
 ):
+    sender.start()
     with Orchestrator(port) as orchestrator:
         until("a reply", lambda: replies)
         assert orchestrator.status == status(0)
@@ -63,6 +63,7 @@ def test_every_episode_is_reported_once_also_those_of_an_outage(
     caplog: pytest.LogCaptureFixture,
 ):
     caplog.set_level("INFO")
+    sender.start()
     for _ in range(3):
         sender.add_episode(progress.finish_episode(1.0, 10, policy_version=2))
     until("it is noticed", lambda: "does not answer" in caplog.text)
@@ -89,6 +90,7 @@ def test_the_oldest_episodes_of_a_long_outage_are_dropped(port: int, progress: P
 
 
 def test_closing_waits_for_no_answer(port: int, sender: HeartbeatSender):
+    sender.start()
     began = time.monotonic()
     sender.close()
     assert time.monotonic() - began < 1
