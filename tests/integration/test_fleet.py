@@ -201,7 +201,7 @@ def test_validate_passes_and_names_a_missing_worker(fleet: FleetUnderTest):
     assert "streamed at 1280×720" in facts["resolution"]
     more = fleet.command("validate", "--workers", "3")
     assert more.returncode == 1
-    assert "omega-2 is not there" in more.stdout
+    assert "omega-2 is missing" in more.stdout
 
 
 def test_a_second_start_fails_and_changes_nothing(fleet: FleetUnderTest):
