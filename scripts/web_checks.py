@@ -19,6 +19,8 @@ def main():
     # npm's scripts look on the PATH for node, which may be the wheel's, and for .venv's python3.
     folders = [str(Path(sys.executable).parent), str(Path(tools.node).parent), os.environ["PATH"]]
     environment = {**os.environ, "PATH": os.pathsep.join(folders)}
+    if not sys.stdout.isatty():
+        environment["NO_COLOR"] = "1"
     if not (WEB / "node_modules" / "vitest").is_dir():
         _npm(tools, environment, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
     for script in sys.argv[1:]:
