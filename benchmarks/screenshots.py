@@ -73,7 +73,7 @@ def _capture(browser: Browser, fleet: FleetUnderTest, out: Path) -> None:
                 page.screenshot(path=out / "broadcast.png")
                 page.keyboard.press("h")
                 page.get_by_text("of a core").wait_for(timeout=FRAME_TIMEOUT_MS)
-                page.screenshot(path=out / "heat-map.png")
+                page.screenshot(path=out / "saliency.png")
             else:
                 page.screenshot(path=out / f"{name}{suffix}.png")
             page.close()
