@@ -63,12 +63,16 @@ def has_ended(process: psutil.Process, timeout: float) -> bool:
 
 @pytest.mark.usefixtures("_own_runtime_dir")
 def test_an_engine_ends_immediately_when_its_player_is_killed():
-    engine, files = kill_player()
-    assert has_ended(engine, 1.0)
-    assert len(files) == 3
-    messages = remove_orphans()
-    assert not any(file.exists() for file in files)
-    assert all(any(str(file) in message for message in messages) for file in files)
+    for _ in range(3):
+        engine, files = kill_player()
+        assert has_ended(engine, 1.0)
+        assert len(files) == 3
+        messages = remove_orphans()
+        assert not any(file.exists() for file in files)
+        if all(any(str(file) in message for message in messages) for file in files):
+            return
+        # A fleet that another test process started at the same moment removed them first.
+    pytest.fail(f"the removal of {files} was not reported: {messages}")
 
 
 @pytest.mark.usefixtures("_own_runtime_dir")
