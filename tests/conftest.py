@@ -4,7 +4,8 @@ With METABONK_TEST_STRICT=1, as in CI, a skipped test fails. ``--long`` runs the
 that have one.
 """
 
-from collections.abc import Generator
+import fcntl
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
@@ -22,6 +23,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def long(request: pytest.FixtureRequest) -> bool:
     """True if a test may take minutes instead of seconds."""
     return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def cleanup_lock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the other processes of pytest-xdist from killing games or cleaning up after them."""
+    with (tmp_path_factory.getbasetemp().parent / "cleanup.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

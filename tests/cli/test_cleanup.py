@@ -60,7 +60,7 @@ class DetachedWorker:
 
 
 @pytest.fixture(autouse=True)
-def _no_dead_games(terminal: Terminal) -> None:
+def _no_dead_games(cleanup_lock: None, terminal: Terminal) -> None:
     """Remove leftovers of games killed by others on this machine."""
     assert terminal.run("cleanup-games").returncode == 0
 

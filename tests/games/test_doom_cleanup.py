@@ -16,6 +16,8 @@ from metabonk.games.doom_cleanup import remove_orphans
 from metabonk.games.doom_engine import launcher
 from metabonk.system import shared_memory
 
+pytestmark = pytest.mark.usefixtures("cleanup_lock")
+
 PLAYER = """
 import sys, time
 import metabonk.games.doom_engine as engine
