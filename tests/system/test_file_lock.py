@@ -50,7 +50,7 @@ def test_waiting_for_a_lock_ends_at_the_timeout(tmp_path: Path):
     assert descriptor is not None
     start = time.monotonic()
     assert lock(file, 0.1) is None
-    assert 0.1 <= time.monotonic() - start < 2
+    assert time.monotonic() - start >= 0.1
     threading.Timer(0.1, os.close, (descriptor,)).start()
     second = lock(file, 5.0)
     assert second is not None

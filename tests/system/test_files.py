@@ -1,11 +1,18 @@
 """Atomic writes and tails; power cuts are in tests/faults."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
-from metabonk.system.files import move_aside_corrupt, read_tail, write_atomically
+from metabonk.system.files import (
+    folder_bytes,
+    move_aside_corrupt,
+    read_tail,
+    remove_partials,
+    write_atomically,
+)
 
 
 def test_an_atomic_write_replaces_the_file_and_leaves_no_other(tmp_path: Path):
@@ -13,6 +20,8 @@ def test_an_atomic_write_replaces_the_file_and_leaves_no_other(tmp_path: Path):
     for data in (b"one", b"", b"three" * 100_000):
         write_atomically(file, data)
         assert file.read_bytes() == data
+    write_atomically(file, (piece for piece in (b"in ", b"", b"pieces")))
+    assert file.read_bytes() == b"in pieces"
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -24,6 +33,33 @@ def test_a_full_disk_leaves_the_file_unchanged(tmp_path: Path):
         write_atomically(file, b"after")
     assert file.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_interrupted_writes_are_removed_and_those_in_progress_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    left, writing = tmp_path / "killed.partial", tmp_path / "file.partial"
+    left.write_bytes(b"of a killed process")
+    fsync = os.fsync
+
+    def sweep(descriptor: int) -> None:
+        if writing.exists():
+            remove_partials(tmp_path)
+            assert (left.exists(), writing.exists()) == (False, True)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sweep)
+    write_atomically(tmp_path / "file", b"whole")
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_folder_takes_what_its_files_take(tmp_path: Path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "file").write_bytes(bytes(1000))
+    (tmp_path / "file").write_bytes(bytes(10))
+    (tmp_path / "below" / "loop").symlink_to(tmp_path)
+    assert folder_bytes(tmp_path) == 1010
+    assert folder_bytes(tmp_path / "missing") == 0
 
 
 def test_a_damaged_file_is_logged_and_renamed(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -45,6 +81,12 @@ def test_a_tail_starts_at_the_given_offset(tmp_path: Path):
         file.write("new\nlast\n")
     assert read_tail(log, 100, start) == "new\nlast\n"
     assert read_tail(log, 100) == "old\nnew\nlast\n"
+
+
+def test_the_tail_of_a_log_that_was_emptied_since_starts_at_its_beginning(tmp_path: Path):
+    log = tmp_path / "a.log"
+    log.write_text("last words\n")
+    assert read_tail(log, 100, start=1000) == "last words\n"
 
 
 def test_the_tail_of_a_large_log_starts_with_a_whole_line(tmp_path: Path):

@@ -2,8 +2,11 @@
 
 import contextlib
 import ctypes
+import fcntl
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -59,6 +62,7 @@ program = '''
 import os, signal, time
 from metabonk.system.process import die_with_parent
 die_with_parent(os.getppid())
+print("waits", flush=True)
 time.sleep(600)
 '''
 command = (sys.executable, "-m", "tests.support.forked", program)
@@ -212,11 +216,12 @@ def test_a_forked_child_ends_with_the_process_that_asked_for_it(tmp_path: Path):
     )
     assert parent.stdout is not None
     with parent.stdout as output:
-        child = psutil.Process(int(output.readline()))
-        family = [child, *psutil.Process(parent.pid).children()]
-        # It has asked the kernel for its end by then.
-        until("it waits", lambda: child.status() == psutil.STATUS_SLEEPING)
-        time.sleep(0.5)
+        said: set[str] = set()
+        # Parent and child write in either order.
+        while not ("waits" in said and any(map(str.isdecimal, said))):
+            said.add(output.readline().strip())
+        (pid,) = filter(str.isdecimal, said)
+        family = [psutil.Process(int(pid)), *psutil.Process(parent.pid).children()]
         parent.kill()
         parent.wait()
     assert all_gone(family)
@@ -233,3 +238,15 @@ def test_pytorch_works_in_a_child_of_a_server_that_has_imported_it(tmp_path: Pat
         assert log.read_text().count("trained") == 2
     finally:
         server.close()
+
+
+def test_a_channel_may_have_any_descriptor():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    high = socket.socket(fileno=fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 2000))
+    with ours, theirs, high:
+        assert fork_server._receive(high, 0) == b""
+        theirs.send(fork_server.READY)
+        assert fork_server._receive(high, 5) == fork_server.READY
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

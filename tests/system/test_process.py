@@ -127,3 +127,37 @@ def test_a_log_on_a_full_disk_drops_lines_silently():
         print("still running")
     """)
     assert (result.returncode, result.stdout, result.stderr) == (0, "still running\n", "")
+
+
+def test_no_message_can_forge_a_log_line_or_control_a_terminal_that_shows_it():
+    result = run_python("""
+        import logging
+        from metabonk.system.process import configure_logging
+        configure_logging("test")
+        try:
+            raise ValueError("\\x1b[2J\\n2026-01-01 00:00:00,000 ERROR   test forged")
+        except ValueError:
+            logging.getLogger("test").exception("viewer said \\x9b31m\\u202e")
+    """)
+    assert "viewer said \\x9b31m\\u202e" in result.stderr
+    assert "ValueError: \\x1b[2J" in result.stderr
+    assert len([line for line in result.stderr.splitlines() if line.startswith("20")]) == 1
+
+
+def test_the_death_of_a_thread_that_is_started_again_ends_nothing():
+    result = run_python("""
+        import threading
+        from metabonk.system.process import StopSignal
+        stop = StopSignal()
+        stop.watch_threads(revived=("health",))
+        def fail():
+            raise ValueError("a mistake")
+        for name in ("health", "http-8040"):
+            thread = threading.Thread(target=fail, name=name)
+            thread.start()
+            thread.join()
+            print(name, stop.is_set())
+        stop.raise_failure()
+    """)
+    assert result.stdout.splitlines() == ["health False", "http-8040 True"]
+    assert "MetaBonkError: thread http-8040 died: ValueError('a mistake')" in result.stderr

@@ -15,6 +15,7 @@ from metabonk.system.process_ids import (
     members,
     process_id,
     send,
+    wait_until_ended,
 )
 from tests.support.children import STUBBORN
 from tests.support.waiting import until
@@ -36,6 +37,35 @@ def test_an_ended_process_has_no_id_even_before_it_is_reaped():
     assert process_id(process.pid) is None
     process.wait()
     assert process_id(process.pid) is None
+
+
+# Ends the first thread alone; the other one keeps what the process has open, for a while.
+HALF_ENDED = """
+import ctypes, platform, sys, threading
+def rest():
+    sys.stdin.read()
+    import os; os._exit(0)
+threading.Thread(target=rest).start()
+exit_thread = {"x86_64": 60, "aarch64": 93}[platform.machine()]
+print("ready", flush=True)
+ctypes.CDLL(None).syscall(exit_thread, 0)
+"""
+
+
+def test_a_process_has_ended_when_its_last_thread_has():
+    process = subprocess.Popen(
+        [sys.executable, "-c", HALF_ENDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin and process.stdout
+    current = process_id(process.pid)
+    assert current is not None
+    process.stdout.readline()
+    until("its first thread has ended", lambda: not is_alive(current))
+    assert wait_until_ended([current], 0.05) == [current]
+    process.stdin.close()
+    assert wait_until_ended([current], 5) == []
+    process.stdout.close()
+    process.wait()
 
 
 def test_a_signal_for_an_earlier_process_is_not_delivered():

@@ -1,5 +1,6 @@
 """Kernel locks on files (flock(2)), which end with the process that holds them, however it ends."""
 
+import contextlib
 import fcntl
 import os
 import time
@@ -28,7 +29,7 @@ def try_lock(file: Path) -> int | None:
         except OSError:
             os.close(descriptor)
             raise
-        if _is_same_file(descriptor, file):
+        if is_same_file(descriptor, file):
             return descriptor
         # The previous holder removed the file between the open and the lock.
         os.close(descriptor)
@@ -53,10 +54,16 @@ def lock(file: Path, timeout_s: float) -> int | None:
     return descriptor
 
 
-def is_locked(file: Path) -> bool:
-    """Tell whether a process holds the lock now; false where the file doesn't exist."""
+def is_locked(file: Path, *, follow: bool = False) -> bool:
+    """Tell whether a process holds the lock now; false where the file doesn't exist.
+
+    Args:
+        file: that is locked.
+        follow: also where the path is a link.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(file, flags)
     except OSError:
         return False
     try:
@@ -68,8 +75,39 @@ def is_locked(file: Path) -> bool:
     return False
 
 
-def _is_same_file(descriptor: int, file: Path) -> bool:
+def is_same_file(descriptor: int, file: Path) -> bool:
+    """Tell whether the path still leads to the open file: it may have been removed or replaced."""
     try:
         return os.path.samestat(os.fstat(descriptor), file.lstat())
     except FileNotFoundError:
         return False
+
+
+class FolderHold:
+    """Shared lock on a folder, for which systemd-tmpfiles leaves all of its content alone.
+
+    It cleans folders like ``/tmp`` by age, and skips those that are locked (tmpfiles.d(5)). On
+    filesystems without such locks, nothing is held.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+
+    def hold(self, folder: Path) -> None:
+        """Hold this folder; if it is the one held before, nothing changes.
+
+        Raises:
+            OSError: it can't be opened.
+        """
+        if self._descriptor is not None and is_same_file(self._descriptor, folder):
+            return
+        self.close()
+        self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)

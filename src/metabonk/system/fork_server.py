@@ -22,6 +22,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from metabonk.system.json_text import from_json, to_json
+
 log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT_S = 5.0
@@ -82,6 +84,9 @@ class ForkServer:
 
         A server that ends before it is ready would always do so: from then on ``start_child``
         declines, and children import for themselves.
+
+        Raises:
+            OSError: this process lacks descriptors, memory or the like.
         """
         if self._process is not None and (code := self._process.poll()) is not None:
             self._unusable = self._unusable or not self._ready
@@ -110,7 +115,7 @@ class ForkServer:
         gate, opener = os.pipe()
         try:
             with _adopting_orphans():
-                message = request.model_dump_json().encode()
+                message = to_json(request)
                 socket.send_fds(self._channel, [message], [output, gate])
                 pid = int(_receive(self._channel, ANSWER_TIMEOUT_S) or b"0")
                 if pid == 0:
@@ -142,9 +147,9 @@ class ForkServer:
         self._ready = False
 
     def _launch(self) -> None:
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._log_file.parent.mkdir(parents=True, exist_ok=True)
             with theirs, self._log_file.open("ab") as output:
                 self._process = subprocess.Popen(
                     self._command,
@@ -153,11 +158,9 @@ class ForkServer:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-        except OSError as error:
+        except OSError:
             ours.close()
-            self._unusable = True
-            log.error("fork server can't be started: %s", error)
-            return
+            raise
         self._channel = ours
         log.info("started the fork server (pid %d)", self._process.pid)
 
@@ -176,7 +179,7 @@ def serve(channel: socket.socket) -> tuple[str, ...] | None:
         message, descriptors, _, _ = socket.recv_fds(channel, LARGEST_REQUEST, 2)
         if not message:
             return None
-        request = ForkRequest.model_validate_json(message)
+        request = from_json(ForkRequest, message)
         pid = _fork_orphan(request.command)
         if pid == 0:
             channel.close()
@@ -190,8 +193,10 @@ def serve(channel: socket.socket) -> tuple[str, ...] | None:
 
 def _receive(channel: socket.socket, timeout_s: float) -> bytes:
     """Return one message; nothing if none has come in time or the other end has gone."""
-    readable, _, _ = select.select([channel], [], [], timeout_s)
-    return channel.recv(LARGEST_REQUEST) if readable else b""
+    # Not select(): it takes no descriptor from 1024 on.
+    readable = select.poll()
+    readable.register(channel, select.POLLIN)
+    return channel.recv(LARGEST_REQUEST) if readable.poll(1000 * timeout_s) else b""
 
 
 @contextlib.contextmanager
@@ -232,7 +237,7 @@ def _fork_orphan(command: Sequence[str]) -> int:
                 return 0
         os._exit(0)
     os.close(writer)
-    with os.fdopen(reader) as pipe:
+    with os.fdopen(reader, encoding="utf-8") as pipe:
         pid = int(pipe.read())
     # The kernel gives a process's children away before it tells the parent of its end.
     os.waitpid(between, 0)
@@ -253,10 +258,10 @@ def _pass_gate(output: int, gate: int) -> None:
 
 def _show_command(command: Sequence[str]) -> None:
     """Overwrite the command line that ``ps`` shows and by which processes of ours are known."""
-    text = Path("/proc/self/stat").read_text(errors="replace")
+    text = Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace")
     fields = text[text.rindex(")") + 2 :].split()
     start, end = int(fields[_ARGUMENTS_START]), int(fields[_ARGUMENTS_END])
     if start == 0:
         return  # The kernel hides addresses here.
-    line = "\0".join(command).encode()[: end - start - 1]
+    line = os.fsencode("\0".join(command))[: end - start - 1]
     ctypes.memmove(start, line.ljust(end - start, b"\0"), end - start)

@@ -1,15 +1,20 @@
 """A daemon thread that does one thing at regular intervals."""
 
 import threading
+import time
 from collections.abc import Callable
 
 from metabonk.system.process import lower_priority
+
+REVIVE_AFTER_S = 5.0
+"""An error that comes back at once fills the log no faster."""
 
 
 class PeriodicThread:
     """Thread that calls a function now, and again ``period_s`` seconds after each return.
 
-    An exception ends the thread and goes to ``threading.excepthook``, see ``StopSignal``.
+    An exception ends the thread and goes to ``threading.excepthook``, see ``StopSignal``. Its owner
+    may ``revive`` it.
 
     Args:
         tick: called on the thread.
@@ -33,11 +38,25 @@ class PeriodicThread:
         self._background = background
         self._at_end = at_end
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._name = name
+        self._ended_at: float | None = None
+        self._thread = self._make_thread()
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def revive(self) -> bool:
+        """Start the thread again if an error has ended it a while ago; return whether it was."""
+        ended_at = self._ended_at
+        if self._closed.is_set() or ended_at is None:
+            return False
+        if time.monotonic() - ended_at < REVIVE_AFTER_S:
+            return False
+        self._ended_at = None
+        self._thread = self._make_thread()
+        self._thread.start()
+        return True
 
     def close(self, timeout_s: float = 1.0) -> None:
         """End the thread, waiting up to ``timeout_s`` seconds for a call in progress.
@@ -48,6 +67,9 @@ class PeriodicThread:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
+    def _make_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name=self._name, daemon=True)
+
     def _run(self) -> None:
         if self._background:
             lower_priority()
@@ -56,4 +78,5 @@ class PeriodicThread:
             while not self._closed.wait(self._period_s):
                 self._tick()
         finally:
+            self._ended_at = time.monotonic()
             self._at_end()

@@ -6,10 +6,16 @@ import os
 import select
 import signal
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from metabonk.errors import MetaBonkError, StartError
+from metabonk.printable import printable_line
+from metabonk.system.log_filter import RepetitionFilter
+from metabonk.system.log_thread import BackgroundHandler
+from metabonk.system.text_streams import SHOWABLE
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +38,7 @@ class StopSignal:
         self._reader, self._writer = os.pipe()
         self._is_set = False
         self._failure: MetaBonkError | None = None
+        self._revived: frozenset[str] = frozenset()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._received)
 
@@ -50,15 +57,21 @@ class StopSignal:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait up to ``timeout`` seconds; return true once the process was asked to stop."""
-        readable, _, _ = select.select([self._reader], [], [], timeout)
-        return bool(readable)
+        # Not select(): it takes no descriptor from 1024 on.
+        readable = select.poll()
+        readable.register(self._reader, select.POLLIN)
+        return bool(readable.poll(None if timeout is None else 1000 * timeout))
 
-    def watch_threads(self) -> None:
+    def watch_threads(self, revived: Collection[str] = ()) -> None:
         """Stop the process when an error ends any of its threads.
 
         A worker without its encode thread would train on and never be seen again: restarting it
         is the only repair.
+
+        Args:
+            revived: names of threads that their owner starts again; their deaths are logged.
         """
+        self._revived = frozenset(revived)
         threading.excepthook = self._thread_died
 
     def raise_failure(self) -> None:
@@ -68,6 +81,9 @@ class StopSignal:
 
     def _thread_died(self, died: threading.ExceptHookArgs) -> None:
         name = died.thread.name if died.thread else "unknown"
+        if name in self._revived:
+            log.error("thread %s died and is started again", name, exc_info=died.exc_value)
+            return
         log.critical("thread %s died; the process exits", name, exc_info=died.exc_value)
         self._failure = MetaBonkError(f"thread {name} died: {died.exc_value!r}")
         self.set()
@@ -100,15 +116,19 @@ def lower_priority() -> None:
 def configure_logging(name: str, file: Path | None = None) -> None:
     """Log to ``file``, or to standard error, which the parent redirects to ``logs/<name>.log``.
 
+    Whoever logs never waits for ``file``.
+
     Raises:
         OSError: the file can't be written.
     """
-    logging.basicConfig(
-        handlers=None if file is None else [logging.FileHandler(file)],
-        level=logging.INFO,
-        format=f"%(asctime)s %(levelname)-7s {name} %(message)s",
-        force=True,
-    )
+    handlers: list[logging.Handler] | None = None
+    if file is not None:
+        target = logging.FileHandler(file, encoding="utf-8", errors=SHOWABLE)
+        handlers = [BackgroundHandler(target)]
+    logging.basicConfig(handlers=handlers, level=logging.INFO, force=True)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Formatter(f"%(asctime)s %(levelname)-7s {name} %(message)s"))
+        handler.addFilter(RepetitionFilter())
     # A line that can't be written, as on a full disk, is dropped without a traceback.
     logging.raiseExceptions = False
     # They log every request, and every candidate pair of a WebRTC viewer.
@@ -116,3 +136,13 @@ def configure_logging(name: str, file: Path | None = None) -> None:
         logging.getLogger(verbose).setLevel(logging.WARNING)
     # It warns about each frame in flight to a viewer who has just left.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
+class _Formatter(logging.Formatter):
+    """Makes lines that no message, whatever it quotes, can forge or fill with control sequences."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return printable_line(super().formatException(ei))

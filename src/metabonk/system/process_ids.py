@@ -24,7 +24,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 POLL_S = 0.02
 
 # Fields of /proc/<pid>/stat counted from after the command's name (proc(5): state is field 3).
-_STATE, _SESSION, _START = 0, 3, 19
+_STATE, _SESSION, _THREADS, _START = 0, 3, 17, 19
 
 
 class ProcessId(BaseModel, frozen=True):
@@ -37,7 +37,7 @@ class ProcessId(BaseModel, frozen=True):
 
 def boot_id() -> str:
     """Return the id of this boot of the machine."""
-    return BOOT_ID.read_text().strip()
+    return BOOT_ID.read_text(encoding="utf-8").strip()
 
 
 def process_id(pid: int) -> ProcessId | None:
@@ -53,24 +53,25 @@ def is_alive(process: ProcessId) -> bool:
     return process_id(process.pid) == process
 
 
-def members(session: ProcessId) -> list[ProcessId]:
-    """Return the processes of the POSIX session that ``session`` leads or led.
+def members(*sessions: ProcessId) -> list[ProcessId]:
+    """Return the processes of the POSIX sessions that these processes lead or led.
 
     The kernel doesn't reuse a pid while it names a session. Once the session is empty, a later
     process may lead another one with the same id: so only processes are returned that this leader
     can have started.
+
+    Raises:
+        OSError: this process can't look.
     """
-    leader = process_id(session.pid)
-    if leader is not None and leader != session:
-        return []
+    started = {each.pid: each.started for each in sessions if process_id(each.pid) in (None, each)}
     found = []
     for pid in psutil.pids():
         fields = _stat(pid)
-        if fields is None or fields[_STATE] in "ZX" or int(fields[_SESSION]) != session.pid:
+        if fields is None or fields[_STATE] in "ZX":
             continue
-        started = int(fields[_START])
-        if started >= session.started:
-            found.append(ProcessId(pid=pid, started=started))
+        session, start = int(fields[_SESSION]), int(fields[_START])
+        if session in started and start >= started[session]:
+            found.append(ProcessId(pid=pid, started=start))
     return found
 
 
@@ -87,25 +88,29 @@ def is_ours(process: ProcessId) -> bool:
     return is_alive(process) and (runs_metabonk or program.is_relative_to(sys.prefix))
 
 
-def orphans() -> list[ProcessId]:
+def orphans(parent: int | None = None) -> list[ProcessId]:
     """Return MetaBonk processes that outlived the parent they should have ended with.
 
     Each names its parent on the command line; one with another parent has lost it.
+
+    Args:
+        parent: pid of the parent; None: any.
     """
     found = []
     for pid in psutil.pids():
         process = process_id(pid)
-        if process is not None and is_ours(process) and _is_orphan(pid):
+        if process is not None and is_ours(process) and _is_orphan(pid, parent):
             found.append(process)
     return found
 
 
-def _is_orphan(pid: int) -> bool:
+def _is_orphan(pid: int, parent: int | None) -> bool:
     try:
         known = psutil.Process(pid)
         arguments = known.cmdline()
-        named = arguments[arguments.index(PARENT) + 1]
-        return not set(MODULES).isdisjoint(arguments) and int(named) != known.ppid()
+        named = int(arguments[arguments.index(PARENT) + 1])
+        is_lost = not set(MODULES).isdisjoint(arguments) and named != known.ppid()
+        return is_lost and parent in (None, named)
     except (psutil.Error, ValueError, IndexError):
         return False
 
@@ -126,6 +131,26 @@ def end(processes: Iterable[ProcessId], grace_s: float) -> list[ProcessId]:
         time.sleep(POLL_S)
         left = [process for process in left if is_alive(process)]
     return [process for process in left if send(process, signal.SIGKILL)]
+
+
+def wait_until_ended(processes: Iterable[ProcessId], timeout_s: float) -> list[ProcessId]:
+    """Wait until processes hold nothing; return those that still do after ``timeout_s`` seconds.
+
+    The first thread of a killed process is often a zombie before the others have ended, and only
+    the last one closes its files: sockets and locks.
+    """
+    left = list(processes)
+    deadline = time.monotonic() + timeout_s
+    while (left := [each for each in left if _holds_files(each)]) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return left
+
+
+def _holds_files(process: ProcessId) -> bool:
+    fields = _stat(process.pid)
+    if fields is None or int(fields[_START]) != process.started:
+        return False
+    return fields[_STATE] not in "ZX" or int(fields[_THREADS]) > 1
 
 
 def send(process: ProcessId, number: signal.Signals) -> bool:
@@ -161,9 +186,10 @@ def leftovers(session: ProcessId) -> list[ProcessId]:
 
 
 def _stat(pid: int) -> list[str] | None:
+    # Any other error, such as too many open files, does not mean that there is no such process.
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     # The command's name is in parentheses and may itself hold spaces and parentheses.
     return text[text.rindex(")") + 2 :].split()
