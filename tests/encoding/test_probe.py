@@ -1,5 +1,8 @@
 """Real probes of encoders, in a child process, and their cache."""
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -7,9 +10,17 @@ import pytest
 
 from metabonk.encoding import probe as probe_module
 from metabonk.encoding.ladder import RUNGS, ProbeResult
-from metabonk.encoding.probe import QUARANTINE_S, EncoderProbe, NotProbed, ProbeCache
+from metabonk.encoding.probe import (
+    QUARANTINE_S,
+    EncoderProbe,
+    NotProbed,
+    ProbeCache,
+    ProbeOutcome,
+    ProbeReport,
+)
 from metabonk.encoding.sessions import Lease, open_pools
 from metabonk.settings import Settings, write_settings
+from tests.support.nvsim.driver import SimulatedDriver
 
 SOFTWARE = next(rung for rung in RUNGS if rung.backend == "av:libx264")
 WORKS = ProbeResult(works=True)
@@ -107,3 +118,23 @@ def test_a_quarantine_ends_even_if_the_clock_is_set_back(
     later = time.time() + passed_s
     monkeypatch.setattr("metabonk.encoding.probe.time.time", lambda: later)
     assert cache.cached(SOFTWARE, None) is None
+
+
+def test_a_probe_that_finds_no_memory_teaches_no_limit(tmp_path: Path):
+    driver = SimulatedDriver(tmp_path / "driver", memory_free=50)
+    settings = Settings.model_validate({"nvenc": {"slot_dir": tmp_path / "slots"}})
+    write_settings(settings, tmp_path / "settings.json")
+    child = subprocess.run(
+        [
+            *(sys.executable, "-m", "metabonk.encoding.probe_child", "--parent", str(os.getpid())),
+            *("--settings", tmp_path / "settings.json", "--backend", "av:h264_nvenc", "--gpu", "0"),
+        ],
+        env={**os.environ, **driver.environment},
+        capture_output=True,
+        check=True,
+    )
+    report = ProbeReport.model_validate_json(child.stdout)
+    assert report.outcome is ProbeOutcome.NOT_PROBED
+    assert "out of memory (10)" in report.reason
+    assert "only 50 MB of the GPU's memory are free" in report.reason
+    assert not (tmp_path / "slots" / "learned-limits.json").exists()

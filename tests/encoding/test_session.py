@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from metabonk.encoding.probe import NotProbed
 from metabonk.encoding.session import FIRST_BACK_OFF_S, EncoderOpener, EncoderSession, OpenFailure
 from metabonk.encoding.sessions import Holder, Pools
 from metabonk.encoding.sessions.nvml import DriverSession, Gpu, Nvml
+from metabonk.encoding.sessions.slots import LOCK_TIMEOUT_S, SlotFolderError, locked
 from metabonk.errors import EncoderUnavailable
 from metabonk.frame import Frame
 from tests.support.machines import FakeNvml
@@ -238,6 +240,47 @@ def test_a_refusal_at_the_limit_lowers_it_for_every_process(bench: Bench, code: 
     pool = bench.pools(FakeNvml(CARD), nvenc=5).nvenc(0)
     assert pool
     assert (pool.usage().limit, pool.usage().used) == (1, 1)
+
+
+def test_a_refusal_for_lack_of_memory_lowers_no_limit_and_says_so(bench: Bench):
+    card = FakeNvml(CARD)
+    card.free = 90 << 20
+    pools = bench.pools(card, nvenc=5)
+    opener = bench.opener(pools)
+    opened(opener.open(settings_for))
+    bench.refuse[NVENC] = EncoderUnavailable("out of memory (10)", nvenc_code=10)
+    failure = refused(opener.open(settings_for))
+    assert not failure.limit_reached, "other workers' sessions are not the obstacle"
+    assert "out of memory (10); only 90 MB of the GPU's memory are free" in failure.reason
+    assert "next attempt at" in refused(opener.open(settings_for)).reason
+    pool = pools.nvenc(0)
+    assert pool
+    assert (pool.usage().limit, pool.usage().used) == (5, 1)
+
+
+def test_a_live_stream_does_not_wait_for_a_stuck_process(bench: Bench):
+    pools = bench.pools(FakeNvml(CARD), nvenc=1)
+    bench.probe.results[NVENC] = ProbeResult(works=True)
+    first = opened(bench.opener(pools, cpu_fallback=True).open(settings_for))
+    opener = bench.opener(pools, cpu_fallback=True)
+    software = opened(opener.open(settings_for))
+    first.close()
+    with locked(bench.folder / "nvenc-gpu0" / "pool.lock"):
+        began = time.monotonic()
+        with pytest.raises(SlotFolderError, match="appears stuck"):
+            opener.move(software, settings_for)
+        assert time.monotonic() - began < LOCK_TIMEOUT_S
+    with locked(bench.folder / "cpu" / "pool.lock"):
+        assert opener.move(software, settings_for) is not None
+
+
+def test_a_full_disk_ends_no_stream(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    bench.on_make = lambda: monkeypatch.setattr("metabonk.encoding.sessions.lease.os.pwrite", full)
+    session = opened(bench.opener(bench.pools(FakeNvml(CARD))).open(settings_for))
+    assert session.lease.held
 
 
 def test_a_broken_encoder_releases_its_lease_and_backs_off_twice_as_long_each_time(

@@ -8,5 +8,4 @@
 ``probe``        cached probes of encoders, each run in a child process (``probe_child``)
 ``session``      opens an encoder by walking the ladder
 ``capacity``     how many workers, and which ones, can be live at once
-``recording``    MP4 files
 """

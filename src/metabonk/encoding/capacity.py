@@ -23,6 +23,7 @@ class Capacity:
         va: sessions through VA-API.
         cpu: sessions in software.
         cpu_fallback: software may substitute for a GPU's encoder.
+        notes: by pool, why the count may be off and nobody gets a lease.
     """
 
     gpus: tuple[str | None, ...] = ()
@@ -30,6 +31,7 @@ class Capacity:
     va: int = 0
     cpu: int = 0
     cpu_fallback: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_divided(self) -> bool:
@@ -103,8 +105,12 @@ def measure_capacity(pools: Pools, probes: ProbeCache, *, allow_cpu_fallback: bo
         if rung.pool_kind is PoolKind.VA
     )
 
+    notes: dict[str, str] = {}
+
     def available(pool: Pool) -> int:
         usage = pool.usage()
+        if usage.note is not None:
+            notes[pool.name] = usage.note
         return max(0, usage.limit - usage.external)
 
     return Capacity(
@@ -115,4 +121,5 @@ def measure_capacity(pools: Pools, probes: ProbeCache, *, allow_cpu_fallback: bo
         va=available(pools.va) if va_works else 0,
         cpu=available(pools.cpu),
         cpu_fallback=allow_cpu_fallback,
+        notes=notes,
     )

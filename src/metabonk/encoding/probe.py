@@ -14,16 +14,15 @@ from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from metabonk.encoding.ladder import PoolKind, ProbeResult, Rung, gstreamer_version
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.encoding.sessions.pool import locked
+from metabonk.encoding.sessions.shared_table import SharedTable
 from metabonk.settings.environment import environment_with
-from metabonk.system.files import move_aside_corrupt, write_atomically
 
 QUARANTINE_S = 600.0
-"""How long a crash or hang rules an encoder out; unlike a missing encoder it may be temporary."""
+"""Time for which a crash or hang rules an encoder out; unlike a missing one it may be temporary."""
 
 PROBE_TIMEOUT_S = 20.0
 """Opening takes 0.1 to 0.5 s; a driver that is being reset may need several seconds."""
@@ -40,9 +39,6 @@ class _CacheEntry(BaseModel):
     """Unix time at which the entry expires; None if it doesn't."""
 
 
-_FILE = TypeAdapter(dict[str, _CacheEntry])
-
-
 class ProbeCache:
     """Probe results on disk, for all processes of this user.
 
@@ -53,39 +49,23 @@ class ProbeCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "probes.json"
+        self._table = SharedTable(folder / "probes.json", _CacheEntry)
 
     def cached(self, rung: Rung, gpu: Gpu | None) -> ProbeResult | None:
         """Return the result of the last probe; None if there is no valid one."""
-        entry = self._read().get(_key(rung, gpu))
+        entry = self._table.get(_key(rung, gpu))
         if entry is None or (entry.until is not None and not _in_quarantine(entry.until)):
             return None
         return ProbeResult(works=entry.works, reason=entry.reason)
 
     def store(self, rung: Rung, gpu: Gpu | None, result: ProbeResult, *, quarantined: bool) -> None:
-        """Store a result.
-
-        Raises:
-            SlotFolderError: another process keeps the file locked.
-            OSError: it can't be written.
-        """
+        """Store a result; where that is impossible, this process alone knows it."""
         entry = _CacheEntry(
             works=result.works,
             reason=result.reason,
             until=time.time() + QUARANTINE_S if quarantined else None,
         )
-        with locked(self._file.with_suffix(".lock")):
-            entries = self._read() | {_key(rung, gpu): entry}
-            write_atomically(self._file, _FILE.dump_json(entries))
-
-    def _read(self) -> dict[str, _CacheEntry]:
-        try:
-            return _FILE.validate_json(self._file.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValidationError as error:
-            move_aside_corrupt(self._file, error)
-            return {}
+        self._table.put(_key(rung, gpu), entry)
 
 
 def _in_quarantine(until: float) -> bool:
@@ -154,19 +134,11 @@ class EncoderProbe:
         return self._cache.cached(rung, gpu)
 
     def probe(self, rung: Rung, gpu: Gpu | None) -> ProbeResult | NotProbed:
-        """Return the cached result for ``rung`` on ``gpu``, or else probe it now.
-
-        Raises:
-            SlotFolderError: the result can't be stored.
-        """
+        """Return the cached result for ``rung`` on ``gpu``, or else probe it now."""
         return self._cache.cached(rung, gpu) or self.probe_now(rung, gpu)
 
     def probe_now(self, rung: Rung, gpu: Gpu | None) -> ProbeResult | NotProbed:
-        """Probe ``rung`` on ``gpu``, whatever is cached.
-
-        Raises:
-            SlotFolderError: the result can't be stored.
-        """
+        """Probe ``rung`` on ``gpu``, whatever is cached."""
         report = self._run_child(rung, gpu)
         if report.outcome in (ProbeOutcome.AT_LIMIT, ProbeOutcome.NOT_PROBED):
             return NotProbed(report.reason, at_limit=report.outcome is ProbeOutcome.AT_LIMIT)
@@ -189,7 +161,8 @@ class EncoderProbe:
                 command,
                 env=environment_with(gpu.environment if gpu else {}),
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=PROBE_TIMEOUT_S,
                 check=False,
             )

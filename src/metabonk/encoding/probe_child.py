@@ -16,6 +16,7 @@ from metabonk.errors import EncoderBroken, EncoderUnavailable, EncodingError, St
 from metabonk.frame import Frame
 from metabonk.settings import read_settings
 from metabonk.system.process import die_with_parent
+from metabonk.system.text_streams import make_streams_showable
 
 PROBE_FRAMES = 5
 SETTINGS = EncoderSettings(width=640, height=360, fps=30, bitrate=1_000_000, gop_s=1.0)
@@ -42,6 +43,9 @@ def probe_encoder(backend: str, gpu_index: int, pools: Pools) -> ProbeReport:
             _encode_frames(backend, device.ordinal if device else 0)
         except EncoderUnavailable as error:
             if error.nvenc_code in LIMIT_CODES:
+                if shortage := pools.memory_shortage(gpu_index, error.nvenc_code):
+                    reason = f"{error}; {shortage}"
+                    return ProbeReport(outcome=ProbeOutcome.NOT_PROBED, reason=reason)
                 pool.refused_by_driver(lease)
                 return ProbeReport(outcome=ProbeOutcome.AT_LIMIT, reason=str(error))
             if error.nvenc_code == NO_ENCODER_CODE:
@@ -80,6 +84,7 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     arguments = parser.parse_args()
+    make_streams_showable(as_utf8=True)
     try:
         die_with_parent(arguments.parent)
         pools = open_pools(read_settings(arguments.settings))

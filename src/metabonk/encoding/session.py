@@ -13,6 +13,7 @@ from metabonk.encoding.probe import EncoderProbe, NotProbed
 from metabonk.encoding.sessions import Lease, Pool, Pools, Refusal
 from metabonk.encoding.sessions.limits import LIMIT_CODES
 from metabonk.encoding.sessions.nvml import Gpu
+from metabonk.encoding.sessions.slots import LOCK_TIMEOUT_S, LOOK_TIMEOUT_S
 from metabonk.errors import EncoderUnavailable
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,9 @@ class EncoderOpener:
                 continue
             probed = self._probe.cached(status.rung, self._gpu) is not None
             if status.refusal is None and (probed or must_leave):
-                opened = self._open_rung(status.rung, settings_for(status.rung))
+                # Meanwhile nobody encodes, so a stuck process must not be waited for.
+                settings = settings_for(status.rung)
+                opened = self._open_rung(status.rung, settings, timeout_s=LOOK_TIMEOUT_S)
                 if isinstance(opened, EncoderSession):
                     self._log_opened(opened, [])
                     return opened
@@ -235,19 +238,21 @@ class EncoderOpener:
     def _exceeds_limit(self, session: EncoderSession) -> bool:
         """Tell whether the pool exceeds its limit and this session was the last to join."""
         usage = self._pool_of(session).usage()
-        if usage.used <= usage.limit:
+        if usage.used <= usage.limit or usage.note is not None:
             return False
         last = max(usage.holders, key=lambda holder: holder.since or 0.0, default=None)
         return last is not None and last.slot == session.lease.slot
 
     def _open_rung(
-        self, rung: Rung, settings: EncoderSettings
+        self, rung: Rung, settings: EncoderSettings, timeout_s: float = LOCK_TIMEOUT_S
     ) -> EncoderSession | tuple[str, bool]:
         """Return a session, or the reason for none and whether it is the session limit."""
         pool = rung.pool(self._pools, self._gpu_index)
         assert pool is not None, "the ladder refuses NVENC rungs without a GPU"
         result = self._probe.probe(rung, self._gpu)
         if isinstance(result, NotProbed):
+            if not result.at_limit:
+                self._back_off(rung, result.reason)
             return result.reason, result.at_limit
         if not result.works:
             return result.reason, False
@@ -256,6 +261,7 @@ class EncoderOpener:
             purpose="stream",
             backend=rung.backend,
             gpu=self._gpu_index if rung.pool_kind is PoolKind.NVENC else None,
+            timeout_s=timeout_s,
         )
         if isinstance(lease, Refusal):
             return lease.reason, True
@@ -267,7 +273,21 @@ class EncoderOpener:
         try:
             encoder = make_encoder(rung.backend, settings, self._gpu.ordinal if self._gpu else 0)
         except EncoderUnavailable as error:
-            if error.nvenc_code in LIMIT_CODES:
+            return self._on_refusal(lease, pool, rung, error)
+        except BaseException:
+            lease.release()
+            raise
+        lease.mark_opened()
+        return EncoderSession(rung, encoder, settings, lease, self._worker)
+
+    def _on_refusal(
+        self, lease: Lease, pool: Pool, rung: Rung, error: EncoderUnavailable
+    ) -> tuple[str, bool]:
+        """Release the lease; return the reason, and whether it is the session limit."""
+        reason, code = str(error), error.nvenc_code
+        if code in LIMIT_CODES:
+            shortage = self._pools.memory_shortage(self._gpu_index, code)
+            if shortage is None:
                 learned = pool.refused_by_driver(lease)
                 if learned is not None:
                     log.info(
@@ -276,15 +296,11 @@ class EncoderOpener:
                         learned + 1,
                         learned,
                     )
-                return str(error), True
-            lease.release()
-            self._back_off(rung, str(error))
-            return str(error), False
-        except BaseException:
-            lease.release()
-            raise
-        lease.mark_opened()
-        return EncoderSession(rung, encoder, settings, lease, self._worker)
+                return reason, True
+            reason = f"{reason}; {shortage}"
+        lease.release()
+        self._back_off(rung, reason)
+        return reason, False
 
     def _back_off(self, rung: Rung, reason: str) -> None:
         previous = self._back_offs.get(rung.backend)

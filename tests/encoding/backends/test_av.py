@@ -9,7 +9,7 @@ import pytest
 
 from metabonk.encoding.backends import av as backend
 from metabonk.encoding.backends import make_encoder
-from metabonk.encoding.backends.av import AvEncoder
+from metabonk.encoding.backends.av import AvEncoder, HostConverter
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.errors import EncoderBroken, EncoderUnavailable
 from metabonk.frame import Frame
@@ -35,6 +35,14 @@ def test_closing_frees_the_session_at_once_even_after_an_error(monkeypatch: pyte
     encoder.close()
     with pytest.raises(EncoderBroken, match="closed"):
         encoder.encode(Frame(noise(0), 2.0), keyframe=False)
+
+
+def test_a_repeated_frame_is_converted_once():
+    convert = HostConverter(SETTINGS)
+    frame = Frame(noise(0), 1.0)
+    converted = convert(frame)
+    assert convert(frame.repeat(2.0)) is converted
+    assert convert(Frame(noise(1), 3.0)) is not converted
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 1), (8, 2), (64, 4)])

@@ -12,6 +12,7 @@ from tests.support.gstreamer import require_gstreamer
 from tests.support.nvsim.driver import SimulatedDriver
 
 pytestmark = pytest.mark.timeout(240)
+OPTIONS = ("-q", "-p", "no:cacheprovider", "-p", "pytest_timeout")
 NVENC = [rung.backend for rung in RUNGS if rung.pool_kind is PoolKind.NVENC]
 
 
@@ -23,8 +24,13 @@ def test_nvenc_behaves_like_every_encoder(backend: str, tmp_path: Path):
     tests = Path(__file__).with_name("test_backends.py")
     # A new process, because the driver's libraries must be there when it starts.
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, "-k", backend],
-        env={"PATH": os.defpath, "PYTHONPATH": ":".join(sys.path), **driver.environment},
+        [sys.executable, "-m", "pytest", *OPTIONS, tests, "-k", backend],
+        env={
+            "PATH": os.defpath,
+            "PYTHONPATH": ":".join(sys.path),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            **driver.environment,
+        },
         capture_output=True,
         text=True,
         timeout=200,

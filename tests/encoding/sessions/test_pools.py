@@ -1,5 +1,8 @@
 """Pools of GPUs and their limits."""
 
+import fcntl
+import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -94,3 +97,39 @@ def test_without_a_gpu_there_is_the_cpu_pool(tmp_path: Path):
     assert made.nvenc(7) is None
     assert names(made)[-1] == "cpu"
     assert made.folder == tmp_path / "slots"
+
+
+def test_a_kept_slot_directory_is_not_cleaned_by_age_and_its_leases_are_restored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    settings = Settings.model_validate({"nvenc": {"slot_dir": tmp_path / "slots"}})
+    made = open_pools(settings)
+    lease = made.cpu.take(worker="w", purpose="p")
+    assert isinstance(lease, Lease)
+    for _ in range(2):
+        made.keep()
+        assert is_left_alone_by_tmpfiles(tmp_path / "slots")
+        assert lease.holds(tmp_path / "slots" / "cpu" / f"slot-{lease.slot}.lock")
+        shutil.rmtree(tmp_path / "slots")
+    assert caplog.text.count("slot 0 is held anew") == 1
+
+
+def test_keeping_leases_never_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    settings = Settings.model_validate({"nvenc": {"slot_dir": tmp_path / "slots"}})
+    made = open_pools(settings)
+    shutil.rmtree(tmp_path / "slots")
+    (tmp_path / "slots").write_text("no folder")
+    made.keep()
+    assert "leases can't be kept" in caplog.text
+
+
+def is_left_alone_by_tmpfiles(folder: Path) -> bool:
+    # As dir_cleanup in systemd's src/tmpfiles/tmpfiles.c.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -23,6 +23,7 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+from numpy.typing import NDArray
 
 from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
 from metabonk.encoding.encoder import BUFFER_S, EncoderSettings
@@ -113,7 +114,7 @@ class AvEncoder:
 
 
 class HostConverter:
-    """Scales and converts frames on the CPU.
+    """Scales and converts frames on the CPU; a repeated one is converted once.
 
     Args:
         settings: of the stream; frames are scaled to its size.
@@ -122,10 +123,15 @@ class HostConverter:
     def __init__(self, settings: EncoderSettings) -> None:
         self._settings = settings
         self._reformatter = VideoReformatter()
+        self._last: tuple[NDArray[np.uint8], VideoFrame] | None = None
 
     def __call__(self, frame: Frame) -> VideoFrame:
         """Return the frame as YUV 4:2:0 in host memory."""
-        pixels = frame.pixels
+        if self._last is None or self._last[0] is not frame.pixels:
+            self._last = frame.pixels, self._convert(frame.pixels)
+        return self._last[1]
+
+    def _convert(self, pixels: NDArray[np.uint8]) -> VideoFrame:
         if pixels.strides[1:] != (3, 1):
             pixels = np.ascontiguousarray(pixels)
         return self._reformatter.reformat(

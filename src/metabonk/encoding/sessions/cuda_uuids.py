@@ -29,7 +29,7 @@ def query_uuids() -> list[str]:
     command = [sys.executable, "-I", str(Path(__file__).resolve())]
     try:
         child = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            command, capture_output=True, encoding="utf-8", timeout=TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
         raise CudaQueryError(f"CUDA did not answer within {TIMEOUT_S:.0f} s") from None

@@ -28,17 +28,19 @@ def select_gpus(
     try:
         shown = _shown(inventory.gpus, visible, query_cuda)
     except CudaQueryError as error:
-        return GpuInventory(others=inventory.gpus, unavailable=str(error))
+        return replace(inventory, gpus=(), others=inventory.gpus, unavailable=str(error))
     shown = tuple(replace(gpu, ordinal=ordinal) for ordinal, gpu in enumerate(shown))
     gpus = shown if selected is None else _selected(shown, selected)
     used = {gpu.index for gpu in gpus}
     unavailable = None
     if not shown:
         unavailable = f"every GPU is hidden by CUDA_VISIBLE_DEVICES={visible}"
+        if visible not in ("", "-1"):
+            unavailable += "; 'nvidia-smi -L' lists the names of GPUs and MIG slices"
     elif not gpus:
         unavailable = f"METABONK_GPUS selects none of the available GPUs: {_indices(shown)}"
     others = tuple(gpu for gpu in inventory.gpus if gpu.index not in used)
-    return GpuInventory(gpus, others, unavailable)
+    return replace(inventory, gpus=gpus, others=others, unavailable=unavailable)
 
 
 def gpu_of_worker(worker: int, gpus: Sequence[Gpu]) -> Gpu | None:
@@ -57,7 +59,7 @@ def _shown(
         return tuple(by_uuid[uuid] for uuid in query_cuda() if uuid in by_uuid)
     shown: list[Gpu] = []
     for name in names:
-        named = [gpu for gpu in gpus if name and gpu.uuid.startswith(name)]
+        named = [gpu for gpu in (*gpus, *_slices(gpus)) if name and _is_named(gpu, name)]
         if len(named) != 1 or named[0] in shown:
             # CUDA hides every device after an invalid name (CUDA C++ Programming Guide).
             break
@@ -65,9 +67,19 @@ def _shown(
     return tuple(shown)
 
 
+def _slices(gpus: Sequence[Gpu]) -> list[Gpu]:
+    return [replace(gpu, used_slice=name) for gpu in gpus for name in gpu.slices]
+
+
+def _is_named(gpu: Gpu, name: str) -> bool:
+    """Tell whether CUDA takes a name for this GPU, or this slice of it; a prefix is enough."""
+    if gpu.used_slice is not None:
+        return gpu.used_slice.startswith(name)
+    return gpu.uuid.startswith(name)
+
+
 def _selected(shown: Sequence[Gpu], selected: Sequence[int]) -> tuple[Gpu, ...]:
-    by_index = {gpu.index: gpu for gpu in shown}
-    return tuple(by_index[index] for index in selected if index in by_index)
+    return tuple(gpu for index in selected for gpu in shown if gpu.index == index)
 
 
 def _indices(gpus: Sequence[Gpu]) -> str:

@@ -6,13 +6,19 @@ unlinked while another process opens it would become two slots with one name.
 """
 
 import json
+import logging
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Self
 
 import psutil
 from pydantic import BaseModel, ValidationError
+
+from metabonk.system.file_lock import is_same_file
+
+log = logging.getLogger(__name__)
 
 MAX_HOLDER_BYTES = 4096
 
@@ -42,10 +48,14 @@ class Holder(BaseModel):
 
 
 class Lease:
-    """The right to have one encoder session open, until ``release`` or the process's end."""
+    """The right to have one encoder session open, until ``release`` or the process's end.
+
+    Thread-safe: one thread encodes, another sees that the slot stays.
+    """
 
     def __init__(self, descriptor: int, pool: str, holder: Holder) -> None:
         self._descriptor: int | None = descriptor
+        self._guard = threading.Lock()
         self.pool = pool
         self.holder = holder
 
@@ -67,15 +77,39 @@ class Lease:
         """Record that the driver no longer counts it; the lease stays, for the next session."""
         self._write(session_open=False)
 
+    def holds(self, file: Path) -> bool:
+        """Tell whether the lease is on this file: false once the file was removed or replaced."""
+        with self._guard:
+            return self._descriptor is not None and is_same_file(self._descriptor, file)
+
+    def move_to(self, slot: int, descriptor: int) -> None:
+        """Continue on another slot.
+
+        Args:
+            slot: its number.
+            descriptor: of its file, which is locked; closed if the lease was released meanwhile.
+        """
+        with self._guard:
+            before, self._descriptor = self._descriptor, descriptor
+            if before is None:
+                self._descriptor = None
+                os.close(descriptor)
+                return
+            os.ftruncate(before, 0)
+            os.close(before)
+            self.holder = self.holder.model_copy(update={"slot": slot})
+            _write_holder(descriptor, self.holder)
+
     def release(self) -> None:
         """Give the slot back; a second call does nothing."""
-        if self._descriptor is None:
-            return
-        descriptor, self._descriptor = self._descriptor, None
-        try:
-            os.ftruncate(descriptor, 0)
-        finally:
-            os.close(descriptor)
+        with self._guard:
+            if self._descriptor is None:
+                return
+            descriptor, self._descriptor = self._descriptor, None
+            try:
+                os.ftruncate(descriptor, 0)
+            finally:
+                os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -84,9 +118,15 @@ class Lease:
         self.release()
 
     def _write(self, *, session_open: bool) -> None:
-        self.holder = self.holder.model_copy(update={"session_open": session_open})
-        if self._descriptor is not None:
-            _write_holder(self._descriptor, self.holder)
+        with self._guard:
+            self.holder = self.holder.model_copy(update={"session_open": session_open})
+            if self._descriptor is None:
+                return
+            try:
+                _write_holder(self._descriptor, self.holder)
+            except OSError as error:
+                # The lock holds all the same; a stream must not end for a full disk.
+                log.warning("%s slot %d: can't be written: %s", self.pool, self.slot, error)
 
 
 def claim(descriptor: int, pool: str, holder: Holder) -> Lease:

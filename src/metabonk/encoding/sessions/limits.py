@@ -1,21 +1,38 @@
 """Session limits of a GPU: configured, else assumed by brand and driver; lowered by refusals.
 
+A learned limit is kept for a while and then tried again, one session more at a time: the refusal
+may have had another cause, such as a program that has ended since.
+
 According to NVIDIA's application note, the cap counts all capped cards of a system together, across
 processes; cards without a cap are bounded only by their resources.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pynvml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel
 
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.encoding.sessions.pool import locked
-from metabonk.system.files import move_aside_corrupt, write_atomically
+from metabonk.encoding.sessions.shared_table import SharedTable
 
-LIMIT_CODES = (10, 21)  # NV_ENC_ERR_OUT_OF_MEMORY, NV_ENC_ERR_INCOMPATIBLE_CLIENT_KEY
+OUT_OF_MEMORY = 10  # NV_ENC_ERR_OUT_OF_MEMORY
+LIMIT_CODES = (OUT_OF_MEMORY, 21)  # NV_ENC_ERR_INCOMPATIBLE_CLIENT_KEY
 """The driver's codes for refusing a session beyond its limit."""
+
+MIN_FREE_MEMORY = 512 << 20
+"""Bytes of GPU memory. With less free, ``OUT_OF_MEMORY`` may mean just that: a session takes its
+surfaces and, in a new process, a CUDA context."""
+
+FIRST_TRIAL_S = 600.0
+"""Seconds for which a learned limit is kept before one more session is tried."""
+
+MAX_TRIAL_S = 6 * 3600.0
+"""The same after many trials that were refused; each one doubles the time."""
+
+CLIMB_S = 60.0
+"""Time between one more session and the next, while none is refused."""
 
 NO_ENCODER_CODE = 2  # NV_ENC_ERR_UNSUPPORTED_DEVICE
 """The driver's code for a device without an encoder."""
@@ -64,64 +81,103 @@ def assumed_limit(gpu: Gpu) -> SessionLimit:
     return SessionLimit(cap, f"driver {gpu.driver} opens {cap} sessions on consumer cards")
 
 
-def effective_limit(gpu: Gpu, configured: int, learned: int | None) -> SessionLimit:
+class LearnedLimit(BaseModel):
+    """Sessions that a driver opened before it refused one more."""
+
+    driver: str
+    limit: int
+    """0 for a card without an encoder, which no trial changes."""
+    learned_at: float = 0.0
+    """Unix time, seconds. Version 0.1 stored none."""
+    trial_s: float = FIRST_TRIAL_S
+    """Time until one more is tried, seconds."""
+
+    def allowed(self, now: float) -> int:
+        """Return the sessions to try at this Unix time."""
+        late_s = now - self.learned_at - self.trial_s
+        # A time in the future predates a change of the clock.
+        is_kept = late_s < 0 and now >= self.learned_at
+        return (
+            self.limit
+            if self.limit == 0 or is_kept
+            else self.limit + 1 + int(max(0, late_s) // CLIMB_S)
+        )
+
+    def reason(self, now: float) -> str:
+        """Return where the limit comes from, and until when it is kept."""
+        refused = f"the driver refused to open more than {self.limit} at once"
+        if self.allowed(now) > self.limit:
+            return f"{refused} at {_clock_time(self.learned_at)}; {self.limit + 1} are being tried"
+        trial = _clock_time(self.learned_at + self.trial_s)
+        return f"{refused}, at {_clock_time(self.learned_at)}; one more is tried at {trial}"
+
+
+def effective_limit(
+    gpu: Gpu, configured: int, learned: LearnedLimit | None, now: float
+) -> SessionLimit:
     """Return the configured limit, else the assumed one; lowered to what the driver opened.
 
     Args:
         gpu: the card.
         configured: ``METABONK_NVENC_MAX_SESSIONS``; 0 to determine it automatically.
         learned: from ``LearnedLimits``.
+        now: Unix time, seconds.
     """
     limit = (
         SessionLimit(configured, "METABONK_NVENC_MAX_SESSIONS")
         if configured
         else assumed_limit(gpu)
     )
-    if learned == 0:
+    if learned is None:
+        return limit
+    if learned.limit == 0:
         return SessionLimit(0, f"{gpu.name} has no NVENC encoder")
-    if learned is not None and learned < limit.sessions:
-        return SessionLimit(learned, f"the driver refused to open more than {learned} at once")
+    if learned.allowed(now) < limit.sessions:
+        return SessionLimit(learned.allowed(now), learned.reason(now))
     return limit
 
 
-class _LearnedLimit(BaseModel):
-    driver: str
-    limit: int
+def memory_shortage(code: int, free: int | None) -> str | None:
+    """Return why a refusal says nothing about the number of sessions; None if it does.
 
-
-_FILE = TypeAdapter(dict[str, _LearnedLimit])
+    Args:
+        code: of the refusal, one of ``LIMIT_CODES``.
+        free: memory of the GPU, bytes; None if the driver doesn't tell.
+    """
+    if code != OUT_OF_MEMORY:
+        return None
+    if free is None:
+        return "the GPU's free memory is unknown"
+    if free < MIN_FREE_MEMORY:
+        return f"only {free >> 20} MB of the GPU's memory are free"
+    return None
 
 
 class LearnedLimits:
     """Limits learned from refusals by drivers, on disk, shared by all processes and pools."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._table = SharedTable(file, LearnedLimit)
 
-    def learned(self, cards: str, driver: str) -> int | None:
+    def learned(self, cards: str, driver: str) -> LearnedLimit | None:
         """Return the limit learned for these cards (their UUIDs) under their current driver."""
-        entry = self._read().get(cards)
-        return entry.limit if entry and entry.driver == driver else None
+        entry = self._table.get(cards)
+        return entry if entry and entry.driver == driver else None
 
     def learn(self, cards: str, driver: str, limit: int) -> None:
-        """Record that ``driver`` opened ``limit`` sessions on these cards and refused one more.
+        """Record that ``driver`` opened ``limit`` sessions on these cards and refused one more."""
+        now = time.time()
+        trial_s = FIRST_TRIAL_S
+        before = self.learned(cards, driver)
+        if before is not None and before.limit == limit:
+            was_trial = before.allowed(now) > limit
+            trial_s = min(before.trial_s * (2 if was_trial else 1), MAX_TRIAL_S)
+        entry = LearnedLimit(driver=driver, limit=limit, learned_at=now, trial_s=trial_s)
+        self._table.put(cards, entry)
 
-        Raises:
-            SlotFolderError: another process keeps the file locked.
-            OSError: it can't be written.
-        """
-        with locked(self._file.with_suffix(".lock")):
-            entries = self._read() | {cards: _LearnedLimit(driver=driver, limit=limit)}
-            write_atomically(self._file, _FILE.dump_json(entries))
 
-    def _read(self) -> dict[str, _LearnedLimit]:
-        try:
-            return _FILE.validate_json(self._file.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValidationError as error:
-            move_aside_corrupt(self._file, error)
-            return {}
+def _clock_time(at: float) -> str:
+    return time.strftime("%H:%M", time.localtime(at))
 
 
 def _version(driver: str) -> tuple[int, int]:

@@ -4,8 +4,9 @@ NVML alone can't tell whether a GPU has an encoder: an H200 reports 100 % encode
 none. Only opening a session can (``encoding/probe.py``).
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pynvml
@@ -45,6 +46,10 @@ class Gpu:
     every process of a fleet sees a single GPU, so there it is 0."""
     is_only_gpu: bool = True
     """True if the machine has no other."""
+    slices: tuple[str, ...] = ()
+    """UUIDs of its MIG slices, which share its encoder and so its sessions."""
+    used_slice: str | None = None
+    """The slice that this process may use; None: the whole GPU, or whichever CUDA takes first."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,7 +58,24 @@ class Gpu:
         PyTorch, FFmpeg and GStreamer then all use the same device, the first, and GStreamer's
         plugin opens sessions on no other while it is loaded.
         """
+        if self.used_slice is not None:
+            return visible_to(self.used_slice)
         return {} if self.is_only_gpu else visible_to(self.uuid)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedGpu:
+    """A GPU that the driver lists and can't query.
+
+    Attributes:
+        index: as NVML counts.
+        reason: the driver's.
+        is_forbidden: this process may not use it, so that nothing is wrong.
+    """
+
+    index: int
+    reason: str
+    is_forbidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +86,24 @@ class GpuInventory:
         gpus: usable by this process, in the order in which workers get them.
         others: not usable by it; they count where cards share a limit.
         unavailable: reason why ``gpus`` is empty.
+        failed: GPUs that can't be queried, and are used by nobody.
     """
 
     gpus: tuple[Gpu, ...] = ()
     others: tuple[Gpu, ...] = ()
     unavailable: str | None = None
+    failed: tuple[FailedGpu, ...] = ()
     by_index: dict[int, Gpu] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_index", {gpu.index: gpu for gpu in self.all_gpus})
+        # Several slices of a GPU may be used; the first stands for it.
+        by_index = {gpu.index: gpu for gpu in reversed((*self.gpus, *self.others))}
+        object.__setattr__(self, "by_index", by_index)
 
     @property
     def all_gpus(self) -> tuple[Gpu, ...]:
-        """Every GPU of the machine, by index."""
-        return tuple(sorted((*self.gpus, *self.others), key=lambda gpu: gpu.index))
+        """Every GPU of the machine once, by index."""
+        return tuple(gpu for _, gpu in sorted(self.by_index.items()))
 
 
 class Nvml:
@@ -96,14 +122,9 @@ class Nvml:
         if self._hidden:
             return GpuInventory(unavailable="every GPU is hidden by CUDA_VISIBLE_DEVICES")
         try:
-            if not self._ready:
-                pynvml.nvmlInit()
-                self._ready = True
+            self._initialize()
             driver = _text(pynvml.nvmlSystemGetDriverVersion())
             count = pynvml.nvmlDeviceGetCount()
-            return GpuInventory(
-                tuple(_gpu(index, driver, is_only_gpu=count == 1) for index in range(count))
-            )
         except pynvml.NVMLError_LibraryNotFound:
             return GpuInventory(
                 unavailable="no NVIDIA driver on this machine (libnvidia-ml.so.1 not found)"
@@ -111,11 +132,44 @@ class Nvml:
         except pynvml.NVMLError as error:
             self._ready = False
             return GpuInventory(unavailable=f"the NVIDIA driver does not answer: {error}")
+        gpus: list[Gpu] = []
+        failed: list[FailedGpu] = []
+        for index in range(count):
+            try:
+                gpus.append(_gpu(index, driver, is_only_gpu=count == 1))
+            except pynvml.NVMLError as error:
+                is_forbidden = isinstance(error, pynvml.NVMLError_NoPermission)
+                failed.append(FailedGpu(index, str(error), is_forbidden))
+        unavailable = None
+        if failed and not gpus:
+            reasons = "; ".join(f"GPU {gpu.index}: {gpu.reason}" for gpu in failed)
+            unavailable = f"the NVIDIA driver can't query any GPU ({reasons})"
+        return GpuInventory(tuple(gpus), unavailable=unavailable, failed=tuple(failed))
 
     def sessions(self, index: int) -> tuple[tuple[DriverSession, ...], int]:
         """Return the sessions on one GPU and the driver's count; empty if it can't be queried."""
-        gpu = self.inventory().by_index.get(index)
-        return (gpu.sessions, gpu.session_count) if gpu else ((), 0)
+        if self._hidden:
+            return (), 0
+        try:
+            self._initialize()
+            return _sessions(pynvml.nvmlDeviceGetHandleByIndex(index))
+        except pynvml.NVMLError as error:
+            # A driver that was loaded again has to be initialised again.
+            self._ready = isinstance(error, pynvml.NVMLError_GpuIsLost)
+            return (), 0
+
+    def free_memory(self, index: int) -> int | None:
+        """Return the free memory of one GPU, bytes; None if it can't be queried."""
+        try:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
+        except pynvml.NVMLError:
+            return None
+
+    def _initialize(self) -> None:
+        if not self._ready:
+            pynvml.nvmlInit()
+            self._ready = True
 
 
 def external_sessions(
@@ -159,7 +213,23 @@ def _gpu(index: int, driver: str, *, is_only_gpu: bool) -> Gpu:
         sessions=sessions,
         session_count=count,
         is_only_gpu=is_only_gpu,
+        slices=tuple(_slices(handle)),
     )
+
+
+def _slices(handle: object) -> Iterator[str]:
+    """Yield the UUIDs of a GPU's MIG slices; none where it has, or the driver knows, no MIG."""
+    try:
+        current, _ = pynvml.nvmlDeviceGetMigMode(handle)
+        places = pynvml.nvmlDeviceGetMaxMigDeviceCount(handle) if current else 0
+    except pynvml.NVMLError:
+        return
+    for place in range(places):
+        # Most places are empty, and MIG may be reconfigured meanwhile.
+        with contextlib.suppress(pynvml.NVMLError):
+            yield _text(
+                pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))
+            )
 
 
 def _sessions(handle: object) -> tuple[tuple[DriverSession, ...], int]:

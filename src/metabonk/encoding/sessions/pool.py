@@ -4,26 +4,22 @@ Taking a slot is one critical section under the pool's lock: *leases + sessions 
 + 1 ≤ limit*. Two processes can't both take the last free slot.
 """
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from metabonk.encoding.sessions.lease import Holder, Lease, claim, read_holder
-from metabonk.errors import EncodingError, StartError
-from metabonk.settings.runtime_dir import private_folder
-from metabonk.system.file_lock import lock, try_lock
-
-LOCK_TIMEOUT_S = 5.0
+from metabonk.encoding.sessions.lease import Holder, Lease, claim
+from metabonk.encoding.sessions.slots import (
+    LOCK_TIMEOUT_S,
+    LOOK_TIMEOUT_S,
+    SlotFolder,
+    SlotsLocked,
+)
 
 ExternalSessions: TypeAlias = Callable[[Sequence[Holder]], int]
 """Given the holders of a pool, counts the sessions that other programs have open."""
-
-
-class SlotFolderError(EncodingError):
-    """The slot directory can't be used, so nobody can know who holds a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +55,21 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Snapshot of a pool."""
+    """Snapshot of a pool.
+
+    Attributes:
+        pool: its name.
+        limit: sessions allowed.
+        holders: holders of the leases.
+        external: sessions of other programs.
+        note: why the count may be off by one, and why nobody gets a lease now; None if neither.
+    """
 
     pool: str
     limit: int
     holders: tuple[Holder, ...]
     external: int
+    note: str | None = None
 
     @property
     def used(self) -> int:
@@ -81,6 +86,8 @@ class Pool:
         limit: sessions allowed; called for each lease, because the limit is learned.
         external: counts sessions of other programs.
         learn: receives a limit learned from a refusal by the driver.
+        locate: returns the slot directory to use now, where ``folder`` may be removed.
+        places: every directory that ``locate`` may return.
     """
 
     def __init__(
@@ -90,15 +97,24 @@ class Pool:
         limit: Callable[[], int],
         external: ExternalSessions = lambda holders: 0,
         learn: Callable[[int], None] = lambda limit: None,
+        locate: Callable[[], Path] | None = None,
+        places: Sequence[Path] = (),
     ) -> None:
         self.name = name
-        self._folder = folder / name
+        self._folder = SlotFolder(name, locate or (lambda: folder), (folder, *places))
         self._limit = limit
         self._external = external
         self._learn = learn
+        self._leases: list[Lease] = []
 
     def take(
-        self, *, worker: str, purpose: str, backend: str = "", gpu: int | None = None
+        self,
+        *,
+        worker: str,
+        purpose: str,
+        backend: str = "",
+        gpu: int | None = None,
+        timeout_s: float = LOCK_TIMEOUT_S,
     ) -> Lease | Refusal:
         """Take a lease, or return the reason why there is none.
 
@@ -107,23 +123,26 @@ class Pool:
             purpose: ``stream`` or ``probe``.
             backend: backend of the encoder to be opened.
             gpu: NVML index of the GPU that will encode.
+            timeout_s: wait for the pool's lock, seconds.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
-        with self.critical_section():
+        with self._folder.locked(timeout_s) as slots:
             limit = self._limit()
-            holders, free = self._scan()
+            holders, free = slots.scan()
             try:
                 external = self._external(holders)
                 used = len(holders) + external
                 if used + 1 > limit:
                     return Refusal(self.name, used, limit, tuple(holders), external)
-                slot, descriptor = free.popitem() if free else self._new_slot()
+                slot, descriptor = free.popitem() if free else slots.new_slot()
                 holder = Holder(slot=slot, worker=worker, purpose=purpose, backend=backend, gpu=gpu)
-                return claim(descriptor, self.name, holder)
+                lease = claim(descriptor, self.name, holder)
             finally:
                 _close_all(free)
+            self._leases = [*(each for each in self._leases if each.held), lease]
+            return lease
 
     def refused_by_driver(self, lease: Lease) -> int | None:
         """Release a lease whose session the driver refused to open, and learn the limit.
@@ -138,9 +157,9 @@ class Pool:
         Raises:
             SlotFolderError: the slot directory can't be used; the lease is released all the same.
         """
-        with lease, self.critical_section():
+        with lease, self._folder.locked(LOCK_TIMEOUT_S) as slots:
             lease.release()
-            holders, free = self._scan()
+            holders, free = slots.scan()
             _close_all(free)
             opened = len(holders) + self._external(holders)
             if opened == 0 or opened >= self._limit():
@@ -149,15 +168,30 @@ class Pool:
             return opened
 
     def usage(self) -> Usage:
-        """Return the current holders and counts.
+        """Return the current holders and counts, also while a process keeps the pool's lock.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
-        with self.critical_section():
-            holders, free = self._scan()
-            _close_all(free)
-            return Usage(self.name, self._limit(), tuple(holders), self._external(holders))
+        try:
+            with self._folder.locked(LOOK_TIMEOUT_S) as slots:
+                holders, free = slots.scan()
+                _close_all(free)
+                return Usage(self.name, self._limit(), tuple(holders), self._external(holders))
+        except SlotsLocked as error:
+            with self._folder.unlocked() as slots:
+                holders = slots.look()
+            external = self._external(holders)
+            return Usage(self.name, self._limit(), tuple(holders), external, str(error))
+
+    def written_holders(self) -> list[Holder]:
+        """Return the holders named in slots, dead or alive; never waits.
+
+        Raises:
+            SlotFolderError: the slot directory can't be used.
+        """
+        with self._folder.unlocked() as slots:
+            return slots.written()
 
     def stale_holders(self, *, clear: bool = False) -> list[Holder]:
         """Return the holders that died with a lease: their slots are free but still name them.
@@ -168,90 +202,16 @@ class Pool:
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
-        stale: list[Holder] = []
-        with self.critical_section():
-            for slot in self._slots():
-                file = self._slot_file(slot)
-                descriptor = try_lock(file)
-                if descriptor is not None:
-                    if file.stat().st_size:
-                        stale.append(read_holder(file, slot))
-                        if clear:
-                            os.ftruncate(descriptor, 0)
-                    os.close(descriptor)
-        return stale
+        with self._folder.locked(LOCK_TIMEOUT_S) as slots:
+            return slots.stale(clear=clear)
 
-    @contextlib.contextmanager
-    def critical_section(self) -> Iterator[None]:
-        """Exclude every other process from leasing, counting and learning.
+    def restore_leases(self) -> list[Lease]:
+        """Make the slots of this process's leases anew where they were removed; return those.
 
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
-        try:
-            private_folder(self._folder, setting="METABONK_NVENC_SLOT_DIR")
-            with locked(self._folder / "pool.lock"):
-                yield
-        except StartError as error:
-            raise SlotFolderError(str(error)) from None
-        except OSError as error:
-            raise SlotFolderError(
-                f"encoder sessions can't be leased in {self._folder}: {error.strerror}. "
-                "Set METABONK_NVENC_SLOT_DIR to a writable folder on a local disk"
-            ) from None
-
-    def _scan(self) -> tuple[list[Holder], dict[int, int]]:
-        """Return the current holders, and the lowest free slot with its locked descriptor."""
-        holders: list[Holder] = []
-        free: dict[int, int] = {}
-        for slot in self._slots():
-            file = self._slot_file(slot)
-            descriptor = try_lock(file)
-            if descriptor is None:
-                holders.append(read_holder(file, slot))
-            elif not free:
-                free[slot] = descriptor
-            else:
-                os.close(descriptor)
-        return holders, free
-
-    def _new_slot(self) -> tuple[int, int]:
-        slot = max(self._slots(), default=-1) + 1
-        descriptor = try_lock(self._slot_file(slot))
-        if descriptor is None:
-            raise SlotFolderError(
-                f"{self._slot_file(slot)} is locked by something other than a lease"
-            )
-        return slot, descriptor
-
-    def _slots(self) -> list[int]:
-        stems = (file.stem.removeprefix("slot-") for file in self._folder.glob("slot-*.lock"))
-        return sorted(int(stem) for stem in stems if stem.isdigit())
-
-    def _slot_file(self, slot: int) -> Path:
-        return self._folder / f"slot-{slot}.lock"
-
-
-@contextlib.contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold a file's lock for the duration of the block.
-
-    The wait is bounded, so that one process stopped or hung in the driver can't stop all others.
-
-    Raises:
-        SlotFolderError: another process has held it for ``LOCK_TIMEOUT_S``.
-        OSError: the file can't be made, or its filesystem has no locks.
-    """
-    descriptor = lock(file, LOCK_TIMEOUT_S)
-    if descriptor is None:
-        raise SlotFolderError(
-            f"{file} has been locked for {LOCK_TIMEOUT_S:.0f} s by a process that appears stuck; "
-            f"'lsof {file}' shows which"
-        )
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+        return self._folder.restore(self._leases)
 
 
 def _close_all(slots: dict[int, int]) -> None:

@@ -1,5 +1,7 @@
 """The pools of this host: ``cpu``, ``va``, and ``nvenc`` for its NVIDIA cards."""
 
+import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,12 +13,17 @@ from metabonk.encoding.sessions.limits import (
     SessionLimit,
     effective_limit,
     is_capped,
+    memory_shortage,
 )
 from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml, external_sessions
 from metabonk.encoding.sessions.pool import Pool
+from metabonk.errors import EncodingError, StartError
 from metabonk.settings import Settings
 from metabonk.settings.environment import gpus_are_hidden, visible_devices
-from metabonk.settings.runtime_dir import private_folder, runtime_dir
+from metabonk.settings.runtime_dir import private_folder, runtime_dir, runtime_places
+from metabonk.system.file_lock import FolderHold
+
+log = logging.getLogger(__name__)
 
 VA_SESSIONS = 16
 """VA-API has no session limit. One session at 1280×720 and 60 fps takes a few hundredths of an
@@ -38,6 +45,8 @@ class Pools:
         cpu_limit: sessions in software.
         nvml: source of GPUs and sessions.
         usable: reduces the machine's GPUs to the usable ones.
+        locate: returns the directory to use now, where ``folder`` may be removed.
+        places: every directory that ``locate`` may return.
     """
 
     def __init__(
@@ -48,14 +57,19 @@ class Pools:
         cpu_limit: int,
         nvml: Nvml,
         usable: Callable[[GpuInventory], GpuInventory] = lambda inventory: inventory,
+        locate: Callable[[], Path] | None = None,
+        places: Sequence[Path] = (),
     ) -> None:
         self.folder = folder
+        self._locate = locate or (lambda: folder)
+        self._places = places
+        self._hold = FolderHold()
         self._nvenc_limit = nvenc_limit
         self._nvml = nvml
         self._learned = LearnedLimits(folder / "learned-limits.json")
         self.inventory: GpuInventory = usable(nvml.inventory())
-        self.cpu = Pool("cpu", folder, lambda: cpu_limit)
-        self.va = Pool("va", folder, lambda: VA_SESSIONS)
+        self.cpu = Pool("cpu", folder, lambda: cpu_limit, locate=locate, places=places)
+        self.va = Pool("va", folder, lambda: VA_SESSIONS, locate=locate, places=places)
         self._nvenc = {gpu.index: self._make_pool(gpu) for gpu in self.inventory.all_gpus}
 
     def nvenc(self, gpu_index: int) -> Pool | None:
@@ -67,13 +81,35 @@ class Pools:
         by_name: dict[str, tuple[Pool, list[Gpu]]] = {}
         for gpu in self.inventory.gpus:
             pool = self._nvenc[gpu.index]
-            by_name.setdefault(pool.name, (pool, []))[1].append(gpu)
+            _, members = by_name.setdefault(pool.name, (pool, []))
+            if gpu.index not in (member.index for member in members):
+                # Another slice of the same GPU shares its sessions.
+                members.append(gpu)
         return list(by_name.values())
 
     def all(self) -> list[Pool]:
         """Return every usable pool once."""
         va = [self.va] if RENDER_NODES.exists() else []
         return [*(pool for pool, _ in self.nvenc_pools()), *va, self.cpu]
+
+    def keep(self) -> None:
+        """Keep the slot directory from being cleaned, and hold leases anew where it was removed.
+
+        To be called about once a second by whoever has leases. Never raises.
+        """
+        try:
+            self._hold.hold(self._locate())
+            for pool in {
+                pool.name: pool for pool in (*self._nvenc.values(), self.va, self.cpu)
+            }.values():
+                for lease in pool.restore_leases():
+                    log.warning(
+                        "%s: the slot directory was removed; slot %d is held anew",
+                        pool.name,
+                        lease.slot,
+                    )
+        except (EncodingError, StartError, OSError) as error:
+            log.warning("leases can't be kept: %s", error)
 
     def driver_counts(self) -> dict[str, int]:
         """Return, by pool, how many sessions of all programs the driver counts on its cards."""
@@ -86,9 +122,18 @@ class Pools:
     def limit(self, gpu: Gpu) -> SessionLimit:
         """Return the session limit of this GPU's pool."""
         learned = self._learned.learned(_key([gpu]), gpu.driver)
-        if learned != 0:
+        if learned is None or learned.limit != 0:
             learned = self._learned.learned(_key(self._limit_group(gpu)), gpu.driver)
-        return effective_limit(gpu, self._nvenc_limit, learned)
+        return effective_limit(gpu, self._nvenc_limit, learned, time.time())
+
+    def memory_shortage(self, gpu_index: int, code: int) -> str | None:
+        """Return why a refusal by the driver is no session limit; None if it is one.
+
+        Args:
+            gpu_index: of the GPU that was to encode.
+            code: of the refusal, one of ``LIMIT_CODES``.
+        """
+        return memory_shortage(code, self._nvml.free_memory(gpu_index))
 
     def no_nvenc_reason(self, gpu_index: int) -> str | None:
         """Return why this process can't use NVENC on this GPU; None if, as far as known, it can."""
@@ -101,14 +146,9 @@ class Pools:
         return limit.reason if limit.sessions == 0 else None
 
     def mark_no_encoder(self, gpu_index: int) -> None:
-        """Remember that this GPU has no encoder, until its driver changes.
-
-        Raises:
-            SlotFolderError: the slot directory can't be used.
-        """
+        """Remember that this GPU has no encoder, until its driver changes."""
         gpu = self.inventory.by_index[gpu_index]
-        with self._nvenc[gpu_index].critical_section():
-            self._learned.learn(_key([gpu]), gpu.driver, 0)
+        self._learned.learn(_key([gpu]), gpu.driver, 0)
 
     def _make_pool(self, gpu: Gpu) -> Pool:
         cards = self._limit_group(gpu)
@@ -124,6 +164,8 @@ class Pools:
             limit=lambda: self.limit(gpu).sessions,
             external=external,
             learn=lambda limit: self._learned.learn(_key(cards), gpu.driver, limit),
+            locate=self._locate,
+            places=self._places,
         )
 
     def _limit_group(self, gpu: Gpu) -> list[Gpu]:
@@ -139,15 +181,22 @@ def open_pools(settings: Settings) -> Pools:
     Raises:
         StartError: the slot directory can't be made, or isn't safely this user's.
     """
-    slot_dir = settings.nvenc.slot_dir or runtime_dir(settings.paths.runtime) / "slots"
+    slot_dir, runtime = settings.nvenc.slot_dir, settings.paths.runtime
+
+    def locate() -> Path:
+        folder = slot_dir or runtime_dir(runtime) / "slots"
+        return private_folder(folder, setting="METABONK_NVENC_SLOT_DIR")
+
     return Pools(
-        private_folder(slot_dir, setting="METABONK_NVENC_SLOT_DIR"),
+        locate(),
         nvenc_limit=settings.nvenc.max_sessions,
         cpu_limit=settings.cpu.effective_max_sessions,
         nvml=Nvml(hidden=gpus_are_hidden()),
         usable=lambda inventory: select_gpus(
             inventory, visible=visible_devices(), selected=settings.gpus, query_cuda=query_uuids
         ),
+        locate=locate,
+        places=[slot_dir] if slot_dir else [place / "slots" for place in runtime_places(runtime)],
     )
 
 
