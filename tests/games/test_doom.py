@@ -1,5 +1,6 @@
 """Doom with real engines."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -17,6 +18,7 @@ from metabonk.games import FrameSink, Observation, Transition, available_games, 
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.preprocessing import ObservationSpec, observe
 from metabonk.settings.schema import Learning
+from tests.support.frames import drawing_into
 from tests.support.waiting import until
 
 SMALL, LARGE = (256, 144), (1280, 720)
@@ -26,7 +28,7 @@ VIEW = ObservationSpec(128, 72)
 
 @pytest.fixture
 def doom() -> Iterator[Doom]:
-    game = Doom("basic", seed=1, frame_skip=4)
+    game = Doom("basic", frame_skip=4)
     yield game
     game.close()
 
@@ -48,10 +50,10 @@ def play_episode(
 
 @pytest.mark.parametrize("game_id", available_games())
 def test_every_available_game_plays_two_episodes(game_id: str):
-    game = make_game(game_id, Learning(), seed=0)
+    game = make_game(game_id, Learning())
     try:
         for _ in range(2):
-            observation = game.reset()
+            observation = game.reset(1)
             assert observation.shape == game.observation_shape == (72, 128, 3)
             assert observation.dtype == np.uint8
             assert observation.std() > 5
@@ -61,7 +63,7 @@ def test_every_available_game_plays_two_episodes(game_id: str):
 
 
 def test_a_time_limit_truncates_without_terminating(doom: Doom):
-    doom.reset()
+    doom.reset(1)
     transitions = play_episode(doom)
     assert len(transitions) == 300 / 4
     assert transitions[-1].truncated
@@ -70,19 +72,20 @@ def test_a_time_limit_truncates_without_terminating(doom: Doom):
 
 
 def test_the_last_step_is_shortened_to_the_time_limit():
-    game = Doom("basic", seed=1, frame_skip=7)
+    game = Doom("basic", frame_skip=7)
     try:
-        game.reset()
+        game.reset(1)
         transitions = play_episode(game)
         assert [transition.reward for transition in transitions] == [-7.0] * 42 + [-6.0]
+        assert [transition.tics for transition in transitions] == [7] * 42 + [6]
     finally:
         game.close()
 
 
 def test_a_death_terminates_without_truncating():
-    game = Doom("deadly_corridor", seed=3, frame_skip=4)
+    game = Doom("deadly_corridor", frame_skip=4)
     try:
-        before = game.reset()
+        before = game.reset(1)
         transitions = play_episode(game)
         assert transitions[-1].terminated
         assert not transitions[-1].truncated
@@ -94,24 +97,24 @@ def test_a_death_terminates_without_truncating():
         game.close()
 
 
-def test_the_seed_determines_the_episodes():
-    def first_observations(seed: int) -> NDArray[np.uint8]:
-        game = Doom("basic", seed=seed, frame_skip=4)
+def test_the_seed_determines_the_episode():
+    def first_observations(*seeds: int) -> NDArray[np.uint8]:
+        game = Doom("basic", frame_skip=4)
         try:
-            return np.stack([game.reset() for _ in range(3)])
+            return np.stack([game.reset(seed) for seed in seeds])
         finally:
             game.close()
 
-    first = first_observations(1)
-    assert (first == first_observations(1)).all()
-    assert (first != first_observations(2)).any()
+    first = first_observations(1, 2, 2**31 - 1)
+    assert (first == first_observations(1, 2, 2**31 - 1)).all()
     assert (first[0] != first[1]).any()
+    assert (first_observations(2) == first[1]).all(), "whatever was played before"
 
 
 def test_every_drawn_tic_is_emitted_in_order(doom: Doom):
-    doom.reset()
+    doom.reset(1)
     frames: list[Frame] = []
-    transitions = play_episode(doom, frames.append, MOVE_LEFT)
+    transitions = play_episode(doom, drawing_into(frames), MOVE_LEFT)
     assert len(frames) == 300
     assert {frame.pixels.shape for frame in frames} == {(144, 256, 3)}
     times = [frame.captured_at for frame in frames]
@@ -124,13 +127,13 @@ def test_every_drawn_tic_is_emitted_in_order(doom: Doom):
 
 
 def test_the_final_observation_of_a_truncated_episode_is_the_current_one():
-    game = Doom("defend_the_center", seed=1, frame_skip=150)
+    game = Doom("defend_the_center", frame_skip=150)
     try:
         game._scenario = dataclasses.replace(game._scenario, timeout_tics=200)
-        game.reset()
+        game.reset(1)
         frames: list[Frame] = []
-        game.step(1, frames.append)
-        last = game.step(1, frames.append)
+        game.step(1, drawing_into(frames))
+        last = game.step(1, drawing_into(frames))
         assert last.truncated
         assert len(frames) == 200
         assert (last.observation == observe(frames[-1], VIEW)).all()
@@ -141,22 +144,22 @@ def test_the_final_observation_of_a_truncated_episode_is_the_current_one():
 
 def test_drawing_every_tic_does_not_change_rewards():
     def rewards(on_frame: FrameSink | None) -> list[float]:
-        game = Doom("defend_the_center", seed=5, frame_skip=4)
+        game = Doom("defend_the_center", frame_skip=4)
         try:
-            game.reset()
+            game.reset(1)
             return [game.step(step % 4, on_frame).reward for step in range(60)]
         finally:
             game.close()
 
-    assert rewards(None) == rewards(lambda frame: None)
+    assert rewards(None) == rewards(drawing_into([]))
 
 
 def test_observations_are_nearly_the_same_at_every_render_size():
     def observations_at(size: tuple[int, int] | None) -> NDArray[np.float32]:
-        game = Doom("health_gathering", seed=5, frame_skip=4)
+        game = Doom("health_gathering", frame_skip=4)
         try:
             game.set_render_size(size)
-            observations = [game.reset()]
+            observations = [game.reset(1)]
             observations += [game.step(step % 4).observation for step in range(20)]
             return np.stack(observations).astype(np.float32)
         finally:
@@ -172,26 +175,35 @@ def test_observations_are_nearly_the_same_at_every_render_size():
 
 
 def test_a_new_render_size_takes_effect_at_the_next_episode(doom: Doom):
-    doom.reset()
+    doom.reset(1)
     doom.set_render_size(LARGE)
     doom.step(WAIT)
     assert doom.source_size == SMALL
     assert doom.frame().pixels.shape == (144, 256, 3)
-    observation = doom.reset()
+    observation = doom.reset(1)
     assert doom.source_size == LARGE
     assert doom.frame().pixels.shape == (720, 1280, 3)
     assert observation.shape == (72, 128, 3)
     doom.set_render_size(None)
-    doom.reset()
+    doom.reset(1)
     assert doom.source_size == SMALL
     assert len(engines()) == 1
 
 
+def test_a_game_that_starts_large_starts_no_other_engine():
+    with contextlib.closing(Doom("basic", frame_skip=4, render_size=(640, 360))) as game:
+        started = engines()
+        game.set_render_size((640, 360))
+        game.reset(1)
+        assert game.frame().pixels.shape == (360, 640, 3)
+        assert engines() == started
+
+
 def test_a_withdrawn_render_size_changes_nothing_and_leaves_no_engine(doom: Doom):
-    doom.reset()
+    doom.reset(1)
     for size in (LARGE, None, (1920, 1080), LARGE, None):
         doom.set_render_size(size)
-    doom.reset()
+    doom.reset(1)
     assert doom.source_size == SMALL
     doom.close()
     assert engines() == []
@@ -203,18 +215,18 @@ def test_an_engine_is_replaced_after_many_episodes_without_interrupting_play(
     monkeypatch.setattr("metabonk.games.doom.MAX_EPISODES", 3)
     (first,) = engines()
     for _ in range(3):
-        doom.reset()
+        doom.reset(1)
     assert first in engines()
 
     def is_replaced() -> bool:
-        doom.reset()
+        doom.reset(1)
         doom.step(WAIT)
         return first not in engines()
 
     until("the engine is replaced", is_replaced, 20)
     assert doom.source_size == SMALL
     doom.set_render_size(LARGE)
-    doom.reset()
+    doom.reset(1)
     assert doom.source_size == LARGE
     doom.close()
     assert engines() == []
@@ -222,7 +234,7 @@ def test_an_engine_is_replaced_after_many_episodes_without_interrupting_play(
 
 def test_the_nearest_supported_size_is_rendered(doom: Doom):
     doom.set_render_size((854, 480))
-    doom.reset()
+    doom.reset(1)
     assert doom.source_size == (640, 360)
 
 
@@ -232,11 +244,11 @@ def test_closing_while_an_engine_starts_leaves_no_engine(doom: Doom):
     doom.close()
     assert engines() == []
     with pytest.raises(GameError, match="closed"):
-        doom.reset()
+        doom.reset(1)
 
 
 def test_a_dead_engine_is_a_game_error(doom: Doom):
-    doom.reset()
+    doom.reset(1)
     engine = engines()[0]
     os.kill(engine.pid, signal.SIGKILL)
     with pytest.raises(GameError, match="the Doom engine of doom:basic failed"):
@@ -251,10 +263,10 @@ def test_a_step_before_a_reset_is_rejected(doom: Doom):
 
 
 def test_several_games_run_in_one_process(doom: Doom):
-    other = Doom("defend_the_center", seed=2, frame_skip=4)
+    other = Doom("defend_the_center", frame_skip=4)
     try:
-        doom.reset()
-        other.reset()
+        doom.reset(1)
+        other.reset(1)
         assert (doom.step(1).observation != other.step(1).observation).any()
         assert len(engines()) == 2
     finally:
@@ -264,8 +276,8 @@ def test_several_games_run_in_one_process(doom: Doom):
 
 def test_no_file_is_left_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    game = Doom("basic", seed=1, frame_skip=4)
-    game.reset()
+    game = Doom("basic", frame_skip=4)
+    game.reset(1)
     game.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -275,6 +287,7 @@ def test_a_scenario_is_described_without_starting_an_engine():
     assert engines() == []
     assert description.action_names == ("wait", "move left", "move right", "attack")
     assert description.reward_scale == 0.01
+    assert description.tics_per_s == 35
 
 
 def test_the_policy_observes_the_last_frame_that_viewers_get():
@@ -285,11 +298,11 @@ def test_the_policy_observes_the_last_frame_that_viewers_get():
         observed.append(frame)
         return observe(frame, spec)
 
-    game = Doom("basic", seed=1, frame_skip=4, observation_fn=observation_fn)
+    game = Doom("basic", frame_skip=4, observation_fn=observation_fn)
     try:
-        game.reset()
+        game.reset(1)
         for _ in range(3):
-            transition = game.step(WAIT, emitted.append)
+            transition = game.step(WAIT, drawing_into(emitted))
             assert observed[-1] is emitted[-1]
             assert np.array_equal(transition.observation, observe(emitted[-1], VIEW))
         assert len(observed) == 4, "one observation per step and one at the reset"

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,7 +12,6 @@ import pytest
 
 from metabonk.games.doom import Doom
 from metabonk.games.doom_cleanup import remove_orphans
-from metabonk.games.doom_engine import launcher
 from metabonk.system import shared_memory
 
 pytestmark = pytest.mark.usefixtures("cleanup_lock")
@@ -23,19 +21,16 @@ import sys, time
 import metabonk.games.doom_engine as engine
 {before}
 from metabonk.games.doom import Doom
-game = Doom("basic", seed=1, frame_skip=4)
-game.reset()
+game = Doom("basic", frame_skip=4)
+game.reset(1)
 print("plays", flush=True)
 time.sleep(60)
 """
 
 
 @pytest.fixture
-def _own_runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    launcher.cache_clear()
-    yield
-    launcher.cache_clear()
 
 
 def kill_player(before: str = "") -> tuple[psutil.Process, list[Path]]:
@@ -103,14 +98,14 @@ def test_an_engine_of_another_runtime_directory_is_left_alone(
 
 
 def test_a_running_game_is_left_alone():
-    game = Doom("basic", seed=1, frame_skip=4)
+    game = Doom("basic", frame_skip=4)
     try:
-        game.reset()
+        game.reset(1)
         remove_orphans()
         assert game.step(0).reward == -4
         game.set_render_size((640, 360))
         remove_orphans()
-        game.reset()
+        game.reset(1)
         assert game.source_size == (640, 360)
     finally:
         game.close()

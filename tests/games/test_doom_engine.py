@@ -23,11 +23,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     runtime = tmp_path / "it's a $HOME"
     runtime.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    launcher.cache_clear()
-    doom_engine._check_engine.cache_clear()
+    cached = (doom_engine._check_engine, doom_engine._wrappers, doom_engine._is_noexec)
+    for function in cached:
+        function.cache_clear()
     yield runtime / "metabonk" / "doom"
-    launcher.cache_clear()
-    doom_engine._check_engine.cache_clear()
+    for function in cached:
+        function.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -60,10 +61,15 @@ def test_the_launcher_is_executable_by_its_user_only(folder: Path):
     subprocess.run(["sh", "-n", str(file)], check=True)
 
 
+def test_a_launcher_is_made_anew_where_its_folder_was_removed(folder: Path):
+    launcher()
+    shutil.rmtree(folder.parent)
+    assert os.access(launcher(), os.X_OK)
+
+
 def test_a_changed_launcher_is_rewritten(folder: Path):
     text = launcher().read_text()
     launcher().write_text("#!/bin/sh\nexit 1\n")
-    launcher.cache_clear()
     assert launcher().read_text() == text
 
 

@@ -1,5 +1,7 @@
 """Gymnasium environments as games."""
 
+import contextlib
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,12 +11,14 @@ import pytest
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from metabonk.errors import GameError
+from metabonk.errors import GameError, GameStartError
 from metabonk.frame import Frame
 from metabonk.games import ActionKind, describe_game, make_game
-from metabonk.games.gym import Actions, GymGame, describe_gym, make_actions, vector_length
+from metabonk.games.gym import GymGame, View, describe_gym
 from metabonk.settings.schema import Learning
+from tests.support.frames import drawing_into
 
+FRAMES = View("pixels", frame_stack=1)
 MINIGRID = "minigrid:MiniGrid-Empty-5x5-v0"
 
 
@@ -80,10 +84,30 @@ class VectorCorridor(Corridor):
         return super().render()
 
 
-class Unrendered(Corridor):
-    """Renders nothing."""
+class Remembering(Corridor):
+    """Pays for its episodes so far, whatever their seeds, and says what must be carried over."""
 
-    metadata = {"render_modes": []}  # noqa: RUF012
+    episodes = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self.episodes += 1
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: int) -> Any:
+        at, _, *rest = super().step(action)
+        return at, float(self.episodes), *rest
+
+    def get_carried_state(self) -> bytes:
+        return self.episodes.to_bytes(1, "big")
+
+    def set_carried_state(self, state: bytes) -> None:
+        self.episodes = int.from_bytes(state, "big")
+
+
+class Unrendered(Corridor):
+    """Renders no arrays."""
+
+    metadata = {"render_modes": ["human"]}  # noqa: RUF012
 
 
 class Broken(Corridor):
@@ -93,14 +117,37 @@ class Broken(Corridor):
         raise FileNotFoundError("corridor.rom")
 
 
+class Raising(VectorCorridor):
+    """Raises an exception of its own after two steps."""
+
+    class LostError(Exception):
+        pass
+
+    def step(self, action: int) -> Any:
+        if self.at >= 2:
+            raise self.LostError("no way out")
+        own, reward, *rest = super().step(action)
+        return own, np.array([reward]), *rest
+
+
+class NoDisplay(VectorCorridor):
+    """Can't render."""
+
+    def render(self) -> Any:
+        raise RuntimeError("an OpenGL platform library has not been loaded")
+
+
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
     names = {
         "Corridor-v0": Corridor,
+        "Remembering-v0": Remembering,
         "Unrendered-v0": Unrendered,
         "Broken-v0": Broken,
         "VectorCorridor-v0": VectorCorridor,
         "TextCommands-v0": TextCommands,
+        "Raising-v0": Raising,
+        "NoDisplay-v0": NoDisplay,
     }
     for name, kind in names.items():
         gymnasium.register(name, kind, disable_env_checker=True)
@@ -111,15 +158,16 @@ def _registered() -> Iterator[None]:
 
 @pytest.fixture
 def corridor() -> Iterator[GymGame]:
-    game = GymGame("Corridor-v0", seed=0)
+    game = GymGame("Corridor-v0", view=FRAMES)
     yield game
     game.close()
 
 
 def test_an_environment_of_another_package_is_found_by_module_and_id():
-    game = make_game(f"gym:{MINIGRID}", Learning(), seed=1)
+    pixels = Learning(observation="pixels", frame_stack=1)
+    game = make_game(f"gym:{MINIGRID}", pixels)
     try:
-        observation = game.reset()
+        observation = game.reset(1)
         assert observation.shape == game.observation_shape == (84, 84, 3)
         assert game.action_names[:3] == ("left", "right", "forward")
         turned = game.step(0).observation
@@ -134,9 +182,9 @@ def test_an_environment_of_another_package_is_found_by_module_and_id():
 
 
 def test_a_time_limit_truncates_an_environment():
-    game = make_game(f"gym:{MINIGRID}", Learning(), seed=1)
+    game = make_game(f"gym:{MINIGRID}", Learning())
     try:
-        game.reset()
+        game.reset(1)
         transitions = [game.step(0)]
         while not (transitions[-1].truncated or transitions[-1].terminated):
             transitions.append(game.step(0))
@@ -148,9 +196,9 @@ def test_a_time_limit_truncates_an_environment():
 
 def test_an_environment_of_gymnasium_plays():
     pytest.importorskip("pygame")
-    game = make_game("gym:CartPole-v1", Learning(), seed=1)
+    game = make_game("gym:CartPole-v1", Learning())
     try:
-        game.reset()
+        game.reset(1)
         assert game.action_names == ("action 0", "action 1")
         assert game.source_size == (600, 400)
         assert game.step(1).reward == 1
@@ -158,15 +206,26 @@ def test_an_environment_of_gymnasium_plays():
         game.close()
 
 
+def test_every_episode_is_determined_by_its_seed_alone():
+    game = make_game("gym:CartPole-v1", Learning())
+    try:
+        first, other = np.array(game.reset(5)), np.array(game.reset(2**31 - 1))
+        game.step(0)
+        assert (np.asarray(game.reset(5)) == first).all()
+        assert (other != first).any()
+    finally:
+        game.close()
+
+
 def test_actions_count_from_zero_and_take_names_from_the_environment(corridor: GymGame):
     assert corridor.action_names == ("go", "stop", "stay")
-    corridor.reset()
+    corridor.reset(1)
     assert (corridor.step(0).observation == 40).all()
     assert (corridor.step(2).observation == 40).all()
 
 
 def test_an_end_with_both_flags_is_a_termination(corridor: GymGame):
-    corridor.reset()
+    corridor.reset(1)
     transition = corridor.step(1)
     assert transition.terminated
     assert not transition.truncated
@@ -175,14 +234,14 @@ def test_an_end_with_both_flags_is_a_termination(corridor: GymGame):
 
 
 def test_a_new_render_size_takes_effect_at_the_next_episode(corridor: GymGame):
-    corridor.reset()
+    corridor.reset(1)
     corridor.set_render_size((320, 240))
     frames: list[Frame] = []
-    corridor.step(0, frames.append)
+    corridor.step(0, drawing_into(frames))
     assert corridor.source_size == (160, 90)
     assert frames[-1].pixels.shape == (90, 160, 3)
-    corridor.reset()
-    corridor.step(0, frames.append)
+    corridor.reset(1)
+    corridor.step(0, drawing_into(frames))
     assert corridor.source_size == (320, 240)
     assert frames[-1].pixels.shape == corridor.frame().pixels.shape == (240, 320, 3)
     assert len(frames) == 2
@@ -197,41 +256,57 @@ def test_a_new_render_size_takes_effect_at_the_next_episode(corridor: GymGame):
         ),
         ("Unrendered-v0", "does not support render_mode='rgb_array'"),
         ("Broken-v0", "FileNotFoundError: corridor.rom"),
+        ("NoDisplay-v0", "MUJOCO_GL=egl"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*render_mode.*")
 def test_an_unplayable_environment_is_rejected_with_a_reason(name: str, reason: str):
-    with pytest.raises(GameError, match=reason):
-        GymGame(name, seed=0)
-    with pytest.raises(GameError, match=reason):
-        describe_game(f"gym:{name}", Learning())
+    with pytest.raises(GameStartError, match=reason):
+        GymGame(name)
 
 
 def test_an_environment_that_renders_nothing_is_rejected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Corridor, "render", lambda self: None)
-    with pytest.raises(GameError, match="does not render"):
-        GymGame("Corridor-v0", seed=0)
+    with pytest.raises(GameStartError, match=r"nothing after reset\(\) and 10 steps"):
+        GymGame("Corridor-v0")
 
 
 def test_the_description_matches_the_game(corridor: GymGame):
-    assert describe_gym("Corridor-v0") == corridor.description
+    assert describe_gym("Corridor-v0", FRAMES) == corridor.description
+
+
+@pytest.mark.parametrize(
+    ("render_fps", "tics_per_s"),
+    [(50, 50.0), (29.97, 29.97), (np.int64(4), 4.0), (240, 240.0)]
+    + [(each, 30.0) for each in (None, 0, -5, 0.5, 1000, float("nan"), float("inf"), "50")],
+)
+def test_the_pace_is_that_of_rendering_if_it_makes_sense(
+    render_fps: object, tics_per_s: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(Corridor.metadata, "render_fps", render_fps)
+    assert describe_gym("Corridor-v0", FRAMES).tics_per_s == tics_per_s
+
+
+def test_the_pace_is_thirty_where_the_environment_names_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(Corridor.metadata, "render_fps")
+    assert describe_gym("Corridor-v0", FRAMES).tics_per_s == 30
 
 
 def test_a_closed_game_is_an_error(corridor: GymGame):
     corridor.close()
     corridor.close()
     with pytest.raises(GameError, match="closed"):
-        corridor.reset()
+        corridor.reset(1)
 
 
 def test_a_vector_is_observed_unchanged_if_requested():
-    game = make_game("gym:VectorCorridor-v0", Learning(observation="vector"), seed=0)
+    game = make_game("gym:VectorCorridor-v0", Learning(observation="vector"))
     try:
         assert game.observation_shape == (2,)
         assert game.description == describe_game(
             "gym:VectorCorridor-v0", Learning(observation="vector")
         )
-        first = game.reset()
+        first = game.reset(1)
         assert first.dtype == np.float32
         assert first.tolist() == [0, -1]
         assert game.step(0).observation.tolist() == [1, -1]
@@ -241,22 +316,65 @@ def test_a_vector_is_observed_unchanged_if_requested():
 
 
 def test_a_game_observed_as_a_vector_is_rendered_only_for_viewers():
-    game = GymGame("VectorCorridor-v0", seed=0, spec=None)
+    game = GymGame("VectorCorridor-v0")
     rendered = VectorCorridor.rendered
-    game.reset()
+    game.reset(1)
     game.step(0)
     assert VectorCorridor.rendered == rendered
     assert (game.frame().pixels == 40).all()
     assert game.frame() is game.frame()
-    game.step(2, lambda frame: None)
+    game.step(2, lambda draw: None)
+    assert VectorCorridor.rendered == rendered + 1
+    game.step(2, drawing_into([]))
     assert VectorCorridor.rendered == rendered + 2
     game.close()
 
 
+def test_a_game_that_nobody_sees_is_never_rendered():
+    VectorCorridor.rendered = 0
+    with contextlib.closing(GymGame("VectorCorridor-v0", view=View("vector"), shown=False)) as game:
+        game.reset(0)
+        game.step(0)
+        assert VectorCorridor.rendered == 0
+
+
+def test_an_episode_is_repeated_from_what_its_environment_carried_into_it():
+    game, other = (GymGame("Remembering-v0", shown=False) for _ in range(2))
+    states, rewards = [], []
+    for seed in range(3):
+        states.append(game.carried_state())
+        game.reset(seed)
+        rewards.append(game.step(0).reward)
+    assert rewards == [1, 2, 3]
+    for seed in (2, 0, 1):
+        other.restore_carried_state(states[seed])
+        other.reset(seed)
+        assert other.step(0).reward == rewards[seed]
+    with pytest.raises(GameError, match="Remembering-v0 broke: TypeError"):
+        other.restore_carried_state(None)  # type: ignore[arg-type]
+    game.close()
+    other.close()
+
+
+def test_an_environment_that_carries_nothing_over_takes_no_state(corridor: GymGame):
+    assert corridor.carried_state() == b""
+    corridor.restore_carried_state(b"")
+    with pytest.raises(GameError, match="no use for a carried state of 3 bytes"):
+        corridor.restore_carried_state(b"abc")
+
+
+def test_a_carried_state_that_is_no_bytes_is_a_game_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Remembering, "get_carried_state", lambda self: "3")
+    game = GymGame("Remembering-v0", shown=False)
+    with pytest.raises(GameError, match=r"get_carried_state\(\) returned str, not bytes"):
+        game.carried_state()
+    game.close()
+
+
 def test_a_non_finite_observation_is_a_game_error():
-    game = GymGame("VectorCorridor-v0", seed=0, spec=None)
-    game.reset()
-    with pytest.raises(GameError, match=r"gym:VectorCorridor-v0 failed.*not finite"):
+    game = GymGame("VectorCorridor-v0")
+    game.reset(1)
+    with pytest.raises(GameError, match=r"gym:VectorCorridor-v0 broke.*not finite"):
         for _ in range(3):
             game.step(0)
     with pytest.raises(GameError, match="reset"):
@@ -267,28 +385,23 @@ def test_a_non_finite_observation_is_a_game_error():
 def test_a_non_finite_reward_is_a_game_error(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    game = GymGame("VectorCorridor-v0", seed=0, spec=None)
-    game.reset()
+    game = GymGame("VectorCorridor-v0")
+    game.reset(1)
     step = VectorCorridor.step
     monkeypatch.setattr(
         VectorCorridor,
         "step",
         lambda self, action: (step(self, action)[0], float("nan"), False, False, {}),
     )
-    with pytest.raises(GameError, match=r"gym:VectorCorridor-v0 failed: its reward is nan"):
+    with pytest.raises(GameError, match=r"gym:VectorCorridor-v0 broke: its reward is nan"):
         game.step(0)
     game.close()
 
 
-def test_a_game_without_vector_observations_rejects_a_vector_spec():
-    with pytest.raises(GameError, match=r"Discrete\(10\), which is not a vector .* 'pixels'"):
-        GymGame("Corridor-v0", seed=0, spec=None)
-
-
 def test_an_environment_with_continuous_actions_plays():
-    game = make_game("gym:Pendulum-v1", Learning(observation="vector"), seed=1)
+    game = make_game("gym:Pendulum-v1", Learning(observation="vector"))
     try:
-        game.reset()
+        game.reset(1)
         assert game.description.action_kind is ActionKind.CONTINUOUS
         assert game.action_names == ("axis 0",)
         still, pushed = game.step(np.zeros(1, np.float32)), game.step(np.ones(1, np.float32))
@@ -298,80 +411,89 @@ def test_an_environment_with_continuous_actions_plays():
         game.close()
 
 
-def actions_of(space: gymnasium.Space[Any]) -> Actions:
-    environment: gymnasium.Env[Any, Any] = gymnasium.Env()
-    environment.action_space = space
-    return make_actions("gym:Made-v0", environment)
+def test_whatever_an_environment_raises_is_a_game_error():
+    game = GymGame("Raising-v0")
+    game.reset(1)
+    assert game.step(0).reward == 0.5, "an array of one"
+    game.step(0)
+    with pytest.raises(GameError, match="gym:Raising-v0 broke: LostError: no way out"):
+        game.step(0)
+    game.close()
 
 
-def test_discrete_actions_are_offset_by_the_start_of_the_space():
-    actions = actions_of(spaces.Discrete(3, start=-1))
-    assert actions.kind is ActionKind.DISCRETE
-    assert actions.names == ("action 0", "action 1", "action 2")
-    assert [actions.to_env(action) for action in range(3)] == [-1, 0, 1]
+def test_single_frames_are_stacked():
+    game = GymGame("Corridor-v0", view=View("pixels"))
+    assert game.observation_shape == (84, 84, 12)
+    first = game.reset(1)
+    assert (np.asarray(first) == 0).all()
+    for _ in range(2):
+        newest = np.asarray(game.step(0).observation)
+    assert [newest[0, 0, 3 * n] for n in range(4)] == [0, 0, 40, 80]
+    assert (np.asarray(game.reset(1)) == 0).all()
+    game.close()
 
 
-def test_multi_discrete_actions_keep_sizes_shape_and_starts():
-    space = spaces.MultiDiscrete(np.array([[2, 3]]), start=np.array([[5, 0]]))
-    actions = actions_of(space)
-    assert actions.kind is ActionKind.MULTI_DISCRETE
-    assert actions.sizes == (2, 3)
-    assert len(actions.names) == len(set(actions.names)) == 5
-    env_action = actions.to_env(np.array([1, 2]))
-    assert env_action.tolist() == [[6, 2]]
-    assert space.contains(env_action)
+class Late(VectorCorridor):
+    """Renders nothing before its first step, then frames of changing sizes; has no infos."""
+
+    def reset(self, **options: Any) -> Any:
+        return super().reset(**options)[0], None
+
+    def step(self, action: int) -> Any:
+        return *super().step(action)[:4], None
+
+    def render(self) -> Any:
+        if self.at == 0:
+            return None
+        return np.full((40 * self.at, 60), self.at / 10)
 
 
-def test_multi_binary_actions_are_choices_of_two():
-    space = spaces.MultiBinary(3)
-    actions = actions_of(space)
-    assert actions.sizes == (2, 2, 2)
-    assert space.contains(actions.to_env(np.array([1, 0, 1])))
+@pytest.mark.parametrize("view", [FRAMES, View()])
+def test_an_environment_may_render_nothing_at_first_and_change_its_size(view: View):
+    gymnasium.register("Late-v0", Late)
+    try:
+        game = GymGame("Late-v0", view=view)
+    finally:
+        del gymnasium.registry["Late-v0"]
+    game.set_render_size((120, 90))
+    first, frames = game.reset(1), list[Frame]()
+    drawn = [np.asarray(game.step(0, drawing_into(frames)).observation) for _ in range(2)]
+    assert [frame.pixels.shape for frame in frames] == [(90, 120, 3), (80, 107, 3)]
+    assert [int(frame.pixels.max()) for frame in frames] == [26, 51]
+    if view is FRAMES:
+        assert {each.shape for each in (first, *drawn)} == {(84, 84, 3)}
+        assert [int(each.max()) for each in drawn] == [26, 51]
+    game.close()
 
 
-def test_continuous_actions_are_scaled_and_clipped_to_the_bounds():
-    low, high = np.array([[-2, 0], [2, 10]], np.float32)
-    space = spaces.Box(low, high)
-    actions = actions_of(space)
-    assert actions.kind is ActionKind.CONTINUOUS
-    assert len(actions.names) == 2
-    for action, expected in [((-1, -1), [-2, 0]), ((0.5, 0), [1, 5]), ((9, 1.5), [2, 10])]:
-        env_action = actions.to_env(np.array(action, np.float32))
-        assert env_action.tolist() == expected
-        assert space.contains(env_action)
+def test_arguments_reach_the_environment_and_a_wrong_one_is_named():
+    learning = Learning(env_args={"is_slippery": False})
+    game = make_game("gym:FrozenLake-v1", learning)
+    try:
+        for seed in range(3):
+            game.reset(seed)
+            assert np.argmax(np.asarray(game.step(2).observation)) == 1, "no slipping"
+    finally:
+        game.close()
+    with pytest.raises(GameStartError, match="Its constructor takes desc, map_name, is_slippery"):
+        describe_game("gym:FrozenLake-v1", Learning(env_args={"slippery": False}))
 
 
-def test_continuous_actions_without_bounds_are_not_scaled():
-    low, high = np.array([-np.inf, 0.0]), np.array([np.inf, np.inf])
-    actions = actions_of(spaces.Box(low, high, dtype=np.float64))
-    assert actions.to_env(np.array([7.0, -3.0])).tolist() == [7, 0]
+def test_a_space_that_is_not_observed_is_logged(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    space = spaces.Dict(camera=spaces.Box(0, 255, (96, 96, 3), np.uint8), speed=spaces.Discrete(2))
+    gymnasium.register("Pictured-v0", type("Pictured", (Corridor,), {"observation_space": space}))
+    try:
+        assert describe_gym("Pictured-v0").observation_shape == (84, 84, 12)
+    finally:
+        del gymnasium.registry["Pictured-v0"]
+    assert "sees drawn frames, as it can't observe Dict('camera'" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "space",
-    [
-        spaces.Text(4),
-        spaces.Dict({"a": spaces.Discrete(2)}),
-        spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)]),
-        spaces.Box(0, 255, (4,), np.uint8),
-        spaces.Box(-1, 1, ()),
-    ],
-)
-def test_an_unsupported_action_space_is_rejected_by_name(space: gymnasium.Space[Any]):
-    with pytest.raises(GameError) as caught:
-        actions_of(space)
-    assert str(space) in str(caught.value)
-    assert "MultiDiscrete" in str(caught.value)
-
-
-def test_a_vector_observation_has_a_length():
-    assert vector_length("gym:Made-v0", spaces.Box(-1, 1, (17,))) == 17
-
-
-@pytest.mark.parametrize(
-    "space",
-    [spaces.Discrete(3), spaces.Box(-1, 1, (2, 2)), spaces.Box(-1, 1, (5000,))],
-)
-def test_a_space_that_is_not_a_vector_is_rejected(space: gymnasium.Space[Any]):
-    with pytest.raises(GameError, match=r"learning\.observation to 'pixels'"):
-        vector_length("gym:Made-v0", space)
+def test_an_environment_that_breaks_when_it_is_closed_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    game = GymGame("Corridor-v0")
+    monkeypatch.setattr(Corridor, "close", lambda self: 1 / 0)
+    game.close()
+    assert "gym:Corridor-v0 broke in close" in caplog.text

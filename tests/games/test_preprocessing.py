@@ -1,9 +1,12 @@
-"""Scaling of frames for the policy and for viewers."""
+"""Frames for the policy and for viewers."""
 
+from typing import Any
+
+import cv2
 import numpy as np
 import pytest
 
-from metabonk.games.preprocessing import ObservationSpec, letterbox, preprocess
+from metabonk.games.preprocessing import ObservationSpec, as_rgb, letterbox, preprocess, scale
 
 
 @pytest.mark.parametrize("factor", [2, 5, 10])
@@ -34,11 +37,19 @@ def test_an_observation_is_a_contiguous_copy():
 
 
 def test_letterboxing_keeps_the_aspect_ratio_and_pads_with_black():
-    image = letterbox(np.full((100, 100, 3), 255, np.uint8), 320, 180)
+    image = letterbox(np.full((90, 90, 3), 255, np.uint8), 320, 180)
     assert image.shape == (180, 320, 3)
     assert (image[:, 70:250] == 255).all()
     assert (image[:, :70] == 0).all()
     assert (image[:, 250:] == 0).all()
+
+
+def test_a_frame_that_needs_little_enlarging_is_left_to_the_encoder():
+    pixels = np.random.default_rng(0).integers(1, 256, (100, 100, 3), np.uint8)
+    image = letterbox(pixels, 320, 180)
+    assert image.shape == (100, 178, 3)
+    assert np.array_equal(image[:, 39:139], pixels)
+    assert (image[:, :39] == 0).all() and (image[:, 139:] == 0).all()
 
 
 def test_grayscale_observations_are_luminance():
@@ -50,3 +61,70 @@ def test_grayscale_observations_are_luminance():
     green, blue = observation[0, :, 0]
     assert green == pytest.approx(150, abs=1)
     assert blue == pytest.approx(29, abs=1)
+
+
+@pytest.mark.parametrize(
+    "rendered",
+    [
+        np.full((4, 6), 128, np.uint8),
+        np.full((4, 6, 1), 128, np.int64),
+        np.full((4, 6, 4), 128, np.uint8),
+        np.full((4, 6, 3), 128 / 255, np.float32),
+        np.full((4, 6, 3), 128.2, np.float32),
+        np.full((6, 4, 3), 128, np.uint8).transpose(1, 0, 2),
+        np.full((4, 6, 3), 128, np.uint8)[::-1, ::-1],
+    ],
+)
+def test_frames_of_any_kind_are_drawn_in_rgb(rendered: Any):
+    frame = as_rgb(rendered)
+    assert frame.shape == (4, 6, 3)
+    assert frame.dtype == np.uint8 and frame.flags["C_CONTIGUOUS"]
+    assert (frame == 128).all()
+
+
+@pytest.mark.parametrize(
+    ("rendered", "words"),
+    [
+        (None, "NoneType"),
+        ([np.zeros((2, 2, 3))], "list"),
+        (np.zeros((2, 2, 5), np.uint8), r"uint8 \(2, 2, 5\)"),
+        (np.zeros((2, 2, 3), np.complex64), "complex64"),
+        (np.zeros((0, 2, 3), np.float32), r"float32 \(0, 2, 3\)"),
+    ],
+)
+def test_what_is_no_image_is_named(rendered: Any, words: str):
+    with pytest.raises(ValueError, match=words):
+        as_rgb(rendered)
+
+
+def test_black_and_white_frames_and_missing_values_are_drawn():
+    assert as_rgb(np.array([[True, False]])).tolist() == [[[255] * 3, [0] * 3]]
+    assert as_rgb(np.array([[1.0, np.nan]])).tolist() == [[[255] * 3, [0] * 3]]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 12])
+def test_images_of_any_depth_are_scaled_channel_by_channel(channels: int):
+    image = np.random.default_rng(0).integers(0, 256, (210, 160, channels), np.uint8)
+    scaled = scale(image, 84, 84)
+    assert scaled.shape == (84, 84, channels)
+    assert scaled.dtype == np.uint8 and scaled.flags.c_contiguous
+    for channel in range(channels):
+        alone = cv2.resize(image[:, :, channel].copy(), (84, 84), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(scaled[:, :, channel], alone)
+
+
+def test_a_view_of_an_image_is_scaled():
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    flipped = image[::-1, :, ::-1]
+    assert np.array_equal(scale(flipped, 40, 30), scale(flipped.copy(), 40, 30))
+
+
+def test_an_image_of_the_right_size_is_copied():
+    image = np.zeros((10, 10, 1), np.uint8)
+    scale(image, 10, 10)[:] = 1
+    assert image.max() == 0
+
+
+def test_an_image_may_be_enlarged():
+    image = np.array([[[10], [20]]], np.uint8)
+    assert scale(image, 4, 2)[:, :, 0].tolist() == [[10, 10, 20, 20]] * 2

@@ -8,13 +8,16 @@ import vizdoom as vzd
 
 from metabonk.errors import GameError
 from metabonk.frame import Frame
-from metabonk.games.doom_engine import ENGINE_ERRORS, MIN_SIZE, nearest_size, start_engine
+from metabonk.games.doom_engine import ENGINE_ERRORS, nearest_size, start_engine
 from metabonk.games.doom_scenarios import REWARD_SCALE, SHAPING, load_scenario
 from metabonk.games.game import FrameSink, Game, GameDescription, Observation, Transition
 from metabonk.games.preprocessing import ObservationFn, ObservationSpec, observe
 
 DEFAULT_SPEC = ObservationSpec(128, 72)
 """As in Sample Factory's ViZDoom recipe."""
+
+TICS_PER_S = 35.0
+"""Pace of the original engine (``TICRATE`` in its source)."""
 
 MAX_EPISODES = 10_000
 """Episodes before an engine is replaced: it leaks about 300 bytes in each."""
@@ -31,20 +34,21 @@ def describe_doom(name: str, spec: ObservationSpec = DEFAULT_SPEC) -> GameDescri
         observation_shape=spec.shape,
         action_names=load_scenario(name).action_names,
         reward_scale=REWARD_SCALE.get(name, 1.0),
+        tics_per_s=TICS_PER_S,
     )
 
 
 class Doom(Game):
     """A scenario, played by one engine process.
 
-    Doom runs 35 tics a second when paced; here it runs as fast as it is stepped.
+    It runs as fast as it is stepped; whoever shows it live paces it.
 
     Args:
         name: of the scenario, see ``scenario_names``.
-        seed: of the episodes.
         frame_skip: tics that an action is held.
         spec: of the observation.
         observation_fn: makes the observations of frames.
+        render_size: to begin with, see ``set_render_size``; spares the start of a second engine.
 
     Raises:
         GameError: the engine does not start.
@@ -54,21 +58,20 @@ class Doom(Game):
         self,
         name: str,
         *,
-        seed: int,
         frame_skip: int,
         spec: ObservationSpec = DEFAULT_SPEC,
         observation_fn: ObservationFn = observe,
+        render_size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(describe_doom(name, spec))
         self._spec = spec
         self._observation_fn = observation_fn
         self._scenario = load_scenario(name)
         self._actions = [[float(down) for down in action] for action in self._scenario.actions]
-        self._seeds = np.random.default_rng(seed)
         self._frame_skip = frame_skip
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="doom-engine")
-        self._engine: vzd.DoomGame | None = start_engine(self._scenario, MIN_SIZE)
-        self._size = self._next_size = MIN_SIZE
+        self._size = self._next_size = nearest_size(render_size)
+        self._engine: vzd.DoomGame | None = start_engine(self._scenario, self._size)
         self._next: Future[vzd.DoomGame] | None = None
         self._episodes = 0
         self._shaping = {
@@ -78,7 +81,7 @@ class Doom(Game):
         self._last_potential = 0.0
         self._tics = 0
         self._playing = False
-        self._frame = Frame(np.zeros((MIN_SIZE[1], MIN_SIZE[0], 3), np.uint8), time.monotonic())
+        self._frame = Frame(np.zeros((*self._size[::-1], 3), np.uint8), time.monotonic())
         self._observation: Observation = np.zeros(self.observation_shape, np.uint8)
 
     @property
@@ -96,8 +99,11 @@ class Doom(Game):
         if wanted != self._size:
             self._next = self._starter.submit(start_engine, self._scenario, wanted)
 
-    def reset(self) -> Observation:
+    def reset(self, seed: int) -> Observation:
         """Start the next episode, at the size that was last requested.
+
+        Args:
+            seed: of the episode, 0 ≤ seed < 2³¹.
 
         Raises:
             GameError: the engine failed, or the one of the new size does not start.
@@ -109,7 +115,7 @@ class Doom(Game):
             self._switch_engine(self._next)
         engine = self._running_engine()
         try:
-            engine.set_seed(int(self._seeds.integers(2**31)))
+            engine.set_seed(seed)
             engine.new_episode()
         except ENGINE_ERRORS as error:
             raise self._failed(error) from None
@@ -147,7 +153,9 @@ class Doom(Game):
             self._observe(drawn or _frame_of(engine))
             before, self._last_potential = self._last_potential, self._potential(engine)
             shaping = self._last_potential - before
-        return Transition(self._observation, float(reward), terminated, truncated, shaping)
+        return Transition(
+            self._observation, float(reward), terminated, truncated, shaping, tics=tics
+        )
 
     def frame(self) -> Frame:
         """Return the newest frame."""
@@ -172,15 +180,20 @@ class Doom(Game):
     def _step_drawn(
         self, engine: vzd.DoomGame, buttons: list[float], tics: int, on_frame: FrameSink
     ) -> tuple[float, Frame | None]:
-        """Return the reward and the last frame; None if the episode ended with the first tic."""
-        reward, drawn = 0.0, None
+        """Return the reward, and the frame of the last tic if that was drawn."""
+        reward, drawn = 0.0, list[Frame]()
+
+        def draw() -> Frame:
+            drawn.append(_frame_of(engine))
+            return drawn[-1]
+
         for _ in range(tics):
+            drawn.clear()
             reward += engine.make_action(buttons, 1)
             if engine.is_episode_finished():
                 break
-            drawn = _frame_of(engine)
-            on_frame(drawn)
-        return reward, drawn
+            on_frame(draw)
+        return reward, drawn[-1] if drawn else None
 
     def _observe(self, drawn: Frame) -> None:
         self._frame = drawn

@@ -88,7 +88,7 @@ def _mappings() -> dict[int, set[Path]]:
         if not folder.name.isdigit():
             continue
         try:
-            lines = (folder / "maps").read_text(errors="replace").splitlines()
+            lines = (folder / "maps").read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:  # It has ended, or is another user's.
             continue
         files = {Path(line[line.index(start) :]) for line in lines if start in line}

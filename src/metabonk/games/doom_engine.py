@@ -163,7 +163,6 @@ def engine_folder() -> Path:
     return private_folder(runtime_dir() / "doom", setting="XDG_RUNTIME_DIR")
 
 
-@cache
 def launcher(*, background: bool = False) -> Path:
     """Return the program that ViZDoom runs as its engine, writing it if needed.
 
@@ -176,27 +175,38 @@ def launcher(*, background: bool = False) -> Path:
         StartError: its folder can't be created.
     """
     folder = engine_folder()
-    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
-        log.warning(
-            "%s is mounted noexec: Doom engines can't be tied to their worker, and outlive a "
-            "killed one until the next cleanup",
-            folder,
-        )
+    if _is_noexec(folder):
         return Path(vzd.exe_path)
-    text = _LAUNCHER.format(
-        folder=_quote(folder), prefix=_wrappers(background), engine=_quote(Path(vzd.exe_path))
+    program = os.fsencode(
+        _LAUNCHER.format(
+            folder=_quote(folder), prefix=_wrappers(background), engine=_quote(Path(vzd.exe_path))
+        )
     )
     file = folder / f"engine-{vzd.__version__}{'-background' if background else ''}"
-    if not (file.exists() and file.read_text() == text and os.access(file, os.X_OK)):
+    if not (file.exists() and file.read_bytes() == program and os.access(file, os.X_OK)):
         # Renamed into place: another worker may be running the old one now.
         descriptor, name = tempfile.mkstemp(dir=folder)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(program)
             os.fchmod(descriptor, 0o700)
         Path(name).replace(file)
     return file
 
 
+@cache
+def _is_noexec(folder: Path) -> bool:
+    """Tell whether programs can't run in this folder; warn once if so."""
+    is_noexec = bool(os.statvfs(folder).f_flag & os.ST_NOEXEC)
+    if is_noexec:
+        log.warning(
+            "%s is mounted noexec: Doom engines can't be tied to their worker, and outlive a "
+            "killed one until the next cleanup",
+            folder,
+        )
+    return is_noexec
+
+
+@cache
 def _wrappers(background: bool) -> str:
     """Return the commands in front of the engine, as far as they are installed."""
     words = f"nice -n {BACKGROUND_NICE} " if background and shutil.which("nice") else ""

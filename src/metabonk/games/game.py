@@ -8,10 +8,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
+from metabonk.errors import GameError
 from metabonk.frame import Frame
 
-FrameSink = Callable[[Frame], None]
-"""Consumer of a drawn tic; may block to pace the game."""
+FrameSink: TypeAlias = Callable[[Callable[[], Frame]], None]
+"""Consumer of a tic: calls the function, once and at once, to have it drawn, or leaves it undrawn;
+may block to pace the game."""
 
 
 class DeviceArray(Protocol):
@@ -48,6 +50,8 @@ class Transition(NamedTuple):
         terminated: the episode ended by the game's rules.
         truncated: the episode was cut off by its time limit.
         shaping: added to the reward for learning; not part of any return that is shown.
+        life_lost: the episode ended for learning, though the game goes on with another life.
+        tics: that the action was held; an episode may end before the last of them.
     """
 
     observation: Observation
@@ -55,6 +59,8 @@ class Transition(NamedTuple):
     terminated: bool
     truncated: bool
     shaping: float = 0.0
+    life_lost: bool = False
+    tics: int = 1
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,9 @@ class GameDescription:
         reward_scale: factor that brings returns near 1, where they are not normalized.
         action_kind: of the action space.
         action_sizes: options of each choice of a multi-discrete space; else empty.
+        tics_per_s: its own pace, at which people play or watch it.
+        in_process: it runs in this process, not in an engine of its own: all calls must be made on
+            the thread that started it.
     """
 
     id: str
@@ -77,10 +86,12 @@ class GameDescription:
     reward_scale: float = 1.0
     action_kind: ActionKind = ActionKind.DISCRETE
     action_sizes: tuple[int, ...] = ()
+    tics_per_s: float = 30.0
+    in_process: bool = False
 
 
 class Game(ABC):
-    """A running game. Not thread-safe, except for reading ``source_size``."""
+    """A running game. Not thread-safe, except for reading ``source_size``; see ``in_process``."""
 
     def __init__(self, description: GameDescription) -> None:
         self.description = description
@@ -105,9 +116,32 @@ class Game(ABC):
     def source_size(self) -> tuple[int, int]:
         """Width and height that are drawn now, pixels."""
 
+    def carried_state(self) -> bytes:
+        """Return what the next episode depends on besides its seed and actions; mostly nothing.
+
+        Raises:
+            GameError: the game failed.
+        """
+        return b""
+
+    def restore_carried_state(self, state: bytes) -> None:
+        """Restore what ``carried_state`` returned before an episode that is to be repeated.
+
+        Args:
+            state: of this game, perhaps of another process. ``reset`` is called next.
+
+        Raises:
+            GameError: the game failed, or it can't use the state.
+        """
+        if state:
+            raise GameError(f"{self.id} has no use for a carried state of {len(state)} bytes")
+
     @abstractmethod
-    def reset(self) -> Observation:
+    def reset(self, seed: int) -> Observation:
         """Start the next episode and return its first observation.
+
+        Args:
+            seed: of everything random in the episode, 0 ≤ seed < 2³¹.
 
         Raises:
             GameError: the game failed.
@@ -119,7 +153,7 @@ class Game(ABC):
 
         Args:
             action: of the description's ``ActionKind``.
-            on_frame: receives every tic, drawn at the viewers' size, in order, on the calling
+            on_frame: receives every tic, to be drawn at the viewers' size, in order, on the calling
                 thread. Without it, tics that the policy doesn't see are not drawn.
 
         Raises:

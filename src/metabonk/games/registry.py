@@ -1,12 +1,15 @@
 """The games by id."""
 
-from metabonk.errors import GameError, UnknownGame
+from metabonk.errors import GameStartError, UnknownGame
 from metabonk.games import doom, gym
+from metabonk.games.atari import AtariGame, atari_interface, describe_atari, is_atari
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.doom_scenarios import scenario_names
 from metabonk.games.game import Game, GameDescription
-from metabonk.games.gym import GymGame, describe_gym
+from metabonk.games.gym import GymGame, View, describe_gym, gym_interface
+from metabonk.games.interface import EnvInterface, doom_interface
 from metabonk.games.preprocessing import ObservationFn, ObservationSpec, observe
+from metabonk.settings.env_args import show
 from metabonk.settings.schema import Learning
 
 DOOM = "doom"
@@ -19,18 +22,25 @@ def available_games() -> list[str]:
 
 
 def make_game(
-    game_id: str, learning: Learning, *, seed: int, observation_fn: ObservationFn = observe
+    game_id: str,
+    learning: Learning,
+    *,
+    observation_fn: ObservationFn = observe,
+    shown: bool = True,
+    render_size: tuple[int, int] | None = None,
 ) -> Game:
     """Start a game.
 
     Args:
         game_id: ``doom:<scenario>``, ``gym:<Gymnasium id>`` or ``gym:<module>:<id>``.
-        learning: settings of the policy's observation, and of the frame skip of Doom games.
-        seed: of everything random in the game.
+        learning: settings of the policy's observation, the environment's arguments, and the frame
+            skip of Doom and Atari games.
         observation_fn: makes the observations of a Doom game.
+        shown: viewers may ask for its frames; see ``GymGame``.
+        render_size: to begin with, see ``Game.set_render_size``.
 
     Raises:
-        UnknownGame: there is no such game; carries the available ids.
+        UnknownGame: there is no such game; says what there is instead.
         GameError: it does not start, or can't be observed as configured.
     """
     kind, name = _parse(game_id)
@@ -38,12 +48,20 @@ def make_game(
         spec = _doom_spec(game_id, learning)
         return Doom(
             name,
-            seed=seed,
             frame_skip=learning.frame_skip,
             spec=spec,
             observation_fn=observation_fn,
+            render_size=render_size,
         )
-    return GymGame(name, seed=seed, spec=_gym_spec(learning))
+    view, arguments = _gym_view(learning), learning.env_args
+    if is_atari(name):
+        game: GymGame = AtariGame(
+            name, frame_skip=learning.frame_skip, view=view, arguments=arguments, shown=shown
+        )
+    else:
+        game = GymGame(name, view=view, arguments=arguments, shown=shown)
+    game.set_render_size(render_size)
+    return game
 
 
 def describe_game(game_id: str, learning: Learning) -> GameDescription:
@@ -60,20 +78,46 @@ def describe_game(game_id: str, learning: Learning) -> GameDescription:
     kind, name = _parse(game_id)
     if kind == DOOM:
         return describe_doom(name, _doom_spec(game_id, learning))
-    return describe_gym(name, _gym_spec(learning))
+    describe = describe_atari if is_atari(name) else describe_gym
+    return describe(name, _gym_view(learning), learning.env_args)
+
+
+def env_interface(game_id: str, learning: Learning) -> EnvInterface:
+    """Return the translation between a game's own environment and a policy.
+
+    Args:
+        game_id: see ``make_game``.
+        learning: see ``make_game``.
+
+    Raises:
+        UnknownGame: there is no such game.
+        GameError: it can't be played here, or can't be observed as configured.
+    """
+    kind, name = _parse(game_id)
+    if kind == DOOM:
+        return doom_interface(name, _doom_spec(game_id, learning))
+    interface = atari_interface if is_atari(name) else gym_interface
+    return interface(name, _gym_view(learning), learning.env_args)
 
 
 def _doom_spec(game_id: str, learning: Learning) -> ObservationSpec:
     if learning.observation == "vector":
-        raise GameError(
-            f"{game_id} has no vector observation: set learning.observation to 'pixels', not "
-            "'vector', for Doom games"
+        raise GameStartError(
+            f"{game_id} has no vector observation: set learning.observation to 'auto' or 'pixels', "
+            "not 'vector', for Doom games"
+        )
+    if learning.env_args:
+        raise GameStartError(
+            f"{game_id} takes no arguments, and learning.env_args is {show(learning.env_args)}: "
+            "only Gymnasium environments have constructors"
         )
     return _spec(learning, doom.DEFAULT_SPEC)
 
 
-def _gym_spec(learning: Learning) -> ObservationSpec | None:
-    return None if learning.observation == "vector" else _spec(learning, gym.DEFAULT_SPEC)
+def _gym_view(learning: Learning) -> View:
+    is_set = learning.observation_width or learning.observation_height or learning.grayscale
+    spec = _spec(learning, gym.DEFAULT_SPEC) if is_set else None
+    return View(learning.observation, spec, learning.frame_stack)
 
 
 def _spec(learning: Learning, default: ObservationSpec) -> ObservationSpec:
@@ -90,4 +134,12 @@ def _parse(game_id: str) -> tuple[str, str]:
         return kind, name
     if kind == GYM and name:
         return kind, name
-    raise UnknownGame(game_id, available_games())
+    raise UnknownGame(game_id, _available())
+
+
+def _available() -> str:
+    listed = "\n  ".join(available_games())
+    return (
+        f"games on this machine are\n  {listed}\n"
+        f"  {GYM}:<id>   any Gymnasium environment that renders rgb_array"
+    )
