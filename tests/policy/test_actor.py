@@ -86,7 +86,7 @@ def test_decisions_carry_the_version_of_the_loaded_weights():
     assert actor.version == act(actor).version == 7
 
 
-def test_a_decision_carries_the_version_of_its_network_despite_a_concurrent_load(
+def test_a_decision_is_of_one_version_however_many_are_loaded_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ):
     actor = Actor(TINY, seed=1)
@@ -95,13 +95,17 @@ def test_a_decision_carries_the_version_of_its_network_despite_a_concurrent_load
     forward = ActorCritic.forward
 
     def load_meanwhile(network: ActorCritic, *inputs: torch.Tensor) -> Output:
+        for _ in range(2):
+            actor.load(newer)
         output = forward(network, *inputs)
-        actor.load(newer)
+        for _ in range(2):
+            actor.load(newer)
         return output
 
     monkeypatch.setattr(ActorCritic, "forward", load_meanwhile)
     decision = act(actor)
     assert decision.probabilities[0] > 0.99
+    assert decision.value == pytest.approx(50.0)
     assert decision.version == 7
     assert actor.version == 8
 

@@ -75,6 +75,34 @@ def test_constant_returns_do_not_divide_by_zero():
     assert torch.isfinite(network.normalize(torch.tensor([7.0, 8.0]))).all()
 
 
+def test_returns_far_beyond_the_scale_raise_it_at_once_and_values_survive():
+    network = ActorCritic(TINY)
+    for _ in range(60):
+        network.update_return_stats(torch.zeros(100), 0.02)
+    observations, returns = images(5), torch.zeros(100)
+    returns[0] = 3.0
+    before = network.denormalize(network(observations).values)
+    network.update_return_stats(returns, 0.02)
+    assert float(network.normalize(returns).max()) == pytest.approx(5, rel=1e-3)
+    after = network.denormalize(network(observations).values)
+    torch.testing.assert_close(before, after, rtol=1e-3, atol=1e-5)
+    scale = float(network.return_scale)
+    network.update_return_stats(torch.zeros(100), 0.02)
+    assert scale * 0.98 < float(network.return_scale) < scale
+
+
+def test_log_deviations_beyond_their_limits_return_to_them():
+    network = ActorCritic(CONTINUOUS)
+    assert network.log_std is not None
+    network.log_std.data.copy_(torch.tensor([-9.0, 1.0]))
+    network.clamp_log_std()
+    assert network.log_std.tolist() == [-5.0, 1.0]
+    # At the limit, the gradient leads on.
+    entropy = CONTINUOUS.distribution(network(vectors(2)).parameters).entropy().sum()
+    (gradient,) = torch.autograd.grad(entropy, network.log_std)
+    assert gradient.tolist() == [2.0, 2.0]
+
+
 def vectors(count: int, spec: PolicySpec = VECTOR) -> torch.Tensor:
     return torch.randn(count, *spec.observation_shape, generator=torch.Generator().manual_seed(0))
 
@@ -125,34 +153,9 @@ def test_recurrent_state_changes_the_output_for_the_same_observation():
     assert torch.equal(network(observations, torch.zeros(1, 8)).values, first.values)
 
 
-def test_unrolling_equals_stepping():
-    network = ActorCritic(RECURRENT)
-    observations = vectors(10).view(5, 2, 4)
-    initial = torch.randn(2, 8)
-    starts = torch.zeros(5, 2, dtype=torch.bool)
-    starts[2, 1] = starts[4, 0] = True
-    features = network.encode(observations.flatten(0, 1)).view(5, 2, -1)
-    unrolled = network.heads(network.unroll(features, initial, starts))
-    memory = initial
-    for step in range(5):
-        memory = torch.where(starts[step][:, None], torch.zeros(()), memory)
-        output = network(observations[step], memory)
-        memory = output.memory
-        torch.testing.assert_close(unrolled.values[step], output.values)
-        torch.testing.assert_close(unrolled.parameters[step], output.parameters)
-        torch.testing.assert_close(unrolled.memory[step], memory)
-
-
-def test_gradients_flow_through_time_but_not_across_episodes():
-    network = ActorCritic(RECURRENT)
-    features = network.encode(vectors(6)).view(6, 1, -1).detach().requires_grad_()
-    starts = torch.zeros(6, 1, dtype=torch.bool)
-    starts[3] = True
-    states = network.unroll(features, torch.zeros(1, 8), starts)
-    network.heads(states).values[5].sum().backward()
-    assert features.grad is not None
-    reached = features.grad.abs().sum((1, 2)) > 0
-    assert reached.tolist() == [False, False, False, True, True, True]
+def test_the_mlp_has_the_layers_of_the_spec():
+    encoder = make_encoder("mlp", (4,), (16, 8))
+    assert [p.shape for p in encoder.parameters() if p.dim() > 1] == [(16, 4), (8, 16)]
 
 
 def test_vector_observations_are_normalized_to_mean_0_and_deviation_1():

@@ -1,6 +1,7 @@
 """Rollouts: building, encoding and validation."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -257,7 +258,8 @@ def test_shaping_is_in_the_rewards_but_not_in_the_return():
         def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
             return super().step(action, on_frame)._replace(shaping=10.0)
 
-    runner = EnvRunner(Shaped(length=2), 0, RolloutBuilder(PolicySpec.of(DESCRIPTION), 2))
+    builder = RolloutBuilder(PolicySpec.of(DESCRIPTION), 2)
+    runner = EnvRunner(Shaped(length=2), 0, builder, seeds=itertools.count())
     runner.reset()
     runner.step(decision())
     result = runner.step(decision())

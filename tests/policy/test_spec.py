@@ -26,6 +26,25 @@ def test_settings_choose_the_network_and_its_memory():
     assert PolicySpec.of(vector).memory == 0
 
 
+def test_settings_choose_the_layers_of_vectors_alone():
+    images = GameDescription("g", (84, 84, 3), ("a", "b"))
+    vector = GameDescription("g", (4,), ("a", "b"))
+    learning = Learning(mlp_layers=(64, 32))
+    assert PolicySpec.of(vector, learning).mlp_layers == (64, 32)
+    assert PolicySpec.of(images, learning).mlp_layers == ()
+    recurrent = learning.model_copy(update={"recurrent": True})
+    assert PolicySpec.of(vector, recurrent).memory == 32
+
+
+def test_other_layers_are_named_as_the_difference():
+    spec = PolicySpec.of(GameDescription("g", (4,), ("a", "b")), Learning(mlp_layers=(64, 64)))
+    other = spec.model_copy(update={"mlp_layers": (32,)})
+    assert spec.difference(other) == (
+        "it has the network mlp of 32 with no recurrent state, but the settings say the network "
+        "mlp of 64×64 with no recurrent state; see learning.mlp_layers and learning.recurrent"
+    )
+
+
 def test_equal_specs_have_no_difference():
     assert SPEC.difference(SPEC.model_copy()) is None
 
@@ -66,6 +85,8 @@ def test_a_difference_names_both_sides(change: dict[str, object], phrases: list[
         {"action_kind": "multi_discrete"},
         {"action_kind": "multi_discrete", "action_sizes": (2, 2)},
         {"memory": -1},
+        {"mlp_layers": (64,)},
+        {"network": "mlp", "observation_shape": (4,), "mlp_layers": ()},
     ],
 )
 def test_an_inconsistent_spec_is_rejected(change: dict[str, object]):

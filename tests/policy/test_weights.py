@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from metabonk.errors import PolicyError, WireError
 from metabonk.policy import (
     ActorCritic,
+    PolicySpec,
     decode_weights,
     encode_weights,
     load_weights,
@@ -15,7 +16,7 @@ from metabonk.policy import (
 from metabonk.policy.rollout import RolloutHeader
 from metabonk.policy.serialization import pack
 from metabonk.policy.weights import WeightsHeader, network_arrays
-from tests.support.specs import OTHER_GAME, TINY
+from tests.support.specs import OTHER_GAME, RECURRENT, TINY
 
 NETWORK = ActorCritic(TINY)
 ENCODED = encode_weights(NETWORK, 3)
@@ -67,6 +68,17 @@ def test_weights_that_do_not_fit_are_rejected_and_change_nothing(fault: str):
     with pytest.raises(PolicyError, match="bias"):
         load_weights(network, pack(arrays, WeightsHeader(version=3, spec=TINY)))
     assert all(torch.equal(before[n], t) for n, t in network.state_dict().items())
+
+
+def test_weights_of_a_recurrent_policy_of_version_0_2_are_loaded():
+    network, other = ActorCritic(RECURRENT), ActorCritic(RECURRENT)
+    arrays = {name.removesuffix("_l0"): each for name, each in network_arrays(network).items()}
+    assert "network/memory.weight_ih" in arrays
+    spec = RECURRENT.model_dump(mode="json", exclude={"mlp_layers"})
+    header = WeightsHeader(version=3, spec=PolicySpec.model_validate(spec))
+    assert load_weights(other, pack(arrays, header)) == 3
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
 
 
 def test_weights_of_another_game_are_rejected_by_name():

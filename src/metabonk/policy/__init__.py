@@ -2,12 +2,17 @@
 
 ``spec``                what a policy observes, can do and is made of; carried by every message
 ``encoders``            from observations to features
+``defaults``            settings of learning by kind of game
 ``distributions``       distributions over actions
+``recurrent``           the recurrent layer
 ``network``             the actor-critic network
+``shared_network``      a network that is used while its weights are replaced
 ``actor``               acts for several games at once
 ``env_runner``          one game and its episode
 ``rollout``             steps of an episode as safetensors bytes
 ``device_observation``  observations of frames in a GPU's memory
+``episode_log``         what repeats an episode and its thoughts, as bytes
+``episode_recorder``    records them while games are played
 ``saliency``            maps of the image regions that an action depends on
 ``weights``             a network's weights as safetensors bytes
 ``serialization``       named arrays and a header as safetensors bytes

@@ -1,6 +1,5 @@
 """The actor: chooses an action for each of several games in one forward pass."""
 
-import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,8 +11,8 @@ from metabonk.games import Observation
 from metabonk.policy.device_observation import DeviceObservation
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.saliency import saliency_map
+from metabonk.policy.shared_network import SharedNetwork
 from metabonk.policy.spec import PolicySpec
-from metabonk.policy.weights import load_weights
 
 
 class Decision(NamedTuple):
@@ -68,11 +67,7 @@ class Actor:
         self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            # One attribute, so that another thread sees a network with its own version.
-            self._acting = ActorCritic(spec).eval().to(self._device), 0
-            self._spare = ActorCritic(spec).eval().to(self._device)
-        self._loading = threading.Lock()
-        self._examined: ActorCritic | None = None
+            self._network = SharedNetwork(ActorCritic(spec).eval().to(self._device))
         self._greedy = greedy
         self._seed = seed
         self._randoms: dict[int, np.random.Generator] = {}
@@ -82,11 +77,11 @@ class Actor:
     @property
     def version(self) -> int:
         """Version of the weights that act now."""
-        return self._acting[1]
+        return self._network.version
 
     @property
     def observes_images(self) -> bool:
-        """Whether observations are images, not vectors."""
+        """True if observations are images, not vectors."""
         return len(self.spec.observation_shape) > 1
 
     def act(self, observations: Sequence[Observation], games: Sequence[int]) -> list[Decision]:
@@ -96,9 +91,8 @@ class Actor:
             observations: one per game, as the spec says.
             games: their numbers; each has its own recurrent state and random generator.
         """
-        network, version = self._acting
         memories = [self._memories.get(game) for game in games]
-        with torch.inference_mode():
+        with self._network.newest() as (network, version), torch.inference_mode():
             output = network(self._stacked(observations), self._stacked_memories(memories))
             values: NDArray[np.float32] = network.denormalize(output.values).cpu().numpy()
             policy = self.spec.distribution(output.parameters.cpu())
@@ -123,7 +117,7 @@ class Actor:
     def load(self, weights: bytes) -> None:
         """Act with these weights from now on.
 
-        They are decoded into a spare network, so that no thread that acts has to wait.
+        No thread that acts has to wait, and a decision in progress is of the weights before.
 
         Args:
             weights: from ``encode_weights``, or a whole checkpoint file.
@@ -132,25 +126,18 @@ class Actor:
             WireError: they can't be read.
             PolicyError: they are for another game or network.
         """
-        with self._loading:
-            version = load_weights(self._spare, weights)
-            network, self._spare = self._spare, self._acting[0]
-            self._acting = network, version
+        self._network.load(weights)
 
     def saliency(self, observation: Observation, decision: Decision) -> NDArray[np.uint8]:
-        """Compute ``policy.saliency.saliency_map`` of a decision. For one thread at a time.
+        """Compute ``policy.saliency.saliency_map`` of a decision.
 
         Args:
             observation: an image.
             decision: that was made on it.
         """
-        with self._loading:
-            if self._examined is None:
-                self._examined = ActorCritic(self.spec).eval().to(self._device)
-            # A gradient can't be taken through weights that are replaced meanwhile.
-            self._examined.load_state_dict(self._acting[0].state_dict())
         image = np.asarray(observation)
-        return saliency_map(self._examined, image, decision.action, decision.memory)
+        with self._network.newest() as (network, _):
+            return saliency_map(network, image, decision.action, decision.memory)
 
     def _stacked(self, observations: Sequence[Observation]) -> torch.Tensor:
         """Return one batch on the actor's device, without copying what is there already."""

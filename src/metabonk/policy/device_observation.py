@@ -19,7 +19,7 @@ from metabonk.games.game import Observation
 from metabonk.games.preprocessing import ObservationSpec, observe
 
 BRIGHTNESS = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue, as in Pillow (ITU-R BT.601-2)."""
+"""Weights of red, green and blue (ITU-R BT.601)."""
 
 
 class DeviceObservation:
@@ -96,12 +96,11 @@ def _brightness(device: torch.device) -> Tensor:
 def _areas(length: int, wanted: int, device: torch.device) -> Tensor:
     """Return the averaging matrix from ``length`` pixels to ``wanted``, ``wanted×length`` float32.
 
-    A pixel belongs to the area that its center lies in, as with Pillow's box filter (Resample.c,
-    ``precompute_coeffs``).
+    A pixel belongs to every area that it overlaps, by its share (OpenCV's ``INTER_AREA``).
     """
-    scale = length / wanted
-    area = max(scale, 1.0)
-    centers = (np.arange(wanted)[:, None] + 0.5) * scale
-    offsets = (np.arange(length)[None] + 0.5 - centers) / area
-    inside = ((offsets > -0.5) & (offsets <= 0.5)).astype(np.float32)
-    return torch.from_numpy(inside / inside.sum(1, keepdims=True)).to(device)
+    edges = np.linspace(0, length, wanted + 1)
+    start, end = edges[:-1, None], edges[1:, None]
+    pixels = np.arange(length)[None]
+    overlap = np.minimum(end, pixels + 1) - np.maximum(start, pixels)
+    shares = overlap.clip(0) * wanted / length
+    return torch.from_numpy(shares.astype(np.float32)).to(device)

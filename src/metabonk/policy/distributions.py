@@ -144,15 +144,23 @@ class DiagonalGaussian(Distribution):
 
     Args:
         parameters: means, then log deviations, ``[…, 2K]``.
+
+    Attributes:
+        mean: ``[…, K]``.
     """
 
     def __init__(self, parameters: Tensor) -> None:
-        self._mean, log_std = parameters.chunk(2, -1)
+        self.mean, log_std = parameters.chunk(2, -1)
         self._log_std = log_std.clamp(*LOG_STD_LIMITS)
+
+    @property
+    def std(self) -> Tensor:
+        """Standard deviations, ``[…, K]``."""
+        return self._log_std.exp()
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Return the log-density, which may be above 0."""
-        distance = (actions - self._mean) * (-self._log_std).exp()
+        distance = (actions - self.mean) * (-self._log_std).exp()
         return (-0.5 * distance.square() - self._log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def entropy(self) -> Tensor:
@@ -161,14 +169,14 @@ class DiagonalGaussian(Distribution):
 
     def probabilities(self) -> Tensor:
         """Return none: ``[…, 0]``."""
-        return self._mean[..., :0]
+        return self.mean[..., :0]
 
     def sample(self, randoms: Sequence[np.random.Generator]) -> NDArray[Any]:
         """Sample actions, ``[N, K]`` float32."""
-        noise = np.stack([random.standard_normal(self._mean.shape[-1]) for random in randoms])
-        return (self._mean.numpy() + self._log_std.exp().numpy() * noise).astype(np.float32)
+        noise = np.stack([random.standard_normal(self.mean.shape[-1]) for random in randoms])
+        return (self.mean.numpy() + self.std.numpy() * noise).astype(np.float32)
 
     def mode(self) -> NDArray[Any]:
         """Return the means, ``[N, K]`` float32."""
-        mean: NDArray[np.float32] = self._mean.numpy()
+        mean: NDArray[np.float32] = self.mean.numpy()
         return mean

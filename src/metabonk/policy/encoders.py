@@ -1,7 +1,9 @@
 """Encoders from observations to features: convolutions for images, an MLP for vectors."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
+from itertools import chain, pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -45,9 +47,6 @@ CONVOLUTIONS: dict[Network, Convolution] = {
     "nature": Convolution(((32, 8, 4), (64, 4, 2), (64, 3, 1)), 512, nn.ReLU),
 }
 
-MLP_WIDTH = 128
-"""Width of the MLP's two layers, with tanh as found best for control (Andrychowicz et al. 2021)."""
-
 
 class ChannelsFirst(nn.Module):
     """Permutation from ``[N, H, W, C]`` to ``[N, C, H, W]``.
@@ -61,25 +60,31 @@ class ChannelsFirst(nn.Module):
         return images.permute(0, 3, 1, 2)
 
 
-def feature_size(network: Network) -> int:
-    """Return the number of features that an encoder makes."""
-    return MLP_WIDTH if network == "mlp" else CONVOLUTIONS[network].features
+def feature_size(network: Network, mlp_layers: Sequence[int]) -> int:
+    """Return the number of features that an encoder makes; see ``make_encoder``."""
+    return mlp_layers[-1] if network == "mlp" else CONVOLUTIONS[network].features
 
 
-def make_encoder(network: Network, observation_shape: tuple[int, ...]) -> nn.Sequential:
+def make_encoder(
+    network: Network, observation_shape: tuple[int, ...], mlp_layers: Sequence[int] = ()
+) -> nn.Sequential:
     """Create an encoder from normalized float32 observations ``[N, …]`` to features ``[N, F]``.
 
     Initialized orthogonally.
+
+    Args:
+        network: which one.
+        observation_shape: of an observation.
+        mlp_layers: sizes of the layers of ``mlp``.
 
     Raises:
         PolicyError: the observation is too small for the convolutions.
     """
     if network == "mlp":
-        (length,) = observation_shape
-        mlp = nn.Sequential(
-            nn.Linear(length, MLP_WIDTH), nn.Tanh(), nn.Linear(MLP_WIDTH, MLP_WIDTH), nn.Tanh()
-        )
-        return _initialize(mlp, math.sqrt(2))
+        sizes = [*observation_shape, *mlp_layers]
+        # Tanh was found best for control (Andrychowicz et al. 2021).
+        layers = [(nn.Linear(size, width), nn.Tanh()) for size, width in pairwise(sizes)]
+        return _initialize(nn.Sequential(*chain.from_iterable(layers)), math.sqrt(2))
     convolution = CONVOLUTIONS[network]
     height, width, depth = observation_shape
     smallest = convolution.min_side

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from metabonk.games import ActionKind
+from metabonk.policy.distributions import LOG_STD_LIMITS
 from metabonk.policy.encoders import feature_size, make_encoder
+from metabonk.policy.recurrent import RecurrentLayer
 from metabonk.policy.spec import PolicySpec
 
 MIN_SCALE = 1e-2
@@ -14,6 +16,9 @@ MIN_SCALE = 1e-2
 
 MAX_DEVIATION = 10.0
 """Standard deviations at which normalized vector observations are clipped."""
+
+MAX_NORMALIZED_RETURN = 5.0
+"""Bound on normalized returns, as in Sample Factory."""
 
 INITIAL_LOG_STD = -0.5
 """Log deviation of a new policy on an axis of range 2 (Andrychowicz et al. 2021)."""
@@ -43,7 +48,9 @@ class ActorCritic(nn.Module):
 
     The value head predicts normalized returns. ``update_return_stats`` tracks their mean and scale
     and rescales the head so that its output in reward units is preserved (PopArt, van Hasselt et
-    al. 2016): any game's rewards can be learned from without tuning a scale.
+    al. 2016): any game's rewards can be learned from without tuning a scale. The scale follows
+    returns that are far beyond it at once and shrinks slowly: otherwise the first reward after a
+    long time without any would be a target so large that its gradient drowns the policy's.
 
     Args:
         spec: of the policy.
@@ -63,21 +70,14 @@ class ActorCritic(nn.Module):
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__()
         self.spec = spec
-        features = feature_size(spec.network)
-        self.encoder = make_encoder(spec.network, spec.observation_shape)
-        self.memory = nn.GRUCell(features, spec.memory) if spec.memory else None
+        features = feature_size(spec.network, spec.mlp_layers)
+        self.encoder = make_encoder(spec.network, spec.observation_shape, spec.mlp_layers)
+        self.memory = RecurrentLayer(features, spec.memory) if spec.memory else None
         self.policy_head = nn.Linear(spec.memory or features, spec.actions)
         self.value_head = nn.Linear(spec.memory or features, 1)
         self.log_std = None
         if spec.action_kind is ActionKind.CONTINUOUS:
             self.log_std = nn.Parameter(torch.full((spec.actions,), INITIAL_LOG_STD))
-        if self.memory is not None:
-            for name, parameter in self.memory.named_parameters():
-                if name.startswith("bias"):
-                    nn.init.zeros_(parameter)
-                else:
-                    for gate in parameter.data.chunk(3):
-                        nn.init.orthogonal_(gate)
         for head, gain in ((self.policy_head, 0.01), (self.value_head, 1.0)):
             nn.init.orthogonal_(head.weight, gain)
             nn.init.zeros_(head.bias)
@@ -105,32 +105,12 @@ class ActorCritic(nn.Module):
             memory: recurrent state before them, ``[N, H]``; None: zeros.
         """
         features = self.encode(observations)
-        return self.heads(features if self.memory is None else self.memory(features, memory))
+        return self.heads(features if self.memory is None else self.memory.step(features, memory))
 
     def encode(self, observations: Tensor) -> Tensor:
         """Compute the features of N observations, ``[N, F]``, before the recurrent layer."""
         encoded: Tensor = self.encoder(self._normalize_obs(observations))
         return encoded
-
-    def unroll(self, features: Tensor, memory: Tensor, episode_starts: Tensor) -> Tensor:
-        """Run the recurrent layer along B sequences of L observations.
-
-        Args:
-            features: from ``encode``, ``[L, B, F]``.
-            memory: recurrent state before each sequence, ``[B, H]``.
-            episode_starts: observations that are the first of an episode, where the state is reset,
-                ``[L, B]`` bool; ignored for the first of a sequence, whose state is ``memory``.
-
-        Returns:
-            The recurrent state after each observation, ``[L, B, H]``.
-        """
-        assert self.memory is not None, "only a recurrent network is unrolled"
-        kept = (~episode_starts).to(memory.dtype)[..., None]
-        states = []
-        for step, feature in enumerate(features):
-            memory = self.memory(feature, memory * kept[step] if step else memory)
-            states.append(memory)
-        return torch.stack(states)
 
     def heads(self, features: Tensor) -> Output:
         """Compute policy and value from features, or from the recurrent state after them.
@@ -146,6 +126,15 @@ class ActorCritic(nn.Module):
             parameters = torch.cat([parameters, self.log_std.expand_as(parameters)], -1)
         memory = features[..., :0] if self.memory is None else features
         return Output(parameters, self.value_head(features).squeeze(-1), memory)
+
+    @torch.no_grad()
+    def clamp_log_std(self) -> None:
+        """Move log deviations beyond ``LOG_STD_LIMITS`` back to them; call after gradient steps.
+
+        Distributions clamp them as well, but a parameter out there has no gradient to return by.
+        """
+        if self.log_std is not None:
+            self.log_std.clamp_(*LOG_STD_LIMITS)
 
     def _normalize_obs(self, observations: Tensor) -> Tensor:
         if self.spec.network != "mlp":
@@ -194,6 +183,8 @@ class ActorCritic(nn.Module):
     def update_return_stats(self, returns: Tensor, rate: float) -> None:
         """Update the mean and scale of returns, preserving values in reward units.
 
+        None of these returns is then beyond ``MAX_NORMALIZED_RETURN``.
+
         Args:
             returns: in reward units, any shape, finite.
             rate: weight against earlier returns; the first updates are averaged evenly.
@@ -204,7 +195,10 @@ class ActorCritic(nn.Module):
         old_mean, old_scale = self.return_mean.clone(), self.return_scale.clone()
         self.return_mean.lerp_(returns.mean(), weight)
         self.return_square.lerp_(returns.square().mean(), weight)
-        variance = self.return_square - self.return_mean.square()
+        square_of_mean = self.return_mean.square()
+        farthest = (returns - self.return_mean).abs().max() / MAX_NORMALIZED_RETURN
+        self.return_square.clamp_(min=square_of_mean + farthest.square())
+        variance = self.return_square - square_of_mean
         self.return_scale.copy_(variance.clamp_min(MIN_SCALE**2).sqrt())
         ratio = old_scale / self.return_scale
         bias = (old_scale * self.value_head.bias + old_mean - self.return_mean) / self.return_scale

@@ -66,7 +66,7 @@ class Rollout:
         actions: ``[T]`` int64, or ``[T, K]`` as the spec says.
         log_probs: of the chosen actions, under the behavior policy; ``[T]`` float32.
         rewards: to learn from, shaping included, unscaled; ``[T]`` float32.
-        terminated: ``[T]`` bool.
+        terminated: ``[T]`` bool; also where a life was lost, which ends no episode of ``episodes``.
         truncated: ``[T]`` bool; only the last may be true.
         versions: of the behavior policy's weights, ``[T]`` int64.
         memory: the recurrent state before the first step, ``[H]`` float32; H is 0 without one.
@@ -219,7 +219,7 @@ class RolloutBuilder:
             actions=np.array([d.action for d in self._decisions], spec.action_dtype),
             log_probs=np.array([d.log_prob for d in self._decisions], np.float32),
             rewards=np.array([t.reward + t.shaping for t in self._transitions], np.float32),
-            terminated=np.array([t.terminated for t in self._transitions], np.bool_),
+            terminated=np.array([t.terminated or t.life_lost for t in self._transitions], np.bool_),
             truncated=np.array([t.truncated for t in self._transitions], np.bool_),
             versions=np.array([d.version for d in self._decisions], np.int64),
             memory=np.zeros(0, np.float32) if memory is None else memory,

@@ -1,6 +1,6 @@
 """The shape of a policy: what it observes, what it can do, and its network."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,6 +19,10 @@ from metabonk.settings.schema import Learning
 Extent = Annotated[int, Field(ge=1, le=4096)]
 ImageShape = tuple[Extent, Extent, Annotated[int, Field(ge=1, le=64)]]
 VectorShape = tuple[Extent]
+MlpLayers = Annotated[tuple[Extent, ...], Field(max_length=16)]
+
+EARLIER_MLP_LAYERS = (128, 128)
+"""Layers of every MLP in version 0.2, whose specs don't say so."""
 
 
 class PolicySpec(BaseModel):
@@ -31,6 +35,7 @@ class PolicySpec(BaseModel):
         action_kind: of the action space.
         action_sizes: options of each choice of a multi-discrete space; else empty.
         network: encoder of the observations; ``mlp`` for vectors, another for images.
+        mlp_layers: sizes of the layers of ``mlp``; empty for another network.
         memory: size H of the recurrent state; 0 without one.
     """
 
@@ -42,7 +47,15 @@ class PolicySpec(BaseModel):
     action_kind: ActionKind = ActionKind.DISCRETE
     action_sizes: tuple[Extent, ...] = Field((), max_length=256)
     network: Network = "small"
+    mlp_layers: MlpLayers = ()
     memory: int = Field(0, ge=0, le=4096)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("network") == "mlp":
+            return {"mlp_layers": EARLIER_MLP_LAYERS} | given
+        return given
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
@@ -50,6 +63,8 @@ class PolicySpec(BaseModel):
             raise ValueError(
                 f"the network {self.network} doesn't take observations of {_shape(self)}"
             )
+        if (self.network == "mlp") != bool(self.mlp_layers):
+            raise ValueError(f"mlp_layers {self.mlp_layers} don't fit the network {self.network}")
         is_multi = self.action_kind is ActionKind.MULTI_DISCRETE
         if sum(self.action_sizes) != (len(self.action_names) if is_multi else 0):
             raise ValueError(f"action_sizes {self.action_sizes} don't fit the action_names")
@@ -61,7 +76,9 @@ class PolicySpec(BaseModel):
         learning = learning or Learning()
         description = game.description if isinstance(game, Game) else game
         shape = description.observation_shape
-        network: Network = "mlp" if len(shape) == 1 else learning.network
+        is_vector = len(shape) == 1
+        network: Network = "mlp" if is_vector else learning.network
+        mlp_layers = learning.mlp_layers if is_vector else ()
         return cls.model_validate(
             {
                 "game": description.id,
@@ -70,7 +87,8 @@ class PolicySpec(BaseModel):
                 "action_kind": description.action_kind,
                 "action_sizes": description.action_sizes,
                 "network": network,
-                "memory": feature_size(network) if learning.recurrent else 0,
+                "mlp_layers": mlp_layers,
+                "memory": feature_size(network, mlp_layers) if learning.recurrent else 0,
             }
         )
 
@@ -119,7 +137,10 @@ class PolicySpec(BaseModel):
         if other.game != self.game:
             return f"it is for the game {other.game}, not {self.game}"
         if other.observation_shape != self.observation_shape:
-            return f"it observes {_shape(other)}, but {self.game} shows {_shape(self)} here"
+            return (
+                f"it observes {_shape(other)}, but {self.game} shows {_shape(self)} here; see "
+                "learning.observation and learning.frame_stack"
+            )
         if other.action_kind is not self.action_kind:
             return (
                 f"its actions are {_kind_name(other.action_kind)}, but those of {self.game} are "
@@ -130,10 +151,11 @@ class PolicySpec(BaseModel):
                 f"its {other.actions} actions ({_action_list(other)}) are not the "
                 f"{self.actions} of {self.game} here ({_action_list(self)})"
             )
-        if (other.network, other.memory) != (self.network, self.memory):
+        if (mine := _network_name(self)) != (theirs := _network_name(other)):
+            name = "mlp_layers" if self.mlp_layers else "network"
             return (
-                f"it has {_network_name(other)}, but the settings say {_network_name(self)}; see "
-                "learning.network and learning.recurrent"
+                f"it has {theirs}, but the settings say {mine}; see learning.{name} and "
+                "learning.recurrent"
             )
         return None
 
@@ -155,4 +177,5 @@ def _action_list(spec: PolicySpec) -> str:
 
 def _network_name(spec: PolicySpec) -> str:
     memory = f"a recurrent state of {spec.memory}" if spec.memory else "no recurrent state"
-    return f"the network {spec.network} with {memory}"
+    layers = f" of {'×'.join(map(str, spec.mlp_layers))}" if spec.mlp_layers else ""
+    return f"the network {spec.network}{layers} with {memory}"

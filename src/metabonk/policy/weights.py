@@ -1,5 +1,7 @@
 """A network's weights as bytes, and back."""
 
+import re
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +16,9 @@ from metabonk.policy.spec import PolicySpec
 
 NETWORK = "network/"
 """Prefix of the names of a network's tensors in weights and checkpoints."""
+
+RENAMED = re.compile(r"\bmemory\.((?:weight|bias)_[ih]h)$")
+"""Names of the recurrent layer's tensors in version 0.2, where each now ends in ``_l0``."""
 
 
 class WeightsHeader(BaseModel):
@@ -61,12 +66,21 @@ def decode_weights(data: bytes) -> Weights:
         WireError: they are unreadable.
     """
     arrays, header = unpack(data, WeightsHeader)
-    tensors = {
+    return Weights(header.version, header.spec, network_tensors(arrays))
+
+
+def network_tensors(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the arrays of a network among those of weights or a checkpoint, by name in it."""
+    return {
         name.removeprefix(NETWORK): array
-        for name, array in arrays.items()
+        for name, array in with_current_names(arrays).items()
         if name.startswith(NETWORK)
     }
-    return Weights(header.version, header.spec, tensors)
+
+
+def with_current_names(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the arrays with the names of earlier versions replaced."""
+    return {RENAMED.sub(r"memory.\1_l0", name): array for name, array in arrays.items()}
 
 
 def load_weights(network: ActorCritic, data: bytes) -> int:
