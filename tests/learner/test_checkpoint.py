@@ -20,12 +20,12 @@ from metabonk.learner.checkpoint import (
 from metabonk.learner.ppo import Learner
 from metabonk.policy import Actor, PolicySpec, decode_weights
 from metabonk.policy.rollout import EpisodeEnd
-from metabonk.policy.serialization import unpack
+from metabonk.policy.serialization import pack, unpack
 from metabonk.runs.checkpoints import best_weights, newest_weights
 from metabonk.runs.layout import checkpoint_files
 from metabonk.settings.schema import Learning
 from tests.support.rollouts import make_rollout
-from tests.support.specs import OTHER_GAME, TINY
+from tests.support.specs import OTHER_GAME, RECURRENT, TINY
 
 SETTINGS = Learning(batch_size=32)
 
@@ -55,6 +55,20 @@ def test_a_restored_learner_continues_exactly_like_the_original(tmp_path: Path):
     for number in (3, 4):
         for one in (first, second):
             one.update([make_rollout(16, seed=number, version=number)])
+    assert equal(first, second)
+
+
+def test_a_recurrent_run_of_version_0_2_continues_with_its_optimizer(tmp_path: Path):
+    first = learner(RECURRENT, updates=1)
+    file = save_checkpoint(first, tmp_path)
+    arrays, header = unpack(file.read_bytes(), CheckpointHeader)
+    assert "optimizer/exp_avg/memory.weight_ih_l0" in arrays
+    earlier = {name.removesuffix("_l0"): array for name, array in arrays.items()}
+    file.write_bytes(pack(earlier, header))
+    second = learner(RECURRENT, seed=9)
+    restore_newest(second, tmp_path)
+    for one in (first, second):
+        one.update([make_rollout(16, spec=RECURRENT, seed=1, version=1)])
     assert equal(first, second)
 
 
@@ -189,6 +203,16 @@ class TimedCheckpointer:
 @pytest.fixture
 def timed(tmp_path: Path) -> TimedCheckpointer:
     return TimedCheckpointer(tmp_path)
+
+
+def test_what_killed_learners_left_is_removed_at_the_next_start(timed: TimedCheckpointer):
+    timed.learn()
+    timed.checkpointer.save()
+    kept = sorted(timed.run_dir.rglob("*"))
+    (timed.run_dir / "checkpoints" / "000000000032-00000002.safetensors.partial").write_bytes(b"?")
+    (timed.run_dir / "best.safetensors.partial").write_bytes(b"?")
+    timed.make()
+    assert sorted(timed.run_dir.rglob("*")) == kept
 
 
 def test_a_checkpoint_is_written_at_each_interval(timed: TimedCheckpointer):

@@ -25,11 +25,10 @@ from tests.support.training import train
 class Puzzle(Game):
     """Game that renders nothing and whose observations are vectors."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(self.DESCRIPTION)
-        self.random = np.random.default_rng(seed)
-
     DESCRIPTION: GameDescription
+
+    def __init__(self) -> None:
+        super().__init__(self.DESCRIPTION)
 
     @property
     def source_size(self) -> tuple[int, int]:
@@ -50,8 +49,8 @@ class Recall(Puzzle):
 
     DESCRIPTION = GameDescription("test:recall", (2,), ("left", "right"))
 
-    def reset(self) -> Observation:
-        self.sign, self.step_number = int(self.random.integers(2)), 0
+    def reset(self, seed: int) -> Observation:
+        self.sign, self.step_number = int(np.random.default_rng(seed).integers(2)), 0
         return np.array([2 * self.sign - 1, 0], np.float32)
 
     def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
@@ -68,8 +67,8 @@ class Aim(Puzzle):
         "test:aim", (2,), ("across", "up"), action_kind=ActionKind.CONTINUOUS
     )
 
-    def reset(self) -> Observation:
-        self.target = self.random.uniform(-1, 1, 2).astype(np.float32)
+    def reset(self, seed: int) -> Observation:
+        self.target = np.random.default_rng(seed).uniform(-1, 1, 2).astype(np.float32)
         return self.target
 
     def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
@@ -88,8 +87,8 @@ class Keyboard(Puzzle):
         action_sizes=(3, 2),
     )
 
-    def reset(self) -> Observation:
-        self.right = self.random.integers(0, [3, 2])
+    def reset(self, seed: int) -> Observation:
+        self.right = np.random.default_rng(seed).integers(0, [3, 2])
         observation = np.zeros(5, np.float32)
         observation[[self.right[0], 3 + self.right[1]]] = 1
         self.observation = observation
@@ -109,7 +108,7 @@ def train_with(games: Sequence[Game], steps: int, **settings: Any) -> tuple[floa
 
 
 def test_a_past_observation_is_used_only_by_a_recurrent_policy():
-    games = [Recall(seed) for seed in range(8)]
+    games = [Recall() for _ in range(8)]
     before, after = train_with(games, 4_800, recurrent=True)
     assert before < 0.7
     assert after > 0.9
@@ -118,7 +117,7 @@ def test_a_past_observation_is_used_only_by_a_recurrent_policy():
 
 
 def test_continuous_actions_are_learned():
-    games = [Aim(seed) for seed in range(8)]
+    games = [Aim() for _ in range(8)]
     before, after = train_with(games, 6_000, entropy_coefficient=0.0)
     assert before < -0.55
     assert after > -0.3
@@ -126,7 +125,7 @@ def test_continuous_actions_are_learned():
 
 @pytest.mark.parametrize("advantage", ["gae", "vtrace"])
 def test_multi_discrete_actions_are_learned(advantage: str):
-    games = [Keyboard(seed) for seed in range(8)]
+    games = [Keyboard() for _ in range(8)]
     before, after = train_with(games, 4_000, advantage=advantage)
     assert before < 0.7
     assert after > 0.95
@@ -136,8 +135,8 @@ def test_multi_discrete_actions_are_learned(advantage: str):
 def cart_poles() -> Iterator[list[Game]]:
     with ExitStack() as stack:
         games = []
-        for seed in range(8):
-            game = make_game("gym:CartPole-v1", Learning(observation="vector"), seed=seed)
+        for _ in range(8):
+            game = make_game("gym:CartPole-v1", Learning(observation="vector"))
             stack.callback(game.close)
             games.append(game)
         yield games

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from metabonk.errors import PolicyError
 from metabonk.games import Transition
-from metabonk.learner.ppo import Learner
+from metabonk.learner.losses import Surrogate, value_loss
+from metabonk.learner.ppo import Learner, Targets
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
+from metabonk.policy.distributions import LOG_STD_LIMITS
 from metabonk.policy.network import Output
 from metabonk.settings.schema import Learning
 from tests.support.rollouts import make_rollout
@@ -203,6 +205,60 @@ def test_returns_are_normalized_only_with_gae_and_when_enabled():
     assert float(fixed.network.return_mean) == 0
     assert float(fixed.network.return_scale) == 2
     assert float(vtrace.network.return_mean) == 0
+
+
+def test_the_first_reward_after_many_batches_without_any_does_not_drown_the_policy(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    trained = Learner(VECTOR, SETTINGS.model_copy(update={"num_minibatches": 1}))
+
+    def rollouts(version: int, last_reward: float) -> list[Rollout]:
+        return [
+            make_rollout(
+                16,
+                spec=VECTOR,
+                seed=3 * version + number,
+                rewards=[0.0] * 15 + [last_reward if number == 0 else 0.0],
+                version=version,
+                terminated=(15,),
+            )
+            for number in range(3)
+        ]
+
+    for version in range(60):
+        trained.update(rollouts(version, 0.0))
+    norms: dict[str, float] = {}
+
+    def step(
+        self: Learner,
+        output: Output,
+        distribution: object,
+        policy: Surrogate,
+        targets: Targets,
+        chosen: torch.Tensor,
+    ) -> None:
+        assert float(targets.returns.max()) == pytest.approx(5, rel=1e-3)
+        value = 0.5 * value_loss(
+            output.values, targets.returns[chosen], targets.old_values[chosen], clip=0.2
+        )
+        for name, loss in (("policy", policy.loss), ("value", value)):
+            gradients = torch.autograd.grad(
+                loss, list(self.network.parameters()), retain_graph=True, allow_unused=True
+            )
+            norms[name] = float(torch.cat([g.flatten() for g in gradients if g is not None]).norm())
+
+    monkeypatch.setattr(Learner, "_step", step)
+    trained.update(rollouts(60, 1.0))
+    # Without a bound the value's gradient is 400 times the policy's.
+    assert norms["value"] < 20 * norms["policy"]
+
+
+def test_an_update_brings_deviations_back_within_their_limits():
+    trained = Learner(CONTINUOUS, SETTINGS)
+    assert trained.network.log_std is not None
+    trained.network.log_std.data.fill_(4.0)
+    trained.update([make_rollout(16, spec=CONTINUOUS)])
+    assert (trained.network.log_std <= LOG_STD_LIMITS[1]).all()
 
 
 @pytest.mark.parametrize("spec", ALL_SPECS, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")

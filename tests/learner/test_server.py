@@ -1,20 +1,23 @@
 """Routes of the learner and its queue of rollouts."""
 
+import asyncio
 import dataclasses
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from metabonk.learner.ppo import Counters, Update
-from metabonk.learner.server import RolloutQueue, WeightsStore, make_app, max_rollout_bytes
+from metabonk.learner.rollouts import RolloutQueue, max_rollout_bytes
+from metabonk.learner.server import WeightsStore, make_app
 from metabonk.learner.stats import LearnerStats
 from metabonk.messages import ErrorBody, LearnerStatus
 from tests.support import serving
 from tests.support.rollouts import make_rollout
 from tests.support.specs import OTHER_GAME, TINY
+from tests.support.waiting import until
 
 STEPS = 8
 
@@ -94,6 +97,61 @@ def test_unchanged_weights_are_not_sent_again(served: Served):
     assert served.client.get("/weights", headers={"If-None-Match": tag}).content == b"five"
 
 
+def test_a_request_is_held_until_there_are_newer_weights(served: Served):
+    held = {"params": {"wait": 30}, "timeout": 10}
+    for version in (4, 5):
+        tag = (served.weights.newest() or ("",))[0]
+        with ThreadPoolExecutor() as pool:
+            answer = pool.submit(
+                served.client.get, "/weights", headers={"If-None-Match": tag}, **held
+            )
+            until("it waits", lambda: served.weights.waiting == 1)
+            served.weights.publish(version, b"%d" % version)
+            assert answer.result().content == b"%d" % version
+    assert served.client.get("/weights", **held).content == b"5", "nobody waits for what is there"
+    assert served.weights.waiting == 0
+
+
+def test_a_held_request_is_answered_when_its_time_is_up(served: Served):
+    served.weights.publish(4, b"four")
+    headers = {"If-None-Match": served.client.get("/weights").headers["ETag"]}
+    began = time.monotonic()
+    answer = served.client.get("/weights", params={"wait": 0.2}, headers=headers)
+    assert answer.status_code == 304
+    assert time.monotonic() - began >= 0.2
+
+
+@pytest.mark.parametrize("wait", ["-1", "61", "nan", "long"])
+def test_a_wait_out_of_range_is_refused(served: Served, wait: str):
+    answer = served.client.get("/weights", params={"wait": wait})
+    assert answer.status_code == 422
+    assert "wait" in ErrorBody.model_validate(answer.json()).message
+
+
+def test_workers_that_wait_delay_nobody_and_nobody_waits_for_a_learner_that_ends(
+    served: Served, caplog: pytest.LogCaptureFixture
+):
+    served.weights.publish(4, b"four")
+    headers = {"If-None-Match": served.client.get("/weights").headers["ETag"]}
+
+    async def wait_together() -> list[int]:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=served.client.base_url, limits=limits) as client:
+            url, params = "/weights", {"wait": 60}
+            asked = (client.get(url, params=params, headers=headers, timeout=60) for _ in range(64))
+            return [answer.status_code for answer in await asyncio.gather(*asked)]
+
+    with ThreadPoolExecutor() as pool:
+        codes = pool.submit(asyncio.run, wait_together())
+        until("all wait", lambda: served.weights.waiting == 64)
+        rollout = make_rollout(STEPS).to_bytes()
+        assert served.client.post("/rollouts", content=rollout).status_code == 202
+        served.weights.close()
+        assert codes.result() == [304] * 64
+    late = served.client.get("/weights", params={"wait": 60}, headers=headers, timeout=10)
+    assert late.status_code == 304
+
+
 def test_two_learners_never_share_an_etag():
     first, second = WeightsStore(), WeightsStore()
     for weights in (first, second):
@@ -123,58 +181,3 @@ def test_status_and_metrics_agree(served: Served):
 
 def test_healthz_answers_ok(served: Served):
     assert served.client.get("/healthz").text == "ok\n"
-
-
-def test_the_oldest_rollouts_are_taken_first_until_there_are_enough_steps():
-    queue = RolloutQueue(100)
-    rollouts = [make_rollout(4, seed=seed) for seed in range(4)]
-    assert all(queue.put(rollout) for rollout in rollouts)
-    assert queue.take(6, 0) == rollouts[:2]
-    assert queue.steps == 8
-
-
-def test_nothing_is_taken_while_there_are_too_few_steps():
-    queue = RolloutQueue(100)
-    queue.put(make_rollout(4))
-    assert queue.take(5, 0.01) == []
-    assert queue.steps == 4
-
-
-def test_a_full_queue_rejects_rollouts_until_some_are_taken():
-    queue = RolloutQueue(8)
-    assert queue.put(make_rollout(4))
-    assert queue.put(make_rollout(4))
-    assert not queue.put(make_rollout(1))
-    queue.take(1, 0)
-    assert queue.put(make_rollout(4))
-
-
-def test_a_waiting_rollout_is_queued_as_soon_as_there_is_room():
-    queue = RolloutQueue(4)
-    queue.put(make_rollout(4, seed=1))
-    late = make_rollout(4, seed=2)
-    sender = threading.Thread(target=queue.put, args=(late, 10.0))
-    sender.start()
-    queue.take(1, 0)
-    assert queue.take(1, 5.0) == [late]
-    sender.join()
-
-
-def test_a_rollout_larger_than_the_queue_still_fits_when_it_is_empty():
-    queue = RolloutQueue(2)
-    assert queue.put(make_rollout(4))
-    assert not queue.put(make_rollout(1))
-
-
-def test_take_waits_until_there_are_enough_steps():
-    queue = RolloutQueue(100)
-    sender = threading.Thread(target=lambda: [queue.put(make_rollout(4)) for _ in range(3)])
-    sender.start()
-    assert len(queue.take(12, 5.0)) == 3
-    sender.join()
-
-
-def test_take_gives_up_at_its_timeout():
-    began = time.monotonic()
-    assert RolloutQueue(8).take(1, 0.05) == []
-    assert 0.04 < time.monotonic() - began < 2

@@ -1,15 +1,17 @@
 """Statistics of the learner and its TensorBoard files."""
 
 import contextlib
+import logging
+import resource
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from metabonk.learner.ppo import Counters, Update
-from metabonk.learner.stats import WINDOW_S, LearnerStats, TensorBoardWriter
+from metabonk.learner.stats import RETRY_S, WINDOW_S, LearnerStats, TensorBoardWriter
 from metabonk.runs.layout import TENSORBOARD_DIR
 from tests.support.clock import Clock
 
@@ -54,8 +56,13 @@ def test_an_update_without_steps_keeps_the_last_losses():
 
 
 def read_events(run_dir: Path) -> list[Event]:
-    """Read the records of the only event file: length, checksum, data, checksum."""
+    """Read the records of the only event file."""
     (file,) = (run_dir / TENSORBOARD_DIR).iterdir()
+    return read_file(file)
+
+
+def read_file(file: Path) -> list[Event]:
+    """Read the records of an event file: length, checksum, data, checksum."""
     data, events = file.read_bytes(), []
     while data:
         (length,) = struct.unpack("<Q", data[:8])
@@ -81,25 +88,55 @@ def test_nothing_is_written_without_updates(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_created_only_stops_the_curves(
+def test_a_folder_that_cannot_be_created_is_a_warning_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     (tmp_path / TENSORBOARD_DIR).write_text("in the way")
-    with contextlib.closing(TensorBoardWriter(tmp_path)) as events:
+    clock = Clock()
+    with contextlib.closing(TensorBoardWriter(tmp_path, clock)) as events:
         events.add({"a": 1.0}, 1)
+        clock.now += RETRY_S
         events.add({"a": 2.0}, 2)
-    assert caplog.text.count("are no longer written") == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "have a gap" in caplog.text
 
 
-def test_a_full_disk_only_stops_the_curves(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """Let this process write no byte to any file: the nearest to a full disk without root."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_curves_continue_when_a_full_disk_has_space_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    def full(writer: object, event: Event) -> None:
-        raise OSError(28, "No space left on device")
-
-    with contextlib.closing(TensorBoardWriter(tmp_path)) as events:
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    with contextlib.closing(TensorBoardWriter(tmp_path, clock)) as events:
         events.add({"a": 1.0}, 1)
-        monkeypatch.setattr(EventsWriter, "write_event", full)
-        events.add({"a": 2.0}, 2)
-    assert "No space left on device" in caplog.text
-    assert len(read_events(tmp_path)) == 2
+        with full_disk():
+            for step in (2, 3):
+                events.add({"a": 2.0}, step)
+                clock.now += RETRY_S / 2
+        events.add({"a": 4.0}, 4)
+    first, second = sorted((tmp_path / TENSORBOARD_DIR).iterdir())
+    assert [event.step for event in read_file(first)[1:]] == [1]
+    assert [event.step for event in read_file(second)[1:]] == [4]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_a_disk_that_stays_full_collects_no_empty_files(tmp_path: Path):
+    clock = Clock()
+    with contextlib.closing(TensorBoardWriter(tmp_path, clock)) as events:
+        with full_disk():
+            for step in range(5):
+                events.add({"a": 1.0}, step)
+                assert list((tmp_path / TENSORBOARD_DIR).iterdir()) == []
+                clock.now += RETRY_S
+        events.add({"a": 1.0}, 5)
+    assert [event.step for event in read_events(tmp_path)[1:]] == [5]

@@ -11,7 +11,7 @@ from metabonk.policy import ActorCritic, PolicySpec, Rollout
 from metabonk.policy.network import Output
 
 CPU_CHUNK = 128
-"""Observations encoded at once on the CPU, whose buffers the next chunk reuses. glibc returns
+"""Images encoded at once on the CPU, whose buffers the next chunk reuses. glibc returns
 blocks above 32 MB to the kernel and gets them back as pages to clear."""
 
 GPU_CHUNK = 2048
@@ -175,7 +175,8 @@ def _unroll(network: ActorCritic, batch: Batch, columns: Tensor, features: Tenso
     """Unroll some rollouts, from features ``[L, b, F]`` to recurrent states ``[L, b, H]``."""
     begins = torch.zeros(features.shape[:2], dtype=torch.bool, device=features.device)
     begins[1:] = batch.terminated[: len(features) - 1, columns]
-    return network.unroll(features, batch.hidden_state[columns], begins)
+    assert network.memory is not None, "only a recurrent network is unrolled"
+    return network.memory.unroll(features, batch.hidden_state[columns], begins)
 
 
 def _encode_sequences(network: ActorCritic, batch: Batch) -> Tensor:
@@ -191,5 +192,7 @@ def _encode_sequences(network: ActorCritic, batch: Batch) -> Tensor:
 
 
 def _encode(network: ActorCritic, observations: Tensor) -> Tensor:
+    if observations.dim() == 2:
+        return network.encode(observations)
     chunk = CPU_CHUNK if observations.device.type == "cpu" else GPU_CHUNK
     return torch.cat([network.encode(part) for part in torch.split(observations, chunk)])

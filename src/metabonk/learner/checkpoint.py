@@ -18,10 +18,11 @@ from metabonk.learner.ppo import Counters, Learner
 from metabonk.policy.rollout import EpisodeEnd
 from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.weights import (
-    NETWORK,
     WeightsHeader,
     load_arrays,
     network_arrays,
+    network_tensors,
+    with_current_names,
 )
 from metabonk.runs.layout import (
     BEST_CHECKPOINT,
@@ -29,7 +30,7 @@ from metabonk.runs.layout import (
     CHECKPOINTS_DIR,
     checkpoint_files,
 )
-from metabonk.system.files import write_atomically
+from metabonk.system.files import remove_partials, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -169,13 +170,11 @@ def _restore(
         )
     if difference := learner.spec.difference(header.spec):
         raise CheckpointError(f"{refusal}: {difference}")
+    # A later version may count more.
+    known = {field.name for field in dataclasses.fields(Counters)}
+    counters = Counters(**{name: n for name, n in header.counters.items() if name in known})
     try:
-        counters = Counters(**header.counters)
-    except TypeError as error:
-        raise CheckpointError(f"{refusal}: unknown counters: {error}") from None
-    network = {n.removeprefix(NETWORK): a for n, a in arrays.items() if n.startswith(NETWORK)}
-    try:
-        load_arrays(learner.network, network, "its weights")
+        load_arrays(learner.network, network_tensors(arrays), "its weights")
     except PolicyError as error:
         raise CheckpointError(f"{refusal}: {error}") from None
     learner.optimizer.load_state_dict(_optimizer_state(learner, arrays))
@@ -196,6 +195,7 @@ def _arrays(learner: Learner) -> dict[str, Array]:
 
 def _optimizer_state(learner: Learner, arrays: dict[str, Array]) -> dict[str, Any]:
     """Return the optimizer's state from a checkpoint, with the current learning rate."""
+    arrays = with_current_names(arrays)
     state: dict[int, dict[str, torch.Tensor]] = {}
     for index, (name, _) in enumerate(learner.network.named_parameters()):
         moments = {
@@ -233,6 +233,9 @@ class Checkpointer:
         self._clock = clock
         self._saved_at = self._best_at = clock()
         self._best = best_return(run_dir)
+        # A learner that was killed while it wrote left some 10 MB or more each time.
+        for folder in (run_dir, run_dir / CHECKPOINTS_DIR):
+            remove_partials(folder)
 
     def save_when_due(self) -> None:
         """Write the checkpoints that are due."""

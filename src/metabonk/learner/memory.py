@@ -9,8 +9,8 @@ import torch
 from metabonk.errors import SettingsError
 from metabonk.policy import ActorCritic
 from metabonk.settings.schema import Learning
+from metabonk.system.cgroup import ROOT, free_memory
 
-CGROUP = Path("/sys/fs/cgroup")
 GB = 1e9
 
 
@@ -40,18 +40,14 @@ def required_bytes(network: ActorCritic, learning: Learning, queue_steps: int) -
     return (queue_steps + learning.batch_size) * observation + minibatch * numbers * 2 * 4
 
 
-def available_bytes(cgroup: Path = CGROUP) -> int:
-    """Return the memory that this machine and control group still allow, bytes."""
-    free = int(psutil.virtual_memory().available)
-    try:
-        limit = int((cgroup / "memory.max").read_text())
-        used = int((cgroup / "memory.current").read_text())
-        counts = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
-        # The kernel drops unused page cache before an allocation fails.
-        used -= int(counts["inactive_file"])
-    except (OSError, ValueError, KeyError):  # No control group, or one without a limit.
-        return free
-    return min(free, max(0, limit - used))
+def available_bytes(root: Path = ROOT) -> int:
+    """Return the memory that this machine and the control groups still allow, bytes.
+
+    Args:
+        root: of the file system.
+    """
+    free, allowed = int(psutil.virtual_memory().available), free_memory(root)
+    return free if allowed is None else min(free, allowed)
 
 
 def check_memory(needed: int, free: int, learning: Learning) -> None:

@@ -315,6 +315,7 @@ class Learner:
             self._skip_step(f"its gradient is not finite (loss {float(loss.detach())})")
             return None
         self.optimizer.step()
+        self.network.clamp_log_std()
         return norm
 
     def _skip_step(self, why: str) -> None:

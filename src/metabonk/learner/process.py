@@ -2,24 +2,30 @@
 
 import contextlib
 import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from metabonk.errors import SettingsError
-from metabonk.games import describe_game
+from metabonk.games import GameDescription, describe_game
 from metabonk.http.server import HttpServer
 from metabonk.learner.checkpoint import Checkpointer, ReturnTracker, restore_newest
 from metabonk.learner.memory import available_bytes, check_memory, required_bytes
 from metabonk.learner.ppo import Learner, Update
-from metabonk.learner.server import RolloutQueue, WeightsStore, make_app
+from metabonk.learner.rollouts import RolloutQueue, max_rollout_bytes, receive_rollout
+from metabonk.learner.server import WeightsStore, make_app
 from metabonk.learner.stats import LearnerStats, TensorBoardWriter
+from metabonk.learner.trackers import open_trackers
 from metabonk.messages import LearnerStatus
 from metabonk.policy import PolicySpec, encode_weights
+from metabonk.policy.defaults import describe_defaults, with_defaults
 from metabonk.policy.rollout import MAX_STEPS
+from metabonk.policy.rollout_socket import Answer, RolloutListener
+from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
-from metabonk.settings.schema import available_cores
+from metabonk.settings.schema import Learning, available_cores
 from metabonk.system.process import StopSignal
 
 log = logging.getLogger(__name__)
@@ -33,6 +39,13 @@ class Stop(Protocol):
 
     def is_set(self) -> bool:
         """Tell whether to stop."""
+
+
+class Curves(Protocol):
+    """Consumer of a run's learning curves."""
+
+    def add(self, scalars: Mapping[str, float | None], step: int) -> None:
+        """Add a point to each curve; ``step`` counts the steps trained."""
 
 
 def run(settings: Settings, run_dir: Path) -> None:
@@ -57,8 +70,9 @@ def run(settings: Settings, run_dir: Path) -> None:
 
 def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     """Serve and train until ``stop``, then write a last checkpoint; see ``run``."""
+    description = describe_game(settings.game, settings.learning)
+    settings = _settle_learning(settings, description, run_dir)
     learning = settings.learning
-    description = describe_game(settings.game, learning)
     spec = PolicySpec.of(description, learning)
     learner = Learner(spec, learning, reward_scale=description.reward_scale)
     stats = LearnerStats()
@@ -76,9 +90,13 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     server.start()
     log.info("learning %s on port %d", settings.game, settings.ports.learner)
     checkpointer = Checkpointer(learner, run_dir)
+    trackers = [*open_trackers(settings, run_dir)]
     try:
-        with contextlib.closing(TensorBoardWriter(run_dir)) as curves:
-            _train(queue, learner, weights, stats, checkpointer, curves, stop)
+        with (
+            _listening(settings.ports.learner, learning, spec, queue),
+            contextlib.closing(TensorBoardWriter(run_dir)) as curves,
+        ):
+            _train(queue, learner, weights, stats, checkpointer, [curves, *trackers], stop)
     except torch.OutOfMemoryError:
         raise SettingsError(
             f"the GPU has too little memory for learning.batch_size = {learning.batch_size} with "
@@ -86,8 +104,46 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
             "num_minibatches, and resume the run with --resume"
         ) from None
     finally:
+        for tracker in trackers:
+            tracker.request_close()
+        weights.close()
         server.stop()
         checkpointer.save()
+        for tracker in trackers:
+            tracker.close()
+
+
+@contextlib.contextmanager
+def _listening(
+    port: int, learning: Learning, spec: PolicySpec, queue: RolloutQueue
+) -> Iterator[None]:
+    """Take rollouts through shared memory too; where that is impossible, they come by HTTP."""
+
+    def receive(rollout: bytes) -> Answer:
+        refusal = receive_rollout(rollout, spec, queue)
+        return Answer(202) if refusal is None else Answer(refusal.status, refusal.message)
+
+    try:
+        listener = RolloutListener(port, max_rollout_bytes(spec, learning.rollout_steps), receive)
+    except OSError as error:
+        log.warning("takes no rollouts through shared memory: %s", error.strerror)
+        yield
+        return
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.close()
+
+
+def _settle_learning(settings: Settings, game: GameDescription, run_dir: Path) -> Settings:
+    """Return settings with the defaults of the game's kind, and record them with the run."""
+    given, learning = settings.learning, with_defaults(settings.learning, game)
+    log.info("%s", describe_defaults(given, game))
+    settled = settings.model_copy(update={"learning": learning})
+    if given.model_fields_set != learning.model_fields_set:
+        save_settings(settled, run_dir)
+    return settled
 
 
 def _train(
@@ -96,10 +152,11 @@ def _train(
     weights: WeightsStore,
     stats: LearnerStats,
     checkpointer: Checkpointer,
-    curves: TensorBoardWriter,
+    curves: Sequence[Curves],
     stop: Stop,
 ) -> None:
     while not stop.is_set():
+        stats.turns += 1
         if rollouts := queue.take(learner.settings.batch_size, POLL_S):
             for rollout in rollouts:
                 checkpointer.returns.add(rollout.episodes)
@@ -108,10 +165,9 @@ def _train(
                 _publish(learner, weights)
             stats.updated(update, learner.counters)
             if update.steps:
-                curves.add(
-                    scalars(stats.status(), update, checkpointer.returns),
-                    learner.counters.steps_trained,
-                )
+                values = scalars(stats.status(), update, checkpointer.returns)
+                for each in curves:
+                    each.add(values, learner.counters.steps_trained)
         checkpointer.save_when_due()
         stats.save_error = checkpointer.error
 
@@ -119,7 +175,7 @@ def _train(
 def scalars(
     status: LearnerStatus, update: Update, returns: ReturnTracker
 ) -> dict[str, float | None]:
-    """Return the values for TensorBoard by tag."""
+    """Return the values of the curves by name."""
     return {
         "episode/return": returns.mean,
         "episode/length": returns.mean_length,

@@ -14,13 +14,16 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 
 from metabonk.learner.ppo import Counters, Update
-from metabonk.messages import LearnerStatus
+from metabonk.messages import LearnerStatus, Loop
 from metabonk.runs.layout import TENSORBOARD_DIR
 
 log = logging.getLogger(__name__)
 
 WINDOW_S = 30.0
 """Window of the step rate: several updates of about a second each."""
+
+RETRY_S = 30.0
+"""Pause before TensorBoard curves that could not be written are tried again."""
 
 
 class LearnerStats:
@@ -31,6 +34,7 @@ class LearnerStats:
 
     Attributes:
         save_error: why the last checkpoint was not written.
+        turns: of the training loop.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,6 +46,7 @@ class LearnerStats:
         self._lag = 0.0
         self._losses: dict[str, float] = {}
         self.save_error: str | None = None
+        self.turns = 0
 
     def restored(self, counters: Counters) -> None:
         """Take over the counters of a checkpoint."""
@@ -76,6 +81,7 @@ class LearnerStats:
                 policy_lag=round(self._lag, 3),
                 losses=dict(self._losses),
                 save_error=self.save_error,
+                turns={Loop.TRAIN: self.turns},
             )
 
     def skipped(self) -> int:
@@ -92,16 +98,21 @@ class TensorBoardWriter:
     """Writer of curves over the steps trained.
 
     ``SummaryWriter`` is not used: it writes in a thread that dies when the disk is full, after
-    which adding to it blocks for ever. Here a full disk ends the curves, but not the run.
+    which adding to it blocks for ever. Here a full disk leaves a gap in the curves, which continue
+    in another file.
 
     Args:
         run_dir: folder of the run.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = run_dir / TENSORBOARD_DIR
+        self._clock = clock
         self._writer: EventsWriter | None = None
-        self._gave_up = False
+        self._files = 0
+        self._retry_at = float("-inf")
+        self._failed = False
 
     def add(self, scalars: Mapping[str, float | None], step: int) -> None:
         """Add a point to each curve.
@@ -110,7 +121,7 @@ class TensorBoardWriter:
             scalars: values by tag; None if there is none yet.
             step: steps trained.
         """
-        if self._gave_up:
+        if self._clock() < self._retry_at:
             return
         values = [
             Summary.Value(tag=tag, simple_value=value)
@@ -119,14 +130,17 @@ class TensorBoardWriter:
         ]
         try:
             if self._writer is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._writer = EventsWriter(str(self._folder / "events"))
+                self._writer = self._open()
             self._writer.write_event(
                 Event(wall_time=time.time(), step=step, summary=Summary(value=values))
             )
             self._writer.flush()
         except OSError as error:
-            self._give_up(error)
+            self._fail(error)
+            return
+        if self._failed:
+            log.info("TensorBoard curves are written again")
+        self._failed = False
 
     def close(self) -> None:
         """Close the file."""
@@ -135,12 +149,27 @@ class TensorBoardWriter:
         try:
             self._writer.close()
         except OSError as failure:
-            self._give_up(failure)
+            self._fail(failure)
 
-    def _give_up(self, error: OSError) -> None:
+    def _open(self) -> EventsWriter:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._files += 1
+        # The writer names a file by the second, and would replace one of the same.
+        suffix = f".{self._files}" if self._files > 1 else ""
+        return EventsWriter(str(self._folder / "events"), suffix)
+
+    def _fail(self, error: OSError) -> None:
         writer, self._writer = self._writer, None
-        self._gave_up = True
-        if writer is not None:
-            with contextlib.suppress(OSError):  # The disk is still full.
-                writer.close()
-        log.error("TensorBoard curves are no longer written: %s", error.strerror or error)
+        self._retry_at = self._clock() + RETRY_S
+        with contextlib.suppress(OSError):  # The disk is still full.
+            if writer is not None:
+                # Its own ``close`` leaves the file open if it can't be flushed.
+                writer._py_recordio_writer.close()
+        with contextlib.suppress(OSError):
+            for file in self._folder.iterdir():
+                if file.stat().st_size == 0:
+                    file.unlink()
+        if not self._failed:
+            reason = error.strerror or error
+            log.warning("TensorBoard curves have a gap until there is space again: %s", reason)
+        self._failed = True
