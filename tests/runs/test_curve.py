@@ -1,13 +1,14 @@
 import pytest
 
-from metabonk.runs.curve import RESOLUTION, Curve
+from metabonk.runs.curve import RESOLUTION, Bucket, Curve
 
 
 def filled(count: int) -> Curve:
-    curve = Curve()
-    for number in range(1, count + 1):
-        curve.add(fleet_step=number * 10, ended_at=float(number), total_reward=float(number))
-    return curve
+    return Curve().extended(map(single, range(1, count + 1)))
+
+
+def single(number: int) -> Bucket:
+    return Bucket(number, number * 10, float(number), float(number), float(number), 1)
 
 
 def test_a_few_episodes_are_one_point_each():
@@ -43,5 +44,27 @@ def test_memory_is_bounded_for_any_number_of_episodes():
 def test_a_point_that_was_shown_stays_in_place():
     curve = filled(4 * RESOLUTION)
     before = curve.points(10_000)
-    curve.add(fleet_step=10**9, ended_at=1e9, total_reward=0.0)
-    assert curve.points(10_000)[: len(before) - 1] == before[:-1]
+    later = curve.extended([single(10**6)])
+    assert later.points(10_000)[: len(before) - 1] == before[:-1]
+    assert curve.points(10_000) == before
+
+
+@pytest.mark.parametrize("count", [1, 9, 2 * RESOLUTION - 1, 4 * RESOLUTION - 1, 5 * RESOLUTION])
+def test_a_copy_is_kept_current_by_what_changes(count: int):
+    before = filled(count)
+    after = before.extended(map(single, range(count + 1, count + 4)))
+    kept = list(before.buckets)[: after.unchanged]
+    assert kept == list(after.buckets)[: after.unchanged]
+    copy = Curve(buckets=kept + list(after.buckets)[after.unchanged :])
+    assert copy.points(10_000) == after.points(10_000)
+    assert copy.episodes == count + 3
+    further = [single(number) for number in range(count + 4, count + 40)]
+    assert copy.extended(further).points(10_000) == after.extended(further).points(10_000)
+
+
+def test_aggregates_of_many_episodes_keep_the_resolution_even():
+    """What an earlier version wrote is aggregated a thousand episodes at a time."""
+    thousand = [single(n)._replace(episodes=1000) for n in range(1, RESOLUTION)]
+    curve = Curve().extended(thousand).extended(map(single, range(RESOLUTION, RESOLUTION + 2500)))
+    sizes = [bucket.episodes for bucket in curve.buckets]
+    assert sizes == [1000] * (RESOLUTION - 1 + 2) + [500]

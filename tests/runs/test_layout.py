@@ -5,6 +5,8 @@ import pytest
 
 from metabonk.errors import StartError
 from metabonk.messages import Mode
+from metabonk.runs.catalog import RunCatalog
+from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import (
     NEWEST,
     discard,
@@ -27,8 +29,7 @@ def run(folder: Path, name: str, *, age: float, checkpoint: bool = True) -> Path
     if checkpoint:
         (run_dir / "checkpoints").mkdir()
         (run_dir / "checkpoints" / "00001.safetensors").touch()
-    for each in (file, run_dir):
-        os.utime(each, (1e9 - age, 1e9 - age))
+    os.utime(file, (1e9 - age, 1e9 - age))
     return run_dir
 
 
@@ -52,6 +53,16 @@ def test_the_newest_run_is_the_one_modified_last_that_has_a_checkpoint(tmp_path:
     for mode in Mode:
         assert find_run(tmp_path / "runs", NEWEST, mode=mode) == newer
     assert game_of(newer) == "doom:newer"
+
+
+def test_reading_a_runs_episodes_does_not_make_it_the_newest(tmp_path: Path):
+    older, newer = run(tmp_path, "older", age=100), run(tmp_path, "newer", age=50)
+    for folder, age in ((older, 100), (newer, 50)):
+        EpisodeStore(folder, "doom:basic").close()
+        os.utime(folder / "metabonk.sqlite", (1e9 - age, 1e9 - age))
+    assert len(RunCatalog(tmp_path / "runs").summaries()) == 2
+    RunCatalog(tmp_path / "runs").episodes("older", 1)
+    assert find_run(tmp_path / "runs", NEWEST, mode=Mode.TRAIN) == newer
 
 
 def test_a_run_is_found_by_name(tmp_path: Path):

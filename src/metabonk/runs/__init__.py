@@ -4,5 +4,6 @@
 ``episodes``     database of finished episodes
 ``curve``        learning curve at bounded resolution
 ``checkpoints``  checkpoints as weights to act with
+``starts``       how often each worker was started in a run
 ``catalog``      all runs, read-only
 """

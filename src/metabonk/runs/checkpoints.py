@@ -1,14 +1,48 @@
 """The checkpoints of a run as weights to act with; damaged files are skipped."""
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from metabonk.errors import WireError
+from metabonk.errors import CheckpointError, WireError
+from metabonk.messages import Mode
 from metabonk.policy.weights import decode_weights
-from metabonk.runs.layout import BEST_CHECKPOINT, checkpoint_files
+from metabonk.runs.layout import BEST_CHECKPOINT, SETTINGS_FILE, checkpoint_files, find_run
 
 log = logging.getLogger(__name__)
+
+
+def find_trained(runs: Path, run: str | os.PathLike[str]) -> Path:
+    """Return the folder of a trained run.
+
+    Args:
+        runs: the folder of runs.
+        run: folder of the run, or its name in ``runs``; see ``find_run``.
+
+    Raises:
+        StartError: there is no such run.
+    """
+    if (folder := Path(run)).joinpath(SETTINGS_FILE).is_file():
+        return folder
+    return find_run(runs, os.fspath(run), mode=Mode.PLAY)
+
+
+def trained_weights(run_dir: Path, *, best: bool = False) -> bytes:
+    """Return a checkpoint of a run, for ``Actor.load``.
+
+    Args:
+        run_dir: folder of the run.
+        best: the one of the best mean return, not the newest.
+
+    Raises:
+        CheckpointError: the run has no readable one.
+    """
+    weights = best_weights(run_dir) if best else newest_weights(run_dir)
+    if weights is None:
+        kind = "best checkpoint" if best else "checkpoint"
+        raise CheckpointError(f"{run_dir} has no readable {kind}; train it first")
+    return weights
 
 
 def newest_weights(run_dir: Path) -> bytes | None:

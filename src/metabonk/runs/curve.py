@@ -1,6 +1,7 @@
 """Learning curve at a bounded resolution. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from metabonk.messages import CurvePoint
 
@@ -8,20 +9,38 @@ RESOLUTION = 2048
 """Least number of points once there are that many episodes; there are fewer than twice as many."""
 
 
-@dataclass(slots=True)
-class _Bucket:
+class Bucket(NamedTuple):
+    """Consecutive episodes, aggregated.
+
+    Attributes:
+        last_id: of the last episode in the database.
+        fleet_step: steps of all workers at the last episode.
+        ended_at: Unix time of the last episode, seconds.
+        total_reward: sum of the returns.
+        best_return: highest return.
+        episodes: how many they are.
+    """
+
+    last_id: int
     fleet_step: int
     ended_at: float
     total_reward: float
+    best_return: float
     episodes: int
 
-    def absorb(self, later: "_Bucket") -> None:
-        self.fleet_step = later.fleet_step
-        self.ended_at = later.ended_at
-        self.total_reward += later.total_reward
-        self.episodes += later.episodes
+    def joined(self, other: "Bucket") -> "Bucket":
+        """Return the aggregate of both."""
+        return Bucket(
+            max(self.last_id, other.last_id),
+            max(self.fleet_step, other.fleet_step),
+            max(self.ended_at, other.ended_at),
+            self.total_reward + other.total_reward,
+            max(self.best_return, other.best_return),
+            self.episodes + other.episodes,
+        )
 
     def point(self) -> CurvePoint:
+        """Return it as a plot shows it."""
         return CurvePoint(
             fleet_step=self.fleet_step,
             ended_at=self.ended_at,
@@ -31,28 +50,56 @@ class _Bucket:
 
 
 class Curve:
-    """Episodes in order of arrival, averaged over neighbours once there are many.
+    """Episodes in order of arrival, averaged over neighbours once there are many. Immutable.
 
     Neighbours are merged in pairs, so a point that was plotted stays in place until the
     resolution halves.
+
+    Args:
+        resolution: least number of buckets once there are that many episodes; there are fewer than
+            twice as many.
+        buckets: of an earlier curve of this resolution.
+
+    Attributes:
+        episodes: how many it covers.
+        unchanged: leading buckets that it shares with the curve it extends.
     """
 
-    def __init__(self) -> None:
-        self._buckets: list[_Bucket] = []
-        self._bucket_size = 1
-        self.episodes = 0
+    def __init__(self, resolution: int = RESOLUTION, buckets: Iterable[Bucket] = ()) -> None:
+        self._resolution = resolution
+        self._buckets = list(buckets)
+        self._bucket_size = max((bucket.episodes for bucket in self._buckets), default=1)
+        self.episodes = sum(bucket.episodes for bucket in self._buckets)
+        self.unchanged = 0
 
-    def add(self, *, fleet_step: int, ended_at: float, total_reward: float) -> None:
-        """Append one episode."""
-        self.episodes += 1
-        bucket = _Bucket(fleet_step, ended_at, total_reward, 1)
-        if self._buckets and self._buckets[-1].episodes < self._bucket_size:
-            self._buckets[-1].absorb(bucket)
-            return
-        self._buckets.append(bucket)
-        if len(self._buckets) >= 2 * RESOLUTION:
-            self._buckets = _merge(self._buckets, 2)
-            self._bucket_size *= 2
+    @property
+    def buckets(self) -> Sequence[Bucket]:
+        """The whole curve, for a copy of it."""
+        return self._buckets
+
+    @property
+    def last(self) -> Bucket | None:
+        """The newest bucket; None before the first episode."""
+        return self._buckets[-1] if self._buckets else None
+
+    def extended(self, later: Iterable[Bucket]) -> "Curve":
+        """Return the curve with later episodes appended."""
+        curve = Curve(self._resolution)
+        buckets, size = self._buckets.copy(), self._bucket_size
+        unchanged, episodes = len(buckets), self.episodes
+        for bucket in later:
+            episodes += bucket.episodes
+            size = max(size, bucket.episodes)
+            if buckets and buckets[-1].episodes + bucket.episodes <= size:
+                buckets[-1] = buckets[-1].joined(bucket)
+                unchanged = min(unchanged, len(buckets) - 1)
+                continue
+            buckets.append(bucket)
+            if len(buckets) >= 2 * self._resolution:
+                buckets, size, unchanged = _merge(buckets, 2), 2 * size, 0
+        curve._buckets, curve._bucket_size = buckets, size
+        curve.unchanged, curve.episodes = unchanged, episodes
+        return curve
 
     def points(self, at_most: int) -> list[CurvePoint]:
         """Return the whole curve in ``at_most`` points or fewer."""
@@ -60,12 +107,11 @@ class Curve:
         return [bucket.point() for bucket in _merge(self._buckets, group)]
 
 
-def _merge(buckets: list[_Bucket], group: int) -> list[_Bucket]:
+def _merge(buckets: Sequence[Bucket], group: int) -> list[Bucket]:
     merged = []
     for start in range(0, len(buckets), group):
-        first = buckets[start]
-        bucket = _Bucket(first.fleet_step, first.ended_at, first.total_reward, first.episodes)
+        bucket = buckets[start]
         for later in buckets[start + 1 : start + group]:
-            bucket.absorb(later)
+            bucket = bucket.joined(later)
         merged.append(bucket)
     return merged

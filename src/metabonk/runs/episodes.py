@@ -3,78 +3,99 @@
 A full or missing disk costs a warning only: episodes wait in memory until it is back.
 """
 
+import contextlib
 import logging
 import sqlite3
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 from metabonk.errors import StartError
-from metabonk.messages import Counters, CurvePoint, Episode, Problem
-from metabonk.runs.curve import Curve
+from metabonk.messages import Counters, CurvePoint, EpisodeReport, Problem
+from metabonk.runs.curve import Bucket
+from metabonk.runs.database import (
+    COLUMNS,
+    SCHEMA,
+    create_index,
+    missing_indexes,
+    newest_id,
+    open_read_only,
+    select_counters,
+)
+from metabonk.runs.episode_logs import SCHEMA as LOGS_SCHEMA
+from metabonk.runs.episode_logs import insert_log, thin_logs
+from metabonk.runs.episode_queue import EpisodeQueue
+from metabonk.runs.history import History, WorkerBucket, catch_up, load, save, save_changes
 from metabonk.runs.layout import EPISODES_FILE
 
 log = logging.getLogger(__name__)
 
-Order = Literal["newest", "best"]
-
 MAX_WAITING = 100_000
 """Episodes kept while the disk takes none; beyond it the oldest are dropped."""
+
+MAX_WAITING_LOG_BYTES = 64 << 20
+"""Logs kept while the disk takes none; beyond it, episodes wait without theirs."""
+
+DELETED_AT_ONCE = 1_000
+"""Logs that one write may delete, about 10 ms; or twice as many as it inserts."""
 
 RETRY_S = 5.0
 BUSY_TIMEOUT_S = 2.0
 
-# A run that started before 0.2.0 may hold the same episode number of a worker twice: its counter
-# began at zero again after a restart. Hence the end is part of the key.
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS run (
-  name TEXT PRIMARY KEY, game TEXT NOT NULL, started_at REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS episodes (
-  id INTEGER PRIMARY KEY,
-  worker_index INTEGER NOT NULL,
-  episode INTEGER NOT NULL,
-  total_reward REAL NOT NULL,
-  length INTEGER NOT NULL,
-  step INTEGER NOT NULL,
-  policy_version INTEGER NOT NULL,
-  ended_at REAL NOT NULL,
-  fleet_step INTEGER NOT NULL,
-  UNIQUE (worker_index, episode, ended_at)
-);
-"""
-COLUMNS = "worker_index, episode, total_reward, length, step, policy_version, ended_at"
+HANGS_AFTER_S = 5.0
+"""A write that takes longer is reported; one of a healthy disk takes a millisecond."""
+
+QUICK_ROWS = 50_000
+"""Episodes of an earlier version that are upgraded before the start: about 0.2 s."""
+
+INTERRUPT_S = 0.05
+"""An upgrade is interrupted again after this time, until it ends."""
+
+MAX_WAL_BYTES = 16 << 20
+"""Size to which the WAL is cut after an upgrade."""
+
+INSERT = f"INSERT OR IGNORE INTO episodes ({COLUMNS}, fleet_step) VALUES ({', '.join('?' * 8)})"
+NEWEST_FLEET_STEP = "SELECT fleet_step FROM episodes ORDER BY id DESC LIMIT 1"
 
 
 class EpisodeStore:
     """The database of the current run; its only writer. Thread-safe.
 
+    Nobody waits for the disk but the one thread that writes: others leave their episodes to it, or
+    to the next. Readers of the curves take no lock.
+
     Args:
         run_dir: folder of the run.
         game: id of the run's game.
         clock: monotonic seconds.
+        max_log_bytes: of the episodes' logs; 0: none is kept.
 
     Raises:
         StartError: the file can't be opened or isn't a database.
     """
 
     def __init__(
-        self, run_dir: Path, game: str, clock: Callable[[], float] = time.monotonic
+        self,
+        run_dir: Path,
+        game: str,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        max_log_bytes: int = 0,
     ) -> None:
         self.run_dir = run_dir
         self._file = run_dir / EPISODES_FILE
         self._clock = clock
-        self._lock = threading.Lock()
-        self._waiting: deque[Episode] = deque(maxlen=MAX_WAITING)
+        self._max_log_bytes = max_log_bytes
+        self._writing = threading.Lock()
+        self._waiting = EpisodeQueue(MAX_WAITING, MAX_WAITING_LOG_BYTES)
         self._retry_at = float("-inf")
         self._failure: str | None = None
-        self._lost = 0
-        self._curve = Curve()
-        self._worker_curves: dict[int, Curve] = {}
-        self._fleet_step = 0
+        self._flush_began: float | None = None
+        self._history = History()
+        self._complete = False
+        self._upgrading = False
+        self._closing = False
         try:
             self._database = sqlite3.connect(
                 self._file, timeout=BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None
@@ -92,136 +113,173 @@ class EpisodeStore:
         return self.run_dir.name
 
     @property
+    def history(self) -> History:
+        """Curves of the episodes written."""
+        return self._history
+
+    @property
     def episodes(self) -> int:
         """Number of episodes written."""
-        return self._curve.episodes
+        return self._history.episodes
 
     @property
     def fleet_step(self) -> int:
         """Steps of all workers in the episodes written."""
-        return self._fleet_step
+        return self._history.fleet_step
 
-    def record(self, episodes: Iterable[Episode]) -> None:
+    def record(self, episodes: Iterable[EpisodeReport]) -> None:
         """Write finished episodes, skipping those already written."""
-        with self._lock:
-            for episode in episodes:
-                self._lost += len(self._waiting) == MAX_WAITING
-                self._waiting.append(episode)
-            if self._waiting and self._clock() >= self._retry_at:
+        self._waiting.extend(episodes)
+        if not self._waiting or self._clock() < self._retry_at:
+            return
+        if self._writing.acquire(blocking=False):
+            try:
                 self._flush()
+            finally:
+                self._writing.release()
 
     def curve(self, points: int, worker: int | None = None) -> list[CurvePoint]:
         """Return the learning curve of the run, or of one worker, in at most ``points`` points."""
-        with self._lock:
-            curve = self._curve if worker is None else self._worker_curves.get(worker, Curve())
-            return curve.points(points)
+        return self._history.points(points, worker)
 
     def counters(self) -> dict[int, Counters]:
         """Return each worker's counters at the end of its last episode, by worker index."""
-        query = "SELECT worker_index, MAX(step), MAX(episode) FROM episodes GROUP BY worker_index"
-        with self._lock:
-            rows = self._database.execute(query).fetchall()
-        return {index: Counters(step, episode) for index, step, episode in rows}
+        with open_read_only(self.run_dir) as database:
+            return select_counters(database)
 
     def problems(self) -> list[Problem]:
         """Report episodes that can't be written."""
-        if self._failure is None:
+        failure = self._failure
+        began, now = self._flush_began, self._clock()
+        if began is not None and now - began > HANGS_AFTER_S:
+            failure = f"the disk has not answered for {now - began:.0f} s"
+        if failure is None:
             return []
-        lost = f", {self._lost} are lost" if self._lost else ""
+        lost = f", {self._waiting.lost} are lost" if self._waiting.lost else ""
         return [
             Problem(
-                message=f"can't write episodes to {self._file}: {self._failure}; "
+                message=f"can't write episodes to {self._file}: {failure}; "
                 f"{len(self._waiting)} wait in memory{lost}",
-                action="free some disk space; the episodes are then written automatically",
+                action="free some disk space or mend the disk; the episodes are then written",
             )
         ]
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
-        with self._lock:
+        """Write what waits, and close the file; an unfinished upgrade is left to the next start."""
+        self._closing = True
+        while not self._writing.acquire(timeout=INTERRUPT_S):
+            if self._upgrading:
+                self._database.interrupt()
+        try:
             if self._waiting:
                 self._flush()
             self._database.close()
+        finally:
+            self._writing.release()
 
     def _open(self, game: str) -> None:
         self._database.execute("PRAGMA journal_mode=WAL")
         # A power cut may cost the last episodes, never the file (sqlite.org/pragma.html).
         self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(SCHEMA)
+        self._database.execute(f"PRAGMA journal_size_limit={MAX_WAL_BYTES}")
+        self._database.executescript(SCHEMA + LOGS_SCHEMA)
         self._database.execute(
-            "INSERT OR IGNORE INTO run VALUES (?, ?, ?)", (self.run, game, time.time())
+            "INSERT OR IGNORE INTO run (name, game, started_at) VALUES (?, ?, ?)",
+            (self.run, game, time.time()),
         )
-        columns = "worker_index, fleet_step, ended_at, total_reward"
-        for row in self._database.execute(f"SELECT {columns} FROM episodes ORDER BY id"):
-            self._add_to_curves(*row)
+        self._history = load(self._database)
+        newest, missing = newest_id(self._database), missing_indexes(self._database)
+        behind = newest - (0 if missing else self._history.last_id)
+        if behind <= QUICK_ROWS:
+            self._catch_up(missing)
+            return
+        log.info("indexing %d episodes of an earlier version; curves are complete then", behind)
+        self._upgrading = True
+        thread = threading.Thread(target=self._upgrade, args=(missing,), daemon=True)
+        thread.name = "episodes-upgrade"
+        thread.start()
+
+    def _upgrade(self, missing: Sequence[str]) -> None:
+        """Catch up beside the running fleet; new episodes wait meanwhile."""
+        with self._writing:
+            try:
+                self._catch_up(missing)
+            except sqlite3.Error as error:
+                if not self._closing:
+                    log.warning("can't index the episodes: %s; the next start tries again", error)
+            else:
+                log.info("indexed %d episodes", self.episodes)
+            self._upgrading = False
+            if self._waiting and not self._closing:
+                self._flush()
+
+    def _catch_up(self, missing: Sequence[str]) -> None:
+        saved = self._history
+        for history in catch_up(self._database, saved):
+            self._history = history
+            if self._closing:
+                return
+        if self._history.last_id != saved.last_id:
+            with self._transaction():
+                save(self._database, self._history)
+        self._complete = True
+        for index in missing:
+            if not self._closing:
+                create_index(self._database, index)
 
     def _flush(self) -> None:
+        batch = self._waiting.all()
+        self._flush_began = self._clock()
         try:
-            written = self._insert(self._waiting)
+            self._insert(batch)
         except sqlite3.Error as error:
             if self._failure is None:
                 log.error("can't write episodes: %s", error)
             self._failure = str(error)
             self._retry_at = self._clock() + RETRY_S
             return
+        finally:
+            self._flush_began = None
+        self._waiting.remove(batch)
         if self._failure is not None:
             log.info("episodes are written again")
         self._failure = None
-        self._waiting.clear()
-        for episode, fleet_step in written:
-            self._add_to_curves(
-                episode.worker_index, fleet_step, episode.ended_at, episode.total_reward
-            )
 
-    def _add_to_curves(
-        self, worker: int, fleet_step: int, ended_at: float, total_reward: float
-    ) -> None:
-        self._fleet_step = fleet_step
-        for curve in (self._curve, self._worker_curves.setdefault(worker, Curve())):
-            curve.add(fleet_step=fleet_step, ended_at=ended_at, total_reward=total_reward)
+    def _insert(self, episodes: Sequence[EpisodeReport]) -> None:
+        """Insert in one transaction, with their logs and what they change in the curves."""
+        with self._transaction():
+            written = list(self._insert_new(episodes))
+            thin_logs(self._database, self._max_log_bytes, max(DELETED_AT_ONCE, 2 * len(episodes)))
+            if not self._complete or not written:
+                return
+            history = self._history.extended(written)
+            save_changes(self._database, self._history, history)
+        self._history = history
 
-    def _insert(self, episodes: Iterable[Episode]) -> list[tuple[Episode, int]]:
-        """Insert in one transaction; return the new ones, each with the fleet's step at its end."""
-        marks = ", ".join("?" * 8)
-        insert = f"INSERT OR IGNORE INTO episodes ({COLUMNS}, fleet_step) VALUES ({marks})"
-        written, fleet_step = [], self._fleet_step
+    def _insert_new(self, episodes: Iterable[EpisodeReport]) -> Iterator[list[WorkerBucket]]:
+        newest = self._database.execute(NEWEST_FLEET_STEP).fetchone()
+        fleet_step = newest[0] if newest else 0
+        for episode in episodes:
+            values = episode.model_dump(exclude={"log"}).values()
+            row = self._database.execute(INSERT, (*values, fleet_step + episode.length))
+            if not row.rowcount:
+                continue
+            fleet_step += episode.length
+            worker, reward = episode.worker_index, episode.total_reward
+            assert row.lastrowid is not None
+            if episode.log is not None and self._max_log_bytes:
+                insert_log(self._database, row.lastrowid, worker, reward, episode.log)
+            bucket = Bucket(row.lastrowid, fleet_step, episode.ended_at, reward, reward, 1)
+            yield [(worker, bucket)]
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            for episode in episodes:
-                values = (*episode.model_dump().values(), fleet_step + episode.length)
-                if self._database.execute(insert, values).rowcount:
-                    fleet_step += episode.length
-                    written.append((episode, fleet_step))
+            yield
             self._database.execute("COMMIT")
         except sqlite3.Error:
             # SQLite rolls back by itself on a full disk, but not on every error.
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
-        return written
-
-
-def select_episodes(
-    database: sqlite3.Connection, limit: int, *, order: Order, worker: int | None
-) -> list[Episode]:
-    """Return some episodes of a run, or of one worker."""
-    by = "ORDER BY id DESC" if order == "newest" else "ORDER BY total_reward DESC, id"
-    where, values = _where(worker)
-    query = f"SELECT {COLUMNS} FROM episodes {where} {by} LIMIT ?"
-    names = COLUMNS.split(", ")
-    rows = database.execute(query, (*values, limit))
-    return [Episode.model_validate(dict(zip(names, row, strict=True))) for row in rows]
-
-
-def select_curve(database: sqlite3.Connection, worker: int | None) -> Curve:
-    """Return the learning curve of a run, or of one worker, read from the whole table."""
-    curve = Curve()
-    where, values = _where(worker)
-    query = f"SELECT fleet_step, ended_at, total_reward FROM episodes {where} ORDER BY id"
-    for fleet_step, ended_at, total_reward in database.execute(query, values):
-        curve.add(fleet_step=fleet_step, ended_at=ended_at, total_reward=total_reward)
-    return curve
-
-
-def _where(worker: int | None) -> tuple[str, tuple[Any, ...]]:
-    return ("", ()) if worker is None else ("WHERE worker_index = ?", (worker,))

@@ -8,18 +8,25 @@
         metabonk.sqlite         episodes, see ``episodes``
         checkpoints/            the newest ones, see ``learner.checkpoint``
         best.safetensors        checkpoint of the best mean return
+        highlight.mp4           video of the best live episode, see ``highlight``
+        highlight.json          its description
         tensorboard/            event files
-        go2rtc.yaml             configuration of go2rtc, where it is used
+        starts/                 of each worker, see ``starts``
 """
 
 import re
+import shlex
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
-from metabonk.errors import StartError
+from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode
-from metabonk.settings import Settings, read_settings, write_settings
+from metabonk.settings import Settings, read_usable_settings, write_settings
+from metabonk.settings.commands import command
+from metabonk.settings.env_args import EnvArgs
+from metabonk.settings.load import read_values
 
 SETTINGS_FILE = "settings.json"
 PLAY_SETTINGS_FILE = "settings-play.json"
@@ -27,8 +34,10 @@ EPISODES_FILE = "metabonk.sqlite"
 CHECKPOINTS_DIR = "checkpoints"
 CHECKPOINT_SUFFIX = ".safetensors"
 BEST_CHECKPOINT = f"best{CHECKPOINT_SUFFIX}"
+HIGHLIGHT_VIDEO = "highlight.mp4"
+HIGHLIGHT_FILE = "highlight.json"
 TENSORBOARD_DIR = "tensorboard"
-GO2RTC_FILE = "go2rtc.yaml"
+STARTS_DIR = "starts"
 
 NEWEST = "newest"
 """Name that stands for the newest run with a checkpoint."""
@@ -62,6 +71,12 @@ def new_run(settings: Settings) -> Path:
     )
 
 
+def run_folders(runs: Path) -> list[Path]:
+    """Return the folder of every run, the most recently modified first."""
+    folders = (file.parent for file in runs.glob(f"*/{SETTINGS_FILE}"))
+    return sorted(folders, key=modified_at, reverse=True)
+
+
 def find_run(runs: Path, name: str, *, mode: Mode) -> Path:
     """Return the folder of an earlier run.
 
@@ -73,9 +88,7 @@ def find_run(runs: Path, name: str, *, mode: Mode) -> Path:
     Raises:
         StartError: there is no such run, or it has no checkpoint to play.
     """
-    folders = sorted(
-        (file.parent for file in runs.glob(f"*/{SETTINGS_FILE}")), key=_modified_at, reverse=True
-    )
+    folders = run_folders(runs)
     if name != NEWEST:
         folder = runs / name
         if folder not in folders:
@@ -84,24 +97,50 @@ def find_run(runs: Path, name: str, *, mode: Mode) -> Path:
         if mode is Mode.PLAY and not has_checkpoint(folder):
             raise StartError(
                 f"run {name} has no checkpoint to play; train it for a minute with "
-                f"'./start --mode train --resume {name}'"
+                f"'{command('start', '--mode train --resume', shlex.quote(name))}'"
             )
         return folder
     newest = next((folder for folder in folders if has_checkpoint(folder)), None)
     if newest is None:
         raise StartError(
-            f"there is no run with a checkpoint in {runs}; start one with './start --mode train'"
+            f"there is no run with a checkpoint in {runs}; "
+            f"start one with '{command('start', '--mode train')}'"
         )
     return newest
 
 
 def game_of(run_dir: Path) -> str:
-    """Return the id of the game a run was trained on.
+    """Return the id of the game a run was trained on, by whichever version of MetaBonk.
 
     Raises:
         SettingsError: its settings can't be read.
     """
-    return read_settings(run_dir / SETTINGS_FILE).game
+    file = run_dir / SETTINGS_FILE
+    game = read_values(file).get("game")
+    if not isinstance(game, str):
+        raise SettingsError(f"can't use the settings in {file}: game is {game!r}, but must be text")
+    return game
+
+
+def learning_of(run_dir: Path) -> dict[str, Any]:
+    """Return what is usable of a run's recorded settings of learning, by name.
+
+    Raises:
+        SettingsError: its settings can't be read.
+    """
+    settings, _ = read_usable_settings(run_dir / SETTINGS_FILE)
+    return settings.learning.model_dump(mode="json", exclude_unset=True)
+
+
+def env_args_of(run_dir: Path) -> EnvArgs:
+    """Return the arguments of the environment a run was trained on; empty in version 0.1.
+
+    Raises:
+        SettingsError: its settings can't be read.
+    """
+    learning = read_values(run_dir / SETTINGS_FILE).get("learning")
+    given = learning.get("env_args") if isinstance(learning, dict) else None
+    return given if isinstance(given, dict) else {}
 
 
 def checkpoint_files(run_dir: Path) -> list[Path]:
@@ -138,5 +177,11 @@ def save_settings(settings: Settings, run_dir: Path) -> Path:
     return file
 
 
-def _modified_at(run_dir: Path) -> float:
-    return max(file.stat().st_mtime for file in (run_dir, run_dir / SETTINGS_FILE))
+def modified_at(run_dir: Path) -> float:
+    """Return the Unix time at which a run was last trained or played, about.
+
+    Reading its episodes creates files of SQLite, and so modifies its folder.
+    """
+    names = (SETTINGS_FILE, PLAY_SETTINGS_FILE, EPISODES_FILE, f"{EPISODES_FILE}-wal")
+    stats = [(run_dir / name).stat() for name in names if (run_dir / name).exists()]
+    return max((stat.st_mtime for stat in stats if stat.st_size), default=0.0)
