@@ -31,6 +31,14 @@ print(start <= addresses[0] < end)
 """Prints whether memory allocated by a second thread lies in the main heap."""
 
 
+DRAWS = """
+from metabonk.games import make_game
+from metabonk.settings.schema import Learning
+
+print(make_game("gym:CartPole-v1", Learning()).frame().pixels.shape)
+"""
+
+
 def run(program: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -40,6 +48,14 @@ def run(program: str) -> str:
 def test_threads_share_one_heap_only_on_request():
     assert run(SHARES_HEAP.format(call="use_one_heap()")) == "True"
     assert run(SHARES_HEAP.format(call="")) == "False"
+
+
+def test_pygame_looks_for_no_display(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    result = subprocess.run(
+        [sys.executable, "-c", DRAWS], capture_output=True, text=True, check=True
+    )
+    assert (result.stdout.strip(), result.stderr) == ("(400, 600, 3)", "")
 
 
 @pytest.mark.parametrize(

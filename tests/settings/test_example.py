@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from metabonk.policy.defaults import TUNED
 from metabonk.settings import Settings, load_settings
+from metabonk.settings.schema import Learning
 
 EXAMPLE = Path(__file__).parents[2] / "metabonk.example.toml"
 UNSET = re.compile(r"^# (\w+) = (.+)$")
@@ -24,12 +26,13 @@ def setting_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every setting; one inside a section may be a table itself."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{name}.")
+            yield from ((f"{name}.{setting}", each) for setting, each in value.items())
         else:
-            yield f"{prefix}{name}", value
+            yield name, value
 
 
 def with_unset_settings() -> dict[str, Any]:
@@ -48,6 +51,15 @@ def test_the_example_shows_the_defaults():
     assert Settings.model_validate(values) == Settings()
     defaults = dict(flatten(Settings().model_dump(mode="json")))
     assert dict(flatten(values)).items() <= defaults.items()
+
+
+def test_a_copy_of_the_example_leaves_the_defaults_to_the_kind_of_game():
+    learning = tomllib.loads(EXAMPLE.read_text())["learning"]
+    assert not learning.keys() & set(TUNED)
+    commented = with_unset_settings()["learning"]
+    assert {name: commented[name] for name in TUNED} == {
+        name: getattr(Learning(), name) for name in TUNED
+    }
 
 
 def test_values_of_commented_settings_are_valid():

@@ -13,7 +13,7 @@ from metabonk.settings import (
     unknown_variables,
     write_settings,
 )
-from metabonk.settings.schema import RENAMED
+from metabonk.settings.validation import RENAMED
 
 
 @pytest.fixture(autouse=True)
@@ -23,22 +23,17 @@ def _in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"METABONK_{name}", raising=False)
 
 
-def profiles(folder: Path, text: str = "") -> Path:
-    (folder / "profiles").mkdir()
-    (folder / "profiles" / "local.toml").write_text(text)
-    return folder / "profiles"
+def own_profile(name: str, text: str = "") -> None:
+    Path("profiles").mkdir()
+    Path("profiles", f"{name}.toml").write_text(text)
 
 
-def test_sources_take_precedence_in_the_documented_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    folder = profiles(
-        tmp_path, "[stream]\nfps = 10\nwidth = 640\nheight = 360\n[cpu]\nmax_sessions = 9"
-    )
+def test_sources_take_precedence_in_the_documented_order(monkeypatch: pytest.MonkeyPatch):
+    own_profile("local", "[stream]\nfps = 10\nwidth = 640\nheight = 360\n[cpu]\nmax_sessions = 9")
     Path("metabonk.toml").write_text("workers = 3\n[stream]\nfps = 20\nwidth = 800")
     monkeypatch.setenv("METABONK_STREAM_FPS", "25")
     monkeypatch.setenv("METABONK_WORKERS", "4")
-    settings = load_settings({"workers": "5", "game": None}, profiles=folder)
+    settings = load_settings({"workers": "5", "game": None})
     assert settings.workers == 5
     assert settings.stream.fps == 25
     assert settings.stream.width == 800
@@ -67,17 +62,17 @@ def test_every_source_can_name_a_profile_file(
     assert load_settings(options).stream.fps == 50
 
 
-def test_an_unknown_profile_is_an_error_that_lists_the_known_ones(tmp_path: Path):
-    with pytest.raises(SettingsError, match=r"'nine'.*Allowed: local, or the path"):
-        load_settings({"stream_profile": "nine"}, profiles=profiles(tmp_path))
+def test_an_unknown_profile_is_an_error_that_lists_own_and_shipped_ones():
+    own_profile("mine")
+    with pytest.raises(
+        SettingsError, match=r"'nine'.*Allowed: laptop, local, mine, rtx.* the path"
+    ):
+        load_settings({"stream_profile": "nine"})
 
 
-def test_every_shipped_profile_loads():
-    folder = Path(__file__).parents[2] / "profiles"
-    names = [file.stem for file in folder.glob("*.toml")]
-    assert "local" in names
-    for name in names:
-        load_settings({"stream_profile": name})
+def test_an_own_profile_takes_precedence_over_a_shipped_one():
+    own_profile("laptop", "[stream]\nwidth = 320")
+    assert load_settings({"stream_profile": "laptop"}).stream.width == 320
 
 
 @pytest.mark.parametrize(
@@ -149,6 +144,21 @@ def test_children_read_the_written_settings_regardless_of_the_environment(
     write_settings(settings, Path("settings.json"))
     monkeypatch.setenv("METABONK_WORKERS", "3")
     assert read_settings(Path("settings.json")) == settings
+
+
+def test_settings_of_learning_that_nobody_has_set_are_not_written():
+    settings = load_settings({"learning": {"epochs": 4, "gamma": 0.9}})
+    write_settings(settings, Path("settings.json"))
+    read = read_settings(Path("settings.json"))
+    assert read == settings
+    assert read.learning.model_fields_set == {"epochs", "gamma"}
+
+
+def test_every_source_overrides_what_a_run_has_recorded():
+    Path("metabonk.toml").write_text("[learning]\nepochs = 2\n")
+    recorded = {"learning": {"epochs": 9, "gamma": 0.9, "seed": 4}}
+    learning = load_settings({"learning": {"seed": 1}}, recorded).learning
+    assert (learning.epochs, learning.gamma, learning.seed) == (2, 0.9, 1)
 
 
 @pytest.mark.parametrize("old", RENAMED, ids=".".join)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 M_ARENA_MAX = -8
 """Option of glibc's ``mallopt`` (malloc.h): the maximum number of heaps."""
@@ -38,6 +39,19 @@ def use_one_heap() -> None:
         mallopt(M_ARENA_MAX, 1)
 
 
+def draw_without_display() -> None:
+    """Let SDL (pygame) look for no display; call before it starts.
+
+    Environments draw into memory. Where there is no display, the search for one prints errors.
+    """
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+def disable_mlflow_telemetry() -> None:
+    """Keep MLflow from reporting its use, unless the user has set that; call before its import."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
 def visible_devices() -> str | None:
     """Return ``CUDA_VISIBLE_DEVICES``: indices or UUIDs separated by commas; None: every GPU."""
     return os.environ.get(VISIBLE_DEVICES)
@@ -51,6 +65,12 @@ def gpus_are_hidden() -> bool:
 def visible_to(uuid: str) -> dict[str, str]:
     """Return the environment variables with which CUDA sees this GPU alone."""
     return {VISIBLE_DEVICES: uuid}
+
+
+def user_runtime_dir() -> Path | None:
+    """Return ``$XDG_RUNTIME_DIR``, the login session's folder; None: not set."""
+    value = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(value) if value else None
 
 
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:

@@ -4,36 +4,56 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-
 from metabonk.errors import SettingsError
-from metabonk.settings.schema import RENAMED, Settings
+from metabonk.settings.schema import Learning, Settings
+from metabonk.settings.validation import PREFIX, RENAMED, leaves, validate, variable
 from metabonk.system.files import write_atomically
+from metabonk.system.json_text import to_json
 
 CONFIG_FILE = Path("metabonk.toml")
-PREFIX = "METABONK_"
+PROFILE_FOLDERS = (Path("profiles"), Path(__file__).resolve().parents[1] / "profiles")
+"""Folders of named stream profiles: the user's own take precedence over those of the package."""
 
 
 def load_settings(
-    command_line: Mapping[str, Any] | None = None, *, profiles: Path | None = None
+    command_line: Mapping[str, Any] | None = None, recorded: Mapping[str, Any] | None = None
 ) -> Settings:
     """Load the effective settings.
 
     Args:
         command_line: nested like the schema; ``None`` values are left out.
-        profiles: folder of the named stream profiles; default: ``profiles/`` of the checkout, or of
-            the working directory.
+        recorded: of the run that is resumed, nested like the schema; every other source overrides
+            them.
 
     Raises:
-        SettingsError: names the setting, its value, and what is allowed.
+        SettingsError: names each invalid setting, its value, and what is allowed.
     """
+    settings, mistakes = load_usable_settings(command_line, recorded)
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
+    return settings
+
+
+def load_usable_settings(
+    command_line: Mapping[str, Any] | None = None, recorded: Mapping[str, Any] | None = None
+) -> tuple[Settings, list[str]]:
+    """Load the settings with defaults for invalid ones, and a sentence for each of those."""
+    mistakes: list[str] = []
+
+    def usable(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return read()
+        except SettingsError as error:
+            mistakes.append(str(error))
+            return {}
+
     given = _without_none(command_line or {})
-    file = _read_toml(CONFIG_FILE) if CONFIG_FILE.exists() else {}
+    file = usable(lambda: _read_toml(CONFIG_FILE)) if CONFIG_FILE.exists() else {}
+    mistakes += _renamed_variables()
     environment = _environment()
     profile_name = (
         given.get("stream_profile")
@@ -41,22 +61,23 @@ def load_settings(
         or file.get("stream_profile")
         or Settings.model_fields["stream_profile"].default
     )
-    profile = _read_toml(_profile_file(str(profile_name), profiles or _profiles_folder()))
-
-    merged = _merge(_merge(profile, file), _merge(environment, given))
-    try:
-        return Settings.model_validate(merged)
-    except ValidationError as error:
-        raise SettingsError(_describe(error)) from None
+    profile = usable(lambda: _read_toml(_profile_file(str(profile_name))))
+    settings, invalid = validate(
+        _merge(_merge(_merge(recorded or {}, profile), file), _merge(environment, given))
+    )
+    return settings, [*mistakes, *invalid]
 
 
 def write_settings(settings: Settings, file: Path) -> None:
     """Write the effective settings for child processes and for the record.
 
+    Settings of learning that nobody has set are left out: their defaults depend on the game.
+
     Raises:
         OSError: they can't be written; the file is unchanged.
     """
-    write_atomically(file, (settings.model_dump_json(indent=2) + "\n").encode())
+    unset = Learning.model_fields.keys() - settings.learning.model_fields_set
+    write_atomically(file, to_json(settings, indent=2, exclude={"learning": unset}) + b"\n")
 
 
 def read_settings(file: Path) -> Settings:
@@ -65,19 +86,41 @@ def read_settings(file: Path) -> Settings:
     Raises:
         SettingsError: the file is missing or holds something else.
     """
+    settings, mistakes = read_usable_settings(file)
+    if mistakes:
+        raise SettingsError(f"can't use the settings in {file}: {'; '.join(mistakes)}")
+    return settings
+
+
+def read_usable_settings(file: Path) -> tuple[Settings, list[str]]:
+    """Read what another version wrote: the usable settings, and a sentence for each other one.
+
+    Raises:
+        SettingsError: the file is missing or holds something else.
+    """
+    return validate(_with_current_names(read_values(file)))
+
+
+def read_values(file: Path) -> dict[str, Any]:
+    """Read what ``write_settings`` wrote, in any version, without validation.
+
+    Raises:
+        SettingsError: the file is missing or holds something else.
+    """
     try:
-        return Settings.model_validate(_with_current_names(json.loads(file.read_bytes())))
+        values = json.loads(file.read_bytes())
     except OSError as error:
         raise SettingsError(f"can't read the settings in {file}: {error.strerror}") from None
-    except ValidationError as error:
-        raise SettingsError(f"can't use the settings in {file}: {_describe(error)}") from None
     except ValueError as error:
         raise SettingsError(f"can't use the settings in {file}: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"can't use the settings in {file}: it holds no JSON object")
+    return values
 
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Yield a sentence for every ``METABONK_*`` variable that is not a setting."""
-    names = {_variable(path) for path in _leaves(Settings)}
+    names = {variable(path) for path in leaves(Settings)}
     for name in environment if environment is not None else os.environ:
         if name.startswith(PREFIX) and name not in names:
             close = difflib.get_close_matches(name, names, 1)
@@ -85,24 +128,18 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> Iterator[
             yield f"{name} is not a setting and has no effect{hint}"
 
 
-def user_runtime_dir() -> Path | None:
-    """Return ``$XDG_RUNTIME_DIR``, the login session's folder, where there is one."""
-    value = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(value) if value else None
+def _renamed_variables() -> Iterator[str]:
+    """Yield a sentence for each variable that has the name of an earlier version."""
+    for old, new in RENAMED.items():
+        if os.environ.get(variable(old)):
+            yield f"{variable(old)} is now called {variable(new)}"
 
 
 def _environment() -> dict[str, Any]:
-    """Return the ``METABONK_*`` variables that are set, nested like the schema; empty is unset.
-
-    Raises:
-        SettingsError: a variable has the name of an earlier version.
-    """
-    for old, new in RENAMED.items():
-        if os.environ.get(_variable(old)):
-            raise SettingsError(f"{_variable(old)} is now called {_variable(new)}")
+    """Return the ``METABONK_*`` variables that are set, nested like the schema; empty is unset."""
     values: dict[str, Any] = {}
-    for path in _leaves(Settings):
-        if text := os.environ.get(_variable(path)):
+    for path in leaves(Settings):
+        if text := os.environ.get(variable(path)):
             section = values
             for name in path[:-1]:
                 section = section.setdefault(name, {})
@@ -110,10 +147,10 @@ def _environment() -> dict[str, Any]:
     return values
 
 
-def _with_current_names(values: Any) -> Any:
+def _with_current_names(values: dict[str, Any]) -> dict[str, Any]:
     """Return nested settings with the names of earlier versions replaced."""
     for (section, old), (_, new) in RENAMED.items():
-        inner = values.get(section) if isinstance(values, dict) else None
+        inner = values.get(section)
         if isinstance(inner, dict) and old in inner:
             inner[new] = inner.pop(old)
     return values
@@ -143,61 +180,22 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"can't read {file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is not valid TOML: {error}") from None
 
 
-def _profiles_folder() -> Path:
-    checkout = Path(__file__).resolve().parents[3] / "profiles"
-    return checkout if checkout.is_dir() else Path("profiles")
-
-
-def _profile_file(name: str, folder: Path) -> Path:
+def _profile_file(name: str) -> Path:
     if name.endswith(".toml"):
         return Path(name)
-    names = sorted(file.stem for file in folder.glob("*.toml"))
-    if name not in names:
-        raise SettingsError(
-            f"stream_profile is {name!r}: there is no such profile. "
-            f"Allowed: {', '.join(names)}, or the path of a TOML file"
-        )
-    return folder / f"{name}.toml"
-
-
-def _describe(error: ValidationError) -> str:
-    """Return one line for each invalid setting."""
-    return "\n".join(_describe_one(details) for details in error.errors())
-
-
-def _describe_one(details: ErrorDetails) -> str:
-    path = tuple(str(part) for part in details["loc"])
-    setting = ".".join(path)
-    message = details["msg"].removeprefix("Value error, ")
-    if path in RENAMED:
-        new = RENAMED[path]
-        return f"{setting} is now called {'.'.join(new)} ({_variable(new)})"
-    if details["type"] == "extra_forbidden":
-        known = [".".join(leaf) for leaf in _leaves(Settings)]
-        close = difflib.get_close_matches(setting, known, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"there is no setting {setting}{hint}"
-    if not path:
-        return message
-    given = "invalid" if setting == "access_token" else f"{details['input']!r}"
-    return f"{setting} ({_variable(path)}) is {given}: {message[0].lower()}{message[1:]}"
-
-
-def _variable(path: tuple[str, ...]) -> str:
-    return PREFIX + "_".join(path).upper()
-
-
-def _leaves(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _leaves(inner, (*prefix, name))
-        else:
-            yield (*prefix, name)
+    files = [file for folder in PROFILE_FOLDERS for file in sorted(folder.glob("*.toml"))]
+    for file in files:
+        if file.stem == name:
+            return file
+    names = sorted({file.stem for file in files})
+    raise SettingsError(
+        f"stream_profile is {name!r}: there is no such profile. "
+        f"Allowed: {', '.join(names)}, or the path of a TOML file"
+    )

@@ -7,20 +7,32 @@ the environment. ``metabonk.example.toml`` shows all of them; a test compares it
 import ipaddress
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    field_validator,
+)
 
 from metabonk.messages import Mode
+from metabonk.settings.env_args import EnvArgsSetting
+from metabonk.settings.programs import Go2rtc, Tracking
+from metabonk.settings.public_url import PublicUrl, url_host
+from metabonk.settings.section import Section
+from metabonk.system.cgroup import cpu_quota
 
 LOOPBACK = "127.0.0.1"
 LOOPBACK_HOSTS = (LOOPBACK, "localhost", "::1")
 
+LayerSize = Annotated[int, Field(ge=1, le=4096)]
 
-class Section(BaseModel):
-    """Base of the sections: a misspelt key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _split(given: object) -> object:
+    """Accept a list, as in TOML, or a comma-separated string, as in the environment."""
+    return given.split(",") if isinstance(given, str) else given
 
 
 class Ports(Section):
@@ -30,6 +42,7 @@ class Ports(Section):
     page: int = Field(5173, ge=1, le=65535, description="the web page, and everything it needs")
     learner: int = Field(8061, ge=1, le=65535, description="rollouts in, weights out")
     go2rtc: int = Field(1984, ge=1, le=65535, description="go2rtc's page and API, with --go2rtc")
+    go2rtc_rtsp: int = Field(8554, ge=1, le=65535, description="go2rtc's RTSP")
     go2rtc_media: int = Field(8555, ge=1, le=65535, description="go2rtc's WebRTC, TCP and UDP")
     worker: int = Field(5000, ge=1, le=65000, description="worker i listens on this port plus i")
 
@@ -38,7 +51,11 @@ class Worker(Section):
     """Worker processes: how many games they play, and how they are started and restarted."""
 
     games_per_worker: int = Field(
-        0, ge=0, le=64, description="games a worker plays at once; 0: by cores and workers"
+        0,
+        ge=0,
+        le=64,
+        description="games a worker plays at once; 0: Doom by cores and workers, Gymnasium by the "
+        "duration of a step",
     )
     wait_for_learner: bool = Field(
         True, description="pause unwatched games while the learner is behind"
@@ -154,27 +171,39 @@ class Cpu(Section):
         return self.max_sessions or max(1, available_cores() // 2)
 
 
-class Go2rtc(Section):
-    """go2rtc beside the fleet."""
-
-    enabled: bool = Field(False, description="start it if it is installed, as --go2rtc does")
-    path: Path | None = Field(None, description="its executable; default: go2rtc on PATH")
-
-
 class Featured(Section):
     """Rotation of the workers that are shown when there are more workers than sessions."""
 
     rotate_s: float = Field(60.0, ge=5, le=86_400, description="seconds a worker stays featured")
 
 
+class Replays(Section):
+    """Episodes drawn again from their logs."""
+
+    keep_mb: int = Field(
+        512,
+        ge=0,
+        le=1_000_000,
+        description="MB of episode logs in a run: the best, the worst, the newest and a sample of "
+        "the others stay; 0: none",
+    )
+    renderers: int = Field(1, ge=1, le=64, description="replays drawn at once")
+
+
 class Learning(Section):
     """Asynchronous PPO. The defaults learn Doom's basic scenario in 25,000 steps."""
 
-    seed: int = Field(
-        0, ge=0, description="seed of networks and games; worker i adds i, its game n 1000 n"
+    seed: int = Field(0, ge=0, description="seed of networks, episodes and actions")
+    env_args: EnvArgsSetting = Field(
+        {},
+        description="arguments of a Gymnasium environment's constructor, a table of names and "
+        "values; in the environment variable KEY=VALUE,KEY=VALUE",
     )
-    observation: Literal["pixels", "vector"] = Field(
-        "pixels", description="what the policy sees: frames, or the environment's own vector"
+    observation: Literal["auto", "pixels", "vector"] = Field(
+        "auto",
+        description="what the policy sees. auto: the environment's own observation if that is an "
+        "image or consists of numbers, else drawn frames; pixels: drawn frames; vector: the "
+        "environment's own numbers",
     )
     observation_width: int = Field(
         0, ge=0, le=1024, description="size of the policy's frames, pixels; 0: the game's default"
@@ -183,13 +212,28 @@ class Learning(Section):
         0, ge=0, le=1024, description="size of the policy's frames, pixels; 0: the game's default"
     )
     grayscale: bool = Field(False, description="the policy sees frames in grayscale")
+    frame_stack: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="images that the policy sees at once in Gymnasium games; 0: 4 where each is a "
+        "single frame, 1 where the environment stacks them",
+    )
     network: Literal["small", "nature", "sample_factory"] = Field(
         "small",
         description="convolutional encoder. small: for few cores; nature: that of DQN; "
         "sample_factory: that of its ViZDoom recipe",
     )
+    mlp_layers: Annotated[tuple[LayerSize, ...], BeforeValidator(_split)] = Field(
+        (128, 128),
+        min_length=1,
+        max_length=16,
+        description="sizes of the hidden layers of the multilayer perceptron for vectors",
+    )
     recurrent: bool = Field(False, description="add a gated recurrent unit (GRU)")
-    frame_skip: int = Field(4, ge=1, le=32, description="tics that an action is held in Doom games")
+    frame_skip: int = Field(
+        4, ge=1, le=32, description="tics that an action is held in Doom and Atari games"
+    )
     rollout_steps: int = Field(32, ge=2, le=1024, description="steps in a rollout")
     batch_size: int = Field(1024, ge=32, le=1_000_000, description="steps in an update")
     epochs: int = Field(4, ge=1, le=50, description="passes over a batch")
@@ -255,13 +299,20 @@ class Settings(Section):
     host: str = Field(
         "127.0.0.1", description="address of the page; beyond loopback viewers need a token"
     )
+    public_url: PublicUrl | None = Field(
+        None,
+        description="address under which a proxy serves the page, such as "
+        "https://example.org/metabonk; unless it is localhost, viewers need a token",
+    )
     access_token: SecretStr | None = Field(
         None,
         min_length=16,
         exclude=True,
         description="token for viewers beyond loopback; default: a new one for each start",
     )
-    stream_profile: str = Field("local", description="a name in profiles/, or a TOML file")
+    stream_profile: str = Field(
+        "local", description="a profile shipped or in ./profiles, or the path of a TOML file"
+    )
     gpus: tuple[int, ...] | None = Field(
         None, description="GPUs to use, by nvidia-smi's index; unset: all; the first one learns"
     )
@@ -274,16 +325,17 @@ class Settings(Section):
     cpu: Cpu = Cpu()
     featured: Featured = Featured()
     go2rtc: Go2rtc = Go2rtc()
+    replays: Replays = Replays()
     learning: Learning = Learning()
+    tracking: Tracking = Tracking()
     paths: Paths = Paths()
 
     @field_validator("gpus", mode="before")
     @classmethod
     def _parse_gpus(cls, given: object) -> object:
-        """Accept a list, as in TOML, or a comma-separated string, as in the environment."""
         if given is None:
             return None
-        words = given.split(",") if isinstance(given, str) else given
+        words = _split(given)
         try:
             gpus = tuple(int(word) for word in words) if isinstance(words, list | tuple) else ()
         except (TypeError, ValueError):
@@ -308,7 +360,8 @@ class Settings(Section):
     @property
     def is_remote(self) -> bool:
         """True where the page is served beyond this machine and so needs the access token."""
-        return self.host not in LOOPBACK_HOSTS
+        hosts = [self.host, *([urlsplit(self.public_url).hostname] if self.public_url else [])]
+        return any(host not in LOOPBACK_HOSTS for host in hosts)
 
     @property
     def internal_host(self) -> str:
@@ -324,8 +377,7 @@ class Settings(Section):
 
     def internal_authority(self, port: int) -> str:
         """Return ``internal_host`` and a port as in a URL."""
-        host = self.internal_host
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"{url_host(self.internal_host)}:{port}"
 
     def worker_port(self, index: int) -> int:
         """Return the port of worker ``index``."""
@@ -333,21 +385,6 @@ class Settings(Section):
 
 
 def available_cores() -> int:
-    """Return the number of CPU cores this process may run on."""
-    return len(os.sched_getaffinity(0))
-
-
-RENAMED = {
-    ("worker", "games"): ("worker", "games_per_worker"),
-    ("worker", "restart_limit_s"): ("worker", "restart_backoff_max_s"),
-    ("go2rtc", "bin"): ("go2rtc", "path"),
-    ("learning", "batch_steps"): ("learning", "batch_size"),
-    ("learning", "minibatches"): ("learning", "num_minibatches"),
-    ("learning", "learning_rate_final"): ("learning", "lr_final"),
-    ("learning", "schedule_steps"): ("learning", "lr_decay_steps"),
-    ("learning", "clip"): ("learning", "clip_range"),
-    ("learning", "value_clip"): ("learning", "value_clip_range"),
-    ("learning", "exploration"): ("learning", "exploration_loss"),
-    ("learning", "checkpoint_s"): ("learning", "checkpoint_interval_s"),
-}
-"""Section and name of each setting renamed since version 0.1, and what it is called now."""
+    """Return the number of CPU cores this process may use, within the quota of its container."""
+    cores, quota = len(os.sched_getaffinity(0)), cpu_quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))
