@@ -19,6 +19,10 @@ def client() -> Iterator[httpx.Client]:
     def read(number: int = 0) -> int:
         return number
 
+    @app.put("/read")
+    def write() -> None:
+        pass
+
     @app.get("/teapot")
     def teapot() -> None:
         raise HTTPException(418, "no coffee here", headers={"Retry-After": "7"})
@@ -44,6 +48,14 @@ def test_every_refusal_has_a_body_for_programs_and_people(client: httpx.Client):
     teapot = client.get("/teapot")
     assert "no coffee here" in refusal(teapot, 418).message
     assert teapot.headers["Retry-After"] == "7"
+
+
+def test_every_method_of_a_path_is_named(client: httpx.Client):
+    for path, methods in (("/read", "GET, PUT, OPTIONS"), ("/change", "POST, OPTIONS")):
+        assert client.patch(path).headers["Allow"] == methods
+        answer = client.options(path)
+        assert (answer.status_code, answer.headers["Allow"], answer.text) == (204, methods, "")
+    assert client.options("/nothing").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/change", "/read", "/nothing"])

@@ -9,11 +9,15 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from metabonk.encoding.sessions import open_pools
+from metabonk.http.app import make_http_app
+from metabonk.http.auth import cookie_value
+from metabonk.http.server import HttpServer
 from metabonk.orchestrator.fleet import FleetState
+from metabonk.orchestrator.replays import make_replays
 from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
-from tests.support.serving import served
+from tests.support.serving import free_port, served
 
 TOKEN = "a-token-that-nobody-guesses"
 NAVIGATION = {"Accept": "text/html,*/*", "Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}
@@ -37,7 +41,9 @@ def served_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Clie
             "paths": {"runs": folder, "logs": folder},
         }
     )
-    _, app = make_apps(FleetState(settings, store), dict, open_pools(settings), TOKEN)
+    _, app = make_apps(
+        FleetState(settings, store), dict, open_pools(settings), make_replays(settings), TOKEN
+    )
     with served(app) as client:
         yield client
     store.close()
@@ -60,8 +66,9 @@ def bearer(token: str = TOKEN) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def cookie(client: httpx.Client, token: str = TOKEN) -> dict[str, str]:
-    return {"Cookie": f"metabonk-{client.base_url.port}={token}"}
+def cookie(client: httpx.Client, value: str | None = None) -> dict[str, str]:
+    port = client.base_url.port or 0
+    return {"Cookie": f"metabonk-{port}={value or cookie_value(TOKEN, port)}"}
 
 
 def socket(client: httpx.Client, query: str = "", **headers: str) -> ClientConnection:
@@ -112,6 +119,49 @@ def test_a_navigation_with_the_token_is_redirected_without_it_and_remembered(pag
         assert browser.get("/workers").status_code == 200
 
 
+def test_another_server_of_the_host_name_learns_no_token_from_the_cookie(page: httpx.Client):
+    with httpx.Client(base_url=page.base_url, trust_env=False) as browser:
+        browser.get(f"/?token={TOKEN}", headers=NAVIGATION)
+        (kept,) = browser.cookies.jar
+    assert kept.value and TOKEN not in kept.value
+    for stolen in (bearer(kept.value), {"Cookie": f"metabonk-1={kept.value}"}):
+        assert page.get("/workers", headers=stolen).status_code == 401
+    assert page.get("/workers", params={"token": kept.value}).status_code == 401
+
+
+@pytest.mark.parametrize("public", [None, "http://example.org", "https://example.org"])
+def test_the_cookie_of_a_page_behind_tls_is_sent_over_tls_only(public: str | None):
+    app = make_http_app("test", token=TOKEN, public_url=public)
+    with served(app) as client:
+        answer = client.get(f"/?token={TOKEN}", headers=NAVIGATION)
+    assert ("; secure" in answer.headers["Set-Cookie"].lower()) == (public == "https://example.org")
+
+
+def test_an_ipv6_address_remembers_browsers_and_knows_its_origin():
+    port = free_port()
+    server = HttpServer(make_http_app("test", token=TOKEN), "::1", port)
+    server.start()
+    try:
+        with httpx.Client(base_url=f"http://[::1]:{port}", trust_env=False) as browser:
+            browser.get(f"/?token={TOKEN}", headers=NAVIGATION)
+            for origin, status in (
+                (f"http://[::1]:{port}", 200),
+                (f"http://[::1]:{port + 1}", 403),
+            ):
+                answer = browser.get("/openapi.json", headers={"Origin": origin})
+                assert answer.status_code == status
+    finally:
+        server.stop()
+
+
+def test_a_cookie_is_void_for_another_port_or_token_and_the_token_is_no_cookie(
+    page: httpx.Client,
+):
+    port = page.base_url.port or 0
+    for value in (TOKEN, cookie_value(TOKEN, port + 1), cookie_value(f"{TOKEN}2", port)):
+        assert page.get("/workers", headers=cookie(page, value)).status_code == 401
+
+
 @pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example/", "/%2F%2Fevil.example"])
 def test_no_redirect_leads_to_another_machine(page: httpx.Client, path: str):
     url = f"http://127.0.0.1:{page.base_url.port}{path}?token={TOKEN}"
@@ -129,7 +179,7 @@ def test_a_player_that_accepts_nothing_but_an_address_is_not_redirected(page: ht
 def test_a_visitor_without_the_token_is_told_what_to_do(page: httpx.Client):
     answer = page.get("/stream?worker=omega-0", headers=NAVIGATION)
     assert answer.status_code == 401
-    assert "metabonk start" in answer.text and "href='/stream'" in answer.text
+    assert "metabonk start" in answer.text and "href='?'" in answer.text
     sneaky = page.get("/'><script>alert(1)</script>", headers=NAVIGATION)
     assert "<script>" not in sneaky.text
 

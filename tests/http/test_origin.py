@@ -118,6 +118,15 @@ def test_following_a_link_from_another_site_is_allowed():
     assert same_origin_refusal(headers) is None
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:5173", "fleet.example", "fleet.example:8080"])
+def test_the_declared_origin_is_our_own_whatever_host_a_proxy_passes_on(host: str):
+    public = "http://fleet.example:8080"
+    asked = Headers({"host": host, "origin": public})
+    assert same_origin_refusal(asked, public) is None
+    asked = Headers({"host": host, "origin": "http://evil.example"})
+    assert "--public-url" in (same_origin_refusal(asked, public) or "")
+
+
 @pytest.mark.parametrize(
     ("host", "origin", "is_own"),
     [

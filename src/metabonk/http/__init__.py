@@ -2,9 +2,12 @@
 
 ``server``      uvicorn in a thread
 ``connection``  deadlines for requests and connections
+``admission``   limits on open responses
 ``origin``      checks of hosts and origins
+``prefix``      a page under a path of a shared host
 ``auth``        token authentication for a page served beyond this machine
 ``app``         the FastAPI application with its guards
 ``errors``      an ``ErrorBody`` for every refusal
+``disconnect``  responses that end when their client has left
 ``metrics``     Prometheus metrics of a status object
 """

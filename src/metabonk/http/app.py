@@ -11,9 +11,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from metabonk.http.auth import TokenAuthMiddleware
 from metabonk.http.errors import ERROR_DOCS, add_error_handlers, error_response
 from metabonk.http.origin import LoopbackOnlyMiddleware
+from metabonk.http.prefix import PrefixMiddleware
+from metabonk.settings.public_url import split_public_url
 
 MAX_BODY_BYTES = 8 << 20
-"""Four times the largest heartbeat."""
+"""Nearly twice the largest heartbeat."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -24,6 +26,7 @@ def make_http_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     lifespan: Lifespan | None = None,
     token: str | None = None,
+    public_url: str | None = None,
 ) -> FastAPI:
     """Return an application without routes, guarded and with an ``ErrorBody`` for every refusal.
 
@@ -32,7 +35,9 @@ def make_http_app(
         max_body_bytes: of a request.
         lifespan: entered while it is served, in the server's event loop.
         token: required of every request; None serves loopback only, without a token.
+        public_url: under which a proxy serves it.
     """
+    public_origin, prefix = split_public_url(public_url)
     app = FastAPI(
         title=title, docs_url=None, redoc_url=None, lifespan=lifespan, responses=ERROR_DOCS
     )
@@ -40,7 +45,9 @@ def make_http_app(
     if token is None:
         app.add_middleware(LoopbackOnlyMiddleware)
     else:
-        app.add_middleware(TokenAuthMiddleware, token=token)
+        app.add_middleware(TokenAuthMiddleware, token=token, public_origin=public_origin)
+    if prefix:
+        app.add_middleware(PrefixMiddleware, prefix=prefix)
     add_error_handlers(app)
     return app
 

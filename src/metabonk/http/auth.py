@@ -1,9 +1,13 @@
 """Token authentication for a port that other machines reach.
 
-Every request needs the token that ``metabonk start`` printed: as a cookie, as ``Authorization:
-Bearer``, or as ``?token=`` for programs that accept nothing but an address. A browser that sends it
-in the address gets a cookie and a redirect to the address without it, which keeps the token out of
-the history, the ``Referer`` header and the address bar.
+Every request needs the token that ``metabonk start`` printed: as ``Authorization: Bearer``, or as
+``?token=`` for programs that accept nothing but an address. A browser that sends it in the address
+gets a cookie and a redirect to the address without it, which keeps the token out of the history,
+the ``Referer`` header and the address bar.
+
+Browsers send cookies to every port of a host name, so whatever else listens there learns this one.
+It is therefore derived from the token, which it doesn't reveal; it lets browsers in at this port
+only, and only as a cookie.
 
 Browsers send cookies with requests that other sites' pages make, so pages of another origin are
 refused (``origin``) and none may embed this one. ``SameSite`` alone wouldn't do: to a browser, two
@@ -11,7 +15,6 @@ ports of one machine are the same site.
 """
 
 import hmac
-from html import escape
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -38,14 +41,21 @@ TOKEN_HINT = (
 LOGIN_PAGE = (
     "<!doctype html><html lang=en><meta charset=utf-8>"
     "<meta name=viewport content='width=device-width'><title>MetaBonk</title>"
-    "<style>body{{font:1rem/1.5 system-ui;max-width:34rem;margin:15vh auto;padding:0 1rem;"
-    "background:#0d1014;color:#e8eaed}}a{{color:#8ab4f8}}</style>"
+    "<style>body{font:1rem/1.5 system-ui;max-width:34rem;margin:15vh auto;padding:0 1rem;"
+    "background:#0d1014;color:#e8eaed}a{color:#8ab4f8}</style>"
     "<h1>A token is needed</h1>"
     "<p>This page needs the token that <code>metabonk start</code> printed. Open the address with "
     "<code>?token=…</code> exactly as printed; this browser is then remembered.</p>"
     "<p>Have you done that already, and followed a link here? "
-    "<a href='{address}'>Open it once more.</a></p>"
+    # This page's own path, whatever prefix a proxy has removed from it.
+    "<a href='?'>Open it once more.</a></p>"
 )
+
+
+def cookie_value(token: str, port: int) -> str:
+    """Return the cookie of a browser that has shown the token; void once the token changes."""
+    label = f"metabonk cookie for port {port}"
+    return hmac.digest(token.encode(), label.encode(), "sha256").hex()
 
 
 class TokenAuthMiddleware:
@@ -53,12 +63,14 @@ class TokenAuthMiddleware:
 
     Args:
         app: sees neither the token nor the cookie.
-        token: compared in constant time.
+        token: compared in constant time, as the cookie is.
+        public_origin: at which a proxy serves the page.
     """
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, public_origin: str | None = None) -> None:
         self._app = app
-        self._token = token.encode()
+        self._token = token
+        self._public_origin = public_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request, redirect it or refuse it."""
@@ -69,44 +81,49 @@ class TokenAuthMiddleware:
         pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         query = [(name, value) for name, value in pairs if name != PARAMETER]
         in_address = [value for name, value in pairs if name == PARAMETER]
-        cookie = _cookie_name(scope)
-        given = [*in_address, cookie_parser(headers.get("cookie", "")).get(cookie, "")]
-        given.append(headers.get("authorization", "").removeprefix("Bearer "))
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        cookie = cookie_parser(headers.get("cookie", "")).get(_cookie_name(scope), "")
+        has_token = any(_equal(given, self._token) for given in (*in_address, bearer))
 
         response: Response
-        if reason := same_origin_refusal(headers):
+        if reason := same_origin_refusal(headers, self._public_origin):
             response = error_response(403, "foreign_origin", reason, NO_STORE)
-        elif not any(self._is_token(value) for value in given):
+        elif not has_token and not _equal(cookie, cookie_value(self._token, _port(scope))):
             response = _unauthorized(scope, headers)
         elif in_address and _is_navigation(scope, headers):
-            response = self._redirect_without_token(scope, query, cookie)
+            response = self._redirect_without_token(scope, query)
         else:
             await self._app(_without_secrets(scope, query), receive, _with_security_headers(send))
             return
         await response(scope, receive, send)
 
-    def _is_token(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode(errors="surrogateescape"), self._token)
-
-    def _redirect_without_token(
-        self, scope: Scope, query: list[tuple[str, str]], cookie: str
-    ) -> Response:
+    def _redirect_without_token(self, scope: Scope, query: list[tuple[str, str]]) -> Response:
         # One slash only: to a browser, '//name/' is another machine.
         path = "/" + quote(scope["path"].lstrip("/\\"))
         response = RedirectResponse(path + (f"?{urlencode(query)}" if query else ""), 303, NO_STORE)
         response.set_cookie(
-            cookie,
-            self._token.decode(),
+            _cookie_name(scope),
+            cookie_value(self._token, _port(scope)),
             httponly=True,
             samesite="strict",
-            secure=scope["scheme"] == "https",
+            secure="https" in (scope["scheme"], (self._public_origin or "").partition(":")[0]),
         )
         return response
 
 
+def _equal(given: str, expected: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), expected.encode())
+
+
 def _cookie_name(scope: Scope) -> str:
     """Return a name that includes the port: browsers share cookies among a machine's ports."""
-    return f"metabonk-{scope['server'][1]}"
+    return f"metabonk-{_port(scope)}"
+
+
+def _port(scope: Scope) -> int:
+    """Return the port that is listened on, whatever a proxy in front calls it."""
+    return int(scope["server"][1])
 
 
 def _is_navigation(scope: Scope, headers: Headers) -> bool:
@@ -141,6 +158,4 @@ def _unauthorized(scope: Scope, headers: Headers) -> Response:
     challenge = {**NO_STORE, "WWW-Authenticate": "Bearer"}
     if not _is_navigation(scope, headers):
         return error_response(401, "token_required", TOKEN_HINT, challenge)
-    address = escape(quote(scope["path"]) if not scope["path"].startswith("//") else "/")
-    page = LOGIN_PAGE.format(address=address)
-    return HTMLResponse(page, 401, {**challenge, **SECURITY_HEADERS})
+    return HTMLResponse(LOGIN_PAGE, 401, {**challenge, **SECURITY_HEADERS})

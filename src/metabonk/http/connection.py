@@ -4,23 +4,29 @@ uvicorn closes a connection that idles after a response, and no other: a client 
 of its request a second, or none at all, holds one forever. So a request must be complete within
 ``ConnectionLimits.request_timeout_s``, and the number of connections without one is bounded. A
 response in progress is never cut off, however long it is; the kernel ends the connection once the
-client no longer takes any of it.
+client no longer takes any of it. ``admission`` bounds the number of responses.
 """
 
 import asyncio
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
 
 MAX_FRAMES = 64
 """Frames of one WebSocket message: a limit in bytes doesn't count empty ones."""
+
+TEXTS_BEFORE = "metabonk.texts_before"
+"""Key of an ASGI ``websocket.send``: texts that are sent in front of it, in the same write. A write
+costs more than everything else that is done for a message of a stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +36,39 @@ class ConnectionLimits:
     Attributes:
         request_timeout_s: for a whole request, from the connection or the response before it.
         peer_timeout_s: for a client to take or acknowledge anything that is sent to it.
-        max_pending: connections without a whole request; beyond it the oldest is closed. A process
-            may usually open 1024 files.
+        max_pending: connections without a whole request; beyond it the oldest of the client with
+            the most is closed.
+        max_open: responses at a time; beyond it 503.
+        max_endless: endless ones among them.
+        accept_batch: connections accepted in one turn of the event loop. Four batches may be open
+            before the first is bounded by ``max_pending``.
     """
 
     request_timeout_s: float = 20.0
     peer_timeout_s: float = 60.0
     max_pending: int = 256
+    max_open: int = 1024
+    max_endless: int = 768
+    accept_batch: int = 64
+
+    @classmethod
+    def within(cls, descriptors: int) -> "ConnectionLimits":
+        """Return limits that leave a quarter of a process's descriptors to everything else.
+
+        The orchestrator has up to three servers: the API, the page and go2rtc's. A response of the
+        last two takes a second descriptor, for the server behind them. Together at most (2 + 3 +
+        3)/12 and three times four batches of 1/192.
+
+        Args:
+            descriptors: that the process may open.
+        """
+        most, share = cls(), descriptors // 12
+        return cls(
+            max_pending=min(most.max_pending, share),
+            max_open=min(most.max_open, share),
+            max_endless=min(most.max_endless, share * 3 // 4),
+            accept_batch=min(most.accept_batch, max(1, descriptors // 192)),
+        )
 
     def apply_to(self, listener: socket.socket) -> None:
         """Make the kernel end accepted connections whose client has vanished.
@@ -52,11 +84,12 @@ class ConnectionLimits:
 
 
 class PendingRequests:
-    """The connections that have not sent a whole request yet, oldest first."""
+    """The connections that have not sent a whole request yet, by client and oldest first."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._deadlines: dict[asyncio.Transport, asyncio.TimerHandle] = {}
+        self._by_client: dict[str, dict[asyncio.Transport, None]] = {}
 
     def __len__(self) -> int:
         return len(self._deadlines)
@@ -69,18 +102,30 @@ class PendingRequests:
         self._deadlines[connection] = loop.call_later(
             self._limits.request_timeout_s, self._evict, connection
         )
+        self._by_client.setdefault(_client(connection), {})[connection] = None
         if len(self) > self._limits.max_pending:
-            self._evict(next(iter(self._deadlines)))
+            most = max(self._by_client.values(), key=len)
+            self._evict(next(iter(most)))
 
     def remove(self, connection: asyncio.Transport) -> None:
         """Cancel the deadline: the request is whole or the connection over; may be repeated."""
         if deadline := self._deadlines.pop(connection, None):
             deadline.cancel()
+            client = _client(connection)
+            self._by_client[client].pop(connection)
+            if not self._by_client[client]:
+                del self._by_client[client]
 
     def _evict(self, connection: asyncio.Transport) -> None:
         self.remove(connection)
         # Not close(): that would wait until the client has taken what was sent.
         connection.abort()
+
+
+def _client(connection: asyncio.Transport) -> str:
+    """Return the client's address; empty if it left before it was accepted."""
+    peer = connection.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
 
 
 class HttpConnection(H11Protocol):
@@ -197,4 +242,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         await self.writable.wait()
         if self.handshake_complete and self.close_sent:
             raise ClientDisconnected
+        texts = cast(Iterable[str], message.get(TEXTS_BEFORE, ()))
+        try:
+            for text in texts:
+                self.conn.send_text(text.encode())
+        except InvalidState:
+            raise ClientDisconnected from None
         await super().send(message)

@@ -1,4 +1,4 @@
-"""Error responses: every refusal has an ``ErrorBody``."""
+"""Error responses: every refusal has an ``ErrorBody``, and names what is allowed instead."""
 
 from http import HTTPStatus
 from typing import Any
@@ -8,8 +8,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Match
 
 from metabonk.messages import ErrorBody
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 ERROR_DOCS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorBody, "description": "says what is wrong with the request"}
@@ -39,11 +43,29 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _incomplete)
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = _allowed_methods(request, headers.get("Allow", ""))
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
     name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
     message = f"{request.method} {request.url.path}: {error.detail}"
-    return error_response(error.status_code, name, message, dict(error.headers or {}))
+    return error_response(error.status_code, name, message, headers)
+
+
+def _allowed_methods(request: Request, otherwise: str) -> str:
+    """Return the methods of a path for ``Allow``; the framework names those of one route only."""
+    routes = request.app.router.routes
+    matching = [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    ]
+    return ", ".join([*(matching or otherwise.split(", ")), "OPTIONS"])
 
 
 async def _malformed(request: Request, error: Exception) -> JSONResponse:

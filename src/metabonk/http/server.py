@@ -12,12 +12,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from metabonk.errors import StartError
+from metabonk.http.admission import AdmissionMiddleware
 from metabonk.http.connection import (
     ConnectionLimits,
     HttpConnection,
     PendingRequests,
     WebSocketConnection,
 )
+from metabonk.system.descriptors import descriptor_limit
 
 STARTUP_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 2.0
@@ -28,7 +30,8 @@ SEND_BUFFER_BYTES = 256 * 1024
 """Kernel buffer for a slow viewer. The default grows to megabytes: seconds of video that would
 count as sent before the viewer's queue notices."""
 
-DEFAULT_LIMITS = ConnectionLimits()
+KERNEL_BACKLOG = 1024
+"""Connections that the kernel keeps until they are accepted; they take no descriptor of ours."""
 
 
 class HttpServer:
@@ -41,31 +44,41 @@ class HttpServer:
         app: ASGI application.
         host: an address of this machine.
         port: TCP port.
-        limits: for clients that are slow or have vanished.
+        limits: of connections; default: by the descriptors that the process may open.
+        max_message_bytes: of a WebSocket message from a client.
 
     Attributes:
         loop: the event loop that serves; None before ``start``.
     """
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, *, limits: ConnectionLimits = DEFAULT_LIMITS
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        limits: ConnectionLimits | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         self._host = host
         self._port = port
+        limits = limits or ConnectionLimits.within(descriptor_limit())
         self._limits = limits
         connection = functools.partial(HttpConnection, PendingRequests(limits))
         self._server = _ThreadedServer(
             uvicorn.Config(
-                app,
+                AdmissionMiddleware(app, limits),
                 http=connection,  # type: ignore[arg-type]  # uvicorn only calls it.
                 ws=WebSocketConnection,
                 access_log=False,
                 log_config=None,
                 log_level="warning",
+                # asyncio accepts as many connections in one turn as it asks the kernel to keep.
+                backlog=limits.accept_batch,
                 timeout_graceful_shutdown=1,
                 # Video is compressed already.
                 ws_per_message_deflate=False,
-                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_max_size=max_message_bytes,
             )
         )
         self._thread: threading.Thread | None = None
@@ -118,6 +131,8 @@ class _ThreadedServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(KERNEL_BACKLOG)
         self.on_started()
 
 
@@ -127,6 +142,8 @@ def _bind(host: str, port: int) -> socket.socket:
     # Otherwise the port stays taken for a minute after a fleet that had viewers (TIME_WAIT).
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    # Connections inherit it. Otherwise a body waits 40 ms for the acknowledgement of its header.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
