@@ -18,6 +18,7 @@ from metabonk.streaming.fmp4 import (
     length_prefixed,
     nal_type,
     nal_units,
+    with_decode_time,
 )
 from tests.support.frames import brightness, encode_frames, regular_times
 
@@ -189,3 +190,11 @@ def test_bytes_before_the_first_start_code_are_no_unit():
 def test_the_type_is_the_low_five_bits():
     assert nal_type(b"\x67\x42") == 7
     assert nal_type(b"\x41") == 1
+
+
+@given(st.binary(max_size=64), st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_a_decode_time_can_be_replaced(sample: bytes, time: int, other: int):
+    def made(decode_time: int) -> bytes:
+        return fragment(sample, sequence=7, decode_time=decode_time, duration=3000, sync=True)
+
+    assert with_decode_time(made(time), other) == made(other)

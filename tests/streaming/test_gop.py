@@ -8,21 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
-from metabonk.streaming.gop import GopCache, QueueLimits, Timeline
+from metabonk.streaming.gop import CurrentGop, Packer, QueueLimits, Timeline
 from tests.support.frames import encode_frames, regular_times
 
-ROOMY = QueueLimits(seconds=60, size=2**30)
 
-
-def open_cache(limits: QueueLimits = ROOMY) -> GopCache:
-    opened = GopCache(limits)
+def open_packer() -> Packer:
+    opened = Packer()
     opened.open_epoch(320, 180, 30)
     return opened
 
 
 def test_the_first_keyframe_starts_an_epoch_and_later_ones_do_not():
-    cache = open_cache()
-    results = [cache.add(unit) for unit in encode_frames(regular_times(6), keyframes=(3,))]
+    packer = open_packer()
+    results = [packer.add(unit) for unit in encode_frames(regular_times(6), keyframes=(3,))]
     started = [epoch for epoch, _ in results if epoch is not None]
     assert results[0][0] is not None and len(started) == 1
     assert (started[0].number, started[0].width, started[0].height, started[0].fps) == (
@@ -31,78 +29,78 @@ def test_the_first_keyframe_starts_an_epoch_and_later_ones_do_not():
         180,
         30,
     )
-    assert started[0].mime.startswith('video/mp4; codecs="avc1.42C0')
+    assert started[0].parameters.mime.startswith('video/mp4; codecs="avc1.42C0')
 
 
-def test_the_gop_is_everything_since_the_last_keyframe():
-    cache = open_cache()
-    units = encode_frames(regular_times(6), keyframes=(3,))
+def test_the_gop_is_everything_since_the_last_keyframe_and_decodes_by_itself():
+    packer, gop = open_packer(), CurrentGop(QueueLimits(seconds=60, size=2**30))
+    units = encode_frames(regular_times(9), keyframes=(3,))
+    assert not gop.started
     for unit in units:
-        cache.add(unit)
-    assert [fragment.unit for fragment in cache.fragments] == units[3:]
-
-
-def test_the_init_segment_and_the_gop_decode_by_themselves():
-    cache = open_cache()
-    for unit in encode_frames(regular_times(9), keyframes=(3,)):
-        cache.add(unit)
-    assert cache.epoch is not None
-    data = cache.epoch.init + b"".join(fragment.data for fragment in cache.fragments)
+        _, fragment = packer.add(unit)
+        assert fragment is not None
+        gop.add(fragment)
+    assert gop.started
+    assert [fragment.unit for fragment in gop.fragments] == units[3:]
+    assert packer.epoch is not None
+    data = packer.epoch.init + b"".join(fragment.data for fragment in gop.fragments)
     with av.open(io.BytesIO(data)) as file:
         assert len(list(file.decode(video=0))) == 6
+    gop.clear()
+    assert not gop.started and gop.fragments == []
 
 
 def test_units_before_the_first_keyframe_are_dropped():
-    cache = open_cache()
+    packer = open_packer()
     units = encode_frames(regular_times(4), keyframes=(2,))
-    assert [cache.add(unit) for unit in units[1:2]] == [(None, None)]
-    assert cache.add(units[2])[0] is not None
+    assert [packer.add(unit) for unit in units[1:2]] == [(None, None)]
+    assert packer.add(units[2])[0] is not None
 
 
 def test_a_keyframe_without_parameter_sets_starts_no_epoch():
-    cache = open_cache()
-    assert cache.add(AccessUnit(b"\0\0\1\x65\x88", 1.0, True)) == (None, None)
+    packer = open_packer()
+    assert packer.add(AccessUnit(b"\0\0\1\x65\x88", 1.0, True)) == (None, None)
 
 
 def test_a_new_encoder_starts_an_epoch_with_its_own_clock():
-    cache = open_cache()
+    packer = open_packer()
     for unit in encode_frames(regular_times(3)):
-        cache.add(unit)
-    cache.open_epoch(160, 90, 30)
-    assert cache.epoch is None and cache.fragments == []
+        packer.add(unit)
+    packer.open_epoch(160, 90, 30)
+    assert packer.epoch is None
     late = [5000.0, 5000.03]
-    epoch, first = cache.add(encode_frames(late, size=(160, 90))[0])
+    epoch, first = packer.add(encode_frames(late, size=(160, 90))[0])
     assert epoch is not None and (epoch.number, epoch.width) == (2, 160)
     assert first is not None and first.decode_time == 0
 
 
 def test_new_parameter_sets_start_an_epoch_by_themselves():
-    cache = open_cache()
-    cache.add(encode_frames(regular_times(1))[0])
-    epoch, _ = cache.add(encode_frames(regular_times(1), size=(160, 90))[0])
+    packer = open_packer()
+    packer.add(encode_frames(regular_times(1))[0])
+    epoch, _ = packer.add(encode_frames(regular_times(1), size=(160, 90))[0])
     assert epoch is not None and epoch.number == 2
 
 
 def test_after_an_end_the_next_keyframe_starts_a_new_epoch():
-    cache = open_cache()
+    packer = open_packer()
     units = encode_frames(regular_times(4), keyframes=(3,))
-    cache.add(units[0])
-    cache.end()
-    assert cache.add(units[1]) == (None, None)
-    epoch, _ = cache.add(units[3])
+    packer.add(units[0])
+    packer.end()
+    assert packer.add(units[1]) == (None, None)
+    epoch, _ = packer.add(units[3])
     assert epoch is not None and epoch.number == 2
 
 
 def test_a_gop_beyond_the_limits_is_dropped_as_a_whole():
     for limits in (QueueLimits(seconds=0.1, size=2**30), QueueLimits(seconds=60, size=3000)):
-        cache = open_cache(limits)
-        units = encode_frames(regular_times(12), keyframes=(10,))
-        for unit in units[:10]:
-            _, fragment = cache.add(unit)
+        packer, gop = open_packer(), CurrentGop(limits)
+        packed = [packer.add(unit)[1] for unit in encode_frames(regular_times(12), keyframes=(10,))]
+        for number, fragment in enumerate(packed[:11]):
             assert fragment is not None
-        assert cache.fragments == []
-        cache.add(units[10])
-        assert len(cache.fragments) == 1
+            gop.add(fragment)
+            if number == 9:
+                assert gop.fragments == [] and gop.started
+        assert gop.fragments == packed[10:11]
 
 
 def placed(times: list[float], fps: int = 30) -> list[int]:

@@ -10,24 +10,20 @@ from typing import TypeVar
 import pytest
 
 from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
-from metabonk.messages import (
-    SaliencyMessage,
-    StateMessage,
-    StreamState,
-    Thought,
-    ThoughtMessage,
-)
-from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
-from metabonk.streaming.hub import (
+from metabonk.messages import StreamState
+from metabonk.stream_messages import SaliencyMessage, StateMessage, ThoughtMessage
+from metabonk.streaming.fanout import (
     KEYFRAME_REUSE_S,
     KEYFRAME_TIMEOUT_S,
     MIN_KEYFRAME_INTERVAL_S,
-    Hub,
 )
+from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
+from metabonk.streaming.hub import Hub
 from metabonk.streaming.viewer import Viewer
 from metabonk.streaming.viewer_queue import Item
 from tests.support.clock import Clock
 from tests.support.frames import encode_frames, regular_times
+from tests.support.recordings import thought
 
 T = TypeVar("T")
 
@@ -175,7 +171,8 @@ def test_all_viewers_share_the_same_bytes():
 def test_a_slow_viewer_loses_whole_gops_and_nobody_else_loses_anything(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr("metabonk.streaming.hub.QUEUE_LIMITS", QueueLimits(seconds=0.4, size=2**20))
+    limits = QueueLimits(seconds=0.4, size=2**20)
+    monkeypatch.setattr("metabonk.streaming.fanout.QUEUE_LIMITS", limits)
     caplog.set_level(logging.INFO)
 
     async def watch() -> None:
@@ -335,19 +332,6 @@ def test_lost_frames_get_one_keyframe_per_interval():
     clock.now += MIN_KEYFRAME_INTERVAL_S
     assert hub.keyframe_wanted()
     assert not hub.keyframe_wanted(), "wanted once"
-
-
-def thought(step: int) -> Thought:
-    return Thought(
-        action=0,
-        probabilities=[0.5, 0.5],
-        value=1.0,
-        reward=0.0,
-        episode_return=2.0,
-        episode=1,
-        step=step,
-        decided_at=0.0,
-    )
 
 
 def test_thoughts_travel_with_their_frame_and_carry_its_media_time():

@@ -2,7 +2,12 @@
 
 import pytest
 
-from metabonk.streaming.sdp import MAX_CANDIDATES, InvalidOffer, sanitize_offer
+from metabonk.streaming.sdp import (
+    MAX_CANDIDATES,
+    InvalidOffer,
+    complete_answer,
+    sanitize_offer,
+)
 
 OFFER = """v=0
 o=- 1 2 IN IP4 127.0.0.1
@@ -53,8 +58,10 @@ def test_the_number_of_candidates_is_limited():
         ("v=0\n", "nothing"),
         ("v=0\nm=audio 9 x 0\n", "audio"),
         (OFFER + "m=video 9 x 96\n", "one video"),
-        (OFFER + "m=audio 9 x 0\nm=audio 9 x 0\n", "one video"),
-        (OFFER + "m=application 9 x 0\n", "application"),
+        (OFFER + "m=audio 9 x 0\n" * 4, "one video"),
+        ("v=0\nm=application 9 x 0\n", "application"),
+        (OFFER + "m=application\n", "no media description"),
+        (OFFER + "m=message 9 x 0\n", "message"),
     ],
 )
 def test_an_offer_of_anything_but_one_video_is_refused(offer: str, says: str):
@@ -75,3 +82,15 @@ def test_every_medium_needs_a_fingerprint_or_the_session_level_one():
 def test_an_invalid_viewer_address_is_refused():
     with pytest.raises(InvalidOffer, match="no IP address"):
         sanitize_offer(OFFER, "evil.example a=")
+
+
+def test_a_data_channel_is_rejected_in_its_place_and_in_no_group():
+    data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\na=mid:d\na=sctp-port:5000\n"
+    head, video = OFFER.split("m=video")
+    offer = f"{head}a=group:BUNDLE d 0\n{data}m=video{video}"
+    sanitized = sanitize_offer(offer, "127.0.0.1")
+    assert "application" not in sanitized and "a=group:BUNDLE 0\r\n" in sanitized
+    answer = "v=0\r\na=group:BUNDLE 0\r\nm=video 5 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n"
+    rejected = "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\n"
+    assert complete_answer(answer, offer) == answer.replace("m=video", f"{rejected}m=video")
+    assert complete_answer(answer, OFFER) == answer

@@ -4,13 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metabonk.encoding.access_unit import AccessUnit
-from metabonk.messages import StateMessage, StreamState
+from metabonk.messages import StreamState
+from metabonk.stream_messages import StateMessage
+from metabonk.streaming.fmp4 import ParameterSets
 from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 from metabonk.streaming.viewer_queue import Item, ViewerQueue
 
 LIVE = StateMessage(state=StreamState.LIVE, reason="live")
 STANDBY = StateMessage(state=StreamState.STANDBY, reason="no session")
-EPOCH = Epoch(1, "video/mp4", 320, 180, 30, b"init")
+PARAMETERS = ParameterSets(b"sequence", b"picture")
+EPOCH = Epoch(1, PARAMETERS, 320, 180, 30, b"init")
 TICKS_PER_FRAME = 3000
 
 
@@ -89,7 +92,7 @@ def test_a_single_frame_beyond_the_limit_is_dropped():
 
 def test_a_new_epoch_replaces_the_old_ones_frames():
     queue = ViewerQueue(limits(1))
-    newer = Epoch(2, "video/mp4", 160, 90, 30, b"other")
+    newer = Epoch(2, PARAMETERS, 160, 90, 30, b"other")
     queue.put_epoch(EPOCH)
     queue.put(fragment(0, key=True))
     queue.put_epoch(newer)

@@ -4,25 +4,25 @@ import contextlib
 import io
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 
 import av
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from metabonk.encoding.access_unit import AccessUnit
-from metabonk.messages import (
+from metabonk.messages import StreamState
+from metabonk.stream_messages import (
+    AudienceMessage,
     EpochMessage,
     PolicyMessage,
     SaliencyMessage,
     StateMessage,
-    StreamState,
     Thought,
     ThoughtMessage,
 )
-from tests.support.frames import encode_frames, regular_times
+from tests.support.frames import encode_frames, padded, regular_times
 from tests.support.stage import POLICY, Stage, stage
+from tests.support.waiting import GENEROUS_S
 
 
 @pytest.fixture
@@ -44,19 +44,19 @@ def connected(address: str) -> Iterator[ClientConnection]:
 
 
 def text(client: ClientConnection) -> str:
-    message = client.recv(5)
+    message = client.recv(GENEROUS_S)
     assert isinstance(message, str), f"{len(message)} bytes where text was expected"
     return message
 
 
 def binary(client: ClientConnection) -> bytes:
-    message = client.recv(5)
+    message = client.recv(GENEROUS_S)
     assert isinstance(message, bytes), message
     return message
 
 
 def next_text(client: ClientConnection) -> str:
-    while not isinstance(message := client.recv(5), str):
+    while not isinstance(message := client.recv(GENEROUS_S), str):
         pass
     return message
 
@@ -115,13 +115,6 @@ def test_a_viewer_who_never_reads_costs_the_others_nothing(staged: Stage):
     assert staged.hub.stats().gops_dropped > 0
 
 
-def padded(unit: AccessUnit, size: int) -> AccessUnit:
-    """Return the unit with ``size`` bytes of user data (SEI), which decoders skip."""
-    user_data, more = 5, b"\xff" * (size // 255) + bytes([size % 255])
-    message = b"\0\0\1\x06" + bytes([user_data]) + more + b"\xff" * size + b"\x80"
-    return replace(unit, data=message + unit.data)
-
-
 @contextlib.contextmanager
 def never_reads(staged: Stage) -> Iterator[None]:
     """Open the WebSocket and read nothing from it."""
@@ -148,13 +141,32 @@ def test_broadcast_viewers_are_not_dedicated(staged: Stage):
         pass
 
 
+def test_a_relay_says_whom_it_stands_for_and_nobody_else_does(staged: Stage):
+    crowd = AudienceMessage(dedicated=3, broadcast=4, saliency=True).model_dump_json()
+    with (
+        connected(f"{staged.ws}/stream?relay=true") as relay,
+        connected(f"{staged.ws}/stream") as one,
+    ):
+        assert (staged.hub.stats().clients, staged.hub.saliency_wanted()) == (1, False)
+        relay.send(crowd)
+        staged.wait_for_clients(8)
+        assert staged.hub.stats().dedicated_clients == 4 and staged.hub.saliency_wanted()
+        one.send(crowd)
+        relay.send("not JSON")
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                relay.recv(5)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
+        staged.wait_for_clients(1)
+
+
 def test_a_viewer_who_leaves_is_removed_at_once(staged: Stage):
     staged.go_live()
     for _ in range(3):
         with connected(f"{staged.ws}/stream") as client:
             state(client)
             assert staged.hub.stats().clients == 1
-        staged.wait_for_clients(0, 1)
+        staged.wait_for_clients(0)
 
 
 def test_a_viewer_who_leaves_without_a_close_frame_is_removed_at_once(staged: Stage):
@@ -162,7 +174,7 @@ def test_a_viewer_who_leaves_without_a_close_frame_is_removed_at_once(staged: St
     with connected(f"{staged.ws}/stream") as client:
         state(client)
         client.socket.shutdown(socket.SHUT_RDWR)
-        staged.wait_for_clients(0, 1)
+        staged.wait_for_clients(0)
 
 
 def test_client_messages_are_ignored_and_a_long_one_closes_the_connection(staged: Stage):
@@ -177,9 +189,9 @@ def test_client_messages_are_ignored_and_a_long_one_closes_the_connection(staged
         client.send("x" * 2000)
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                client.recv(5)
+                client.recv(GENEROUS_S)
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
-    staged.wait_for_clients(0, 1)
+    staged.wait_for_clients(0)
 
 
 def test_thoughts_precede_their_frame_and_saliency_goes_to_viewers_who_asked(staged: Stage):

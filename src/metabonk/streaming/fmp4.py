@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from metabonk.encoding.access_unit import TIMESCALE
-
-TRACK = 1
+from metabonk.streaming.boxes import TRACK, box, full_box, movie_header, sample_table, track
 
 # 14496-12, 8.8.3.1: sample_depends_on (2: on no other, 1: on others), sample_is_non_sync_sample.
 SYNC_SAMPLE = 2 << 24
@@ -20,7 +18,10 @@ NON_SYNC_SAMPLE = 1 << 24 | 1 << 16
 # 14496-15, 5.3.3.1: profiles whose configuration record has fields beyond the parameter sets.
 HIGH_PROFILES = frozenset((100, 110, 122, 144))
 
-IDENTITY_MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+# Of a fragment's sequence_number, after moof and the header of mfhd; and of its
+# baseMediaDecodeTime, after traf, tfhd, and the header of tfdt.
+SEQUENCE_AT = 8 + 12
+DECODE_TIME_AT = SEQUENCE_AT + 4 + 8 + 16 + 12
 
 
 class NalType(IntEnum):
@@ -47,7 +48,7 @@ STRIPPED_NALS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ParameterSets:
-    """What a decoder needs before the first frame.
+    """Parameter sets, which a decoder needs before the first frame.
 
     Attributes:
         sequence: the SPS, a NAL unit.
@@ -103,34 +104,40 @@ def parameter_sets(data: bytes) -> ParameterSets | None:
 
 
 def length_prefixed(data: bytes) -> bytes:
-    """Return an Annex B access unit as an ``avc1`` sample: NAL units with four-byte lengths."""
-    parts = []
-    for unit in nal_units(data):
-        if nal_type(unit) not in STRIPPED_NALS:
-            parts += [len(unit).to_bytes(4, "big"), unit]
-    return b"".join(parts)
+    """Return an Annex B access unit as an ``avc1`` sample."""
+    kept = (unit for unit in nal_units(data) if nal_type(unit) not in STRIPPED_NALS)
+    return length_prefixed_units(*kept)
 
 
-def init_segment(parameters: ParameterSets, width: int, height: int) -> bytes:
+def length_prefixed_units(*units: bytes) -> bytes:
+    """Return NAL units, each after its length in four bytes."""
+    return b"".join(part for unit in units for part in (len(unit).to_bytes(4, "big"), unit))
+
+
+def init_segment(
+    parameters: ParameterSets, width: int, height: int, *, in_band: bool = False
+) -> bytes:
     """Return ``ftyp`` and ``moov``: everything but samples (14496-12, 8.8 for fragmented files).
 
     Args:
         parameters: of the stream.
         width: of the frame, pixels.
         height: of the frame, pixels.
+        in_band: samples carry parameter sets too, and may change them (``avc3``).
     """
     # default-base-is-moof came with the brand iso5 (14496-12, 8.8.7.1).
-    ftyp = _box(b"ftyp", b"iso5", struct.pack(">I", 1), b"iso5", b"iso6", b"avc1", b"mp41")
-    mvhd = _full_box(
-        b"mvhd",
-        *(0, 0),
-        struct.pack(">4I", 0, 0, TIMESCALE, 0),
-        struct.pack(">IHH8x", 0x10000, 0x100, 0),
-        IDENTITY_MATRIX,
-        struct.pack(">24xI", TRACK + 1),
+    ftyp = box(b"ftyp", b"iso5", struct.pack(">I", 1), b"iso5", b"iso6", b"avc1", b"mp41")
+    entry = sample_entry(parameters, width, height, b"avc3" if in_band else b"avc1")
+    in_fragments = sample_table(
+        [entry],
+        full_box(b"stts", 0, 0, bytes(4)),
+        full_box(b"stsc", 0, 0, bytes(4)),
+        full_box(b"stsz", 0, 0, bytes(8)),
+        full_box(b"stco", 0, 0, bytes(4)),
     )
-    trex = _full_box(b"trex", 0, 0, struct.pack(">5I", TRACK, 1, 0, 0, NON_SYNC_SAMPLE))
-    return ftyp + _box(b"moov", mvhd, _track(parameters, width, height), _box(b"mvex", trex))
+    trex = full_box(b"trex", 0, 0, struct.pack(">5I", TRACK, 1, 0, 0, NON_SYNC_SAMPLE))
+    moov = box(b"moov", movie_header(), track(in_fragments, width, height), box(b"mvex", trex))
+    return ftyp + moov
 
 
 def fragment(sample: bytes, *, sequence: int, decode_time: int, duration: int, sync: bool) -> bytes:
@@ -144,70 +151,66 @@ def fragment(sample: bytes, *, sequence: int, decode_time: int, duration: int, s
         duration: ``1/TIMESCALE`` seconds.
         sync: True if decoding can start here.
     """
-    header = _full_box(b"mfhd", 0, 0, struct.pack(">I", sequence))
+    header = full_box(b"mfhd", 0, 0, struct.pack(">I", sequence))
     default_base_is_moof = 0x020000
-    tfhd = _full_box(b"tfhd", 0, default_base_is_moof, struct.pack(">I", TRACK))
-    tfdt = _full_box(b"tfdt", 1, 0, struct.pack(">Q", decode_time))
+    tfhd = full_box(b"tfhd", 0, default_base_is_moof, struct.pack(">I", TRACK))
+    tfdt = full_box(b"tfdt", 1, 0, struct.pack(">Q", decode_time))
     # data-offset, then duration, size and flags of the sample
     present = 0x000001 | 0x000100 | 0x000200 | 0x000400
     flags = SYNC_SAMPLE if sync else NON_SYNC_SAMPLE
     trun_size, boxes_around = 32, 8 + 8
     data_offset = boxes_around + len(header) + len(tfhd) + len(tfdt) + trun_size + 8
-    trun = _full_box(
+    trun = full_box(
         b"trun", 0, present, struct.pack(">I4I", 1, data_offset, duration, len(sample), flags)
     )
     return b"".join(
         (
-            _box(b"moof", header, _box(b"traf", tfhd, tfdt, trun)),
+            box(b"moof", header, box(b"traf", tfhd, tfdt, trun)),
             struct.pack(">I4s", 8 + len(sample), b"mdat"),
             sample,
         )
     )
 
 
-def _track(parameters: ParameterSets, width: int, height: int) -> bytes:
-    enabled_in_movie = 0x000003
-    tkhd = _full_box(
-        b"tkhd",
-        0,
-        enabled_in_movie,
-        struct.pack(">5I8x", 0, 0, TRACK, 0, 0),
-        struct.pack(">4H", 0, 0, 0, 0),
-        IDENTITY_MATRIX,
-        struct.pack(">2I", width << 16, height << 16),
-    )
-    undetermined_language = 0x55C4
-    mdhd = _full_box(
-        b"mdhd", 0, 0, struct.pack(">4I2H", 0, 0, TIMESCALE, 0, undetermined_language, 0)
-    )
-    hdlr = _full_box(b"hdlr", 0, 0, struct.pack(">I4s12x", 0, b"vide"), b"MetaBonk\0")
-    in_this_file = _full_box(b"url ", 0, 0x000001)
-    minf = _box(
-        b"minf",
-        _full_box(b"vmhd", 0, 1, bytes(8)),
-        _box(b"dinf", _full_box(b"dref", 0, 0, struct.pack(">I", 1), in_this_file)),
-        _sample_table(parameters, width, height),
-    )
-    return _box(b"trak", tkhd, _box(b"mdia", mdhd, hdlr, minf))
+def sample_of(packed: bytes) -> memoryview:
+    """Return the sample of a ``fragment``, uncopied."""
+    return memoryview(packed)[int.from_bytes(packed[:4], "big") + 8 :]
 
 
-def _sample_table(parameters: ParameterSets, width: int, height: int) -> bytes:
-    """Return ``stbl``: how samples are coded; the fragments say where they are."""
+def sequence_number(packed: bytes) -> int:
+    """Return the number of a ``fragment``."""
+    return int.from_bytes(packed[SEQUENCE_AT : SEQUENCE_AT + 4], "big")
+
+
+def with_decode_time(packed: bytes, decode_time: int) -> bytes:
+    """Return a ``fragment`` with another decode time."""
+    return b"".join(
+        (
+            packed[:DECODE_TIME_AT],
+            struct.pack(">Q", decode_time),
+            memoryview(packed)[DECODE_TIME_AT + 8 :],
+        )
+    )
+
+
+def sample_entry(
+    parameters: ParameterSets, width: int, height: int, kind: bytes = b"avc1"
+) -> bytes:
+    """Return the sample entry of a stream (14496-15, 5.4.2.1).
+
+    Args:
+        parameters: of the stream.
+        width: of the frame, pixels.
+        height: of the frame, pixels.
+        kind: ``avc1``, or ``avc3`` where samples carry parameter sets.
+    """
     dots_per_inch_72 = 0x480000
-    avc1 = _box(
-        b"avc1",
+    return box(
+        kind,
         struct.pack(">6xH16x", 1),
         struct.pack(">2H2I4xH", width, height, dots_per_inch_72, dots_per_inch_72, 1),
         struct.pack(">32xHh", 0x18, -1),
         _configuration(parameters),
-    )
-    return _box(
-        b"stbl",
-        _full_box(b"stsd", 0, 0, struct.pack(">I", 1), avc1),
-        _full_box(b"stts", 0, 0, bytes(4)),
-        _full_box(b"stsc", 0, 0, bytes(4)),
-        _full_box(b"stsz", 0, 0, bytes(8)),
-        _full_box(b"stco", 0, 0, bytes(4)),
     )
 
 
@@ -227,13 +230,4 @@ def _configuration(parameters: ParameterSets) -> bytes:
     if sequence[1] in HIGH_PROFILES:
         # 4:2:0, 8-bit luma and chroma, as all encoders here are configured; no SPS extension.
         record.append(b"\xfd\xf8\xf8\x00")
-    return _box(b"avcC", *record)
-
-
-def _box(kind: bytes, *parts: bytes) -> bytes:
-    body = b"".join(parts)
-    return struct.pack(">I4s", 8 + len(body), kind) + body
-
-
-def _full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
-    return _box(kind, struct.pack(">I", version << 24 | flags), *parts)
+    return box(b"avcC", *record)

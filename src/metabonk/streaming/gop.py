@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
-from metabonk.messages import Thought, ThoughtMessage
+from metabonk.stream_messages import Thought, ThoughtMessage
 from metabonk.streaming.fmp4 import (
     ParameterSets,
     fragment,
@@ -36,7 +36,7 @@ class Epoch:
 
     Attributes:
         number: grows by one with every epoch of a hub.
-        mime: of the fMP4 stream, with the codecs parameter.
+        parameters: of the stream.
         width: of the frame, pixels.
         height: of the frame, pixels.
         fps: nominal frames per second.
@@ -44,7 +44,7 @@ class Epoch:
     """
 
     number: int
-    mime: str
+    parameters: ParameterSets
     width: int
     height: int
     fps: int
@@ -59,7 +59,7 @@ class Fragment:
         unit: as it left the encoder.
         decode_time: on the epoch's clock, ``1/TIMESCALE`` seconds.
         data: ``moof`` and ``mdat``.
-        thoughts: of the policy steps that led to it, each a ``messages.ThoughtMessage`` as JSON.
+        thoughts: of the policy steps that led to it, each a ``ThoughtMessage`` as JSON.
     """
 
     unit: AccessUnit
@@ -128,28 +128,54 @@ class Timeline:
         return self._last
 
 
-class GopCache:
-    """Packs access units and keeps those since the last keyframe.
+class CurrentGop:
+    """The frames since the last keyframe, for viewers who start in the middle.
 
     Args:
         limits: a GOP beyond them isn't kept, since no viewer's queue would take it.
 
     Attributes:
-        epoch: the current one; None before its first keyframe.
         fragments: since the last keyframe; empty if a viewer can't start with them.
+        started: True once there was a keyframe.
     """
 
     def __init__(self, limits: QueueLimits) -> None:
-        self.epoch: Epoch | None = None
         self.fragments: list[Fragment] = []
+        self.started = False
         self._limits = limits
         self._bytes = 0
+
+    def clear(self) -> None:
+        """Let the next keyframe start anew."""
+        self.fragments = []
+        self.started = False
+
+    def add(self, packed: Fragment) -> None:
+        """Keep a fragment; drop the GOP once it is too large, since half of one is useless."""
+        if packed.keyframe:
+            self.fragments, self._bytes, self.started = [], 0, True
+        elif not self.fragments:
+            return
+        self.fragments.append(packed)
+        self._bytes += len(packed.data)
+        if self._limits.exceeded(self.fragments[0], packed, self._bytes):
+            self.fragments = []
+
+
+class Packer:
+    """Packs the access units of one encoder after another.
+
+    Attributes:
+        epoch: the current one; None before its first keyframe.
+    """
+
+    def __init__(self) -> None:
+        self.epoch: Epoch | None = None
         self._number = 0
         self._shape = (0, 0, 1)
         self._parameters: ParameterSets | None = None
         self._timeline = Timeline(1)
         self._sequence = 0
-        self._has_keyframe = False
 
     def open_epoch(self, width: int, height: int, fps: int) -> None:
         """Let the next keyframe start a new epoch, for a new encoder."""
@@ -160,8 +186,6 @@ class GopCache:
     def end(self) -> None:
         """End the epoch: nothing packed so far is shown again."""
         self.epoch = None
-        self.fragments = []
-        self._has_keyframe = False
 
     def add(
         self, unit: AccessUnit, thoughts: Sequence[Thought] = ()
@@ -179,14 +203,9 @@ class GopCache:
                 return None, None
             if self.epoch is None or parameters != self._parameters:
                 started = self._start_epoch(parameters)
-            self._has_keyframe = True
-            self.fragments = []
-            self._bytes = 0
-        if not self._has_keyframe:
+        if self.epoch is None:
             return None, None
-        packed = self._pack(unit, thoughts)
-        self._keep(packed)
-        return started, packed
+        return started, self._pack(self.epoch, unit, thoughts)
 
     def media_time(self, captured_at: float) -> tuple[int, float] | None:
         """Return the epoch's number and a frame's time in it, seconds; None outside an epoch.
@@ -203,12 +222,11 @@ class GopCache:
         self._number += 1
         self._parameters = parameters
         self._timeline = Timeline(fps)
-        self._sequence = 0
         init = init_segment(parameters, width, height)
-        self.epoch = Epoch(self._number, parameters.mime, width, height, fps, init)
+        self.epoch = Epoch(self._number, parameters, width, height, fps, init)
         return self.epoch
 
-    def _pack(self, unit: AccessUnit, thoughts: Sequence[Thought]) -> Fragment:
+    def _pack(self, epoch: Epoch, unit: AccessUnit, thoughts: Sequence[Thought]) -> Fragment:
         self._sequence += 1
         decode_time = self._timeline.place(unit.captured_at)
         data = fragment(
@@ -218,19 +236,9 @@ class GopCache:
             duration=self._timeline.duration,
             sync=unit.keyframe,
         )
-        assert self.epoch is not None, "a keyframe starts an epoch before anything is packed"
-        position = {"epoch": self.epoch.number, "time": decode_time / TIMESCALE}
+        position = {"epoch": epoch.number, "time": decode_time / TIMESCALE}
         messages = tuple(
             ThoughtMessage(**position, **thought.model_dump()).model_dump_json()
             for thought in thoughts
         )
         return Fragment(unit, decode_time, data, messages)
-
-    def _keep(self, packed: Fragment) -> None:
-        """Keep the fragment; drop the GOP once it is too large, since half of one is useless."""
-        if not packed.keyframe and not self.fragments:
-            return
-        self.fragments.append(packed)
-        self._bytes += len(packed.data)
-        if self._limits.exceeded(self.fragments[0], packed, self._bytes):
-            self.fragments = []

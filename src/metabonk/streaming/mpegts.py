@@ -7,7 +7,13 @@ from av.container import OutputContainer
 
 from metabonk.encoding.access_unit import TIMESCALE
 from metabonk.streaming.gop import Epoch, Fragment
+from metabonk.streaming.muxer import ViewerClock
 
+MUXER_OPTIONS = {
+    "flush_packets": "1",
+    # With its length, a frame is complete at its end; without, only when the next one begins.
+    "omit_video_pes_length": "0",
+}
 TIME_BASE = Fraction(1, TIMESCALE)
 
 
@@ -15,30 +21,27 @@ class TransportStream:
     """FFmpeg's muxer, without delay: each frame comes out with the call that puts it in.
 
     One a viewer, since tables and continuity counters start with the viewer; a frame takes 13 µs.
-
-    Args:
-        epoch: the one whose fragments are muxed.
-
-    Attributes:
-        head: start of the file: empty, since the tables come with frames.
     """
 
-    head = b""
-
-    def __init__(self, epoch: Epoch) -> None:
+    def __init__(self) -> None:
         self._sink = _ByteSink()
         self._container: OutputContainer = av.open(
-            self._sink, "w", format="mpegts", container_options={"flush_packets": "1"}
+            self._sink, "w", format="mpegts", container_options=MUXER_OPTIONS
         )
-        self._stream = self._container.add_mux_stream(
-            "h264", rate=epoch.fps, width=epoch.width, height=epoch.height
-        )
+        # The size and rate of any epoch: a transport stream leaves them to the parameter sets.
+        self._stream = self._container.add_mux_stream("h264", rate=30, width=1280, height=720)
         self._stream.time_base = TIME_BASE
+        self._clock = ViewerClock()
+
+    def begin(self, epoch: Epoch) -> bytes:
+        """Start an epoch; return nothing, since tables and parameter sets come with frames."""
+        self._clock.begin_epoch()
+        return b""
 
     def mux(self, fragment: Fragment) -> bytes:
         """Return the frame as whole transport packets of 188 bytes."""
         packet = av.Packet(fragment.unit.data)
-        packet.pts = packet.dts = fragment.decode_time
+        packet.pts = packet.dts = self._clock.at(fragment)
         packet.time_base = TIME_BASE
         packet.stream = self._stream
         packet.is_keyframe = fragment.keyframe

@@ -35,10 +35,11 @@ from av.packet import Packet
 from fastapi import FastAPI
 
 from metabonk.encoding.access_unit import TIMESCALE
-from metabonk.messages import StateMessage, StreamState
+from metabonk.messages import StreamState
+from metabonk.stream_messages import StateMessage
 from metabonk.streaming.gop import Fragment
 from metabonk.streaming.hub import Hub
-from metabonk.streaming.sdp import InvalidOffer, sanitize_offer
+from metabonk.streaming.sdp import InvalidOffer, complete_answer, ice_users, sanitize_offer
 from metabonk.streaming.viewer import Viewer
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,13 @@ class WebRtc:
     def __len__(self) -> int:
         return len(self._connections)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._connections
+
+    def is_restart(self, name: str, fragment: str) -> bool:
+        """Tell whether an SDP fragment would restart the ICE of a connection."""
+        return not ice_users(fragment) <= self._connections[name].ice_users
+
     async def open(self, offer: str, viewer: str, *, dedicated: bool) -> tuple[str, str]:
         """Answer an offer.
 
@@ -137,7 +145,15 @@ class WebRtc:
         except BaseException:
             await self.close(name)
             raise
-        return name, answer
+        return name, complete_answer(answer, offer)
+
+    async def wait_until_live(self, *, dedicated: bool, timeout_s: float) -> None:
+        """Be a viewer until the stream is live, at most for ``timeout_s`` seconds."""
+        with contextlib.suppress(TimeoutError), self._hub.join(dedicated) as viewer:
+            async with asyncio.timeout(timeout_s):
+                async for item in viewer:
+                    if isinstance(item, StateMessage) and item.state is StreamState.LIVE:
+                        return
 
     async def close(self, name: str) -> bool:
         """End a connection; return False if there is none of this name."""
@@ -169,6 +185,7 @@ class _Connection:
     def __init__(
         self, hub: Hub, dedicated: bool, viewer_timeout_s: float, on_end: Callable[[], None]
     ) -> None:
+        self.ice_users: frozenset[str] = frozenset()
         self._on_end = on_end
         self._viewer_timeout_s = viewer_timeout_s
         self._hub = hub
@@ -179,6 +196,7 @@ class _Connection:
         self._monitoring: asyncio.Task[None] | None = None
 
     async def answer(self, offer: str) -> str:
+        self.ice_users = ice_users(offer)
         peer = self._peer
         transceiver = peer.addTransceiver(self._track, direction="sendonly")
         transceiver.setCodecPreferences(

@@ -1,8 +1,9 @@
 """WHEP routes: a worker's video over WebRTC (draft-ietf-wish-whep).
 
 A player posts an SDP offer and gets the answer; when it leaves, it deletes the resource that
-``Location`` named. Offer and answer contain all of their candidates, so there is nothing to add
-later: PATCH (trickle ICE, ICE restarts) is answered by 405, as the draft asks of servers without.
+``Location`` named. The answer contains all candidates. A player may send its own ones later (PATCH,
+trickle ICE): they are accepted and not needed, since its checks show where it is (``sdp``). ICE is
+never restarted, which is answered by 422 as the draft asks.
 """
 
 from collections.abc import Callable
@@ -11,12 +12,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from metabonk.http.errors import error_response
-from metabonk.messages import ErrorBody, StateMessage, StreamState
-from metabonk.streaming.http import NO_STORE, UNAVAILABLE_DOC, Audience, unavailable
+from metabonk.messages import ErrorBody, StreamState
+from metabonk.stream_messages import StateMessage
+from metabonk.streaming.http import NO_STORE, UNAVAILABLE_DOC, unavailable
 from metabonk.streaming.sdp import MAX_OFFER_BYTES, InvalidOffer
+from metabonk.streaming.viewer import Audience
 from metabonk.streaming.webrtc import MAX_VIEWERS, NoCommonCodec, TooManyViewers, WebRtc
 
+WAIT_S = 3.0
+"""For a stream (see ``http``). Less than the page's player waits for its first frame."""
+
 SDP = "application/sdp"
+FRAGMENT = "application/trickle-ice-sdpfrag"
 ANSWER_DOC: dict[int | str, dict[str, Any]] = {
     201: {"content": {SDP: {}}, "description": "the SDP answer; Location names the connection"},
     400: {"model": ErrorBody, "description": "the offer is malformed"},
@@ -27,16 +34,28 @@ ANSWER_DOC: dict[int | str, dict[str, Any]] = {
     415: {"model": ErrorBody, "description": "the body is not SDP"},
     **UNAVAILABLE_DOC,
 }
+PATCH_DOC: dict[int | str, dict[str, Any]] = {
+    204: {"description": "the candidates were taken"},
+    404: {"model": ErrorBody, "description": "no such connection, or no longer"},
+    422: {"model": ErrorBody, "description": "ICE is not restarted; or malformed"},
+}
 DELETE_DOC: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "no such connection, or no longer"}
 }
-OFFER_DOC = {"requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}}}
+TEXT = {"schema": {"type": "string"}}
+OFFER_DOC = {"requestBody": {"required": True, "content": {SDP: TEXT}}}
+FRAGMENT_DOC = {"requestBody": {"required": True, "content": {FRAGMENT: TEXT}}}
 
 Worker = Annotated[str | None, Query(description="its name; optional on its own port")]
 
 
 def whep_routes(
-    webrtc: WebRtc, state: Callable[[], StateMessage], name: str, *, enabled: bool = True
+    webrtc: WebRtc,
+    state: Callable[[], StateMessage],
+    name: str,
+    *,
+    enabled: bool = True,
+    wait_s: float = WAIT_S,
 ) -> APIRouter:
     """Return the WHEP routes of one stream.
 
@@ -45,6 +64,7 @@ def whep_routes(
         state: returns the stream's state.
         name: of the worker.
         enabled: False if the user has disabled streams.
+        wait_s: that an offer waits for a stream, seconds.
     """
     router = APIRouter(tags=["stream"])
 
@@ -55,15 +75,18 @@ def whep_routes(
         """Start watching: post an SDP offer, get the answer."""
         if worker not in (None, name):
             return error_response(404, "not_found", f"this is {name}, not {worker!r}")
-        if refused := _bad_body(request):
+        if refused := _bad_body(request, SDP):
             return refused
+        dedicated = audience == "dedicated"
+        if enabled:
+            await webrtc.wait_until_live(dedicated=dedicated, timeout_s=wait_s)
         current = state()
         if current.state is not StreamState.LIVE:
             return unavailable(current, enabled=enabled)
         try:
             offer = (await request.body()).decode()
             connection, answer = await webrtc.open(
-                offer, _viewer_address(request), dedicated=audience == "dedicated"
+                offer, _viewer_address(request), dedicated=dedicated
             )
         except (UnicodeDecodeError, InvalidOffer) as error:
             return error_response(400, "bad_offer", str(error))
@@ -73,8 +96,13 @@ def whep_routes(
         except TooManyViewers:
             reason = f"all {MAX_VIEWERS} WebRTC connections are in use; watch /stream.mp4 instead"
             return error_response(503, "too_many_viewers", reason, {"Retry-After": "5"})
-        location = f"/whep/{connection}?worker={name}"
-        return Response(answer, 201, NO_STORE | {"Location": location}, SDP)
+        headers = {
+            "Location": f"/whep/{connection}?worker={name}",
+            # Of the ICE session, which is never restarted. Some players refuse an answer without.
+            "ETag": f'"{connection}"',
+            "Accept-Patch": FRAGMENT,
+        }
+        return Response(answer, 201, NO_STORE | headers, SDP)
 
     @router.options("/whep", status_code=204, response_class=Response)
     def describe() -> Response:
@@ -88,25 +116,39 @@ def whep_routes(
             return error_response(404, "not_found", "no such connection, or no longer")
         return Response(status_code=200, headers=NO_STORE)
 
-    @router.patch("/whep/{connection}", include_in_schema=False)
-    def patch_connection(connection: str, worker: Worker = None) -> Response:
-        """Refuse to add candidates."""
-        reason = "offer and answer contain all candidates; post a new offer to reconnect"
-        return error_response(405, "method_not_allowed", reason, {"Allow": "DELETE"})
+    @router.patch(
+        "/whep/{connection}",
+        status_code=204,
+        response_class=Response,
+        responses=PATCH_DOC,
+        openapi_extra=FRAGMENT_DOC,
+    )
+    async def add_candidates(request: Request, connection: str, worker: Worker = None) -> Response:
+        """Take further candidates of the player's."""
+        if refused := _bad_body(request, FRAGMENT):
+            return refused
+        fragment = (await request.body()).decode(errors="replace")
+        if worker not in (None, name) or connection not in webrtc:
+            return error_response(404, "not_found", "no such connection, or no longer")
+        if webrtc.is_restart(connection, fragment):
+            reason = "ICE is not restarted here; post a new offer to reconnect"
+            return error_response(422, "no_ice_restart", reason)
+        return Response(status_code=204, headers=NO_STORE)
 
     return router
 
 
-def _bad_body(request: Request) -> Response | None:
+def _bad_body(request: Request, expected: str) -> Response | None:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind != SDP:
-        reason = f"the body must be {SDP}, not {kind[:50] or 'untyped'}"
-        return error_response(415, "unsupported_media_type", reason, {"Accept-Post": SDP})
+    if kind != expected:
+        reason = f"the body must be {expected}, not {kind[:50] or 'untyped'}"
+        accepted = {"Accept-Post" if expected == SDP else "Accept-Patch": expected}
+        return error_response(415, "unsupported_media_type", reason, accepted)
     size = request.headers.get("content-length", "")
     if not size.isdecimal():
         return error_response(411, "length_required", "send the size as Content-Length")
     if int(size) > MAX_OFFER_BYTES:
-        reason = f"the offer has {size} bytes; at most {MAX_OFFER_BYTES} are accepted"
+        reason = f"the body has {size} bytes; at most {MAX_OFFER_BYTES} are accepted"
         return error_response(413, "too_large", reason)
     return None
 
