@@ -4,10 +4,20 @@ The OpenAPI documents, and from them the page's TypeScript types, are generated 
 Weights and rollouts travel as safetensors instead (``policy.weights``, ``policy.rollout``).
 """
 
+from base64 import b64decode, b64encode
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
+
+from metabonk.printable import printable
 
 LARGEST_COUNT = 2**53 - 1
 """Largest integer that JavaScript holds exactly (ECMA-262, Number.MAX_SAFE_INTEGER)."""
@@ -18,6 +28,9 @@ LARGEST_NUMBER = 1e30
 MAX_EPISODE_STEPS = 2**31 - 1
 """Steps; keeps sums within SQLite's 64-bit integers."""
 
+MAX_EPISODE_LOG_BYTES = 1 << 20
+"""Size of an encoded episode log (``policy.episode_log``); that of a long Atari game."""
+
 MAX_SHORT_TEXT = 300
 MAX_LONG_TEXT = 4_000
 """Characters; for errors, parts of which come from other programs."""
@@ -26,9 +39,26 @@ Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 CountOrNone = Annotated[int | None, Field(ge=0, le=LARGEST_COUNT)]
 Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 NumberOrNone = Annotated[float | None, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
-ShortText = Annotated[str, Field(max_length=MAX_SHORT_TEXT)]
-LongText = Annotated[str | None, Field(max_length=MAX_LONG_TEXT)]
 
+
+def _made_printable(value: object) -> object:
+    return printable(value) if isinstance(value, str) else value
+
+
+Text = Annotated[str, BeforeValidator(_made_printable)]
+"""May hold what games, viewers, other programs and files say: it is made printable."""
+
+ShortText = Annotated[Text, Field(max_length=MAX_SHORT_TEXT)]
+LongText = Annotated[Text, Field(max_length=MAX_LONG_TEXT)] | None
+
+
+EpisodeLogBytes = Annotated[
+    bytes,
+    Field(max_length=MAX_EPISODE_LOG_BYTES),
+    BeforeValidator(lambda log: b64decode(log, validate=True) if isinstance(log, str) else log),
+    PlainSerializer(lambda log: b64encode(log).decode(), return_type=str, when_used="json"),
+]
+"""An encoded episode log (``policy.episode_log``); base64 in JSON."""
 
 INSTANCE_PREFIX = "omega-"
 
@@ -70,6 +100,20 @@ class Message(BaseModel):
     model_config = ConfigDict(
         extra="forbid", ser_json_inf_nan="null", json_schema_serialization_defaults_required=True
     )
+
+
+class Loop(StrEnum):
+    """Main loops of a worker and of the learner."""
+
+    LIVE = "live"
+    BACKGROUND = "background"
+    TRAIN = "train"
+
+
+Turns = Annotated[
+    dict[Loop, Count],
+    Field(description="turns of the main loops that run now; one that stops turning hangs"),
+]
 
 
 class StreamState(StrEnum):
@@ -118,7 +162,7 @@ class WorkerStatus(Message):
     spectator_height: Count
 
     frames_ok: Count = Field(0, description="frames encoded since the worker started")
-    frames_fps: Number = Field(0.0, description="frames drawn for viewers per second")
+    frames_fps: Number = Field(0.0, description="frames drawn or repeated for viewers per second")
     frames_dropped: Count = Field(0, description="drawn but not encoded: the queue was full")
     pixel_src_width: Count
     pixel_src_height: Count
@@ -127,6 +171,9 @@ class WorkerStatus(Message):
 
     nvenc_used: CountOrNone = Field(None, description="sessions on its GPU; null without NVML")
     nvenc_limit: CountOrNone = None
+    nvenc_note: LongText = Field(
+        None, description="why the two may be off, as while a process keeps the pool's lock"
+    )
     nvenc_slot: CountOrNone = Field(None, description="slot that this worker holds")
 
     step: Count = Field(0, description="policy steps since the worker first started in this run")
@@ -134,9 +181,10 @@ class WorkerStatus(Message):
     episode: Count = Field(0, description="finished episodes")
     episode_return: NumberOrNone = Field(None, description="return of the last finished episode")
     policy_version: Count = Field(0, description="version of the weights in use")
+    turns: Turns = Field(default_factory=dict)
 
 
-class Episode(Message):
+class EpisodeResult(Message):
     """One finished episode."""
 
     worker_index: Count
@@ -148,11 +196,26 @@ class Episode(Message):
     ended_at: Number = Field(description="Unix time, seconds")
 
 
+class EpisodeReport(EpisodeResult):
+    """An episode as its worker reports it."""
+
+    log: EpisodeLogBytes | None = Field(
+        None, description="what repeats it; null if it was not recorded, or is too long"
+    )
+
+
+class Episode(EpisodeResult):
+    """An episode of a run."""
+
+    id: Count = Field(description="number of the episode in the run")
+    replayable: bool = Field(description="its log is kept, so that it can be watched")
+
+
 class Heartbeat(Message):
     """Report of a worker to the orchestrator, twice a second."""
 
     status: WorkerStatus
-    episodes: list[Episode] = Field(
+    episodes: list[EpisodeReport] = Field(
         default_factory=list,
         max_length=10_000,
         description="finished since the last acknowledged heartbeat",
@@ -179,7 +242,7 @@ class HeartbeatReply(Message):
     """Desired state of the worker; level-triggered, so it is repeated in every reply."""
 
     desired: DesiredState
-    reason: str = Field(description="the reason, in a sentence")
+    reason: Text = Field(description="the reason, in a sentence")
 
 
 class LearnerStatus(Message):
@@ -194,9 +257,10 @@ class LearnerStatus(Message):
     updates: int
     policy_lag: float = Field(description="mean age of the last batch, in policy versions")
     losses: dict[str, float] = Field(default_factory=dict)
-    save_error: str | None = Field(
+    save_error: Text | None = Field(
         None, description="why the last checkpoint was not written; null once one is written"
     )
+    turns: Turns = Field(default_factory=dict)
 
 
 class CurvePoint(Message):
@@ -211,14 +275,14 @@ class CurvePoint(Message):
 class Problem(Message):
     """Something an operator should know, and what to do about it."""
 
-    message: str = Field(description="what happened")
-    action: str = Field(description="what to do about it")
+    message: Text = Field(description="what happened")
+    action: Text = Field(description="what to do about it")
 
 
 class Fleet(Message):
     """Everything on the page's first screen."""
 
-    run: str
+    run: Text
     game: str
     mode: Mode
     workers: dict[str, WorkerStatus]
@@ -232,7 +296,7 @@ class Fleet(Message):
 class RunSummary(Message):
     """Summary of a run, from its first start until now."""
 
-    run: str
+    run: Text
     game: str
     started_at: float = Field(description="Unix time, seconds")
     updated_at: float = Field(description="Unix time of the last episode, seconds")
@@ -258,14 +322,14 @@ class Checkpoint(Message):
 class LogTail(Message):
     """Last lines of a log."""
 
-    lines: list[str]
+    lines: list[Text]
 
 
 class SlotHolder(Message):
     """Holder of an encoder session."""
 
     slot: int | None = Field(description="null for another program")
-    instance_id: str | None = Field(description="null for another program")
+    instance_id: Text | None = Field(description="null for another program")
     pid: int | None
     gpu_index: int | None = Field(None, description="GPU that encodes; null for software")
     ours: bool
@@ -283,6 +347,9 @@ class PoolStatus(Message):
     used: int = Field(description="open sessions, those of other programs included")
     limit: int
     holders: list[SlotHolder]
+    note: Text | None = Field(
+        None, description="why the count may be off, as while a process keeps the pool's lock"
+    )
 
 
 class Featured(Message):
@@ -312,79 +379,14 @@ class FleetEvent(Message):
     at: float = Field(description="Unix time, seconds")
     kind: EventKind
     instance_id: str = Field(description="worker, or 'learner'")
-    message: str
-
-
-class StateMessage(Message):
-    """WebSocket ``/stream``, text: stream state; sent on joining and on every change."""
-
-    type: Literal["state"] = "state"
-    state: StreamState
-    reason: str = Field(description="the reason, in a sentence for the viewer")
-
-
-class EpochMessage(Message):
-    """WebSocket ``/stream``, text: the next binary message is a new init segment.
-
-    Fragments (one ``moof`` and ``mdat`` each, binary) follow until the next epoch.
-    """
-
-    type: Literal["epoch"] = "epoch"
-    epoch: int = Field(description="incremented each time an encoder is opened")
-    mime: str = Field(description="for MediaSource.addSourceBuffer, with the codecs parameter")
-    width: int
-    height: int
-
-
-class PolicyMessage(Message):
-    """WebSocket ``/stream``, text: the policy's actions; sent once, on joining."""
-
-    type: Literal["policy"] = "policy"
-    actions: list[str] = Field(
-        description="names of the actions, in the order of the probabilities"
-    )
-
-
-class Thought(Message):
-    """Policy output for one step."""
-
-    action: int | None = Field(
-        description="index of the chosen action; null for other action spaces"
-    )
-    probabilities: list[float] = Field(description="of every action; empty for continuous actions")
-    value: float = Field(description="expected discounted return, in the game's rewards")
-    reward: float = Field(description="unshaped reward of the previous step")
-    episode_return: float = Field(description="unshaped return so far")
-    episode: int = Field(description="number of the episode in this worker, from 1")
-    step: int = Field(description="steps in this episode so far")
-    decided_at: float = Field(description="Unix time by the worker's clock, seconds")
-
-
-class ThoughtMessage(Thought):
-    """WebSocket ``/stream``, text: precedes the fragment that it belongs to."""
-
-    type: Literal["thought"] = "thought"
-    epoch: int
-    time: float = Field(description="media time of the first frame after the step, seconds")
-
-
-class SaliencyMessage(Message):
-    """WebSocket ``/stream?saliency=true``, text: regions that the chosen action depends on."""
-
-    type: Literal["saliency"] = "saliency"
-    epoch: int
-    time: float = Field(description="media time of the frame, seconds")
-    columns: int
-    rows: int
-    cells: str = Field(description="base64 of columns × rows bytes, row by row; 255 is the maximum")
-    cost: float = Field(description="share of a core that the maps cost the worker, 0 to 1")
+    message: Text
 
 
 class ErrorBody(Message):
     """Body of every 4xx and 5xx response."""
 
     error: str = Field(description="machine-readable, snake_case")
-    message: str = Field(description="what went wrong, in a sentence")
+    message: Text = Field(description="what went wrong, in a sentence")
 
 
 def no_video(status: WorkerStatus) -> Problem:

@@ -1,7 +1,10 @@
 """The routes over a fleet's state, its runs and its events, without processes."""
 
+import contextlib
 import json
+import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,9 @@ from metabonk.encoding.capacity import Capacity
 from metabonk.http.app import make_http_app
 from metabonk.http.metrics import metrics_routes
 from metabonk.messages import (
+    MAX_EPISODE_LOG_BYTES,
     Counters,
+    CurvePoint,
     Fleet,
     LearnerStatus,
     PoolStatus,
@@ -28,18 +33,21 @@ from metabonk.orchestrator.api import (
     event_routes,
     fleet_routes,
     heartbeat_routes,
+    no_such_episode,
     no_such_run,
     run_routes,
 )
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.registry import STALE_AFTER_S
-from metabonk.runs.catalog import NoSuchRun, RunCatalog
+from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
 from metabonk.settings.schema import Paths
+from metabonk.system.log_files import rotate
 from tests.support.clock import Clock
+from tests.support.earlier_runs import write_episodes
 from tests.support.serving import served
 from tests.support.statuses import episode, heartbeat
 
@@ -66,7 +74,7 @@ def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
     run_dir = settings.paths.runs / "now"
     run_dir.mkdir(parents=True)
     save_settings(settings, run_dir)
-    store = EpisodeStore(run_dir, "doom:basic")
+    store = EpisodeStore(run_dir, "doom:basic", max_log_bytes=100_000)
     state = FleetState(settings, store, clock)
     state.set_capacity(Capacity(cpu=1))
     yield state
@@ -78,6 +86,7 @@ def client(state: FleetState) -> Iterator[httpx.Client]:
     app = make_http_app("test")
     app.add_exception_handler(sqlite3.Error, episodes_unreadable)
     app.add_exception_handler(NoSuchRun, no_such_run)
+    app.add_exception_handler(NoSuchEpisode, no_such_episode)
     for router in (
         heartbeat_routes(state),
         fleet_routes(state, lambda: [POOL]),
@@ -105,6 +114,43 @@ def test_a_heartbeat_is_answered_with_the_desired_state(client: httpx.Client):
     assert reply["desired"] == "standby"
     assert "omega-0" in reply["reason"]
     assert beat(client, 2, stream_enabled=False)["desired"] == "standby"
+
+
+def test_heartbeats_do_not_wait_for_viewers_of_runs(
+    client: httpx.Client, state: FleetState, monkeypatch: pytest.MonkeyPatch
+):
+    """As many viewers ask as a server's pool has threads, and none is answered."""
+    asked, answers = threading.Event(), threading.Event()
+
+    def curve(*arguments: object, **options: object) -> list[CurvePoint]:
+        asked.set()
+        assert answers.wait(20)
+        return []
+
+    monkeypatch.setattr(RunCatalog, "curve", curve)
+    request = f"GET /api/curve HTTP/1.1\r\nHost: {client.base_url.netloc.decode()}\r\n\r\n"
+    with contextlib.ExitStack() as viewers:
+        viewers.callback(answers.set)
+        for _ in range(50):
+            viewer = socket.create_connection((client.base_url.host, client.base_url.port))
+            viewers.enter_context(viewer).sendall(request.encode())
+        assert asked.wait(10)
+        assert beat(client, 0)["desired"] == "live"
+
+
+def test_a_long_run_of_an_earlier_version_is_answered_from_threads_of_its_own(
+    client: httpx.Client, state: FleetState, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("metabonk.runs.catalog.QUICK_ROWS", 100)
+    folder = state.settings.paths.runs / "earlier"
+    folder.mkdir()
+    save_settings(state.settings, folder)
+    write_episodes(folder, 1000)
+    points = client.get("/api/runs/earlier/curve?points=10").json()
+    assert sum(point["episodes"] for point in points) == 1000
+    (best,) = client.get("/api/runs/earlier/episodes?order=best&limit=1").json()
+    assert best["total_reward"] > 90
+    assert [run["episodes"] for run in client.get("/api/runs").json()] == [0, 1000]
 
 
 def test_workers_are_listed_by_name(client: httpx.Client):
@@ -238,11 +284,41 @@ def test_a_run_that_does_not_exist_is_404_with_a_sentence(client: httpx.Client, 
         *("/api/episodes?limit=0", "/api/episodes?limit=x", "/api/curve?points=10001"),
         *("/api/runs/now/curve?points=0", "/api/runs/now/curve?points=99999999"),
         *("/api/runs/now/curve?worker=-1", "/api/runs/now/curve?worker=x"),
+        *("/api/runs/now/episodes/-1", "/api/runs/now/episodes/99999999999999999999"),
+        *("/api/runs/now/episodes/nearest", "/api/runs/now/episodes/nearest?fleet_step=-1"),
     ],
 )
 def test_a_number_out_of_bounds_is_refused(client: httpx.Client, path: str):
     answer = client.get(path)
     assert (answer.status_code, answer.json()["error"]) == (422, "malformed")
+
+
+def test_an_episode_is_kept_with_its_log_and_found_again(client: httpx.Client, state: FleetState):
+    log = bytes(range(256))
+    beat(client, 0, episode(1), episode(2, reward=9.0, log=log), episode(3, log=b"log"))
+    assert [each["replayable"] for each in client.get("/api/episodes").json()] == [
+        *(True, True, False)
+    ]
+    (best,) = client.get("/api/runs/now/episodes?replayable=true&order=best&limit=1").json()
+    assert (best["id"], best["episode"], "log" in best) == (2, 2, False)
+    assert client.get("/api/runs/now/episodes/2").json() == best
+    assert client.get("/api/runs/now/episodes/nearest?fleet_step=21").json() == best
+    assert RunCatalog(state.settings.paths.runs, state.store).episode_log("now", 2) == log
+
+
+@pytest.mark.parametrize("log", ["no base64", "YQ", 17, "A" * (4 * MAX_EPISODE_LOG_BYTES // 3 + 8)])
+def test_a_log_that_is_no_base64_or_too_large_is_refused(client: httpx.Client, log: object):
+    body = heartbeat(0, episode(1)).model_dump(mode="json")
+    body["episodes"][0]["log"] = log
+    assert client.post("/api/heartbeat", json=body).status_code == 422
+    assert client.get("/api/episodes").json() == []
+
+
+@pytest.mark.parametrize("path", ["episodes/7", "episodes/nearest?fleet_step=3"])
+def test_an_episode_that_does_not_exist_is_404_with_a_sentence(client: httpx.Client, path: str):
+    answer = client.get(f"/api/runs/now/{path}")
+    assert (answer.status_code, answer.json()["error"]) == (404, "no_such_episode")
+    assert "episode" in answer.json()["message"]
 
 
 def test_a_heartbeat_in_another_name_is_refused(client: httpx.Client):
@@ -333,6 +409,16 @@ def test_the_end_of_a_workers_log_and_of_no_other_file(client: httpx.Client, tmp
     assert client.get("/api/worker/omega-9/log").status_code == 404
     assert client.get("/api/worker/..%2Fsecret/log").status_code == 404
     assert client.get("/api/worker/omega-1/log?lines=0").status_code == 422
+
+
+def test_a_log_that_was_rotated_is_shown_with_its_previous_part(
+    client: httpx.Client, tmp_path: Path
+):
+    log = tmp_path / "omega-1.log"
+    log.write_text("one\ntwo\n")
+    assert rotate(log, max_bytes=7)
+    log.write_text("three\n")
+    assert client.get("/api/worker/omega-1/log?lines=2").json() == {"lines": ["two", "three"]}
 
 
 def test_a_large_log_is_not_read_whole_and_no_line_is_cut(client: httpx.Client, tmp_path: Path):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.messages import Counters
-from metabonk.orchestrator.children import child_specs
+from metabonk.orchestrator.children import child_specs, log_files
 from metabonk.orchestrator.supervisor import ChildSpec
 from metabonk.settings import Settings
 
@@ -61,3 +61,10 @@ def test_a_worker_is_given_the_counters_known_at_each_of_its_starts():
     counted[1] = Counters(step=620, episode=11)
     assert counted_by(1) == "620,11"
     assert Counters.parse(counted_by(1)) == counted[1]
+
+
+def test_the_logs_of_a_fleet_are_those_of_its_processes_alone():
+    settings = Settings(workers=2)
+    specs = child_specs(settings, Path("settings.json"), Path("run"), [], lambda index: Counters())
+    names = ["orchestrator", "fork-server", "renderers", "omega-0", "learner", "omega-1"]
+    assert log_files(settings, specs) == [settings.paths.logs / f"{name}.log" for name in names]

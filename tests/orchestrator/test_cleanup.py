@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.orchestrator.cleanup import GameCleanup
+from metabonk.orchestrator.cleanup import HUNG_AFTER_S, RETRY_S, GameCleanup
+from tests.support.clock import Clock
 from tests.support.waiting import until
 
 
@@ -57,10 +58,43 @@ def test_one_that_takes_too_long_is_killed_and_left_to_the_next_start(
     assert "cleanup of dead game engines timed out; the next start retries it" in logged.messages
 
 
-def test_a_command_that_cannot_be_started_is_logged(
+def test_one_that_cannot_be_started_is_a_problem_until_it_is(
     tmp_path: Path, logged: pytest.LogCaptureFixture
 ):
-    cleanup = GameCleanup((str(tmp_path / "missing"),))
+    clock = Clock()
+    command = tmp_path / "missing"
+    cleanup = GameCleanup((str(command),), clock)
     cleanup.request()
-    cleanup.close(0.1)
-    assert "can't be started" in logged.text
+    assert "the cleanup of dead game engines failed" in cleanup.problems()[0].message
+    command.write_text("#!/bin/sh\necho removed\n")
+    command.chmod(0o755)
+    cleanup.tick()
+    assert cleanup.problems(), "not tried again at once"
+    clock.now += RETRY_S
+    cleanup.tick()
+    assert cleanup.problems() == []
+    cleanup.close(5)
+    assert "cleanup: removed" in logged.messages
+
+
+def test_one_that_hangs_is_killed_and_the_next_runs(tmp_path: Path):
+    clock = Clock()
+    runs = tmp_path / "runs"
+    cleanup = GameCleanup(
+        program(
+            f"import pathlib, time; runs = pathlib.Path({str(runs)!r}); again = runs.exists(); "
+            "runs.open('a').write('x'); again or time.sleep(600)"
+        ),
+        clock,
+    )
+    cleanup.request()
+    until("it runs", runs.exists)
+    cleanup.request()
+    clock.now += HUNG_AFTER_S
+
+    def ran_twice() -> bool:
+        cleanup.tick()
+        return runs.read_text() == "xx"
+
+    until("the next runs", ran_twice)
+    cleanup.close(5)

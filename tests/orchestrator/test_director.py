@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from metabonk.encoding.capacity import Capacity
 from metabonk.messages import DesiredState, StreamState
 from metabonk.orchestrator.director import (
+    CLAIM_S,
     FAILING_S,
     MIN_LIVE_S,
     SETTLE_S,
@@ -98,6 +99,41 @@ def test_reloading_the_page_does_not_cost_the_place():
         live(director, watched, 1, float(now))
     assert live(director, idle(0, 1), 1, 69.0 + VIEWER_GRACE_S) == {0}
     assert live(director, idle(0, 1), 1, 69.1 + VIEWER_GRACE_S) == {1}
+
+
+def seen(index: int) -> Candidate:
+    return Candidate(index, watched=True, live=True)
+
+
+def test_viewers_of_a_killed_worker_get_it_back_when_it_is_back():
+    director = Director(ROTATE_S)
+    live(director, [*idle(1), seen(0)], 1, 0.0)
+    assert live(director, [*idle(1), seen(0)], 1, 10.0) == {0}
+    assert live(director, idle(1), 1, 11.0) == {1}, "it is dead"
+    assert live(director, idle(0, 1), 1, 11.0 + MIN_LIVE_S) == {0}, "its players are still away"
+    assert live(director, [*idle(1), seen(0)], 1, 30.0) == {0}
+    for now in range(31, 131):
+        live(director, [*idle(1), seen(0)], 1, float(now))
+    assert live(director, [*idle(1), Candidate(0, live=True)], 1, 130.1 + VIEWER_GRACE_S) == {1}
+
+
+def test_a_claim_after_a_break_ends():
+    director = Director(ROTATE_S)
+    live(director, [*idle(1), seen(0)], 1, 0.0)
+    live(director, [*idle(1), seen(0)], 1, 100.0)
+    broken = [Candidate(0, preparing=True), Candidate(1)]
+    assert live(director, broken, 1, 101.0) == {0}
+    assert live(director, broken, 1, 101.0 + CLAIM_S) == {0}
+    assert live(director, broken, 1, 101.1 + CLAIM_S) == {1}
+
+
+def test_one_who_left_before_there_was_a_stream_has_no_claim():
+    director = Director(ROTATE_S)
+    live(director, idle(0, 1), 1, 0.0)
+    assert live(director, [Candidate(0), Candidate(1, watched=True)], 1, 10.0) == {1}
+    assert live(director, [Candidate(0), Candidate(1, preparing=True)], 1, 11.0) == {1}
+    late = 11.0 + VIEWER_GRACE_S + ROTATE_S
+    assert live(director, idle(0, 1), 1, late) == {0}
 
 
 def test_the_worker_opened_first_comes_first():

@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -39,10 +40,12 @@ def test_the_message_carries_the_error():
     assert report.message == "learner ended with exit code 3: disk on fire"
 
 
-def test_a_child_that_was_stopped_counts_as_crashed_and_names_the_reason():
-    report = ExitReport("omega-0", -signal.SIGABRT, "Aborted", 7, "it has not answered for 15 s")
-    assert report.message == "omega-0 was stopped because it has not answered for 15 s"
+def test_a_silent_child_that_was_stopped_counts_as_crashed_and_names_the_reason():
+    reason = "it has made no progress for 15 s"
+    report = ExitReport("omega-0", -signal.SIGABRT, "Aborted", 7, reason, was_silent=True)
+    assert report.message == "omega-0 was stopped because it has made no progress for 15 s"
     assert report.crashed
+    assert not replace(report, was_silent=False).crashed, "a game that hangs blames no encoder"
     assert ExitReport("omega-0", -signal.SIGSEGV, "").crashed
     assert not ExitReport("omega-0", -signal.SIGKILL, "").crashed
     assert not ExitReport("omega-0", 1, "").crashed
@@ -69,3 +72,9 @@ def test_the_output_of_faulthandler_is_understood():
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert fatal_message(run.stderr).startswith("Segmentation fault in ")
     assert "string_at" in fatal_message(run.stderr)
+
+
+def test_last_words_are_printable():
+    last = fatal_message("metabonk: \x1b]0;owned\x07 \u202e\n")
+    assert last == "\\x1b]0;owned\\x07 \\u202e"
+    assert fatal_message("Segmentation fault\x1b[2J") == "Segmentation fault\\x1b[2J"

@@ -1,34 +1,31 @@
+import errno
 import json
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pynvml
 import pytest
-from fastapi import FastAPI, Response
 
 from metabonk.encoding.capacity import Capacity
 from metabonk.encoding.ladder import RUNGS
 from metabonk.encoding.probe import QUARANTINE_S, ProbeCache
 from metabonk.encoding.sessions import Holder, Pools
 from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
+from metabonk.encoding.sessions.slots import LOCK_TIMEOUT_S, locked
 from metabonk.errors import EncodingError
-from metabonk.messages import LearnerStatus, Problem
+from metabonk.messages import Problem
 from metabonk.orchestrator.exit_report import ExitReport
 from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.health import HUNG_AFTER_S, EncoderQuarantine, HealthMonitor
+from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from tests.support.clock import Clock
-from tests.support.serving import free_port, served
-from tests.support.statuses import heartbeat
+from tests.support.serving import free_port
 from tests.support.waiting import until
-
-LEARNER = LearnerStatus(
-    pid=1, uptime_s=1, policy_version=2, steps_trained=3, steps_per_s=4, steps_dropped=0,
-    updates=5, policy_lag=0.5,
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -45,28 +42,58 @@ def state(tmp_path: Path, clock: Clock) -> Iterator[FleetState]:
     store.close()
 
 
-def test_capacity_and_learner_are_polled_and_a_learner_without_an_answer_is_none(
-    state: FleetState,
-):
-    app = FastAPI()
-    answers = [LEARNER.model_dump_json()]
-    requests = []
-
-    @app.get("/status")
-    def status() -> Response:
-        requests.append(1)
-        return Response(answers[0], media_type="application/json")
-
+def test_capacity_is_polled(state: FleetState):
     monitor = HealthMonitor(state, lambda: Capacity(cpu=3))
-    with served(app, state.settings.ports.learner):
-        monitor.start()
-        until("the learner is known", lambda: state.fleet().learner == LEARNER)
-        assert state.capacity.total == 3
-        answers[0] = '{"pid": "rubbish"}'
-        until("its status is refused", lambda: state.fleet().learner is None)
-        assert len(requests) >= 2
+    monitor.start()
+    until("it is known", lambda: state.capacity.total == 3)
     monitor.close()
     assert monitor.problems() == []
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES, errno.ESTALE])
+def test_an_error_of_the_system_is_a_problem_and_the_poll_is_repeated(
+    state: FleetState, number: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("metabonk.orchestrator.health.INTERVAL_S", 0.01)
+    fails = True
+
+    def capacity() -> Capacity:
+        if fails:
+            raise OSError(number, os.strerror(number))
+        return Capacity(cpu=3)
+
+    def machine() -> list[Problem]:
+        if fails:
+            raise OSError(number, os.strerror(number))
+        return []
+
+    monitor = HealthMonitor(state, capacity, machine)
+    monitor.start()
+    until("both are problems", lambda: len(monitor.problems()) == 2)
+    assert all(os.strerror(number) in problem.message for problem in monitor.problems())
+    fails = False
+    until("they are gone", lambda: monitor.problems() == [])
+    assert state.capacity.total == 3
+    monitor.close()
+
+
+def test_a_poll_that_waits_for_a_disk_is_a_problem(
+    state: FleetState, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("metabonk.orchestrator.health.OVERDUE_AFTER_S", 0.05)
+    answers = threading.Event()
+
+    def machine() -> list[Problem]:
+        answers.wait(20)
+        return []
+
+    monitor = HealthMonitor(state, lambda: Capacity(cpu=3), machine)
+    monitor.start()
+    until("it is shown", monitor.problems)
+    assert "has been waiting for" in monitor.problems()[0].message
+    answers.set()
+    until("it is gone", lambda: monitor.problems() == [])
+    monitor.close()
 
 
 def test_a_problem_of_the_machine_is_shown_until_it_is_fixed(state: FleetState):
@@ -92,28 +119,13 @@ def test_sessions_that_cannot_be_counted_are_a_problem_and_change_nothing(state:
     assert state.capacity.total == 2
 
 
-def test_a_silent_worker_hangs_only_if_it_does_not_answer_either(
-    state: FleetState, clock: Clock, monkeypatch: pytest.MonkeyPatch
-):
-    app = FastAPI()
-
-    @app.get("/healthz")
-    def health() -> str:
-        return "ok"
-
-    state.heartbeat(heartbeat(0))
-    monkeypatch.setattr("metabonk.orchestrator.health.INTERVAL_S", 0.02)
-    monitor = HealthMonitor(state, lambda: Capacity(cpu=1))
-    with served(app, state.settings.ports.worker):
-        monitor.start()
-        clock.now = HUNG_AFTER_S + 1
-        time.sleep(0.3)
-        assert monitor.unresponsive() == {}
-    until("it hangs", monitor.unresponsive)
-    assert monitor.unresponsive() == {"omega-0": HUNG_AFTER_S + 1}
-    state.heartbeat(heartbeat(0))
-    until("it is back", lambda: not monitor.unresponsive())
+def test_a_stuck_process_that_keeps_a_pool_is_a_problem_and_the_count_goes_on(state: FleetState):
+    monitor = HealthMonitor(state, lambda: Capacity(cpu=3, notes={"cpu": "lock kept"}))
+    monitor.start()
+    until("it is a problem", monitor.problems)
     monitor.close()
+    assert monitor.problems()[0].message == "no worker gets a session of pool cpu: lock kept"
+    assert state.capacity.total == 3
 
 
 GPU = Gpu(0, "GPU-0", "GeForce", pynvml.NVML_BRAND_GEFORCE, "590.44")
@@ -191,6 +203,14 @@ def test_other_deaths_do_not_blame_the_encoder(scene: Scene, code: int):
 def test_a_slot_left_by_another_process_does_not_blame_the_encoder(scene: Scene):
     scene.dies(-signal.SIGSEGV, session_open=False, pid=8)
     assert scene.reason is None
+
+
+def test_a_crash_is_judged_while_a_stuck_process_keeps_the_pool(scene: Scene):
+    with locked(scene.slot.parent / "pool.lock"):
+        began = time.monotonic()
+        scene.dies(-signal.SIGABRT, session_open=False)
+        assert time.monotonic() - began < LOCK_TIMEOUT_S, "the supervision doesn't wait"
+    assert scene.reason is not None
 
 
 def test_an_unusable_slot_folder_is_logged_and_changes_nothing(

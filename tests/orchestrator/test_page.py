@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from websockets.sync.client import connect
 from metabonk.http.app import make_http_app
 from metabonk.orchestrator.page import Page
 from tests.support.serving import served
+
+SOURCE = Path(__file__).parents[2] / "web" / "index.html"
 
 
 @pytest.fixture
@@ -70,7 +73,22 @@ def test_no_other_file_can_be_read(client: httpx.Client, path: str):
 
 def test_other_methods_are_refused(client: httpx.Client):
     answer = client.post("/")
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+def test_a_page_under_a_prefix_finds_its_files(folder: Path):
+    shutil.copy(SOURCE, folder / "index.html")
+    app = make_http_app("test", public_url="http://localhost/fleet")
+    app.router.default = Page(folder, prefix="/fleet")
+    with served(app) as client:
+        # A proxy may remove the prefix or not.
+        for path in ("/fleet", "/fleet/", "/fleet/neural/broadcast", "/neural/broadcast"):
+            page = client.get(path)
+            assert page.status_code == 200 and page.headers["Cache-Control"] == "no-cache"
+            assert 'src="/fleet/src/main.tsx"' in page.text
+            assert 'href="/fleet/favicon.svg"' in page.text
+            assert 'name="base-path" content="/fleet"' in page.text
+        assert client.get("/fleet/assets/index-abc.js").text == "let x;"
 
 
 def test_there_is_no_websocket(client: httpx.Client):
@@ -80,7 +98,7 @@ def test_there_is_no_websocket(client: httpx.Client):
 
 
 def test_a_page_that_is_not_built_is_a_503_with_the_remedy(client: httpx.Client, folder: Path):
-    (folder / "index.html").unlink()
+    shutil.rmtree(folder)
     answer = client.get("/")
     assert answer.status_code == 503
     assert "./start builds it" in answer.json()["message"]

@@ -8,10 +8,11 @@ import pytest
 
 from metabonk.doctor.host import MIN_FREE_DISK
 from metabonk.encoding.sessions import Pools
-from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
-from metabonk.errors import StartError
+from metabonk.encoding.sessions.nvml import FailedGpu, Gpu, GpuInventory, Nvml
+from metabonk.errors import SettingsError, StartError
+from metabonk.messages import Mode
 from metabonk.orchestrator import preflight
-from metabonk.orchestrator.preflight import check
+from metabonk.orchestrator.preflight import check, localhost_conflict
 from metabonk.settings import Settings
 from metabonk.settings.schema import Nvenc
 from tests.support.serving import free_ports
@@ -88,6 +89,8 @@ def test_a_selected_gpu_that_is_not_available_stops_the_start(
         choose(GpuInventory(cards), 0, 2)
     with pytest.raises(StartError, match="CUDA_VISIBLE_DEVICES hides 1"):
         choose(GpuInventory(cards[:1], others=cards[1:]), 0, 1)
+    with pytest.raises(StartError, match="GPU 2 is not available: GPU is lost"):
+        choose(GpuInventory(cards, failed=(FailedGpu(2, "GPU is lost"),)), 2)
     with pytest.raises(StartError, match="GPU 0 is not available: no NVIDIA driver here"):
         choose(GpuInventory(unavailable="no NVIDIA driver here"), 0)
 
@@ -99,3 +102,41 @@ def test_a_full_disk_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
     with pytest.raises(StartError, match=r"only 499 MB are free .* at least 500 MB"):
         check(given)
+
+
+@pytest.mark.parametrize(
+    ("host", "other", "warns"),
+    [
+        ("127.0.0.1", "::1", True),
+        ("localhost", "::1", True),
+        ("::1", "127.0.0.1", True),
+        ("127.0.0.2", "::1", False),
+    ],
+)
+def test_another_program_under_the_name_localhost_is_reported(host: str, other: str, warns: bool):
+    family = socket.AF_INET6 if ":" in other else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.bind((other, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        given = Settings.model_validate({"host": host, "ports": {"page": port}})
+        warning = localhost_conflict(given) or ""
+    own = "[::1]" if host == "::1" else "127.0.0.1"
+    assert (f"open http://{own}:{port}" in warning) == warns
+    assert localhost_conflict(given) is None, "nobody else listens any more"
+
+
+def test_a_tracker_without_its_package_is_named_with_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tracked = {"tracking": {"wandb_project": "doom"}}
+    usable = Settings.model_validate({**settings(tmp_path).model_dump(), **tracked})
+    check(usable)
+    (tmp_path / "wandb_missing").mkdir()  # As the folder in which W&B keeps its runs.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    for missing in ("wandb_missing", "nowhere"):
+        monkeypatch.setitem(preflight.TRACKERS, "wandb_project", missing)
+        with pytest.raises(SettingsError, match=rf"the package {missing} is not .*\[{missing}\]"):
+            check(usable)
+        check(usable.model_copy(update={"mode": Mode.PLAY}))

@@ -5,6 +5,7 @@
 ``lock``         one fleet at a time, and its record for other commands
 ``children``     command lines of the learner and the workers
 ``go2rtc``       go2rtc as a further child
+``go2rtc_proxy`` go2rtc's port, with the checks of every loopback port
 ``supervisor``   child processes: staggered starts, restarts, a clean end
 ``exit_report``  cause of a child's end, from its exit status and its log
 ``cleanup``      cleanup after killed games
@@ -17,6 +18,7 @@
 ``api``          HTTP routes
 ``metrics``      Prometheus metrics of the fleet
 ``gateway``      every worker's stream through the page's port
+``forwarding``   unbuffered forwarding for both
 ``page``         the web page's files
 ``servers``      applications of both ports and their servers
 """

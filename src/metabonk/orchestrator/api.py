@@ -3,18 +3,22 @@
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Annotated, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Literal, TypeVar
 
-from fastapi import APIRouter, Header, HTTPException, Query, Request
+from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import TypeAdapter
 
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Pool
+from metabonk.errors import EncodingError
 from metabonk.http.errors import error_response
 from metabonk.messages import (
+    LARGEST_COUNT,
     Checkpoint,
     CurvePoint,
     Episode,
@@ -31,9 +35,9 @@ from metabonk.messages import (
 )
 from metabonk.orchestrator.event_log import EventLog
 from metabonk.orchestrator.fleet import FleetState
-from metabonk.runs.catalog import NoSuchRun, RunCatalog
-from metabonk.runs.episodes import Order
-from metabonk.system.files import read_tail
+from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog, TakesLong
+from metabonk.runs.database import Order
+from metabonk.system.log_files import read_log
 
 MAX_LOG_BYTES = 256 << 10
 
@@ -43,9 +47,22 @@ RECONNECT_MS = 1000
 EVENT_ID = re.compile(r"[0-9]{1,15}")
 """More digits are not exact in a page's numbers."""
 
+QUICK_THREADS = 2
+"""For answers about runs, which take milliseconds; more threads would wait for Python's lock."""
+
+T = TypeVar("T")
+
+RUNS = TypeAdapter(list[RunSummary])
+CURVE = TypeAdapter(list[CurvePoint])
+EPISODE = TypeAdapter(Episode)
+EPISODES = TypeAdapter(list[Episode])
+CHECKPOINTS = TypeAdapter(list[Checkpoint])
+
 Points = Annotated[int, Query(ge=1, le=10_000)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Worker = Annotated[int | None, Query(ge=0, le=255)]
+EpisodeId = Annotated[int, Path(ge=0, le=LARGEST_COUNT)]
+FleetStep = Annotated[int, Query(ge=0, le=LARGEST_COUNT)]
 Lines = Annotated[int, Query(ge=1, le=5_000)]
 
 
@@ -82,7 +99,7 @@ def fleet_routes(state: FleetState, sessions: Callable[[], list[PoolStatus]]) ->
     def get_log(instance_id: str, lines: Lines = 200) -> LogTail:
         """End of a worker's log."""
         _check_worker(state, instance_id)
-        text = read_tail(state.settings.paths.logs / f"{instance_id}.log", MAX_LOG_BYTES)
+        text = read_log(state.settings.paths.logs / f"{instance_id}.log", MAX_LOG_BYTES)
         return LogTail(lines=text.splitlines()[-lines:])
 
     @router.get("/healthz", response_class=PlainTextResponse)
@@ -107,42 +124,91 @@ def heartbeat_routes(state: FleetState) -> APIRouter:
 
 
 def run_routes(catalog: RunCatalog) -> APIRouter:
-    """Return the routes over runs; the current one's also without its name."""
-    router = APIRouter(responses={404: {"model": ErrorBody, "description": "no such run"}})
+    """Return the routes over runs; the current one's also without its name.
 
-    @router.get("/api/runs")
-    def get_runs() -> list[RunSummary]:
+    They have threads of their own, so that however many viewers ask, heartbeats find one.
+    """
+    missing = {"model": ErrorBody, "description": "no such run or episode"}
+    router = APIRouter(responses={404: missing})
+    quick = ThreadPoolExecutor(QUICK_THREADS, "runs")
+    patient = ThreadPoolExecutor(1, "runs-patient")
+
+    async def answer(adapter: TypeAdapter[T], query: Callable[[bool], T]) -> Response:
+        def body(be_patient: bool) -> bytes:
+            return adapter.dump_json(query(be_patient))
+
+        loop = asyncio.get_running_loop()
+        try:
+            content = await loop.run_in_executor(quick, body, False)
+        except TakesLong:
+            content = await loop.run_in_executor(patient, body, True)
+        return Response(content, media_type="application/json")
+
+    def curve(run: str, points: int, worker: int | None) -> Awaitable[Response]:
+        return answer(CURVE, lambda patient: catalog.curve(run, points, worker, patient=patient))
+
+    def episodes(
+        run: str, limit: int, order: Order, worker: int | None, replayable: bool
+    ) -> Awaitable[Response]:
+        return answer(
+            EPISODES,
+            lambda patient: catalog.episodes(
+                run, limit, order=order, worker=worker, replayable=replayable, patient=patient
+            ),
+        )
+
+    @router.get("/api/runs", response_model=list[RunSummary])
+    async def get_runs() -> Response:
         """Every run, newest first."""
-        return catalog.summaries()
+        return await answer(RUNS, lambda patient: catalog.summaries(patient=patient))
 
-    @router.get("/api/runs/{run}/curve")
-    def get_run_curve(run: str, points: Points = 500, worker: Worker = None) -> list[CurvePoint]:
+    @router.get("/api/runs/{run}/curve", response_model=list[CurvePoint])
+    async def get_run_curve(run: str, points: Points = 500, worker: Worker = None) -> Response:
         """Learning curve of a run, or of one worker."""
-        return catalog.curve(run, points, worker)
+        return await curve(run, points, worker)
 
-    @router.get("/api/runs/{run}/episodes")
-    def get_run_episodes(
-        run: str, limit: Limit = 100, order: Order = "newest", worker: Worker = None
-    ) -> list[Episode]:
-        """Episodes of a run, or of one worker, the newest or the best first."""
-        return catalog.episodes(run, limit, order=order, worker=worker)
+    @router.get("/api/runs/{run}/episodes", response_model=list[Episode])
+    async def get_run_episodes(
+        run: str,
+        limit: Limit = 100,
+        order: Order = "newest",
+        worker: Worker = None,
+        replayable: bool = False,
+    ) -> Response:
+        """Episodes of a run, or of one worker; on request, only those that can be replayed."""
+        return await episodes(run, limit, order, worker, replayable)
 
-    @router.get("/api/runs/{run}/checkpoints")
-    def get_run_checkpoints(run: str) -> list[Checkpoint]:
+    @router.get("/api/runs/{run}/episodes/nearest", response_model=Episode)
+    async def get_nearest_episode(
+        run: str, fleet_step: FleetStep, worker: Worker = None
+    ) -> Response:
+        """Replayable episode, of one worker or any, that ended nearest to a step of the fleet."""
+        return await answer(EPISODE, lambda patient: catalog.nearest(run, fleet_step, worker))
+
+    @router.get("/api/runs/{run}/episodes/{id}", response_model=Episode)
+    async def get_run_episode(run: str, id: EpisodeId) -> Response:
+        """One episode of a run."""
+        return await answer(EPISODE, lambda patient: catalog.episode(run, id))
+
+    @router.get("/api/runs/{run}/checkpoints", response_model=list[Checkpoint])
+    async def get_run_checkpoints(run: str) -> Response:
         """Checkpoints of a run that can be played or resumed."""
-        return catalog.checkpoints(run)
+        return await answer(CHECKPOINTS, lambda patient: catalog.checkpoints(run))
 
-    @router.get("/api/curve")
-    def get_curve(points: Points = 500, worker: Worker = None) -> list[CurvePoint]:
+    @router.get("/api/curve", response_model=list[CurvePoint])
+    async def get_curve(points: Points = 500, worker: Worker = None) -> Response:
         """Learning curve of the current run, or of one worker."""
-        return catalog.curve(catalog.current, points, worker)
+        return await curve(catalog.current, points, worker)
 
-    @router.get("/api/episodes")
-    def get_episodes(
-        limit: Limit = 100, order: Order = "newest", worker: Worker = None
-    ) -> list[Episode]:
-        """Episodes of the current run, or of one worker, the newest or the best first."""
-        return catalog.episodes(catalog.current, limit, order=order, worker=worker)
+    @router.get("/api/episodes", response_model=list[Episode])
+    async def get_episodes(
+        limit: Limit = 100,
+        order: Order = "newest",
+        worker: Worker = None,
+        replayable: bool = False,
+    ) -> Response:
+        """Episodes of the current run, or of one worker; see a run's."""
+        return await episodes(catalog.current, limit, order, worker, replayable)
 
     return router
 
@@ -182,10 +248,22 @@ def episodes_unreadable(request: Request, error: Exception) -> JSONResponse:
     return error_response(503, "episodes_unreadable", message)
 
 
+def sessions_unreadable(request: Request, error: Exception) -> JSONResponse:
+    """Answer while encoder sessions can't be counted."""
+    assert isinstance(error, EncodingError)
+    return error_response(503, "sessions_unreadable", str(error))
+
+
 def no_such_run(request: Request, error: Exception) -> JSONResponse:
     """Answer for a run that doesn't exist."""
     assert isinstance(error, NoSuchRun)
     return error_response(404, "no_such_run", str(error))
+
+
+def no_such_episode(request: Request, error: Exception) -> JSONResponse:
+    """Answer for an episode that doesn't exist, or where none can be replayed."""
+    assert isinstance(error, NoSuchEpisode)
+    return error_response(404, "no_such_episode", str(error))
 
 
 def pool_statuses(pools: Pools) -> list[PoolStatus]:
@@ -219,6 +297,7 @@ def _pool_status(pool: Pool, kind: Literal["nvenc", "cpu"], gpus: Sequence[Gpu])
         used=usage.used,
         limit=usage.limit,
         holders=[*ours, *[external] * usage.external],
+        note=usage.note,
     )
 
 

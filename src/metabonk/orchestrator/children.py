@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
@@ -14,7 +14,10 @@ from metabonk.system.fork_server import ForkServer
 from metabonk.system.process_ids import PARENT
 
 LEARNER = "learner"
-WORKER_MODULE = "metabonk.cli.worker"
+ORCHESTRATOR_LOG = "orchestrator.log"
+FORK_SERVER_LOG = "fork-server.log"
+RENDERERS_LOG = "renderers.log"
+PRELOADED = ("metabonk.cli.worker", "metabonk.cli.render")
 
 
 def child_specs(
@@ -59,10 +62,19 @@ def child_specs(
             yield ChildSpec(LEARNER, lambda: learner, log, environment=environment, forked=True)
 
 
-def fork_server(settings: Settings) -> ForkServer:
-    """Return a fork server that imports what a worker needs; the learner needs little more."""
-    command = metabonk("fork-server", PARENT, str(os.getpid()), "--preload", WORKER_MODULE)
-    return ForkServer(command, settings.paths.logs / "fork-server.log")
+def fork_server(settings: Settings, preload: Sequence[str] = PRELOADED) -> ForkServer:
+    """Return a fork server that imports what workers and renderers need.
+
+    The learner needs little more.
+    """
+    command = metabonk("fork-server", PARENT, str(os.getpid()), "--preload", *preload)
+    return ForkServer(command, settings.paths.logs / FORK_SERVER_LOG)
+
+
+def log_files(settings: Settings, specs: Iterable[ChildSpec]) -> list[Path]:
+    """Return every log of a fleet; the folder may hold others' as well."""
+    names = (ORCHESTRATOR_LOG, FORK_SERVER_LOG, RENDERERS_LOG)
+    return [*(settings.paths.logs / name for name in names), *(spec.log for spec in specs)]
 
 
 def metabonk(*arguments: str) -> tuple[str, ...]:

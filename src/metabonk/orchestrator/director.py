@@ -10,7 +10,9 @@ The rules, strongest first:
    waited as long.
 
 Against flapping, a place is kept for ``MIN_LIVE_S`` once given, and a viewer counts for
-``VIEWER_GRACE_S`` after leaving, so that reloading the page costs nothing.
+``VIEWER_GRACE_S`` after leaving, so that reloading the page costs nothing. If the stream broke off,
+because its worker died or its encoder did, its viewers count for ``CLAIM_S``: players come back by
+themselves, but only after pauses that grow.
 
 A worker uses the sessions of its own GPU, so places differ: it gets and waits for only those that
 it could use. The director only assigns; sessions are guarded by their leases, so an assignment that
@@ -26,6 +28,9 @@ from metabonk.messages import DesiredState, StreamState, WorkerStatus, instance_
 
 MIN_LIVE_S = 5.0
 VIEWER_GRACE_S = 5.0
+CLAIM_S = 30.0
+"""A killed worker is back within ten seconds, and go2rtc asks again every ten at most by then."""
+
 FAILING_S = 15.0
 """A worker that can't open any encoder for this long passes its place on."""
 
@@ -104,6 +109,10 @@ class Director:
         self._left_at: dict[int, float] = {}
         self._last_watched: dict[int, float] = {}
         self._watched_since: dict[int, float] = {}
+        self._seen: set[int] = set()
+        """Workers whose stream somebody sees."""
+        self._claims: dict[int, float] = {}
+        """Until when those count as viewers whose stream broke off."""
         self._first_seen: float | None = None
         self._capacity = Capacity()
 
@@ -145,10 +154,29 @@ class Director:
             if candidate.watched:
                 self._last_watched[index] = now
                 self._watched_since.setdefault(index, now)
-        for index in [index for index in self._watched_since if not self._is_watched(index, now)]:
-            del self._watched_since[index]
-        for index in [index for index in self._watched_since if index not in present]:
+        self._note_breaks(present, now)
+        gone = [
+            index
+            for index in self._watched_since
+            if not self._is_watched(index, now)
+            or (index not in present and index not in self._claims)
+        ]
+        for index in gone:
             del self._watched_since[index], self._last_watched[index]
+
+    def _note_breaks(self, present: Mapping[int, Candidate], now: float) -> None:
+        """Give a claim to the viewers of a stream that has broken off."""
+        live = {index for index, candidate in present.items() if candidate.live}
+        for index in self._seen - live:
+            if self._is_watched(index, now):
+                self._claims[index] = now + CLAIM_S
+        self._seen = {index for index in self._seen & live if self._is_watched(index, now)}
+        self._seen |= {index for index in live if present[index].watched}
+        self._claims = {
+            index: until
+            for index, until in self._claims.items()
+            if now <= until and index not in self._seen
+        }
 
     def _shrink(self, now: float) -> None:
         """Withdraw places that the capacity no longer covers, unwatched and newest ones first."""
@@ -170,7 +198,11 @@ class Director:
             self._live_since[index] = now
 
     def _make_room_for_viewers(self, present: Mapping[int, Candidate], now: float) -> None:
-        opened = [index for index in self._waiting(present) if present[index].watched]
+        opened = [
+            index
+            for index in self._waiting(present)
+            if present[index].watched or index in self._claims
+        ]
         for index in opened:
             leaving = self._oldest_unwatched(index, now, min_live_s=MIN_LIVE_S)
             if leaving is not None:
@@ -238,7 +270,7 @@ class Director:
 
     def _is_watched(self, index: int, now: float) -> bool:
         at = self._last_watched.get(index)
-        return at is not None and now - at <= VIEWER_GRACE_S
+        return index in self._claims or (at is not None and now - at <= VIEWER_GRACE_S)
 
     def _assignment(self, index: int, present: Mapping[int, Candidate], now: float) -> Assignment:
         if index in self._live_since:

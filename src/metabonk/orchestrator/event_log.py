@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from metabonk.encoding.ladder import RUNGS
 from metabonk.messages import (
-    Episode,
+    EpisodeResult,
     EventKind,
     FleetEvent,
     StreamState,
@@ -111,7 +111,7 @@ class EventLog:
             self._release(name, " (it died)")
             self._add(EventKind.DIED, name, message)
 
-    def on_episodes(self, episodes: Sequence[Episode]) -> None:
+    def on_episodes(self, episodes: Sequence[EpisodeResult]) -> None:
         """Log a best return since this start, once there are enough to compare with."""
         with self._lock:
             for episode in episodes:

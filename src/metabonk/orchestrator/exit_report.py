@@ -5,6 +5,7 @@ import signal
 from dataclasses import dataclass
 
 from metabonk.errors import ERROR_PREFIX
+from metabonk.printable import printable
 
 MAX_LINE = 300
 
@@ -33,6 +34,7 @@ class ExitReport:
         error: from its output, see ``fatal_message``.
         pid: of the process; 0 if it could not be started.
         stopped_because: why the supervisor stopped it; None if it ended by itself.
+        was_silent: it was stopped, and had not answered before.
     """
 
     name: str
@@ -40,11 +42,12 @@ class ExitReport:
     error: str
     pid: int = 0
     stopped_because: str | None = None
+    was_silent: bool = False
 
     @property
     def crashed(self) -> bool:
-        """True if native code brought it down, or it hung and was stopped."""
-        return self.code in CRASH_CODES or self.stopped_because is not None
+        """True if native code brought it down, or silenced all of its threads."""
+        return self.was_silent if self.stopped_because is not None else self.code in CRASH_CODES
 
     @property
     def message(self) -> str:
@@ -57,6 +60,7 @@ class ExitReport:
 
 def fatal_message(output: str) -> str:
     """Return the error that ended a process: MetaBonk's, a native crash, else the last line."""
+    output = printable(output)
     start = f"\n{output}".rfind(f"\n{ERROR_PREFIX}")
     if start >= 0:
         return output[start + len(ERROR_PREFIX) :].strip()

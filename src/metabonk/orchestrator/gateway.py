@@ -1,48 +1,57 @@
 """Every worker's stream and status through the page's port.
 
-Nothing is buffered: data that a viewer doesn't read is not read from the worker either, so the
-worker sees a slow viewer as slow and drops groups, as for a direct viewer.
+A stream is joined once for all its viewers (``relay``); everything else is forwarded, unbuffered.
 """
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import quote
 
-import anyio
 import httpx
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, WebSocket
-from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.websockets import WebSocketDisconnect
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from metabonk.http.errors import error_response
 from metabonk.messages import worker_index
 from metabonk.orchestrator.fleet import FleetState
+from metabonk.orchestrator.forwarding import ForwardedResponse
+from metabonk.orchestrator.relay import RelayedResponse, Relays, StreamUnreachable
+from metabonk.streaming.http import MP4_DOC, TS_DOC, Container, Wait, live_response
 from metabonk.streaming.sdp import MAX_OFFER_BYTES
+from metabonk.streaming.viewer import Audience
+from metabonk.streaming.websocket import serve_viewer
 
 CONNECT_TIMEOUT_S = 2.0
 RESPONSE_TIMEOUT_S = 10.0
 """Longer than a worker waits for a stream's first keyframe."""
 
 READ_TIMEOUT_S = 30.0
-"""A stream that delivers nothing for this long has ended."""
+"""A response that delivers nothing for this long has ended."""
 
-MAX_MESSAGE_BYTES = 16 << 20
-MAX_QUEUED_MESSAGES = 4
 FORWARDED_HEADERS = (
     *("content-type", "content-length", "cache-control", "etag", "retry-after"),
-    *("location", "accept-post", "allow"),
+    *("location", "accept-post", "accept-patch", "allow"),
+    *("content-disposition", "x-clip-begins-at", "x-clip-age"),
 )
 
 VIEWER_HEADER = "X-Forwarded-For"
 """Names the viewer that a WebRTC connection is for."""
 
-Resource = Literal["status", "snapshot.jpg", "stream.mp4", "stream.ts"]
+Resource = Literal["status", "snapshot.jpg", "stream.mp4", "stream.ts", "clip.mp4", "clip.json"]
+
+
+class _ResourceConvertor(StringConvertor):
+    """Match these resources only: others have routes, and methods, of their own."""
+
+    regex = "|".join(map(re.escape, get_args(Resource)))
+
+
+register_url_convertor("worker_resource", _ResourceConvertor())
 
 
 class Gateway:
@@ -55,6 +64,7 @@ class Gateway:
     def __init__(self, state: FleetState) -> None:
         self._state = state
         self._client: httpx.AsyncClient | None = None
+        self._relays = Relays()
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -66,18 +76,52 @@ class Gateway:
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         ) as self._client:
             yield
+            await self._relays.close()
 
     def routes(self) -> APIRouter:
         """Return ``/api/worker/{instance_id}/…`` and ``/whep``; include them before the page."""
         router = APIRouter()
 
+        @router.websocket("/api/worker/{instance_id}/stream")
+        async def stream(
+            websocket: WebSocket,
+            instance_id: str,
+            audience: Audience = "dedicated",
+            saliency: bool = False,
+        ) -> None:
+            """Relay the worker's stream."""
+            await self._watch(websocket, instance_id, audience, saliency=saliency)
+
+        @router.get(
+            "/api/worker/{instance_id}/stream.mp4", response_class=Response, responses=MP4_DOC
+        )
+        async def get_mp4(
+            instance_id: str, audience: Audience = "dedicated", wait: Wait = None
+        ) -> Response:
+            """Relay the worker's stream as endless fragmented MP4."""
+            return self._relayed(instance_id, "mp4", audience, wait)
+
+        @router.get(
+            "/api/worker/{instance_id}/stream.ts", response_class=Response, responses=TS_DOC
+        )
+        async def get_ts(
+            instance_id: str, audience: Audience = "dedicated", wait: Wait = None
+        ) -> Response:
+            """Relay the worker's stream as endless MPEG-TS."""
+            return self._relayed(instance_id, "ts", audience, wait)
+
         # One route per method, since one for several has a single operation id in OpenAPI.
-        # The bottom one comes first and tells other methods what is allowed.
-        @router.head("/api/worker/{instance_id}/{resource}")
-        @router.get("/api/worker/{instance_id}/{resource}")
+        @router.head("/api/worker/{instance_id}/{resource:worker_resource}")
+        @router.get("/api/worker/{instance_id}/{resource:worker_resource}")
         async def forward(instance_id: str, resource: Resource, request: Request) -> Response:
             """Forward the worker's ``/{resource}``."""
             return await self._forward(instance_id, resource, request)
+
+        @router.head("/worker/{instance_id}/clip.mp4")
+        @router.get("/worker/{instance_id}/clip.mp4")
+        async def clip(instance_id: str, request: Request) -> Response:
+            """Forward the worker's ``/clip.mp4``, at a short address to share."""
+            return await self._forward(instance_id, "clip.mp4", request)
 
         @router.options("/whep")
         @router.post("/whep")
@@ -85,16 +129,11 @@ class Gateway:
             """Forward the worker's ``/whep``: start a WebRTC connection."""
             return await self._forward_offer(worker, "whep", request)
 
-        @router.patch("/whep/{session}", include_in_schema=False)
+        @router.patch("/whep/{session}")
         @router.delete("/whep/{session}")
         async def session(session: str, worker: str, request: Request) -> Response:
             """Forward the worker's ``/whep/{session}``, as named by its ``Location``."""
             return await self._forward_offer(worker, f"whep/{quote(session, safe='')}", request)
-
-        @router.websocket("/api/worker/{instance_id}/stream")
-        async def relay(websocket: WebSocket, instance_id: str) -> None:
-            """Relay the worker's WebSocket."""
-            await self._relay(websocket, instance_id)
 
         return router
 
@@ -132,32 +171,45 @@ class Gateway:
                 response = await self._client.send(forwarded, stream=True)
         except (httpx.HTTPError, TimeoutError) as error:
             return _unreachable(instance_id, error)
-        return _ForwardedResponse(response)
+        kept = (name for name in FORWARDED_HEADERS if name in response.headers)
+        return ForwardedResponse(response, {name: response.headers[name] for name in kept})
 
-    async def _relay(self, viewer: WebSocket, instance_id: str) -> None:
+    async def _watch(
+        self, viewer: WebSocket, instance_id: str, audience: Audience, *, saliency: bool
+    ) -> None:
         try:
-            authority = self._authority(instance_id)
+            address = self._stream(instance_id)
         except HTTPException as error:
             denial = error_response(error.status_code, "not_found", error.detail)
             await viewer.send_denial_response(denial)
             return
-        query = f"?{viewer.url.query}" if viewer.url.query else ""
         try:
-            worker = await connect(
-                f"ws://{authority}/stream{query}",
-                proxy=None,
-                compression=None,
-                open_timeout=CONNECT_TIMEOUT_S,
-                close_timeout=CONNECT_TIMEOUT_S,
-                max_size=MAX_MESSAGE_BYTES,
-                max_queue=MAX_QUEUED_MESSAGES,
-            )
-        except (OSError, TimeoutError, InvalidHandshake) as error:
+            async with self._relays.join(address) as relay:
+                await viewer.accept()
+                with relay.fanout.join(audience == "dedicated", saliency=saliency) as joined:
+                    await serve_viewer(viewer, joined, relay.policy)
+                # Fails if it is the viewer who has left.
+                with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                    await viewer.close(relay.close_code, relay.close_reason)
+        except StreamUnreachable as error:
             await viewer.send_denial_response(_unreachable(instance_id, error))
-            return
-        async with worker:
-            await viewer.accept()
-            await _pump(worker, viewer)
+
+    def _relayed(
+        self, instance_id: str, container: Container, audience: Audience, wait: bool | None
+    ) -> Response:
+        # Not without a limit, since viewers may be on other machines.
+        wait = None if wait else wait
+        enabled = self._state.settings.stream.enabled
+        return RelayedResponse(
+            self._relays,
+            self._stream(instance_id),
+            lambda fanout: live_response(fanout, container, audience, wait, enabled=enabled),
+            lambda error: _unreachable(instance_id, error),
+        )
+
+    def _stream(self, instance_id: str) -> str:
+        """Return the address of a worker's stream, for a relay."""
+        return f"ws://{self._authority(instance_id)}/stream?relay=true"
 
     def _authority(self, instance_id: str) -> str:
         """Return a worker's host and port: from the settings, never from a heartbeat.
@@ -171,66 +223,6 @@ class Gateway:
         settings = self._state.settings
         port = settings.worker_port(worker_index(instance_id))
         return settings.internal_authority(port)
-
-
-class _ForwardedResponse(StreamingResponse):
-    """A worker's response, forwarded unbuffered and closed when the viewer leaves."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        headers = response.headers
-        kept = {name: headers[name] for name in FORWARDED_HEADERS if name in headers}
-        super().__init__(_body(response), response.status_code, kept)
-        self._response = response
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._response.aclose()
-
-
-async def _body(response: httpx.Response) -> AsyncIterator[bytes]:
-    # To a player, a worker that dies in mid-stream is the end of the stream.
-    with contextlib.suppress(httpx.HTTPError):
-        async for chunk in response.aiter_raw():
-            yield chunk
-
-
-async def _pump(worker: ClientConnection, viewer: WebSocket) -> None:
-    """Relay messages in both directions until either side leaves."""
-
-    async def from_worker() -> None:
-        with contextlib.suppress(ConnectionClosed, WebSocketDisconnect):
-            async for message in worker:
-                if isinstance(message, str):
-                    await viewer.send_text(message)
-                else:
-                    await viewer.send_bytes(message)
-        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-            await viewer.close(_close_code(worker), worker.close_reason or "")
-
-    async def from_viewer() -> None:
-        with contextlib.suppress(ConnectionClosed):
-            while (message := await viewer.receive())["type"] == "websocket.receive":
-                text = message.get("text")
-                await worker.send(message["bytes"] if text is None else text)
-
-    pumps = {asyncio.create_task(from_worker()), asyncio.create_task(from_viewer())}
-    try:
-        done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        for pump in done:
-            pump.result()
-    finally:
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
-
-
-def _close_code(worker: ClientConnection) -> int:
-    """Return the worker's close code; the reserved ones must not be sent (RFC 6455, 7.4.1)."""
-    code = worker.close_code
-    return 1011 if code is None or code in (1005, 1006, 1015) else code
 
 
 def _unreachable(instance_id: str, error: Exception) -> Response:

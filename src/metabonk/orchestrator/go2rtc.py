@@ -1,8 +1,12 @@
-"""go2rtc (github.com/AlexxIT/go2rtc) beside the fleet: restreaming over its own WebRTC and HLS.
+"""go2rtc (github.com/AlexxIT/go2rtc) beside the fleet: restreaming over RTSP, HLS and WebRTC.
 
 It gets one stream per worker, fed by the worker's MPEG-TS, and reads a stream only while it has a
-consumer; the director counts that as a viewer of the worker. go2rtc doesn't know the access token,
-and its API can change its configuration, so it listens on loopback whatever the page does.
+consumer; the director counts that as a viewer of the worker.
+
+go2rtc checks neither ``Host`` nor ``Origin``, its API can replace its configuration, and some of
+its sources run programs: to a web page in a browser on this machine it would be a shell. So its API
+listens on a Unix socket, which no browser reaches, behind the guards of ``go2rtc_proxy``; it has no
+configuration file that could be replaced; and what runs programs is not loaded.
 """
 
 import json
@@ -14,8 +18,8 @@ from typing import Any
 from metabonk.messages import instance_id
 from metabonk.orchestrator.children import metabonk
 from metabonk.orchestrator.supervisor import ChildSpec
-from metabonk.runs.layout import GO2RTC_FILE
 from metabonk.settings import Settings
+from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.process_ids import PARENT
 
 NAME = "go2rtc"
@@ -25,6 +29,25 @@ NOTE = (
     "(add ?transport=webrtc to a stream's address)"
 )
 
+MODULES = (
+    *("api", "ws", "http", "rtsp", "webrtc", "mp4", "hls", "mjpeg", "ffmpeg"),
+    # The module of MPEG-TS output is called by either name, depending on the version.
+    *("mpegts", "mpeg"),
+)
+"""Those that are loaded: not ``exec``, ``echo`` and ``expr``, whose sources run programs."""
+
+API_PATHS = (
+    *("/api", "/api/ws", "/api/streams", "/api/streams.dot", "/api/schemes", "/api/log"),
+    *("/api/webrtc", "/api/frame.mp4", "/api/stream.mp4", "/api/stream.ts", "/api/stream.aac"),
+    *("/api/stream.m3u8", "/api/hls/playlist.m3u8", "/api/hls/init.mp4"),
+    *("/api/hls/segment.ts", "/api/hls/segment.m4s"),
+    *("/api/frame.jpeg", "/api/stream.mjpeg", "/api/stream.ascii", "/api/stream.y4m"),
+)
+"""Paths that its page and players need: not ``/api/config``, ``/api/restart`` and ``/api/exit``."""
+
+MAX_SOCKET_BYTES = 107
+"""``sun_path`` has 108, the last of them zero (unix(7))."""
+
 
 def find(settings: Settings) -> Path | None:
     """Return the program: the configured one, else the one on ``PATH``; None without one."""
@@ -33,21 +56,14 @@ def find(settings: Settings) -> Path | None:
 
 
 def note(settings: Settings) -> str | None:
-    """Return a sentence if go2rtc is enabled but missing."""
-    if not settings.go2rtc.enabled or find(settings):
-        return None
-    path = settings.go2rtc.path
-    cause = (
-        f"METABONK_GO2RTC_PATH is {str(path)!r}, which is not a program"
-        if path
-        else f"there is no {NAME} on PATH; install it or set METABONK_GO2RTC_PATH"
-    )
-    return NOTE.format(cause=cause)
+    """Return a sentence if go2rtc is enabled but can't be used."""
+    cause = _obstacle(settings) if settings.go2rtc.enabled else None
+    return NOTE.format(cause=cause) if cause else None
 
 
 def is_used(settings: Settings) -> bool:
-    """Tell whether go2rtc is enabled and installed."""
-    return settings.go2rtc.enabled and find(settings) is not None
+    """Tell whether go2rtc is enabled and can be used."""
+    return settings.go2rtc.enabled and _obstacle(settings) is None
 
 
 def address(settings: Settings) -> str:
@@ -55,38 +71,74 @@ def address(settings: Settings) -> str:
     return f"http://{settings.internal_authority(settings.ports.go2rtc)}"
 
 
+def socket_path(settings: Settings) -> Path:
+    """Return the Unix socket of its API, in this user's private folder.
+
+    Raises:
+        StartError: the folder can't be created, or is not private to this user.
+    """
+    folder = runtime_dir(settings.paths.runtime).absolute()
+    return folder / f"{NAME}-{settings.ports.orchestrator}.sock"
+
+
 def configuration(settings: Settings) -> dict[str, Any]:
-    """Return its configuration (go2rtc's ``internal/{api,webrtc,http,streams}/README.md``)."""
+    """Return its configuration (go2rtc's ``www/schema.json``)."""
+    ports = settings.ports
     return {
-        "api": {"listen": settings.internal_authority(settings.ports.go2rtc)},
-        # Empty is off; unused here, and by default they listen on every address.
-        "rtsp": {"listen": ""},
+        "app": {"modules": MODULES},
+        "api": {
+            "listen": "",
+            "unix_listen": str(socket_path(settings)),
+            "allow_paths": ("/", *API_PATHS),
+            "origin": "",
+        },
+        "rtsp": {"listen": settings.internal_authority(ports.go2rtc_rtsp)},
+        # Empty is off; unused here, and by default it listens on every address.
         "srtp": {"listen": ""},
         "webrtc": {
-            "listen": settings.internal_authority(settings.ports.go2rtc_media),
+            "listen": settings.internal_authority(ports.go2rtc_media),
             "ice_servers": [],
             "filters": {"loopback": True},
         },
         "log": {"format": "text"},
         "streams": {
             instance_id(index): (
-                f"http://{settings.internal_authority(settings.worker_port(index))}/stream.ts"
+                # It asks once and waits: its page never asks again after a refusal.
+                f"http://{settings.internal_authority(settings.worker_port(index))}/stream.ts?wait=1"
             )
             for index in range(settings.workers)
         },
     }
 
 
-def child_specs(settings: Settings, run_dir: Path) -> list[ChildSpec]:
-    """Write the configuration and return the process to keep running; empty if it isn't used."""
-    program = find(settings) if settings.go2rtc.enabled else None
-    if program is None:
+def child_specs(settings: Settings) -> list[ChildSpec]:
+    """Return the process to keep running; empty if it isn't used."""
+    program = find(settings)
+    if program is None or not is_used(settings):
         return []
-    file = (run_dir / GO2RTC_FILE).absolute()
-    # JSON is valid YAML (YAML 1.2, section 1.3) and needs no library.
-    file.write_text(json.dumps(configuration(settings), indent=2) + "\n")
+    # An argument that begins with a brace is the configuration itself, as YAML; JSON is valid YAML
+    # (YAML 1.2, section 1.3).
     command = metabonk(
-        *(NAME, PARENT, str(os.getpid())),
-        *("--program", str(program), "--config", str(file)),
+        *(NAME, PARENT, str(os.getpid()), "--program", str(program)),
+        *("--config", json.dumps(configuration(settings), separators=(",", ":"))),
     )
     return [ChildSpec(NAME, lambda: command, settings.paths.logs / f"{NAME}.log", vital=False)]
+
+
+def _obstacle(settings: Settings) -> str | None:
+    """Return why go2rtc can't be used."""
+    path = settings.go2rtc.path
+    if find(settings) is None:
+        return (
+            f"METABONK_GO2RTC_PATH is {str(path)!r}, which is not a program"
+            if path
+            else f"there is no {NAME} on PATH; install it or set METABONK_GO2RTC_PATH"
+        )
+    socket = socket_path(settings)
+    length = len(os.fsencode(socket))
+    if length > MAX_SOCKET_BYTES:
+        return (
+            f"the path of its socket, {socket}, has {length} bytes; at most {MAX_SOCKET_BYTES} are "
+            "possible; set METABONK_PATHS_RUNTIME to a folder with a shorter path"
+        )
+    return None

@@ -1,30 +1,26 @@
-"""Health of the fleet: what has to be polled, and encoders that crash their workers."""
+"""Health of the machine: what has to be polled, and encoders that crash their workers."""
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-
-import httpx
-from pydantic import ValidationError
+from collections.abc import Callable, Iterator, Sequence
 
 from metabonk.encoding.capacity import Capacity
 from metabonk.encoding.ladder import RUNGS, ProbeResult
 from metabonk.encoding.probe import QUARANTINE_S, ProbeCache
 from metabonk.encoding.sessions import Holder, Pools
 from metabonk.errors import EncodingError
-from metabonk.messages import LearnerStatus, Mode, Problem, worker_index
+from metabonk.messages import Problem
 from metabonk.orchestrator.exit_report import ExitReport
+from metabonk.orchestrator.faults import Faults
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.system.periodic_thread import PeriodicThread
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
-RESPONSE_TIMEOUT_S = 2.0
 
-HUNG_AFTER_S = 15.0
-"""Silence after which a worker is asked whether it is alive. Load delays a heartbeat by a second or
-so; a native call that holds Python's lock silences all threads for as long as it lasts."""
+OVERDUE_AFTER_S = 10.0
+"""A poll takes milliseconds, unless a disk or a driver does not answer."""
 
 CRASHES_BEFORE_QUARANTINE = 2
 """Crashes while encoding, within ``QUARANTINE_S``: a single one may have had any cause. One crash
@@ -32,13 +28,15 @@ while an encoder is opened is enough."""
 
 
 class HealthMonitor:
-    """Thread that polls the learner, encoder sessions and the machine, and finds hung workers.
+    """Thread that polls encoder sessions and the machine.
 
     Args:
         state: receives the answers.
         capacity: returns the encoder sessions that the fleet may hold now.
         machine_problems: returns the problems of this machine.
     """
+
+    name = "health"
 
     def __init__(
         self,
@@ -49,45 +47,47 @@ class HealthMonitor:
         self._state = state
         self._capacity = capacity
         self._machine_problems = machine_problems
+        self._faults = Faults()
         self._problems: list[Problem] = []
-        self._unresponsive: dict[str, float] = {}
-        # Without keep-alive no connection outlives its request, so that nothing is left to close.
-        self._client = httpx.Client(
-            timeout=RESPONSE_TIMEOUT_S,
-            trust_env=False,
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )
-        self._thread = PeriodicThread(self._tick, INTERVAL_S, name="health")
+        self._polling_since: float | None = None
+        self._thread = PeriodicThread(self._tick, INTERVAL_S, name=self.name)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread."""
-        self._thread.close(RESPONSE_TIMEOUT_S)
+        """End the thread, without waiting for a poll."""
+        self._thread.close(0.0)
+
+    def revive(self) -> bool:
+        """Start the thread again if an error has ended it; return whether it was."""
+        return self._thread.revive()
 
     def problems(self) -> list[Problem]:
-        """Return the problems found by the last poll."""
-        return self._problems
-
-    def unresponsive(self) -> dict[str, float]:
-        """Return the seconds of silence of workers that hang, by instance id."""
-        return self._unresponsive
+        """Return the problems found by the last poll, and of polling itself."""
+        return [*self._problems, *self._faults.problems(), *self._overdue()]
 
     def _tick(self) -> None:
-        self._problems = [*self._measure_capacity(), *self._machine_problems()]
-        if self._state.settings.mode is Mode.TRAIN:
-            self._state.set_learner(self._learner())
-        self._unresponsive = {
-            name: silence_s
-            for name, silence_s in self._state.silent().items()
-            if silence_s >= HUNG_AFTER_S and not self._is_alive(name)
-        }
+        self._polling_since = time.monotonic()
+        found: list[Problem] = []
+        with self._faults.survive("the count of encoder sessions"):
+            found += self._measure_capacity()
+        with self._faults.survive("the check of this machine"):
+            found += self._machine_problems()
+        self._problems, self._polling_since = found, None
+
+    def _overdue(self) -> Iterator[Problem]:
+        since = self._polling_since
+        if since is not None and (waited_s := time.monotonic() - since) >= OVERDUE_AFTER_S:
+            yield Problem(
+                message=f"the check of this machine has been waiting for {waited_s:.0f} s",
+                action="a disk or a driver does not answer; 'sudo dmesg' may say which",
+            )
 
     def _measure_capacity(self) -> list[Problem]:
         try:
-            self._state.set_capacity(self._capacity())
+            capacity = self._capacity()
         except EncodingError as error:
             return [
                 Problem(
@@ -95,27 +95,14 @@ class HealthMonitor:
                     action="fix that directory's permissions; the count resumes automatically",
                 )
             ]
-        return []
-
-    def _learner(self) -> LearnerStatus | None:
-        settings = self._state.settings
-        authority = settings.internal_authority(settings.ports.learner)
-        try:
-            response = self._client.get(f"http://{authority}/status").raise_for_status()
-            return LearnerStatus.model_validate_json(response.content)
-        except httpx.HTTPError:
-            return None
-        except ValidationError as error:
-            log.warning("learner: malformed status: %s", error)
-            return None
-
-    def _is_alive(self, name: str) -> bool:
-        settings = self._state.settings
-        authority = settings.internal_authority(settings.worker_port(worker_index(name)))
-        try:
-            return self._client.get(f"http://{authority}/healthz").is_success
-        except httpx.HTTPError:
-            return False
+        self._state.set_capacity(capacity)
+        return [
+            Problem(
+                message=f"no worker gets a session of pool {pool}: {note}",
+                action="end that process; sessions are leased again automatically",
+            )
+            for pool, note in capacity.notes.items()
+        ]
 
 
 class EncoderQuarantine:
@@ -147,7 +134,7 @@ class EncoderQuarantine:
             held = [
                 holder
                 for pool in self._pools.all()
-                for holder in pool.stale_holders()
+                for holder in pool.written_holders()
                 if holder.pid == report.pid
             ]
             for holder in held:

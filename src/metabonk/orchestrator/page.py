@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from fastapi import HTTPException, Response
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, HTMLResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
+
+from metabonk.settings.commands import repair
 
 PAGE_DIR = Path(__file__).with_name("page")
 
@@ -20,11 +22,15 @@ class Page(StaticFiles):
 
     Args:
         folder: contains ``index.html`` and ``assets/``.
+        prefix: path under which a proxy serves the page.
     """
 
-    def __init__(self, folder: Path = PAGE_DIR) -> None:
+    def __init__(self, folder: Path = PAGE_DIR, prefix: str = "") -> None:
         super().__init__(directory=folder, check_dir=False)
+        # Starlette's check would answer 500 to a missing folder; see ``get_response``.
+        self.config_checked = True
         self._folder = folder
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a file; refuse a WebSocket."""
@@ -41,7 +47,7 @@ class Page(StaticFiles):
                 HEAD, 503 if the page has not been built.
         """
         if not (self._folder / "index.html").is_file():
-            raise HTTPException(503, "the page is not built; ./start builds it")
+            raise HTTPException(503, f"the page is not built; {repair()} builds it")
         if scope["method"] not in ("GET", "HEAD"):
             raise HTTPException(405, "only GET and HEAD are allowed", {"Allow": "GET, HEAD"})
         is_asset = Path(path).parts[:1] == ("assets",)
@@ -49,6 +55,9 @@ class Page(StaticFiles):
             raise HTTPException(404, "there is no such route; /openapi.json lists them")
         if is_asset or (path != "." and self._is_file(path)):
             response = await super().get_response(path, scope)
+        elif self._prefix:
+            index = (self._folder / "index.html").read_text(encoding="utf-8")
+            response = HTMLResponse(_with_prefix(index, self._prefix))
         else:
             response = FileResponse(self._folder / "index.html")
         response.headers["Cache-Control"] = IMMUTABLE if is_asset else REVALIDATE
@@ -61,3 +70,10 @@ class Page(StaticFiles):
             return False  # Too long for a file name, or it contains a NUL.
         # Hidden files are the build's own.
         return bool(full) and status is not None and not Path(path).name.startswith(".")
+
+
+def _with_prefix(index: str, prefix: str) -> str:
+    """Return the page with its files' addresses, and the one it builds others from, prefixed."""
+    for attribute in ("src", "href"):
+        index = index.replace(f'{attribute}="/', f'{attribute}="{prefix}/')
+    return index.replace('name="base-path" content=""', f'name="base-path" content="{prefix}"')

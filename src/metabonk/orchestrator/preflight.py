@@ -1,6 +1,7 @@
 """Checks before anything is started."""
 
 import errno
+import importlib.util
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,10 +10,16 @@ from typing import NamedTuple
 from metabonk.doctor.host import MIN_FREE_DISK, free_disk, megabytes
 from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.nvml import GpuInventory
-from metabonk.errors import StartError
+from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode, instance_id
 from metabonk.orchestrator import go2rtc
 from metabonk.settings import Settings
+from metabonk.settings.commands import add_extra
+from metabonk.settings.public_url import url_host
+from metabonk.settings.schema import LOOPBACK, LOOPBACK_HOSTS
+
+TRACKERS = {"wandb_project": "wandb", "mlflow_experiment": "mlflow"}
+"""Settings of ``[tracking]``, and the package and extra that each needs."""
 
 
 class _Port(NamedTuple):
@@ -23,12 +30,14 @@ class _Port(NamedTuple):
 
 
 def check(settings: Settings) -> None:
-    """Check the ports, the slot directory, the selected GPUs and free disk space.
+    """Check trackers, the ports, the slot directory, the selected GPUs and free disk space.
 
     Raises:
+        SettingsError: a tracker's package is missing.
         StartError: names the port, GPU or folder, and what to do.
         SlotFolderError: sessions can't be leased in the slot directory.
     """
+    _check_trackers(settings)
     owners: dict[int, str] = {}
     for port in _ports(settings):
         if port.number in owners:
@@ -44,6 +53,43 @@ def check(settings: Settings) -> None:
     _check_gpus(settings, pools.inventory)
     for folder in (settings.paths.runs, settings.paths.logs):
         _check_disk(folder)
+
+
+def _check_trackers(settings: Settings) -> None:
+    """Look for the packages without importing them, which takes seconds."""
+    if settings.mode is not Mode.TRAIN:
+        return
+    for setting, package in TRACKERS.items():
+        value = getattr(settings.tracking, setting)
+        if value and not _is_installed(package):
+            raise SettingsError(
+                f"tracking.{setting} is {value!r}, but the package {package} is not installed: "
+                f"run {add_extra(package)!r}, or remove the setting"
+            )
+
+
+def _is_installed(package: str) -> bool:
+    spec = importlib.util.find_spec(package)
+    # A folder of that name in the working directory, such as W&B's own, has no origin.
+    return spec is not None and spec.origin is not None
+
+
+def localhost_conflict(settings: Settings) -> str | None:
+    """Return a warning where ``localhost`` may show another program's page instead of ours.
+
+    The name stands for 127.0.0.1 and ::1, and browsers try one after the other.
+    """
+    if settings.host not in LOOPBACK_HOSTS:
+        return None
+    own, other = ("::1", LOOPBACK) if settings.host == "::1" else (LOOPBACK, "::1")
+    error = _bind_error(other, settings.ports.page)
+    if error is None or error.errno != errno.EADDRINUSE:
+        return None
+    port = settings.ports.page
+    return (
+        f"another program listens on {url_host(other)}:{port}, and a browser may show that one "
+        f"for http://localhost:{port}; open http://{url_host(own)}:{port}"
+    )
 
 
 def port_problems(settings: Settings) -> Iterator[str]:
@@ -63,6 +109,7 @@ def _ports(settings: Settings) -> Iterator[_Port]:
         yield _Port("the learner", "learner", internal, ports.learner)
     if go2rtc.is_used(settings):
         yield _Port("go2rtc", "go2rtc", internal, ports.go2rtc)
+        yield _Port("go2rtc's RTSP", "go2rtc_rtsp", internal, ports.go2rtc_rtsp)
         yield _Port("go2rtc's WebRTC", "go2rtc_media", internal, ports.go2rtc_media)
     for index in range(settings.workers):
         yield _Port(instance_id(index), "worker", internal, settings.worker_port(index))
@@ -76,8 +123,11 @@ def _check_gpus(settings: Settings, inventory: GpuInventory) -> None:
         return
     present = ", ".join(str(gpu.index) for gpu in inventory.all_gpus)
     hidden = [index for index in missing if index in inventory.by_index]
+    failed = next((gpu for gpu in inventory.failed if gpu.index == missing[0]), None)
     reason = (
-        f"CUDA_VISIBLE_DEVICES hides {_listed(hidden)}"
+        failed.reason
+        if failed
+        else f"CUDA_VISIBLE_DEVICES hides {_listed(hidden)}"
         if hidden
         else f"this machine has {present}"
         if present
@@ -95,23 +145,32 @@ def _listed(indices: Iterable[int]) -> str:
 
 def _check_free(port: _Port) -> None:
     variable = f"METABONK_PORTS_{port.setting.upper()}"
-    family = socket.AF_INET6 if ":" in port.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As the servers do: closing connections of an earlier fleet must not block the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((port.host, port.number))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise StartError(
-                    f"port {port.number}, which {port.owner} needs, is in use by another program; "
-                    f"'ss -ltnp | grep :{port.number}' shows which. Stop it, or set {variable} to "
-                    "another port"
-                ) from None
-            raise StartError(
-                f"{port.owner} can't listen on {port.host}:{port.number}: {error.strerror}; "
-                f"set {variable} to another port"
-            ) from None
+    error = _bind_error(port.host, port.number)
+    if error is None:
+        return
+    if error.errno == errno.EADDRINUSE:
+        raise StartError(
+            f"port {port.number}, which {port.owner} needs, is in use by another program; "
+            f"'ss -ltnp | grep :{port.number}' shows which. Stop it, or set {variable} to "
+            "another port"
+        )
+    raise StartError(
+        f"{port.owner} can't listen on {port.host}:{port.number}: {error.strerror}; "
+        f"set {variable} to another port"
+    )
+
+
+def _bind_error(host: str, port: int) -> OSError | None:
+    """Return why nothing can listen there; None if it can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As the servers do: closing connections of an earlier fleet must not block the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return error
+    return None
 
 
 def _check_disk(folder: Path) -> None:

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -16,14 +18,18 @@ from metabonk.messages import Fleet, Problem
 from metabonk.orchestrator import children, go2rtc
 from metabonk.orchestrator.cleanup import GameCleanup
 from metabonk.orchestrator.fleet import FleetState
+from metabonk.orchestrator.hang_monitor import HangMonitor
 from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
 from metabonk.orchestrator.lock import FleetLock
 from metabonk.orchestrator.registry import SuspendAwareClock
+from metabonk.orchestrator.replays import Replays, make_replays
 from metabonk.orchestrator.servers import make_servers, stop_servers
 from metabonk.orchestrator.supervisor import ChildState, Supervisor
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
+from metabonk.runs.pruning import hold_run
 from metabonk.settings import Settings
+from metabonk.system.log_files import LogRotation
 from metabonk.system.process import StopSignal
 
 log = logging.getLogger(__name__)
@@ -33,7 +39,7 @@ DISPLAY_INTERVAL_S = 0.25
 GRACE_S = 3.5
 """For the children to end by themselves; the whole stop fits into five seconds."""
 
-CLEANUP_TIMEOUT_S = 1.5
+CLEANUP_TIMEOUT_S = 1.0
 
 
 class Display(Protocol):
@@ -73,43 +79,62 @@ def run(
     probes = ProbeCache(pools.folder)
     lock.set_settings_path(settings_file)
     with contextlib.ExitStack() as cleanups:
-        store = EpisodeStore(run_dir, settings.game)
-        cleanups.callback(store.close)
-        state = FleetState(settings, store, SuspendAwareClock())
-        specs = children.child_specs(
-            settings, settings_file, run_dir, pools.inventory.gpus, state.counters
+        cleanups.enter_context(hold_run(run_dir))
+        store = EpisodeStore(
+            run_dir, settings.game, max_log_bytes=settings.replays.keep_mb * 1_000_000
         )
+        cleanups.callback(store.close)
+        if go2rtc.is_used(settings):
+            cleanups.callback(go2rtc.socket_path(settings).unlink, missing_ok=True)
+        clock = SuspendAwareClock()
+        state = FleetState(settings, store, clock)
+        gpus = pools.inventory.gpus
+        specs = [
+            *children.child_specs(settings, settings_file, run_dir, gpus, state.counters),
+            *go2rtc.child_specs(settings),
+        ]
+        rotation = LogRotation(children.log_files(settings, specs))
+        fork_server = children.fork_server(settings)
         supervisor = Supervisor(
-            [*specs, *go2rtc.child_specs(settings, run_dir)],
+            specs,
             stagger_s=settings.worker.effective_spawn_stagger_s,
             restart_backoff_max_s=settings.worker.restart_backoff_max_s,
-            fork_server=children.fork_server(settings),
+            fork_server=fork_server,
             on_change=lock.set_children,
         )
         fallback = settings.stream.allow_cpu_fallback
-        monitor = HealthMonitor(
+        health = HealthMonitor(
             state,
             lambda: measure_capacity(pools, probes, allow_cpu_fallback=fallback),
-            lambda: problems(find_problems(settings, pools, probes)),
+            lambda: [*lock.keep(), *problems(find_problems(settings, pools, probes))],
         )
-        servers = make_servers(state, supervisor.restarts, pools, token)
-        cleanups.callback(stop_servers, servers)
         cleanup = GameCleanup(children.metabonk("cleanup-games"))
+        replays = make_replays(settings, fork_server, cleanup.request)
+        servers = make_servers(state, supervisor.restarts, pools, replays, token)
+        cleanups.callback(stop_servers, servers)
         cleanups.callback(_clean_up, supervisor, cleanup)
         cleanup.request()
         cleanups.callback(supervisor.stop, GRACE_S)
+        cleanups.callback(replays.close)
         for server in servers:
             server.start()
-        monitor.start()
-        cleanups.callback(monitor.close)
-        quarantine = EncoderQuarantine(pools, probes)
+        hangs = HangMonitor(state, clock)
+        stop.watch_threads(revived=(health.name, hangs.name, replays.name))
+        replays.start()
+        for thread in (health, hangs, rotation):
+            thread.start()
+            cleanups.callback(thread.close)
+        supervision = _Supervision(
+            state, supervisor, EncoderQuarantine(pools, probes), cleanup, health, hangs, replays
+        )
         next_display = time.monotonic()
         while not stop.is_set():
-            _tick(state, supervisor, quarantine, cleanup, monitor)
+            supervision.tick()
             if time.monotonic() >= next_display:
                 display.show(state.fleet(), supervisor.states())
                 next_display = time.monotonic() + DISPLAY_INTERVAL_S
             stop.wait(TICK_S)
+        stop.raise_failure()
         log.info("stopping on request")
 
 
@@ -122,23 +147,53 @@ def problems(findings: Iterable[Finding]) -> list[Problem]:
     ]
 
 
-def _tick(
-    state: FleetState,
-    supervisor: Supervisor,
-    quarantine: EncoderQuarantine,
-    cleanup: GameCleanup,
-    monitor: HealthMonitor,
-) -> None:
-    for report in supervisor.tick():
-        state.on_exit(report.name, report.message)
-        quarantine.on_exit(report)
-        cleanup.request()
-    for name, silence_s in monitor.unresponsive().items():
-        supervisor.stop_hung(name, f"it has not answered for {silence_s:.0f} s")
-    cleanup.tick()
-    state.set_problems([*supervisor.problems(), *monitor.problems()])
-    go2rtc_runs = supervisor.states().get(go2rtc.NAME) is ChildState.RUNNING
-    state.set_go2rtc(go2rtc.address(state.settings) if go2rtc_runs else None)
+@dataclass
+class _Supervision:
+    """Supervise once; nothing in it waits."""
+
+    state: FleetState
+    supervisor: Supervisor
+    quarantine: EncoderQuarantine
+    cleanup: GameCleanup
+    health: HealthMonitor
+    hangs: HangMonitor
+    replays: Replays
+    _revivals: Counter[str] = field(default_factory=Counter)
+
+    def tick(self) -> None:
+        """Handle exits and hangs, start what is due, and report the problems."""
+        for report in self.supervisor.tick():
+            self.state.on_exit(report.name, report.message)
+            self.quarantine.on_exit(report)
+            self.cleanup.request()
+        self.hangs.watch(self.supervisor.running())
+        for hang in self.hangs.hangs():
+            self.supervisor.stop_hung(hang.process, hang.reason, is_silent=hang.is_silent)
+        self.replays.tick()
+        self.cleanup.tick()
+        for thread in (self.health, self.hangs, self.replays):
+            if thread.revive():
+                self._revivals[thread.name] += 1
+        self.state.set_problems(
+            [
+                *self.supervisor.problems(),
+                *self.health.problems(),
+                *self.hangs.problems(),
+                *self.cleanup.problems(),
+                *self.replays.problems(),
+                *self._deaths(),
+            ]
+        )
+        go2rtc_runs = self.supervisor.states().get(go2rtc.NAME) is ChildState.RUNNING
+        self.state.set_go2rtc(go2rtc.address(self.state.settings) if go2rtc_runs else None)
+
+    def _deaths(self) -> Iterator[Problem]:
+        for name, count in self._revivals.items():
+            yield Problem(
+                message=f"an internal error ended the thread {name}, which was started again "
+                f"({count} so far)",
+                action="please report it, with logs/orchestrator.log",
+            )
 
 
 def _clean_up(supervisor: Supervisor, cleanup: GameCleanup) -> None:

@@ -7,42 +7,60 @@ from collections.abc import Callable, Iterable
 from fastapi import FastAPI
 
 from metabonk.encoding.sessions import Pools
+from metabonk.errors import EncodingError
 from metabonk.http.app import make_http_app
 from metabonk.http.metrics import metrics_routes
 from metabonk.http.server import HttpServer
+from metabonk.orchestrator import go2rtc_proxy
 from metabonk.orchestrator.api import (
     episodes_unreadable,
     event_routes,
     fleet_routes,
     heartbeat_routes,
+    no_such_episode,
     no_such_run,
     pool_statuses,
     run_routes,
+    sessions_unreadable,
 )
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
+from metabonk.orchestrator.highlights import highlight_routes
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.page import Page
-from metabonk.runs.catalog import NoSuchRun, RunCatalog
+from metabonk.orchestrator.replay_errors import NoReplay
+from metabonk.orchestrator.replay_finder import ReplayFinder
+from metabonk.orchestrator.replay_response import no_replay
+from metabonk.orchestrator.replay_routes import replay_routes
+from metabonk.orchestrator.replays import Replays
+from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
+from metabonk.settings.public_url import split_public_url
 
 
 def make_servers(
     state: FleetState,
     restarts: Callable[[], dict[str, int]],
     pools: Pools,
+    replays: Replays,
     token: str | None = None,
 ) -> list[HttpServer]:
-    """Return the page's server and the API's."""
+    """Return the page's server, the API's, and go2rtc's if it is used."""
     settings = state.settings
-    api, page = make_apps(state, restarts, pools, token)
-    return [
+    api, page = make_apps(state, restarts, pools, replays, token)
+    servers = [
         HttpServer(page, settings.host, settings.ports.page),
         HttpServer(api, settings.internal_host, settings.ports.orchestrator),
     ]
+    beside = go2rtc_proxy.make_server(settings)
+    return [*servers, beside] if beside else servers
 
 
 def make_apps(
-    state: FleetState, restarts: Callable[[], dict[str, int]], pools: Pools, token: str | None
+    state: FleetState,
+    restarts: Callable[[], dict[str, int]],
+    pools: Pools,
+    replays: Replays,
+    token: str | None,
 ) -> tuple[FastAPI, FastAPI]:
     """Return the application of the API's port and of the page's.
 
@@ -50,27 +68,39 @@ def make_apps(
         state: of the fleet.
         restarts: returns how often each process was restarted, by name.
         pools: of encoder sessions.
+        replays: of the runs' episodes.
         token: required of the page's viewers; None serves loopback only, without a token.
     """
+    catalog = RunCatalog(state.settings.paths.runs, state.store)
     routers = (
         fleet_routes(state, lambda: pool_statuses(pools)),
-        run_routes(RunCatalog(state.settings.paths.runs, state.store)),
+        run_routes(catalog),
+        highlight_routes(catalog),
         event_routes(state.events),
         metrics_routes(FleetMetrics(state, restarts)),
     )
     gateway = Gateway(state)
     api = make_http_app("MetaBonk orchestrator")
-    page = make_http_app("MetaBonk", lifespan=gateway.lifespan, token=token)
+    page = make_http_app(
+        "MetaBonk",
+        lifespan=gateway.lifespan,
+        token=token,
+        public_url=state.settings.public_url,
+    )
     for app in (api, page):
         app.add_exception_handler(sqlite3.Error, episodes_unreadable)
         app.add_exception_handler(NoSuchRun, no_such_run)
+        app.add_exception_handler(NoSuchEpisode, no_such_episode)
+        app.add_exception_handler(EncodingError, sessions_unreadable)
         for router in routers:
             app.include_router(router)
     # Workers are on this machine; a viewer must not be able to report for them.
     api.include_router(heartbeat_routes(state))
     page.include_router(gateway.routes())
+    page.include_router(replay_routes(ReplayFinder(catalog), replays))
+    page.add_exception_handler(NoReplay, no_replay)
     # Not mounted: a mount would also take other methods of a route's path.
-    page.router.default = Page()
+    page.router.default = Page(prefix=split_public_url(state.settings.public_url)[1])
     return api, page
 
 

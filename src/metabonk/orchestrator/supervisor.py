@@ -4,24 +4,27 @@ Everything here runs in the thread that calls ``tick``, which must live as long 
 kernel ends children with the *thread* that started them (PR_SET_PDEATHSIG).
 """
 
-import contextlib
 import logging
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
 
 from metabonk.errors import SettingsError
 from metabonk.messages import Problem
+from metabonk.orchestrator.child_process import (
+    ChildProcess,
+    has_ended,
+    kill_session,
+    start_child,
+)
 from metabonk.orchestrator.exit_report import ExitReport, fatal_message
-from metabonk.settings.environment import environment_with
+from metabonk.orchestrator.faults import Faults
 from metabonk.system.files import read_tail
-from metabonk.system.fork_server import ForkedChild, ForkServer
+from metabonk.system.fork_server import ForkServer
 from metabonk.system.process_ids import ProcessId, members, process_id, send
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,9 @@ SHOWN_S = 10.0
 
 ABORT_GRACE_S = 2.0
 """Time for a child that hangs to write its stack to the log before it is killed."""
+
+KILL_TIMEOUT_S = 1.0
+"""Time that the kernel may take to end a killed child."""
 
 POLL_S = 0.02
 TAIL_BYTES = 16_384
@@ -104,6 +110,7 @@ class Supervisor:
         self._on_change = on_change
         self._clock = clock
         self._next_start = clock()
+        self._faults = Faults()
         self.killed = False
 
     def tick(self) -> list[ExitReport]:
@@ -115,37 +122,40 @@ class Supervisor:
         Raises:
             SettingsError: a vital child can't use a setting or a game; carries the child's message.
         """
-        exits = [report for child in self._children if (report := self._handle_exit(child))]
+        exits: list[ExitReport] = []
+        for child in self._children:
+            with self._faults.survive(f"the supervision of {child.spec.name}"):
+                self._identify(child)
+                self._kill_aborted(child)
+                if (report := self._handle_exit(child)) is not None:
+                    exits.append(report)
         if exits:
             self._notify()
         now = self._clock()
         if now >= self._next_start:
             due = next((child for child in self._children if child.is_due(now)), None)
-            if due is not None and self._can_start(due.spec):
-                self._start(due, now)
+            if due is not None and self._start(due, now):
                 self._next_start = now + self._stagger_s
-                self._notify()
         return exits
 
-    def stop_hung(self, name: str, reason: str) -> None:
-        """Stop a child that hangs; to be called again until ``tick`` returns its exit.
+    def stop_hung(self, process: ProcessId, reason: str, *, is_silent: bool) -> None:
+        """Stop a child that hangs, unless it has ended or is being stopped.
 
         Args:
-            name: of the child.
+            process: of the child; a later one of the same name is not meant.
             reason: continues "omega-0 was stopped because …".
+            is_silent: it does not answer either.
         """
-        child = next(child for child in self._children if child.spec.name == name)
-        if child.leader is None:
+        child = next((child for child in self._children if child.leader == process), None)
+        if child is None or child.stopped_because is not None:
             return
-        now = self._clock()
-        if child.stopped_because is None:
-            log.error(
-                "%s is being stopped because %s; its stack goes to %s", name, reason, child.spec.log
-            )
-            child.stopped_because, child.aborted_at = reason, now
-            send(child.leader, signal.SIGABRT)
-        elif now - child.aborted_at >= ABORT_GRACE_S:
-            send(child.leader, signal.SIGKILL)
+        name, log_file = child.spec.name, child.spec.log
+        log.error("%s is being stopped because %s; its stack goes to %s", name, reason, log_file)
+        child.stopped_because, child.was_silent = reason, is_silent
+        child.aborted_at = self._clock()
+        _signal(child, signal.SIGABRT)
+        # Of a stopped process even the stack can't be logged.
+        _signal(child, signal.SIGCONT)
 
     def stop(self, grace_s: float = 3.0) -> None:
         """End every child and whatever it started: SIGTERM, then SIGKILL after ``grace_s``."""
@@ -153,21 +163,25 @@ class Supervisor:
             self._fork_server.close()
         running = [child for child in self._children if child.process is not None]
         for child in running:
-            assert child.leader is not None
             # Only the child itself: it ends its game, and a game that ends first looks broken.
-            send(child.leader, signal.SIGTERM)
+            _signal(child, signal.SIGTERM if child.stopped_because is None else signal.SIGKILL)
+        self._wake(running)
         deadline = time.monotonic() + grace_s
         while time.monotonic() < deadline:
-            running = [child for child in running if not self._reap(child)]
+            running = [child for child in running if not self._reap_at_last(child)]
             if not running:
                 break
             time.sleep(POLL_S)
         for child in running:
             log.warning("%s did not end within %.0f s and was killed", child.spec.name, grace_s)
             self.killed = True
-            _kill_session(child)
-            while not self._reap(child):
-                time.sleep(POLL_S)
+            _signal(child, signal.SIGKILL)
+        deadline = time.monotonic() + KILL_TIMEOUT_S
+        while running and time.monotonic() < deadline:
+            running = [child for child in running if not self._reap_at_last(child)]
+            time.sleep(POLL_S)
+        for child in running:
+            log.error("%s waits for a disk or a driver and can't be killed", child.spec.name)
         for child in self._children:
             child.stopped = True
         self._notify()
@@ -181,42 +195,57 @@ class Supervisor:
         return {child.spec.name: max(0, child.starts - 1) for child in self._children}
 
     def problems(self) -> list[Problem]:
-        """Report dead children: why they died, and when they restart."""
+        """Report dead children, with the cause and the time of their restart, and failures."""
         now = self._clock()
-        return [child.problem(now) for child in self._children if child.is_ailing(now)]
+        dead = [child.problem(now) for child in self._children if child.is_ailing(now)]
+        return [*dead, *self._faults.problems()]
+
+    def running(self) -> dict[str, ProcessId]:
+        """Return the process of every running child, by name."""
+        return {child.spec.name: child.leader for child in self._children if child.leader}
 
     def _can_start(self, spec: ChildSpec) -> bool:
         return not spec.forked or self._fork_server is None or self._fork_server.poll()
 
-    def _fork(
-        self, spec: ChildSpec, command: Sequence[str], output: BinaryIO
-    ) -> ForkedChild | None:
-        if not spec.forked or self._fork_server is None:
-            return None
-        return self._fork_server.start_child(command, spec.environment, output.fileno())
-
-    def _start(self, child: "_Child", now: float) -> None:
+    def _start(self, child: "_Child", now: float) -> bool:
+        """Start a child if the fork server is ready; return whether a start was tried."""
         spec = child.spec
-        child.last_start, child.starts = now, child.starts + 1
         try:
+            if not self._can_start(spec):
+                return False
+            child.last_start, child.starts = now, child.starts + 1
             spec.log.parent.mkdir(parents=True, exist_ok=True)
             with spec.log.open("ab") as output:
                 child.log_start = output.tell()
                 command = spec.command()
-                child.process = self._fork(spec, command, output) or subprocess.Popen(
-                    command,
-                    env=environment_with(spec.environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+                fork_server = self._fork_server if spec.forked else None
+                child.process = start_child(command, spec.environment, output, fork_server)
         except OSError as error:
+            child.last_start = now
             child.last_exit = ExitReport(spec.name, 1, f"it can't be started: {error}")
+            log.error("%s can't be started: %s", spec.name, error)
             self._schedule_restart(child, now)
-            return
-        child.leader = process_id(child.process.pid)
+            return True
         log.info("%s started (pid %d)", spec.name, child.process.pid)
+        with self._faults.survive(f"the supervision of {spec.name}"):
+            self._identify(child)
+        return True
+
+    def _identify(self, child: "_Child") -> None:
+        if child.process is not None and child.leader is None:
+            child.leader = process_id(child.process.pid)
+            self._notify()
+
+    def _kill_aborted(self, child: "_Child") -> None:
+        if child.stopped_because is None or self._clock() - child.aborted_at < ABORT_GRACE_S:
+            return
+        _signal(child, signal.SIGKILL)
+
+    def _wake(self, children: Sequence["_Child"]) -> None:
+        """Let stopped children and games end by themselves: a stopped process gets no SIGTERM."""
+        with self._faults.survive("the search for stopped processes"):
+            for member in members(*(child.leader for child in children if child.leader)):
+                send(member, signal.SIGCONT)
 
     def _handle_exit(self, child: "_Child") -> ExitReport | None:
         if not self._reap(child):
@@ -232,22 +261,35 @@ class Supervisor:
 
     def _reap(self, child: "_Child") -> bool:
         """Reap the child if it has ended, after killing what is left of its session."""
-        if child.process is None:
+        if child.process is None or not has_ended(child.process):
             return False
-        # Not poll(): until the child is reaped no other process can get its id.
-        ended = os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if ended is None:
-            return False
-        _kill_session(child)
+        kill_session(child.process, child.leader)
+        self._bury(child)
+        return True
+
+    def _reap_at_last(self, child: "_Child") -> bool:
+        """Reap the child if it has ended; what can't be found of its session is left."""
+        assert child.process is not None
+        pid = child.process.pid
+        try:
+            return self._reap(child)
+        except OSError as error:
+            log.error("%s (pid %d): its processes can't be found: %s", child.spec.name, pid, error)
+            self._bury(child)
+            return True
+
+    def _bury(self, child: "_Child") -> None:
+        assert child.process is not None
         child.last_exit = ExitReport(
             child.spec.name,
             child.process.wait(),
             fatal_message(read_tail(child.spec.log, TAIL_BYTES, child.log_start)),
             child.process.pid,
             child.stopped_because,
+            was_silent=child.was_silent,
         )
         child.process = child.leader = child.stopped_because = None
-        return True
+        child.was_silent = False
 
     def _schedule_restart(self, child: "_Child", now: float) -> None:
         if now - child.last_start >= HEALTHY_AFTER_S:
@@ -271,7 +313,7 @@ def back_off(failures: int, max_s: float) -> float:
 class _Child:
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
-        self.process: subprocess.Popen[bytes] | ForkedChild | None = None
+        self.process: ChildProcess | None = None
         self.leader: ProcessId | None = None
         self.log_start = 0
         self.last_start = 0.0
@@ -279,6 +321,7 @@ class _Child:
         self.starts = 0
         self.failures = 0
         self.stopped_because: str | None = None
+        self.was_silent = False
         self.aborted_at = 0.0
         self.was_healthy = False
         self.stopped = False
@@ -309,13 +352,7 @@ class _Child:
         )
 
 
-def _kill_session(child: _Child) -> None:
-    """Kill the child and all it started, processes that moved to another group included."""
-    assert child.process is not None
-    pid = child.process.pid
-    # The child is unreaped, so the group's id is still its own.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-    session = child.leader or ProcessId(pid=pid, started=0)
-    for member in members(session):
-        send(member, signal.SIGKILL)
+def _signal(child: _Child, number: signal.Signals) -> None:
+    """Send a signal to the child, which needs no descriptor: until it is reaped its pid is its."""
+    if child.process is not None:
+        os.kill(child.process.pid, number)
