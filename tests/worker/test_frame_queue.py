@@ -1,10 +1,12 @@
 """The queue in front of the encoder."""
 
+from math import inf
+
 import numpy as np
 
 from metabonk.frame import Frame
-from metabonk.messages import Thought
 from metabonk.worker.frame_queue import QUEUED_FRAMES, QUEUED_THOUGHTS, FrameQueue
+from tests.support.recordings import thought
 
 PIXELS = np.zeros((2, 2, 3), np.uint8)
 
@@ -12,18 +14,7 @@ PIXELS = np.zeros((2, 2, 3), np.uint8)
 def frame(number: int) -> Frame:
     """A frame with a thought of its number."""
     made = Frame(PIXELS, number)
-    made.thoughts = (
-        Thought(
-            action=0,
-            probabilities=[],
-            value=0,
-            reward=0,
-            episode_return=0,
-            episode=1,
-            step=number,
-            decided_at=0,
-        ),
-    )
+    made.thoughts = (thought(number),)
     return made
 
 
@@ -57,8 +48,37 @@ def test_inherited_thoughts_are_bounded_and_the_newest_are_kept():
     assert inherited[-1] == 2 * QUEUED_THOUGHTS - QUEUED_FRAMES
 
 
+def test_a_frame_is_repeated_at_its_times_without_its_thoughts():
+    queue = FrameQueue()
+    assert queue.due_at() == inf
+    queue.put(frame(0), repeat_at=(1.0, 2.0))
+    assert queue.due_at() == -inf
+    taken = queue.take()
+    assert queue.due_at() == 1.0
+    first = queue.repeat()
+    assert queue.due_at() == 2.0
+    second = queue.repeat()
+    assert [each.captured_at for each in (taken, first, second)] == [0, 1, 2]
+    assert first.pixels is second.pixels is taken.pixels
+    assert first.thoughts == second.thoughts == ()
+    assert queue.due_at() == inf
+
+
+def test_a_newer_frame_ends_the_repeats_and_is_later_than_they_were():
+    queue = FrameQueue()
+    queue.put(frame(0), repeat_at=(1.5, 3.0))
+    queue.take()
+    repeated = queue.repeat()
+    queue.put(frame(1))
+    newer = queue.take()
+    assert newer.captured_at > repeated.captured_at
+    assert queue.due_at() == inf
+
+
 def test_clearing_counts_nothing_as_dropped():
     queue = FrameQueue()
-    queue.put(frame(0))
+    queue.put(frame(0), repeat_at=(1.0,))
+    queue.take()
+    queue.put(frame(1))
     queue.clear()
-    assert (len(queue), queue.dropped) == (0, 0)
+    assert (len(queue), queue.dropped, queue.due_at()) == (0, 0, inf)

@@ -1,18 +1,28 @@
 """Heartbeats, with a stand-in for the orchestrator."""
 
+import socket
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
-from metabonk.messages import Counters, DesiredState, HeartbeatReply
+from metabonk.http.app import MAX_BODY_BYTES
+from metabonk.messages import (
+    MAX_EPISODE_LOG_BYTES,
+    Counters,
+    DesiredState,
+    HeartbeatReply,
+)
+from metabonk.policy.episode_log import EpisodeLog
 from metabonk.worker import heartbeat
 from metabonk.worker.heartbeat import MAX_EPISODES, HeartbeatSender
 from metabonk.worker.progress import Progress
+from tests.support.episode_logs import DISCRETE, record
 from tests.support.orchestrator import Orchestrator
 from tests.support.serving import free_ports
 from tests.support.statuses import status
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +88,34 @@ def test_every_episode_is_reported_once_also_those_of_an_outage(
     assert "the orchestrator answers again" in caplog.text
 
 
+def test_episodes_are_reported_with_their_logs(
+    sender: HeartbeatSender, port: int, progress: Progress
+):
+    too_long = record(carried=np.random.default_rng(0).bytes(MAX_EPISODE_LOG_BYTES))
+    for recording in (record(DISCRETE, 20), None, too_long, record(DISCRETE, 30)):
+        sender.add_episode(progress.finish_episode(1.0, 1, policy_version=0), recording)
+    sender.start()
+    with Orchestrator(port) as orchestrator:
+        until("all of them", lambda: len(orchestrator.episodes) == 4)
+    logs = [each.log and len(EpisodeLog.from_bytes(each.log)) for each in orchestrator.episodes]
+    assert logs == [20, None, None, 30]
+
+
+def test_no_heartbeat_is_larger_than_a_server_accepts(
+    sender: HeartbeatSender, port: int, progress: Progress
+):
+    large = np.random.default_rng(0).bytes(MAX_EPISODE_LOG_BYTES - 30_000)
+    recording = record(carried=large)
+    for _ in range(21):
+        sender.add_episode(progress.finish_episode(1.0, 1, policy_version=0), recording)
+    sender.start()
+    with Orchestrator(port) as orchestrator:
+        until("all of them", lambda: len(orchestrator.episodes) == 21)
+    assert max(len(each.model_dump_json()) for each in orchestrator.heartbeats) < MAX_BODY_BYTES
+    with_log = [each.log is not None for each in orchestrator.episodes]
+    assert with_log == [True] * 16 + [False] * 5, "episodes outlast their logs"
+
+
 def test_the_oldest_episodes_of_a_long_outage_are_dropped(port: int, progress: Progress):
     sender = HeartbeatSender(f"http://127.0.0.1:{port}", lambda: status(0), lambda reply: None)
     for _ in range(MAX_EPISODES + 10):
@@ -90,7 +128,11 @@ def test_the_oldest_episodes_of_a_long_outage_are_dropped(port: int, progress: P
 
 
 def test_closing_waits_for_no_answer(port: int, sender: HeartbeatSender):
-    sender.start()
-    began = time.monotonic()
-    sender.close()
-    assert time.monotonic() - began < 1
+    sender._client.timeout = 2 * GENEROUS_S
+    with socket.create_server(("127.0.0.1", port)) as silent:
+        sender.start()
+        connection, _ = silent.accept()
+        with connection:
+            began = time.monotonic()
+            sender.close()
+            assert time.monotonic() - began < GENEROUS_S

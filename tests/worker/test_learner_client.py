@@ -7,11 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from metabonk.errors import PolicyError, WireError
+from metabonk.policy.rollout_socket import Answer, RolloutListener
 from metabonk.worker import learner_client as client_module
+from metabonk.worker import weights_poller
 from metabonk.worker.learner_client import QUEUED_ROLLOUTS, LearnerClient
 from tests.support.serving import free_ports
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 
 class Learner(ThreadingHTTPServer):
@@ -24,8 +25,6 @@ class Learner(ThreadingHTTPServer):
         self.taken: list[bytes] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.weights = b"first"
-        self.asked = 0
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
@@ -47,17 +46,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
-        self.server.asked += 1
-        tag = f'"{self.server.weights.decode()}"'
-        if self.headers.get("If-None-Match") == tag:
-            self.send_response(304)
-            self.end_headers()
-            return
         self.send_response(200)
-        self.send_header("ETag", tag)
-        self.send_header("Content-Length", str(len(self.server.weights)))
+        self.send_header("Content-Length", "7")
         self.end_headers()
-        self.wfile.write(self.server.weights)
+        self.wfile.write(b"weights")
 
     def log_message(self, *args: object) -> None:
         pass
@@ -65,8 +57,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "POLL_S", 0.02)
     monkeypatch.setattr(client_module, "RETRY_S", 0.02)
+    monkeypatch.setattr(weights_poller, "INTERVAL_S", 0.02)
 
 
 @pytest.fixture
@@ -102,49 +94,10 @@ def test_rollouts_arrive_in_their_order(client: LearnerClient, learner: Learner)
     assert learner.taken == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_weights_are_passed_on_once_each(
-    client: LearnerClient, learner: Learner, weights: list[bytes]
-):
-    client.start()
-    until("the first", lambda: weights)
-    asked = learner.asked
-    until("it asks again", lambda: learner.asked > asked + 1)
-    assert weights == [b"first"]
-    learner.weights = b"second"
-    until("newer ones", lambda: len(weights) == 2)
-    assert weights == [b"first", b"second"]
-
-
-@pytest.mark.parametrize("error", [WireError, PolicyError])
-def test_weights_that_cannot_be_used_are_logged_and_passed_over(
-    port: int,
-    learner: Learner,
-    error: type[WireError] | type[PolicyError],
-    caplog: pytest.LogCaptureFixture,
-):
-    taken: list[bytes] = []
-
-    def load(weights: bytes) -> None:
-        taken.append(weights)
-        if weights == b"first":
-            raise error("these are spoilt")
-
-    client = LearnerClient(f"http://127.0.0.1:{port}", load)
-    client.start()
-    until("the first", lambda: taken)
-    learner.weights = b"second"
-    until("newer ones", lambda: len(taken) == 2)
-    client.close()
-    assert taken == [b"first", b"second"]
-    assert "passed over: these are spoilt" in caplog.text
-
-
 def test_submitting_never_waits_and_memory_stays_bounded():
     client = LearnerClient("http://127.0.0.1:1", lambda weights: None, games=2)
-    began = time.monotonic()
     for number in range(1000):
         client.submit(b"%d" % number)
-    assert time.monotonic() - began < 1
     assert client.rollouts_dropped == 1000 - QUEUED_ROLLOUTS - 2
 
 
@@ -158,7 +111,7 @@ def test_a_worker_ahead_of_the_learner_may_wait_until_it_has_caught_up(
         client.submit(b"%d" % number)
     assert not client.wait_until_not_full(0.05)
     learner.gate.set()
-    assert client.wait_until_not_full(5)
+    assert client.wait_until_not_full(GENEROUS_S)
     until("none is lost", lambda: len(learner.taken) == QUEUED_ROLLOUTS + 1)
 
 
@@ -168,7 +121,7 @@ def test_while_the_learner_does_not_answer_play_continues_and_it_gets_the_newest
     client.start()
     for number in range(30):
         client.submit(b"%d" % number)
-    assert client.wait_until_not_full(5), "a learner that does not answer delays nobody"
+    assert client.wait_until_not_full(GENEROUS_S), "a learner that does not answer delays nobody"
     back = Learner(port)
     try:
         until("the newest arrive", lambda: b"29" in back.taken)
@@ -183,5 +136,52 @@ def test_closing_waits_for_no_answer(client: LearnerClient):
     client.submit(b"x")
     began = time.monotonic()
     client.close()
-    assert time.monotonic() - began < 1
-    assert client.wait_until_not_full(5)
+    assert time.monotonic() - began < client_module.TIMEOUT_S
+    assert client.wait_until_not_full(GENEROUS_S)
+
+
+def test_a_learner_that_is_still_starting_is_not_missed(
+    client: LearnerClient, port: int, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO", client_module.log.name)
+    client.start()
+    for number in range(QUEUED_ROLLOUTS):
+        client.submit(b"%d" % number)
+    assert client.wait_until_not_full(GENEROUS_S), "nobody waits for it"
+    learner = Learner(port)
+    until("the first arrived", lambda: learner.taken)
+    assert caplog.text == ""
+    learner.stop()
+    until("the outage is noticed", lambda: "the learner does not answer" in caplog.text)
+
+
+def test_a_learner_that_never_answers_is_missed_once(
+    client: LearnerClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(client, "_expected_from", time.monotonic())
+    client.start()
+    client.submit(b"0")
+    until("it is missed", lambda: "the learner does not answer" in caplog.text)
+    time.sleep(0.2)
+    assert caplog.text.count("does not answer") == 1
+
+
+def test_rollouts_go_through_shared_memory_where_the_learner_listens(learner: Learner, port: int):
+    received: list[bytes] = []
+    answers = iter([Answer(503, "full"), Answer(409, "of another game")])
+
+    def receive(rollout: bytes) -> Answer:
+        received.append(rollout)
+        return next(answers, Answer(202))
+
+    listener = RolloutListener(port, 100, receive)
+    listener.start()
+    client = LearnerClient(f"http://127.0.0.1:{port}", lambda _: None)
+    client.start()
+    client.submit(b"first")
+    client.submit(b"second")
+    until("both have come", lambda: received == [b"first", b"first", b"second"])
+    listener.close()
+    client.submit(b"third")
+    until("the next one comes by HTTP", lambda: learner.taken == [b"third"])
+    client.close()

@@ -6,6 +6,7 @@ from metabonk.settings import Settings
 from metabonk.worker.scheduling import (
     Schedule,
     double_buffer,
+    game_processes,
     games_per_worker,
     make_schedule,
     run_others_while_live,
@@ -29,6 +30,42 @@ def test_the_number_of_games_can_be_set_and_is_one_where_nothing_learns():
     assert games_per_worker(unseen, 2) == 24
     playing = Settings.model_validate({"worker": {"games_per_worker": 12}, "mode": "play"})
     assert games_per_worker(playing, 2) == 1
+
+
+@pytest.mark.parametrize(("step_ms", "games"), [(0.02, 32), (0.8, 20), (1, 16), (5, 8), (100, 8)])
+def test_of_games_of_this_process_one_thread_plays_as_many_as_it_steps_in_a_turn(
+    step_ms: float, games: int
+):
+    for enabled in (True, False):
+        settings = Settings.model_validate({"workers": 8, "stream": {"enabled": enabled}})
+        assert games_per_worker(settings, 2, step_ms / 1000) == games
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "step_ms", "processes", "games"),
+    [
+        (16, 8, 2, 2, 8),
+        (16, 2, 2, 8, 17),
+        (64, 1, 2, 16, 32),
+        (2, 1, 2, 2, 8),
+        (2, 2, 2, 0, 8),
+        (16, 16, 2, 0, 8),
+        (16, 2, 0.9, 0, 18),
+    ],
+)
+def test_slow_games_get_a_process_for_each_core_that_a_worker_has_to_itself(
+    cores: int, workers: int, step_ms: float, processes: int, games: int
+):
+    settings = Settings(workers=workers)
+    assert game_processes(settings, cores, step_ms / 1000) == processes
+    assert games_per_worker(settings, cores, step_ms / 1000) == games
+
+
+def test_there_are_no_more_processes_than_unseen_games():
+    few = Settings.model_validate({"workers": 1, "worker": {"games_per_worker": 3}})
+    assert game_processes(few, 16, 0.002) == 2
+    playing = Settings.model_validate({"workers": 1, "mode": "play"})
+    assert game_processes(playing, 16, 0.002) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,25 @@
 """The worker's own routes."""
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from metabonk.encoding.probe import EncoderProbe, ProbeCache
+from metabonk.encoding.session import EncoderOpener
+from metabonk.encoding.sessions import Pools
+from metabonk.encoding.sessions.slots import LOCK_TIMEOUT_S, locked
 from metabonk.http.server import HttpServer
-from metabonk.messages import Mode, StreamState, WorkerStatus
-from metabonk.worker.status import make_app
+from metabonk.messages import Counters, Mode, StreamState, WorkerStatus
+from metabonk.settings import Settings
+from metabonk.streaming.hub import Hub
+from metabonk.worker.quality import AdaptiveQuality
+from metabonk.worker.status import SourceStatus, StatusReport, make_app
+from metabonk.worker.stream import renditions_on
+from metabonk.worker.streamer import Streamer
+from tests.support.machines import GEFORCE, pools_of
 from tests.support.serving import free_ports
 
 STATUS = WorkerStatus(
@@ -64,3 +76,44 @@ def test_metrics_hold_every_number_and_the_state(client: httpx.Client):
 
 def test_health_answers(client: httpx.Client):
     assert client.get("/healthz").text == "ok\n"
+
+
+def report(pools: Pools) -> StatusReport:
+    settings, hub = Settings(), Hub()
+    probe = EncoderProbe(pools.folder / "settings.json", ProbeCache(pools.folder))
+    opener = EncoderOpener(pools, probe, worker="omega-0", gpu_index=0, allow_cpu_fallback=False)
+    quality = AdaptiveQuality(lambda rung: renditions_on(settings.stream, rung), 0.0)
+    return StatusReport(
+        settings,
+        0,
+        0,
+        streamer=Streamer(opener, hub, quality, enabled=True),
+        hub=hub,
+        pools=pools,
+        source=lambda: SourceStatus((1, 1), (1, 1), Counters(step=0, episode=0), 0.0, None, 0),
+    )
+
+
+def test_a_status_neither_waits_for_a_stuck_process_nor_fails_for_it(tmp_path: Path):
+    pools = pools_of(tmp_path, GEFORCE, limit=2)
+    status = report(pools)
+    assert (status().nvenc_used, status().nvenc_limit, status().nvenc_note) == (0, 2, None)
+    pool = pools.nvenc(0)
+    assert pool is not None
+    pool.take(worker="omega-0", purpose="stream", gpu=0)
+    with locked(tmp_path / "nvenc-gpu0" / "pool.lock"):
+        began = time.monotonic()
+        stuck = status()
+        assert time.monotonic() - began < LOCK_TIMEOUT_S
+    assert (stuck.nvenc_used, stuck.nvenc_limit) == (1, 2)
+    assert "appears stuck" in (stuck.nvenc_note or "")
+    assert status().nvenc_note is None
+
+
+def test_a_status_keeps_the_last_count_while_the_slots_cannot_be_used(tmp_path: Path):
+    status = report(pools_of(tmp_path, GEFORCE, limit=2))
+    assert status().nvenc_limit == 2
+    (tmp_path / "nvenc-gpu0").chmod(0o777)
+    unusable = status()
+    assert (unusable.nvenc_used, unusable.nvenc_limit) == (0, 2)
+    assert "writable by other users" in (unusable.nvenc_note or "")

@@ -2,12 +2,14 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import httpx
 from pydantic import ValidationError
 
-from metabonk.messages import Episode, Heartbeat, HeartbeatReply, WorkerStatus
+from metabonk.messages import EpisodeReport, Heartbeat, HeartbeatReply, WorkerStatus
+from metabonk.runs.episode_queue import EpisodeQueue
 from metabonk.system.periodic_thread import PeriodicThread
 
 log = logging.getLogger(__name__)
@@ -16,8 +18,20 @@ INTERVAL_S = 0.5
 MAX_EPISODES = 5_000
 """Finished episodes kept while the orchestrator does not answer; then the oldest are dropped."""
 
+MAX_LOG_BYTES = 16 << 20
+"""Their logs; beyond it, episodes are kept without theirs."""
+
 MAX_EPISODES_SENT = 1_000
-"""Episodes in one heartbeat."""
+MAX_LOG_BYTES_SENT = 2 << 20
+"""Episodes in one heartbeat, and their logs."""
+
+
+class Recording(Protocol):
+    """A recorded episode, such as ``policy.episode_recorder`` makes."""
+
+    def to_bytes(self) -> bytes | None:
+        """Encode its log; None if it is too long for one."""
+        ...
 
 
 class HeartbeatSender:
@@ -38,7 +52,8 @@ class HeartbeatSender:
         self._url = f"{url}/api/heartbeat"
         self._status = status
         self._on_reply = on_reply
-        self._episodes: deque[Episode] = deque(maxlen=MAX_EPISODES)
+        self._finished: deque[tuple[EpisodeReport, Recording | None]] = deque(maxlen=MAX_EPISODES)
+        self._episodes = EpisodeQueue(MAX_EPISODES, MAX_LOG_BYTES)
         self._reachable = True
         self._client = httpx.Client(timeout=2.0, trust_env=False)
         self._thread = PeriodicThread(
@@ -54,12 +69,18 @@ class HeartbeatSender:
         # No longer: the orchestrator may be ending too, and never answer.
         self._thread.close(0.2)
 
-    def add_episode(self, episode: Episode) -> None:
-        """Queue a finished episode; it is sent until a heartbeat with it is answered."""
-        self._episodes.append(episode)
+    def add_episode(self, episode: EpisodeReport, recording: Recording | None = None) -> None:
+        """Queue a finished episode; it is sent until a heartbeat with it is answered.
+
+        Args:
+            episode: without a log.
+            recording: of the episode; encoded on the thread.
+        """
+        self._finished.append((episode, recording))
 
     def _beat(self) -> None:
-        sent = [self._episodes[i] for i in range(min(len(self._episodes), MAX_EPISODES_SENT))]
+        self._episodes.extend(self._encode_finished())
+        sent = self._episodes.oldest(MAX_EPISODES_SENT, MAX_LOG_BYTES_SENT)
         heartbeat = Heartbeat(status=self._status(), episodes=sent)
         try:
             answer = self._client.post(
@@ -77,7 +98,11 @@ class HeartbeatSender:
         if not self._reachable:
             log.info("the orchestrator answers again")
         self._reachable = True
-        for episode in sent:
-            if self._episodes and self._episodes[0] is episode:
-                self._episodes.popleft()
+        self._episodes.remove(sent)
         self._on_reply(reply)
+
+    def _encode_finished(self) -> Iterator[EpisodeReport]:
+        while self._finished:
+            episode, recording = self._finished.popleft()
+            log = recording.to_bytes() if recording is not None else None
+            yield episode.model_copy(update={"log": log})

@@ -1,25 +1,31 @@
-"""Client of the learner: sends rollouts and fetches weights, on two threads."""
+"""Client of the learner: sends rollouts and fetches weights, on two threads.
+
+Rollouts go through shared memory where the learner is on this machine, else by HTTP.
+"""
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
 import httpx
 
-from metabonk.errors import PolicyError, WireError
-from metabonk.system.periodic_thread import PeriodicThread
+from metabonk.policy.rollout_socket import Answer, RolloutSocket
+from metabonk.worker.weights_poller import WeightsPoller
 
 log = logging.getLogger(__name__)
 
 QUEUED_ROLLOUTS = 8
 """Rollouts queued before the worker is ahead of the learner; of 32 steps at 72×128×3, 7 MB."""
 
-POLL_S = 0.5
 RETRY_S = 1.0
 
 TIMEOUT_S = 10.0
 """Timeout of a request."""
+
+START_S = 60.0
+"""Time for the learner to start, in which it is not missed: it does not answer on any start."""
 
 CLOSE_S = 0.2
 """Wait for either thread to end. No longer: the learner may be ending too, and never answer."""
@@ -30,8 +36,7 @@ class LearnerClient:
 
     Args:
         url: of the learner.
-        on_weights: called with newer weights as safetensors, on the client's thread. Weights that
-            it refuses with ``WireError`` or ``PolicyError`` are logged and passed over.
+        on_weights: called with newer weights, see ``WeightsPoller``.
         games: of the worker; each may complete a rollout between two checks for room.
 
     Attributes:
@@ -39,25 +44,25 @@ class LearnerClient:
     """
 
     def __init__(self, url: str, on_weights: Callable[[bytes], None], *, games: int = 1) -> None:
-        self._url = url
-        self._on_weights = on_weights
+        self._url = httpx.URL(url)
+        self._socket: RolloutSocket | None = None
         self._capacity = QUEUED_ROLLOUTS + games
         self._queue: deque[bytes] = deque()
         self._changed = threading.Condition()
-        self._etag: str | None = None
         self._reachable = True
+        self._is_missed = False
+        self._expected_from = time.monotonic() + START_S
         self._closed = threading.Event()
         self.rollouts_dropped = 0
         self._sender = threading.Thread(target=self._send_all, name="rollouts", daemon=True)
-        self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
-        self._fetcher = PeriodicThread(
-            self._fetch, POLL_S, name="weights", at_end=self._client.close
+        self._poller = WeightsPoller(
+            url, on_weights, on_answer=self._mark_up, on_failure=self._mark_down
         )
 
     def start(self) -> None:
         """Start sending and fetching."""
         self._sender.start()
-        self._fetcher.start()
+        self._poller.start()
 
     def close(self) -> None:
         """End both threads; rollouts not sent yet are dropped, as they would be stale."""
@@ -66,7 +71,7 @@ class LearnerClient:
             self._changed.notify_all()
         if self._sender.is_alive():
             self._sender.join(CLOSE_S)
-        self._fetcher.close(CLOSE_S)
+        self._poller.close(CLOSE_S)
 
     def submit(self, rollout: bytes) -> None:
         """Queue a rollout without waiting; a full queue drops its oldest.
@@ -99,10 +104,11 @@ class LearnerClient:
 
     def _send_all(self) -> None:
         with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-            while not self._closed.is_set():
+            while True:
                 with self._changed:
-                    if not self._changed.wait_for(lambda: bool(self._queue), POLL_S):
-                        continue
+                    self._changed.wait_for(lambda: self._queue or self._closed.is_set())
+                    if self._closed.is_set():
+                        return
                     rollout = self._queue.popleft()
                     self._changed.notify_all()
                 self._send(client, rollout)
@@ -110,47 +116,52 @@ class LearnerClient:
     def _send(self, client: httpx.Client, rollout: bytes) -> None:
         while not self._closed.is_set():
             try:
-                answer = client.post(f"{self._url}/rollouts", content=rollout)
-            except httpx.HTTPError as error:
+                answer = self._send_locally(rollout) or self._post(client, rollout)
+            except (OSError, httpx.HTTPError) as error:
                 self._mark_down(error)
                 self._closed.wait(RETRY_S)
                 continue
             self._mark_up()
-            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-                self._closed.wait(_retry_after(answer))
+            if answer.status == httpx.codes.SERVICE_UNAVAILABLE:
                 continue
-            if answer.is_error:
-                log.warning("the learner refused a rollout: %s", answer.text[:500])
+            if answer.status >= httpx.codes.BAD_REQUEST:
+                log.warning("the learner refused a rollout: %s", answer.message)
             return
 
-    def _fetch(self) -> None:
-        headers = {"If-None-Match": self._etag} if self._etag else {}
+    def _send_locally(self, rollout: bytes) -> Answer | None:
+        """Send a rollout through shared memory; return None where there is no such connection."""
+        if self._socket is None:
+            try:
+                self._socket = RolloutSocket(self._url.port or 80)
+            except OSError:
+                return None
         try:
-            answer = self._client.get(f"{self._url}/weights", headers=headers)
-        except httpx.HTTPError as error:
-            self._mark_down(error)
-            return
-        self._mark_up()
-        if answer.status_code != httpx.codes.OK:
-            return
-        self._etag = answer.headers.get("ETag")
-        try:
-            self._on_weights(answer.content)
-        except (WireError, PolicyError) as error:
-            log.warning("the learner's weights are passed over: %s", error)
+            return self._socket.send(rollout)
+        except OSError:
+            self._socket.close()
+            self._socket = None
+            raise
 
-    def _mark_down(self, error: httpx.HTTPError) -> None:
+    def _post(self, client: httpx.Client, rollout: bytes) -> Answer:
+        answer = client.post(self._url.join("/rollouts"), content=rollout)
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            self._closed.wait(_retry_after(answer))
+        return Answer(answer.status_code, answer.text[:500] if answer.is_error else "")
+
+    def _mark_down(self, error: Exception) -> None:
         with self._changed:
-            if self._reachable:
-                log.warning("the learner does not answer (%s); play continues without it", error)
             self._reachable = False
+            if not self._is_missed and time.monotonic() >= self._expected_from:
+                self._is_missed = True
+                log.warning("the learner does not answer (%s); play continues without it", error)
             self._changed.notify_all()
 
     def _mark_up(self) -> None:
         with self._changed:
-            if not self._reachable:
+            if self._is_missed:
                 log.info("the learner answers again")
-            self._reachable = True
+            self._reachable, self._is_missed = True, False
+            self._expected_from = float("-inf")
 
 
 def _retry_after(answer: httpx.Response) -> float:

@@ -2,28 +2,35 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.errors import CheckpointError
-from metabonk.games import make_game
+from metabonk.errors import CheckpointError, GameError, GameStartError
+from metabonk.games import Purpose, action_seed, episode_seeds, make_game
 from metabonk.games.preprocessing import ObservationFn, observe
+from metabonk.games.remote import GameProcess, RemoteGame
 from metabonk.messages import Counters, Mode
 from metabonk.policy import Actor, DeviceObserver, PolicySpec, RolloutBuilder
+from metabonk.policy.defaults import with_defaults
 from metabonk.policy.env_runner import EnvRunner
+from metabonk.policy.episode_log import EpisodeSetup
+from metabonk.policy.episode_recorder import EpisodeRecorder
 from metabonk.runs.checkpoints import newest_weights
+from metabonk.runs.starts import count_start
 from metabonk.settings import Settings
 from metabonk.settings.schema import available_cores
 from metabonk.system.process import StopSignal
+from metabonk.worker.env_pool import EnvPool, call_on, measure_step_s
+from metabonk.worker.highlights import Highlights
 from metabonk.worker.learner_client import LearnerClient
 from metabonk.worker.play import PlayLoop
 from metabonk.worker.progress import Progress
 from metabonk.worker.saliency import SaliencyThread
-from metabonk.worker.sampler import EnvPool
-from metabonk.worker.scheduling import games_per_worker, make_schedule
+from metabonk.worker.scheduling import game_processes, games_per_worker, make_schedule
 from metabonk.worker.status import SourceStatus
 from metabonk.worker.stream import WorkerStream
 
@@ -32,10 +39,6 @@ log = logging.getLogger(__name__)
 FIRST_DESIRED_S = 1.0
 """Wait for the first heartbeat's reply: a game started at the size it is shown at need not be
 started twice. The orchestrator is up long before any worker."""
-
-SEED_STEP = 1000
-"""Distance of the seeds of a worker's games. There are fewer workers than that, so no two games of
-a fleet share a seed."""
 
 
 class Worker:
@@ -54,6 +57,7 @@ class Worker:
         actor: the policy.
         learner: client of the learner; None in play mode.
         saliency: thread that computes saliency maps.
+        highlights: thread that keeps the best live episode.
         pool: all games.
         progress: steps and episodes.
         play: the play threads' work.
@@ -67,7 +71,7 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._index = index
-        self._seed = settings.learning.seed + index
+        self._start = count_start(run_dir, index)
         cores = available_cores()
         with contextlib.ExitStack() as owned:
             self.stream = WorkerStream(settings, settings_file, index)
@@ -76,20 +80,40 @@ class Worker:
             if device is not None:
                 observer = DeviceObserver(device, lambda: self.stream.accepts_cuda_frames)
                 observe_frame = observer.observe
-            self.game = make_game(
-                settings.game, settings.learning, seed=self._seed, observation_fn=observe_frame
+            first_thread = ThreadPoolExecutor(1, "game")
+            owned.callback(first_thread.shutdown)
+            self.game = call_on(
+                first_thread,
+                make_game,
+                settings.game,
+                settings.learning,
+                observation_fn=observe_frame,
             )
-            owned.callback(self.game.close)
+            owned.callback(call_on, first_thread, self.game.close)
+            seed = action_seed(
+                settings.learning.seed, Purpose.TRAINING, worker=index, start=self._start
+            )
             self.actor = Actor(
-                PolicySpec.of(self.game, settings.learning), seed=self._seed, device=device
+                PolicySpec.of(self.game, settings.learning), seed=seed, device=device
             )
-            games = games_per_worker(settings, cores)
+            step_s = self._measure_step(first_thread)
+            games = games_per_worker(settings, cores, step_s)
+            processes = 0 if step_s is None else game_processes(settings, cores, step_s)
             self.learner = self._make_learner(games)
             if self.learner is None:
                 self.actor.load(_trained_weights(run_dir))
             self.saliency = SaliencyThread(self.actor, self.stream.hub)
-            first = EnvRunner(self.game, 0, self._make_builder(), self._on_first_reset)
-            self.pool = EnvPool(first, self._open_runner, games)
+            self.highlights = Highlights(run_dir, self.stream.hub)
+            first = EnvRunner(
+                self.game,
+                0,
+                self._make_builder(),
+                seeds=self._episode_seeds(0),
+                on_reset=self._on_first_reset,
+                on_life_lost=lambda: self.actor.reset_state(0),
+                recorder=self._make_recorder(),
+            )
+            self.pool = EnvPool(first, first_thread, self._open_runner, games, processes)
             owned.callback(self.pool.close)
             self.progress = Progress(index, counters)
             self.play = PlayLoop(
@@ -100,6 +124,7 @@ class Worker:
                 make_schedule(settings, cores),
                 learner=self.learner,
                 saliency=self.saliency,
+                highlights=self.highlights,
             )
             self._owned = owned.pop_all()
 
@@ -111,14 +136,20 @@ class Worker:
         """
         self._owned.callback(self.stream.close)
         self.stream.start(self.status, self.game.action_names)
-        for part in (self.learner, self.saliency):
+        for part in (self.learner, self.saliency, self.highlights):
             if part is not None:
                 self._owned.callback(part.close)
                 part.start()
         gpu = self.stream.gpu
         where = f", on GPU {gpu.index} ({gpu.name})" if gpu else ""
         port = self._settings.worker_port(self._index)
-        log.info("plays %s on port %d%s", self._settings.game, port, where)
+        log.info(
+            "plays %s, %d at once, on port %d%s",
+            self._settings.game,
+            self.pool.count,
+            port,
+            where,
+        )
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Play on the calling thread until ``stopped``.
@@ -144,7 +175,14 @@ class Worker:
             steps_per_s=self.progress.steps_per_s(),
             episode_return=self.progress.episode_return,
             policy_version=self.actor.version,
+            turns=self.play.turns.of_running(),
         )
+
+    def _measure_step(self, first_thread: Executor) -> float | None:
+        """Return the duration of a step, seconds; None for engines, and where nothing learns."""
+        if not self.game.description.in_process or self._settings.mode is Mode.PLAY:
+            return None
+        return call_on(first_thread, measure_step_s, self.game, self.actor)
 
     def _make_learner(self, games: int) -> LearnerClient | None:
         if self._settings.mode is Mode.PLAY:
@@ -155,22 +193,45 @@ class Worker:
     def _make_builder(self) -> RolloutBuilder | None:
         if self._settings.mode is Mode.PLAY:
             return None
-        return RolloutBuilder(self.actor.spec, self._settings.learning.rollout_steps)
+        learning = with_defaults(self._settings.learning, self.game.description)
+        return RolloutBuilder(self.actor.spec, learning.rollout_steps)
+
+    def _make_recorder(self) -> EpisodeRecorder | None:
+        if not self._settings.replays.keep_mb:
+            return None
+        return EpisodeRecorder(EpisodeSetup.of(self.game.description, self._settings.learning))
+
+    def _episode_seeds(self, number: int) -> Iterator[int]:
+        return episode_seeds(
+            self._settings.learning.seed,
+            Purpose.TRAINING,
+            worker=self._index,
+            start=self._start,
+            game=number,
+        )
 
     def _on_first_reset(self) -> None:
         self.actor.reset_state(0)
         self.play.on_episode_start()
 
-    def _open_runner(self, number: int) -> EnvRunner:
+    def _open_runner(self, number: int, process: GameProcess | None) -> EnvRunner:
+        game_id, learning = self._settings.game, self._settings.learning
+        try:
+            if process is None:
+                game = make_game(game_id, learning, shown=False)
+            else:
+                game = RemoteGame(process, number, game_id, learning, self.game.description)
+        except GameStartError as error:
+            # The first one runs: this is about resources, not about a game that can't be played.
+            raise GameError(str(error)) from None
         runner = EnvRunner(
-            make_game(
-                self._settings.game,
-                self._settings.learning,
-                seed=self._seed + SEED_STEP * number,
-            ),
+            game,
             number,
             self._make_builder(),
-            lambda: self.actor.reset_state(number),
+            seeds=self._episode_seeds(number),
+            on_reset=lambda: self.actor.reset_state(number),
+            on_life_lost=lambda: self.actor.reset_state(number),
+            recorder=self._make_recorder(),
         )
         runner.reset()
         return runner

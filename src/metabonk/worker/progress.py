@@ -1,9 +1,12 @@
 """Steps and episodes of one worker."""
 
+import contextlib
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
 
-from metabonk.messages import Counters, Episode
+from metabonk.messages import Counters, EpisodeReport, Loop
 from metabonk.system.rate import Rate
 
 
@@ -43,7 +46,9 @@ class Progress:
         """Count a policy step."""
         self._steps.count()
 
-    def finish_episode(self, total_reward: float, length: int, policy_version: int) -> Episode:
+    def finish_episode(
+        self, total_reward: float, length: int, policy_version: int
+    ) -> EpisodeReport:
         """Count a finished episode and return its message.
 
         Args:
@@ -55,7 +60,7 @@ class Progress:
             self._episodes += 1
             self.episode_return = total_reward
             counters = self.counters()
-        return Episode(
+        return EpisodeReport(
             worker_index=self._worker_index,
             episode=counters.episode,
             total_reward=total_reward,
@@ -64,3 +69,35 @@ class Progress:
             policy_version=policy_version,
             ended_at=time.time(),
         )
+
+
+class LoopTurns:
+    """Counts the turns of a worker's loops, by which others see that it makes progress.
+
+    A turn waits for nothing that may take long, or counts the parts of its wait. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._turns: Counter[Loop] = Counter()
+        self._running: set[Loop] = set()
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def running(self, loop: Loop) -> Iterator[None]:
+        """Report the loop for the duration of the block."""
+        with self._lock:
+            self._running.add(loop)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(loop)
+
+    def count(self, loop: Loop) -> None:
+        """Count a turn; to be called on one thread at a time."""
+        self._turns[loop] += 1
+
+    def of_running(self) -> dict[Loop, int]:
+        """Return the turns of the loops that run now."""
+        with self._lock:
+            return {loop: self._turns[loop] for loop in self._running}

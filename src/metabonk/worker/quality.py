@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.ladder import Rung
-from metabonk.worker.load import IdleCores, LoadMeter, LoadSample, total
+from metabonk.worker.load import Cause, IdleCores, LoadMeter, LoadSample, total
 
 HEIGHTS = (720, 540, 360)
-"""Of smaller frames. Below that, a game is hard to make out on a tile of the page."""
+"""Heights of smaller frames, pixels. Below, a game is hard to make out on a tile of the page."""
 
 RATE_SHARES = ((2, 3), (1, 2), (1, 3), (1, 4))
 MIN_FPS = 15
@@ -30,11 +30,12 @@ encoder scales up."""
 SETTLE_S = 1.0
 """Time after opening an encoder that is left out: it is about frames queued meanwhile."""
 
-DOWN_WINDOW = 3
-"""Samples a step down is based on, so that one hitch changes nothing."""
+WINDOW = 10
+"""Samples a step is based on."""
 
-UP_WINDOW = 10
-"""Samples a step up is based on."""
+DOWN_SAMPLES = 6
+"""Samples of the window that have to be late for a step down: a browser that starts beside the
+stream takes the cores for shorter, and a stream that is short of a few frames is late in most."""
 
 MAX_LOAD_AFTER = 0.75
 """Highest load a step up may lead to; the rest is for scenes that cost more."""
@@ -82,9 +83,14 @@ def _scaled(wanted: EncoderSettings, height: int, fps: int) -> EncoderSettings:
     return replace(scaled, bitrate=max(bitrate, min(MIN_BITRATE, wanted.bitrate)))
 
 
+def _pixels(settings: EncoderSettings) -> int:
+    """Pixels per frame: drawing costs at most in proportion to them."""
+    return settings.width * settings.height
+
+
 def _work(settings: EncoderSettings) -> int:
-    """Pixels per second: drawing, scaling and encoding cost at most in proportion to them."""
-    return settings.width * settings.height * settings.fps
+    """Pixels per second: scaling and encoding cost at most in proportion to them."""
+    return _pixels(settings) * settings.fps
 
 
 def _even(pixels: float) -> int:
@@ -94,8 +100,10 @@ def _even(pixels: float) -> int:
 class QualityController:
     """Decides which rendition of a stream its machine keeps up with. Pure: no clock, no threads.
 
-    Down within seconds, by as much as the missing frames call for. Up after a hold with room for
-    it, as far as the room reaches; the hold doubles each time that a quality proves too much.
+    Down within seconds where drawing or encoding is late, by as much as the missing frames call
+    for; to fewer frames only where that helps, as a game draws every tic at any rate. Never for a
+    late decision, which costs the same at any quality. Up after a hold with room for it, as far as
+    the room reaches; the hold doubles each time that a quality proves too much.
 
     Args:
         ladder: see ``renditions``.
@@ -107,10 +115,11 @@ class QualityController:
         self._ladder = tuple(ladder)
         self._jitter = jitter
         self._at = 0
-        self._recent: deque[LoadSample] = deque(maxlen=UP_WINDOW)
+        self._recent: deque[LoadSample] = deque(maxlen=WINDOW)
         self._settling_s = SETTLE_S
         self._held_s = 0.0
         self._on_trial = False
+        self._reason = ""
         self._hold_s = [UP_HOLD_S] * len(self._ladder)
 
     @property
@@ -126,7 +135,7 @@ class QualityController:
         wanted = self._ladder[0]
         return (
             f"{self.settings} instead of {wanted.width}×{wanted.height} at {wanted.fps}: "
-            "this machine can't keep up"
+            f"this machine can't keep up with {self._reason}"
         )
 
     def restart(self) -> None:
@@ -148,25 +157,32 @@ class QualityController:
             self._settling_s -= sample.seconds
             return None
         self._recent.append(sample)
-        if len(self._recent) < DOWN_WINDOW:
-            return None
-        latest = total(list(self._recent)[-DOWN_WINDOW:])
-        if latest.is_overloaded(self.settings.fps):
-            return self._step_down(latest.kept(self.settings.fps))
+        fps = self.settings.fps
+        latest = total(list(self._recent)[-DOWN_SAMPLES:])
+        late = sum(each.is_overloaded(fps) for each in self._recent)
+        if late >= DOWN_SAMPLES and latest.is_overloaded(fps):
+            return self._step_down(latest)
         return self._step_up()
 
-    def _step_down(self, kept: float) -> EncoderSettings | None:
-        if self._at == len(self._ladder) - 1:
+    def _step_down(self, latest: LoadSample) -> EncoderSettings | None:
+        fps, cause = self.settings.fps, latest.cause()
+        if cause is Cause.DECIDING:
+            return None
+        fewer = cause is Cause.ENCODING or latest.is_short_of_cores()
+        below = range(self._at + 1, len(self._ladder))
+        lower = [step for step in below if fewer or self._ladder[step].fps == fps]
+        if not lower:
             return None
         if self._on_trial:
             self._hold_s[self._at] = min(2 * self._hold_s[self._at], MAX_UP_HOLD_S)
-        bearable = kept * _work(self.settings)
-        lower = range(self._at + 1, len(self._ladder))
+        busy = ": no core is idle" if latest.is_short_of_cores() else ""
+        self._reason = f"{cause}{busy}"
+        bearable = latest.kept(fps) * _work(self.settings)
         fitting = (step for step in lower if _work(self._ladder[step]) <= bearable)
         return self._step_to(next(fitting, lower[-1]), on_trial=False)
 
     def _step_up(self) -> EncoderSettings | None:
-        if self._at == 0 or len(self._recent) < UP_WINDOW:
+        if self._at == 0 or len(self._recent) < WINDOW:
             return None
         recent = total(self._recent)
         if recent.is_overloaded(self.settings.fps):
@@ -178,9 +194,13 @@ class QualityController:
         return None
 
     def _has_room(self, recent: LoadSample, better: EncoderSettings) -> bool:
-        growth = _work(better) / _work(self.settings)
-        more_s = (recent.playing_s + recent.encoding_s) * (growth - 1)
-        return recent.load * growth <= MAX_LOAD_AFTER and more_s <= MAX_SPARE_SHARE * recent.spare_s
+        # A game draws every tic at any frame rate, and the policy decides at any size.
+        drawing_s = recent.drawing_s * _pixels(better) / _pixels(self.settings)
+        playing_s = recent.deciding_s + drawing_s
+        encoding_s = recent.encoding_s * _work(better) / _work(self.settings)
+        more_s = playing_s + encoding_s - recent.playing_s - recent.encoding_s
+        load = max(playing_s, encoding_s) / recent.seconds
+        return load <= MAX_LOAD_AFTER and more_s <= MAX_SPARE_SHARE * recent.spare_s
 
     def _step_to(self, step: int, *, on_trial: bool) -> EncoderSettings:
         self._at, self._on_trial, self._held_s = step, on_trial, 0.0
@@ -227,18 +247,26 @@ class AdaptiveQuality:
         with self._lock:
             self._meter.on_episode_start()
 
-    def on_drawn(self, now: float, waited_s: float, *, dropped: bool) -> None:
+    def on_drawn(
+        self, now: float, waited_s: float, deciding_s: float = 0.0, *, dropped: bool
+    ) -> None:
         """Count a drawn frame.
 
         Args:
-            now: seconds, monotonic.
-            waited_s: how long the play thread had waited for its clock before, seconds.
+            now: see ``LoadMeter.on_drawn``.
+            waited_s: likewise.
+            deciding_s: likewise.
             dropped: whether an older frame was dropped for it.
         """
         with self._lock:
-            self._meter.on_drawn(now, waited_s)
+            self._meter.on_drawn(now, waited_s, deciding_s)
             if dropped:
                 self._meter.on_dropped()
+
+    def on_repeated(self, now: float) -> None:
+        """See ``LoadMeter.on_repeated``."""
+        with self._lock:
+            self._meter.on_repeated(now)
 
     def on_encoded(self, seconds: float) -> None:
         """See ``LoadMeter.on_encoded``."""

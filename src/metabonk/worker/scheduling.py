@@ -1,4 +1,4 @@
-"""How many games a worker plays, and how they share its cores. Pure.
+"""Number of games that a worker plays, and their shares of its cores.
 
 docs/benchmarks.md, "Scheduling of games on few cores", has the measurements.
 """
@@ -8,16 +8,37 @@ from dataclasses import dataclass
 from metabonk.messages import Mode
 from metabonk.settings import Settings
 
-MAX_GAMES = 16
-"""Games a worker plays by default where a stream may be shown."""
+MAX_GAMES = 64
+"""Most games of a worker, as in the settings."""
 
-MAX_GAMES_UNSEEN = 24
+MAX_ENGINES = 16
+"""Engines that a worker plays by default where a stream may be shown."""
+
+MAX_ENGINES_UNSEEN = 24
 """The same where none is: beyond that, engines evict each other from the caches."""
+
+TURN_S = 0.016
+"""Time for a step of each game of this process, where one thread makes them all. A forward pass
+takes half a millisecond, however cheap the games are."""
+
+MIN_IN_PROCESS = 8
+"""Games of this process that a worker plays by default, however slow: learning from few of them at
+once is unsteady (eight are usual: Schulman et al. 2017)."""
+
+MAX_IN_PROCESS = 32
+"""Beyond that, forward passes become hardly cheaper, and rollouts older."""
+
+REMOTE_STEP_S = 0.001
+"""Games that take longer for a step move to processes of their own where there are cores for them;
+calling one there takes about a twentieth of it."""
+
+GAMES_OF_PROCESS = 2
+"""One of them moves while the policy decides for the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How the games of a worker are played.
+    """Order in which the games of a worker are played.
 
     Attributes:
         pause_when_behind: unseen games pause while the learner is behind.
@@ -30,20 +51,50 @@ class Schedule:
     double_buffer: bool = True
 
 
-def games_per_worker(settings: Settings, cores: int) -> int:
-    """Return the number of games a worker plays at once: by default one per core it has to itself.
+def games_per_worker(settings: Settings, cores: int, step_s: float | None = None) -> int:
+    """Return the number of games a worker plays at once.
 
-    More are faster, but cost a live stream frames. Where nothing learns, one is shown.
+    By default, one engine per core that the worker has to itself: more are faster, but cost a live
+    stream frames. Of games that run in the worker's process, as many as one thread steps in
+    ``TURN_S``, since one forward pass decides for all; of those that have processes of their own,
+    enough to keep these busy. Where nothing learns, one is shown.
 
     Args:
         settings: of the fleet.
         cores: that the process may use.
+        step_s: duration of a step of games that run in this process, seconds; None: they are
+            engines.
     """
     if settings.mode is Mode.PLAY:
         return 1
-    if settings.worker.games_per_worker or not settings.stream.enabled:
-        return settings.worker.games_per_worker or MAX_GAMES_UNSEEN
-    return max(1, min(MAX_GAMES, cores // settings.workers))
+    if settings.worker.games_per_worker:
+        return settings.worker.games_per_worker
+    if step_s is not None:
+        wanted = round(TURN_S / step_s)
+        if processes := game_processes(settings, cores, step_s):
+            wanted = 1 + GAMES_OF_PROCESS * processes
+        return max(MIN_IN_PROCESS, min(MAX_IN_PROCESS, wanted))
+    if not settings.stream.enabled:
+        return MAX_ENGINES_UNSEEN
+    return max(1, min(MAX_ENGINES, cores // settings.workers))
+
+
+def game_processes(settings: Settings, cores: int, step_s: float) -> int:
+    """Return the number of processes that a worker runs its unseen games in; 0: its own.
+
+    Such games are slow ones of this process, whose Python would share its interpreter lock: they
+    get a process for each core that the worker has to itself.
+
+    Args:
+        settings: of the fleet.
+        cores: that the process may use.
+        step_s: duration of a step, seconds.
+    """
+    own = min(MAX_ENGINES, cores // settings.workers)
+    if settings.mode is Mode.PLAY or step_s < REMOTE_STEP_S or own < 2:
+        return 0
+    games = settings.worker.games_per_worker or MAX_IN_PROCESS
+    return min(own, games - 1)
 
 
 def make_schedule(settings: Settings, cores: int) -> Schedule:

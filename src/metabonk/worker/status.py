@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import PlainTextResponse
@@ -11,9 +11,18 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from metabonk.encoding.sessions import Pools
+from metabonk.errors import EncodingError
 from metabonk.http.app import Lifespan, make_http_app
 from metabonk.http.metrics import ModelCollector, metrics_routes
-from metabonk.messages import MAX_LONG_TEXT, Counters, StreamState, WorkerStatus, instance_id
+from metabonk.messages import (
+    MAX_LONG_TEXT,
+    Counters,
+    Loop,
+    StreamState,
+    WorkerStatus,
+    instance_id,
+)
+from metabonk.printable import printable
 from metabonk.settings import Settings
 from metabonk.streaming.hub import Hub
 from metabonk.worker.streamer import Streamer
@@ -30,6 +39,7 @@ class SourceStatus:
         steps_per_s: policy steps per second.
         episode_return: of the last finished episode; None before the first.
         policy_version: of the weights that act now.
+        turns: of the loops that run now.
     """
 
     source_size: tuple[int, int]
@@ -38,6 +48,16 @@ class SourceStatus:
     steps_per_s: float
     episode_return: float | None
     policy_version: int
+    turns: Mapping[Loop, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _NvencUsage:
+    """Sessions of the worker's GPU, and why the count may be off; None: unknown."""
+
+    used: int | None = None
+    limit: int | None = None
+    note: str | None = None
 
 
 class StatusReport:
@@ -72,6 +92,7 @@ class StatusReport:
         self._pools = pools
         self._source = source
         self._started = time.monotonic()
+        self._last_usage = _NvencUsage()
 
     def __call__(self) -> WorkerStatus:
         """Return the current status."""
@@ -81,7 +102,7 @@ class StatusReport:
         encoded = stream.settings
         # Without a stream, viewers get snapshots, as they are drawn.
         shown = (encoded.width, encoded.height) if encoded else source.source_size
-        used, limit = self._nvenc_usage()
+        nvenc = self._nvenc_usage()
         port = self._settings.worker_port(self._index)
         return WorkerStatus(
             instance_id=instance_id(self._index),
@@ -112,27 +133,33 @@ class StatusReport:
             pixel_src_height=source.source_size[1],
             pixel_obs_width=source.observation_size[0],
             pixel_obs_height=source.observation_size[1],
-            nvenc_used=used,
-            nvenc_limit=limit,
+            nvenc_used=nvenc.used,
+            nvenc_limit=nvenc.limit,
+            nvenc_note=_shortened(nvenc.note),
             nvenc_slot=stream.nvenc_slot,
             step=source.counters.step,
             steps_per_s=round(source.steps_per_s, 2),
             episode=source.counters.episode,
             episode_return=source.episode_return,
             policy_version=source.policy_version,
+            turns=dict(source.turns),
         )
 
-    def _nvenc_usage(self) -> tuple[int | None, int | None]:
+    def _nvenc_usage(self) -> _NvencUsage:
+        """Return the count of sessions; the last one while it can't be read."""
         pool = self._pools.nvenc(self._gpu_index or 0)
-        if pool is None:
-            return None, None
-        usage = pool.usage()
-        return usage.used, usage.limit
+        if pool is not None:
+            try:
+                usage = pool.usage()
+            except EncodingError as error:
+                return replace(self._last_usage, note=str(error))
+            self._last_usage = _NvencUsage(usage.used, usage.limit, usage.note)
+        return self._last_usage
 
 
 def _shortened(error: str | None) -> str | None:
     """Cut an error, which may quote other programs, to what a status may carry."""
-    return None if error is None else error[:MAX_LONG_TEXT]
+    return None if error is None else printable(error)[:MAX_LONG_TEXT]
 
 
 def make_app(

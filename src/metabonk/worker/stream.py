@@ -18,19 +18,25 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
 from metabonk.frame import Frame
 from metabonk.http.server import HttpServer
-from metabonk.messages import Episode, HeartbeatReply, PolicyMessage, instance_id
+from metabonk.messages import EpisodeReport, HeartbeatReply, instance_id
 from metabonk.settings import Settings
 from metabonk.settings.schema import Stream
+from metabonk.stream_messages import PolicyMessage
+from metabonk.streaming.clip_http import clip_routes
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
 from metabonk.streaming.webrtc import WebRtc, restrict_ice_addresses
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
-from metabonk.worker.heartbeat import HeartbeatSender
+from metabonk.system.periodic_thread import PeriodicThread
+from metabonk.worker.heartbeat import HeartbeatSender, Recording
 from metabonk.worker.quality import AdaptiveQuality, renditions
 from metabonk.worker.status import SourceStatus, StatusReport, make_app
 from metabonk.worker.streamer import Streamer
+
+KEEP_LEASES_S = 1.0
+"""Interval at which leases are held anew if their folder was removed; see ``slots.FRESH_S``."""
 
 GOLDEN_RATIO = 0.618
 """Its multiples, modulo 1, spread evenly from 0 to 1, however many there are."""
@@ -110,6 +116,7 @@ class WorkerStream:
             self.name,
             status,
             stream_routes(self.hub, Snapshot(self._newest_pixels), enabled=enabled),
+            clip_routes(self.hub, f"{self.name}-{settings.game}", action_names),
             websocket_routes(self.hub, PolicyMessage(actions=list(action_names))),
             whep_routes(webrtc, lambda: self.hub.state, self.name, enabled=enabled),
             lifespan=webrtc.lifespan,
@@ -119,7 +126,8 @@ class WorkerStream:
         self._heartbeat = HeartbeatSender(f"http://{orchestrator}", status, self._on_reply)
         server.start()
         self._started.callback(server.stop)
-        for part in (self.streamer, self._heartbeat):
+        keeper = PeriodicThread(self._pools.keep, KEEP_LEASES_S, name="leases")
+        for part in (self.streamer, self._heartbeat, keeper):
             part.start()
             self._started.callback(part.close)
 
@@ -129,7 +137,7 @@ class WorkerStream:
 
     @property
     def fps(self) -> int | None:
-        """Rate at which frames are to be drawn and submitted; None while none are encoded."""
+        """Rate at which frames are to be submitted, repeats included; None: none are encoded."""
         return self.streamer.fps
 
     @property
@@ -139,7 +147,7 @@ class WorkerStream:
 
     @property
     def accepts_cuda_frames(self) -> bool:
-        """Whether frames are encoded in GPU memory now."""
+        """True while frames are encoded in GPU memory."""
         return self.streamer.accepts_cuda_frames
 
     def wait_for_desired(self, timeout_s: float) -> bool:
@@ -150,24 +158,35 @@ class WorkerStream:
         """Note that an episode has begun, and whether it is drawn at the viewers' size."""
         self.streamer.on_episode_start(large=large)
 
-    def submit_frame(self, frame: Frame, *, waited_s: float = 0.0) -> None:
+    def submit_frame(
+        self,
+        frame: Frame,
+        *,
+        waited_s: float = 0.0,
+        deciding_s: float = 0.0,
+        repeat_at: Sequence[float] = (),
+    ) -> None:
         """Show a frame; never waits.
 
         Args:
             frame: newer than the one before.
             waited_s: how long the source had to wait for its clock before, seconds.
+            deciding_s: how long it was decided before what to do, seconds.
+            repeat_at: when to show it again, unless a newer one has come, seconds, monotonic.
         """
         self._newest = frame
-        self.streamer.submit_frame(frame, waited_s=waited_s)
+        self.streamer.submit_frame(
+            frame, waited_s=waited_s, deciding_s=deciding_s, repeat_at=repeat_at
+        )
 
     def set_snapshot(self, frame: Frame) -> None:
         """Show a frame in snapshots only."""
         self._newest = frame
 
-    def add_episode(self, episode: Episode) -> None:
-        """Report a finished episode to the orchestrator."""
+    def add_episode(self, episode: EpisodeReport, recording: Recording | None = None) -> None:
+        """Report a finished episode to the orchestrator, with its log if it was recorded."""
         if self._heartbeat is not None:
-            self._heartbeat.add_episode(episode)
+            self._heartbeat.add_episode(episode, recording)
 
     def _newest_pixels(self) -> NDArray[np.uint8] | None:
         newest = self._newest

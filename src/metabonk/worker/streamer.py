@@ -6,26 +6,27 @@ It never makes the play thread wait: a full queue drops its oldest frame and cou
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.ladder import RUNGS, FrameKind, PoolKind
 from metabonk.encoding.session import EncoderOpener, EncoderSession, OpenFailure
 from metabonk.errors import EncoderBroken, EncodingError
 from metabonk.frame import Frame
-from metabonk.messages import DesiredState, StreamState, Thought
+from metabonk.messages import DesiredState, StreamState
+from metabonk.stream_messages import Thought
 from metabonk.streaming.hub import Hub
 from metabonk.system.rate import Rate
 from metabonk.worker.encode_watchdog import HANG_S, EncodeWatchdog
 from metabonk.worker.frame_queue import FrameQueue
 from metabonk.worker.quality import AdaptiveQuality, render_size
+from metabonk.worker.stream_stats import StreamStats
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
 
 EPISODE_WAIT_S = 3.0
-"""How long opening waits for the game to be drawn at the viewers' size. A standby episode ends in a
+"""Longest wait for the game to be drawn at the viewers' size. A standby episode ends in a
 second or two; one that doesn't is scaled up until it ends."""
 
 RECHECK_S = 5.0
@@ -33,40 +34,6 @@ RECHECK_S = 5.0
 
 STABLE_AFTER_S = 30.0
 """An encoder that has run this long is healthy: its back-off starts over."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStats:
-    """The stream's share of the status.
-
-    Attributes:
-        state: what the stream is doing.
-        reason: why, as a sentence.
-        backend: of the open encoder; empty without one.
-        settings: of the open encoder.
-        quality: why they are not the wanted ones, as a sentence.
-        last_error: the last failure, kept after recovery.
-        nvenc_slot: held by this stream.
-        frames_ok: frames encoded.
-        frames_fps: frames drawn per second.
-        frames_dropped: frames drawn and never encoded.
-    """
-
-    state: StreamState
-    reason: str
-    backend: str
-    settings: EncoderSettings | None
-    quality: str | None
-    last_error: str | None
-    nvenc_slot: int | None
-    frames_ok: int
-    frames_fps: float
-    frames_dropped: int
-
-    @property
-    def error(self) -> str | None:
-        """Why there is no video, or None while there is."""
-        return None if self.state is StreamState.LIVE else self.reason
 
 
 class Streamer:
@@ -106,7 +73,7 @@ class Streamer:
         self._unpublished: list[Thought] = []
         self._closed = False
         self._last_error: str | None = None
-        self._drawn = Rate()
+        self._shown = Rate()
         self._encoded = Rate()
         self._state: tuple[StreamState, str] | None = None
         self._thread = self._make_thread()
@@ -141,7 +108,7 @@ class Streamer:
 
     @property
     def wanted(self) -> bool:
-        """Whether there should be a stream."""
+        """True if there should be a stream."""
         return self._enabled and self._desired is DesiredState.LIVE
 
     @property
@@ -157,7 +124,7 @@ class Streamer:
 
     @property
     def accepts_cuda_frames(self) -> bool:
-        """Whether the open encoder takes frames in GPU memory."""
+        """True if the open encoder takes frames in GPU memory."""
         session = self._session
         return session is not None and FrameKind.CUDA in session.rung.frames
 
@@ -168,18 +135,27 @@ class Streamer:
             self._drawn_large = large
             self._changed.notify_all()
 
-    def submit_frame(self, frame: Frame, *, waited_s: float = 0.0) -> None:
+    def submit_frame(
+        self,
+        frame: Frame,
+        *,
+        waited_s: float = 0.0,
+        deciding_s: float = 0.0,
+        repeat_at: Sequence[float] = (),
+    ) -> None:
         """Queue a drawn frame; never waits.
 
         Args:
             frame: newer than the one before.
             waited_s: how long the game had to wait for its clock before, seconds.
+            deciding_s: how long the policy had decided before, seconds.
+            repeat_at: see ``FrameQueue.put``.
         """
-        self._drawn.count()
+        self._shown.count()
         with self._changed:
-            dropped = self._queue.put(frame)
+            dropped = self._queue.put(frame, repeat_at)
             self._changed.notify_all()
-        self._quality.on_drawn(time.monotonic(), waited_s, dropped=dropped)
+        self._quality.on_drawn(time.monotonic(), waited_s, deciding_s, dropped=dropped)
 
     def stats(self) -> StreamStats:
         """Return the stream as it is now; thread-safe."""
@@ -196,7 +172,7 @@ class Streamer:
                 session.lease.slot if session and session.rung.pool_kind is PoolKind.NVENC else None
             ),
             frames_ok=self._encoded.total,
-            frames_fps=self._drawn.per_second() if session else 0.0,
+            frames_fps=self._shown.per_second() if session else 0.0,
             frames_dropped=self._queue.dropped,
         )
 
@@ -244,6 +220,7 @@ class Streamer:
             self._desired_reason if self._enabled else "streaming is switched off (stream.enabled)"
         )
         self._set_state(StreamState.STANDBY, reason)
+        self._hub.expire_recent()
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self.wanted, timeout=RETRY_S)
 
@@ -278,7 +255,7 @@ class Streamer:
         """Switch to an encoder that was opened; viewers see a new epoch."""
         settings = session.settings
         self._hub.open_epoch(settings.width, settings.height, settings.fps)
-        self._drawn.restart()
+        self._shown.restart()
         self._opened_at = time.monotonic()
         self._quality.restart(session.rung, self._opened_at)
         with self._changed:
@@ -286,11 +263,9 @@ class Streamer:
             self._session = session
 
     def _encode(self, session: EncoderSession) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._queue or not self.wanted, RETRY_S)
-            if self._closed or not self.wanted or not self._queue:
-                return
-            frame = self._queue.take()
+        frame = self._next_frame()
+        if frame is None:
+            return
         began = time.monotonic()
         try:
             with self._watchdog.watching():
@@ -317,6 +292,25 @@ class Streamer:
         now = time.monotonic()
         self._quality.on_encoded(now - began)
         self._maintain(session, now)
+
+    def _next_frame(self) -> Frame | None:
+        """Wait for a frame, or for the time to repeat the last one; None: look around first."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closed or self._queue or not self.wanted,
+                max(0.0, min(RETRY_S, self._queue.due_at() - time.monotonic())),
+            )
+            if self._closed or not self.wanted:
+                return None
+            if self._queue:
+                return self._queue.take()
+            now = time.monotonic()
+            if now < self._queue.due_at():
+                return None
+            frame = self._queue.repeat()
+        self._shown.count()
+        self._quality.on_repeated(now)
+        return frame
 
     def _maintain(self, session: EncoderSession, now: float) -> None:
         """Change the encoder or the quality where that is called for."""
@@ -345,13 +339,17 @@ class Streamer:
             return
         settings, sample = step
         log.info(
-            "switches to %s from %s: in %.1f s %d frames were drawn, %d dropped, load %.2f",
+            "switches to %s from %s: in %.1f s %d frames were drawn, %d dropped; deciding took "
+            "%.2f s, the game %.2f s, encoding %.2f s; %.2f cores were idle",
             settings,
             session.settings,
             sample.seconds,
             sample.drawn,
             sample.dropped,
-            sample.load,
+            sample.deciding_s,
+            sample.drawing_s,
+            sample.encoding_s,
+            sample.spare_s / sample.seconds,
         )
         try:
             with self._watchdog.watching():
@@ -376,6 +374,7 @@ class Streamer:
         self._pause()
 
     def _pause(self) -> None:
+        self._hub.expire_recent()
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not self.wanted, RETRY_S)
 
