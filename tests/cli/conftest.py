@@ -12,11 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from metabonk.orchestrator.lock import read_record
+from tests.support.command_server import Command, CommandServer
 from tests.support.processes import kill_tree
 from tests.support.serving import free_ports
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -26,18 +29,25 @@ class Terminal:
     folder: Path
     environment: dict[str, str]
     ports: list[int]
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
+    commands: CommandServer
+    started: list[Command | psutil.Popen] = field(default_factory=list)
 
-    def start(self, kind: str, *arguments: str, stdout: int | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, kind: str, *arguments: str, stdout: int | None = None
+    ) -> Command | psutil.Popen:
+        """Start a fleet of stand-ins, with its output in ``terminal.txt`` or ``stdout``."""
+        module, words = "tests.support.fleet_of_stand_ins", (kind, "start", *arguments)
+        if stdout is None and not self._needs_exec:
+            self.started.append(self._fork(module, *words, output=self.folder / "terminal.txt"))
+            return self.started[-1]
         output = (self.folder / "terminal.txt").open("w") if stdout is None else None
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.fleet_of_stand_ins", kind, "start", *arguments],
+        process = psutil.Popen(
+            [sys.executable, "-m", module, *words],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=output or stdout,
             stderr=subprocess.STDOUT,
-            text=True,
             # Under nohup, SIGHUP would be ignored, and a fleet respects that.
             preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         )
@@ -47,14 +57,42 @@ class Terminal:
         return process
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "metabonk.cli.main", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
+        """Run ``metabonk <arguments>``."""
+        module = "metabonk.cli.main"
+        if self._needs_exec:
+            return subprocess.run(
+                [sys.executable, "-m", module, *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
+            )
+        output, errors = self.folder / "stdout.txt", self.folder / "stderr.txt"
+        command = self._fork(module, *arguments, output=output, errors=errors)
+        try:
+            code = command.wait(TIMEOUT_S)
+        finally:
+            kill_tree(command)
+        return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
+
+    @property
+    def _needs_exec(self) -> bool:
+        """Whether a variable is read only when a program is loaded."""
+        return bool({"LC_ALL", "LD_LIBRARY_PATH"} & self.environment.keys())
+
+    def _fork(
+        self, module: str, *arguments: str, output: Path, errors: Path | None = None
+    ) -> Command:
+        return self.commands.start(
+            module,
+            *arguments,
+            folder=self.folder,
+            environment=self.environment,
+            output=output,
+            errors=errors,
         )
 
     def ready(self, names: tuple[str, ...] = ("learner", "omega-0", "omega-1")) -> None:
@@ -63,6 +101,11 @@ class Terminal:
             "the children are ready",
             lambda: all(log.exists() and "ready" in log.read_text() for log in logs),
         )
+        until("they are recorded", lambda: self._recorded() >= set(names))
+
+    def _recorded(self) -> set[str]:
+        records = [record for lock in self.locks() if (record := read_record(lock)) is not None]
+        return {name for record in records for name in record.children}
 
     @property
     def text(self) -> str:
@@ -73,12 +116,19 @@ class Terminal:
         return [root, *root.children(recursive=True)]
 
     def locks(self) -> list[Path]:
-        return list((self.folder / "runtime").glob("*.lock"))
+        return list(Path(self.environment["METABONK_PATHS_RUNTIME"]).glob("*.lock"))
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandServer]:
+    server = CommandServer(tmp_path_factory.mktemp("commands"))
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    go2rtc, media, *ports = free_ports(6, spare=7)
+def terminal(tmp_path: Path, commands: CommandServer) -> Iterator[Terminal]:
+    go2rtc, rtsp, media, *ports = free_ports(7, spare=7)
     names = ("ORCHESTRATOR", "PAGE", "LEARNER", "WORKER")
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("METABONK_")},
@@ -86,10 +136,11 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
         "METABONK_PATHS_RUNTIME": str(tmp_path / "runtime"),
         "METABONK_WORKER_SPAWN_STAGGER_S": "0.05",
         "METABONK_PORTS_GO2RTC": str(go2rtc),
+        "METABONK_PORTS_GO2RTC_RTSP": str(rtsp),
         "METABONK_PORTS_GO2RTC_MEDIA": str(media),
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
     }
-    terminal = Terminal(tmp_path, environment, ports)
+    terminal = Terminal(tmp_path, environment, ports, commands)
     yield terminal
     for process in terminal.started:
         kill_tree(process)

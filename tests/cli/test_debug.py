@@ -8,7 +8,8 @@ import pytest
 from metabonk.cli.debug import Progress, play_and_learn
 from metabonk.cli.main import main
 from metabonk.policy import encode_weights
-from metabonk.settings import Settings
+from metabonk.policy.defaults import DEFAULTS, GameKind
+from metabonk.settings import Settings, read_settings
 
 GAMES = ["gym:minigrid:MiniGrid-Empty-5x5-v0", "doom:basic"]
 
@@ -58,13 +59,18 @@ def test_the_run_has_settings_checkpoints_and_episodes(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("METABONK_LEARNING_BATCH_SIZE", "64")
-    assert main(["debug", "--game", GAMES[0], "--seed", "7", "--steps", "200"]) == 0
+    options = ("--seed", "7", "--env-arg", "max_steps=20", "--steps", "200")
+    assert main(["debug", "--game", GAMES[0], *options]) == 0
     (run_dir,) = (tmp_path / "runs").iterdir()
-    assert '"seed": 7' in (run_dir / "settings.json").read_text()
+    learning = read_settings(run_dir / "settings.json").learning
+    assert (learning.seed, learning.env_args) == (7, {"max_steps": 20})
     assert len(list((run_dir / "checkpoints").glob("*.safetensors"))) >= 1
     database = sqlite3.connect(run_dir / "metabonk.sqlite")
-    (count,) = database.execute("SELECT count(*) FROM episodes").fetchone()
+    count, longest = database.execute("SELECT count(*), max(length) FROM episodes").fetchone()
     database.close()
-    assert count >= 1
+    assert count >= 9
+    assert longest <= 20, "the environment got its argument"
     printed = capsys.readouterr().out
-    assert "version    3" in printed and str(run_dir.name) in printed
+    assert printed.startswith("learning defaults for vector observations and discrete actions: ")
+    assert learning.learning_rate == DEFAULTS[GameKind.VECTOR]["learning_rate"]
+    assert "version    2" in printed and str(run_dir.name) in printed

@@ -113,13 +113,3 @@ def test_a_problem_is_reported_once_despite_changing_seconds_and_again_when_it_r
         "problem: silent for 5 s; look",
         "problem: silent for 9 s; look",
     ]
-
-
-def test_a_closed_output_does_not_stop_the_fleet():
-    class Closed(io.StringIO):
-        def write(self, text: str) -> int:
-            raise BrokenPipeError
-
-    lines = Lines(Closed(), PAGE)
-    lines.show(fleet(), PROCESSES)
-    lines.close()

@@ -58,6 +58,6 @@ def test_missing_parts_are_reported_with_the_command_that_adds_them(
     monkeypatch.setattr(shared_memory, "MIN_TOTAL", 1 << 60)
     assert main(["doctor"]) == 1
     output = capsys.readouterr().out
-    assert "✗ the web page is not built\n    → run ./start to build it" in output
+    assert "✗ the web page is not built\n    → run './start' to build it" in output
     assert "--shm-size=1g" in output
     assert output.splitlines()[-1] == "fix what is marked ✗"

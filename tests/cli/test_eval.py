@@ -8,6 +8,10 @@ import pytest
 
 from metabonk.cli.eval import summary
 from metabonk.cli.main import main
+from metabonk.games import Observation, Purpose, episode_seed
+from metabonk.games.doom import Doom
+from tests.support.trained_runs import write_run
+from tests.support.unrepeatable import GAME as UNREPEATABLE
 
 GAME = "doom:basic"
 
@@ -63,6 +67,23 @@ def test_a_run_is_given_by_name_or_folder_and_a_seed_repeats_it(
     assert by_name != run_eval(capsys, run_dir.name, "--episodes", "2", "--seed", "6")
 
 
+def test_the_episodes_are_those_of_evaluation_not_of_training(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    seeds: list[int] = []
+    reset = Doom.reset
+
+    def recording_reset(game: Doom, seed: int) -> Observation:
+        seeds.append(seed)
+        return reset(game, seed)
+
+    monkeypatch.setattr(Doom, "reset", recording_reset)
+    run_eval(capsys, "--episodes", "1")
+    # The episode after the last is begun as well.
+    expected = [episode_seed(0, Purpose.EVALUATION, episode=number) for number in range(2)]
+    assert seeds == expected
+
+
 def test_the_video_contains_every_tic_at_the_size_of_the_stream(
     run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -72,9 +93,23 @@ def test_the_video_contains_every_tic_at_the_size_of_the_stream(
     with av.open(file) as container:
         stream = container.streams.video[0]
         assert (stream.width, stream.height) == (256, 144)
-        frames = sum(1 for _ in container.decode(stream))
-    assert 4 * (steps - 1) <= frames <= 4 * steps
+        times = [frame.time or 0.0 for frame in container.decode(stream)]
+    assert 4 * (steps - 1) <= len(times) <= 4 * steps + 1
+    assert times[:9] == pytest.approx([tic / 35 for tic in range(9)], abs=1e-4), "the game's pace"
     assert f"wrote {file}" in output
+
+
+def test_a_game_that_cannot_be_repeated_has_returns_but_no_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    run_dir = write_run(tmp_path, UNREPEATABLE)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert main(["eval", str(run_dir), "--episodes", "2", "--video", "video.mp4"]) == 3
+    output = capsys.readouterr()
+    assert "2 episodes" in output.out.splitlines()[-1]
+    assert "did not come out as it was played, so there is no video of it" in output.err
+    assert not list(tmp_path.glob("video*"))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +137,12 @@ def test_a_run_without_a_readable_checkpoint_is_an_error(
     assert "has no readable checkpoint" in capsys.readouterr().err
 
 
-def test_zero_episodes_are_rejected(capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(
+    ("option", "value", "least"), [("--episodes", "0", 1), ("--seed", "-1", 0), ("--seed", "x", 0)]
+)
+def test_a_number_out_of_range_is_rejected(
+    option: str, value: str, least: int, capsys: pytest.CaptureFixture[str]
+):
     with pytest.raises(SystemExit):
-        main(["eval", "--episodes", "0"])
-    assert "must be an integer ≥ 1, not '0'" in capsys.readouterr().err
+        main(["eval", f"{option}={value}"])
+    assert f"must be an integer ≥ {least}, not {value!r}" in capsys.readouterr().err

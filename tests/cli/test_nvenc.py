@@ -6,9 +6,12 @@ from pathlib import Path
 import pynvml
 import pytest
 
+from metabonk.cli import cleanup
 from metabonk.cli.nvenc import session_lines, status_lines
 from metabonk.encoding.sessions import Lease, Pools
+from metabonk.encoding.sessions import pool as pool_module
 from metabonk.encoding.sessions.nvml import DriverSession, Gpu
+from metabonk.encoding.sessions.slots import locked
 from metabonk.settings import Settings
 from tests.support.machines import pools_of
 from tests.support.serving import free_port
@@ -45,6 +48,25 @@ def test_each_gpu_is_listed_with_its_pool_and_open_sessions(tmp_path: Path):
         "  limit of GPU 1: METABONK_NVENC_MAX_SESSIONS",
         "  other program: pid 1, 1920×1080 at 60 fps",
     ]
+
+
+def test_sessions_are_listed_while_a_stuck_process_keeps_a_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pools = two_gpus(tmp_path)
+    pool = pools.nvenc(0)
+    assert pool is not None
+    pool.take(worker="omega-0", purpose="stream", gpu=0)
+    monkeypatch.setattr(pool_module, "LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(cleanup, "orphans", list)
+    monkeypatch.setattr(cleanup, "cleanup_games", lambda *arguments: ["games"])
+    with locked(tmp_path / "nvenc-gpu0" / "pool.lock"):
+        output = lines(pools)
+        leftovers = list(cleanup.leftover_lines(pools))
+    assert output[1] == "Active Sessions: 2 (nvenc-gpu0 1 of 2, nvenc-gpu1 1 of 2, cpu 0 of 1)"
+    assert output[-1].startswith("Problem: counted without the pool's lock: ")
+    assert leftovers[0].startswith("nvenc-gpu0: ") and "appears stuck" in leftovers[0]
+    assert leftovers[-1] == "left over: games", "the rest is done all the same"
 
 
 def test_the_configured_gpu_comes_first(tmp_path: Path):

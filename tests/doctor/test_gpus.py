@@ -11,8 +11,9 @@ from metabonk.doctor.gpus import gpu_problems
 from metabonk.doctor.host import Finding
 from metabonk.encoding.ladder import ProbeResult
 from metabonk.encoding.probe import ProbeCache
-from metabonk.encoding.sessions.nvml import Gpu
-from tests.support.machines import GEFORCE, H100, pools_of
+from metabonk.encoding.sessions import Pools
+from metabonk.encoding.sessions.nvml import FailedGpu, Gpu, GpuInventory
+from tests.support.machines import GEFORCE, H100, FakeNvml, pools_of
 
 Examine = Callable[..., list[Finding]]
 
@@ -122,3 +123,21 @@ def test_each_gpu_is_reported_with_its_limit_and_the_reason(tmp_path: Path):
     assert "limit 12 (driver 590.44 opens 12 sessions" in line.message
     (none,) = gpus.gpu_findings(pools_of(tmp_path, unavailable="no driver"))
     assert none.mark == "–" and "no driver" in none.message
+
+
+@pytest.mark.parametrize(("is_forbidden", "count"), [(False, 1), (True, 0)])
+def test_a_failed_gpu_is_a_problem_unless_it_is_not_ours_to_use(
+    is_forbidden: bool, count: int, tmp_path: Path
+):
+    failed = FailedGpu(1, "GPU is lost", is_forbidden)
+    inventory = GpuInventory((GEFORCE,), failed=(failed,))
+    pools = Pools(
+        tmp_path, nvenc_limit=0, cpu_limit=1, nvml=FakeNvml(GEFORCE), usable=lambda _: inventory
+    )
+    ProbeCache(tmp_path).store(
+        gpus.NVENC_RUNGS[-1], GEFORCE, ProbeResult(works=True), quarantined=False
+    )
+    found = list(gpu_problems(pools, ProbeCache(tmp_path)))
+    assert [each.message for each in found] == (
+        ["GPU 1 can't be queried and is not used: GPU is lost"] * count
+    )

@@ -1,6 +1,8 @@
 """Disk and shared memory, sufficient and insufficient."""
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +33,24 @@ def test_too_little_disk_space_is_blocking(tmp_path: Path, monkeypatch: pytest.M
     (finding,) = host.disk_findings(paths(tmp_path))
     assert finding.blocking and finding.mark == "✗"
     assert f"only 499 MB free on the disk of {tmp_path}; checkpoints may fail" in finding.message
-    assert finding.action == "free some disk space"
+    assert (finding.action or "").startswith("free some disk space; ")
+    assert "metabonk runs prune --keep 5'" in (finding.action or "")
+
+
+@pytest.mark.parametrize(
+    ("size", "free", "advised"), [(900, 1, False), (2000, 3000, False), (2000, 1999, True)]
+)
+def test_pruning_is_advised_once_the_runs_take_more_than_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, free: int, advised: bool
+):
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(size * MB)
+    with_free(monkeypatch, free * MB)
+    finding = host.runs_finding(tmp_path)
+    assert f"take {size} MB" in finding.message
+    assert (finding.action is not None) == advised
+    assert not advised or "metabonk runs prune --keep 5'" in finding.action
+    assert not finding.blocking
 
 
 def test_each_disk_is_reported(tmp_path: Path):
@@ -75,3 +94,27 @@ def test_a_container_is_recognised_by_its_markers_or_its_root(
     mounts.write_text("/dev/vda1 / ext4 rw 0 0\n")
     marker.touch()
     assert host.in_container()
+
+
+@pytest.mark.parametrize(
+    ("session", "problem"),
+    [("run/user", "it is a relative path"), ("/nonexistent", "no such file or directory")],
+)
+def test_a_session_folder_that_cannot_be_used_is_reported_with_the_folder_used_instead(
+    session: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", session)
+    finding = host.runtime_finding(Paths())
+    assert finding.message == (
+        f"XDG_RUNTIME_DIR is {session}, but {problem}; locks are in "
+        f"{tmp_path}/metabonk-{os.getuid()} instead"
+    )
+    assert "unset XDG_RUNTIME_DIR" in (finding.action or "") and not finding.blocking
+    assert host.runtime_finding(Paths(runtime=tmp_path / "own")).action is None
+
+
+def test_an_unusable_runtime_folder_is_reported_with_its_setting(tmp_path: Path):
+    (tmp_path / "file").write_text("no folder")
+    finding = host.runtime_finding(Paths(runtime=tmp_path / "file"))
+    assert finding.blocking and "METABONK_PATHS_RUNTIME" in (finding.action or "")

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from metabonk.doctor import browser
 from metabonk.doctor.browser import find_browser
 from metabonk.encoding.sessions import Lease
-from metabonk.encoding.sessions.nvml import Gpu, GpuInventory, Nvml
+from metabonk.encoding.sessions.nvml import Gpu, GpuInventory
 from metabonk.encoding.sessions.pools import Pools
 from metabonk.http.server import HttpServer
 from metabonk.messages import StreamState
@@ -23,9 +23,11 @@ from metabonk.validation.inspect_page import inspect_page
 from metabonk.validation.inspect_stream import inspect_stream
 from metabonk.validation.observations import PageObservation, StreamObservation
 from tests.support.frames import regular_times
-from tests.support.machines import GEFORCE
+from tests.support.machines import GEFORCE, FakeNvml
 from tests.support.requirements import require
 from tests.support.serving import free_port, free_ports, served
+from tests.support.stage import stage
+from tests.support.statuses import status
 from tests.support.streaming_worker import FPS, SIZE, FakeWorker, make_page, make_video
 
 HEALTHY = make_video()
@@ -67,12 +69,16 @@ def test_a_missing_second_keyframe_counts_as_a_gap():
     assert decoded.longest_gap_s == pytest.approx(3.0, abs=0.05)
 
 
-def test_corrupt_frames_are_counted():
+@pytest.mark.parametrize("slices", [1, 4])
+def test_corrupt_frames_are_counted(slices: int, monkeypatch: pytest.MonkeyPatch):
+    # Each thread of the encoder makes a slice.
+    monkeypatch.setattr("metabonk.encoding.backends.av.encoder_threads", lambda cores: slices)
+
     def damage(number: int, data: bytes) -> bytes:
         if number % 10 != 5:
             return data
-        half = len(data) // 2
-        return data[:half] + bytes(byte ^ 0x5A for byte in data[half:])
+        start, end = len(data) // 8, len(data) // 4
+        return data[:start] + bytes(byte ^ 0x5A for byte in data[start:end]) + data[end:]
 
     decoded = inspect_worker(FakeWorker(make_video(damage=damage))).video
     assert decoded is not None and decoded.corrupt > 0
@@ -88,6 +94,13 @@ def test_an_undecodable_stream_has_a_failure(data: bytes):
 def test_a_rejection_is_observed_with_its_error():
     stream = inspect_worker(FakeWorker(code=503, states=[STANDBY]))
     assert stream == StreamObservation(503, STANDBY, "no_encoder_session", retry_after=True)
+
+
+def test_a_worker_that_makes_others_wait_for_its_stream_rejects_at_once():
+    with stage(wait_s=60) as staged:
+        staged.hub.set_state(STANDBY, "all 2 sessions are in use")
+        stream = inspect_stream(status(stream_url=f"{staged.http}/stream.mp4"))
+    assert (stream.code, stream.error) == (503, "no_encoder_session")
 
 
 @pytest.mark.parametrize(
@@ -113,10 +126,11 @@ def test_a_worker_that_does_not_respond_has_a_failure():
     assert stream.code is None and stream.state is None and stream.failure
 
 
-class FakeNvml(Nvml):
-    """Reports the given GPUs."""
+class ChangingNvml(FakeNvml):
+    """Reports the GPUs that a test sets."""
 
     def __init__(self, *gpus: Gpu) -> None:
+        super().__init__(*gpus)
         self.gpus = gpus
 
     def inventory(self) -> GpuInventory:
@@ -125,7 +139,7 @@ class FakeNvml(Nvml):
 
 @pytest.mark.parametrize("counted", [0, 1, 3])
 def test_leases_are_compared_with_the_sessions_that_the_driver_counts(tmp_path: Path, counted: int):
-    nvml = FakeNvml(GEFORCE)
+    nvml = ChangingNvml(GEFORCE)
     pools = Pools(tmp_path, nvenc_limit=2, cpu_limit=1, nvml=nvml)
     pool = pools.nvenc(0)
     assert pool is not None

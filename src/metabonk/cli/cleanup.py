@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 import psutil
 
-from metabonk.cli.stop import cleanup_games, stop_fleet
+from metabonk.cli.stop import cleanup_games, fleet_files, lost_fleets, stop_fleets
 from metabonk.encoding.sessions import Pools
+from metabonk.encoding.sessions.slots import SlotFolderError
 from metabonk.errors import MetaBonkError
 from metabonk.messages import INSTANCE_PREFIX
-from metabonk.orchestrator.lock import lock_files
+from metabonk.printable import printable
 from metabonk.settings import Settings
-from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.file_lock import is_locked
 from metabonk.system.process_ids import ProcessId, end, orphans
 
@@ -47,10 +47,9 @@ def run(arguments: argparse.Namespace, settings: Settings, pools: Pools) -> int:
         return 0
     done: list[str] = []
     if arguments.all:
-        files = lock_files(runtime_dir(settings.paths.runtime))
-        if any(is_locked(file) for file in files) and not arguments.force:
+        if not arguments.force and _is_any_running(settings):
             _confirm_ending_fleets()
-        done += [line for file in files for line in stop_fleet(file)]
+        done += stop_fleets(settings, everywhere=True)
     done += _remove_leftovers(pools, grace_s=0.0 if arguments.force else GRACE_S)
     _print(done or ["nothing was left over"])
     return 0
@@ -61,7 +60,12 @@ def leftover_lines(pools: Pools) -> Iterator[str]:
     for process in orphans():
         yield f"left over: {_describe(process)}; the process that started it is gone"
     for pool in pools.all():
-        for holder in pool.stale_holders():
+        try:
+            stale = pool.stale_holders()
+        except SlotFolderError as error:
+            yield f"{pool.name}: {error}"
+            continue
+        for holder in stale:
             yield f"left over: {pool.name} {holder} died holding its session; the slot is free"
     yield from (f"left over: {line}" for line in cleanup_games("--dry-run"))
 
@@ -72,7 +76,12 @@ def _remove_leftovers(pools: Pools, grace_s: float) -> Iterator[str]:
     for process, description in descriptions.items():
         yield f"{'killed' if process in killed else 'ended'} {description}"
     for pool in pools.all():
-        for holder in pool.stale_holders(clear=True):
+        try:
+            stale = pool.stale_holders(clear=True)
+        except SlotFolderError as error:
+            yield f"{pool.name}: nothing cleared: {error}"
+            continue
+        for holder in stale:
             yield f"cleared {pool.name} slot {holder.slot}, left by {holder.worker}"
     yield from cleanup_games()
 
@@ -88,6 +97,12 @@ def _describe(process: ProcessId) -> str:
     return f"{command}{name} (pid {process.pid})"
 
 
+def _is_any_running(settings: Settings) -> bool:
+    files = fleet_files(settings, everywhere=True)
+    lost = lost_fleets(settings, everywhere=True, known=set())
+    return any(is_locked(file) for file in files) or next(lost, None) is not None
+
+
 def _confirm_ending_fleets() -> None:
     if not sys.stdin.isatty():
         raise MetaBonkError(
@@ -101,4 +116,4 @@ def _confirm_ending_fleets() -> None:
 
 
 def _print(lines: list[str]) -> None:
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))

@@ -13,20 +13,28 @@ from typing import NamedTuple
 
 import torch
 
-from metabonk.games import make_game
+from metabonk.games import Purpose, action_seed, describe_game, episode_seeds, make_game
 from metabonk.learner.checkpoint import save_checkpoint
 from metabonk.learner.ppo import Learner, Update
-from metabonk.messages import Episode
+from metabonk.messages import EpisodeReport
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
+from metabonk.policy.defaults import describe_defaults, with_defaults
 from metabonk.policy.env_runner import EnvRunner
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import new_run, save_settings
+from metabonk.runs.pruning import hold_run
 from metabonk.settings import Settings, load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is played and for how long."""
     parser.add_argument("--game", metavar="ID", help="doom:<scenario> or gym:<Gymnasium id>")
+    parser.add_argument(
+        "--env-arg",
+        action="append",
+        metavar="KEY=VALUE",
+        help="argument for the constructor of a Gymnasium environment; repeatable",
+    )
     parser.add_argument("--seed", metavar="N", help="seed of everything random (default: 0)")
     parser.add_argument(
         "--steps", type=int, default=10_000, metavar="N", help="policy steps; default: 10000"
@@ -39,11 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MetaBonkError: the game or a folder can't be used.
     """
-    settings = load_settings({"game": arguments.game, "learning": {"seed": arguments.seed}})
+    given = {"seed": arguments.seed, "env_args": arguments.env_arg}
+    settings = load_settings({"game": arguments.game, "learning": given})
     torch.use_deterministic_algorithms(True)
+    game = describe_game(settings.game, settings.learning)
+    sys.stdout.write(f"{describe_defaults(settings.learning, game)}\n")
+    learning = with_defaults(settings.learning, game)
+    settings = settings.model_copy(update={"learning": learning})
     run_dir = new_run(settings)
     save_settings(settings, run_dir)
-    with contextlib.closing(EpisodeStore(run_dir, settings.game)) as store:
+    with hold_run(run_dir), contextlib.closing(EpisodeStore(run_dir, settings.game)) as store:
         learner = None
         for progress in play_and_learn(settings, arguments.steps):
             learner = progress.learner
@@ -67,7 +80,7 @@ class Progress(NamedTuple):
     """
 
     step: int
-    episodes: list[Episode]
+    episodes: list[EpisodeReport]
     update: Update | None
     learner: Learner
 
@@ -79,20 +92,26 @@ def play_and_learn(settings: Settings, steps: int) -> Iterator[Progress]:
         MetaBonkError: the game does not start, or failed.
     """
     learning, processor = settings.learning, torch.device("cpu")
-    game = make_game(settings.game, learning, seed=learning.seed)
+    game = make_game(settings.game, learning)
     with contextlib.closing(game):
         spec = PolicySpec.of(game, learning)
-        actor = Actor(spec, seed=learning.seed, device=processor)
+        seed = action_seed(learning.seed, Purpose.TRAINING)
+        actor = Actor(spec, seed=seed, device=processor)
         learner = Learner(
             spec, learning, reward_scale=game.description.reward_scale, device=processor
         )
         actor.load(encode_weights(learner.network, learner.counters.version))
         runner = EnvRunner(
-            game, 0, RolloutBuilder(spec, learning.rollout_steps), lambda: actor.reset_state(0)
+            game,
+            0,
+            RolloutBuilder(spec, learning.rollout_steps),
+            seeds=episode_seeds(learning.seed, Purpose.TRAINING),
+            on_reset=lambda: actor.reset_state(0),
+            on_life_lost=lambda: actor.reset_state(0),
         )
         runner.reset()
         rollouts: list[Rollout] = []
-        episodes: list[Episode] = []
+        episodes: list[EpisodeReport] = []
         played = 0
         for step in range(1, steps + 1):
             (decision,) = actor.act([runner.observation], [runner.number])
@@ -100,7 +119,7 @@ def play_and_learn(settings: Settings, steps: int) -> Iterator[Progress]:
             if (end := result.episode_end) is not None:
                 played += 1
                 episodes.append(
-                    Episode(
+                    EpisodeReport(
                         worker_index=0,
                         episode=played,
                         total_reward=end.total_reward,

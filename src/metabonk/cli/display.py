@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TextIO
+from typing import IO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from metabonk.messages import Fleet, LearnerStatus, StreamState, WorkerStatus
 from metabonk.orchestrator.supervisor import ChildState
+from metabonk.printable import printable
 
 SUMMARY_INTERVAL_S = 10.0
 STYLES = {
@@ -36,25 +37,23 @@ class LiveTable:
     def __init__(self, console: Console, page: str) -> None:
         self._page = page
         # Drawn by show() alone: rich's own thread would keep drawing while the fleet stops.
-        self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
-        self._is_closed = False
-        self._write(self._live.start)
+        # Nothing is redirected: whoever wrote to standard error would wait for the terminal.
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            vertical_overflow="crop",
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start()
 
     def close(self) -> None:
         """Restore the terminal."""
-        self._write(self._live.stop)
+        self._live.stop()
 
     def show(self, fleet: Fleet, processes: Mapping[str, ChildState]) -> None:
         """Draw the fleet."""
-        self._write(lambda: self._live.update(draw(fleet, processes, self._page), refresh=True))
-
-    def _write(self, write: Callable[[], None]) -> None:
-        # The fleet outlives its terminal, to be stopped cleanly.
-        if not self._is_closed:
-            try:
-                write()
-            except OSError:
-                self._is_closed = True
+        self._live.update(draw(fleet, processes, self._page), refresh=True)
 
 
 class Lines:
@@ -66,13 +65,14 @@ class Lines:
         clock: monotonic seconds.
     """
 
-    def __init__(self, out: TextIO, page: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, out: IO[str], page: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._out = out
         self._clock = clock
         self._known: dict[str, str] = {}
         self._problems: set[str] = set()
         self._summary_at = clock() + SUMMARY_INTERVAL_S
-        self._is_closed = False
         self._write(f"page: {page}")
 
     def close(self) -> None:
@@ -96,12 +96,8 @@ class Lines:
             self._write(summary(fleet))
 
     def _write(self, line: str) -> None:
-        if not self._is_closed:
-            try:
-                self._out.write(f"{line}\n")
-                self._out.flush()
-            except OSError:
-                self._is_closed = True
+        self._out.write(f"{printable(line)}\n")
+        self._out.flush()
 
 
 def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> RenderableType:

@@ -1,18 +1,28 @@
 """``metabonk doctor``: what this machine can do, and the command that adds what is missing."""
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator
 
+from metabonk.cli.inspection import usable_settings
 from metabonk.doctor.browser import browser_finding
 from metabonk.doctor.encoders import encoder_findings, gstreamer_finding
 from metabonk.doctor.gpus import gpu_findings, gpu_problems
-from metabonk.doctor.host import Finding, disk_findings, shared_memory_finding
+from metabonk.doctor.host import (
+    Finding,
+    disk_findings,
+    runs_finding,
+    runtime_finding,
+    shared_memory_finding,
+)
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
 from metabonk.orchestrator.page import PAGE_DIR
 from metabonk.orchestrator.preflight import port_problems
-from metabonk.settings import Settings, load_settings
+from metabonk.printable import printable
+from metabonk.settings import Settings
+from metabonk.settings.commands import command, repair
 from metabonk.settings.schema import available_cores
 
 
@@ -27,14 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
         0 if a fleet can run and be watched, else 1.
 
     Raises:
-        MetaBonkError: a setting or the slot directory can't be used.
+        MetaBonkError: the runtime or slot directory can't be used.
     """
-    settings = load_settings({})
+    settings, mistakes = usable_settings()
     blocked = False
-    for finding in examine(settings):
-        sys.stdout.write(f"{finding.mark} {finding.message}\n")
+    for finding in itertools.chain(map(_setting_finding, mistakes), examine(settings)):
+        sys.stdout.write(f"{finding.mark} {printable(finding.message)}\n")
         if finding.action is not None:
-            sys.stdout.write(f"    → {finding.action}\n")
+            sys.stdout.write(f"    → {printable(finding.action)}\n")
             blocked |= finding.blocking
         sys.stdout.flush()
     sys.stdout.write("fix what is marked ✗\n" if blocked else "this machine can run a fleet\n")
@@ -49,10 +59,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding(f"Python {version}, {available_cores()} cores")
+    yield runtime_finding(settings.paths)
     pools = open_pools(settings)
     yield from gpu_findings(pools)
     yield from _port_findings(settings)
     yield from disk_findings(settings.paths)
+    yield runs_finding(settings.paths.runs)
     yield shared_memory_finding()
     yield _page_finding()
     yield browser_finding()
@@ -62,10 +74,15 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from gpu_problems(pools, ProbeCache(pools.folder))
 
 
+def _setting_finding(mistake: str) -> Finding:
+    action = "correct it in metabonk.toml or the environment: no fleet starts with it"
+    return Finding(mistake, action, blocking=True)
+
+
 def _port_findings(settings: Settings) -> Iterator[Finding]:
     problems = list(port_problems(settings))
     for problem in problems:
-        yield Finding(problem, "'python scripts/stop.py --all' stops a fleet that is running")
+        yield Finding(problem, f"'{command('stop', '--all')}' stops a fleet that is running")
     if not problems:
         yield Finding("all ports are free")
 
@@ -73,4 +90,4 @@ def _port_findings(settings: Settings) -> Iterator[Finding]:
 def _page_finding() -> Finding:
     if (PAGE_DIR / "index.html").is_file():
         return Finding("the web page is built")
-    return Finding("the web page is not built", "run ./start to build it", blocking=True)
+    return Finding("the web page is not built", f"run '{repair()}' to build it", blocking=True)

@@ -7,15 +7,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from metabonk.encoding.recording import Recording
-from metabonk.errors import CheckpointError
-from metabonk.games import FrameSink, make_game
-from metabonk.messages import Mode
-from metabonk.policy import Actor, EpisodeEnd, PolicySpec
-from metabonk.policy.env_runner import EnvRunner
-from metabonk.runs.checkpoints import best_weights, newest_weights
-from metabonk.runs.layout import NEWEST, SETTINGS_FILE, find_run
-from metabonk.settings import load_settings, read_settings
+from metabonk.errors import ReplayError
+from metabonk.games import Purpose, action_seed, episode_seeds, make_game
+from metabonk.policy import Actor, PolicySpec
+from metabonk.policy.env_runner import EnvRunner, StepResult
+from metabonk.policy.episode_log import EpisodeLog, EpisodeSetup
+from metabonk.policy.episode_recorder import EpisodeRecorder
+from metabonk.printable import printable
+from metabonk.replays.renderer import draw, opened_game
+from metabonk.replays.video import ReplayVideo
+from metabonk.runs.checkpoints import find_trained, trained_weights
+from metabonk.runs.layout import NEWEST, SETTINGS_FILE
+from metabonk.settings import Settings, load_settings, read_usable_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--episodes", type=_positive_integer, default=20, metavar="N", help="default: 20"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of games and actions"
+        "--seed",
+        type=_natural_number,
+        default=0,
+        metavar="N",
+        help="of the episodes and actions; the same for every policy (default: 0)",
     )
     parser.add_argument(
         "--greedy", action="store_true", help="take the most likely action instead of sampling"
@@ -38,44 +45,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="use the checkpoint with the best mean return, not the newest",
     )
     parser.add_argument(
-        "--video", type=Path, metavar="FILE", help="record all episodes to this MP4 file"
+        "--video", type=Path, metavar="FILE", help="draw all episodes to this MP4 file"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play a checkpoint of the run and print its returns.
+    """Play a checkpoint of the run and print its returns; then draw its episodes, if asked to.
 
     Raises:
-        MetaBonkError: there is no such run, it has no checkpoint, or the video can't be written.
+        MetaBonkError: there is no such run, it has no checkpoint, or there is no video of it.
     """
-    run_dir = _find(load_settings().paths.runs, arguments.run)
-    settings = read_settings(run_dir / SETTINGS_FILE)
-    weights = best_weights(run_dir) if arguments.best else newest_weights(run_dir)
-    if weights is None:
-        kind = "best checkpoint" if arguments.best else "checkpoint"
-        raise CheckpointError(f"{run_dir} has no readable {kind}; train it first")
+    run_dir = find_trained(load_settings().paths.runs, arguments.run)
+    settings, unknown = read_usable_settings(run_dir / SETTINGS_FILE)
+    for mistake in unknown:
+        _print(f"note: {run_dir.name} is of another version of MetaBonk: {mistake}")
+    weights = trained_weights(run_dir, best=arguments.best)
     returns: list[float] = []
     with contextlib.ExitStack() as owned:
-        game = make_game(settings.game, settings.learning, seed=arguments.seed)
+        game = make_game(settings.game, settings.learning)
         owned.callback(game.close)
         spec = PolicySpec.of(game, settings.learning)
-        actor = Actor(spec, seed=arguments.seed, greedy=arguments.greedy)
+        seed = action_seed(arguments.seed, Purpose.EVALUATION)
+        actor = Actor(spec, seed=seed, greedy=arguments.greedy)
         actor.load(weights)
-        on_frame = None
+        video = recorder = None
         if arguments.video is not None:
-            game.set_render_size(settings.stream.effective_size(hardware=False))
-            recording = Recording(arguments.video, fps=settings.stream.effective_fps)
-            on_frame = owned.enter_context(recording).add
+            # Opened first: one that can't be written is reported before hours of play.
+            pace, size = game.description.tics_per_s, _video_size(settings)
+            video = owned.enter_context(ReplayVideo(arguments.video, size=size, tics_per_s=pace))
+            recorder = EpisodeRecorder(EpisodeSetup.of(game.description, settings.learning))
         count = arguments.episodes
         _print(f"{run_dir.name}: {settings.game}, version {actor.version}, {count} episodes")
-        runner = EnvRunner(game, 0, None, lambda: actor.reset_state(0))
-        for ended in episodes(runner, actor, count, on_frame):
-            returns.append(ended.total_reward)
-            _print(
-                f"  episode {len(returns)}: return {ended.total_reward:.2f}, {ended.length} steps"
-            )
-    _print(summary(returns))
-    if arguments.video is not None:
+        seeds = episode_seeds(arguments.seed, Purpose.EVALUATION)
+        runner = EnvRunner(
+            game,
+            0,
+            None,
+            seeds=seeds,
+            recorder=recorder,
+            on_reset=lambda: actor.reset_state(0),
+            on_life_lost=lambda: actor.reset_state(0),
+        )
+        logs: list[EpisodeLog] = []
+        for result in final_steps(runner, actor, count):
+            assert result.episode_end is not None, "a final step"
+            total_reward, length = result.episode_end.total_reward, result.episode_end.length
+            returns.append(total_reward)
+            _print(f"  episode {len(returns)}: return {total_reward:.2f}, {length} steps")
+            if recorder is not None:
+                logs.append(_log_of(result, len(returns)))
+        _print(summary(returns))
+        if video is not None:
+            _draw(logs, settings, video)
+    if video is not None:
         _print(f"wrote {arguments.video}")
     return 0
 
@@ -89,10 +111,8 @@ def summary(returns: list[float]) -> str:
     )
 
 
-def episodes(
-    runner: EnvRunner, actor: Actor, count: int, on_frame: FrameSink | None = None
-) -> Iterator[EpisodeEnd]:
-    """Play ``count`` episodes, one after the other.
+def final_steps(runner: EnvRunner, actor: Actor, count: int) -> Iterator[StepResult]:
+    """Play ``count`` episodes, one after the other, and yield the last step of each.
 
     Raises:
         GameError: the game failed.
@@ -100,25 +120,44 @@ def episodes(
     runner.reset()
     while count:
         (decision,) = actor.act([runner.observation], [runner.number])
-        result = runner.step(decision, on_frame)
+        result = runner.step(decision)
         if result.episode_end is not None:
             count -= 1
-            yield result.episode_end
+            yield result
 
 
-def _find(runs: Path, name: str) -> Path:
-    folder = Path(name)
-    if (folder / SETTINGS_FILE).is_file():
-        return folder
-    return find_run(runs, name, mode=Mode.PLAY)
+def _log_of(result: StepResult, number: int) -> EpisodeLog:
+    data = result.recording.to_bytes() if result.recording is not None else None
+    if data is None:
+        raise ReplayError(f"episode {number} is too long for a video; leave out --video")
+    return EpisodeLog.from_bytes(data)
+
+
+def _draw(logs: list[EpisodeLog], settings: Settings, video: ReplayVideo) -> None:
+    with opened_game(logs[0].setup, settings.learning, _video_size(settings)) as game:
+        tic = 0
+        for log in logs:
+            tic = draw(log, game, video, first_tic=tic)
+
+
+def _video_size(settings: Settings) -> tuple[int, int]:
+    return settings.stream.effective_size(hardware=False)
 
 
 def _print(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.flush()
 
 
 def _positive_integer(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer ≥ 1, not {text!r}")
+    return _integer(text, at_least=1)
+
+
+def _natural_number(text: str) -> int:
+    return _integer(text, at_least=0)
+
+
+def _integer(text: str, *, at_least: int) -> int:
+    if not text.isdecimal() or int(text) < at_least:
+        raise argparse.ArgumentTypeError(f"must be an integer ≥ {at_least}, not {text!r}")
     return int(text)

@@ -7,12 +7,14 @@ from pathlib import Path
 from metabonk.errors import StartError
 from metabonk.system.process import die_with_parent
 
+PRIVATE = 0o077
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the program and the fleet that it belongs to."""
     parser.add_argument("--parent", type=int, required=True, help="ends with this process (pid)")
     parser.add_argument("--program", type=Path, required=True, help="go2rtc's executable")
-    parser.add_argument("--config", type=Path, required=True, help="its configuration")
+    parser.add_argument("--config", required=True, help="its configuration, as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -23,7 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     """
     die_with_parent(arguments.parent)
     program = str(arguments.program)
+    # Whoever may write to its socket may control it (unix(7)).
+    os.umask(PRIVATE)
     try:
-        os.execv(program, [program, "-config", str(arguments.config)])
+        os.execv(program, [program, "-config", arguments.config])
     except OSError as error:
         raise StartError(f"{program} can't be started: {error.strerror}") from None

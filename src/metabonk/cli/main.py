@@ -15,26 +15,38 @@ from types import TracebackType
 from typing import NoReturn
 
 from metabonk.errors import ERROR_PREFIX, MetaBonkError
+from metabonk.printable import printable
+from metabonk.settings.commands import repair
 from metabonk.settings.environment import disable_openmp_spinning, use_one_heap
+from metabonk.system.descriptors import raise_descriptor_limit
 from metabonk.system.process import configure_logging, lower_priority
+from metabonk.system.text_streams import SHOWABLE, make_streams_showable
 
 COMMANDS = {
     "start": "run a fleet until it is stopped",
     "stop": "stop a running fleet",
     "eval": "play a trained policy and report its returns",
+    "replay": "draw an episode of a run again, as a video",
+    "export": "write a trained policy to a file for PyTorch or ONNX Runtime",
     "doctor": "show what this machine can do and what is missing",
     "validate": "check a running fleet",
+    "runs": "list the runs, or delete old ones",
     "nvenc": "show or clean up encoder sessions",
     "debug": "play and learn in one thread, exactly repeatable",
     "worker": "one worker of a fleet (started by 'start')",
     "learner": "the learner of a fleet (started by 'start')",
     "fork-server": "the parent of workers and the learner (started by 'start')",
+    "render": "the renderer of one replay (started by 'start')",
+    "games": "games of a worker (started by 'worker')",
     "go2rtc": "go2rtc beside a fleet (started by 'start')",
     "cleanup-games": "remove what killed games left behind",
 }
 
-CHILDREN = ("worker", "learner", "fork-server")
+CHILDREN = ("worker", "learner", "fork-server", "render", "games")
 """Commands whose standard error is their log."""
+
+INTERNAL = (*CHILDREN, "go2rtc", "cleanup-games")
+"""Commands whose output goes to a log, or to a process of MetaBonk."""
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 CRASH_LOG = Path("logs") / "crash.log"
@@ -47,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; 2 for an invalid command line or setting.
     """
     given = list(sys.argv[1:] if argv is None else argv)
+    make_streams_showable(as_utf8=bool(given) and given[0] in INTERNAL)
     parser = argparse.ArgumentParser(
         prog="metabonk", description="A live eye on a fleet of reinforcement-learning workers."
     )
@@ -54,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers = {name: commands.add_parser(name, help=text) for name, text in COMMANDS.items()}
     _report_crashes()
+    raise_descriptor_limit()
     try:
         if not given or given[0] not in parsers:
             parser.parse_args(given)  # Prints help, the version or an error, and exits.
@@ -61,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given[0] in CHILDREN:
             configure_logging(given[0])
             use_one_heap()
-            if given[0] == "learner":
+            if given[0] in ("learner", "render"):
                 # Before the first import: on a small machine the first frame comes first.
                 lower_priority()
             if given[0] in ("learner", "fork-server"):
@@ -77,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         return print_error(
             f"incomplete installation: {sys.executable} has no module {error.name!r}. "
-            "Run './start' in a checkout, else 'pip install metabonk'",
+            f"Run '{repair()}'",
             1,
         )
     except KeyboardInterrupt:
@@ -97,7 +111,7 @@ def _version() -> str:
 
 def print_error(sentence: str, exit_code: int) -> int:
     """Print the error that ends a command; return ``exit_code``."""
-    sys.stderr.write(f"{ERROR_PREFIX}{sentence}\n")
+    sys.stderr.write(f"{ERROR_PREFIX}{printable(sentence)}\n")
     return exit_code
 
 
@@ -131,7 +145,7 @@ def _report_crashes() -> None:
 def _log_to_file() -> str:
     try:
         CRASH_LOG.parent.mkdir(parents=True, exist_ok=True)
-        handler: logging.Handler = logging.FileHandler(CRASH_LOG)
+        handler: logging.Handler = logging.FileHandler(CRASH_LOG, encoding="utf-8", errors=SHOWABLE)
     except OSError:
         return "this line, since no log can be written here"
     logging.getLogger().addHandler(handler)

@@ -13,6 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from metabonk.cli import cleanup
+from metabonk.cli.inspection import inspection_settings
 from metabonk.doctor.gpus import gpu_problems
 from metabonk.encoding.ladder import RUNGS, PoolKind, ProbeResult, unavailable
 from metabonk.encoding.probe import ProbeCache
@@ -20,7 +21,8 @@ from metabonk.encoding.sessions import Holder, Pools, open_pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Usage
 from metabonk.messages import WorkerStatus, instance_id
-from metabonk.settings import Settings, load_settings
+from metabonk.printable import printable
+from metabonk.settings import Settings
 
 WORKER_TIMEOUT_S = 1.0
 
@@ -41,13 +43,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the chosen command.
 
     Raises:
-        MetaBonkError: a setting or the slot directory can't be used.
+        MetaBonkError: the runtime or slot directory can't be used.
     """
     is_status = arguments.nvenc_command == "status"
-    settings = load_settings({"workers": arguments.workers} if is_status else {})
+    settings = inspection_settings()
+    if is_status and arguments.workers is not None:
+        settings = settings.model_copy(update={"workers": arguments.workers})
     pools = open_pools(settings)
     for line in status_lines(settings, pools) if is_status else session_lines(settings, pools):
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(printable(line) + "\n")
     return 0 if is_status else cleanup.run(arguments, settings, pools)
 
 
@@ -72,6 +76,7 @@ def session_lines(settings: Settings, pools: Pools) -> Iterator[str]:
         reason = inventory.unavailable or f"there is no GPU {index}, only {indices}"
         yield f"NVML: gpu_index={index} name=none ({reason}) nvenc_used=0"
     usages = {pool.name: pool.usage() for pool in pools.all()}
+    notes = [usage.note for usage in usages.values() if usage.note is not None]
     limits = ", ".join(f"{usage.pool} {usage.used} of {usage.limit}" for usage in usages.values())
     yield f"Active Sessions: {sum(usage.used for usage in usages.values())} ({limits})"
     for pool, gpus in sorted(pools.nvenc_pools(), key=lambda each: configured not in each[1]):
@@ -84,6 +89,8 @@ def session_lines(settings: Settings, pools: Pools) -> Iterator[str]:
         yield from _external_lines(gpus, usage)
     for usage in usages.values():
         yield from _holder_lines(usage)
+    for note in notes:
+        yield f"Problem: counted without the pool's lock: {note}"
 
 
 def _gpu_line(gpu: Gpu) -> str:

@@ -7,20 +7,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from metabonk.cli.inspection import inspection_settings
 from metabonk.errors import MetaBonkError
 from metabonk.orchestrator.lock import (
     FleetRecord,
+    end_leftovers,
     lock_files,
     read_record,
     remove_stale,
 )
-from metabonk.settings import load_settings
-from metabonk.settings.runtime_dir import runtime_dir
+from metabonk.orchestrator.unrecorded import unrecorded_fleets
+from metabonk.printable import printable
+from metabonk.settings import Settings
+from metabonk.settings.runtime_dir import existing_runtime_dirs, runtime_places
 from metabonk.system.file_lock import is_locked
-from metabonk.system.process_ids import boot_id, end, is_alive, leftovers
+from metabonk.system.process_ids import boot_id, end, is_alive
 
 STOP_TIMEOUT_S = 5.0
-LEFTOVER_GRACE_S = 0.5
 POLL_S = 0.02
 
 
@@ -38,12 +41,38 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MetaBonkError: the holder of a fleet's lock can't be identified as a fleet.
     """
-    settings = load_settings()
-    folder = runtime_dir(settings.paths.runtime)
-    port = None if arguments.all else settings.ports.orchestrator
-    stopped = [line for file in lock_files(folder, port) for line in stop_fleet(file)]
-    sys.stdout.write("".join(f"{line}\n" for line in stopped) or "nothing is running\n")
+    stopped = list(stop_fleets(inspection_settings(), everywhere=arguments.all))
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in stopped) or "nothing is running\n")
     return 0
+
+
+def stop_fleets(settings: Settings, *, everywhere: bool) -> Iterator[str]:
+    """Stop the fleet on the configured port, or all of this user's; yield a line for each.
+
+    Raises:
+        MetaBonkError: the holder of a fleet's lock can't be identified as a fleet.
+    """
+    files = fleet_files(settings, everywhere=everywhere)
+    records = [record for file in files if (record := read_record(file)) is not None]
+    for file in files:
+        yield from stop_fleet(file)
+    known = {record.process.pid for record in records}
+    for record in lost_fleets(settings, everywhere=everywhere, known=known):
+        yield from _stop_unrecorded(record)
+
+
+def fleet_files(settings: Settings, *, everywhere: bool) -> list[Path]:
+    """Return the lock files of fleets, in every runtime folder that commands may have used."""
+    port = None if everywhere else settings.ports.orchestrator
+    folders = existing_runtime_dirs(settings.paths.runtime)
+    return [file for folder in folders for file in lock_files(folder, port)]
+
+
+def lost_fleets(settings: Settings, *, everywhere: bool, known: set[int]) -> Iterator[FleetRecord]:
+    """Yield the running fleets whose record was lost."""
+    folders = [place.absolute() for place in runtime_places(settings.paths.runtime)]
+    port = settings.ports.orchestrator
+    return unrecorded_fleets(port, folders=folders, everywhere=everywhere, known=known)
 
 
 def stop_fleet(file: Path) -> Iterator[str]:
@@ -55,7 +84,7 @@ def stop_fleet(file: Path) -> Iterator[str]:
     record = read_record(file)
     if not is_locked(file):
         if record is not None:
-            yield from _end_leftovers(record)
+            yield from end_leftovers(record)
         remove_stale(file)
         yield from cleanup_games()
         return
@@ -74,26 +103,24 @@ def stop_fleet(file: Path) -> Iterator[str]:
     if beside is not None:
         yield f"stopped its go2rtc (pid {beside.pid})"
     if killed:
-        yield from _end_leftovers(record)
+        yield from end_leftovers(record)
         yield from cleanup_games()
     remove_stale(file)
 
 
-def _end_leftovers(record: FleetRecord) -> Iterator[str]:
-    if record.boot != boot_id():
-        return
-    for name, session in record.children.items():
-        left = leftovers(session)
-        if left:
-            end(left, LEFTOVER_GRACE_S)
-            pids = ", ".join(str(process.pid) for process in left)
-            yield f"ended leftovers of {name} (pid {pids})"
+def _stop_unrecorded(record: FleetRecord) -> Iterator[str]:
+    killed = end([record.process], STOP_TIMEOUT_S)
+    how = f"stopped the fleet (pid {record.process.pid}), whose record was lost"
+    yield f"{how}; it did not stop in time and was killed" if killed else how
+    if killed:
+        yield from end_leftovers(record)
+        yield from cleanup_games()
 
 
 def cleanup_games(*arguments: str) -> Iterator[str]:
     """Run ``metabonk cleanup-games``; yield its lines."""
     command = (sys.executable, "-m", "metabonk.cli.main", "cleanup-games", *arguments)
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
     yield from done.stdout.splitlines()
     if done.returncode:
         yield f"leftovers of killed games could not be removed: {done.stderr.strip()}"

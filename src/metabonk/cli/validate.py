@@ -4,11 +4,11 @@ import argparse
 import json
 import sys
 
+from metabonk.cli.inspection import inspection_settings, running_fleet
 from metabonk.messages import instance_id
-from metabonk.orchestrator.lock import lock_files, read_record
-from metabonk.settings import Settings, load_settings, read_settings
+from metabonk.printable import printable
+from metabonk.settings import Settings
 from metabonk.settings.runtime_dir import runtime_dir
-from metabonk.system.file_lock import is_locked
 from metabonk.validation import Check, inspect, validate
 
 
@@ -27,14 +27,13 @@ def run(arguments: argparse.Namespace) -> int:
         0 only if every check passes.
 
     Raises:
-        MetaBonkError: a setting or the slot directory can't be used.
+        MetaBonkError: the runtime or slot directory can't be used.
     """
-    given = load_settings()
-    settings, page = _running_fleet(given)
+    settings, page = _running_fleet(inspection_settings())
     count = settings.workers if arguments.workers is None else arguments.workers
     expected = [instance_id(index) for index in range(count)]
     checks = validate(inspect(settings, expected, page))
-    sys.stdout.write(as_json(checks) if arguments.json else as_text(checks))
+    sys.stdout.write(as_json(checks) if arguments.json else printable(as_text(checks)))
     return 0 if all(check.passed for check in checks) else 1
 
 
@@ -43,11 +42,10 @@ def _running_fleet(given: Settings) -> tuple[Settings, str]:
 
     The token is not written to any file, so it is taken from the environment.
     """
-    for file in lock_files(runtime_dir(given.paths.runtime), given.ports.orchestrator):
-        if (record := read_record(file)) and record.settings and is_locked(file):
-            settings = read_settings(record.settings)
-            return settings.model_copy(update={"access_token": given.access_token}), record.page
-    return given, f"http://{given.internal_authority(given.ports.page)}"
+    fleet = running_fleet(runtime_dir(given.paths.runtime), given.ports.orchestrator)
+    if fleet is None:
+        return given, f"http://{given.internal_authority(given.ports.page)}"
+    return fleet.settings.model_copy(update={"access_token": given.access_token}), fleet.page
 
 
 def as_text(checks: list[Check]) -> str:

@@ -31,7 +31,12 @@ def rendered_text(browser: str, url: str) -> str:
             *(f"--user-data-dir={profile}", "--timeout=8000", url),
         ]
         ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=TIMEOUT_S,
+            check=True,
         )
     body = ended.stdout.partition("<body")[2].partition(">")[2]
     return re.sub(r"<(script|noscript).*?</\1>|<[^>]*>", " ", body, flags=re.DOTALL)

@@ -21,11 +21,12 @@ from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pools import RENDER_NODES
 from metabonk.settings import Settings, write_settings
+from metabonk.settings.commands import add_extra
 
 INSTALL_GSTREAMER = (
     "sudo apt-get install gstreamer1.0-plugins-base gstreamer1.0-plugins-bad "
     "gstreamer1.0-plugins-ugly gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 "
-    "gcc pkg-config libgirepository1.0-dev libcairo2-dev && .venv/bin/pip install '.[gst]'"
+    f"gcc pkg-config libgirepository1.0-dev libcairo2-dev && {add_extra('gst')}"
 )
 """For Debian 12 and Ubuntu 24.04 (docs/encoding.md)."""
 

@@ -36,8 +36,11 @@ def gpu_findings(pools: Pools) -> Iterator[Finding]:
         yield Finding(f"no NVIDIA GPU available: {pools.inventory.unavailable}", absent=True)
     for gpu in pools.inventory.gpus:
         limit = pools.limit(gpu)
+        piece = (
+            f" (MIG slice {gpu.used_slice}, which shares its sessions)" if gpu.used_slice else ""
+        )
         yield Finding(
-            f"GPU {gpu.index}: {gpu.name}, driver {gpu.driver}, {gpu.session_count} encoder "
+            f"GPU {gpu.index}: {gpu.name}{piece}, driver {gpu.driver}, {gpu.session_count} encoder "
             f"sessions open, limit {limit.sessions} ({limit.reason})"
         )
 
@@ -52,6 +55,13 @@ def gpu_problems(pools: Pools, probes: ProbeCache) -> Iterator[Finding]:
             else "run nvidia-smi for details; after a driver update, reboot"
         )
         yield Finding(f"an NVIDIA GPU can't be queried: {inventory.unavailable}", action)
+    for failed in inventory.failed:
+        if not failed.is_forbidden:
+            yield Finding(
+                f"GPU {failed.index} can't be queried and is not used: {failed.reason}",
+                "'dmesg | grep Xid' shows why; reset it with "
+                f"'nvidia-smi --gpu-reset -i {failed.index}', or reboot",
+            )
     for gpu in inventory.gpus:
         if problem := _problem(gpu, pools, probes):
             yield problem

@@ -5,11 +5,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from metabonk.errors import StartError
+from metabonk.settings.commands import command
+from metabonk.settings.environment import user_runtime_dir
+from metabonk.settings.runtime_dir import runtime_dir, session_dir_problem
 from metabonk.settings.schema import Paths
 from metabonk.system import shared_memory
+from metabonk.system.files import folder_bytes
 
 MIN_FREE_DISK = 500 << 20
 """Bytes. An hour's run writes some tens of MB; the rest lets a full disk be noticed in time."""
+
+LARGE_RUNS = 1 << 30
+"""Bytes that runs may take whatever is left of the disk."""
+
+KEEP = 5
+"""Runs that pruning is advised to keep."""
 
 CONTAINER_MARKERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 MOUNTS = Path("/proc/self/mounts")
@@ -52,9 +63,21 @@ def disk_findings(paths: Paths) -> Iterator[Finding]:
         free = free_disk(folder)
         if free < MIN_FREE_DISK:
             message = f"only {megabytes(free)} free on the disk of {folder}; {consequences[folder]}"
-            yield Finding(message, "free some disk space", blocking=True)
+            action = "free some disk space"
+            if folder == paths.runs:
+                action = f"{action}; {_prune()}"
+            yield Finding(message, action, blocking=True)
         else:
             yield Finding(f"{megabytes(free)} free on the disk of {folder}")
+
+
+def runs_finding(runs: Path) -> Finding:
+    """Report what the runs take of their disk: a few hundred megabytes a day of training."""
+    size, free = folder_bytes(runs), free_disk(runs)
+    message = f"the runs in {runs} take {megabytes(size)}"
+    if size < LARGE_RUNS or size < free:
+        return Finding(message)
+    return Finding(f"{message}, more than the {megabytes(free)} that are free", _prune())
 
 
 def shared_memory_finding() -> Finding:
@@ -71,23 +94,46 @@ def shared_memory_finding() -> Finding:
         return Finding(
             f"{message}, and game engines take 13 MB each",
             f"'ls -l {shared_memory.PATH}' shows what fills it; "
-            "'python scripts/cleanup_nvenc_sessions.py --kill' removes leftovers of killed games",
+            f"'{command('nvenc cleanup', '--kill')}' removes leftovers of killed games",
             blocking=True,
         )
     return Finding(f"{message}, for game engines")
+
+
+def runtime_finding(paths: Paths) -> Finding:
+    """Report the folder of locks, and why it is not the login session's."""
+    session = user_runtime_dir()
+    try:
+        folder = runtime_dir(paths.runtime)
+    except StartError as error:
+        advice = "set METABONK_PATHS_RUNTIME to a folder of yours on a local disk"
+        return Finding(str(error), advice, blocking=True)
+    problem = None if session is None else session_dir_problem(session)
+    if problem is None or paths.runtime is not None:
+        return Finding(f"locks are in {folder}")
+    return Finding(
+        f"XDG_RUNTIME_DIR is {session}, but {problem}; locks are in {folder} instead",
+        "unset XDG_RUNTIME_DIR, or log in as this user rather than with su or sudo, so that every "
+        "command looks there",
+    )
 
 
 def in_container() -> bool:
     """Tell whether this looks like a container: by Docker's or Podman's markers, or by its root."""
     if any(marker.exists() for marker in CONTAINER_MARKERS):
         return True
-    mounts = [line.split() for line in MOUNTS.read_text().splitlines()]
+    text = MOUNTS.read_text(encoding="utf-8", errors="replace")
+    mounts = [line.split() for line in text.splitlines()]
     return any(point == "/" and "overlay" in kind for _, point, kind, *_ in mounts)
 
 
 def megabytes(size: int) -> str:
     """Format a number of bytes."""
     return f"{size >> 20} MB"
+
+
+def _prune() -> str:
+    return f"'{command('runs prune', f'--keep {KEEP}')}' deletes old runs, but asks first"
 
 
 def _existing(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from metabonk.messages import Problem, StreamState, no_video
+from metabonk.settings.commands import command, repair
 from metabonk.validation.observations import FleetObservation
 
 MIN_FPS_SHARE = 0.9
@@ -14,7 +15,9 @@ KEYFRAME_MARGIN_S = 0.5
 MAX_UPSCALED_S = 120.0
 """A worker that goes live is drawn larger from its next episode on, which may take a minute."""
 
-START = "start it with './start --mode train --workers 2', or see logs/orchestrator.log"
+START = (
+    f"start it with '{command('start', '--mode train --workers 2')}', or see logs/orchestrator.log"
+)
 REPORT = "please report this: it is a bug in MetaBonk"
 
 
@@ -110,7 +113,7 @@ def _check_streaming(fleet: FleetObservation, check: Check) -> None:
         elif stream.code == 503 and not (stream.error and stream.retry_after):
             check.fail(f"{name} refuses its stream without a reason", REPORT)
     if not live and not missing:
-        check.fail("no worker streams", "run 'python scripts/nvenc_status.py' to see why for each")
+        check.fail("no worker streams", f"run '{command('nvenc status')}' to see why for each")
 
 
 def _check_quality(fleet: FleetObservation, check: Check) -> None:
@@ -192,13 +195,13 @@ def _check_page(fleet: FleetObservation, check: Check) -> None:
         return
     check.facts.append("the page and its files load")
     for asset in page.broken_assets:
-        check.fail(f"{asset} can't be loaded", "run './start' again to rebuild the page")
+        check.fail(f"{asset} can't be loaded", f"run '{repair()}' again to rebuild the page")
     if page.text is None:
         check.facts.append("its script was not run: no browser on this machine")
     elif not page.text.strip():
         check.fail(
             "the page stays empty in a browser",
-            "the browser's console says why; './start' rebuilds the page",
+            f"the browser's console says why; '{repair()}' rebuilds the page",
         )
     else:
         check.facts.append("its script runs in a browser")

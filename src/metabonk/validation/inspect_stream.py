@@ -34,7 +34,11 @@ def inspect_stream(status: WorkerStatus, watched_s: float = WATCHED_S) -> Stream
     """
     before = fetch_status(status)
     try:
-        with httpx.stream("GET", status.stream_url, timeout=TIMEOUT_S, trust_env=False) as answer:
+        # Nobody who wants to watch: no session is moved for this request.
+        parameters = {"wait": "false", "audience": "broadcast"}
+        with httpx.stream(
+            "GET", status.stream_url, params=parameters, timeout=TIMEOUT_S, trust_env=False
+        ) as answer:
             code = answer.status_code
             error = _error(answer) if code != 200 else None
             retry_after = "retry-after" in answer.headers
@@ -73,6 +77,8 @@ def _decode(url: str, watched_s: float) -> DecodedVideo | str:
     keyframes: list[float] = []
     corrupt, width, height = 0, 0, 0
     with av.open(url, timeout=TIMEOUT_S) as container:
+        # FFmpeg's slice threads, PyAV's default, do not report damage.
+        container.streams.video[0].codec_context.thread_count = 1
         for frame in container.decode(video=0):
             if frame.time is None:
                 return "a frame has no timestamp"
