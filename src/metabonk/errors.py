@@ -6,10 +6,14 @@
     ├── SettingsError            an invalid setting: its name, its value and what is allowed
     ├── StartError               a process can't start: port in use, fleet already running, no disk
     ├── GameError                a game can't be created, or failed while it was played
-    │   └── UnknownGame          no such id; carries the available ids
+    │   └── GameStartError       it can't be started here; another start would end the same way
+    │       └── UnknownGame      no such id; says what there is instead
     ├── PolicyError              weights that don't fit the network
     ├── WireError                an unreadable message: malformed, or for another game
     ├── CheckpointError          an unreadable checkpoint, or one that doesn't fit
+    ├── ExportError              a policy can't be written to this file
+    ├── ReplayError              an episode can't be repeated
+    │   └── EpisodeDiffers       repeated, it does not come out as it was played
     └── EncodingError            an encoder can't be opened, or failed in mid-stream
         ├── EncoderUnavailable   this encoder can't be opened here now; says why
         └── EncoderBroken        it worked and then failed; its lease must be released
@@ -42,19 +46,22 @@ class GameError(MetaBonkError):
     """A game can't be created, or failed while it was played."""
 
 
-class UnknownGame(GameError):
-    """No game has this id."""
+class GameStartError(GameError):
+    """The game can't be started; another start would end the same way."""
 
     exit_code = 2
 
-    def __init__(self, game_id: str, available: list[str]) -> None:
-        self.game_id = game_id
-        self.available = available
-        listed = "\n  ".join(available)
-        super().__init__(
-            f"unknown game {game_id!r}. Games on this machine:\n  {listed}\n"
-            "  gym:<id>   any Gymnasium environment that renders rgb_array"
-        )
+
+class UnknownGame(GameStartError):
+    """No game has this id.
+
+    Args:
+        game_id: as it was given.
+        advice: what to do, or what there is instead.
+    """
+
+    def __init__(self, game_id: str, advice: str) -> None:
+        super().__init__(f"unknown game {game_id!r}: {advice}")
 
 
 class PolicyError(MetaBonkError):
@@ -67,6 +74,28 @@ class WireError(MetaBonkError):
 
 class CheckpointError(MetaBonkError):
     """A checkpoint can't be read, or belongs to another game or network."""
+
+
+class ExportError(MetaBonkError):
+    """A policy can't be exported to this file."""
+
+
+class ReplayError(MetaBonkError):
+    """An episode can't be repeated."""
+
+
+class EpisodeDiffers(ReplayError):
+    """An episode that was repeated did not come out as it was played.
+
+    Attributes:
+        step: the first one that differs, from 0; the last one if only the exact rewards do.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, step: int) -> None:
+        self.step = step
+        super().__init__(message)
 
 
 class EncodingError(MetaBonkError):

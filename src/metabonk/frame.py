@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metabonk.messages import Thought
+from metabonk.stream_messages import Thought
 
 
 class Frame:
@@ -42,6 +42,13 @@ class Frame:
     def height(self) -> int:
         """Rows."""
         return int(self.pixels.shape[0])
+
+    def repeat(self, captured_at: float) -> "Frame":
+        """Return the same picture at a later time, without thoughts; it shares the upload."""
+        twin = Frame(self.pixels, captured_at)
+        with self._lock:
+            twin._uploaded = self._uploaded
+        return twin
 
     def on(self, device: Any) -> Any:
         """Return the frame as a tensor on a device, uploading it the first time.
