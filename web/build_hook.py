@@ -57,7 +57,7 @@ class Page:
         """Whether the page is up to date, or its sources are missing."""
         if not (self._web / "package.json").is_file():
             return True
-        return self._stamp.is_file() and self._stamp.read_text() == self._digest()
+        return self._stamp.is_file() and self._stamp.read_text(encoding="utf-8") == self._digest()
 
     def build(self, tools: Toolchain) -> None:
         """Install the dependencies and build the page.
@@ -70,7 +70,7 @@ class Page:
             self._run("npm ci", *tools.npm, "ci", "--omit=dev", "--ignore-scripts")
         # Not 'npm run build', which expects node on PATH, where the wheel's is not.
         self._run("vite build", tools.node, "node_modules/vite/bin/vite.js", "build")
-        self._stamp.write_text(digest)
+        self._stamp.write_text(digest, encoding="utf-8")
 
     @property
     def _has_modules(self) -> bool:
@@ -87,7 +87,7 @@ class Page:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
                 errors="replace",
             )
         except OSError as error:
@@ -135,7 +135,7 @@ def system_tools() -> Toolchain | None:
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         return None
-    asked = subprocess.run([node, "--version"], capture_output=True, text=True)
+    asked = subprocess.run([node, "--version"], capture_output=True, encoding="utf-8")
     return Toolchain((npm,), node) if accepts(asked.stdout) else None
 
 

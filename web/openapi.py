@@ -1,9 +1,9 @@
-"""Generate ``openapi.json`` from the models in ``metabonk.messages``.
+"""Generate ``openapi.json`` from the models of ``metabonk.messages`` and its siblings.
 
 ``python openapi.py`` writes the file; ``python openapi.py --check`` fails if it is out of date.
 ``scripts/types.js`` generates ``src/api/schema.ts`` from it.
 
-The models come from the module, not from the orchestrator's FastAPI application: the page also
+The models come from the modules, not from the orchestrator's FastAPI application: the page also
 needs the WebSocket messages, which belong to no HTTP path.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic.json_schema import models_json_schema
 
-from metabonk import messages
+from metabonk import messages, replay_messages, stream_messages
 
 TARGET = Path(__file__).with_name("openapi.json")
 REF_TEMPLATE = "#/components/schemas/{model}"
@@ -27,9 +27,11 @@ def document() -> str:
     """
     models = [
         model
-        for _, model in inspect.getmembers(messages, inspect.isclass)
-        if issubclass(model, messages.Message) and model is not messages.Message
+        for module in (messages, replay_messages, stream_messages)
+        for _, model in inspect.getmembers(module, inspect.isclass)
+        if issubclass(model, messages.Message) and model.__module__ == module.__name__
     ]
+    models.remove(messages.Message)
     _, schema = models_json_schema(
         [(model, "serialization") for model in models], ref_template=REF_TEMPLATE
     )
@@ -50,6 +52,6 @@ def document() -> str:
 if __name__ == "__main__":
     text = document()
     if "--check" not in sys.argv[1:]:
-        TARGET.write_text(text)
-    elif not TARGET.exists() or TARGET.read_text() != text:
+        TARGET.write_text(text, encoding="utf-8")
+    elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != text:
         sys.exit("web/openapi.json does not match metabonk.messages: run 'npm run types' in web/")

@@ -3,6 +3,7 @@ import { Layout } from "./components/Layout";
 import { BroadcastPage } from "./pages/BroadcastPage";
 import { FleetPage } from "./pages/FleetPage";
 import { NotFoundPage } from "./pages/NotFoundPage";
+import { ReplayPage } from "./pages/ReplayPage";
 import { RunsPage } from "./pages/RunsPage";
 import { StreamPage } from "./pages/StreamPage";
 
@@ -14,6 +15,7 @@ export function App() {
         <Route index element={<FleetPage />} />
         <Route path="/stream" element={<StreamPage />} />
         <Route path="/neural/broadcast" element={<BroadcastPage />} />
+        <Route path="/replay" element={<ReplayPage />} />
         <Route path="/runs" element={<RunsPage />} />
         <Route path="*" element={<NotFoundPage />} />
       </Route>

@@ -3,6 +3,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { BrowserRouter } from "react-router";
 import { App } from "./App";
+import { BASE_PATH } from "./api/base-path";
 import { createQueryClient } from "./api/queries";
 import "./styles/index.css";
 
@@ -12,7 +13,7 @@ if (!root) throw new Error("index.html has no #root");
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={createQueryClient()}>
-      <BrowserRouter>
+      <BrowserRouter basename={BASE_PATH || "/"}>
         <App />
       </BrowserRouter>
     </QueryClientProvider>

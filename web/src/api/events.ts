@@ -1,6 +1,7 @@
 /** Fleet events, delivered as server-sent events. */
 
 import { useEffect, useState } from "react";
+import { API } from "./base-path";
 import type { FleetEvent } from "./schema";
 
 export interface FleetEvents {
@@ -9,7 +10,7 @@ export interface FleetEvents {
   connected: boolean;
 }
 
-const EVENTS_URL = "/api/events";
+const EVENTS_URL = `${API}/events`;
 const MAX_EVENTS = 100;
 /** A browser gives up for good when another server answers in the orchestrator's place. */
 const RETRY_MS = 2_000;

@@ -1,16 +1,29 @@
 /** Queries of the pages and how often they poll. Polling also serves as the retry. */
 
 import { keepPreviousData, QueryClient, useQueries, useQuery } from "@tanstack/react-query";
+import {
+  type EpisodeChoice,
+  type EpisodeKey,
+  episodeUrl,
+  replayStatusUrl,
+  replayTrackUrl,
+  type Side,
+} from "../replays/urls";
 import { logUrl, statusUrl } from "../streams/urls";
-import { getJson } from "./client";
+import { API } from "./base-path";
+import { checkOrigin, getJson, NetworkError } from "./client";
 import type {
   Checkpoint,
   CurvePoint,
   Episode,
   Featured,
   Fleet,
+  Highlight,
   LogTail,
   PoolStatus,
+  ReplayState,
+  ReplayStatus,
+  ReplayTrack,
   RunSummary,
   WorkerStatus,
 } from "./schema";
@@ -18,6 +31,11 @@ import type {
 const FAST_POLL_MS = 1_000;
 const POLL_MS = 2_000;
 const SLOW_POLL_MS = 5_000;
+const REPLAY_POLL_MS = 500;
+/** Until the first episode, so that it is plotted within a second: a heartbeat takes half of that. */
+const EMPTY_POLL_MS = 300;
+/** The rematch is played before its track is known. */
+const TRACK_TIMEOUT_MS = 120_000;
 const CURVE_POINTS = 2_000;
 const SPARKLINE_POINTS = 40;
 const LOG_LINES = 200;
@@ -44,15 +62,24 @@ function polled<Body>(url: string, refetchInterval: number) {
 }
 
 export function useFleet() {
-  return useQuery(polled<Fleet>("/api/fleet", FAST_POLL_MS));
+  return useQuery(polled<Fleet>(`${API}/fleet`, FAST_POLL_MS));
+}
+
+/** Whether the server takes this page for its own; it doesn't change while the page is open. */
+export function useOriginCheck() {
+  return useQuery({
+    queryKey: ["origin"],
+    queryFn: checkOrigin,
+    staleTime: Number.POSITIVE_INFINITY,
+  });
 }
 
 export function useFeatured() {
-  return useQuery(polled<Featured>("/api/featured", FAST_POLL_MS));
+  return useQuery(polled<Featured>(`${API}/featured`, FAST_POLL_MS));
 }
 
 export function useSessions() {
-  return useQuery(polled<PoolStatus[]>("/api/sessions", POLL_MS));
+  return useQuery(polled<PoolStatus[]>(`${API}/sessions`, POLL_MS));
 }
 
 export function useWorkerStatus(worker: string) {
@@ -66,20 +93,23 @@ export function useLog(worker: string) {
 /** Learning curve of the current run, of one worker or of all. */
 export function useCurve(worker?: number) {
   const filter = worker === undefined ? "" : `&worker=${worker}`;
-  return useQuery(polled<CurvePoint[]>(`/api/curve?points=${CURVE_POINTS}${filter}`, SLOW_POLL_MS));
+  return useQuery({
+    ...polled<CurvePoint[]>(`${API}/curve?points=${CURVE_POINTS}${filter}`, SLOW_POLL_MS),
+    refetchInterval: ({ state }) => (state.data?.length === 0 ? EMPTY_POLL_MS : SLOW_POLL_MS),
+  });
 }
 
 export function useSparkline(worker: number) {
-  const url = `/api/curve?points=${SPARKLINE_POINTS}&worker=${worker}`;
+  const url = `${API}/curve?points=${SPARKLINE_POINTS}&worker=${worker}`;
   return useQuery(polled<CurvePoint[]>(url, SLOW_POLL_MS));
 }
 
 export function useEpisodes(worker: number, limit: number) {
-  return useQuery(polled<Episode[]>(`/api/episodes?limit=${limit}&worker=${worker}`, POLL_MS));
+  return useQuery(polled<Episode[]>(`${API}/episodes?limit=${limit}&worker=${worker}`, POLL_MS));
 }
 
 export function useRuns() {
-  return useQuery(polled<RunSummary[]>("/api/runs", SLOW_POLL_MS));
+  return useQuery(polled<RunSummary[]>(`${API}/runs`, SLOW_POLL_MS));
 }
 
 /** Learning curves in the order of `runs`; null for those still loading. */
@@ -97,6 +127,48 @@ export function useBestEpisodes(run: string, limit: number) {
   return useQuery({ ...polled<Episode[]>(url, SLOW_POLL_MS), placeholderData: keepPreviousData });
 }
 
+/** The episode that a link names; null if there is none, which is asked again. */
+export function useEpisode(run: string | undefined, choice: EpisodeChoice) {
+  const url = run === undefined ? "" : episodeUrl(run, choice);
+  return useQuery({
+    queryKey: [url],
+    queryFn: ({ signal }) => getJson<Episode | Episode[]>(url, signal),
+    select: (answer) => (Array.isArray(answer) ? (answer[0] ?? null) : answer),
+    enabled: run !== undefined,
+    staleTime: Number.POSITIVE_INFINITY,
+    refetchInterval: ({ state: { data } }) =>
+      data === undefined || (Array.isArray(data) && data.length === 0) ? POLL_MS : false,
+  });
+}
+
+/** A replay is over once it is whole, or known to be none; a failed one is tried again. */
+const SETTLED: ReadonlySet<ReplayState> = new Set(["whole", "different"]);
+
+export function useReplayStatus(episode: EpisodeKey, side: Side) {
+  return useQuery({
+    ...polled<ReplayStatus>(replayStatusUrl(episode, side), REPLAY_POLL_MS),
+    refetchInterval: ({ state }) =>
+      state.data && SETTLED.has(state.data.state) ? false : REPLAY_POLL_MS,
+  });
+}
+
+/** Tracks in the order of `sides`. */
+export function useReplayTracks(episode: EpisodeKey, sides: readonly Side[]) {
+  return useQueries({
+    queries: sides.map((side) => {
+      const url = replayTrackUrl(episode, side);
+      return {
+        queryKey: [url],
+        queryFn: ({ signal }: { signal: AbortSignal }) =>
+          getJson<ReplayTrack>(url, signal, TRACK_TIMEOUT_MS),
+        staleTime: Number.POSITIVE_INFINITY,
+        retry: (_: number, error: Error) => error instanceof NetworkError,
+      };
+    }),
+    combine: (results) => results.map(({ data, error }) => ({ track: data, error })),
+  });
+}
+
 export function useCheckpoints(run: string) {
   const url = `${runUrl(run)}/checkpoints`;
   return useQuery({
@@ -105,6 +177,10 @@ export function useCheckpoints(run: string) {
   });
 }
 
+export function useHighlight(run: string) {
+  return useQuery(polled<Highlight | null>(`${runUrl(run)}/highlight`, SLOW_POLL_MS));
+}
+
 function runUrl(run: string): string {
-  return `/api/runs/${encodeURIComponent(run)}`;
+  return `${API}/runs/${encodeURIComponent(run)}`;
 }

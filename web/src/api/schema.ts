@@ -16,15 +16,31 @@ export type Mode = "train" | "play";
  * State of a worker's stream.
  */
 export type StreamState = "live" | "starting" | "standby" | "error";
+/**
+ * Main loops of a worker and of the learner.
+ */
+export type Loop = "live" | "background" | "train";
+/**
+ * State of a replay's video.
+ */
+export type ReplayState = "none" | "queued" | "rendering" | "whole" | "different" | "failed";
+/**
+ * State of a replay's video.
+ */
+export type ReplayState1 = "none" | "queued" | "rendering" | "whole" | "different" | "failed";
 
 /**
  * Every message, by its name.
  */
 export interface Messages {
+  AudienceMessage: AudienceMessage;
   Checkpoint: Checkpoint;
+  ClipTrack: ClipTrack;
   CurvePoint: CurvePoint;
   DesiredState: DesiredState;
   Episode: Episode;
+  EpisodeReport: EpisodeReport;
+  EpisodeResult: EpisodeResult;
   EpochMessage: EpochMessage;
   ErrorBody: ErrorBody;
   EventKind: EventKind;
@@ -33,12 +49,18 @@ export interface Messages {
   FleetEvent: FleetEvent;
   Heartbeat: Heartbeat;
   HeartbeatReply: HeartbeatReply;
+  Highlight: Highlight;
   LearnerStatus: LearnerStatus;
   LogTail: LogTail;
+  Loop: Loop;
   Mode: Mode;
   PolicyMessage: PolicyMessage;
   PoolStatus: PoolStatus;
   Problem: Problem;
+  RenderOutcome: RenderOutcome;
+  ReplayState: ReplayState;
+  ReplayStatus: ReplayStatus;
+  ReplayTrack: ReplayTrack;
   RunSummary: RunSummary;
   SaliencyMessage: SaliencyMessage;
   SlotHolder: SlotHolder;
@@ -47,6 +69,28 @@ export interface Messages {
   Thought: Thought;
   ThoughtMessage: ThoughtMessage;
   WorkerStatus: WorkerStatus;
+}
+/**
+ * WebSocket ``/stream?relay=true``, text, from a relay: the viewers that it stands for.
+ */
+export interface AudienceMessage {
+  type: "audience";
+  /**
+   * those who chose this stream, not the broadcast
+   */
+  dedicated: number;
+  /**
+   * those who watch whatever is shown
+   */
+  broadcast: number;
+  /**
+   * some of them want saliency maps
+   */
+  saliency: boolean;
+  /**
+   * some of them wait for a keyframe to start with
+   */
+  keyframe: boolean;
 }
 /**
  * Checkpoint that can be played or resumed.
@@ -70,6 +114,70 @@ export interface Checkpoint {
   bytes: number;
 }
 /**
+ * ``GET /clip.json``: the policy's thoughts during ``/clip.mp4`` of the same length.
+ */
+export interface ClipTrack {
+  /**
+   * when the first frame was captured, seconds on the clock of the response header X-Clip-Begins-At of /clip.mp4; times of a clip that begins there need no shift
+   */
+  begins_at: number;
+  /**
+   * seconds
+   */
+  duration: number;
+  /**
+   * names of the actions, in the order of the probabilities
+   */
+  actions: string[];
+  /**
+   * in order; time is on the clip's clock, epoch is 0
+   */
+  thoughts: ThoughtMessage[];
+}
+/**
+ * WebSocket ``/stream``, text: precedes the fragment that it belongs to.
+ */
+export interface ThoughtMessage {
+  /**
+   * index of the chosen action; null for other action spaces
+   */
+  action: number | null;
+  /**
+   * of every action; empty for continuous actions
+   */
+  probabilities: number[];
+  /**
+   * expected discounted return, in the game's rewards
+   */
+  value: number;
+  /**
+   * unshaped reward of the previous step
+   */
+  reward: number;
+  /**
+   * unshaped return so far
+   */
+  episode_return: number;
+  /**
+   * number of the episode in this worker, from 1
+   */
+  episode: number;
+  /**
+   * steps in this episode so far
+   */
+  step: number;
+  /**
+   * Unix time by the worker's clock, seconds
+   */
+  decided_at: number;
+  type: "thought";
+  epoch: number;
+  /**
+   * media time of the first frame after the step, seconds
+   */
+  time: number;
+}
+/**
  * Consecutive episodes, aggregated for a plot.
  */
 export interface CurvePoint {
@@ -88,9 +196,69 @@ export interface CurvePoint {
   episodes: number;
 }
 /**
- * One finished episode.
+ * An episode of a run.
  */
 export interface Episode {
+  worker_index: number;
+  episode: number;
+  /**
+   * unshaped return
+   */
+  total_reward: number;
+  /**
+   * policy steps
+   */
+  length: number;
+  /**
+   * the worker's step count at its end
+   */
+  step: number;
+  policy_version: number;
+  /**
+   * Unix time, seconds
+   */
+  ended_at: number;
+  /**
+   * number of the episode in the run
+   */
+  id: number;
+  /**
+   * its log is kept, so that it can be watched
+   */
+  replayable: boolean;
+}
+/**
+ * An episode as its worker reports it.
+ */
+export interface EpisodeReport {
+  worker_index: number;
+  episode: number;
+  /**
+   * unshaped return
+   */
+  total_reward: number;
+  /**
+   * policy steps
+   */
+  length: number;
+  /**
+   * the worker's step count at its end
+   */
+  step: number;
+  policy_version: number;
+  /**
+   * Unix time, seconds
+   */
+  ended_at: number;
+  /**
+   * what repeats it; null if it was not recorded, or is too long
+   */
+  log: string | null;
+}
+/**
+ * One finished episode.
+ */
+export interface EpisodeResult {
   worker_index: number;
   episode: number;
   /**
@@ -128,6 +296,10 @@ export interface EpochMessage {
   mime: string;
   width: number;
   height: number;
+  /**
+   * nominal frames per second
+   */
+  fps: number;
 }
 /**
  * Body of every 4xx and 5xx response.
@@ -246,7 +418,7 @@ export interface WorkerStatus {
    */
   frames_ok: number;
   /**
-   * frames drawn for viewers per second
+   * frames drawn or repeated for viewers per second
    */
   frames_fps: number;
   /**
@@ -262,6 +434,10 @@ export interface WorkerStatus {
    */
   nvenc_used: number | null;
   nvenc_limit: number | null;
+  /**
+   * why the two may be off, as while a process keeps the pool's lock
+   */
+  nvenc_note: string | null;
   /**
    * slot that this worker holds
    */
@@ -283,6 +459,12 @@ export interface WorkerStatus {
    * version of the weights in use
    */
   policy_version: number;
+  /**
+   * turns of the main loops that run now; one that stops turning hangs
+   */
+  turns: {
+    [k: string]: number;
+  };
 }
 /**
  * Current state of the learner.
@@ -312,6 +494,12 @@ export interface LearnerStatus {
    * why the last checkpoint was not written; null once one is written
    */
   save_error: string | null;
+  /**
+   * turns of the main loops that run now; one that stops turning hangs
+   */
+  turns: {
+    [k: string]: number;
+  };
 }
 /**
  * Something an operator should know, and what to do about it.
@@ -352,7 +540,7 @@ export interface Heartbeat {
    *
    * @maxItems 10000
    */
-  episodes: Episode[];
+  episodes: EpisodeReport[];
 }
 /**
  * Desired state of the worker; level-triggered, so it is repeated in every reply.
@@ -363,6 +551,33 @@ export interface HeartbeatReply {
    * the reason, in a sentence
    */
   reason: string;
+}
+/**
+ * Video of the best episode of a run that was live, as it was shown.
+ */
+export interface Highlight {
+  worker_index: number;
+  episode: number;
+  /**
+   * unshaped return
+   */
+  total_reward: number;
+  /**
+   * Unix time, seconds
+   */
+  ended_at: number;
+  /**
+   * of the video, seconds
+   */
+  duration: number;
+  /**
+   * of the video
+   */
+  bytes: number;
+  /**
+   * false: the video lacks a part, which was not live or too long
+   */
+  whole: boolean;
 }
 /**
  * Last lines of a log.
@@ -397,6 +612,10 @@ export interface PoolStatus {
   used: number;
   limit: number;
   holders: SlotHolder[];
+  /**
+   * why the count may be off, as while a process keeps the pool's lock
+   */
+  note: string | null;
 }
 /**
  * Holder of an encoder session.
@@ -416,6 +635,79 @@ export interface SlotHolder {
    */
   gpu_index: number | null;
   ours: boolean;
+}
+/**
+ * Final report of a renderer, to the process that started it.
+ */
+export interface RenderOutcome {
+  outcome: "equal" | "different" | "failed";
+  /**
+   * why there is no video; null if there is one
+   */
+  message: string | null;
+  /**
+   * step of the first difference, from 0
+   */
+  at_decision: number | null;
+}
+/**
+ * State of the video of one episode at one size.
+ */
+export interface ReplayStatus {
+  state: ReplayState1;
+  /**
+   * place in the queue, 1 is next; null unless queued
+   */
+  position: number | null;
+  /**
+   * what went wrong, in a sentence; null unless different or failed
+   */
+  message: string | null;
+}
+/**
+ * The policy's thoughts in step with a replay's video, from the episode's log.
+ *
+ * The lists have one entry per step.
+ */
+export interface ReplayTrack {
+  game: string;
+  /**
+   * pace of the game and of the video
+   */
+  tics_per_s: number;
+  /**
+   * of the episode at that pace, and so of the video
+   */
+  duration_s: number;
+  /**
+   * names of the actions, in the order of the probabilities; empty for continuous actions
+   */
+  actions: string[];
+  /**
+   * media time of the first frame after the step, seconds
+   */
+  times: number[];
+  /**
+   * index of the chosen action; null for other action spaces
+   */
+  chosen: (number | null)[];
+  /**
+   * of every action; empty for continuous actions
+   */
+  probabilities: number[][];
+  /**
+   * expected discounted return, in the game's rewards
+   */
+  values: number[];
+  /**
+   * unshaped reward of the step
+   */
+  rewards: number[];
+  /**
+   * unshaped return of the episode
+   */
+  total_reward: number;
+  policy_version: number;
 }
 /**
  * Summary of a run, from its first start until now.
@@ -517,47 +809,4 @@ export interface Thought {
    * Unix time by the worker's clock, seconds
    */
   decided_at: number;
-}
-/**
- * WebSocket ``/stream``, text: precedes the fragment that it belongs to.
- */
-export interface ThoughtMessage {
-  /**
-   * index of the chosen action; null for other action spaces
-   */
-  action: number | null;
-  /**
-   * of every action; empty for continuous actions
-   */
-  probabilities: number[];
-  /**
-   * expected discounted return, in the game's rewards
-   */
-  value: number;
-  /**
-   * unshaped reward of the previous step
-   */
-  reward: number;
-  /**
-   * unshaped return so far
-   */
-  episode_return: number;
-  /**
-   * number of the episode in this worker, from 1
-   */
-  episode: number;
-  /**
-   * steps in this episode so far
-   */
-  step: number;
-  /**
-   * Unix time by the worker's clock, seconds
-   */
-  decided_at: number;
-  type: "thought";
-  epoch: number;
-  /**
-   * media time of the first frame after the step, seconds
-   */
-  time: number;
 }

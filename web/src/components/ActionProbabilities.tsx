@@ -1,9 +1,9 @@
-import type { ThoughtMessage } from "../api/schema";
+import type { ShownThought } from "../player/policy-track";
 import { formatPercent } from "./format";
 
 interface ActionProbabilitiesProps {
   names: readonly string[];
-  thought: ThoughtMessage;
+  thought: ShownThought;
 }
 
 /** Bar for the probability of each action; renders nothing for continuous action spaces. */

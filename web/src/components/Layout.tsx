@@ -1,6 +1,8 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { NavLink, Outlet, useLocation, useNavigate, useSearchParams } from "react-router";
-import { useFleet } from "../api/queries";
+import { ApiError } from "../api/client";
+import { useFleet, useOriginCheck } from "../api/queries";
+import { Notice } from "./Notice";
 import { ShortcutsDialog } from "./ShortcutsDialog";
 import { useShortcuts } from "./shortcuts";
 
@@ -17,6 +19,7 @@ export function Layout() {
   const { pathname } = useLocation();
   const navigate = useNavigate();
   const [query] = useSearchParams();
+  const { error: originError } = useOriginCheck();
   const [shortcutsOpen, setShortcutsOpen] = useState(false);
 
   const actions = useMemo(
@@ -43,7 +46,13 @@ export function Layout() {
     <>
       {!clean && <Header onShowShortcuts={() => setShortcutsOpen(true)} />}
       <main id="main" ref={main} tabIndex={-1} data-clean={clean}>
-        <Outlet />
+        {originError instanceof ApiError ? (
+          <Notice title="This address can't show streams" tone="warning">
+            <p>{originError.message}</p>
+          </Notice>
+        ) : (
+          <Outlet />
+        )}
       </main>
       <ShortcutsDialog open={shortcutsOpen} onClose={() => setShortcutsOpen(false)} />
     </>

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { downsample, type Line, lastKnown } from "./downsample";
+import { downsample, type Line, lastKnown, nearestLine } from "./downsample";
 import { formatCompact, formatCount, formatNumber } from "./format";
 
 const HEIGHT_PX = 280;
@@ -19,15 +19,19 @@ interface PlotProps {
   series: readonly Series[];
   /** Text alternative of the plot. */
   label: string;
+  /** Called on a click, with the number of the nearest line and the step below the pointer. */
+  onPick: (line: number, step: number) => void;
 }
 
 /** Line plot of returns over steps; the legend follows the pointer. */
-export function Plot({ series, label }: PlotProps) {
+export function Plot({ series, label, onPick }: PlotProps) {
   const root = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const data = useMemo(() => alignedData(series), [series]);
   const latestData = useRef(data);
   latestData.current = data;
+  const latestOnPick = useRef(onPick);
+  latestOnPick.current = onPick;
   // uPlot must be recreated when a line is added, removed or renamed, but not for new points.
   const shape = series.map(({ name, color, width }) => `${name}\n${color}\n${width}`).join("\n\n");
 
@@ -41,6 +45,7 @@ export function Plot({ series, label }: PlotProps) {
       created.setSize({ width: element.clientWidth, height: HEIGHT_PX }),
     );
     observer.observe(element);
+    created.over.addEventListener("click", () => pick(created, latestOnPick.current));
     return () => {
       observer.disconnect();
       created.destroy();
@@ -59,6 +64,15 @@ function alignedData(series: readonly Series[]): uPlot.AlignedData {
     return [[...xs], [...ys]] as uPlot.AlignedData;
   });
   return tables.length > 0 ? uPlot.join(tables) : [[]];
+}
+
+/** Report the point below the pointer; uPlot keeps clicks that end a zoom to itself. */
+function pick(plot: uPlot, onPick: PlotProps["onPick"]): void {
+  const { idx, top } = plot.cursor;
+  const step = idx == null ? undefined : plot.data[0][idx];
+  if (idx == null || step === undefined || top === undefined) return;
+  const line = nearestLine(plot.data.slice(1), idx, plot.posToVal(top, "y"));
+  if (line !== null) onPick(line, step);
 }
 
 function showNewest(plot: uPlot): void {

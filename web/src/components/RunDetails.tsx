@@ -1,7 +1,10 @@
+import { Link } from "react-router";
 import { useBestEpisodes, useCheckpoints } from "../api/queries";
 import type { Checkpoint } from "../api/schema";
+import { replayPath } from "../replays/urls";
 import { EpisodeTable } from "./EpisodeTable";
 import { formatBytes, formatCompact, formatCount, formatDateTime, formatNumber } from "./format";
+import { RunHighlight } from "./RunHighlight";
 
 const EPISODES = 10;
 
@@ -33,16 +36,38 @@ export function RunDetails({ run }: { run: string }) {
       <section className="card" aria-labelledby={`best-${run}`}>
         <h2 id={`best-${run}`}>Best episodes of {run}</h2>
         {episodes && episodes.length > 0 ? (
-          <EpisodeTable
-            caption={`Episodes of ${run}, highest return first`}
-            episodes={episodes}
-            detailed
-          />
+          <>
+            <EpisodeTable
+              caption={`Episodes of ${run}, highest return first`}
+              run={run}
+              episodes={episodes}
+              detailed
+            />
+            <WatchLinks run={run} />
+            <RunHighlight run={run} />
+          </>
         ) : (
           <p className="empty">{emptyText(episodes, episodesError, "No finished episodes yet.")}</p>
         )}
       </section>
     </div>
+  );
+}
+
+const CHOICES = ["best", "worst", "last"] as const;
+
+/** Links to replays; which episodes they are is found out when they are opened. */
+function WatchLinks({ run }: { run: string }) {
+  return (
+    <p className="detail watch-links">
+      Watch the
+      {CHOICES.map((by) => (
+        <Link key={by} to={replayPath({ run, episode: { by, worker: null } })}>
+          {by}
+        </Link>
+      ))}
+      episode
+    </p>
   );
 }
 

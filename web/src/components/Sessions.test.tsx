@@ -40,6 +40,13 @@ test("each GPU has a pool; GPUs that share a limit say which one a session is on
   );
 });
 
+test("a pool that is counted without its lock says why", async () => {
+  respond("/api/fleet", makeFleet([]));
+  respond("/api/sessions", [makePool({ note: "a process appears stuck" })]);
+  openPage("/");
+  expect(await screen.findByText("a process appears stuck")).toBeTruthy();
+});
+
 test("sessions without a known holder are still counted", async () => {
   respond("/api/fleet", makeFleet([]));
   respond("/api/sessions", [makePool({ used: 2, limit: 2, holders: [] })]);

@@ -49,6 +49,7 @@ function Pool({ pool }: { pool: PoolStatus }) {
           </li>
         )}
       </ul>
+      {pool.note !== null && <p className="empty">{pool.note}</p>}
     </div>
   );
 }

@@ -15,7 +15,7 @@ export function ShortcutsDialog({ open, onClose }: { open: boolean; onClose: () 
       <h2 id="shortcuts">Keyboard shortcuts</h2>
       <dl>
         {SHORTCUTS.map(({ keys, action, pages }) => (
-          <div key={keys}>
+          <div key={`${keys} ${pages}`}>
             <dt>
               <kbd>{keys}</kbd>
             </dt>

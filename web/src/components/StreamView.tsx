@@ -1,11 +1,16 @@
-import { type ReactNode, type RefObject, useMemo, useRef, useState } from "react";
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import type { LivePlayer } from "../player/live-player";
 import { Player } from "../player/Player";
 import type { PlayerState } from "../player/player-state";
+import { useInstantReplay, useInstantReplayView } from "../player/use-instant-replay";
 import type { Audience } from "../streams/urls";
+import { toggleFullscreen } from "./fullscreen";
+import { InstantReplayBar } from "./InstantReplayBar";
+import { InstantReplayScreen } from "./InstantReplayScreen";
 import { SaliencyOverlay } from "./SaliencyOverlay";
+import { SaveClip } from "./SaveClip";
 import { useShortcuts } from "./shortcuts";
-import { Thoughts } from "./Thoughts";
+import { Thoughts, ThoughtsPanel } from "./Thoughts";
 import { ToggleButton } from "./ToggleButton";
 import { useQueryFlag } from "./use-query-flag";
 
@@ -44,9 +49,23 @@ export function StreamView({
   const [thoughts, toggleThoughts] = useQueryFlag("thoughts", true);
   const [saliency, toggleSaliency] = useQueryFlag("saliency", false);
 
+  const instantReplay = useInstantReplay(worker);
+  const { mode, policy } = useInstantReplayView(instantReplay);
+  useEffect(() => {
+    if (!large) instantReplay.goLive();
+  }, [large, instantReplay]);
+
   const actions = useMemo(
-    () => ({ f: () => toggleFullscreen(root), t: toggleThoughts, h: toggleSaliency }),
-    [toggleThoughts, toggleSaliency],
+    () => ({
+      f: () => toggleFullscreen(root.current),
+      t: toggleThoughts,
+      h: toggleSaliency,
+      r: () => instantReplay.goBack(),
+      s: () => instantReplay.toggleSlow(),
+      l: () => instantReplay.goLive(),
+      Escape: () => instantReplay.goLive(),
+    }),
+    [toggleThoughts, toggleSaliency, instantReplay],
   );
   useShortcuts(large ? actions : NO_SHORTCUTS);
 
@@ -64,12 +83,14 @@ export function StreamView({
     [onPlayer, onState],
   );
 
-  const showOverlays = large && player !== null && SHOWS_OVERLAYS.has(state);
+  const replaying = mode === "replay";
+  const showOverlays = large && !replaying && player !== null && SHOWS_OVERLAYS.has(state);
   return (
     <div className="stream-view" data-large={large} ref={root}>
       <Player
         worker={worker}
         saliency={large && saliency}
+        covered={replaying}
         lowLatency={large && audience !== "broadcast" && !thoughts && !saliency}
         onPlayer={listeners.onPlayer}
         onState={listeners.onState}
@@ -78,11 +99,18 @@ export function StreamView({
       />
       {showOverlays && saliency && <SaliencyOverlay player={player} />}
       {showOverlays && thoughts && <Thoughts track={player.policyTrack} />}
+      {large && <InstantReplayScreen worker={worker} replay={instantReplay} />}
+      {replaying && thoughts && <ThoughtsPanel {...policy} />}
+      {large && !clean && <InstantReplayBar replay={instantReplay} />}
       {large && !clean && (
         <div className="controls" role="toolbar" aria-label="Stream controls">
           {children}
           <ToggleButton name="Thoughts" shortcut="t" on={thoughts} onToggle={actions.t} />
           <ToggleButton name="Saliency" shortcut="h" on={saliency} onToggle={actions.h} />
+          <button type="button" className="button" onClick={actions.r}>
+            Back 10 s <kbd>r</kbd>
+          </button>
+          <SaveClip worker={worker} replay={instantReplay} live={state === "live"} />
           {document.fullscreenEnabled && (
             <button type="button" className="button" onClick={actions.f}>
               Full screen <kbd>f</kbd>
@@ -92,9 +120,4 @@ export function StreamView({
       )}
     </div>
   );
-}
-
-function toggleFullscreen(element: RefObject<HTMLElement | null>): void {
-  if (document.fullscreenElement) void document.exitFullscreen();
-  else void element.current?.requestFullscreen();
 }

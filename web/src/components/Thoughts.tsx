@@ -1,14 +1,30 @@
-import { type PolicyTrack, usePolicyTrack } from "../player/policy-track";
+import {
+  type PolicyTrack,
+  type PolicyView,
+  type ShownThought,
+  usePolicyTrack,
+} from "../player/policy-track";
 import { ActionProbabilities } from "./ActionProbabilities";
 import { formatNumber, formatSigned } from "./format";
 import { ValueChart } from "./ValueChart";
 
-/** Overlay of the policy's thoughts on the frame on screen; renders nothing before the first. */
+/** Overlay of the policy's thoughts on the frame on screen of a live stream. */
 export function Thoughts({ track }: { track: PolicyTrack }) {
-  const { actions, thought, recent } = usePolicyTrack(track);
+  return <ThoughtsPanel {...usePolicyTrack(track)} />;
+}
+
+const LABEL = "The policy's thoughts";
+
+interface ThoughtsPanelProps extends PolicyView<ShownThought> {
+  /** For screen readers, where there are several. */
+  label?: string;
+}
+
+/** The policy's thoughts on one frame; renders nothing before the first. */
+export function ThoughtsPanel({ label = LABEL, actions, thought, recent }: ThoughtsPanelProps) {
   if (!thought) return null;
   return (
-    <section className="thoughts" aria-label="The policy's thoughts">
+    <section className="thoughts" aria-label={label}>
       <ActionProbabilities names={actions} thought={thought} />
       <div className="returns">
         <dl>

@@ -8,6 +8,7 @@ import { formatCount, formatNumber } from "./format";
 import { type Stat, Stats } from "./Stats";
 import { StreamView } from "./StreamView";
 import { ToggleButton } from "./ToggleButton";
+import { WatchLast } from "./WatchLast";
 
 /** Place of a worker in the broadcast's layout. */
 export type Place = "stage" | "side" | "standby";
@@ -50,7 +51,7 @@ export function Tile({ worker, place, pinned, holdFrame, clean, onState, onPin }
         (large ? (
           <Stats stats={statsOf(worker)} />
         ) : (
-          <Caption worker={worker} onPin={() => onPin(true)} />
+          <Caption worker={worker} place={place} onPin={() => onPin(true)} />
         ))}
     </article>
   );
@@ -88,7 +89,13 @@ function nextText(featured: Featured | undefined): string {
   return `Next: ${featured.next} in ${Math.ceil(featured.next_in_s)} s.`;
 }
 
-function Caption({ worker, onPin }: { worker: WorkerStatus; onPin: () => void }) {
+interface CaptionProps {
+  worker: WorkerStatus;
+  place: Place;
+  onPin: () => void;
+}
+
+function Caption({ worker, place, onPin }: CaptionProps) {
   return (
     <p className="caption">
       <Link to={streamPath(worker.instance_id)}>{worker.instance_id}</Link>
@@ -103,6 +110,7 @@ function Caption({ worker, onPin }: { worker: WorkerStatus; onPin: () => void })
       >
         Pin
       </button>
+      {place === "standby" && <WatchLast worker={worker} />}
     </p>
   );
 }

@@ -1,5 +1,4 @@
-import type { ThoughtMessage } from "../api/schema";
-import { RECENT_S } from "../player/policy-track";
+import { RECENT_S, type ShownThought } from "../player/policy-track";
 import { polylinePoints } from "./polyline";
 
 export const WIDTH = 100;
@@ -7,7 +6,7 @@ export const HEIGHT = 32;
 const MIDDLE = HEIGHT / 2;
 
 /** Value estimate as a line and rewards as vertical ticks, over the last seconds. */
-export function ValueChart({ thoughts }: { thoughts: readonly ThoughtMessage[] }) {
+export function ValueChart({ thoughts }: { thoughts: readonly ShownThought[] }) {
   return (
     <svg
       className="value-chart"
@@ -35,7 +34,7 @@ export interface RewardTick {
  * Return a tick for each step with a reward, upwards if positive; its length is relative to the
  * largest reward shown. The newest step is at the right edge.
  */
-export function rewardTicks(thoughts: readonly ThoughtMessage[]): RewardTick[] {
+export function rewardTicks(thoughts: readonly ShownThought[]): RewardTick[] {
   const largest = Math.max(...thoughts.map(({ reward }) => Math.abs(reward)), Number.MIN_VALUE);
   return thoughts
     .filter(({ reward }) => reward !== 0)
@@ -46,13 +45,13 @@ export function rewardTicks(thoughts: readonly ThoughtMessage[]): RewardTick[] {
     }));
 }
 
-export function valuePoints(thoughts: readonly ThoughtMessage[]): string {
+export function valuePoints(thoughts: readonly ShownThought[]): string {
   const xs = thoughts.map((thought) => xOf(thought, thoughts));
   const values = thoughts.map(({ value }) => value);
   return polylinePoints(xs, values, HEIGHT);
 }
 
-function xOf(thought: ThoughtMessage, thoughts: readonly ThoughtMessage[]): number {
+function xOf(thought: ShownThought, thoughts: readonly ShownThought[]): number {
   const age = (thoughts.at(-1)?.time ?? 0) - thought.time;
   return WIDTH * (1 - age / RECENT_S);
 }

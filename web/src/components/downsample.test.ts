@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { downsample, lastKnown } from "./downsample";
+import { downsample, lastKnown, nearestLine } from "./downsample";
 
 const xs = Array.from({ length: 100_000 }, (_, i) => i * 10);
 
@@ -34,4 +34,15 @@ test("a short line is returned unchanged", () => {
 test("a gap takes the last known value", () => {
   const values = [null, 4, undefined, null, 7];
   expect([0, 1, 3, 4].map((index) => lastKnown(values, index))).toEqual([null, 4, 4, 7]);
+});
+
+test("the nearest line is found, also in its gaps, but not before its start", () => {
+  const lines = [
+    [1, null, 3],
+    [null, 8, 9],
+  ];
+  expect(nearestLine(lines, 1, 7)).toBe(1);
+  expect(nearestLine(lines, 1, 2)).toBe(0);
+  expect(nearestLine(lines, 0, 9)).toBe(0);
+  expect(nearestLine([], 0, 1)).toBeNull();
 });

@@ -45,3 +45,17 @@ export function lastKnown(
   }
   return null;
 }
+
+/** Return the number of the line that is nearest to `y` at `index`; null if none has begun. */
+export function nearestLine(
+  lines: readonly ArrayLike<number | null | undefined>[],
+  index: number,
+  y: number,
+): number | null {
+  const distances = lines.map((values) => {
+    const value = lastKnown(values, index);
+    return value === null ? Number.POSITIVE_INFINITY : Math.abs(value - y);
+  });
+  const nearest = Math.min(...distances);
+  return Number.isFinite(nearest) ? distances.indexOf(nearest) : null;
+}

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import {
   formatBitrate,
+  formatClock,
   formatCompact,
   formatCount,
   formatDuration,
@@ -29,6 +30,17 @@ test("fine percentages have one decimal", () => expect(formatFinePercent(0.0144)
 
 test("bitrates are in bit/s", () => {
   expect([840_000, 4_120_000].map(formatBitrate)).toEqual(["840 kbit/s", "4.1 Mbit/s"]);
+});
+
+test("the time in a video has tenths, and hours if it needs them", () => {
+  expect([0, 7.24, 59.96, 727.2, 3_727.2].map(formatClock)).toEqual([
+    "0:00.0",
+    "0:07.2",
+    "1:00.0",
+    "12:07.2",
+    "1:02:07.2",
+  ]);
+  expect(formatClock(null)).toBe(MISSING);
 });
 
 test("durations have at most two parts", () => {

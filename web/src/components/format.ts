@@ -81,6 +81,17 @@ export function formatDuration(seconds: Value): string {
   });
 }
 
+/** 0:07.2, 12:07.2 and 1:02:07.2; the time in a video */
+export function formatClock(seconds: Value): string {
+  return format(seconds, (s) => {
+    const tenths = Math.round(10 * s);
+    const minutes = Math.floor(tenths / 600);
+    const rest = ((tenths % 600) / 10).toFixed(1).padStart(4, "0");
+    if (minutes < 60) return `${minutes}:${rest}`;
+    return `${Math.floor(minutes / 60)}:${`${minutes % 60}`.padStart(2, "0")}:${rest}`;
+  });
+}
+
 /** 340 ms, 1.2 s */
 export function formatLatency(seconds: Value): string {
   return format(seconds, (s) =>

@@ -4,9 +4,16 @@ import { useShortcuts } from "./shortcuts";
 
 afterEach(cleanup);
 
+const REPEATED = new Set([","]);
+
 function Field({ actions }: { actions: Record<string, () => void> }) {
-  useShortcuts(actions);
-  return <input aria-label="name" />;
+  useShortcuts(actions, REPEATED);
+  return (
+    <>
+      <input aria-label="name" />
+      <button type="button">press</button>
+    </>
+  );
 }
 
 test("a key runs its action; other keys are left to the browser", () => {
@@ -25,6 +32,22 @@ test("typing in a field, modifiers and key repeat run nothing", () => {
   fireEvent.keyDown(window, { key: "f", metaKey: true });
   fireEvent.keyDown(window, { key: "f", repeat: true });
   expect(f).not.toHaveBeenCalled();
+});
+
+test("a key that may be held runs again and again", () => {
+  const comma = vi.fn();
+  render(<Field actions={{ ",": comma }} />);
+  for (const repeat of [false, true, true]) fireEvent.keyDown(window, { key: ",", repeat });
+  expect(comma).toHaveBeenCalledTimes(3);
+});
+
+test("the space bar presses the button that has the focus", () => {
+  const space = vi.fn();
+  render(<Field actions={{ " ": space }} />);
+  fireEvent.keyDown(screen.getByRole("button"), { key: " " });
+  expect(space).not.toHaveBeenCalled();
+  fireEvent.keyDown(window, { key: " " });
+  expect(space).toHaveBeenCalledOnce();
 });
 
 test("nothing runs after unmounting", () => {

@@ -1,6 +1,7 @@
 /** Keyboard shortcuts: the list shown to the viewer, and the hook that binds them. */
 
 import { useEffect } from "react";
+import { REPLAY_SHORTCUTS } from "../replays/keys";
 
 export interface Shortcut {
   keys: string;
@@ -11,22 +12,36 @@ export interface Shortcut {
 export const SHORTCUTS: readonly Shortcut[] = [
   { keys: "?", action: "Show or hide this list", pages: "All pages" },
   { keys: "g", action: "Go to the next page", pages: "All pages" },
-  { keys: "f", action: "Toggle full screen", pages: "Broadcast, stream" },
-  { keys: "t", action: "Toggle the policy's thoughts", pages: "Broadcast, stream" },
+  { keys: "f", action: "Toggle full screen", pages: "Broadcast, stream, replay" },
+  { keys: "t", action: "Toggle the policy's thoughts", pages: "Broadcast, stream, replay" },
   { keys: "h", action: "Toggle the saliency overlay", pages: "Broadcast, stream" },
+  { keys: "r", action: "Instant replay: 10 seconds back, and 10 more", pages: "Broadcast, stream" },
+  { keys: "s", action: "Toggle slow motion of the instant replay", pages: "Broadcast, stream" },
+  { keys: "l Esc", action: "Return to live", pages: "Broadcast, stream" },
   { keys: "1 – 9", action: "Pin a worker", pages: "Broadcast" },
   { keys: "p", action: "Pin or unpin the worker on stage", pages: "Broadcast" },
   { keys: "0", action: "Unpin and follow the director", pages: "Broadcast" },
   { keys: "c", action: "Toggle the clean view", pages: "Broadcast" },
   { keys: "← →", action: "Previous or next worker", pages: "Stream" },
+  ...REPLAY_SHORTCUTS,
 ];
 
-/** Call the action of a pressed key, except in form fields and with modifier keys. */
-export function useShortcuts(actions: Readonly<Record<string, () => void>>): void {
+const NO_KEYS: ReadonlySet<string> = new Set();
+
+/**
+ * Call the action of a pressed key, except in form fields and with modifier keys.
+ *
+ * @param repeated keys whose action is called again and again while they are held
+ */
+export function useShortcuts(
+  actions: Readonly<Record<string, () => void>>,
+  repeated: ReadonlySet<string> = NO_KEYS,
+): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-      if (event.target instanceof HTMLElement && isField(event.target)) return;
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.repeat && !repeated.has(event.key)) return;
+      if (event.target instanceof HTMLElement && handles(event.target, event.key)) return;
       const action = actions[event.key];
       if (!action) return;
       event.preventDefault();
@@ -34,12 +49,18 @@ export function useShortcuts(actions: Readonly<Record<string, () => void>>): voi
     };
     window.addEventListener("keydown", onKeyDown);
     return () => window.removeEventListener("keydown", onKeyDown);
-  }, [actions]);
+  }, [actions, repeated]);
 }
 
-/** Return whether the element handles letters or arrow keys itself. */
-function isField(element: HTMLElement): boolean {
+const MOVES_SLIDER = /^(Arrow|Page|Home$|End$)/;
+
+/** Return whether the element handles the key itself. */
+function handles(element: HTMLElement, key: string): boolean {
+  const fields = "input:not([type=checkbox], [type=range]), textarea, select";
+  const pressedBySpace = "button, input, summary";
+  if (element.matches("input[type=range]") && MOVES_SLIDER.test(key)) return true;
   return (
-    element.isContentEditable || element.matches("input:not([type=checkbox]), textarea, select")
+    element.isContentEditable ||
+    element.matches(key === " " ? `${fields}, ${pressedBySpace}` : fields)
   );
 }

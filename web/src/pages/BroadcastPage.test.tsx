@@ -41,6 +41,18 @@ test("the live worker is on stage, and all players join as the broadcast audienc
   expect(await screen.findByText("Next: omega-1 in 12 s.")).toBeTruthy();
 });
 
+test("a standby tile leads to the replay of its worker's last episode", async () => {
+  const workers = [
+    makeWorker(0, { stream_state: "live", episode: 5 }),
+    makeWorker(1, { episode: 3 }),
+  ];
+  respond("/api/fleet", makeFleet(workers));
+  openPage("/neural/broadcast");
+  const link = within(await tile("omega-1")).getByRole("link", { name: /Watch its last episode/ });
+  expect(link.getAttribute("href")).toBe("/replay?episode=last&worker=1");
+  expect(screen.getAllByRole("link", { name: /Watch its last episode/ })).toHaveLength(1);
+});
+
 test("follows the director once the next worker's video plays", async () => {
   openPage("/neural/broadcast");
   await tile("omega-0");

@@ -6,7 +6,7 @@ import {
   respond,
   responses,
 } from "../testing/fake-orchestrator";
-import { makeFleet, makeRun, makeWorker } from "../testing/fixtures";
+import { makeCurve, makeFleet, makeRun, makeWorker } from "../testing/fixtures";
 
 // Plot needs a canvas; tests/browser covers it.
 vi.mock("../components/Plot", () => ({ Plot: () => <p>plot</p> }));
@@ -38,6 +38,14 @@ test("says how to start a fleet when nothing responds, and recovers by itself", 
   await vi.advanceTimersByTimeAsync(1_100);
   expect(await screen.findByRole("link", { name: "omega-0" })).toBeTruthy();
   expect(screen.queryByText("Cannot reach the orchestrator")).toBeNull();
+});
+
+test("says at once what to do where a proxy makes the server take the page for a foreign one", async () => {
+  respond("/api/fleet", makeFleet([live]));
+  respond("OPTIONS /api/fleet", { error: "foreign_origin", message: "use --public-url" }, 403);
+  openPage("/");
+  expect(await screen.findByText("use --public-url")).toBeTruthy();
+  expect(screen.queryByRole("link", { name: "omega-0" })).toBeNull();
 });
 
 test("lists each worker with its statistics and a link to its stream", async () => {
@@ -96,6 +104,16 @@ test("says what is still missing", async () => {
   expect(await screen.findByText(/No worker has reported yet/)).toBeTruthy();
   expect(await screen.findByText(/Starts with the first finished episode/)).toBeTruthy();
   expect(screen.getByText(/keep playing with their current weights/)).toBeTruthy();
+});
+
+test("plots the first episode within half a second", async () => {
+  respond("/api/fleet", makeFleet([live]));
+  respond("/api/curve?points=2000", []);
+  openPage("/");
+  expect(await screen.findByText(/Starts with the first finished episode/)).toBeTruthy();
+  respond("/api/curve?points=2000", makeCurve(1));
+  await vi.advanceTimersByTimeAsync(400);
+  expect(screen.getByText("plot")).toBeTruthy();
 });
 
 test("shows the recent and best return of the current run first", async () => {

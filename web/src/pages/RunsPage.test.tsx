@@ -1,4 +1,4 @@
-import { fireEvent, screen } from "@testing-library/react";
+import { act, fireEvent, screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
 import {
   installFakeOrchestrator,
@@ -10,11 +10,14 @@ import { makeCurve, makeEpisode, makeRun } from "../testing/fixtures";
 
 // Plot needs a canvas; tests/browser covers it.
 vi.mock("../components/Plot", () => ({
-  Plot: ({ series }: { series: { name: string }[] }) => (
-    <p>{`curves of ${series.map(({ name }) => name).join(" and ")}`}</p>
-  ),
+  Plot: ({ series, onPick }: { series: { name: string }[]; onPick: typeof pickLine }) => {
+    pickLine = onPick;
+    return <p>{`curves of ${series.map(({ name }) => name).join(" and ")}`}</p>;
+  },
 }));
 installFakeOrchestrator();
+
+let pickLine: (line: number, step: number) => void;
 
 function respondRuns(...names: string[]): void {
   respond(
@@ -62,6 +65,35 @@ test("checkpoints show the command that resumes from them", async () => {
   expect(await screen.findByText("./start --mode train --resume first")).toBeTruthy();
   expect(screen.getByRole("cell", { name: "1.4 MB" })).toBeTruthy();
   expect(screen.getByRole("cell", { name: "90.0" })).toBeTruthy();
+});
+
+test("best episodes, and every point of a curve, lead to replays of their run", async () => {
+  respondRuns("second", "first");
+  openPage("/runs");
+  const links = await screen.findAllByRole("link", { name: "Watch episode 9 of omega-0" });
+  expect(links.map((link) => link.getAttribute("href"))).toEqual([
+    "/replay?run=second&episode=9",
+    "/replay?run=first&episode=9",
+  ]);
+  expect(screen.getAllByRole("link", { name: "worst" })[0]?.getAttribute("href")).toBe(
+    "/replay?run=second&episode=worst",
+  );
+  act(() => pickLine(1, 700));
+  expect(screen.getByLabelText("location").textContent).toBe("/replay?run=first&step=700");
+});
+
+test("the best live episode of a run can be watched and saved", async () => {
+  respondRuns("second", "first");
+  const highlight = { worker_index: 2, episode: 41, total_reward: 93.5, ended_at: 1_790_000_000 };
+  respond("/api/runs/second/highlight", { ...highlight, duration: 9, bytes: 100, whole: false });
+  respond("/api/runs/first/highlight", null);
+  openPage("/runs");
+  const video = await screen.findByLabelText("Best live episode of second");
+  const url = "/api/runs/second/highlight.mp4?ended_at=1790000000";
+  expect(video.getAttribute("src")).toBe(url);
+  expect(screen.getByRole("link", { name: "Save it" }).getAttribute("href")).toBe(url);
+  expect(screen.getByRole("figure").textContent).toContain("Part of it was not live.");
+  expect(screen.queryByLabelText("Best live episode of first")).toBeNull();
 });
 
 test("says how to start a run when there are none", async () => {

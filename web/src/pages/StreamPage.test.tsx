@@ -12,7 +12,11 @@ import {
 
 // Plot needs a canvas and Player needs video; both have their own tests.
 vi.mock("../components/Plot", () => ({
-  Plot: ({ label }: { label: string }) => <p>{label}</p>,
+  Plot: ({ label, onPick }: { label: string; onPick: (line: number, step: number) => void }) => (
+    <button type="button" onClick={() => onPick(0, 4_000)}>
+      {label}
+    </button>
+  ),
 }));
 vi.mock("../player/Player", () => ({
   Player: ({ worker, saliency }: { worker: string; saliency?: boolean }) => (
@@ -103,6 +107,21 @@ test("shows the returns, the recent episodes and the end of the log", async () =
   expect(screen.getByText(/Acquired a session/)).toBeTruthy();
 });
 
+test("episodes and the curve lead to replays of this worker", async () => {
+  respond("/api/worker/omega-0/status", live);
+  respond("/api/curve?points=2000&worker=0", makeCurve(-300, 80));
+  respond("/api/episodes?limit=20&worker=0", [
+    makeEpisode(8, { id: 12 }),
+    makeEpisode(7, { replayable: false }),
+  ]);
+  openPage("/stream?worker=omega-0");
+  const link = await screen.findByRole("link", { name: "Watch episode 8 of omega-0" });
+  expect(link.getAttribute("href")).toBe("/replay?episode=12");
+  expect(screen.queryByRole("link", { name: /Watch episode 7/ })).toBeNull();
+  fireEvent.click(screen.getByRole("button", { name: /Learning curve/ }));
+  expect(screen.getByLabelText("location").textContent).toBe("/replay?step=4000&worker=0");
+});
+
 test("says why each of these is empty", async () => {
   respond("/api/worker/omega-0/status", live);
   respond("/api/curve?points=2000&worker=0", []);
@@ -119,6 +138,14 @@ test("says when a worker in standby gets its session", async () => {
   respond("/api/featured", makeFeatured(["omega-0"], "omega-1"));
   openPage("/stream?worker=omega-1");
   expect(await screen.findByText(/Gets the next session in about 12 s/)).toBeTruthy();
+  expect(screen.queryByRole("link", { name: /last episode/ })).toBeNull();
+});
+
+test("a worker in standby offers its last episode", async () => {
+  respond("/api/worker/omega-1/status", makeWorker(1, { episode: 3 }));
+  openPage("/stream?worker=omega-1");
+  const link = await screen.findByRole("link", { name: /Watch its last episode/ });
+  expect(link.getAttribute("href")).toBe("/replay?episode=last&worker=1");
 });
 
 test("its key toggles the saliency overlay", () => {

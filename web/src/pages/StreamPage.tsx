@@ -14,6 +14,7 @@ import { StateTag } from "../components/StateTag";
 import { StreamStats, TrainingStats } from "../components/StreamStats";
 import { StreamView } from "../components/StreamView";
 import { useShortcuts } from "../components/shortcuts";
+import { WatchLast } from "../components/WatchLast";
 import { WorkerTable } from "../components/WorkerTable";
 import type { LivePlayer } from "../player/live-player";
 import { describeStream } from "../streams/stream-status";
@@ -84,6 +85,7 @@ function StreamStatus({ status }: { status: WorkerStatus }) {
     <p className="stream-status">
       <StateTag state={status.stream_state} />
       <span>{describeStream(status, featured)}</span>
+      {status.stream_state === "standby" && <WatchLast worker={status} />}
     </p>
   );
 }
@@ -126,7 +128,7 @@ function ReturnsCard({ worker }: { worker: number }) {
     <section className="card" aria-labelledby="returns">
       <h2 id="returns">Returns</h2>
       {points && points.length > 0 ? (
-        <LearningCurve points={points} />
+        <LearningCurve points={points} worker={worker} />
       ) : (
         <p className="empty">
           {points ? "Starts with the first finished episode." : "Loading the episodes…"}

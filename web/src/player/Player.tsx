@@ -28,6 +28,8 @@ interface PlayerProps {
   saliency?: boolean;
   /** Prefer the transport with the least delay; set where nothing overlays the video. */
   lowLatency?: boolean;
+  /** Something else is shown in front of it. */
+  covered?: boolean;
   /** Keep the last live frame instead of showing snapshots, because a cut is coming. */
   holdFrame?: boolean;
   onState?: (state: PlayerState) => void;
@@ -40,6 +42,7 @@ export function Player({
   audience = "dedicated",
   saliency = false,
   lowLatency = false,
+  covered = false,
   holdFrame = false,
   onState,
   onPlayer,
@@ -69,7 +72,13 @@ export function Player({
   useEffect(() => onPlayer?.(player), [onPlayer, player]);
 
   return (
-    <section className="player" ref={root} data-state={state} aria-label={`Stream of ${worker}`}>
+    <section
+      className="player"
+      ref={root}
+      data-state={state}
+      aria-label={`Stream of ${worker}`}
+      inert={covered}
+    >
       <canvas ref={lastFrame} />
       {snapshot && <img src={snapshot} alt={`Latest frame of ${worker}`} />}
       <video ref={video} muted autoPlay playsInline aria-label={`Live video of ${worker}`} />

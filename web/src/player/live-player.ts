@@ -11,6 +11,7 @@ import {
 import { PolicyTrack } from "./policy-track";
 import { openSocket, type StreamMessage } from "./socket";
 import { TransportSelector } from "./transport";
+import { watchFrames } from "./video-frames";
 import { openWebRtc } from "./webrtc";
 
 const TICK_MS = 250;
@@ -296,25 +297,13 @@ export class LivePlayer {
   }
 
   #watchFrames(): void {
-    const onFrame = (time: number) => {
-      if (this.#abort.signal.aborted) return;
+    watchFrames(this.#video, this.#abort.signal, (time) => {
       if (!this.#started) this.#startedAt = performance.now();
       this.#started = true;
       this.#transport.succeeded();
       this.#handle({ type: "frame" });
       if (this.#epoch !== null) this.#seekPolicyTrack(this.#epoch, time);
-    };
-    if (!("requestVideoFrameCallback" in HTMLVideoElement.prototype)) {
-      const { signal } = this.#abort;
-      const onTimeUpdate = () => onFrame(this.#video.currentTime);
-      this.#video.addEventListener("timeupdate", onTimeUpdate, { signal });
-      return;
-    }
-    const callback: VideoFrameRequestCallback = (_, { mediaTime }) => {
-      onFrame(mediaTime);
-      if (!this.#abort.signal.aborted) this.#video.requestVideoFrameCallback(callback);
-    };
-    this.#video.requestVideoFrameCallback(callback);
+    });
   }
 
   #seekPolicyTrack(epoch: number, time: number): void {

@@ -35,6 +35,7 @@ class FakeSource extends EventTarget {
     FakeSource.last = this;
   }
   addSourceBuffer = vi.fn(() => this.buffer);
+  endOfStream = vi.fn();
   open() {
     this.readyState = "open";
     this.dispatchEvent(new Event("sourceopen"));
@@ -113,6 +114,18 @@ test("trimming waits until the buffer is idle", async () => {
   expect(buffer.removed).toEqual([]);
   buffer.finish();
   expect(buffer.removed).toEqual([[0, 6]]);
+});
+
+test("the end is declared once all bytes are appended", async () => {
+  const { mse, source, buffer } = await create();
+  source.open();
+  mse.append(new Uint8Array([1]));
+  mse.append(new Uint8Array([2]));
+  mse.end();
+  buffer.finish();
+  expect(source.endOfStream).not.toHaveBeenCalled();
+  buffer.finish();
+  expect(source.endOfStream).toHaveBeenCalledOnce();
 });
 
 test("reports what is buffered", async () => {

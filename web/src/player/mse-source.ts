@@ -34,6 +34,7 @@ export class MseSource {
   #buffer: SourceBuffer | null = null;
   #queue: Uint8Array<ArrayBuffer>[] = [];
   #trimBefore: number | null = null;
+  #complete = false;
   #closed = false;
 
   constructor(video: HTMLVideoElement, events: MseEvents) {
@@ -76,6 +77,12 @@ export class MseSource {
     this.#flush();
   }
 
+  /** Declare that all bytes have been appended, which tells the browser where the video ends. */
+  end(): void {
+    this.#complete = true;
+    this.#flush();
+  }
+
   close(): void {
     this.#closed = true;
     this.#queue = [];
@@ -109,6 +116,8 @@ export class MseSource {
       const bytes = concatenate(this.#queue);
       this.#queue = [];
       this.#appendTo(buffer, bytes);
+    } else if (this.#complete) {
+      this.#source.endOfStream();
     }
   }
 

@@ -32,7 +32,7 @@ function epoch(number: number): PlayerEvent & { message: EpochMessage } {
   const mime = 'video/mp4; codecs="avc1.42c01f"';
   return {
     type: "message",
-    message: { type: "epoch", epoch: number, mime, width: 1280, height: 720 },
+    message: { type: "epoch", epoch: number, mime, width: 1280, height: 720, fps: 30 },
   };
 }
 

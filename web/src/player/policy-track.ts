@@ -10,14 +10,20 @@ import type { PolicyMessage, SaliencyMessage, ThoughtMessage } from "../api/sche
 
 export type TrackMessage = PolicyMessage | ThoughtMessage | SaliencyMessage;
 
+/** What is shown of a thought, live or in a replay. */
+export type ShownThought = Pick<
+  ThoughtMessage,
+  "time" | "action" | "probabilities" | "value" | "reward" | "episode_return"
+>;
+
 /** Policy output that belongs to the frame on screen. */
-export interface PolicyView {
+export interface PolicyView<Thought extends ShownThought = ThoughtMessage> {
   /** Names of the discrete actions; empty for continuous action spaces. */
   actions: readonly string[];
   /** Null until a frame with a thought is shown. */
-  thought: ThoughtMessage | null;
+  thought: Thought | null;
   /** The last `RECENT_S` seconds of the epoch up to and including `thought`, oldest first. */
-  recent: readonly ThoughtMessage[];
+  recent: readonly Thought[];
   saliency: SaliencyMessage | null;
 }
 

@@ -1,10 +1,12 @@
 /** URLs of a worker's resources, all on the page's own origin. */
 
+import { API, BASE_PATH } from "../api/base-path";
+
 /** Viewers of the broadcast did not ask for this worker in particular. */
 export type Audience = "dedicated" | "broadcast";
 
 function workerUrl(worker: string, resource: string): string {
-  return `/api/worker/${encodeURIComponent(worker)}/${resource}`;
+  return `${API}/worker/${encodeURIComponent(worker)}/${resource}`;
 }
 
 export function statusUrl(worker: string): string {
@@ -13,6 +15,21 @@ export function statusUrl(worker: string): string {
 
 export function snapshotUrl(worker: string): string {
   return workerUrl(worker, "snapshot.jpg");
+}
+
+/** Return the URL of a file of the stream's last seconds. */
+export function clipUrl(worker: string, seconds: number): string {
+  return workerUrl(worker, `clip.mp4?seconds=${seconds}`);
+}
+
+/** Return the URL of the policy's thoughts in that file. */
+export function clipTrackUrl(worker: string, seconds: number): string {
+  return workerUrl(worker, `clip.json?seconds=${seconds}`);
+}
+
+/** Return the URL of the video of a run's best live episode, which ended at `endedAt`. */
+export function highlightUrl(run: string, endedAt: number): string {
+  return `${API}/runs/${encodeURIComponent(run)}/highlight.mp4?ended_at=${endedAt}`;
 }
 
 export function logUrl(worker: string, lines: number): string {
@@ -34,7 +51,7 @@ export function socketUrl(worker: string, audience: Audience, saliency = false):
 /** Return the WHEP endpoint, which takes an SDP offer by POST. */
 export function whepUrl(worker: string, audience: Audience): string {
   const query = audience === "broadcast" ? "&audience=broadcast" : "";
-  return `/whep?worker=${encodeURIComponent(worker)}${query}`;
+  return `${BASE_PATH}/whep?worker=${encodeURIComponent(worker)}${query}`;
 }
 
 /** Return the page of go2rtc's own player, where `origin` is go2rtc's. */

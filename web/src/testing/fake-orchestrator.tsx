@@ -7,7 +7,7 @@ import { afterEach, beforeEach, vi } from "vitest";
 import { App } from "../App";
 import { createQueryClient } from "../api/queries";
 
-/** Responses by URL; any other URL does not answer. */
+/** Responses by URL, after the method if it isn't GET; any other request is not answered. */
 export const responses = new Map<string, { status: number; body: unknown }>();
 
 class SilentEventSource {
@@ -21,8 +21,8 @@ export function installFakeOrchestrator(): void {
     responses.clear();
     vi.useFakeTimers({ shouldAdvanceTime: true });
     vi.stubGlobal("EventSource", SilentEventSource);
-    vi.stubGlobal("fetch", async (url: string) => {
-      const response = responses.get(url);
+    vi.stubGlobal("fetch", async (url: string, { method = "GET" }: RequestInit = {}) => {
+      const response = responses.get(method === "GET" ? url : `${method} ${url}`);
       if (!response) throw new TypeError("Failed to fetch");
       return Response.json(response.body, { status: response.status });
     });

@@ -6,6 +6,7 @@ import type {
   Featured,
   Fleet,
   PoolStatus,
+  ReplayTrack,
   RunSummary,
   SaliencyMessage,
   ThoughtMessage,
@@ -45,12 +46,14 @@ export function makeWorker(index: number, changes: Partial<WorkerStatus> = {}): 
     pixel_obs_height: 72,
     nvenc_used: null,
     nvenc_limit: null,
+    nvenc_note: null,
     nvenc_slot: null,
     step: 0,
     steps_per_s: 0,
     episode: 0,
     episode_return: null,
     policy_version: 0,
+    turns: {},
     ...changes,
   };
 }
@@ -106,6 +109,7 @@ export function makePool(changes: Partial<PoolStatus> = {}): PoolStatus {
     used: 0,
     limit: 1,
     holders: [],
+    note: null,
     ...changes,
   };
 }
@@ -131,6 +135,8 @@ export function makeRun(run: string, changes: Partial<RunSummary> = {}): RunSumm
 
 export function makeEpisode(episode: number, changes: Partial<Episode> = {}): Episode {
   return {
+    id: episode,
+    replayable: true,
     worker_index: 0,
     episode,
     total_reward: 10 * episode,
@@ -138,6 +144,28 @@ export function makeEpisode(episode: number, changes: Partial<Episode> = {}): Ep
     step: 30 * episode,
     policy_version: 4,
     ended_at: 1_790_000_000 + episode,
+    ...changes,
+  };
+}
+
+/** Make the track of an episode of three steps, 0.3 s long. */
+export function makeTrack(changes: Partial<ReplayTrack> = {}): ReplayTrack {
+  return {
+    game: "doom:basic",
+    tics_per_s: 35,
+    duration_s: 0.3,
+    actions: ["wait", "attack"],
+    times: [0, 0.1, 0.2],
+    chosen: [0, 1, 1],
+    probabilities: [
+      [0.75, 0.25],
+      [0.5, 0.5],
+      [0.25, 0.75],
+    ],
+    values: [0, 1, 2],
+    rewards: [0, 0, 10],
+    total_reward: 10,
+    policy_version: 4,
     ...changes,
   };
 }
