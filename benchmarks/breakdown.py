@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.support.serving import free_port
 
-from metabonk.games import make_game
+from metabonk.games import Purpose, episode_seeds, make_game
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder
 from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.settings import Settings
@@ -51,8 +51,7 @@ class Worker:
         self._lock = threading.Lock()
         learning = settings.learning
         games = [
-            make_game(settings.game, learning, seed=number)
-            for number in range(settings.worker.games_per_worker)
+            make_game(settings.game, learning) for _ in range(settings.worker.games_per_worker)
         ]
         for game in games:
             stack.callback(game.close)
@@ -63,14 +62,24 @@ class Worker:
         sent = self._timed("serialization", Rollout.to_bytes)
         stack.enter_context(patch.object(Rollout, "to_bytes", lambda rollout: sent(rollout)))
         self._runners = [
-            EnvRunner(game, number, RolloutBuilder(self._actor.spec, learning.rollout_steps))
+            EnvRunner(
+                game,
+                number,
+                RolloutBuilder(self._actor.spec, learning.rollout_steps),
+                seeds=episode_seeds(learning.seed, Purpose.TRAINING, game=number),
+            )
             for number, game in enumerate(games)
         ]
         for runner in self._runners:
             runner.reset()
         parts = 2 if double_buffer(settings, available_cores()) else 1
         self._sampler = DoubleBufferedSampler(
-            self._actor, self._on_step, parts=parts, threads=MAX_CONCURRENT_STEPS
+            self._actor,
+            EnvRunner.step,
+            self._on_step,
+            lambda runner: None,
+            parts=parts,
+            threads=MAX_CONCURRENT_STEPS,
         )
         stack.callback(self._sampler.close)
         loaded = threading.Event()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
+from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
@@ -73,7 +74,7 @@ def train(game: str, seconds: float, *, workers: int, settings: dict[str, str]) 
 
 def returns_of(fleet: FleetUnderTest) -> list[float]:
     """Return the last unshaped returns, newest first."""
-    episodes = httpx.get(f"{fleet.page}/api/episodes?limit={WINDOW}").raise_for_status().json()
+    episodes = http.get(f"{fleet.page}/api/episodes?limit={WINDOW}").raise_for_status().json()
     return [episode["total_reward"] for episode in episodes]
 
 

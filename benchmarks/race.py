@@ -36,6 +36,7 @@ from benchmarks.throughput import (
     NATURE_ONCE,
     SAMPLE_FACTORY_NETWORK,
     START_S,
+    doom_arguments,
     environment_of,
     running,
     steps_of,
@@ -82,7 +83,7 @@ def race_rival(rival: Rival, scenario: str, goal: float, cache: Path) -> Finish:
     """Run another library until the goal or the timeout."""
     python_of(rival, cache)
     began = time.monotonic()
-    with running(rival, scenario, cache) as reports:
+    with running(rival, cache, *doom_arguments(scenario)) as reports:
         until("an update", lambda: bool(reports), START_S)
         while time.monotonic() - began < TIMEOUT_S:
             last = reports[-1]

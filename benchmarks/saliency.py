@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from metabonk.games import Game, make_game
+from metabonk.games import Game, Purpose, episode_seeds, make_game
 from metabonk.policy import Actor, ActorCritic, Decision, PolicySpec
 from metabonk.policy.saliency import CELL, blurred, saliency_map
 from metabonk.runs.checkpoints import newest_weights
@@ -83,13 +83,14 @@ def main() -> None:
     parser.add_argument("--game", default="doom:basic")
     arguments = parser.parse_args()
     learning, device = Learning(), torch.device("cpu")
-    with contextlib.closing(make_game(arguments.game, learning, seed=1)) as game:
+    with contextlib.closing(make_game(arguments.game, learning)) as game:
         spec = PolicySpec.of(game, learning)
         actor, network = Actor(spec, device=device), ActorCritic(spec).eval()
         weights = newest_weights(arguments.run) if arguments.run else None
         if weights:
             actor.load(weights)
-        network.load_state_dict(actor._acting[0].state_dict())
+        with actor._network.newest() as (newest, _):
+            network.load_state_dict(newest.state_dict())
         played = list(_play(game, actor))
     milliseconds: dict[str, list[float]] = {name: [] for name in MAPS}
     agreement: dict[str, list[float]] = {name: [] for name in MAPS}
@@ -112,13 +113,14 @@ def main() -> None:
 
 
 def _play(game: Game, actor: Actor) -> Iterator[tuple[NDArray[np.uint8], Decision]]:
-    observation = np.asarray(game.reset())
+    seeds = episode_seeds(0, Purpose.EVALUATION)
+    observation = np.asarray(game.reset(next(seeds)))
     for _ in range(OBSERVATIONS):
         (decision,) = actor.act([observation], [0])
         yield observation, decision
         transition = game.step(decision.action)
         ended = transition.terminated or transition.truncated
-        observation = np.asarray(game.reset() if ended else transition.observation)
+        observation = np.asarray(game.reset(next(seeds)) if ended else transition.observation)
 
 
 def _rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

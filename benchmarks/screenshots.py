@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.support.browser import CHROMIUM_FLAGS
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
@@ -64,6 +64,8 @@ def _capture(browser: Browser, fleet: FleetUnderTest, out: Path) -> None:
         ("fleet", "/"),
         ("runs", "/runs"),
         ("stream", "/stream?worker=omega-0"),
+        ("replay", "/replay?episode=last"),
+        ("then-and-now", "/replay?episode=worst&with=rematch"),
     ):
         for suffix, (width, height) in (("", DESKTOP), ("-phone", PHONE)):
             page = browser.new_page(viewport={"width": width, "height": height})
@@ -80,10 +82,10 @@ def _capture(browser: Browser, fleet: FleetUnderTest, out: Path) -> None:
 
 
 def _wait_until_settled(page: Page) -> None:
-    """Wait for the page's data and, if it shows a large stream, for its thoughts."""
+    """Wait for the page's data and, if it shows large videos, for the thoughts in each."""
     page.wait_for_timeout(SETTLED_MS)
-    if page.locator(".stream-view[data-large=true]").count():
-        page.locator(".thoughts").first.wait_for(timeout=FRAME_TIMEOUT_MS)
+    if videos := page.locator(".stream-view[data-large=true]").count():
+        expect(page.locator(".thoughts")).to_have_count(videos, timeout=FRAME_TIMEOUT_MS)
         page.wait_for_timeout(SETTLED_MS)
 
 

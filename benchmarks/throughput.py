@@ -160,6 +160,11 @@ def _learner(fleet: FleetUnderTest) -> LearnerStatus:
     return LearnerStatus.model_validate(answer.json())
 
 
+def doom_arguments(scenario: str) -> tuple[str, ...]:
+    """Return the arguments of a rival that plays a scenario."""
+    return ("--scenario", scenario, "--skip", str(SKIP))
+
+
 class Report(NamedTuple):
     """Report of a rival after an update.
 
@@ -177,13 +182,19 @@ class Report(NamedTuple):
 
 
 @contextmanager
-def running(rival: Rival, scenario: str, cache: Path) -> Iterator[list[Report]]:
-    """Run a rival within the block; the list grows by one report per update."""
+def running(rival: Rival, cache: Path, *arguments: str) -> Iterator[list[Report]]:
+    """Run a rival within the block; the list grows by one report per update.
+
+    Args:
+        rival: that runs.
+        cache: see ``python_of``.
+        arguments: of its script.
+    """
     process = subprocess.Popen(
         [
             *("nice", "-n", str(BACKGROUND_NICE)),
             *(str(python_of(rival, cache)), str(RIVALS / rival.script)),
-            *("--scenario", scenario, "--skip", str(SKIP)),
+            *arguments,
         ],
         # A path of this checkout would shadow the rival's own packages.
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
@@ -214,7 +225,7 @@ def running(rival: Rival, scenario: str, cache: Path) -> Iterator[list[Report]]:
 
 def measure_rival(rival: Rival, scenario: str, cache: Path, seconds: float) -> Speed:
     """Measure the steps between the first and the last update within ``seconds``."""
-    with running(rival, scenario, cache) as reports:
+    with running(rival, cache, *doom_arguments(scenario)) as reports:
         until(f"some updates of {rival.name}", lambda: len(reports) > 3, START_S)
         time.sleep(seconds)
         until("two updates in the time", lambda: len(reports) > 4, START_S)

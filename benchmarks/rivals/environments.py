@@ -35,6 +35,23 @@ STABLE_BASELINES3 = Rival(
         ("--no-deps", "stable-baselines3==2.7.1", "vizdoom==1.3.2"),
     ),
 )
+STABLE_BASELINES3_GYM = Rival(
+    "Stable-Baselines3 PPO",
+    "stable_baselines3_gym.py",
+    (
+        (TORCH, "numpy>=2", "cloudpickle", "pandas", "matplotlib", "opencv-python-headless"),
+        (
+            "gymnasium==1.4.0",
+            "pygame-ce",
+            "Box2D",
+            "mujoco",
+            "imageio",
+            "minigrid==3.2.0",
+            "ale-py==0.12.1",
+        ),
+        ("--no-deps", "stable-baselines3==2.9.2"),
+    ),
+)
 SAMPLE_FACTORY = Rival(
     "Sample Factory APPO",
     "sample_factory_appo.py",
