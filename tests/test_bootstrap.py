@@ -2,16 +2,25 @@
 
 import importlib.util
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+PYPROJECT = """
+[project]
+name = "metabonk"
+dependencies = ["typing-Extensions>=4", "numpy[test]>=2.0"]
+"""
 
 
 class Checkout:
@@ -23,13 +32,14 @@ class Checkout:
         (folder / "web" / "src").mkdir(parents=True)
         (folder / "web" / "src" / "main.tsx").write_text("main")
         (folder / "web" / "src" / "main.test.tsx").write_text("test")
-        for name in ("pyproject.toml", "constraints.txt"):
-            (folder / name).write_text(name)
+        (folder / "constraints.txt").write_text("constraints.txt")
+        (folder / "pyproject.toml").write_text(PYPROJECT)
         copy = folder / "scripts" / "bootstrap.py"
         copy.write_text((ROOT / "scripts" / "bootstrap.py").read_text())
         self.module = load(copy)
         self.steps: list[str] = []
         self.error: BaseException | None = None
+        self.installed = ["metabonk", "typing_extensions", "numpy"]
         monkeypatch.setattr(self.module, "step", self.step)
 
     def step(self, what: str, command: list[object], **given: object) -> None:
@@ -39,11 +49,19 @@ class Checkout:
             raise self.error
         if "venv" in command:
             python = self.folder / ".venv" / "bin" / "python"
+            shutil.rmtree(self.folder / ".venv", ignore_errors=True)
             python.parent.mkdir(parents=True)
             version = sys.version_info[:3]
             python.write_text(f"#!/bin/sh\necho '{self.folder / '.venv'} {version}'\n")
             python.chmod(0o755)
             (python.parent / "activate").write_text(str(self.folder / ".venv"))
+        else:
+            for name in self.installed:
+                (self.site / f"{name}-1.0.dist-info").mkdir(parents=True, exist_ok=True)
+
+    @property
+    def site(self) -> Path:
+        return self.folder / ".venv" / "lib" / "python3.99" / "site-packages"
 
     def install(self, extra: str = "") -> list[str]:
         """Install and return the first word of each step."""
@@ -75,7 +93,8 @@ def test_the_first_start_installs_everything_and_the_second_nothing(checkout: Ch
 )
 def test_a_changed_source_repeats_the_installation(checkout: Checkout, changed: str):
     checkout.install()
-    (checkout.folder / changed).write_text("changed")
+    with (checkout.folder / changed).open("a") as file:
+        file.write("\n# changed\n")
     assert checkout.install() == ["installing"]
     assert checkout.install() == []
 
@@ -98,11 +117,11 @@ def test_an_installation_for_tests_also_serves_the_start_but_not_vice_versa(
 @pytest.mark.parametrize("interruption", [SystemExit("no network"), KeyboardInterrupt()])
 def test_an_interrupted_installation_is_repeated(checkout: Checkout, interruption: BaseException):
     checkout.install()
-    (checkout.folder / "pyproject.toml").write_text("changed")
+    (checkout.folder / "pyproject.toml").write_text(f"{PYPROJECT}# changed")
     checkout.error = interruption
     with pytest.raises(type(interruption)):
         checkout.install()
-    (checkout.folder / "pyproject.toml").write_text("pyproject.toml")
+    (checkout.folder / "pyproject.toml").write_text(PYPROJECT)
     checkout.error = None
     assert checkout.install() == ["installing"]
 
@@ -127,6 +146,100 @@ def test_a_damaged_environment_is_recreated(checkout: Checkout, damage: str):
     if expected == ["making", "installing"]:
         (venv / "bin").rmdir()
     assert checkout.install() == expected
+
+
+def test_an_environment_whose_stamp_is_current_but_that_lacks_a_package_heals(checkout: Checkout):
+    checkout.install()
+    (checkout.site / "numpy-1.0.dist-info").rmdir()
+    assert checkout.install() == ["installing"]
+    (checkout.folder / ".venv" / "bin" / "python").unlink()
+    assert checkout.install() == ["making", "installing"]
+    assert checkout.install() == []
+
+
+def test_an_installation_that_went_elsewhere_is_an_error_and_is_repeated(checkout: Checkout):
+    checkout.installed = ["numpy"]
+    for _ in range(2):
+        with pytest.raises(SystemExit, match=r"\.venv has no metabonk, typing-extensions"):
+            checkout.install()
+        assert checkout.steps[-1] == "installing"
+
+
+PIP_CONF = """
+[global]
+index-url = https://mirror.example/simple
+timeout = 7
+target = elsewhere
+[install]
+user = yes
+trusted-host =
+    mirror.example
+    second.example
+"""
+
+
+def test_pip_installs_into_the_environment_from_the_users_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    module = load(ROOT / "scripts" / "bootstrap.py")
+    module.PYTHON = sys.executable
+    for name in [name for name in os.environ if name.startswith(("PIP_", "PYTHON"))]:
+        monkeypatch.delenv(name)
+    (tmp_path / "pip.conf").write_text(PIP_CONF)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    for name in ("TARGET", "PREFIX", "ROOT", "SRC", "REQUIREMENT", "REQUIRE_VIRTUALENV"):
+        monkeypatch.setenv(f"PIP_{name}", str(tmp_path / "elsewhere"))
+    for name in ("PYTHONPATH", "PYTHONUSERBASE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("PIP_TIMEOUT", "9")
+    monkeypatch.setenv("PIP_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    environment = module.pip_environment()
+    assert environment.items() >= {
+        ("PIP_CONFIG_FILE", "/dev/null"),
+        ("PIP_INDEX_URL", "https://mirror.example/simple"),
+        ("PIP_TIMEOUT", "9"),
+        ("PIP_PROXY", "http://proxy.example:3128"),
+        ("PIP_TRUSTED_HOST", "\nmirror.example\nsecond.example"),
+        ("HTTPS_PROXY", "http://proxy.example:3128"),
+    }
+    assert "elsewhere" not in " ".join(environment.values())
+    assert not environment.keys() & {"PIP_USER", "PYTHONPATH", "PYTHONUSERBASE"}
+
+
+def test_pip_puts_a_package_into_the_environment_whatever_the_user_has_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    module = load(ROOT / "scripts" / "bootstrap.py")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "elsewhere"))
+    wheel = tmp_path / "nothing-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("nothing.py", "")
+        archive.writestr("nothing-1.0.dist-info/METADATA", "Name: nothing\nVersion: 1.0\n")
+        archive.writestr(
+            "nothing-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr("nothing-1.0.dist-info/RECORD", "")
+    python = str(tmp_path / "venv" / "bin" / "python")
+    module.PYTHON = sys.executable
+    pip = [sys.executable, "-I", "-m", "pip", "--python", python, "install", "--no-index", wheel]
+    subprocess.run(pip, env=module.pip_environment(), check=True, capture_output=True)
+    assert not (tmp_path / "elsewhere").exists()
+    found = subprocess.run([python, "-c", "import nothing"], check=False)
+    assert found.returncode == 0
+
+
+def test_a_configuration_that_pip_cannot_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    module = load(ROOT / "scripts" / "bootstrap.py")
+    module.PYTHON = sys.executable
+    (tmp_path / "pip.conf").write_text("index-url = without a section")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    with pytest.raises(SystemExit, match="pip can't read its configuration"):
+        module.pip_environment()
 
 
 def test_of_concurrent_starts_one_installs_and_the_others_wait(checkout: Checkout):

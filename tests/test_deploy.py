@@ -47,7 +47,7 @@ REQUIRED = (
     "README.md",
     "LICENSE",
     "src",
-    "profiles/local.toml",
+    "src/metabonk/profiles/local.toml",
     "metabonk.example.toml",
     "docs/stream/validate_deployment.py",
 )

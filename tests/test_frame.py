@@ -38,6 +38,15 @@ def test_a_frame_is_not_uploaded_until_requested(uploads: list[torch.device]):
     assert uploads == []
 
 
+def test_a_repeat_shares_pixels_and_upload(uploads: list[torch.device]):
+    frame = Frame(PIXELS, 1.0)
+    tensor = frame.on(CPU)
+    repeated = frame.repeat(2.0)
+    assert (repeated.pixels is PIXELS, repeated.captured_at, repeated.thoughts) == (True, 2.0, ())
+    assert repeated.on(CPU) is tensor
+    assert uploads == [CPU]
+
+
 def test_concurrent_requests_upload_a_frame_once(uploads: list[torch.device]):
     frame = Frame(PIXELS, 1.0)
     threads = [threading.Thread(target=frame.on, args=(CPU,)) for _ in range(8)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from metabonk.settings.schema import RENAMED
+from metabonk.settings.validation import RENAMED
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

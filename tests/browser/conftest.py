@@ -6,11 +6,11 @@ Its workers show a pattern (``gameless_worker``); ``test_broadcast`` has a fleet
 import shutil
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from metabonk.messages import StreamState
+from tests.support import http
 from tests.support.browser import CHROMIUM_FLAGS
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.requirements import require
@@ -23,7 +23,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     folder = tmp_path_factory.mktemp("fleet")
     environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
     with run_gameless_fleet(folder, "--workers", "2", environment=environment) as fleet:
-        until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 30)
+        until("the page answers", lambda: http.get(f"{fleet.page}/").is_success, 30)
         until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
         until("one is in standby", lambda: fleet.in_state(StreamState.STANDBY), 30)
         yield fleet

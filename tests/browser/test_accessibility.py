@@ -1,30 +1,19 @@
 """Every page passes axe-core at the width of a desktop and of a phone."""
 
-import json
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page
 
 from metabonk.messages import StreamState
+from tests.support.browser import axe_violations
 from tests.support.fleet import FleetUnderTest
-from tests.support.requirements import require
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 
-AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 SETTLE_MS = 1_000
 """Time to draw further responses after the first content."""
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    found = AXE if AXE.is_file() else None
-    return require(found, "web/node_modules/axe-core", apt="npm").read_text()
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -37,27 +26,19 @@ def axe() -> str:
         ("/stream?worker=omega-0", ".stats"),
         ("/stream", "main"),
         ("/runs", ".table"),
+        ("/replay", ".notice"),
         ("/nowhere", "main"),
     ],
 )
 def test_axe_finds_nothing(
-    fleet: FleetUnderTest, page: Page, axe: str, path: str, content: str, width: dict[str, int]
+    fleet: FleetUnderTest, page: Page, path: str, content: str, width: dict[str, int]
 ):
     until("a worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
     page.set_viewport_size({"width": width["width"], "height": width["height"]})
     page.goto(f"{fleet.page}{path}")
     page.locator(content).first.wait_for()
     page.wait_for_timeout(SETTLE_MS)
-    page.evaluate(axe)
-    found = page.evaluate(
-        f"axe.run({{ runOnly: {json.dumps(RULES)} }}).then(({{ violations }}) => violations)"
-    )
-    violations = [
-        f"{violation['id']}: {violation['help']}: {node['html'][:160]}"
-        for violation in found
-        for node in violation["nodes"]
-    ]
-    assert violations == []
+    assert axe_violations(page) == []
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, "the page is no wider than its window"
 

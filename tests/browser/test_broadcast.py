@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from metabonk.messages import StreamState
+from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
@@ -21,7 +21,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     folder = tmp_path_factory.mktemp("fleet")
     environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
     with run_fleet(folder, "--workers", "2", environment=environment) as fleet:
-        until("the page answers", lambda: httpx.get(f"{fleet.page}/").is_success, 30)
+        until("the page answers", lambda: http.get(f"{fleet.page}/").is_success, 30)
         until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
         until("one is in standby", lambda: fleet.in_state(StreamState.STANDBY), 30)
         yield fleet
@@ -85,7 +85,7 @@ def test_the_saliency_overlay_is_toggled_with_its_key(fleet: FleetUnderTest, pag
 
 
 def test_a_pinned_worker_gets_the_session_and_plays_large(fleet: FleetUnderTest, page: Page):
-    standby = fleet.in_state(StreamState.STANDBY)[0]
+    standby = fleet.first_in(StreamState.STANDBY)
     page.goto(f"{fleet.page}/neural/broadcast")
     expect(page.locator(STAGE)).to_be_visible()
     page.keyboard.press(str(standby.worker_index + 1))

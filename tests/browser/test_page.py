@@ -1,12 +1,16 @@
 """A worker's page in a real browser: video over both transports, standby, reconnection."""
 
-import httpx
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psutil
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from metabonk.messages import StreamState
+from tests.support import http
 from tests.support.fleet import FleetUnderTest
+from tests.support.viewer import Spectator
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
@@ -21,36 +25,53 @@ FINGERPRINT = """video => {
 }"""
 
 
+@contextmanager
+def nobody_yields(fleet: FleetUnderTest) -> Iterator[str]:
+    """Watch the live worker during the block; yield the name of one that stays in standby."""
+    live = fleet.first_in(StreamState.LIVE)
+    with Spectator(fleet.worker(live.worker_index), keep=False) as spectator:
+        until("it is watched", spectator.arrivals, 60)
+        yield fleet.first_in(StreamState.STANDBY).instance_id
+
+
+def wait_until_it_changes(video: Locator) -> None:
+    fingerprints: set[str] = set()
+
+    def has_changed_twice() -> bool:
+        fingerprints.add(video.evaluate(FINGERPRINT))
+        return len(fingerprints) >= 3
+
+    until("the video changes", has_changed_twice)
+
+
 def test_a_live_worker_plays_and_moves(fleet: FleetUnderTest, page: Page):
-    live = fleet.in_state(StreamState.LIVE)[0].instance_id
+    live = fleet.first_in(StreamState.LIVE).instance_id
     page.goto(f"{fleet.page}/stream?worker={live}")
     player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "live", timeout=15_000)
     expect(page.get_by_text("LIVE", exact=True).first).to_be_visible()
     video = page.locator("video").first
     began = video.evaluate("video => video.currentTime")
-    fingerprints = set()
-    for _ in range(5):
-        fingerprints.add(video.evaluate(FINGERPRINT))
-        page.wait_for_timeout(400)
-    assert len(fingerprints) >= 3, "the video changes"
-    assert video.evaluate("video => video.currentTime") > began + 1
+    wait_until_it_changes(video)
+    page.wait_for_function(
+        "began => document.querySelector('video').currentTime > began + 1", arg=began
+    )
     assert video.evaluate("video => video.videoWidth") == 1280
 
 
 def test_a_standby_worker_says_so_and_shows_snapshots(fleet: FleetUnderTest, page: Page):
-    standby = fleet.in_state(StreamState.STANDBY)[0].instance_id
-    page.goto(f"{fleet.page}/stream?worker={standby}")
-    player = page.locator(".player[data-state]").first
-    expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
-    expect(page.get_by_text("STANDBY — TRAINING WITHOUT A SESSION").first).to_be_visible()
-    image = page.locator("img[src*='snapshot.jpg'], img[src^='blob:']").first
-    expect(image).to_be_visible()
-    assert image.evaluate("image => image.naturalWidth") > 100
+    with nobody_yields(fleet) as standby:
+        page.goto(f"{fleet.page}/stream?worker={standby}")
+        player = page.locator(".player[data-state]").first
+        expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
+        expect(page.get_by_text("STANDBY — TRAINING WITHOUT A SESSION").first).to_be_visible()
+        image = page.locator("img[src*='snapshot.jpg'], img[src^='blob:']").first
+        expect(image).to_be_visible()
+        page.wait_for_function("image => image.naturalWidth > 100", arg=image.element_handle())
 
 
 def test_the_player_reconnects_after_its_worker_was_killed(fleet: FleetUnderTest, page: Page):
-    live = fleet.in_state(StreamState.LIVE)[0]
+    live = fleet.first_in(StreamState.LIVE)
     page.goto(f"{fleet.page}/stream?worker={live.instance_id}")
     player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "live", timeout=15_000)
@@ -61,28 +82,24 @@ def test_the_player_reconnects_after_its_worker_was_killed(fleet: FleetUnderTest
 
 
 def test_the_page_plays_over_webrtc_on_request(fleet: FleetUnderTest, page: Page):
-    live = fleet.in_state(StreamState.LIVE)[0].instance_id
+    live = fleet.first_in(StreamState.LIVE).instance_id
     page.goto(f"{fleet.page}/stream?worker={live}&transport=webrtc")
     player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "live", timeout=15_000)
     video = page.locator("video").first
     expect(video).to_have_attribute("data-transport", "webrtc")
-    fingerprints = set()
-    for _ in range(5):
-        fingerprints.add(video.evaluate(FINGERPRINT))
-        page.wait_for_timeout(400)
-    assert len(fingerprints) >= 3, "the video changes"
+    wait_until_it_changes(video)
     assert video.evaluate("video => [video.videoWidth, video.srcObject !== null]") == [1280, True]
-    assert fleet.statuses()[live].stream_dedicated_clients == 1
+    until("it is counted", lambda: fleet.statuses()[live].stream_dedicated_clients == 1)
 
 
 def test_webrtc_is_used_once_a_standby_worker_goes_live(fleet: FleetUnderTest, page: Page):
-    standby = fleet.in_state(StreamState.STANDBY)[0].instance_id
-    page.goto(f"{fleet.page}/stream?worker={standby}&transport=webrtc")
-    player = page.locator(".player[data-state]").first
-    expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
-    video = page.locator("video").first
-    expect(video).to_have_attribute("data-transport", "mse")
+    with nobody_yields(fleet) as standby:
+        page.goto(f"{fleet.page}/stream?worker={standby}&transport=webrtc")
+        player = page.locator(".player[data-state]").first
+        expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
+        video = page.locator("video").first
+        expect(video).to_have_attribute("data-transport", "mse")
     # A viewer gives it the next turn; the page then switches to WebRTC.
     expect(player).to_have_attribute("data-state", "live", timeout=60_000)
     expect(video).to_have_attribute("data-transport", "webrtc", timeout=15_000)
@@ -92,7 +109,7 @@ def test_webrtc_is_used_once_a_standby_worker_goes_live(fleet: FleetUnderTest, p
 def test_the_page_falls_back_to_mse_where_webrtc_is_blocked(fleet: FleetUnderTest, page: Page):
     # Like a firewall that blocks UDP: the offer is answered, and nothing follows.
     page.add_init_script("RTCPeerConnection.prototype.setRemoteDescription = async () => {}")
-    live = fleet.in_state(StreamState.LIVE)[0].instance_id
+    live = fleet.first_in(StreamState.LIVE).instance_id
     page.goto(f"{fleet.page}/stream?worker={live}&transport=webrtc")
     player = page.locator(".player[data-state]").first
     expect(player).to_have_attribute("data-state", "live", timeout=20_000)
@@ -123,20 +140,19 @@ EIGHT = """async worker => {
 
 
 def test_eight_webrtc_viewers_share_one_encoder(fleet: FleetUnderTest, page: Page):
-    until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
-    live = fleet.in_state(StreamState.LIVE)[0]
+    live = fleet.first_in(StreamState.LIVE)
     page.goto(f"{fleet.page}/healthz")
     opened = fleet.log(live.instance_id).count("Acquired CPU session")
     page.evaluate(EIGHT, live.instance_id)
-    all_decoded = "async many => (await decoded()).every(frames => frames >= many)"
-    page.wait_for_function(all_decoded, arg=1, timeout=60_000)
+    # Not wait_for_function, which doesn't await a promise.
+    until("all decode", lambda: min(page.evaluate("decoded()")) >= 1, 60)
     until(
         "all are counted",
         lambda: fleet.statuses()[live.instance_id].stream_dedicated_clients == 8,
         15,
     )
     before, seen = fleet.statuses()[live.instance_id], sum(page.evaluate("decoded()"))
-    page.wait_for_function(all_decoded, arg=60, timeout=90_000)
+    until("all decode more", lambda: sum(page.evaluate("decoded()")) >= seen + 480, 90)
     after = fleet.statuses()[live.instance_id]
     encoded = after.frames_ok - before.frames_ok
     decoded = sum(page.evaluate("decoded()")) - seen
@@ -144,7 +160,7 @@ def test_eight_webrtc_viewers_share_one_encoder(fleet: FleetUnderTest, page: Pag
     assert fleet.log(live.instance_id).count("Acquired CPU session") == opened
     (pool,) = (
         each
-        for each in httpx.get(f"{fleet.orchestrator}/api/sessions").json()
+        for each in http.get(f"{fleet.orchestrator}/api/sessions").json()
         if each["pool"] == "cpu"
     )
     assert pool["used"] == 1

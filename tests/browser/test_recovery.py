@@ -1,8 +1,12 @@
-"""A page that loses its orchestrator says so, keeps its content, and recovers."""
+"""A page that loses its orchestrator recovers, and a player gets a worker that is in standby."""
+
+import time
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from metabonk.messages import StreamState
+from tests.support import http
 from tests.support.fleet import FleetUnderTest
 
 pytestmark = pytest.mark.timeout(120)
@@ -29,3 +33,14 @@ def test_a_page_recovers_without_a_reload(
     page.context.set_offline(False)
     expect(page.get_by_role("heading", name=words)).to_have_count(0, timeout=15_000)
     assert page.evaluate("window.sameDocument")
+
+
+def test_a_player_that_requests_a_worker_in_standby_gets_its_stream(fleet: FleetUnderTest):
+    waiting = fleet.first_in(StreamState.STANDBY)
+    address = f"{fleet.worker(waiting.worker_index)}/stream.ts?wait=1"
+    began = time.monotonic()
+    with http.stream("GET", address, timeout=30) as answer:
+        assert answer.status_code == 200 and next(answer.iter_raw())
+    took = time.monotonic() - began
+    print(f"first frame after {took:.1f} s")
+    assert took < 25, "not only at the next rotation, after a minute"

@@ -19,7 +19,6 @@ FOLDER = Path(__file__).parents[2] / "examples" / "own_environment"
 GAME = "gym:catch:Catch-v0"
 STEPS = 2500
 LEARNING = {
-    "METABONK_LEARNING_OBSERVATION": "vector",
     "METABONK_LEARNING_BATCH_SIZE": "128",
     "METABONK_LEARNING_LEARNING_RATE": "0.003",
 }
@@ -37,13 +36,13 @@ def test_gymnasium_finds_nothing_wrong_with_it():
     check_env(gymnasium.make("catch:Catch-v0", render_mode="rgb_array").unwrapped)
 
 
-@pytest.mark.parametrize("observation", ["pixels", "vector"])
+@pytest.mark.parametrize("observation", ["pixels", "auto"])
 def test_it_can_be_played_by_what_is_drawn_and_by_its_own_numbers(observation: str):
     settings = Settings.model_validate({"learning": {"observation": observation}})
-    game = make_game(GAME, settings.learning, seed=0)
+    game = make_game(GAME, settings.learning)
     try:
         assert game.description.action_names == ("left", "stay", "right")
-        game.reset()
+        game.reset(1)
         rewards = []
         while not (transition := game.step(1)).terminated:
             rewards.append(transition.reward)

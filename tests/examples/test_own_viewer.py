@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from metabonk.messages import StreamState, Thought
+from metabonk.messages import StreamState
+from metabonk.stream_messages import Thought
 from tests.support.frames import encode_frames, regular_times
 from tests.support.processes import kill_tree
 from tests.support.stage import Stage, stage
@@ -60,7 +61,7 @@ def test_it_prints_thoughts_and_saves_a_frame_a_second_from_one_encoder_after_an
             text=True,
         )
         try:
-            staged.wait_for_clients(1, 20)
+            until("it watches", lambda: staged.hub.stats().clients == 1)
             for size in SIZES:
                 play(staged, size)
             until("frames of the second encoder", lambda: saved(tmp_path, SIZES[1]) >= 2)

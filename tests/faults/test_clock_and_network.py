@@ -8,11 +8,11 @@ import signal
 import time
 from collections.abc import Iterator
 
-import httpx
 import psutil
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
+from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.network_line import Line
 from tests.support.shifted_clock import ShiftedClock
@@ -22,7 +22,9 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.timeout(300)
 
 HOUR_S = 3600
-GAP_S = 2.0
+GAP_S = 4.0
+"""Longer than a busy machine pauses, shorter than the faults."""
+
 WATCHED_S = 8.0
 """Time after a jump; ``clock_drifts`` needs six seconds without a pause."""
 
@@ -65,13 +67,13 @@ def pids(fleet: FleetUnderTest) -> dict[str, int]:
 
 
 def problems(fleet: FleetUnderTest) -> list[str]:
-    answer = httpx.get(f"{fleet.page}/api/fleet").raise_for_status().json()
+    answer = http.get(f"{fleet.page}/api/fleet").raise_for_status().json()
     return [problem["message"] for problem in answer["problems"]]
 
 
 def seen_clock(fleet: FleetUnderTest) -> float:
     """Return how far the fleet's clock was ahead when its last episode ended, seconds."""
-    (newest,) = httpx.get(f"{fleet.page}/api/episodes?limit=1").raise_for_status().json()
+    (newest,) = http.get(f"{fleet.page}/api/episodes?limit=1").raise_for_status().json()
     return float(newest["ended_at"]) - time.time()
 
 
@@ -120,7 +122,7 @@ def test_a_clock_jump_changes_nothing(fleet: FleetUnderTest, clock: ShiftedClock
     assert gap < GAP_S
     assert max(drifts) < CLOCK_TOLERANCE_S
     assert pids(fleet) == processes, "no worker was taken for dead or hung"
-    assert is_healthy(fleet)
+    until("the fleet is healthy", lambda: is_healthy(fleet), 60)
 
 
 def test_viewers_do_not_notice_a_suspended_orchestrator(fleet: FleetUnderTest, long: bool):

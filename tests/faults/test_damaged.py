@@ -16,7 +16,7 @@ from metabonk.encoding.sessions.limits import LearnedLimits
 from metabonk.errors import SettingsError, StartError
 from metabonk.learner.checkpoint import restore_newest, save_best, save_checkpoint
 from metabonk.learner.ppo import Learner
-from metabonk.messages import Episode
+from metabonk.messages import EpisodeReport
 from metabonk.policy import decode_weights
 from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.checkpoints import best_weights, newest_weights
@@ -50,8 +50,8 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _episode(number: int) -> Episode:
-    return Episode(
+def _episode(number: int) -> EpisodeReport:
+    return EpisodeReport(
         worker_index=0,
         episode=number,
         total_reward=1.0,

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -24,6 +23,7 @@ from metabonk.messages import LearnerStatus
 from metabonk.policy.serialization import unpack
 from metabonk.policy.weights import decode_weights
 from metabonk.runs.layout import checkpoint_files
+from tests.support import http
 from tests.support.census import members
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
@@ -61,11 +61,11 @@ class Writer:
         return run_dir
 
     def learner(self) -> LearnerStatus:
-        answer = httpx.get(f"{self.fleet.learner}/status").raise_for_status()
+        answer = http.get(f"{self.fleet.learner}/status").raise_for_status()
         return LearnerStatus.model_validate(answer.json())
 
     def problems(self) -> str:
-        answer = httpx.get(f"{self.fleet.page}/api/fleet").raise_for_status().json()
+        answer = http.get(f"{self.fleet.page}/api/fleet").raise_for_status().json()
         return "\n".join(problem["message"] for problem in answer["problems"])
 
     def steps(self) -> list[int]:
@@ -133,11 +133,16 @@ def full(writer: Writer) -> Iterator[None]:
         pytest.skip("mounting a small disk needs root and the right to mount")
     ballast = writer.disk / "ballast"
     with ballast.open("wb", buffering=0) as stream:
-        for block in (1 << 20, 4096, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    stream.write(bytes(block))
-    assert shutil.disk_usage(writer.disk).free == 0
+
+        def is_full() -> bool:
+            for block in (1 << 20, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while True:
+                        stream.write(bytes(block))
+            # What could not be written whole is deleted again meanwhile.
+            return shutil.disk_usage(writer.disk).free == 0
+
+        until("the disk is full", is_full)
     try:
         yield
     finally:
@@ -162,7 +167,7 @@ def test_training_continues_while_nothing_can_be_written(writer: Writer, fault: 
             30,
         )
         if fault is full:
-            assert "only 0 MB free" in writer.problems()
+            until("it is said why", lambda: "only 0 MB free" in writer.problems(), 30)
         before, steps = writer.learner(), writer.steps()
         until("learning continues", lambda: writer.learner().updates >= before.updates + 3, 60)
         until(

@@ -111,7 +111,9 @@ def running(folder: Path, port: int, *command: str) -> Iterator[Target]:
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
         try:
-            until("it serves", lambda: answers(client), 60)
+            # The learner has the lowest priority, and imports for seconds.
+            until("it serves", lambda: answers(client) or process.poll() is not None, 180)
+            assert process.poll() is None, log.read_text()
             yield Target(client, port, psutil.Process(process.pid), log)
         finally:
             process.kill()

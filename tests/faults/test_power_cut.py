@@ -1,6 +1,7 @@
 """Files that a power cut interrupted at any step of writing can always be used."""
 
 import contextlib
+import os
 import random
 import sqlite3
 import subprocess
@@ -15,7 +16,7 @@ from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions.limits import LearnedLimits
 from metabonk.learner.checkpoint import best_return, restore_newest
 from metabonk.learner.ppo import Learner
-from metabonk.messages import Episode
+from metabonk.messages import EpisodeReport
 from metabonk.policy import decode_weights
 from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.checkpoints import best_weights
@@ -45,8 +46,8 @@ def _probed(folder: Path) -> int:
 
 
 def _learned(folder: Path) -> int:
-    limit = LearnedLimits(folder / "learned-limits.json").learned("GPU-0", "550.54")
-    return {3: 1, 2: 2}[limit or 0]
+    learned = LearnedLimits(folder / "learned-limits.json").learned("GPU-0", "550.54")
+    return {3: 1, 2: 2}[learned.limit if learned else 0]
 
 
 READERS: dict[str, Callable[[Path], int]] = {
@@ -64,7 +65,9 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return folders for each file and step, as the killed process left them, and as before."""
     folder = tmp_path_factory.mktemp("cut")
     command = [sys.executable, "-m", "tests.support.power_cut", str(folder)]
-    subprocess.run(command, check=True, timeout=110)
+    # A forked process can't use CUDA.
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run(command, check=True, timeout=110, env=environment)
     return folder
 
 
@@ -141,8 +144,8 @@ def _opened(run_dir: Path, files: dict[Path, bytes]) -> int:
     return len(numbers)
 
 
-def _episode(number: int) -> Episode:
-    return Episode(
+def _episode(number: int) -> EpisodeReport:
+    return EpisodeReport(
         worker_index=0,
         episode=number,
         total_reward=1.0,

@@ -6,7 +6,6 @@ doesn't name. The exception is 503 with ``Retry-After``: no session for a stream
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 import requests
 import schemathesis
@@ -16,6 +15,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.pytest.lazy import get_all_tests
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.waiting import until
 
@@ -24,12 +24,19 @@ pytestmark = pytest.mark.timeout(1500)
 ENDLESS = ("video/", "text/event-stream")
 TIMEOUT_S = 30
 
-FEW = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=8)
-MANY = settings(FEW, max_examples=300)
+FEW = settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    max_examples=8,
+    # The same each time; more are random.
+    derandomize=True,
+    database=None,
+)
+MANY = settings(FEW, max_examples=300, derandomize=False)
 """Examples per route, in addition to those for the limits of each field."""
 
 
-@schemathesis.serializer("application/sdp")
+@schemathesis.serializer("application/sdp", "application/trickle-ice-sdpfrag")
 def as_text(context: schemathesis.SerializationContext, value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode(errors="surrogatepass")
 
@@ -42,7 +49,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     ) as fleet:
         until("both workers are known", lambda: len(fleet.statuses()) == 2, 60)
         until(
-            "the learner has weights", lambda: httpx.get(f"{fleet.learner}/weights").is_success, 60
+            "the learner has weights", lambda: http.get(f"{fleet.learner}/weights").is_success, 60
         )
         yield fleet
         assert fleet.process.poll() is None

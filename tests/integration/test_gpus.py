@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from metabonk.messages import PoolStatus, StreamState, WorkerStatus
 from tests.integration.test_sessions import NVENC, ROTATE_S, SOFTWARE, fleet_on, live, logs
+from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.gstreamer import require_gstreamer
 from tests.support.nvsim.driver import OUT_OF_MEMORY, TESLA, UNSUPPORTED_DEVICE, SimulatedDriver
@@ -88,15 +88,20 @@ def check_reports(fleet: FleetUnderTest) -> None:
     ]
     for pool in pools[:2]:
         assert [holder.gpu_index for holder in pool.holders] == [pool.gpu_index]
+    until("those that wait say for which session", lambda: name_their_gpu(fleet), PATIENCE_S)
+
+
+def name_their_gpu(fleet: FleetUnderTest) -> bool:
     waiting = fleet.in_state(StreamState.STANDBY)
-    for worker in waiting:
-        assert worker.nvenc_limit == 1
-        assert f"nvenc-gpu{worker.gpu_index}" in (worker.stream_error or "")
+    return len(waiting) > 0 and all(
+        worker.nvenc_limit == 1 and f"nvenc-gpu{worker.gpu_index}" in (worker.stream_error or "")
+        for worker in waiting
+    )
 
 
 def held_pools(fleet: FleetUnderTest) -> list[PoolStatus]:
     """Return the pools once each GPU's session is held, else nothing."""
-    answer = httpx.get(f"{fleet.orchestrator}/api/sessions").raise_for_status().json()
+    answer = http.get(f"{fleet.orchestrator}/api/sessions").raise_for_status().json()
     pools = [PoolStatus.model_validate(pool) for pool in answer]
     return pools if all(pool.holders for pool in pools[:2]) else []
 

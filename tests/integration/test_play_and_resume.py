@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from metabonk.messages import LearnerStatus, Mode, StreamState, WorkerStatus
-from tests.support.census import shared_memory
+from tests.support import http
+from tests.support.census import runs, shared_memory
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
@@ -23,8 +24,8 @@ ENVIRONMENT = {
     "METABONK_LEARNING_CHECKPOINT_INTERVAL_S": "1",
     "METABONK_STREAM_ADAPTIVE": "0",
 }
-LIVE_STEPS_PER_S = 30 / 4
-"""Rate of one game at 30 tics/s and four tics a step, as on up to four cores; twice it on more."""
+LIVE_STEPS_PER_S = 35 / 4
+"""Rate of one game at Doom's 35 tics/s and four tics a step."""
 
 
 def live(fleet: FleetUnderTest) -> WorkerStatus | None:
@@ -32,7 +33,7 @@ def live(fleet: FleetUnderTest) -> WorkerStatus | None:
 
 
 def learner(fleet: FleetUnderTest) -> LearnerStatus:
-    answer = httpx.get(f"{fleet.learner}/status").raise_for_status()
+    answer = http.get(f"{fleet.learner}/status").raise_for_status()
     return LearnerStatus.model_validate(answer.json())
 
 
@@ -45,7 +46,7 @@ def checkpoints(run_dir: Path) -> list[str]:
 
 
 def fleet_step(fleet: FleetUnderTest) -> int:
-    curve = httpx.get(f"{fleet.page}/api/curve?points=1").raise_for_status().json()
+    curve = http.get(f"{fleet.page}/api/curve?points=1").raise_for_status().json()
     return int(curve[-1]["fleet_step"]) if curve else 0
 
 
@@ -84,7 +85,7 @@ def trained(folder: Path) -> LearnerStatus:
         files = shared_memory(members)
         assert files
         assert fleet.stop() < 10
-        assert not [member for member in members if member.is_running()]
+        until("every process has ended", lambda: not any(map(runs, members)))
         assert not [file for file in files if file.exists()]
         assert "Traceback" not in fleet.log("omega-0")
     return last
@@ -168,8 +169,8 @@ def test_play_shows_the_newest_checkpoint_and_learns_nothing(folder: Path, train
         until("an episode", lambda: fleet.statuses()["omega-0"].episode >= 1, 30)
         assert "learner" not in {p.cmdline()[3] for p in fleet.tree() if len(p.cmdline()) > 3}
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{fleet.learner}/healthz")
-        assert httpx.get(f"{fleet.page}/api/fleet").json()["learner"] is None
+            http.get(f"{fleet.learner}/healthz")
+        assert http.get(f"{fleet.page}/api/fleet").json()["learner"] is None
         assert fleet.stop() < 10
         assert "Traceback" not in fleet.log("omega-0")
     assert checkpoints(run_dir) == before

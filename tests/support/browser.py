@@ -1,4 +1,11 @@
-"""Options of the browser in tests and benchmarks."""
+"""The browser in tests and benchmarks: its options, and a check of what it shows."""
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from tests.support.requirements import require
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -10,3 +17,20 @@ CHROMIUM_FLAGS = [
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 ]
+
+AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def axe_violations(page: Page) -> list[str]:
+    """Return what axe-core finds wrong with a page, with the elements."""
+    axe = require(AXE if AXE.is_file() else None, "web/node_modules/axe-core", apt="npm")
+    page.evaluate(axe.read_text())
+    found = page.evaluate(
+        f"axe.run({{ runOnly: {json.dumps(AXE_RULES)} }}).then(({{ violations }}) => violations)"
+    )
+    return [
+        f"{violation['id']}: {violation['help']}: {node['html'][:160]}"
+        for violation in found
+        for node in violation["nodes"]
+    ]

@@ -20,18 +20,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import httpx
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
 from metabonk.settings import Settings
+from tests.support import http
 from tests.support.processes import kill_tree
 
 ROOT = Path(__file__).parents[2]
 COPIED = (
     "start",
     "scripts",
-    "profiles",
     "docs",
     "deploy",
     "pyproject.toml",
@@ -166,7 +165,8 @@ def require_default_ports(workers: int) -> None:
     """Skip the test if a default port is in use; the documented commands name them."""
     ports = Settings().ports
     wanted: Iterable[int] = (
-        *(ports.page, ports.orchestrator, ports.learner, ports.go2rtc, ports.go2rtc_media),
+        *(ports.page, ports.orchestrator, ports.learner),
+        *(ports.go2rtc, ports.go2rtc_rtsp, ports.go2rtc_media),
         *range(ports.worker, ports.worker + workers),
     )
     for port in wanted:
@@ -180,7 +180,7 @@ def require_default_ports(workers: int) -> None:
 
 def statuses() -> dict[str, WorkerStatus]:
     """Return every worker's status, by name, from the orchestrator on the default port."""
-    answer = httpx.get("http://127.0.0.1:8040/workers").raise_for_status().json()
+    answer = http.get("http://127.0.0.1:8040/workers").raise_for_status().json()
     return {name: WorkerStatus.model_validate(status) for name, status in answer.items()}
 
 

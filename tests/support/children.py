@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 
 from metabonk.orchestrator.supervisor import ChildSpec
+from tests.support.waiting import GENEROUS_S
 
 # Ends at SIGTERM, with exit code 0.
 OBEDIENT = """
@@ -56,6 +57,6 @@ def descendants() -> list[psutil.Process]:
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
-    """Tell whether all of them end within two seconds; zombies count as ended."""
-    _, alive = psutil.wait_procs(processes, timeout=2)
+    """Tell whether all of them end soon; zombies count as ended."""
+    _, alive = psutil.wait_procs(processes, timeout=GENEROUS_S)
     return not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]

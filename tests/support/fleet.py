@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import httpx
 import psutil
 
 from metabonk.messages import StreamState, WorkerStatus
 from metabonk.system.process import die_with_parent
+from tests.support import http
 from tests.support.processes import kill_tree
 from tests.support.serving import free_ports
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 STOP_TIMEOUT_S = 5.0
@@ -58,12 +59,16 @@ class FleetUnderTest:
 
     def statuses(self) -> dict[str, WorkerStatus]:
         """Return every worker's status as the orchestrator knows it."""
-        answer = httpx.get(f"{self.orchestrator}/workers").raise_for_status().json()
+        answer = http.get(f"{self.orchestrator}/workers").raise_for_status().json()
         return {name: WorkerStatus.model_validate(status) for name, status in answer.items()}
 
     def in_state(self, state: StreamState) -> list[WorkerStatus]:
         """Return the workers whose stream is in ``state``."""
         return [status for status in self.statuses().values() if status.stream_state is state]
+
+    def first_in(self, state: StreamState) -> WorkerStatus:
+        """Wait until a worker's stream is in ``state``; return the first such worker."""
+        return until(f"a worker is {state}", lambda: next(iter(self.in_state(state)), None), 60)
 
     def log(self, name: str) -> str:
         """Return the text of a process's log."""

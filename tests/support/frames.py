@@ -1,6 +1,7 @@
 """Synthetic frames, and access units of them from a real encoder."""
 
 from collections.abc import Container, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.backends.av import AvEncoder
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.frame import Frame
+from metabonk.games import FrameSink
 
 WIDTH, HEIGHT = 320, 180
 SETTINGS = EncoderSettings(width=WIDTH, height=HEIGHT, fps=30, bitrate=1_000_000, gop_s=2.0)
@@ -31,6 +33,11 @@ def draw(number: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.ui
 def noise(seed: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
     """Return random pixels."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def drawing_into(frames: list[Frame]) -> FrameSink:
+    """Return a sink that has every tic drawn and keeps the frames."""
+    return lambda draw: frames.append(draw())
 
 
 def open_encoder(width: int = WIDTH, height: int = HEIGHT, gop_s: float = 30.0) -> AvEncoder:
@@ -56,3 +63,10 @@ def encode_frames(
 
 def regular_times(count: int, fps: float = 30.0) -> list[float]:
     return [1000 + i / fps for i in range(count)]
+
+
+def padded(unit: AccessUnit, size: int) -> AccessUnit:
+    """Return the unit with ``size`` bytes of user data (SEI), which decoders skip."""
+    user_data, more = 5, b"\xff" * (size // 255) + bytes([size % 255])
+    message = b"\0\0\1\x06" + bytes([user_data]) + more + b"\xff" * size + b"\x80"
+    return replace(unit, data=message + unit.data)

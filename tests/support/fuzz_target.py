@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from metabonk.encoding.sessions import open_pools
 from metabonk.http.server import HttpServer
 from metabonk.orchestrator.fleet import FleetState
+from metabonk.orchestrator.replays import make_replays
 from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
@@ -55,8 +56,9 @@ def orchestrator(port: int, folder: Path) -> None:
             "nvenc": {"slot_dir": folder},
         }
     )
-    state = FleetState(settings, EpisodeStore(folder, settings.game))
-    api, _ = make_apps(state, dict, open_pools(settings), None)
+    store = EpisodeStore(folder, settings.game, max_log_bytes=10**6)
+    state = FleetState(settings, store)
+    api, _ = make_apps(state, dict, open_pools(settings), make_replays(settings), None)
     serve(api, port)
     sys.stdin.read()
 

@@ -7,6 +7,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from metabonk.cli import main
@@ -33,7 +34,7 @@ def child_specs(
 ) -> Iterator[ChildSpec]:
     for spec in real_child_specs(settings, settings_file, run_dir, gpus, counters):
         if spec.name != children.LEARNER:
-            yield replace(spec, command=gameless(spec.command), forked=False)
+            yield replace(spec, command=gameless(spec.command))
         elif has_learner:
             yield replace(spec, forked=False)
 
@@ -48,4 +49,5 @@ def gameless(command: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str]
 
 
 children.child_specs = child_specs
+children.fork_server = partial(children.fork_server, preload=(WORKER,))
 sys.exit(main.main(arguments[has_learner:]))

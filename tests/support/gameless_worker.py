@@ -24,10 +24,11 @@ from metabonk.cli.child import add_child_arguments, setup_child
 from metabonk.cli.main import print_error
 from metabonk.errors import MetaBonkError
 from metabonk.frame import Frame
-from metabonk.messages import Counters, Thought, instance_id
+from metabonk.messages import Counters, Loop, instance_id
 from metabonk.settings import Settings
+from metabonk.stream_messages import Thought
 from metabonk.system.process import StopSignal, lower_priority
-from metabonk.worker.progress import Progress
+from metabonk.worker.progress import LoopTurns, Progress
 from metabonk.worker.status import SourceStatus
 from metabonk.worker.stream import WorkerStream
 
@@ -92,6 +93,7 @@ class GamelessWorker:
     ) -> None:
         self.stream = WorkerStream(settings, settings_file, index)
         self.progress = Progress(index, counters)
+        self.turns = LoopTurns()
         self._pattern = Pattern()
         self._render_size: tuple[int, int] | None = None
         self._fps: int | None = None
@@ -118,6 +120,7 @@ class GamelessWorker:
             steps_per_s=self.progress.steps_per_s(),
             episode_return=self.progress.episode_return,
             policy_version=0,
+            turns=self.turns.of_running(),
         )
 
     def run(self, stopped: Callable[[], bool]) -> None:
@@ -128,9 +131,11 @@ class GamelessWorker:
             self._reset()
             while not stopped():
                 if self._fps is None:
-                    background.submit(self._play, self._step_standby, stopped).result()
+                    with self.turns.running(Loop.BACKGROUND):
+                        background.submit(self._play, self._step_standby, stopped).result()
                 else:
-                    self._play(self._step_live, stopped)
+                    with self.turns.running(Loop.LIVE):
+                        self._play(self._step_live, stopped)
                 self._apply_desired()
 
     def _apply_desired(self) -> None:
@@ -144,6 +149,7 @@ class GamelessWorker:
             and self._render_size == self.stream.render_size
         ):
             step()
+            self.turns.count(Loop.BACKGROUND if self._fps is None else Loop.LIVE)
             self.progress.count_step()
             self._steps += 1
             self._return += 1.0

@@ -1,7 +1,8 @@
 """A program in go2rtc's place: takes what go2rtc's documentation says, and nothing else.
 
-It refuses arguments and keys that are not in go2rtc's JSON schema or its modules' documentation,
-listens where it is told, and answers ``GET /api/streams`` as the real one does: by the streams.
+It refuses arguments and keys that are not in go2rtc's JSON schema (``www/schema.json``), takes the
+configuration as an argument, listens where it is told, and answers ``GET /api/streams`` as the real
+one does: by the streams.
 """
 
 import re
@@ -10,13 +11,15 @@ import sys
 from pathlib import Path
 
 PROGRAM = """#!{python}
-import http.server, json, sys
+import contextlib, http.server, json, os, socketserver, sys
 
-flag, file = sys.argv[1:]
+flag, text = sys.argv[1:]
 assert flag in ("-config", "-c"), flag
-config = json.load(open(file))
+assert text[0] == "{{", "a file, which POST /api/config would replace"
+config = json.loads(text)
 KNOWN = {{
-    "api": {{"listen"}},
+    "app": {{"modules"}},
+    "api": {{"listen", "unix_listen", "allow_paths", "origin"}},
     "rtsp": {{"listen"}},
     "srtp": {{"listen"}},
     "webrtc": {{"listen", "candidates", "ice_servers", "filters"}},
@@ -24,18 +27,24 @@ KNOWN = {{
 }}
 for section, keys in config.items():
     assert section == "streams" or set(keys) <= KNOWN[section], section
-host, port = config["api"]["listen"].rsplit(":", 1)
+assert config["api"]["listen"] == "", "reachable by browsers"
 
 
 class Api(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps(config["streams"]).encode()
-        self.send_response(200 if self.path == "/api/streams" else 404)
+        allowed = self.path in config["api"]["allow_paths"]
+        self.send_response(200 if allowed and self.path == "/api/streams" else 404)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(json.dumps(config["streams"]).encode())
+
+    def log_message(self, *_):
+        pass
 
 
-server = http.server.HTTPServer((host, int(port)), Api)
+path = config["api"]["unix_listen"]
+with contextlib.suppress(FileNotFoundError):
+    os.unlink(path)
+server = socketserver.ThreadingUnixStreamServer(path, Api)
 print("ready", flush=True)
 server.serve_forever()
 """

@@ -5,7 +5,7 @@ from types import TracebackType
 from fastapi import FastAPI
 
 from metabonk.http.server import HttpServer
-from metabonk.messages import DesiredState, Episode, Heartbeat, HeartbeatReply, WorkerStatus
+from metabonk.messages import DesiredState, EpisodeReport, Heartbeat, HeartbeatReply, WorkerStatus
 
 
 class Orchestrator:
@@ -43,7 +43,7 @@ class Orchestrator:
         self._server.stop()
 
     @property
-    def episodes(self) -> list[Episode]:
+    def episodes(self) -> list[EpisodeReport]:
         """Every episode reported."""
         return [episode for heartbeat in self.heartbeats for episode in heartbeat.episodes]
 

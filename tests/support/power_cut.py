@@ -149,6 +149,8 @@ def write_until(step: Step, writing: Iterator[None], folder: Path) -> None:
 def main(folder: Path) -> None:
     # A forked process has only one thread.
     torch.set_num_threads(1)
+    # An optimizer imports a second and a half of PyTorch: here, not in every forked process.
+    Learner(TINY, Learning())
     for what, writer in WRITERS.items():
         for step in Step:
             place = folder / what / step

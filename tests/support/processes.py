@@ -19,5 +19,7 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         with contextlib.suppress(psutil.NoSuchProcess):
             root = psutil.Process(process.pid)
+            # Stopped, so that it starts no further child meanwhile.
+            root.suspend()
             kill([root, *root.children(recursive=True)])
         process.wait(10)

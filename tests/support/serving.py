@@ -3,14 +3,18 @@
 import os
 import random
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
+import uvicorn
 from starlette.types import ASGIApp
 
 from metabonk.http.connection import ConnectionLimits
-from metabonk.http.server import DEFAULT_LIMITS, HttpServer
+from metabonk.http.server import HttpServer
+from tests.support.waiting import until
 
 PORTS = 20_000, 32_000
 """Below /proc/sys/net/ipv4/ip_local_port_range: the kernel takes the near ends of connections from
@@ -19,7 +23,7 @@ there, so a port of that range that is free now may be taken a moment later."""
 
 @contextmanager
 def served(
-    app: ASGIApp, port: int | None = None, *, limits: ConnectionLimits = DEFAULT_LIMITS
+    app: ASGIApp, port: int | None = None, *, limits: ConnectionLimits | None = None
 ) -> Iterator[httpx.Client]:
     """Serve ``app`` for the block and yield a client of it."""
     port = port or free_port()
@@ -61,3 +65,17 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def served_on_socket(app: ASGIApp, path: Path) -> Iterator[None]:
+    """Serve ``app`` on a Unix socket for the block."""
+    server = uvicorn.Server(uvicorn.Config(app, uds=str(path), log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until("the socket is served", lambda: server.started)
+        yield
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()

@@ -1,9 +1,12 @@
 """Clients that misbehave below HTTP."""
 
+import contextlib
 import ctypes
+import resource
 import socket
 import struct
 import time
+from collections import deque
 
 from tests.support.waiting import GENEROUS_S
 
@@ -32,3 +35,21 @@ def ended(connection: socket.socket) -> bool:
     except TimeoutError:
         return False
     return False
+
+
+def flood(port: int, count: int, data: bytes = b"") -> None:
+    """Open ``count`` connections, send ``data`` on each, and leave at the end.
+
+    As many as the process may open are kept; of the others the oldest are closed.
+    """
+    kept: deque[socket.socket] = deque(maxlen=resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+    try:
+        for _ in range(count):
+            if len(kept) == kept.maxlen:
+                kept.popleft().close()
+            kept.append(socket.create_connection(("127.0.0.1", port), GENEROUS_S))
+            with contextlib.suppress(ConnectionError):  # It was shown out at once.
+                kept[-1].sendall(data)
+    finally:
+        for connection in kept:
+            connection.close()

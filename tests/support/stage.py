@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from metabonk.frame import Frame
 from metabonk.http.connection import ConnectionLimits
-from metabonk.http.server import DEFAULT_LIMITS, HttpServer
-from metabonk.messages import PolicyMessage, StreamState
-from metabonk.streaming.http import stream_routes
+from metabonk.http.server import HttpServer
+from metabonk.messages import StreamState
+from metabonk.stream_messages import PolicyMessage
+from metabonk.streaming.clip_http import clip_routes
+from metabonk.streaming.http import WAIT_S, stream_routes
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.snapshot import Snapshot
 from metabonk.streaming.webrtc import WebRtc, restrict_ice_addresses
@@ -22,9 +24,10 @@ from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
 from tests.support.frames import HEIGHT, WIDTH, draw, open_encoder
 from tests.support.serving import free_port
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 FPS = 60
+PROMPT_S = 5.0
 POLICY = PolicyMessage(actions=["wait", "go"])
 
 
@@ -37,6 +40,7 @@ class Stage:
         webrtc: the stream's connections.
         frames: number of encoded frames.
         keyframes: number of keyframes among them.
+        times: when each frame was drawn, in monotonic seconds.
         port: of the server.
     """
 
@@ -45,21 +49,28 @@ class Stage:
         *,
         enabled: bool = True,
         viewer_timeout_s: float = 10.0,
-        limits: ConnectionLimits = DEFAULT_LIMITS,
+        limits: ConnectionLimits | None = None,
+        wait_s: float = WAIT_S,
+        port: int | None = None,
     ) -> None:
         self.hub = Hub()
         self.frame: NDArray[np.uint8] | None = None
         self.webrtc = WebRtc(self.hub, viewer_timeout_s=viewer_timeout_s)
         app = FastAPI(lifespan=self.webrtc.lifespan)
-        app.include_router(stream_routes(self.hub, Snapshot(lambda: self.frame), enabled=enabled))
+        snapshot = Snapshot(lambda: self.frame)
+        app.include_router(stream_routes(self.hub, snapshot, enabled=enabled, wait_s=wait_s))
+        app.include_router(clip_routes(self.hub, "omega-0-doom:basic", POLICY.actions))
         app.include_router(websocket_routes(self.hub, POLICY))
         app.include_router(
-            whep_routes(self.webrtc, lambda: self.hub.state, "omega-0", enabled=enabled)
+            whep_routes(
+                self.webrtc, lambda: self.hub.state, "omega-0", enabled=enabled, wait_s=wait_s
+            )
         )
-        self.port = free_port()
+        self.port = port or free_port()
         self._server = HttpServer(app, "127.0.0.1", self.port, limits=limits)
         self.frames = 0
         self.keyframes = 0
+        self.times: list[float] = []
         self._encoding: threading.Thread | None = None
         self._stopped = threading.Event()
 
@@ -79,10 +90,11 @@ class Stage:
     def go_live(self, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
         """Encode at ``FPS``; return once the first frame is published."""
         self._stopped.clear()
+        self.times = []
         live = threading.Event()
         self._encoding = threading.Thread(target=self._encode, args=(size, live))
         self._encoding.start()
-        assert live.wait(5)
+        assert live.wait(GENEROUS_S)
 
     def stop_encoding(self) -> None:
         self._stopped.set()
@@ -94,8 +106,9 @@ class Stage:
         self.stop_encoding()
         self.hub.set_state(StreamState.STANDBY, reason)
 
-    def wait_for_clients(self, count: int, timeout: float = 3.0) -> None:
-        until(f"{count} clients", lambda: self.hub.stats().clients == count, timeout)
+    def wait_for_clients(self, count: int) -> None:
+        """Wait for less than the time after which a silent viewer is dropped."""
+        until(f"{count} clients", lambda: self.hub.stats().clients == count, PROMPT_S)
 
     def _encode(self, size: tuple[int, int], live: threading.Event) -> None:
         encoder = open_encoder(*size)
@@ -103,6 +116,7 @@ class Stage:
         number, due = 0, time.monotonic()
         while not self._stopped.wait(max(0.0, due - time.monotonic())):
             frame = Frame(draw(number, *size), time.monotonic())
+            self.times.append(frame.captured_at)
             for unit in encoder.encode(frame, keyframe=self.hub.keyframe_wanted()):
                 self.hub.publish(unit)
                 self.frames += 1
@@ -119,10 +133,18 @@ def stage(
     *,
     enabled: bool = True,
     viewer_timeout_s: float = 10.0,
-    limits: ConnectionLimits = DEFAULT_LIMITS,
+    limits: ConnectionLimits | None = None,
+    wait_s: float = WAIT_S,
+    port: int | None = None,
 ) -> Iterator[Stage]:
     restrict_ice_addresses(["127.0.0.1"])
-    opened = Stage(enabled=enabled, viewer_timeout_s=viewer_timeout_s, limits=limits)
+    opened = Stage(
+        enabled=enabled,
+        viewer_timeout_s=viewer_timeout_s,
+        limits=limits,
+        wait_s=wait_s,
+        port=port,
+    )
     opened._server.start()
     try:
         yield opened

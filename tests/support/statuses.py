@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metabonk.messages import Episode, Heartbeat, Mode, StreamState, WorkerStatus
+from metabonk.messages import EpisodeReport, Heartbeat, Mode, StreamState, WorkerStatus
 
 
 def status(index: int = 0, **changed: Any) -> WorkerStatus:
@@ -26,8 +26,15 @@ def status(index: int = 0, **changed: Any) -> WorkerStatus:
     return WorkerStatus.model_validate({**values, **changed})
 
 
-def episode(number: int, index: int = 0, *, reward: float = 1.0, length: int = 10) -> Episode:
-    return Episode(
+def episode(
+    number: int,
+    index: int = 0,
+    *,
+    reward: float = 1.0,
+    length: int = 10,
+    log: bytes | None = None,
+) -> EpisodeReport:
+    return EpisodeReport(
         worker_index=index,
         episode=number,
         total_reward=reward,
@@ -35,8 +42,9 @@ def episode(number: int, index: int = 0, *, reward: float = 1.0, length: int = 1
         step=number * length,
         policy_version=3,
         ended_at=1_700_000_000.0 + number,
+        log=log,
     )
 
 
-def heartbeat(index: int = 0, *episodes: Episode, **changed: Any) -> Heartbeat:
+def heartbeat(index: int = 0, *episodes: EpisodeReport, **changed: Any) -> Heartbeat:
     return Heartbeat(status=status(index, **changed), episodes=list(episodes))

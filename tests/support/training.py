@@ -5,9 +5,10 @@ from functools import partial
 
 import torch
 
-from metabonk.games import Game
+from metabonk.games import Game, Purpose, episode_seeds
 from metabonk.learner.ppo import Learner
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
+from metabonk.policy.defaults import with_defaults
 from metabonk.policy.env_runner import EnvRunner
 from metabonk.settings.schema import Learning
 
@@ -22,13 +23,14 @@ def train(
 
     Args:
         games: all of one kind.
-        learning: settings of the learner.
+        learning: settings of the learner; what is unset gets the defaults of the kind of game.
         steps: total over all games, at most.
         is_done: called with all returns so far after every update; true ends the training.
 
     Returns:
         Unshaped returns of all episodes, in the order in which they ended.
     """
+    learning = with_defaults(learning, games[0].description)
     spec, device = PolicySpec.of(games[0], learning), torch.device("cpu")
     learner = Learner(spec, learning, reward_scale=games[0].description.reward_scale, device=device)
     actor = Actor(spec, seed=learning.seed, device=device)
@@ -38,7 +40,8 @@ def train(
             game,
             number,
             RolloutBuilder(spec, learning.rollout_steps),
-            partial(actor.reset_state, number),
+            seeds=episode_seeds(learning.seed, Purpose.TRAINING, game=number),
+            on_reset=partial(actor.reset_state, number),
         )
         for number, game in enumerate(games)
     ]

@@ -8,6 +8,11 @@ from typing import TypeVar
 import httpx
 
 POLL_S = 0.01
+LONGEST_POLL_S = 0.1
+"""A probe of a fleet takes the CPU from that fleet: the longer it lasts, the rarer the probes."""
+
+POLL_SHARE = 0.05
+"""Time between two probes as a share of the time waited so far."""
 
 GENEROUS_S = 20.0
 """Enough on a loaded machine for what takes two seconds on an idle one."""
@@ -26,15 +31,15 @@ def until(what: str, probe: Callable[[], T | None], timeout: float = GENEROUS_S)
     Raises:
         AssertionError: nothing came in time; names ``what`` and the last error.
     """
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
     last_error: object = None
-    while time.monotonic() < deadline:
+    while (waited := time.monotonic() - began) < timeout:
         try:
             if found := probe():
                 return found
         except (httpx.HTTPError, OSError) as error:
             last_error = error
-        time.sleep(POLL_S)
+        time.sleep(min(max(POLL_S, POLL_SHARE * waited), LONGEST_POLL_S))
     raise AssertionError(f"{what}: not within {timeout:.0f} s; last error: {last_error}")
 
 

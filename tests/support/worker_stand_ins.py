@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ DESCRIPTION = GameDescription(
 )
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 TICS = 2
+"""In a step."""
+
+TICS_PER_S = 200.0
 
 
 class SteppingGame(Game):
@@ -24,26 +28,43 @@ class SteppingGame(Game):
     Args:
         length: steps of an episode.
         on_step: called in the middle of every step.
+        in_process: as described.
+        tics_per_s: as described.
     """
 
-    def __init__(self, length: int = 5, on_step: Callable[[], None] = lambda: None) -> None:
-        super().__init__(DESCRIPTION)
+    def __init__(
+        self,
+        length: int = 5,
+        on_step: Callable[[], None] = lambda: None,
+        *,
+        in_process: bool = False,
+        tics_per_s: float = TICS_PER_S,
+    ) -> None:
+        super().__init__(replace(DESCRIPTION, in_process=in_process, tics_per_s=tics_per_s))
         self.length = length
         self.on_step = on_step
-        self.steps = self.resets = 0
+        self.steps = 0
+        self.seeds: list[int] = []
         self.closed = False
         self.size: tuple[int, int] | None = None
         self.drawn: list[bool] = []
+        self.draws = 0
         self.threads: set[str] = set()
+        self.called_on: set[str] = set()
         self._in_episode = 0
         self._used = threading.Lock()
+
+    @property
+    def resets(self) -> int:
+        return len(self.seeds)
 
     @property
     def source_size(self) -> tuple[int, int]:
         return (4, 4)
 
-    def reset(self) -> NDArray[np.uint8]:
-        self.resets += 1
+    def reset(self, seed: int) -> NDArray[np.uint8]:
+        self.called_on.add(threading.current_thread().name)
+        self.seeds.append(seed)
         self._in_episode = 0
         return self._observation()
 
@@ -52,24 +73,29 @@ class SteppingGame(Game):
         try:
             assert not self.closed and self._in_episode < self.length
             self.threads.add(threading.current_thread().name)
+            self.called_on |= self.threads
             self.on_step()
             self.steps += 1
             self._in_episode += 1
             self.drawn.append(on_frame is not None)
             if on_frame is not None:
                 for _ in range(TICS):
-                    on_frame(self.frame())
+                    on_frame(self.frame)
             return Transition(self._observation(), 1.0, self._in_episode == self.length, False)
         finally:
             self._used.release()
 
     def set_render_size(self, size: tuple[int, int] | None) -> None:
+        self.called_on.add(threading.current_thread().name)
         self.size = size
 
     def frame(self) -> Frame:
+        self.draws += 1
+        self.called_on.add(threading.current_thread().name)
         return Frame(PIXELS, float(self.steps))
 
     def close(self) -> None:
+        self.called_on.add(threading.current_thread().name)
         self.closed = True
 
     def _observation(self) -> NDArray[np.uint8]:
@@ -92,6 +118,8 @@ class LeftActor:
         assert len(observations) == len(games) > 0
         self.batches.append(tuple(games))
         return [decision(self.version) for _ in games]
+
+    def reset_state(self, game: int) -> None: ...
 
 
 def decision(version: int = 0) -> Decision:

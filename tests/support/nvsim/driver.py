@@ -73,7 +73,8 @@ class SimulatedDriver:
                 none; ``open_hangs=1``; ``encode_fails_after``, ``encode_hangs_after``,
                 ``encode_crashes_after``: number of frames of a session, -1 for never;
                 ``listed=0``: NVML counts sessions but lists none; ``host_pids``: offset of NVML's
-                pids from ours, as in a container; ``nvml_lost=1``: NVML stops answering;
+                pids from ours, as in a container; ``memory_free``: MB, below 100 every open is
+                refused with 10; ``nvml_lost=1``: NVML stops answering;
                 ``fastest``: the GPU that CUDA counts first.
         """
         self._settings |= settings
@@ -86,7 +87,8 @@ class SimulatedDriver:
 
         Args:
             gpu: index, as NVML counts.
-            settings: ``name``, ``brand`` or ``open_code``, as for ``set``.
+            settings: ``name``, ``brand``, ``open_code`` or ``memory_free``, as for ``set``;
+                ``lost=1``: NVML can't query it; ``mig``: number of its MIG slices.
         """
         self.set(**{f"{key}.{gpu}": value for key, value in settings.items()})
 

@@ -82,6 +82,8 @@ static int open_session(void *parameters, struct encoder **opened) {
         usleep(10000);
     if (code != SUCCESS)
         return refuse(gpu, code);
+    if (number_of(gpu, "memory_free", ROOMY_MB) < SESSION_MB)
+        return refuse(gpu, OUT_OF_MEMORY);
     int lock = enter();
     unsigned open = sessions_on(number("per_gpu", 0) ? gpu : -1, others);
     if (open >= (unsigned)number("cap", MAX_SESSIONS)) {

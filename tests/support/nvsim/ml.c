@@ -7,12 +7,20 @@ enum {
     NOT_SUPPORTED = 3,
     NOT_FOUND = 6,
     INSUFFICIENT_SIZE = 7,
-    DRIVER_NOT_LOADED = 9
+    DRIVER_NOT_LOADED = 9,
+    GPU_IS_LOST = 15
 };
 
-/* A handle is the GPU's index plus one, since null means none. */
+#define SLICE_SHIFT 16
+
+/* A handle is the GPU's index plus one, since null means none; a MIG slice's has its number plus
+ * one above that. */
 static unsigned gpu_of(void *device) {
-    return (unsigned)(uintptr_t)device - 1;
+    return ((unsigned)(uintptr_t)device & ((1 << SLICE_SHIFT) - 1)) - 1;
+}
+
+static int slice_of(void *device) {
+    return (int)((uintptr_t)device >> SLICE_SHIFT) - 1;
 }
 
 static int present(void) {
@@ -33,7 +41,9 @@ EXPORT int nvmlShutdown(void) {
 }
 
 EXPORT const char *nvmlErrorString(int error) {
-    return error == DRIVER_NOT_LOADED ? "Driver Not Loaded" : "simulated error";
+    return error == DRIVER_NOT_LOADED ? "Driver Not Loaded"
+           : error == GPU_IS_LOST     ? "GPU is lost"
+                                      : "simulated error";
 }
 
 EXPORT int nvmlSystemGetDriverVersion(char *version, unsigned length) {
@@ -50,6 +60,8 @@ EXPORT int nvmlDeviceGetCount_v2(unsigned *count) {
 EXPORT int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
     if (index >= (unsigned)number("gpus", 1))
         return INVALID_ARGUMENT;
+    if (number_of(index, "lost", 0))
+        return GPU_IS_LOST;
     *device = (void *)(uintptr_t)(index + 1);
     return SUCCESS;
 }
@@ -61,7 +73,10 @@ EXPORT int nvmlDeviceGetName(void *device, char *name, unsigned length) {
 }
 
 EXPORT int nvmlDeviceGetUUID(void *device, char *uuid, unsigned length) {
-    uuid_of(gpu_of(device), uuid, length);
+    if (slice_of(device) >= 0)
+        snprintf(uuid, length, "MIG-00000000-0000-0000-%04d-%012u", slice_of(device), gpu_of(device));
+    else
+        uuid_of(gpu_of(device), uuid, length);
     return SUCCESS;
 }
 
@@ -130,9 +145,10 @@ EXPORT int nvmlDeviceGetUtilizationRates(void *device, unsigned *gpu_and_memory)
 }
 
 EXPORT int nvmlDeviceGetMemoryInfo(void *device, unsigned long long *total_free_used) {
-    (void)device;
-    total_free_used[0] = total_free_used[1] = 16ull << 30;
-    total_free_used[2] = 0;
+    unsigned long long free = number_of(gpu_of(device), "memory_free", ROOMY_MB);
+    total_free_used[0] = (unsigned long long)ROOMY_MB << 20;
+    total_free_used[1] = free << 20;
+    total_free_used[2] = total_free_used[0] - total_free_used[1];
     return SUCCESS;
 }
 
@@ -147,6 +163,19 @@ EXPORT int nvmlDeviceGetGraphicsRunningProcesses_v3(void *device, unsigned *coun
 }
 
 EXPORT int nvmlDeviceGetMigMode(void *device, unsigned *current, unsigned *pending) {
-    (void)device, (void)current, (void)pending;
-    return NOT_SUPPORTED;
+    *current = *pending = number_of(gpu_of(device), "mig", 0) > 0;
+    return *current ? SUCCESS : NOT_SUPPORTED;
+}
+
+EXPORT int nvmlDeviceGetMaxMigDeviceCount(void *device, unsigned *count) {
+    (void)device;
+    *count = 7;
+    return SUCCESS;
+}
+
+EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned index, void **slice) {
+    if (index >= (unsigned)number_of(gpu_of(device), "mig", 0))
+        return NOT_FOUND;
+    *slice = (void *)((uintptr_t)device | (uintptr_t)(index + 1) << SLICE_SHIFT);
+    return SUCCESS;
 }

@@ -21,6 +21,8 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MAX_SESSIONS 64
 #define TEXT 256
+#define ROOMY_MB 16384
+#define SESSION_MB 100
 
 /* First part of a libcuda.so.1 context, which tells libnvidia-encode.so.1 the GPU. */
 struct context {

@@ -103,6 +103,13 @@ def test_a_gpu_without_an_encoder_refuses_every_open_with_2(driver: SimulatedDri
     assert python(driver, ENCODE, 1, 0, 0)["codes"] == [2]
 
 
+def test_without_memory_a_gpu_refuses_every_open_with_10(driver: SimulatedDriver):
+    driver.set(gpus=2)
+    driver.set_gpu(1, memory_free=50)
+    assert python(driver, ENCODE, 1, 0, 0)["codes"] == [0]
+    assert python(driver, ENCODE, 1, 1, 0)["codes"] == [10]
+
+
 def test_an_encoder_can_fail_in_mid_stream(driver: SimulatedDriver):
     driver.set(encode_fails_after=7)
     report = python(driver, ENCODE, 1, 0, 20)
@@ -127,3 +134,44 @@ def test_nvml_may_count_sessions_without_listing_them(driver: SimulatedDriver):
 def test_without_a_gpu_nvml_lists_nothing(driver: SimulatedDriver):
     driver.set(gpus=0)
     assert python(driver, LIST) == []
+
+
+INVENTORY = """
+import json
+from metabonk.encoding.sessions.nvml import Nvml
+
+nvml = Nvml()
+found = nvml.inventory()
+print(json.dumps([
+    [[gpu.index, gpu.slices] for gpu in found.gpus],
+    [[gpu.index, gpu.reason] for gpu in found.failed],
+    found.unavailable,
+    [nvml.sessions(index)[1] for index in range(3)],
+]))
+"""
+
+
+def test_a_gpu_that_is_lost_hides_no_other(driver: SimulatedDriver):
+    driver.set(gpus=3)
+    driver.set_gpu(1, lost=1)
+    with driver.external_sessions(1, gpu=2):
+        gpus, failed, unavailable, sessions = python(driver, INVENTORY)
+    assert [index for index, _ in gpus] == [0, 2]
+    assert failed == [[1, "GPU is lost"]]
+    assert unavailable is None
+    assert sessions == [0, 0, 1]
+
+
+def test_if_every_gpu_is_lost_the_reason_is_kept(driver: SimulatedDriver):
+    driver.set(lost=1)
+    assert python(driver, INVENTORY)[2] == (
+        "the NVIDIA driver can't query any GPU (GPU 0: GPU is lost)"
+    )
+
+
+def test_a_gpu_names_its_mig_slices(driver: SimulatedDriver):
+    driver.set(gpus=2)
+    driver.set_gpu(1, mig=2)
+    gpus = dict(python(driver, INVENTORY)[0])
+    assert gpus[0] == []
+    assert gpus[1] == [f"MIG-00000000-0000-0000-{number:04}-000000000001" for number in range(2)]

@@ -1,0 +1,17 @@
+"""HTTP requests to this machine.
+
+``httpx.get`` and its like load the certificates of the machine for every request, some 35 ms of
+CPU: a test that polls so takes a core from the fleet that it waits for.
+"""
+
+import httpx
+
+_client = httpx.Client(
+    # Only plain HTTP is requested, and never through a proxy.
+    verify=False,
+    trust_env=False,
+    # Servers of tests come and go on the same ports.
+    limits=httpx.Limits(max_keepalive_connections=0),
+)
+
+get, head, post, stream = _client.get, _client.head, _client.post, _client.stream
