@@ -6,8 +6,8 @@ Train a fleet on it from the root of the checkout::
 
 ``gym:MODULE:ID`` makes every worker import MODULE, which registers ID. MetaBonk needs three things
 of an environment: a ``render_mode`` of ``rgb_array``; actions that are Discrete, MultiDiscrete,
-MultiBinary or a Box of floats; and a reward. By default the policy sees the rendered frame; with
-``METABONK_LEARNING_OBSERVATION=vector`` it sees the observation, which then must be a flat Box.
+MultiBinary or a Box of floats; and a reward. The policy sees the observation, if that is an image
+or consists of numbers; with ``METABONK_LEARNING_OBSERVATION=pixels`` it sees drawn frames.
 """
 
 from typing import Any
