@@ -21,8 +21,15 @@ ALONE_TESTS = tuple(
 )
 """Those of ``FLEET_TESTS`` that need every core or the default ports."""
 
-IN_PAIRS = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+SIDE_BY_SIDE = ("--dist", "loadfile", "--no-loadscope-reorder")
+IN_PAIRS = ("-n", "2", *SIDE_BY_SIDE)
+IN_THREES = ("-n", "3", *SIDE_BY_SIDE)
+"""For tests that wait for a third of their time on two cores."""
+
 BROWSER_TESTS = ("tests/browser",)
+COMMAND_TESTS = ("tests/cli/test_start_and_stop.py", "tests/cli/test_cleanup.py")
+"""Start and stop whole processes for most of their time; ``coverage`` runs them, ``unit`` not."""
+
 UNIT_TESTS = (
     "tests",
     *(f"--ignore={folder}" for folder in (*FLEET_TESTS, *BROWSER_TESTS)),
@@ -66,7 +73,8 @@ def docs(session: nox.Session) -> None:
 @nox.session(allow_parallel=True, default=False)
 def unit(session: nox.Session) -> None:
     """Run the tests that start no fleet and no browser, on two processes."""
-    session.run(*PYTEST, *UNIT_TESTS, *session.posargs, **_patient())
+    others = (f"--ignore={file}" for file in COMMAND_TESTS)
+    session.run(*PYTEST, *UNIT_TESTS, *others, *session.posargs, **_patient())
 
 
 @nox.session(allow_parallel=True)
@@ -89,7 +97,7 @@ def fleet(session: nox.Session) -> None:
         session.run(*PYTEST, *FLEET_TESTS, *session.posargs, **_patient())
         return
     others = (f"--ignore={file}" for file in ALONE_TESTS)
-    session.run(*PYTEST, *FLEET_TESTS, *others, *IN_PAIRS, **_patient())
+    session.run(*PYTEST, *FLEET_TESTS, *others, *IN_THREES, **_patient())
     session.run(*PYTEST, *ALONE_TESTS, **_patient())
 
 

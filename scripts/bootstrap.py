@@ -4,22 +4,30 @@ A stamp in ``.venv`` records what was installed and from which sources. It is re
 written last, so an interrupted installation is repeated; a current one costs a few milliseconds.
 """
 
+import ast
 import contextlib
 import fcntl
 import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+try:
+    import tomllib
+except ModuleNotFoundError:  # An older Python, which only gets to ``require_python``.
+    tomllib = None
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "metabonk-stamp.json"
+PIP_INSTALL = (PYTHON, "-I", "-m", "pip", "install", "--no-input")
 OLDEST_PYTHON = (3, 11)
 LINES_SHOWN = 15
 WEB_PARTS = (
@@ -32,6 +40,32 @@ WEB_PARTS = (
     "tsconfig.json",
     "build_hook.py",
 )
+
+# Python's variables that lead a virtual environment's interpreter or pip elsewhere.
+MISLEADING = ("PYTHONHOME", "PYTHONPATH", "PYTHONUSERBASE", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__")
+
+# pip's options about where packages come from. Others, such as target, prefix and user, say where
+# they go, which is .venv.
+PIP_SOURCES = (
+    "index-url",
+    "extra-index-url",
+    "no-index",
+    "find-links",
+    "trusted-host",
+    "proxy",
+    "cert",
+    "client-cert",
+    "keyring-provider",
+    "use-feature",
+    "use-deprecated",
+    "timeout",
+    "default-timeout",
+    "retries",
+    "cache-dir",
+    "no-cache-dir",
+)
+PIP_SECTIONS = ("global", "install", ":env:")
+"""Of pip's configuration, from the lowest precedence."""
 
 # Text in the output of pip or npm → advice.
 ADVICE = {
@@ -64,8 +98,14 @@ def install(extra=""):
         target = f".[{extra}]" if extra else "."
         step(
             "installing MetaBonk and building its page (takes minutes the first time)",
-            [PYTHON, "-m", "pip", "install", "--no-input", "-c", "constraints.txt", "-e", target],
+            [*PIP_INSTALL, "-c", "constraints.txt", "-e", target],
+            environment=pip_environment(),
         )
+        if missing := _missing():
+            fail(
+                f"pip has finished, but .venv has no {', '.join(sorted(missing))}\n"
+                f"  → '{PYTHON} -m pip config debug' shows the configuration that led it elsewhere"
+            )
         _write_stamp(wanted, extra)
 
 
@@ -95,7 +135,7 @@ def step(what, command, cwd=ROOT, environment=None):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
     )
     seconds = time.monotonic() - began
@@ -114,12 +154,39 @@ def run_metabonk(*arguments):
     os.chdir(ROOT)
     if not PYTHON.exists():
         fail("MetaBonk is not installed here yet\n  → ./start installs it")
-    os.execv(PYTHON, [str(PYTHON), "-m", "metabonk.cli.main", *arguments])
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONHOME", "__PYVENV_LAUNCHER__")
+    }
+    os.execve(PYTHON, [str(PYTHON), "-m", "metabonk.cli.main", *arguments], environment)
+
+
+def pip_environment():
+    """Return an environment in which pip installs into ``.venv``, from the user's sources."""
+    environment = _plain_environment()
+    kept = ("PIP_CONFIG_FILE", *map(_pip_variable, PIP_SOURCES))
+    given = {name: os.environ[name] for name in kept if name in os.environ}
+    list_command = (PYTHON, "-I", "-m", "pip", "config", "list")
+    asked = _ask(*list_command, environment={**environment, **given})
+    if asked.returncode:
+        fail(f"pip can't read its configuration: {asked.stderr.strip()}\n  → correct that file")
+    found = {}
+    for line in asked.stdout.splitlines():
+        name, _, value = line.partition("=")
+        section, _, option = name.rpartition(".")
+        if section in PIP_SECTIONS and option in PIP_SOURCES:
+            found[option, PIP_SECTIONS.index(section)] = ast.literal_eval(value)
+    for option, section in sorted(found):
+        environment[_pip_variable(option)] = found[option, section]
+    # Then pip reads no other file (pip.pypa.io/en/stable/topics/configuration).
+    return {**environment, "PIP_CONFIG_FILE": os.devnull}
 
 
 def say(line):
-    """Print a line, flushed even into a pipe."""
-    print(line, flush=True)
+    """Print a line, flushed even into a pipe; what the terminal lacks becomes a question mark."""
+    encoding = sys.stdout.encoding
+    print(line.encode(encoding, "replace").decode(encoding), flush=True)
 
 
 def fail(message):
@@ -135,7 +202,27 @@ def _make_venv():
             "this Python can't make virtual environments: its module ensurepip is missing\n"
             f"  → apt install python3-venv   (or {package}), then start again"
         )
-    step("making .venv", [sys.executable, "-m", "venv", "--clear", VENV])
+    command = [sys.executable, "-I", "-m", "venv", "--clear", VENV]
+    step("making .venv", command, environment=_plain_environment())
+
+
+def _pip_variable(option):
+    return "PIP_" + option.upper().replace("-", "_")
+
+
+def _plain_environment():
+    """Return this environment without what leads pip or an interpreter elsewhere."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in MISLEADING and not name.startswith("PIP_")
+    }
+
+
+def _ask(*command, environment=None):
+    return subprocess.run(
+        command, env=environment, capture_output=True, encoding="utf-8", errors="replace"
+    )
 
 
 def _is_sound():
@@ -144,11 +231,27 @@ def _is_sound():
         return False
     program = "import pip, sys; print(sys.prefix, sys.version_info[:3])"
     try:
-        asked = subprocess.run([PYTHON, "-c", program], capture_output=True, text=True)
+        asked = _ask(PYTHON, "-I", "-c", program)
     except OSError:
         return False
-    told = (VENV / "bin" / "activate").read_text(errors="replace") if asked.stdout else ""
+    activate = VENV / "bin" / "activate"
+    told = activate.read_text(encoding="utf-8", errors="replace") if asked.stdout else ""
     return asked.stdout.strip() == f"{VENV} {sys.version_info[:3]}" and str(VENV) in told
+
+
+def _missing():
+    """Return the direct dependencies that ``.venv`` lacks, and MetaBonk itself."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = (re.match(r"[\w.-]+", line)[0] for line in project["dependencies"])
+    installed = VENV.glob("lib/python*/site-packages/*.dist-info")
+    return {_normalized(name) for name in (project["name"], *wanted)} - {
+        _normalized(folder.name.split("-")[0]) for folder in installed
+    }
+
+
+def _normalized(name):
+    """Return a package's name as pip compares it (packaging.python.org, "Name normalization")."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _digest():
@@ -169,8 +272,9 @@ def _web_sources():
 
 def _stamped(digest, extra):
     try:
-        stamp = json.loads(STAMP.read_text())
-        return stamp["digest"] == digest and extra in stamp["extras"]
+        stamp = json.loads(STAMP.read_text(encoding="utf-8"))
+        current = stamp["digest"] == digest and extra in stamp["extras"]
+        return current and PYTHON.exists() and not _missing()
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -178,7 +282,8 @@ def _stamped(digest, extra):
 def _write_stamp(digest, extra):
     """Write the stamp atomically; an installation with an extra also satisfies one without."""
     new = STAMP.with_suffix(".new")
-    new.write_text(json.dumps({"digest": digest, "extras": sorted({"", extra})}))
+    text = json.dumps({"digest": digest, "extras": sorted({"", extra})})
+    new.write_text(text, encoding="utf-8")
     new.replace(STAMP)
 
 

