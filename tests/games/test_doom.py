@@ -251,6 +251,7 @@ def test_a_dead_engine_is_a_game_error(doom: Doom):
     doom.reset(1)
     engine = engines()[0]
     os.kill(engine.pid, signal.SIGKILL)
+    until("the engine has ended", lambda: engines() == [])
     with pytest.raises(GameError, match="the Doom engine of doom:basic failed"):
         play_episode(doom)
     with pytest.raises(GameError):

@@ -8,7 +8,7 @@ import vizdoom as vzd
 
 from metabonk.errors import GameError
 from metabonk.frame import Frame
-from metabonk.games.doom_engine import ENGINE_ERRORS, nearest_size, start_engine
+from metabonk.games.doom_engine import ENGINE_ERRORS, Engine, nearest_size, start_engine
 from metabonk.games.doom_scenarios import REWARD_SCALE, SHAPING, load_scenario
 from metabonk.games.game import FrameSink, Game, GameDescription, Observation, Transition
 from metabonk.games.preprocessing import ObservationFn, ObservationSpec, observe
@@ -71,8 +71,8 @@ class Doom(Game):
         self._frame_skip = frame_skip
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="doom-engine")
         self._size = self._next_size = nearest_size(render_size)
-        self._engine: vzd.DoomGame | None = start_engine(self._scenario, self._size)
-        self._next: Future[vzd.DoomGame] | None = None
+        self._engine: Engine | None = start_engine(self._scenario, self._size)
+        self._next: Future[Engine] | None = None
         self._episodes = 0
         self._shaping = {
             getattr(vzd.GameVariable, variable): worth
@@ -170,7 +170,7 @@ class Doom(Game):
             self._engine = None
         self._playing = False
 
-    def _potential(self, engine: vzd.DoomGame) -> float:
+    def _potential(self, engine: Engine) -> float:
         """Return the shaping potential of the current state, in rewards (see ``SHAPING``)."""
         return sum(
             worth * float(engine.get_game_variable(variable))
@@ -178,7 +178,7 @@ class Doom(Game):
         )
 
     def _step_drawn(
-        self, engine: vzd.DoomGame, buttons: list[float], tics: int, on_frame: FrameSink
+        self, engine: Engine, buttons: list[float], tics: int, on_frame: FrameSink
     ) -> tuple[float, Frame | None]:
         """Return the reward, and the frame of the last tic if that was drawn."""
         reward, drawn = 0.0, list[Frame]()
@@ -199,7 +199,7 @@ class Doom(Game):
         self._frame = drawn
         self._observation = self._observation_fn(drawn, self._spec)
 
-    def _switch_engine(self, started: Future[vzd.DoomGame]) -> None:
+    def _switch_engine(self, started: Future[Engine]) -> None:
         self._next = None
         wanted, self._next_size = self._next_size, self._size
         successor = started.result()
@@ -213,7 +213,7 @@ class Doom(Game):
             self._next.add_done_callback(_close)
         self._next = None
 
-    def _running_engine(self) -> vzd.DoomGame:
+    def _running_engine(self) -> Engine:
         if self._engine is None:
             raise GameError(f"{self.id} is closed")
         return self._engine
@@ -223,10 +223,10 @@ class Doom(Game):
         return GameError(f"the Doom engine of {self.id} failed: {error}")
 
 
-def _frame_of(engine: vzd.DoomGame) -> Frame:
+def _frame_of(engine: Engine) -> Frame:
     return Frame(engine.get_state().screen_buffer, time.monotonic())
 
 
-def _close(started: Future[vzd.DoomGame]) -> None:
+def _close(started: Future[Engine]) -> None:
     if not started.exception():
         started.result().close()

@@ -1,5 +1,7 @@
 """Starting ViZDoom's engine, a process that must end with this one."""
 
+import contextlib
+import itertools
 import logging
 import os
 import shutil
@@ -7,11 +9,14 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any, SupportsInt
 
+import psutil
 import vizdoom as vzd
 
 from metabonk.errors import GameError
 from metabonk.games.doom_scenarios import FIRST_MAP, Scenario
+from metabonk.games.engine_watch import EngineWatch
 from metabonk.settings.runtime_dir import private_folder, runtime_dir
 from metabonk.system import shared_memory
 from metabonk.system.process import BACKGROUND_NICE
@@ -45,6 +50,11 @@ ENGINE_MEMORY = 12 << 20
 PIXEL_MEMORY = 4
 """Shared memory of an engine and of a pixel, bytes: 10.7 MB at 256×144, 13.4 MB at 1280×720."""
 
+MARK = "-metabonk"
+"""Argument that the engine ignores, and by which its process is found."""
+
+_numbers = itertools.count()
+
 ENGINE_BANNER = "ViZDoom"
 PREFLIGHT_TIMEOUT_S = 20.0
 
@@ -58,6 +68,41 @@ exec {prefix}'{engine}' "$@"
 """
 
 
+class Engine(vzd.DoomGame):
+    """ViZDoom's handle of an engine, which also notices that the engine has died."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watch: EngineWatch | None = None
+
+    def init(self) -> None:
+        """Start the engine; the settings have been made."""
+        number = str(next(_numbers))
+        self.add_game_args(f"{MARK} {number}")
+        super().init()
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                if child.cmdline()[-2:] == [MARK, number]:
+                    self._watch = EngineWatch(child.pid)
+
+    def new_episode(self, recording_file_path: str = "") -> None:
+        """Start the next episode."""
+        with self._call():
+            super().new_episode(recording_file_path)
+
+    def make_action(self, action: Any, tics: SupportsInt = 1) -> float:
+        """Hold the buttons of an action for some tics, and return the reward."""
+        with self._call():
+            return super().make_action(action, tics)
+
+    def _call(self) -> contextlib.AbstractContextManager[None]:
+        if self._watch is None:
+            return contextlib.nullcontext()
+        if self._watch.has_exited:
+            raise vzd.ViZDoomUnexpectedExitException("it was killed")
+        return self._watch
+
+
 def nearest_size(size: tuple[int, int] | None) -> tuple[int, int]:
     """Return the drawn size with the nearest number of pixels to ``size``; None: the smallest."""
     if size is None:
@@ -67,7 +112,7 @@ def nearest_size(size: tuple[int, int] | None) -> tuple[int, int]:
     return width, height
 
 
-def start_engine(scenario: Scenario, size: tuple[int, int]) -> vzd.DoomGame:
+def start_engine(scenario: Scenario, size: tuple[int, int]) -> Engine:
     """Start an engine; takes 0.2 to 0.4 s, during which other Python threads run.
 
     The scenario's own time limit is switched off, since ViZDoom shows no frame of a state that has
@@ -82,7 +127,7 @@ def start_engine(scenario: Scenario, size: tuple[int, int]) -> vzd.DoomGame:
     """
     _check_engine()
     _check_shared_memory(size)
-    game = vzd.DoomGame()
+    game = Engine()
     game.load_config(str(scenario.file))
     game.set_vizdoom_path(str(launcher(background=size == MIN_SIZE)))
     # Otherwise engines side by side write one file in the working directory.
