@@ -6,6 +6,7 @@ default settings, started by its command line, one of its workers live all the w
 its own tuned hyperparameters (``rivals/stable_baselines3_gym.py``). It prints the seconds from the
 command until the mean of the last 100 unshaped returns reaches the threshold, and that mean at the
 end. ``--until-reached`` ends a run at the threshold, and ``--trainers`` leaves one of them out.
+``--read FILE …`` trains nothing, and shows what earlier calls have written with ``--json``.
 """
 
 import argparse
@@ -85,6 +86,8 @@ class Run(NamedTuple):
 
 
 Trainer: TypeAlias = Callable[[str, Task, int, bool], Run]
+Runs: TypeAlias = dict[str, dict[str, list[Run]]]
+"""By environment and trainer."""
 
 
 def train_fleet(name: str, task: Task, seed: int, until_reached: bool) -> Run:
@@ -185,6 +188,37 @@ def _thinned(curve: Sequence[tuple[float, float]]) -> Sequence[tuple[float, floa
     return [*curve[:: max(1, len(curve) // MAX_PLOTTED)], *curve[-1:]]
 
 
+def train_all(arguments: argparse.Namespace, console: Console) -> Runs:
+    """Train what the arguments ask for, and print each result."""
+    if arguments.cores:
+        os.sched_setaffinity(0, arguments.cores)
+    all_trainers: dict[str, tuple[str, Trainer]] = {
+        "ours": (OURS, train_fleet),
+        "theirs": (THEIRS, partial(train_rival, arguments.cache)),
+    }
+    trainers = dict(all_trainers[name] for name in arguments.trainers)
+    runs: Runs = {}
+    for name in arguments.only:
+        runs[name] = {trainer: [] for trainer in trainers}
+        for seed in arguments.seeds:
+            for trainer, train in trainers.items():
+                run = train(name, TASKS[name], seed, arguments.until_reached)
+                runs[name][trainer].append(run)
+                console.print(f"{name}, seed {seed}, {trainer}: {run.seconds} s, {run.final}")
+    return runs
+
+
+def read(files: Sequence[Path]) -> Runs:
+    """Return the runs of several files together, in the order of ``TASKS``."""
+    runs: Runs = {}
+    for file in sorted(files):
+        for name, by_trainer in json.loads(file.read_text())["runs"].items():
+            together = runs.setdefault(name, {OURS: [], THEIRS: []})
+            for trainer, own in by_trainer.items():
+                together[trainer] += [Run(**run) for run in own]
+    return {name: runs[name] for name in TASKS if name in runs}
+
+
 def main() -> None:
     """Run all trainings and print their results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -198,23 +232,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "metabonk-rivals")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--read", nargs="+", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    if arguments.cores:
-        os.sched_setaffinity(0, arguments.cores)
     console = Console(highlight=False)
-    all_trainers: dict[str, tuple[str, Trainer]] = {
-        "ours": (OURS, train_fleet),
-        "theirs": (THEIRS, partial(train_rival, arguments.cache)),
-    }
-    trainers = dict(all_trainers[name] for name in arguments.trainers)
-    runs: dict[str, dict[str, list[Run]]] = {}
-    for name in arguments.only:
-        runs[name] = {trainer: [] for trainer in trainers}
-        for seed in arguments.seeds:
-            for trainer, train in trainers.items():
-                run = train(name, TASKS[name], seed, arguments.until_reached)
-                runs[name][trainer].append(run)
-                console.print(f"{name}, seed {seed}, {trainer}: {run.seconds} s, {run.final}")
+    runs = read(arguments.read) if arguments.read else train_all(arguments, console)
     console.print(table_of(runs))
     if arguments.json:
         machine = f"{platform.platform()}, {available_cores()} cores"
