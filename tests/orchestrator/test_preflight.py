@@ -20,10 +20,11 @@ from tests.support.serving import free_ports
 
 @pytest.fixture
 def taken() -> Iterator[int]:
+    port = free_ports(2)[1]  # The one before it is free as well.
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("127.0.0.1", port))
         listener.listen()
-        yield listener.getsockname()[1]
+        yield port
 
 
 def settings(folder: Path, mode: str = "train", **ports: int) -> Settings:

@@ -151,7 +151,7 @@ class _Progress:
 
     def __init__(self, tics: int, tics_per_s: float) -> None:
         self._tics, self._tics_per_s = tics, tics_per_s
-        self._began_at = self._shown_at = time.monotonic()
+        self._began_at, self._shown_at = time.monotonic(), float("-inf")
         self._is_shown = sys.stdout.isatty()
 
     def __call__(self, tic: int) -> None:
