@@ -65,7 +65,7 @@ PIP_SOURCES = (
     "no-cache-dir",
 )
 PIP_SECTIONS = ("global", "install", ":env:")
-"""Of pip's configuration, from the lowest precedence."""
+"""Sections of pip's configuration, from the lowest precedence."""
 
 # Text in the output of pip or npm → advice.
 ADVICE = {

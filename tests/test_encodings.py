@@ -36,7 +36,7 @@ LOCALES = {
         "PYTHONIOENCODING": "latin-1",
     },
 }
-"""Of terminals that can't show all of Unicode; Python's own repairs of the first are off."""
+"""Variables of terminals that show some of Unicode; Python's own repairs of the first are off."""
 
 __all__ = ["commands", "terminal"]
 

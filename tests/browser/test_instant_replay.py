@@ -20,7 +20,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.timeout(240)
 
 PAST_S = 4.0
-"""Of the stream before it is watched: less than a press goes back."""
+"""Length of the stream before it is watched: less than a press goes back."""
 
 PLAYED = """async base64 => {
   const video = document.createElement('video');

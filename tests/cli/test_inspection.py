@@ -25,7 +25,7 @@ MISTAKES = {
     "runtime": ("", {"PATHS_RUNTIME": "/dev/null/x"}, "/dev/null/x is not a folder"),
     "slots": ("", {"NVENC_SLOT_DIR": "/dev/null"}, "/dev/null is not a folder"),
 }
-"""What ``metabonk.toml`` and the environment hold, and what is said about it."""
+"""Contents of ``metabonk.toml`` and the environment, and the complaint about them."""
 
 COMMANDS = {
     "stop": ("stop",),

@@ -85,7 +85,7 @@ def test_nothing_is_deleted_where_nobody_can_be_asked(
 
 
 def test_a_running_fleets_run_is_never_deleted(runs: Path, tmp_path: Path):
-    """Of an earlier version's fleet, only the record tells its run."""
+    """An earlier version's fleet: only the record tells its run."""
     (tmp_path / "runtime").mkdir(mode=0o700)
     with (
         contextlib.closing(FleetLock(tmp_path / "runtime", 8040, page="http://localhost")) as lock,

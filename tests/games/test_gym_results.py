@@ -1,4 +1,4 @@
-"""What the methods of environments return."""
+"""Results of environments' methods, in every shape they come in."""
 
 from typing import Any
 

@@ -36,7 +36,7 @@ OFFER = json.dumps({"type": "webrtc", "value": "v=0" + "x" * 8000})
 
 @dataclass
 class Behind:
-    """What reached go2rtc."""
+    """Requests that reached go2rtc."""
 
     requests: list[tuple[str, str, str, bytes]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)

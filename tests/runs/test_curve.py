@@ -63,7 +63,7 @@ def test_a_copy_is_kept_current_by_what_changes(count: int):
 
 
 def test_aggregates_of_many_episodes_keep_the_resolution_even():
-    """What an earlier version wrote is aggregated a thousand episodes at a time."""
+    """Episodes of an earlier version are aggregated a thousand at a time."""
     thousand = [single(n)._replace(episodes=1000) for n in range(1, RESOLUTION)]
     curve = Curve().extended(thousand).extended(map(single, range(RESOLUTION, RESOLUTION + 2500)))
     sizes = [bucket.episodes for bucket in curve.buckets]

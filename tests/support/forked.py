@@ -1,4 +1,4 @@
-"""What a forked child runs in tests: ``python -m tests.support.forked SOURCE ARGUMENT …``."""
+"""Entry point of a forked child in tests: ``python -m tests.support.forked SOURCE ARGUMENT …``."""
 
 import sys
 

@@ -19,7 +19,7 @@ TRACK = b'{"game":"stand-in"}'
 
 @dataclass(frozen=True)
 class Plan:
-    """What a renderer does.
+    """Behaviour of a renderer.
 
     Attributes:
         name: makes the replay another one.

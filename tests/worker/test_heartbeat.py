@@ -37,7 +37,7 @@ def port() -> int:
 
 @pytest.fixture
 def replies() -> list[HeartbeatReply]:
-    """What the worker was told, oldest first."""
+    """Replies that the worker was given, oldest first."""
     return []
 
 

@@ -75,7 +75,7 @@ def learner(port: int) -> Iterator[Learner]:
 
 @pytest.fixture
 def weights() -> list[bytes]:
-    """What the client passed on, oldest first."""
+    """Weights that the client passed on, oldest first."""
     return []
 
 

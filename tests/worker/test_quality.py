@@ -1,4 +1,4 @@
-"""What a stream may be, and when it steps to another quality."""
+"""Limits of a stream's quality, and its steps."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""How many games a worker plays, and how they share its cores."""
+"""Number of games of a worker, and their shares of its cores."""
 
 import pytest
 
