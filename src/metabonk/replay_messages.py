@@ -1,11 +1,36 @@
 """Messages about replays of episodes, as pydantic models."""
 
+import re
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
 from metabonk.messages import Count, Message, Number, Text
+
+
+def parse_video_size(
+    text: str, smallest: tuple[int, int], largest: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the size of a video, width and height in pixels.
+
+    Args:
+        text: such as ``1280x720``.
+        smallest: width and height that are allowed.
+        largest: width and height that are allowed.
+
+    Raises:
+        ValueError: it is something else, odd, or out of bounds.
+    """
+    match = re.fullmatch(r"([0-9]{1,5})[x×]([0-9]{1,5})", text.lower())
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    bounds = zip(smallest, size, largest, strict=True)
+    if any(side % 2 or not least <= side <= most for least, side, most in bounds):
+        raise ValueError(
+            "must be WIDTHxHEIGHT in even numbers of pixels from "
+            f"{smallest[0]}x{smallest[1]} to {largest[0]}x{largest[1]}, not {text!r}"
+        )
+    return size
 
 
 class ReplayState(StrEnum):

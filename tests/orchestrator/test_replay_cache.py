@@ -85,7 +85,7 @@ def test_a_video_is_found_while_it_grows_and_in_every_place_it_moves_to(cache: R
         assert growing.read(100) == b"ning", "the reader keeps its file"
     assert cache.whole("a").read_bytes() == b"beginning"
     assert cache.read_track("a") == b"{}"
-    assert not cache.files("a").folder.exists()
+    assert not cache.files("a").video.parent.exists()
     with cache.open_video("a") as whole:
         assert whole.read(100) == b"beginning"
 
@@ -95,7 +95,7 @@ def test_whole_videos_survive_a_restart_and_half_ones_do_not(folder: Path):
     render(killed, "whole")
     killed.publish("whole")
     render(killed, "half")
-    half = killed.files("half").folder
+    half = killed.files("half").video.parent
     # The kernel drops the lock of a killed process.
     os.close(killed._lock)
     cache = ReplayCache(folder, min_free_bytes=0)

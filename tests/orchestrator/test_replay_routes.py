@@ -15,7 +15,7 @@ import pytest
 from metabonk.http.app import make_http_app
 from metabonk.orchestrator import replay_cache, replay_queue
 from metabonk.orchestrator.renderers import Renderers
-from metabonk.orchestrator.replay_cache import RenderFiles, ReplayCache
+from metabonk.orchestrator.replay_cache import ReplayCache
 from metabonk.orchestrator.replay_errors import NoReplay
 from metabonk.orchestrator.replay_finder import ReplayFinder
 from metabonk.orchestrator.replay_response import no_replay
@@ -24,6 +24,7 @@ from metabonk.orchestrator.replays import Replay, Replays, render_command
 from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import CHECKPOINTS_DIR
+from metabonk.runs.render_files import RenderFiles
 from tests.support import renderer_stand_in
 from tests.support.renderer_stand_in import TRACK, Plan
 from tests.support.serving import served

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from metabonk.cli.replay import video_size
 from metabonk.errors import EpisodeDiffers, MetaBonkError, ReplayError
+from metabonk.messages import Message
 from metabonk.policy.episode_log import EpisodeLog
 from metabonk.replay_messages import RenderOutcome
 from metabonk.replays.rematch import play_rematch
@@ -22,12 +23,10 @@ from metabonk.replays.track import make_track
 from metabonk.replays.video import ReplayVideo
 from metabonk.runs.checkpoints import trained_weights
 from metabonk.runs.layout import SETTINGS_FILE
+from metabonk.runs.render_files import RenderFiles
 from metabonk.settings import read_usable_settings
 from metabonk.system.files import PARTIAL_SUFFIX
 from metabonk.system.process import die_with_parent
-
-TRACK_SUFFIX = ".track"
-OUTCOME_SUFFIX = ".json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(error, EpisodeDiffers):
             outcome.outcome, outcome.at_decision = "different", error.step
         with contextlib.suppress(OSError):  # A full disk; the error goes to the log.
-            _write_outcome(arguments.video, outcome)
+            _publish(RenderFiles(arguments.video).outcome, outcome)
         raise
-    _write_outcome(arguments.video, RenderOutcome(outcome="equal"))
+    _publish(RenderFiles(arguments.video).outcome, RenderOutcome(outcome="equal"))
     return 0
 
 
@@ -75,21 +74,15 @@ def _render(arguments: argparse.Namespace) -> None:
     with opened_game(log.setup, learning, arguments.size) as game:
         pace = game.description.tics_per_s
         try:
-            track = make_track(log, game.description).model_dump_json().encode()
-            _publish(arguments.video, TRACK_SUFFIX, track)
+            _publish(RenderFiles(arguments.video).track, make_track(log, game.description))
         except OSError as error:
             raise ReplayError(f"{arguments.video} can't be written: {error.strerror}") from None
         with ReplayVideo(arguments.video, size=arguments.size, tics_per_s=pace) as video:
             draw(log, game, video, has_end=has_end)
 
 
-def _write_outcome(video: Path, outcome: RenderOutcome) -> None:
-    _publish(video, OUTCOME_SUFFIX, outcome.model_dump_json().encode())
-
-
-def _publish(video: Path, suffix: str, data: bytes) -> None:
+def _publish(file: Path, message: Message) -> None:
     """Write a file that appears at once; it need not survive a power cut."""
-    file = video.with_name(video.name + suffix)
     partial = file.with_name(file.name + PARTIAL_SUFFIX)
-    partial.write_bytes(data)
+    partial.write_text(message.model_dump_json(), encoding="utf-8")
     partial.replace(file)

@@ -1,7 +1,6 @@
 """``metabonk replay``: draw an episode of a run again, as a video."""
 
 import argparse
-import re
 import sys
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ from metabonk.errors import ReplayError, StartError, WireError
 from metabonk.messages import Episode, Mode, instance_id
 from metabonk.policy.episode_log import EpisodeLog
 from metabonk.printable import printable
+from metabonk.replay_messages import parse_video_size
 from metabonk.replays.renderer import draw, opened_game
 from metabonk.replays.video import ReplayVideo
 from metabonk.runs.catalog import RunCatalog
@@ -87,15 +87,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def video_size(text: str) -> tuple[int, int]:
     """Return the size of a video, pixels, for ``argparse``."""
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower().replace("×", "x"))
-    size = (int(match[1]), int(match[2])) if match else (0, 0)
-    bounds = zip(MIN_SIZE, size, MAX_SIZE, strict=True)
-    if any(side % 2 or not least <= side <= most for least, side, most in bounds):
-        raise argparse.ArgumentTypeError(
-            "must be WIDTHxHEIGHT in even numbers of pixels from "
-            f"{MIN_SIZE[0]}x{MIN_SIZE[1]} to {MAX_SIZE[0]}x{MAX_SIZE[1]}, not {text!r}"
-        )
-    return size
+    try:
+        return parse_video_size(text, MIN_SIZE, MAX_SIZE)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _find_run(runs: Path, name: str) -> Path:

@@ -6,7 +6,7 @@
         KEY.mp4               a whole video, see ``replay_key``
         KEY.track             its thoughts: ``ReplayTrack`` as JSON
         rendering-*/          of one orchestrator, locked while that lives
-            KEY/              see ``RenderFiles``
+            KEY/              see ``runs.render_files``
 
 The time of last access says when a video was last asked for: it is set explicitly, so it does not
 depend on how the disk is mounted.
@@ -27,6 +27,7 @@ from pathlib import Path
 
 from metabonk.doctor.host import MIN_FREE_DISK, free_disk, megabytes
 from metabonk.orchestrator.replay_errors import ReplayFailed
+from metabonk.runs.render_files import TRACK_SUFFIX, RenderFiles
 
 FOLDER = ".replays"
 """In the folder of runs: no run's name begins with a dot."""
@@ -43,43 +44,7 @@ RENDERER_VERSION = 1
 
 WORK_PREFIX = "rendering-"
 VIDEO_SUFFIX = ".mp4"
-TRACK_SUFFIX = ".track"
-
-
-@dataclass(frozen=True, slots=True)
-class RenderFiles:
-    """Files of one rendering, which ``metabonk render`` reads and writes.
-
-    Attributes:
-        folder: contains them.
-    """
-
-    folder: Path
-
-    @property
-    def log(self) -> Path:
-        """Log of the episode, given to the renderer."""
-        return self.folder / "episode.log"
-
-    @property
-    def video(self) -> Path:
-        """Whole video."""
-        return self.folder / "video.mp4"
-
-    @property
-    def partial(self) -> Path:
-        """Video as far as it is written."""
-        return self.folder / "video.mp4.partial"
-
-    @property
-    def track(self) -> Path:
-        """Thoughts, ``ReplayTrack`` as JSON."""
-        return self.folder / "video.mp4.track"
-
-    @property
-    def outcome(self) -> Path:
-        """Final report of the renderer; written last."""
-        return self.folder / "video.mp4.json"
+WORK_VIDEO = f"video{VIDEO_SUFFIX}"
 
 
 def replay_key(log: bytes, size: tuple[int, int], policy: str = "") -> str:
@@ -159,7 +124,7 @@ class ReplayCache:
 
     def files(self, key: str) -> RenderFiles:
         """Return the files of a rendering of this orchestrator."""
-        return RenderFiles((self._work or self._folder / WORK_PREFIX) / key)
+        return RenderFiles((self._work or self._folder / WORK_PREFIX) / key / WORK_VIDEO)
 
     def prepare(self, key: str, log: bytes) -> None:
         """Write what a renderer needs, and make room for what it will write.
@@ -174,7 +139,7 @@ class ReplayCache:
         self.evict()
         self.check_disk()
         files = self.files(key)
-        files.folder.mkdir(exist_ok=True)
+        files.video.parent.mkdir(exist_ok=True)
         files.log.write_bytes(log)
 
     def check_disk(self) -> None:
@@ -239,7 +204,7 @@ class ReplayCache:
 
     def discard(self, key: str) -> None:
         """Delete the files of a rendering."""
-        shutil.rmtree(self.files(key).folder, ignore_errors=True)
+        shutil.rmtree(self.files(key).video.parent, ignore_errors=True)
 
     def evict(self) -> None:
         """Delete the videos that were asked for longest ago, if they take too much."""

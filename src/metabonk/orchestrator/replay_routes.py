@@ -16,7 +16,7 @@ from metabonk.orchestrator.replay_response import (
     send_video,
 )
 from metabonk.orchestrator.replays import Replay, Replays
-from metabonk.replay_messages import ReplayStatus, ReplayTrack
+from metabonk.replay_messages import ReplayStatus, ReplayTrack, parse_video_size
 
 DEFAULT_SIZE = "1280x720"
 MIN_SIZE, MAX_SIZE = (160, 120), (1920, 1080)
@@ -103,14 +103,7 @@ def _parse(size: str) -> tuple[int, int]:
     Raises:
         HTTPException: 422 if a side is odd or out of bounds.
     """
-    width, height = map(int, size.split("x"))
-    limits = zip((width, height), MIN_SIZE, MAX_SIZE, strict=True)
-    if not all(low <= side <= high and side % 2 == 0 for side, low, high in limits):
-        raise HTTPException(
-            422, f"size must be even and from {_show(MIN_SIZE)} to {_show(MAX_SIZE)}, not {size}"
-        )
-    return width, height
-
-
-def _show(size: tuple[int, int]) -> str:
-    return "{}x{}".format(*size)
+    try:
+        return parse_video_size(size, MIN_SIZE, MAX_SIZE)
+    except ValueError as error:
+        raise HTTPException(422, f"size {error}") from None

@@ -22,10 +22,11 @@ from metabonk.orchestrator.children import RENDERERS_LOG, metabonk
 from metabonk.orchestrator.exit_report import ExitReport
 from metabonk.orchestrator.faults import Faults
 from metabonk.orchestrator.renderers import NAME, Renderers
-from metabonk.orchestrator.replay_cache import FOLDER, RenderFiles, ReplayCache, replay_key
+from metabonk.orchestrator.replay_cache import FOLDER, ReplayCache, replay_key
 from metabonk.orchestrator.replay_errors import ReplayDiffers, ReplayFailed, TooManyReplays
 from metabonk.orchestrator.replay_queue import QueuedReplay, ReplayQueue
 from metabonk.replay_messages import RenderOutcome, ReplayState, ReplayStatus
+from metabonk.runs.render_files import RenderFiles
 from metabonk.settings import Settings
 from metabonk.system.fork_server import ForkServer
 from metabonk.system.periodic_thread import PeriodicThread
