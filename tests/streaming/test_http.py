@@ -171,6 +171,7 @@ def test_a_stream_continues_through_ten_changes_of_size(staged: Stage, path: str
             until("ten frames", lambda: len(staged.times) > 10)
             staged.stop_encoding()
             staged.go_live(size)
+        until("ten frames", lambda: len(staged.times) > 10)
         staged.go_standby()
         data = whole.result(GENEROUS_S)
     with av.open(io.BytesIO(data), format=format) as file:
