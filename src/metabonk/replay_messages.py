@@ -91,6 +91,24 @@ class ReplayTrack(Message):
     rewards: list[float] = Field(description="unshaped reward of the step")
     total_reward: float = Field(description="unshaped return of the episode")
     policy_version: Count
+    no_saliency: Text | None = Field(
+        None, description="why there are no saliency maps, in a sentence; null if there are"
+    )
+
+
+class ReplaySaliency(Message):
+    """Regions that the action chosen in one step depends on, by the policy that chose it.
+
+    ``replay.saliency`` has one a line, up to four a second of the video, in order.
+    """
+
+    time: float = Field(description="media time of the first frame after the step, seconds")
+    columns: int
+    rows: int
+    cells: str | None = Field(
+        description="base64 of columns × rows bytes, row by row; 255 is the maximum; null if the "
+        "checkpoint gives other probabilities or another value than the policy gave in this step"
+    )
 
 
 class Highlight(Message):

@@ -16,13 +16,17 @@ import pytest
 from metabonk.cli import render
 from metabonk.errors import CheckpointError, EncodingError, EpisodeDiffers, ReplayError, WireError
 from metabonk.policy.episode_log import EpisodeLog
-from metabonk.replay_messages import ReplayTrack
+from metabonk.replay_messages import ReplaySaliency, ReplayTrack
+from metabonk.replays.rematch import play_rematch
+from metabonk.runs.checkpoints import trained_weights
+from metabonk.settings.schema import Learning
 from tests.support.recorded_episodes import record
 from tests.support.replayable_runs import write_replayable_run
 from tests.support.trained_runs import write_run
 from tests.support.waiting import until
 
 GAME = "gym:CartPole-v1"
+DOOM = "doom:basic"
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +70,11 @@ def test_a_replay_has_a_video_a_track_and_an_outcome(
     assert outcome(tmp_path) == {"outcome": "equal", "message": None, "at_decision": None}
     track = ReplayTrack.model_validate_json((tmp_path / "video.mp4.track").read_bytes())
     assert (track.game, track.total_reward, len(track.times)) == (GAME, log.total_reward, len(log))
+    assert track.no_saliency is not None
+    assert track.no_saliency.endswith("the policy observes numbers, not images")
+    assert (tmp_path / "video.mp4.saliency").read_bytes() == b""
     assert frames(tmp_path / "video.mp4") == len(log) + 1
-    names = {"episode.log", "video.mp4", "video.mp4.track", "video.mp4.json"}
+    names = {"episode.log", *(f"video.mp4{end}" for end in ("", ".track", ".saliency", ".json"))}
     assert {file.name for file in tmp_path.iterdir()} == names
 
 
@@ -122,6 +129,42 @@ def test_a_rematch_has_the_track_of_the_newest_policy(
     assert track.policy_version == 12
     assert track.chosen != log.actions.tolist()
     assert frames(tmp_path / "video.mp4") == len(track.times) + 1
+
+
+def saliency(folder: Path) -> list[ReplaySaliency]:
+    lines = (folder / "video.mp4.saliency").read_text().splitlines()
+    return [ReplaySaliency.model_validate_json(line) for line in lines]
+
+
+def no_saliency(folder: Path) -> str | None:
+    track = (folder / "video.mp4.track").read_bytes()
+    return ReplayTrack.model_validate_json(track).no_saliency
+
+
+def test_saliency_maps_are_of_the_policy_that_played_if_its_checkpoint_is_kept(tmp_path: Path):
+    played = record(DOOM)
+    run_dir = write_run(tmp_path, DOOM)
+    assert run(tmp_path, run_dir, played.to_bytes()) == 0
+    assert (saliency(tmp_path), played.policy_version) == ([], 7)
+    assert "the checkpoint of policy 7" in str(no_saliency(tmp_path))
+
+    assert run(tmp_path, run_dir, played.to_bytes(), "--rematch") == 0
+    of_rematch = saliency(tmp_path)
+    assert no_saliency(tmp_path) is None
+    assert of_rematch
+    assert all(each.cells for each in of_rematch)
+
+    again, _ = play_rematch(played, Learning(), trained_weights(run_dir))
+    assert run(tmp_path, run_dir, again.to_bytes()) == 0
+    assert saliency(tmp_path) == of_rematch
+
+
+def test_a_disk_that_is_full_before_the_saliency_maps_is_a_failure(tmp_path: Path):
+    run_dir = write_run(tmp_path, DOOM)
+    (tmp_path / "video.mp4.saliency").symlink_to("/dev/full")
+    with pytest.raises(ReplayError, match=r"video\.mp4 can't be written: No space left"):
+        run(tmp_path, run_dir, record(DOOM).to_bytes(), "--rematch")
+    assert outcome(tmp_path)["outcome"] == "failed"
 
 
 def test_a_rematch_without_a_checkpoint_is_a_failure(tmp_path: Path, log: EpisodeLog):

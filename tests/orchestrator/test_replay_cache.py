@@ -34,6 +34,7 @@ def render(cache: ReplayCache, key: str, video: bytes = b"video", track: bytes =
     """Do a renderer's work."""
     cache.prepare(key, b"log")
     cache.files(key).track.write_bytes(track)
+    cache.files(key).saliency.write_bytes(b"")
     cache.files(key).video.write_bytes(video)
 
 
@@ -68,12 +69,15 @@ def test_a_video_is_found_while_it_grows_and_in_every_place_it_moves_to(cache: R
     cache.prepare("a", b"log")
     assert cache.files("a").log.read_bytes() == b"log"
     assert cache.open_video("a") is None
+    assert cache.open_saliency("a") is None
     assert cache.read_track("a") is None
     assert cache.written("a") == 0
     cache.files("a").track.write_bytes(b"{}")
     cache.files("a").partial.write_bytes(b"begin")
     assert cache.read_track("a") == b"{}"
     assert cache.written("a") == 7
+    cache.files("a").saliency.write_bytes(b"map\n")
+    assert cache.written("a") == 11
     with cache.open_video("a") as growing:
         assert growing.read(100) == b"begin"
         with cache.files("a").partial.open("ab") as stream:
@@ -88,6 +92,8 @@ def test_a_video_is_found_while_it_grows_and_in_every_place_it_moves_to(cache: R
     assert not cache.files("a").video.parent.exists()
     with cache.open_video("a") as whole:
         assert whole.read(100) == b"beginning"
+    with cache.open_saliency("a") as maps:
+        assert maps.read(100) == b"map\n"
 
 
 def test_whole_videos_survive_a_restart_and_half_ones_do_not(folder: Path):
@@ -103,7 +109,11 @@ def test_whole_videos_survive_a_restart_and_half_ones_do_not(folder: Path):
     assert cache.whole("whole") is not None
     assert not half.exists()
     cache.close()
-    assert sorted(path.name for path in folder.iterdir()) == ["whole.mp4", "whole.track"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "whole.mp4",
+        "whole.saliency",
+        "whole.track",
+    ]
 
 
 def test_the_work_of_another_fleet_is_left_alone(folder: Path, cache: ReplayCache):
@@ -125,7 +135,7 @@ def test_the_cache_is_bounded_and_keeps_what_was_asked_for_last(folder: Path):
     assert cache.whole("c") is not None, "asked for: now it is the newest"
     cache.evict()
     assert [key for key in "abc" if (folder / f"{key}.mp4").exists()] == ["a", "c"]
-    assert not (folder / "b.track").exists()
+    assert not list(folder.glob("b.*"))
     cache.close()
 
 

@@ -26,7 +26,7 @@ from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import CHECKPOINTS_DIR
 from metabonk.runs.render_files import RenderFiles
 from tests.support import renderer_stand_in
-from tests.support.renderer_stand_in import TRACK, Plan
+from tests.support.renderer_stand_in import MAPS, TRACK, Plan
 from tests.support.serving import served
 from tests.support.statuses import episode
 from tests.support.waiting import until
@@ -172,6 +172,46 @@ def test_thoughts_are_sent_before_the_video_is_whole_and_after(serve: Serve):
         list(parts)
     until("it is whole", lambda: at.state() == "whole")
     assert at.client.get(track).content == TRACK
+
+
+def test_saliency_maps_are_sent_as_they_are_made_and_after(serve: Serve):
+    at = serve(Plan(waits=True))
+    url = f"{RUN}/1/replay.saliency"
+    with at.watching() as parts:
+        next(parts)
+        with at.client.stream("GET", url, timeout=60) as response:
+            maps = response.raise_for_status().iter_raw()
+            assert next(maps) == MAPS[0]
+            at.go()
+            assert b"".join(maps) == MAPS[1]
+        list(parts)
+    until("it is whole", lambda: at.state() == "whole")
+    again = at.client.get(url)
+    assert (again.content, again.headers["content-type"]) == (
+        b"".join(MAPS),
+        "application/x-ndjson",
+    )
+
+
+def test_a_replay_without_saliency_maps_has_an_empty_answer(serve: Serve):
+    at = serve(Plan(maps=False))
+    url = f"{RUN}/1/replay.saliency"
+    first = at.client.get(url, timeout=60)
+    until("it is whole", lambda: at.state() == "whole")
+    for response in (first, at.client.get(url)):
+        assert (response.status_code, response.content) == (200, b"")
+
+
+def test_saliency_maps_of_a_replay_that_differs_are_cut_off(serve: Serve):
+    plan = Plan(outcome="different", waits=True)
+    at = serve(plan)
+    with at.client.stream("GET", f"{RUN}/1/replay.saliency", timeout=60) as response:
+        maps = response.raise_for_status().iter_raw()
+        next(maps)
+        at.go()
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(maps)
+    assert at.client.get(f"{RUN}/1/replay.saliency").status_code == 409
 
 
 def test_two_viewers_share_a_rendering_and_others_wait_for_their_turn(serve: Serve):

@@ -15,6 +15,8 @@ from pathlib import Path
 
 CHUNK = b"0123456789abcdef" * 4096
 TRACK = b'{"game":"stand-in"}'
+MAPS = b'{"time":0.0}\n', b'{"time":0.25}\n'
+"""Saliency maps before the first chunk of the video and after the last."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Plan:
         waits: before the second chunk, until a file ``go`` is beside the log.
         outcome: that it states, with a message unless it is equal; "" dies without one.
         code: that it exits with; negative for a signal.
+        maps: it makes saliency maps.
     """
 
     name: str = ""
@@ -35,6 +38,7 @@ class Plan:
     outcome: str = "equal"
     message: str = "the reward of step 3 is 1 and was 0"
     code: int = 0
+    maps: bool = True
 
     def log(self) -> bytes:
         """Return the log that makes a renderer follow this plan."""
@@ -50,11 +54,16 @@ def render(plan: Plan, log: Path, video: Path) -> None:
     """Follow a plan."""
     partial = video.with_name(f"{video.name}.partial")
     video.with_name(f"{video.name}.track").write_bytes(TRACK)
+    saliency = video.with_name(f"{video.name}.saliency")
+    saliency.write_bytes(MAPS[0] if plan.maps else b"")
     with partial.open("wb", buffering=0) as stream:
         for number in range(plan.chunks):
             while number == 1 and plan.waits and not log.with_name("go").exists():
                 time.sleep(0.005)
             stream.write(CHUNK)
+    if plan.maps:
+        with saliency.open("ab") as stream:
+            stream.write(MAPS[1])
     if plan.code < 0:
         os.kill(os.getpid(), -plan.code)
         signal.pause()

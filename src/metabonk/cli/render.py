@@ -3,6 +3,7 @@
 For ``--video FILE`` it writes, in this order::
 
     FILE.track      the policy's thoughts, ``ReplayTrack`` as JSON
+    FILE.saliency   the policy's saliency maps as they are made; empty if there are none
     FILE.partial    the video, which plays while it grows
     FILE            the video once it is whole
     FILE.json       ``RenderOutcome`` as JSON, in any case
@@ -19,9 +20,10 @@ from metabonk.policy.episode_log import EpisodeLog
 from metabonk.replay_messages import RenderOutcome
 from metabonk.replays.rematch import play_rematch
 from metabonk.replays.renderer import draw, opened_game
+from metabonk.replays.saliency import SaliencyWriter, why_no_saliency
 from metabonk.replays.track import make_track
 from metabonk.replays.video import ReplayVideo
-from metabonk.runs.checkpoints import trained_weights
+from metabonk.runs.checkpoints import checkpoint_of_version, trained_weights
 from metabonk.runs.layout import SETTINGS_FILE
 from metabonk.runs.render_files import RenderFiles
 from metabonk.settings import read_usable_settings
@@ -68,17 +70,33 @@ def _render(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise ReplayError(f"{arguments.log} can't be read: {error.strerror}") from None
     learning = read_usable_settings(arguments.run / SETTINGS_FILE)[0].learning
-    has_end = True
+    files, has_end = RenderFiles(arguments.video), True
+    policy: bytes | Path | None
     if arguments.rematch:
-        log, has_end = play_rematch(log, learning, trained_weights(arguments.run))
+        policy = trained_weights(arguments.run)
+        log, has_end = play_rematch(log, learning, policy)
+    else:
+        policy = checkpoint_of_version(arguments.run, log.policy_version)
     with opened_game(log.setup, learning, arguments.size) as game:
         pace = game.description.tics_per_s
+        no_saliency = why_no_saliency(log, game.description, policy)
+        track = make_track(log, game.description, no_saliency)
         try:
-            _publish(RenderFiles(arguments.video).track, make_track(log, game.description))
+            _publish(files.track, track)
+            with (
+                SaliencyWriter(
+                    files.saliency,
+                    log,
+                    track.times,
+                    game.description,
+                    learning,
+                    None if no_saliency else policy,
+                ) as maps,
+                ReplayVideo(arguments.video, size=arguments.size, tics_per_s=pace) as video,
+            ):
+                draw(log, game, video, has_end=has_end, on_step=maps.add)
         except OSError as error:
             raise ReplayError(f"{arguments.video} can't be written: {error.strerror}") from None
-        with ReplayVideo(arguments.video, size=arguments.size, tics_per_s=pace) as video:
-            draw(log, game, video, has_end=has_end)
 
 
 def _publish(file: Path, message: Message) -> None:

@@ -5,6 +5,7 @@
     runs/.replays/
         KEY.mp4               a whole video, see ``replay_key``
         KEY.track             its thoughts: ``ReplayTrack`` as JSON
+        KEY.saliency          its saliency maps: ``ReplaySaliency`` as JSON lines
         rendering-*/          of one orchestrator, locked while that lives
             KEY/              see ``runs.render_files``
 
@@ -27,7 +28,7 @@ from pathlib import Path
 
 from metabonk.doctor.host import MIN_FREE_DISK, free_disk, megabytes
 from metabonk.orchestrator.replay_errors import ReplayFailed
-from metabonk.runs.render_files import TRACK_SUFFIX, RenderFiles
+from metabonk.runs.render_files import SALIENCY_SUFFIX, TRACK_SUFFIX, RenderFiles
 
 FOLDER = ".replays"
 """In the folder of runs: no run's name begins with a dot."""
@@ -39,12 +40,14 @@ MAX_DISK_SHARE = 0.1
 KEEP_S = 600.0
 """A video that was asked for within this time stays: its player asks for further parts."""
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raise it when an episode is drawn differently: what was rendered before is not shown again."""
 
 WORK_PREFIX = "rendering-"
 VIDEO_SUFFIX = ".mp4"
 WORK_VIDEO = f"video{VIDEO_SUFFIX}"
+SUFFIXES = (TRACK_SUFFIX, SALIENCY_SUFFIX, VIDEO_SUFFIX)
+"""Of a whole video's files, in the order in which they move into the cache: the video is last."""
 
 
 def replay_key(log: bytes, size: tuple[int, int], policy: str = "") -> str:
@@ -68,7 +71,7 @@ class CachedVideo:
 
     Attributes:
         key: of the replay.
-        size: bytes, with its track.
+        size: bytes, with its track and saliency maps.
         used_at: when it was last asked for, Unix time in seconds.
     """
 
@@ -158,7 +161,7 @@ class ReplayCache:
     def written(self, key: str) -> int:
         """Return the bytes that a renderer has written so far."""
         files, total = self.files(key), 0
-        for file in (files.track, files.partial, files.video):
+        for file in (files.track, files.saliency, files.partial, files.video):
             with contextlib.suppress(FileNotFoundError):
                 total += file.stat().st_size
         return total
@@ -177,11 +180,11 @@ class ReplayCache:
     def open_video(self, key: str) -> FileIO | None:
         """Open a video, whole or as far as it is written; None before its first byte."""
         files = self.files(key)
-        # In the order in which it moves.
-        for file in (files.partial, files.video, self._folder / f"{key}{VIDEO_SUFFIX}"):
-            with contextlib.suppress(FileNotFoundError):
-                return file.open("rb", buffering=0)
-        return None
+        return _open_first(files.partial, files.video, self._folder / f"{key}{VIDEO_SUFFIX}")
+
+    def open_saliency(self, key: str) -> FileIO | None:
+        """Open the saliency maps of a replay as far as they are made; None before that begins."""
+        return _open_first(self.files(key).saliency, self._folder / f"{key}{SALIENCY_SUFFIX}")
 
     def read_track(self, key: str) -> bytes | None:
         """Return the thoughts of a replay, as JSON; None before they are known."""
@@ -197,8 +200,8 @@ class ReplayCache:
             OSError: it can't be moved, or a file is missing.
         """
         files = self.files(key)
-        files.track.replace(self._folder / f"{key}{TRACK_SUFFIX}")
-        files.video.replace(self._folder / f"{key}{VIDEO_SUFFIX}")
+        for file, suffix in zip((files.track, files.saliency, files.video), SUFFIXES, strict=True):
+            file.replace(self._folder / f"{key}{suffix}")
         self.whole(key)
         self.evict()
 
@@ -212,7 +215,7 @@ class ReplayCache:
         total = sum(video.size for video in videos)
         room = int(MAX_DISK_SHARE * (free_disk(self._folder) + total))
         for key in evictions(videos, min(self._max_bytes, room), time.time()):
-            for suffix in (VIDEO_SUFFIX, TRACK_SUFFIX):
+            for suffix in SUFFIXES:
                 # One that can't be deleted only costs space.
                 with contextlib.suppress(OSError):
                     (self._folder / f"{key}{suffix}").unlink()
@@ -247,10 +250,19 @@ class ReplayCache:
         for video in self._folder.glob(f"*{VIDEO_SUFFIX}"):
             with contextlib.suppress(FileNotFoundError):
                 status, size = video.stat(), 0
-                with contextlib.suppress(FileNotFoundError):
-                    size = video.with_suffix(TRACK_SUFFIX).stat().st_size
-                found.append(CachedVideo(video.stem, status.st_size + size, status.st_atime))
+                for suffix in SUFFIXES:
+                    with contextlib.suppress(FileNotFoundError):
+                        size += video.with_suffix(suffix).stat().st_size
+                found.append(CachedVideo(video.stem, size, status.st_atime))
         return found
+
+
+def _open_first(*places: Path) -> FileIO | None:
+    """Open a file in the first place that has it, in the order in which it moves."""
+    for file in places:
+        with contextlib.suppress(FileNotFoundError):
+            return file.open("rb", buffering=0)
+    return None
 
 
 def _lock_folder(folder: Path) -> int:

@@ -27,6 +27,7 @@ CHUNK_BYTES = 64 << 10
 RETRY_AFTER_S = 5
 
 VIDEO_TYPE = "video/mp4"
+SALIENCY_TYPE = "application/x-ndjson"
 NO_STORE = {"Cache-Control": "no-store"}
 
 T = TypeVar("T")
@@ -148,28 +149,41 @@ async def send_track(follower: Follower, send: Send) -> None:
 
 async def send_video(follower: Follower, send: Send) -> None:
     """Send the video as far as it is written, and then the rest."""
-    with contextlib.closing(_GrowingFile(follower)) as video:
-        chunk: bytes | None = await follower.first(video.read)
-        response = Response(media_type=VIDEO_TYPE, headers=NO_STORE)
-        del response.headers["content-length"]
-        await send({"type": "http.response.start", "status": 200, "headers": response.raw_headers})
-        while chunk is not None:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            chunk = await follower.next(video.read)
+    with contextlib.closing(_GrowingFile(follower, follower.cache.open_video)) as video:
+        await _send_growing(follower, video, await follower.first(video.read), VIDEO_TYPE, send)
+
+
+async def send_saliency(follower: Follower, send: Send) -> None:
+    """Send the saliency maps as far as they are made, and then the rest; there may be none."""
+    with contextlib.closing(_GrowingFile(follower, follower.cache.open_saliency)) as maps:
+        await _send_growing(follower, maps, await follower.next(maps.read), SALIENCY_TYPE, send)
+
+
+async def _send_growing(
+    follower: Follower, file: "_GrowingFile", chunk: bytes | None, media_type: str, send: Send
+) -> None:
+    """Send a file from its first part on."""
+    response = Response(media_type=media_type, headers=NO_STORE)
+    del response.headers["content-length"]
+    await send({"type": "http.response.start", "status": 200, "headers": response.raw_headers})
+    while chunk is not None:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        chunk = await follower.next(file.read)
     await send({"type": "http.response.body", "body": b""})
 
 
 class _GrowingFile:
-    """A video that is written while it is read."""
+    """A file that is written while it is read."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: Follower, open_file: Callable[[str], FileIO | None]) -> None:
         self._follower = follower
+        self._open = open_file
         self._file: FileIO | None = None
 
     def read(self) -> bytes | None:
         """Return the next part; None if nothing more is written yet."""
         if self._file is None:
-            self._file = self._follower.cache.open_video(self._follower.key)
+            self._file = self._open(self._follower.key)
         return None if self._file is None else self._file.read(CHUNK_BYTES) or None
 
     def close(self) -> None:

@@ -9,14 +9,17 @@ from metabonk.messages import LARGEST_COUNT, ErrorBody
 from metabonk.orchestrator.replay_finder import ReplayFinder, ReplayKind
 from metabonk.orchestrator.replay_response import (
     NO_STORE,
+    SALIENCY_TYPE,
     VIDEO_TYPE,
     Disk,
     FollowingResponse,
+    send_saliency,
     send_track,
     send_video,
 )
 from metabonk.orchestrator.replays import Replay, Replays
 from metabonk.replay_messages import ReplayStatus, ReplayTrack, parse_video_size
+from metabonk.runs.render_files import SALIENCY_SUFFIX
 
 DEFAULT_SIZE = "1280x720"
 MIN_SIZE, MAX_SIZE = (160, 120), (1920, 1080)
@@ -30,6 +33,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 VIDEO_DOC = {200: {"content": {VIDEO_TYPE: {}}}, **REFUSALS}
 TRACK_DOC = {200: {"model": ReplayTrack}, **REFUSALS}
+SALIENCY_DOC = {200: {"content": {SALIENCY_TYPE: {}}}, **REFUSALS}
 
 EpisodeId = Annotated[int, Path(ge=0, le=LARGEST_COUNT)]
 Size = Annotated[
@@ -75,6 +79,16 @@ def _add_routes(
             return FollowingResponse(replays, replay, disk, send_track)
         track = await disk.run(lambda: cache.read_track(replay.key))
         return Response(track, media_type="application/json", headers=REVALIDATE)
+
+    @router.get(f"{path}.saliency", responses=SALIENCY_DOC, name=f"get_{kind}_saliency")
+    async def get_saliency(run: str, episode: EpisodeId, size: Size = DEFAULT_SIZE) -> Response:
+        """Saliency maps in step with the video, sent while they are made; empty without any."""
+        replay = await find(run, episode, size)
+        video = await disk.run(lambda: cache.whole(replay.key))
+        if video is None:
+            return FollowingResponse(replays, replay, disk, send_saliency)
+        maps = video.with_suffix(SALIENCY_SUFFIX)
+        return FileResponse(maps, headers=REVALIDATE, media_type=SALIENCY_TYPE)
 
     # One route per method, since one for several has a single operation id in OpenAPI.
     @router.head(f"{path}.mp4", responses=VIDEO_DOC, name=f"head_{kind}_video")

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from metabonk.errors import EpisodeDiffers, ReplayError
 from metabonk.frame import Frame
-from metabonk.games import FrameSink, Game, game_versions, make_game
+from metabonk.games import FrameSink, Game, Observation, Transition, game_versions, make_game
 from metabonk.policy.episode_log import EpisodeLog, EpisodeSetup, checksum_of, rounded
 from metabonk.replays.video import ReplayVideo
 from metabonk.settings.schema import Learning
@@ -15,6 +15,10 @@ from metabonk.settings.schema import Learning
 TicSink: TypeAlias = Callable[[int, Callable[[], Frame]], None]
 """Consumer of a tic, by its number in the episode: calls the function at once to have it drawn, or
 leaves it undrawn. Tic 0 is the beginning."""
+
+StepSink: TypeAlias = Callable[[int, Observation, Transition], None]
+"""Consumer of a step that came out as it was played: its number, the observation that it was
+decided on, and what it led to."""
 
 
 @contextlib.contextmanager
@@ -53,6 +57,7 @@ def draw(
     first_tic: int = 0,
     has_end: bool = True,
     on_tic: Callable[[int], None] | None = None,
+    on_step: StepSink | None = None,
 ) -> int:
     """Add an episode to a video, repeated from its log.
 
@@ -63,6 +68,7 @@ def draw(
         first_tic: of the video that the episode begins at.
         has_end: see ``repeat``.
         on_tic: receives the number of every tic.
+        on_step: see ``repeat``.
 
     Returns:
         The tic of the video after the last.
@@ -79,13 +85,20 @@ def draw(
         if on_tic is not None:
             on_tic(tic)
 
-    repeat(log, game, show, has_end=has_end)
+    repeat(log, game, show, has_end=has_end, on_step=on_step)
     last_tic = first_tic + int(log.tics.sum())
     video.hold(last_tic)
     return last_tic + 1
 
 
-def repeat(log: EpisodeLog, game: Game, on_tic: TicSink, *, has_end: bool = True) -> None:
+def repeat(
+    log: EpisodeLog,
+    game: Game,
+    on_tic: TicSink,
+    *,
+    has_end: bool = True,
+    on_step: StepSink | None = None,
+) -> None:
     """Play an episode from its log.
 
     Every reward is compared at once, rounded as the log has it; at the end all of them exactly.
@@ -95,13 +108,14 @@ def repeat(log: EpisodeLog, game: Game, on_tic: TicSink, *, has_end: bool = True
         game: from ``opened_game``.
         on_tic: receives every tic.
         has_end: the episode ended with the log's last step; False: it went on.
+        on_step: receives every step once its reward is known to be right.
 
     Raises:
         EpisodeDiffers: it did not come out as it was played.
         GameError: the game failed.
     """
     game.restore_carried_state(log.carried)
-    game.reset(log.seed)
+    observation = game.reset(log.seed)
     on_tic(0, game.frame)
     rewards, total_reward, tics, is_over = list[float](), 0.0, 0, False
     for step in range(len(log)):
@@ -112,6 +126,9 @@ def repeat(log: EpisodeLog, game: Game, on_tic: TicSink, *, has_end: bool = True
         is_over = transition.terminated or transition.truncated
         if is_over and step + 1 < len(log):
             raise _differs(log, step, "the episode ends and did not")
+        if on_step is not None:
+            on_step(step, observation, transition)
+        observation = transition.observation
         rewards.append(transition.reward)
         total_reward += transition.reward
         tics += int(log.tics[step])

@@ -7,12 +7,15 @@ from metabonk.policy.episode_log import EpisodeLog
 from metabonk.replay_messages import ReplayTrack
 
 
-def make_track(log: EpisodeLog, description: GameDescription) -> ReplayTrack:
+def make_track(
+    log: EpisodeLog, description: GameDescription, no_saliency: str | None = None
+) -> ReplayTrack:
     """Return what the policy thought in each step, by media time.
 
     Args:
         log: of the episode.
         description: of its game.
+        no_saliency: why there are no saliency maps; None if there are.
     """
     kind = log.setup.action_kind
     tics = np.cumsum(log.tics, dtype=np.int64)
@@ -30,4 +33,5 @@ def make_track(log: EpisodeLog, description: GameDescription) -> ReplayTrack:
         rewards=log.rewards.tolist(),
         total_reward=log.total_reward,
         policy_version=log.policy_version,
+        no_saliency=no_saliency,
     )

@@ -8,7 +8,14 @@ from pathlib import Path
 from metabonk.errors import CheckpointError, WireError
 from metabonk.messages import Mode
 from metabonk.policy.weights import decode_weights
-from metabonk.runs.layout import BEST_CHECKPOINT, SETTINGS_FILE, checkpoint_files, find_run
+from metabonk.runs.catalog import RunCatalog
+from metabonk.runs.layout import (
+    BEST_CHECKPOINT,
+    CHECKPOINTS_DIR,
+    SETTINGS_FILE,
+    checkpoint_files,
+    find_run,
+)
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +50,23 @@ def trained_weights(run_dir: Path, *, best: bool = False) -> bytes:
         kind = "best checkpoint" if best else "checkpoint"
         raise CheckpointError(f"{run_dir} has no readable {kind}; train it first")
     return weights
+
+
+def checkpoint_of_version(run_dir: Path, version: int) -> Path | None:
+    """Return the checkpoint of a run that has a policy version, without reading its weights.
+
+    Args:
+        run_dir: folder of the run.
+        version: number of updates behind it.
+
+    Returns:
+        The file; None if the run keeps no such checkpoint.
+    """
+    for checkpoint in RunCatalog(run_dir.parent).checkpoints(run_dir.name):
+        if checkpoint.policy_version == version:
+            is_best = checkpoint.kind == "best"
+            return (run_dir if is_best else run_dir / CHECKPOINTS_DIR) / checkpoint.name
+    return None
 
 
 def newest_weights(run_dir: Path) -> bytes | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from metabonk.system.files import PARTIAL_SUFFIX
 
 TRACK_SUFFIX = ".track"
+SALIENCY_SUFFIX = ".saliency"
 OUTCOME_SUFFIX = ".json"
 
 
@@ -33,6 +34,11 @@ class RenderFiles:
     def track(self) -> Path:
         """Thoughts, ``ReplayTrack`` as JSON."""
         return self._with(TRACK_SUFFIX)
+
+    @property
+    def saliency(self) -> Path:
+        """Saliency maps as far as they are written, ``ReplaySaliency`` as JSON lines."""
+        return self._with(SALIENCY_SUFFIX)
 
     @property
     def outcome(self) -> Path:

@@ -58,6 +58,7 @@ export interface Messages {
   PoolStatus: PoolStatus;
   Problem: Problem;
   RenderOutcome: RenderOutcome;
+  ReplaySaliency: ReplaySaliency;
   ReplayState: ReplayState;
   ReplayStatus: ReplayStatus;
   ReplayTrack: ReplayTrack;
@@ -651,6 +652,23 @@ export interface RenderOutcome {
   at_decision: number | null;
 }
 /**
+ * Regions that the action chosen in one step depends on, by the policy that chose it.
+ *
+ * ``replay.saliency`` has one a line, up to four a second of the video, in order.
+ */
+export interface ReplaySaliency {
+  /**
+   * media time of the first frame after the step, seconds
+   */
+  time: number;
+  columns: number;
+  rows: number;
+  /**
+   * base64 of columns × rows bytes, row by row; 255 is the maximum; null if the checkpoint gives other probabilities or another value than the policy gave in this step
+   */
+  cells: string | null;
+}
+/**
  * State of the video of one episode at one size.
  */
 export interface ReplayStatus {
@@ -708,6 +726,10 @@ export interface ReplayTrack {
    */
   total_reward: number;
   policy_version: number;
+  /**
+   * why there are no saliency maps, in a sentence; null if there are
+   */
+  no_saliency: string | null;
 }
 /**
  * Summary of a run, from its first start until now.

@@ -7,6 +7,7 @@ import type { ReplayPlayer } from "../replays/replay-player";
 import { replayPath, type Side } from "../replays/urls";
 import { useReplayKeys } from "../replays/use-replay-keys";
 import { usePlayback, useReplayPlayer } from "../replays/use-replay-player";
+import { toSentence } from "../streams/stream-status";
 import { CopyLink } from "./CopyLink";
 import { formatCount, formatNumber, formatSigned } from "./format";
 import { toggleFullscreen } from "./fullscreen";
@@ -38,12 +39,18 @@ export function Replay({ run, episode, rematch, time, children }: ReplayProps) {
   const sides = rematch ? THEN_AND_NOW : ALONE;
   const player = useReplayPlayer(sides.length, time);
   const [thoughts, toggleThoughts] = useQueryFlag("thoughts", true);
+  const [saliency, toggleSaliency] = useQueryFlag("saliency", false);
   const toggleRematch = useToggleRematch(rematch);
   const key = useMemo(() => ({ run, id: episode.id }), [run, episode.id]);
   const tracks = useReplayTracks(key, sides);
   const keys = useMemo(
-    () => ({ f: () => toggleFullscreen(root.current), t: toggleThoughts, n: toggleRematch }),
-    [toggleThoughts, toggleRematch],
+    () => ({
+      f: () => toggleFullscreen(root.current),
+      t: toggleThoughts,
+      h: toggleSaliency,
+      n: toggleRematch,
+    }),
+    [toggleThoughts, toggleSaliency, toggleRematch],
   );
   useReplayKeys(player, tracks[0]?.track?.times, keys);
 
@@ -83,6 +90,7 @@ export function Replay({ run, episode, rematch, time, children }: ReplayProps) {
               track={tracks[i]?.track}
               trackError={tracks[i]?.error ?? null}
               thoughts={thoughts}
+              saliency={saliency}
               label={`${side} of episode ${episode.episode} of omega-${episode.worker_index}`}
             />
           </div>
@@ -92,6 +100,13 @@ export function Replay({ run, episode, rematch, time, children }: ReplayProps) {
           <Timeline player={player} tracks={tracks.map(({ track }) => track)} sides={sides} />
           <ReplayControls player={player} duration={longestOf(tracks.map(({ track }) => track))}>
             <ToggleButton name="Thoughts" shortcut="t" on={thoughts} onToggle={toggleThoughts} />
+            <ToggleButton
+              name="Saliency"
+              shortcut="h"
+              on={saliency}
+              onToggle={toggleSaliency}
+              unavailable={whyNoSaliency(tracks.map(({ track }) => track))}
+            />
             {document.fullscreenEnabled && (
               <button type="button" className="button" onClick={keys.f}>
                 Full screen <kbd>f</kbd>
@@ -163,6 +178,12 @@ function Timeline({ player, tracks, sides }: TimelineProps) {
   });
   if (lanes.length === 0) return <div className="timeline" aria-hidden="true" />;
   return <ReplayTimeline lanes={lanes} time={playback.time} onSeek={(time) => player.seek(time)} />;
+}
+
+/** Return why no side has saliency maps, in a sentence; null if one has, or may have. */
+function whyNoSaliency(tracks: readonly (ReplayTrack | undefined)[]): string | null {
+  const [first, ...others] = tracks.map((track) => track?.no_saliency ?? null);
+  return first && others.every((reason) => reason !== null) ? toSentence(first) : null;
 }
 
 function longestOf(tracks: readonly (ReplayTrack | undefined)[]): number | null {

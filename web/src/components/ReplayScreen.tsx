@@ -6,6 +6,7 @@ import type { ReplayPlayer } from "../replays/replay-player";
 import { indexTrack, isLastFrame, stepAt, viewAt } from "../replays/track";
 import { type EpisodeKey, replayVideoUrl, type Side } from "../replays/urls";
 import { usePlayback } from "../replays/use-replay-player";
+import { ReplaySaliency } from "./ReplaySaliency";
 import { ThoughtsPanel } from "./Thoughts";
 
 interface ReplayScreenProps {
@@ -17,6 +18,7 @@ interface ReplayScreenProps {
   track: ReplayTrack | undefined;
   trackError: Error | null;
   thoughts: boolean;
+  saliency: boolean;
   /** Name of the video for screen readers. */
   label: string;
 }
@@ -30,6 +32,7 @@ export function ReplayScreen({
   track,
   trackError,
   thoughts,
+  saliency,
   label,
 }: ReplayScreenProps) {
   const video = useRef<HTMLVideoElement>(null);
@@ -54,6 +57,8 @@ export function ReplayScreen({
     if (failure !== null) void refetchStatus();
   }, [failure, refetchStatus]);
 
+  const { videoWidth = 0, videoHeight = 0 } = video.current ?? {};
+  const shownTrack = different || frame === null ? undefined : track;
   const { tone, title, reason, retry } = replayLabel(
     status,
     {
@@ -90,8 +95,18 @@ export function ReplayScreen({
           </div>
         )}
       </section>
-      {thoughts && track && frame !== null && !different && (
-        <TrackThoughts track={track} time={frame} label={`Thoughts in the ${label}`} />
+      {saliency && shownTrack && (
+        <ReplaySaliency
+          episode={episode}
+          side={side}
+          track={shownTrack}
+          time={frame ?? 0}
+          aspectRatio={videoHeight ? videoWidth / videoHeight : 16 / 9}
+          label={`Saliency map in the ${label}`}
+        />
+      )}
+      {thoughts && shownTrack && (
+        <TrackThoughts track={shownTrack} time={frame ?? 0} label={`Thoughts in the ${label}`} />
       )}
     </div>
   );

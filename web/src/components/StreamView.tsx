@@ -7,7 +7,7 @@ import type { Audience } from "../streams/urls";
 import { toggleFullscreen } from "./fullscreen";
 import { InstantReplayBar } from "./InstantReplayBar";
 import { InstantReplayScreen } from "./InstantReplayScreen";
-import { SaliencyOverlay } from "./SaliencyOverlay";
+import { LiveSaliency } from "./SaliencyOverlay";
 import { SaveClip } from "./SaveClip";
 import { useShortcuts } from "./shortcuts";
 import { Thoughts, ThoughtsPanel } from "./Thoughts";
@@ -97,7 +97,7 @@ export function StreamView({
         {...(audience && { audience })}
         {...(holdFrame !== undefined && { holdFrame })}
       />
-      {showOverlays && saliency && <SaliencyOverlay player={player} />}
+      {showOverlays && saliency && <LiveSaliency player={player} />}
       {showOverlays && thoughts && <Thoughts track={player.policyTrack} />}
       {large && <InstantReplayScreen worker={worker} replay={instantReplay} />}
       {replaying && thoughts && <ThoughtsPanel {...policy} />}

@@ -14,7 +14,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { keys: "g", action: "Go to the next page", pages: "All pages" },
   { keys: "f", action: "Toggle full screen", pages: "Broadcast, stream, replay" },
   { keys: "t", action: "Toggle the policy's thoughts", pages: "Broadcast, stream, replay" },
-  { keys: "h", action: "Toggle the saliency overlay", pages: "Broadcast, stream" },
+  { keys: "h", action: "Toggle the saliency overlay", pages: "Broadcast, stream, replay" },
   { keys: "r", action: "Instant replay: 10 seconds back, and 10 more", pages: "Broadcast, stream" },
   { keys: "s", action: "Toggle slow motion of the instant replay", pages: "Broadcast, stream" },
   { keys: "l Esc", action: "Return to live", pages: "Broadcast, stream" },

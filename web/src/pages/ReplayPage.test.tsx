@@ -1,7 +1,8 @@
 import { fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { beforeEach, expect, test, vi } from "vitest";
+import type { ReplaySaliency } from "../api/schema";
 import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
-import { makeEpisode, makeFleet, makeTrack } from "../testing/fixtures";
+import { makeEpisode, makeFleet, makeReplaySaliency, makeTrack } from "../testing/fixtures";
 
 // Videos need a browser; tests/browser covers them.
 vi.mock("../replays/replay-video", () => ({
@@ -27,6 +28,17 @@ beforeEach(() => {
   respond("/api/fleet", makeFleet([]));
   respondEpisode(12);
 });
+
+function respondSaliency(map: ReplaySaliency) {
+  respond(`${EPISODES}/12/replay.saliency`, `${JSON.stringify(map)}\n`);
+}
+
+/** Let the video show its first frame. */
+function showFrame() {
+  fireEvent.timeUpdate(
+    screen.getByLabelText("replay of episode 8 of omega-0", { selector: "video" }),
+  );
+}
 
 function location(): string | null {
   return screen.getByLabelText("location").textContent;
@@ -130,4 +142,43 @@ test("keys change the speed and pause, and the thoughts can be hidden", async ()
   expect(screen.getByRole("button", { name: /^Play/ })).toBeTruthy();
   fireEvent.keyDown(window, { key: "t" });
   expect(location()).toBe("/replay?run=first&episode=12&thoughts=0");
+});
+
+test("the saliency overlay is toggled with its key, and its map is that of the frame", async () => {
+  respondSaliency(makeReplaySaliency(0));
+  openPage("/replay?run=first&episode=12");
+  await screen.findByRole("slider");
+  showFrame();
+  expect(screen.queryByText("Saliency map")).toBeNull();
+  fireEvent.keyDown(window, { key: "h" });
+  expect(location()).toBe("/replay?run=first&episode=12&saliency=1");
+  const map = "Saliency map in the replay of episode 8 of omega-0";
+  expect(await screen.findByRole("img", { name: map })).toBeTruthy();
+  fireEvent.keyDown(window, { key: "h" });
+  expect(screen.queryByRole("img", { name: map })).toBeNull();
+});
+
+test("a step that an earlier policy decided has a line in place of a map", async () => {
+  const none = { columns: 0, rows: 0, cells: null };
+  respondSaliency(makeReplaySaliency(0, none));
+  openPage("/replay?run=first&episode=12&saliency=1");
+  await screen.findByRole("slider");
+  showFrame();
+  expect(await screen.findByText(/an earlier policy chose this action/)).toBeTruthy();
+  expect(screen.queryByRole("img", { name: /Saliency map/ })).toBeNull();
+});
+
+test("says why a replay has no saliency maps, and offers none", async () => {
+  const reason = "there are no saliency maps, because the checkpoint of policy 42 is not kept";
+  respond(`${EPISODES}/12/replay.json`, makeTrack({ no_saliency: reason }));
+  openPage("/replay?run=first&episode=12");
+  await screen.findByRole("slider");
+  showFrame();
+  const button = screen.getByRole("button", { name: /Saliency/ });
+  expect(button.hasAttribute("disabled")).toBe(true);
+  const sentence = "There are no saliency maps, because the checkpoint of policy 42 is not kept.";
+  expect(button.title).toBe(sentence);
+  fireEvent.keyDown(window, { key: "h" });
+  expect(await screen.findByText(sentence)).toBeTruthy();
+  expect(screen.queryByRole("img", { name: /Saliency map/ })).toBeNull();
 });

@@ -2,6 +2,9 @@
 
 import type { SaliencyMessage } from "../api/schema";
 
+/** A map, live or in a replay. */
+export type SaliencyCells = Pick<SaliencyMessage, "columns" | "rows" | "cells">;
+
 const TINT_RGB = [120, 255, 214] as const;
 /** Alpha of the most salient cell, of 255: the video stays visible underneath. */
 const MAX_ALPHA = 190;
@@ -11,7 +14,7 @@ export function saliencyPixels({
   columns,
   rows,
   cells,
-}: SaliencyMessage): Uint8ClampedArray<ArrayBuffer> {
+}: SaliencyCells): Uint8ClampedArray<ArrayBuffer> {
   const values = Uint8Array.from(atob(cells), (character) => character.charCodeAt(0));
   const pixels = new Uint8ClampedArray(columns * rows * 4);
   for (let cell = 0; cell < columns * rows; cell++) {
@@ -22,7 +25,7 @@ export function saliencyPixels({
 }
 
 /** Draw the map over the whole canvas, smoothing between cells. */
-export function drawSaliency(canvas: HTMLCanvasElement, message: SaliencyMessage): void {
+export function drawSaliency(canvas: HTMLCanvasElement, message: SaliencyCells): void {
   const context = canvas.getContext("2d");
   if (!context) return;
   const small = document.createElement("canvas");

@@ -110,6 +110,10 @@ export function replayTrackUrl(episode: EpisodeKey, side: Side): string {
   return resourceUrl(episode, `${side}.json`);
 }
 
+export function replaySaliencyUrl(episode: EpisodeKey, side: Side): string {
+  return resourceUrl(episode, `${side}.saliency`);
+}
+
 export function replayVideoUrl(episode: EpisodeKey, side: Side): string {
   return resourceUrl(episode, `${side}.mp4`);
 }

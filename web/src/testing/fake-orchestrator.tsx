@@ -7,7 +7,7 @@ import { afterEach, beforeEach, vi } from "vitest";
 import { App } from "../App";
 import { createQueryClient } from "../api/queries";
 
-/** Responses by URL, after the method if it isn't GET; any other request is not answered. */
+/** Responses, text or JSON, by URL, after the method if it isn't GET; any other request is not answered. */
 export const responses = new Map<string, { status: number; body: unknown }>();
 
 class SilentEventSource {
@@ -24,7 +24,10 @@ export function installFakeOrchestrator(): void {
     vi.stubGlobal("fetch", async (url: string, { method = "GET" }: RequestInit = {}) => {
       const response = responses.get(method === "GET" ? url : `${method} ${url}`);
       if (!response) throw new TypeError("Failed to fetch");
-      return Response.json(response.body, { status: response.status });
+      const { body, status } = response;
+      return typeof body === "string"
+        ? new Response(body, { status })
+        : Response.json(body, { status });
     });
   });
 

@@ -6,6 +6,7 @@ import type {
   Featured,
   Fleet,
   PoolStatus,
+  ReplaySaliency,
   ReplayTrack,
   RunSummary,
   SaliencyMessage,
@@ -100,6 +101,14 @@ export function makeSaliency(time: number, cells: number[] = [0, 255]): Saliency
   };
 }
 
+export function makeReplaySaliency(
+  time: number,
+  changes: Partial<ReplaySaliency> = {},
+): ReplaySaliency {
+  const { columns, rows, cells } = makeSaliency(time);
+  return { time, columns, rows, cells, ...changes };
+}
+
 export function makePool(changes: Partial<PoolStatus> = {}): PoolStatus {
   return {
     pool: "cpu",
@@ -166,6 +175,7 @@ export function makeTrack(changes: Partial<ReplayTrack> = {}): ReplayTrack {
     rewards: [0, 0, 10],
     total_reward: 10,
     policy_version: 4,
+    no_saliency: null,
     ...changes,
   };
 }
