@@ -24,7 +24,7 @@ ALONE_TESTS = tuple(
 SIDE_BY_SIDE = ("--dist", "loadfile", "--no-loadscope-reorder")
 IN_PAIRS = ("-n", "2", *SIDE_BY_SIDE)
 IN_THREES = ("-n", "3", *SIDE_BY_SIDE)
-"""For tests that wait for a third of their time on two cores."""
+"""For tests that wait for a third of their time on two cores, as the unit tests do."""
 
 BROWSER_TESTS = ("tests/browser",)
 COMMAND_TESTS = ("tests/cli/test_start_and_stop.py", "tests/cli/test_cleanup.py")
@@ -33,7 +33,7 @@ COMMAND_TESTS = ("tests/cli/test_start_and_stop.py", "tests/cli/test_cleanup.py"
 UNIT_TESTS = (
     "tests",
     *(f"--ignore={folder}" for folder in (*FLEET_TESTS, *BROWSER_TESTS)),
-    *("-n", "2", "--dist", "worksteal"),
+    *("-n", "3", "--dist", "worksteal"),
 )
 LINTED = (".", "start", "test")
 """Ruff finds files by their suffix, and the last two have none."""
@@ -72,7 +72,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(allow_parallel=True, default=False)
 def unit(session: nox.Session) -> None:
-    """Run the tests that start no fleet and no browser, on two processes."""
+    """Run the tests that start no fleet and no browser, three at a time."""
     others = (f"--ignore={file}" for file in COMMAND_TESTS)
     session.run(*PYTEST, *UNIT_TESTS, *others, *session.posargs, **_patient())
 

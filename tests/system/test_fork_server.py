@@ -62,12 +62,12 @@ program = '''
 import os, signal, time
 from metabonk.system.process import die_with_parent
 die_with_parent(os.getppid())
-print("waits", flush=True)
+os.write(1, b"waits\\n")
 time.sleep(600)
 '''
 command = (sys.executable, "-m", "tests.support.forked", program)
 child = server.start_child(command, {{}}, 1)
-print(child.pid, flush=True)
+os.write(1, b"%d\\n" % child.pid)
 time.sleep(600)
 """
 
@@ -217,7 +217,7 @@ def test_a_forked_child_ends_with_the_process_that_asked_for_it(tmp_path: Path):
     assert parent.stdout is not None
     with parent.stdout as output:
         said: set[str] = set()
-        # Parent and child write in either order.
+        # Parent and child write in either order, each line at once.
         while not ("waits" in said and any(map(str.isdecimal, said))):
             said.add(output.readline().strip())
         (pid,) = filter(str.isdecimal, said)
