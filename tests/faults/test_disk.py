@@ -6,11 +6,9 @@ which any user may impose on their own processes. ``full``: runs and logs are on
 """
 
 import contextlib
-import os
 import resource
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from metabonk.runs.layout import checkpoint_files
 from tests.support import http
 from tests.support.census import members
 from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.small_disk import small_disk
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
@@ -90,9 +89,7 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writer]:
         "METABONK_PATHS_LOGS": str(disk / "logs"),
     }
     with contextlib.ExitStack() as stack:
-        mounted = _mount(disk)
-        if mounted:
-            stack.callback(subprocess.run, ["umount", "--lazy", str(disk)], check=True)
+        mounted = stack.enter_context(small_disk(disk, DISK_MB))
         arguments = ("--workers", str(WORKERS), "--game", "doom:basic")
         fleet = stack.enter_context(run_fleet(folder, *arguments, environment=environment))
         writer = Writer(fleet, disk, mounted)
@@ -103,13 +100,6 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writer]:
         fleet.stop()
         assert "Traceback" not in fleet.output.read_text()
         assert "Logging error" not in fleet.output.read_text()
-
-
-def _mount(disk: Path) -> bool:
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        return False
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "metabonk-faults", str(disk)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 @contextlib.contextmanager

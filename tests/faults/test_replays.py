@@ -16,14 +16,20 @@ import psutil
 import pytest
 
 from metabonk.messages import StreamState
-from metabonk.orchestrator.replay_cache import FOLDER
+from metabonk.orchestrator.renderers import Renderers
+from metabonk.orchestrator.replay_cache import FOLDER, ReplayCache
 from metabonk.orchestrator.replay_queue import MAX_QUEUED
+from metabonk.orchestrator.replays import Replay, Replays
 from metabonk.policy.episode_log import EpisodeLog
+from metabonk.replay_messages import ReplayState, ReplayStatus
 from metabonk.runs.layout import EPISODES_FILE, SETTINGS_FILE, has_checkpoint
 from tests.support import http
 from tests.support.census import engines_of, members
 from tests.support.earlier_runs import write_episodes
 from tests.support.fleet import FleetUnderTest, fleet_ports, run_fleet
+from tests.support.recorded_episodes import record
+from tests.support.small_disk import small_disk
+from tests.support.trained_runs import write_run
 from tests.support.viewer import Spectator
 from tests.support.waiting import until
 
@@ -235,6 +241,49 @@ def test_an_episode_that_comes_out_differently_is_never_shown_as_true(
     assert refused.status_code == 503
     assert refused.json()["error"] == "replay_failed"
     assert "\n" not in refused.json()["message"]
+
+
+def test_a_disk_that_fills_up_in_mid_video_is_a_sentence_and_what_was_whole_stays(tmp_path: Path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    run_dir, log = write_run(tmp_path, "doom:basic"), record("doom:basic").to_bytes()
+    with small_disk(disk, megabytes=1) as mounted:
+        if not mounted:
+            pytest.skip("mounting a small disk needs root and the right to mount")
+        cache = ReplayCache(disk / FOLDER, min_free_bytes=0)
+        replays = Replays(cache, Renderers(tmp_path / "renderers.log"), 1)
+        replays.start()
+        small, large = Replay(run_dir, log, (160, 120)), Replay(run_dir, log, (1920, 1080))
+        try:
+            assert rendered(replays, small).state is ReplayState.WHOLE
+            kept = cache.whole(small.key)
+            assert kept is not None
+            video = kept.read_bytes()
+            status = rendered(replays, large)
+            assert status.state is ReplayState.FAILED
+            assert "No space left on device" in str(status.message)
+            assert "\n" not in str(status.message)
+            assert kept.read_bytes() == video
+            assert replays.status(small).state is ReplayState.WHOLE
+            assert not list((disk / FOLDER).glob("rendering-*/*")), "its files are gone"
+        finally:
+            replays.close()
+
+
+def rendered(replays: Replays, replay: Replay) -> ReplayStatus:
+    """Have a replay rendered and return its final state."""
+    viewer = replays.join(replay)
+
+    def final() -> ReplayStatus | None:
+        replays.tick()
+        status = replays.status(replay)
+        is_final = status.state not in (ReplayState.QUEUED, ReplayState.RENDERING)
+        return status if is_final else None
+
+    try:
+        return until("it has ended", final, PATIENCE_S)
+    finally:
+        replays.leave(viewer)
 
 
 def test_what_is_not_there_is_said(theatre: Theatre):
