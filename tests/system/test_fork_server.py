@@ -62,7 +62,7 @@ program = '''
 import os, signal, time
 from metabonk.system.process import die_with_parent
 die_with_parent(os.getppid())
-os.write(1, b"waits\\n")
+os.write(1, b"waits\\\\n")
 time.sleep(600)
 '''
 command = (sys.executable, "-m", "tests.support.forked", program)
