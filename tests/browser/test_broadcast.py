@@ -14,12 +14,17 @@ pytestmark = pytest.mark.timeout(180)
 
 STAGE = ".tile[data-place=stage]"
 LIVE_MS = 30_000
+DRAWN_MS = 60_000
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     folder = tmp_path_factory.mktemp("fleet")
-    environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
+    environment = {
+        "METABONK_CPU_MAX_SESSIONS": "1",
+        "METABONK_STREAM_ADAPTIVE": "0",
+        "METABONK_LEARNING_CHECKPOINT_INTERVAL_S": "5",
+    }
     with run_fleet(folder, "--workers", "2", environment=environment) as fleet:
         until("the page answers", lambda: http.get(f"{fleet.page}/").is_success, 30)
         until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)
@@ -62,13 +67,8 @@ def test_a_standby_tile_shows_changing_snapshots(fleet: FleetUnderTest, page: Pa
     expect(image).not_to_have_attribute("src", first or "", timeout=10_000)
 
 
-def test_the_saliency_overlay_is_toggled_with_its_key(fleet: FleetUnderTest, page: Page):
-    page.goto(f"{fleet.page}/neural/broadcast")
-    player = page.locator(STAGE).locator(".player")
-    expect(player).to_have_attribute("data-state", "live", timeout=LIVE_MS)
-    page.keyboard.press("h")
-    overlay = page.locator("canvas.saliency")
-    expect(overlay).to_be_visible(timeout=LIVE_MS)
+def wait_for_map(page: Page, timeout_ms: int) -> None:
+    """Wait until something is drawn on the saliency overlay."""
     page.wait_for_function(
         """() => {
           const canvas = document.querySelector('canvas.saliency');
@@ -77,11 +77,37 @@ def test_the_saliency_overlay_is_toggled_with_its_key(fleet: FleetUnderTest, pag
           const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
           return data.some((value, i) => i % 4 === 3 && value > 0);
         }""",
-        timeout=LIVE_MS,
+        timeout=timeout_ms,
     )
+
+
+def test_the_saliency_overlay_is_toggled_with_its_key(fleet: FleetUnderTest, page: Page):
+    page.goto(f"{fleet.page}/neural/broadcast")
+    player = page.locator(STAGE).locator(".player")
+    expect(player).to_have_attribute("data-state", "live", timeout=LIVE_MS)
+    page.keyboard.press("h")
+    overlay = page.locator("canvas.saliency")
+    expect(overlay).to_be_visible(timeout=LIVE_MS)
+    wait_for_map(page, LIVE_MS)
     expect(page.get_by_text("of a core")).to_be_visible()
     page.keyboard.press("h")
     expect(overlay).to_have_count(0)
+
+
+def test_a_rematch_has_saliency_maps_in_step(fleet: FleetUnderTest, page: Page):
+    worst = f"{fleet.orchestrator}/api/episodes?replayable=true&order=worst&limit=1"
+    until("an episode can be replayed", lambda: http.get(worst).raise_for_status().json(), 60)
+    run = http.get(f"{fleet.orchestrator}/api/fleet").json()["run"]
+    checkpoints = f"{fleet.orchestrator}/api/runs/{run}/checkpoints"
+    until("there is a checkpoint", lambda: http.get(checkpoints).raise_for_status().json(), 60)
+    page.goto(f"{fleet.page}/replay?episode=worst&with=rematch")
+    page.get_by_role("button", name="Saliency").wait_for()
+    page.keyboard.press("h")
+    rematch = page.locator(".replay-side").nth(1)
+    expect(rematch.get_by_text("Saliency map", exact=True)).to_be_visible(timeout=DRAWN_MS)
+    wait_for_map(page, LIVE_MS)
+    page.keyboard.press("h")
+    expect(page.locator("canvas.saliency")).to_have_count(0)
 
 
 def test_a_pinned_worker_gets_the_session_and_plays_large(fleet: FleetUnderTest, page: Page):
