@@ -13,6 +13,8 @@ from metabonk.orchestrator.renderers import Renderers
 from tests.support.children import CARELESS, STUBBORN, all_gone, descendants
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.usefixtures("_only_own_descendants")
+
 
 @pytest.fixture
 def killed() -> list[str]:

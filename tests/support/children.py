@@ -27,10 +27,10 @@ print("ready", flush=True)
 while True: signal.pause()
 """
 
-# Dies and leaves a child of its own behind.
+# Dies and leaves a child of its own behind, which has the same arguments.
 CARELESS = """
 import subprocess, sys, os, signal
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *sys.argv[1:]])
 print("out of cheese", flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -47,16 +47,29 @@ def text(child: ChildSpec) -> str:
     return child.log.read_text() if child.log.exists() else ""
 
 
+_earlier: set[psutil.Process] = set()
+
+
+def disregard_earlier_descendants() -> None:
+    """Leave what runs now out of ``descendants``, such as a server that other tests share."""
+    _earlier.clear()
+    _earlier.update(psutil.Process().children(recursive=True))
+
+
 def descendants() -> list[psutil.Process]:
     """Return every process started by this one, directly or not, without zombies."""
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.status() != psutil.STATUS_ZOMBIE
-    ]
+    found = psutil.Process().children(recursive=True)
+    return [process for process in found if process not in _earlier and _runs(process)]
 
 
 def all_gone(processes: list[psutil.Process]) -> bool:
     """Tell whether all of them end soon; zombies count as ended."""
     _, alive = psutil.wait_procs(processes, timeout=GENEROUS_S)
-    return not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+    return not any(map(_runs, alive))
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
