@@ -67,10 +67,14 @@ def members(fleet: FleetUnderTest) -> dict[str, list[psutil.Process]]:
 
 def engines_of(worker: psutil.Process) -> list[psutil.Process]:
     """Return the game engines of a worker; none if it has just exited."""
-    try:
-        return [each for each in worker.children(recursive=True) if each.name() == ENGINE]
-    except psutil.Error:
-        return []
+    engines = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in worker.children(recursive=True):
+            # Another child may end meanwhile.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if each.name() == ENGINE:
+                    engines.append(each)
+    return engines
 
 
 class Census:
