@@ -6,7 +6,7 @@ import pytest
 
 from metabonk.orchestrator.cleanup import HUNG_AFTER_S, RETRY_S, GameCleanup
 from tests.support.clock import Clock
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_requests_during_a_cleanup_start_one_more(tmp_path: Path):
         return runs.exists() and runs.read_text() == "xx"
 
     until("it ran twice", ran_twice)
-    cleanup.close(5)
+    cleanup.close(GENEROUS_S)
     cleanup.tick()
     assert runs.read_text() == "xx"
 
@@ -73,7 +73,7 @@ def test_one_that_cannot_be_started_is_a_problem_until_it_is(
     clock.now += RETRY_S
     cleanup.tick()
     assert cleanup.problems() == []
-    cleanup.close(5)
+    cleanup.close(GENEROUS_S)
     assert "cleanup: removed" in logged.messages
 
 
@@ -88,7 +88,7 @@ def test_one_that_hangs_is_killed_and_the_next_runs(tmp_path: Path):
         clock,
     )
     cleanup.request()
-    until("it runs", runs.exists)
+    until("it runs", lambda: runs.read_text() == "x")
     cleanup.request()
     clock.now += HUNG_AFTER_S
 
@@ -97,4 +97,4 @@ def test_one_that_hangs_is_killed_and_the_next_runs(tmp_path: Path):
         return runs.read_text() == "xx"
 
     until("the next runs", ran_twice)
-    cleanup.close(5)
+    cleanup.close(GENEROUS_S)

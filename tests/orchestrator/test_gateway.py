@@ -15,7 +15,7 @@ from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
-from tests.support.serving import free_port, served
+from tests.support.serving import free_ports, served
 
 
 class Worker:
@@ -69,7 +69,8 @@ def worker() -> Worker:
 def gateway(tmp_path: Path, worker: Worker) -> Iterator[SimpleNamespace]:
     """The page's port with worker 0 behind it; worker 1 is not running."""
     store = EpisodeStore(tmp_path, "doom:basic")
-    settings = Settings.model_validate({"ports": {"worker": free_port()}})
+    (port,) = free_ports(1, spare=1)
+    settings = Settings.model_validate({"ports": {"worker": port}})
     proxy = Gateway(FleetState(settings, store))
     app = make_http_app("page", lifespan=proxy.lifespan)
     app.include_router(proxy.routes())

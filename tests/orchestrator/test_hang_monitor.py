@@ -7,7 +7,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from metabonk.system.process_ids import ProcessId, process_id
 from tests.support.clock import Clock
 from tests.support.serving import free_ports, served
 from tests.support.statuses import heartbeat, status
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 WORKERS = 12
 
@@ -63,16 +63,21 @@ def here() -> ProcessId:
     return process
 
 
+@pytest.fixture(autouse=True)
+def _unexcused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hang_monitor, "INTERVAL_S", 0.01)
+    # The process of the tests is busy now and then.
+    monkeypatch.setattr(hang_monitor, "session_usage", lambda session: {})
+
+
 @pytest.fixture
 def monitor(
     state: FleetState, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[HangMonitor]:
-    monkeypatch.setattr(hang_monitor, "INTERVAL_S", 0.01)
-    # The process of the tests is busy now and then.
-    monkeypatch.setattr(hang_monitor, "session_usage", lambda session: {})
-    monitor = HangMonitor(state, clock)
-    yield monitor
-    monitor.close()
+    """Return a monitor that waits long for those who answer."""
+    monkeypatch.setattr(hang_monitor, "RESPONSE_TIMEOUT_S", GENEROUS_S)
+    with closing(HangMonitor(state, clock)) as monitor:
+        yield monitor
 
 
 def serve_status(answers: list[LearnerStatus | WorkerStatus | str]) -> FastAPI:
@@ -172,9 +177,9 @@ def test_the_status_of_an_earlier_process_says_nothing_about_the_next(
 
 
 def test_twelve_workers_that_do_not_answer_cost_the_time_of_one(
-    monitor: HangMonitor, state: FleetState, clock: Clock, here: ProcessId
+    state: FleetState, clock: Clock, here: ProcessId
 ):
-    with ExitStack() as sockets:
+    with closing(HangMonitor(state, clock)) as monitor, ExitStack() as sockets:
         for index in range(WORKERS):
             state.heartbeat(heartbeat(index, pid=here.pid, turns={Loop.LIVE: 5}))
             address = ("127.0.0.1", state.settings.worker_port(index))

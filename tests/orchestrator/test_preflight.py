@@ -15,7 +15,7 @@ from metabonk.orchestrator import preflight
 from metabonk.orchestrator.preflight import check, localhost_conflict
 from metabonk.settings import Settings
 from metabonk.settings.schema import Nvenc
-from tests.support.serving import free_ports
+from tests.support.serving import free_port, free_ports
 
 
 @pytest.fixture
@@ -55,9 +55,10 @@ def test_playing_needs_no_port_for_a_learner(tmp_path: Path, taken: int):
 
 
 def test_two_owners_of_one_port_are_named(tmp_path: Path):
-    start = free_ports(4)[0]
+    worker, page, orchestrator, learner = free_ports(4)
+    ports = {"orchestrator": orchestrator, "page": page, "learner": learner, "worker": worker}
     with pytest.raises(StartError, match="the page and omega-1 would both listen"):
-        check(settings(tmp_path, page=start + 1, worker=start))
+        check(settings(tmp_path, **ports))
 
 
 def test_an_unusable_slot_folder_stops_the_start(tmp_path: Path):
@@ -117,9 +118,9 @@ def test_a_full_disk_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_another_program_under_the_name_localhost_is_reported(host: str, other: str, warns: bool):
     family = socket.AF_INET6 if ":" in other else socket.AF_INET
     with socket.socket(family) as listener:
-        listener.bind((other, 0))
+        port = free_port()
+        listener.bind((other, port))
         listener.listen()
-        port = listener.getsockname()[1]
         given = Settings.model_validate({"host": host, "ports": {"page": port}})
         warning = localhost_conflict(given) or ""
     own = "[::1]" if host == "::1" else "127.0.0.1"

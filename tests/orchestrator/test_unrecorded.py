@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metabonk.orchestrator.unrecorded import unrecorded_fleets
-from tests.support.serving import free_port
+from tests.support.serving import free_port, free_ports
 
 # Listens, opens its record, starts a child in a session of its own, and prints that child's pid.
 PROGRAM = """
@@ -54,15 +54,15 @@ def found(
 def test_an_orchestrator_is_found_by_its_port_though_it_answers_nothing(
     arguments: tuple[str, ...], tmp_path: Path
 ):
-    port, record = free_port(), tmp_path / "fleet-1.lock"
+    (port, other), record = free_ports(2), tmp_path / "fleet-1.lock"
     with listening(port, record, *arguments) as (pid, child):
         assert found(port, tmp_path) == {pid: {child}}
         assert found(port, tmp_path, known={pid}) == {}
-        assert found(port + 1, tmp_path, everywhere=True) == {}, "it has a record"
+        assert found(other, tmp_path, everywhere=True) == {}, "it has a record"
         record.unlink()
-        assert found(port + 1, tmp_path) == {}
-        assert found(port + 1, tmp_path / "other", everywhere=True) == {}
-        assert found(port + 1, tmp_path, everywhere=True) == {pid: {child}}
+        assert found(other, tmp_path) == {}
+        assert found(other, tmp_path / "other", everywhere=True) == {}
+        assert found(other, tmp_path, everywhere=True) == {pid: {child}}
 
 
 def test_another_program_on_the_port_is_left_alone(tmp_path: Path):
