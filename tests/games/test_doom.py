@@ -18,6 +18,7 @@ from metabonk.games import FrameSink, Observation, Transition, available_games, 
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.preprocessing import ObservationSpec, observe
 from metabonk.settings.schema import Learning
+from tests.support.census import engines_of
 from tests.support.frames import drawing_into
 from tests.support.waiting import until
 
@@ -35,7 +36,7 @@ def doom() -> Iterator[Doom]:
 
 def engines() -> list[psutil.Process]:
     """Return the engine processes that this process started."""
-    return [p for p in psutil.Process().children(recursive=True) if p.name() == "vizdoom"]
+    return engines_of(psutil.Process())
 
 
 def play_episode(
@@ -223,7 +224,7 @@ def test_an_engine_is_replaced_after_many_episodes_without_interrupting_play(
         doom.step(WAIT)
         return first not in engines()
 
-    until("the engine is replaced", is_replaced, 20)
+    until("the engine is replaced", is_replaced, 60)
     assert doom.source_size == SMALL
     doom.set_render_size(LARGE)
     doom.reset(1)
@@ -252,6 +253,10 @@ def test_a_dead_engine_is_a_game_error(doom: Doom):
     engine = engines()[0]
     os.kill(engine.pid, signal.SIGKILL)
     until("the engine has ended", lambda: engines() == [])
+    # A call that begins before may never return, and would end this process.
+    watch = doom._engine and doom._engine._watch
+    assert watch is not None
+    until("its end is noticed", lambda: watch.has_exited)
     with pytest.raises(GameError, match="the Doom engine of doom:basic failed"):
         play_episode(doom)
     with pytest.raises(GameError):

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from metabonk.games import engine_watch
 from metabonk.games.engine_watch import EngineWatch
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 STUCK = """
 import subprocess, time
@@ -16,7 +17,7 @@ from metabonk.games.engine_watch import EngineWatch
 engine = subprocess.Popen(["sleep", "60"])
 with EngineWatch(engine.pid):
     engine.kill()
-    time.sleep(30)
+    time.sleep(90)
 """
 
 
@@ -29,13 +30,17 @@ def engine() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_process_whose_call_never_returns_ends_and_says_why():
     run = subprocess.run(
-        [sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=100, check=False
     )
     assert run.returncode == os.EX_SOFTWARE
     assert "was killed in the middle of a step, which never returns" in run.stderr
 
 
-def test_a_call_that_returns_is_not_disturbed(engine: subprocess.Popen[bytes]):
+def test_a_call_that_returns_is_not_disturbed(
+    engine: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+):
+    # This process would end with a call that takes longer.
+    monkeypatch.setattr(engine_watch, "STUCK_S", 3 * GENEROUS_S)
     watch = EngineWatch(engine.pid)
     with watch:
         assert not watch.has_exited

@@ -120,4 +120,4 @@ def test_a_process_ends_with_the_one_that_started_it():
         assert starter.stdout is not None
         pid = int(starter.stdout.readline())
         starter.send_signal(signal.SIGKILL)
-    until("it has ended", lambda: not psutil.pid_exists(pid), 20)
+    until("it has ended", lambda: not psutil.pid_exists(pid), 60)
