@@ -11,6 +11,7 @@ import pytest
 from metabonk.encoding import probe as probe_module
 from metabonk.encoding.ladder import RUNGS, ProbeResult
 from metabonk.encoding.probe import (
+    PROBE_TIMEOUT_S,
     QUARANTINE_S,
     EncoderProbe,
     NotProbed,
@@ -72,22 +73,23 @@ def test_without_a_free_session_nothing_is_probed_or_cached(
 
 
 @pytest.mark.parametrize(
-    ("script", "expected"),
+    ("script", "timeout_s", "expected"),
     [
-        ("kill -SEGV $$", "crashed with signal 11"),
-        ("sleep 60", "hung"),
-        ("echo rubbish; echo 'no such driver' >&2", "no such driver"),
+        ("kill -SEGV $$", PROBE_TIMEOUT_S, "crashed with signal 11"),
+        ("exec sleep 60", 0.5, "hung"),
+        ("echo rubbish; echo 'no such driver' >&2", PROBE_TIMEOUT_S, "no such driver"),
     ],
 )
 def test_a_driver_that_crashes_hangs_or_prints_rubbish_takes_down_only_the_child(
     script: str,
+    timeout_s: float,
     expected: str,
     probe: EncoderProbe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(probe_module.sys, "executable", child_running(script, tmp_path))
-    monkeypatch.setattr(probe_module, "PROBE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(probe_module, "PROBE_TIMEOUT_S", timeout_s)
     result = probe.probe(SOFTWARE, None)
     assert isinstance(result, ProbeResult)
     assert not result.works
