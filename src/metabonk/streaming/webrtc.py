@@ -193,6 +193,7 @@ class _Connection:
         # No STUN servers: candidates are this machine's own addresses, and no one outside is asked.
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._opened_at = time.monotonic()
+        self._connected_at: float | None = None
         self._monitoring: asyncio.Task[None] | None = None
 
     async def answer(self, offer: str) -> str:
@@ -251,11 +252,12 @@ class _Connection:
             return "it failed"
         if state == "closed":
             return "the viewer closed it"
-        age = time.monotonic() - self._opened_at
+        now = time.monotonic()
         if state != "connected":
-            expired = age >= CONNECT_TIMEOUT_S
+            expired = now - self._opened_at >= CONNECT_TIMEOUT_S
             return f"not connected within {CONNECT_TIMEOUT_S:.0f} s" if expired else None
-        silence = min(age, await _seconds_since_report(sender))
+        self._connected_at = self._connected_at or now
+        silence = min(now - self._connected_at, await _seconds_since_report(sender))
         if silence < self._viewer_timeout_s:
             return None
         return f"no report from the viewer for {silence:.0f} s"
