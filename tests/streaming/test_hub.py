@@ -130,8 +130,8 @@ def test_without_a_keyframe_in_time_the_viewer_gets_the_gop_so_far():
         for unit in UNITS[:3]:
             hub.publish(unit)
         clock.now += 1
+        began = asyncio.get_running_loop().time()
         with hub.join() as viewer:
-            began = asyncio.get_running_loop().time()
             items: list[Item] = []
             while not units(items):
                 items.append(await anext(viewer))

@@ -155,7 +155,7 @@ def test_a_relay_says_whom_it_stands_for_and_nobody_else_does(staged: Stage):
         relay.send("not JSON")
         with pytest.raises(ConnectionClosed) as closed:
             while True:
-                relay.recv(5)
+                relay.recv(GENEROUS_S)
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
         staged.wait_for_clients(1)
 

@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from statistics import fmean
 from typing import Any
 
 import httpx
@@ -20,7 +19,7 @@ from metabonk.streaming.sdp import InvalidOffer
 from metabonk.streaming.webrtc import VIEWER_TIMEOUT_S, NoCommonCodec, WebRtc
 from tests.support import http
 from tests.support.offers import READER_JS, READER_JS_CANDIDATES
-from tests.support.stage import PROMPT_S, Stage, stage
+from tests.support.stage import FPS, Stage, stage
 from tests.support.waiting import GENEROUS_S, until_async
 
 SDP = {"Content-Type": "application/sdp"}
@@ -86,9 +85,11 @@ def test_a_viewer_decodes_the_stream_from_its_first_keyframe(staged: Stage):
             await viewer.connect("?worker=omega-0")
             frames = [await viewer.frame() for _ in range(20)]
             assert {(frame.width, frame.height) for frame in frames} == {(320, 180)}
-            steps = [b.pts - a.pts for a, b in itertools.pairwise(frames)]
-            drawn_s = fmean(b - a for a, b in itertools.pairwise(staged.times))
-            assert min(steps) > 0 and fmean(steps) == pytest.approx(90_000 * drawn_s, rel=0.5)
+            assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
+            # As long as some twenty frames took to be drawn, whichever these are.
+            drawn_s = [b - a for a, b in zip(staged.times, staged.times[19:], strict=False)]
+            shown_s = (frames[-1].pts - frames[0].pts) / 90_000
+            assert 0.5 * min(drawn_s) < shown_s < 1.5 * max(drawn_s)
             assert staged.hub.stats().clients == 1
 
     run(scene)
@@ -119,11 +120,16 @@ def test_eight_viewers_share_one_encoder(staged: Stage):
             viewers = [await stack.enter_async_context(watcher(staged)) for _ in range(8)]
             await asyncio.gather(*(viewer.connect() for viewer in viewers))
             await asyncio.gather(*(viewer.frame() for viewer in viewers))
-            encoded, sent = staged.frames, staged.hub.stats().fragments_sent
+            before, sent = staged.frames, staged.hub.stats().fragments_sent
+
+            def sent_to_all() -> bool:
+                encoded = staged.frames - before
+                sent_since = staged.hub.stats().fragments_sent - sent
+                return encoded > FPS / 3 and sent_since >= 3 * encoded
+
             await asyncio.gather(*(some_frames(viewer, 20) for viewer in viewers))
-            encoded, sent = staged.frames - encoded, staged.hub.stats().fragments_sent - sent
+            await until_async("each frame is encoded once and sent to all", sent_to_all)
             assert staged.hub.stats().clients == 8
-            assert sent >= 3 * encoded, "each frame is encoded once and sent to all"
 
     run(scene)
 
@@ -182,14 +188,14 @@ def test_a_viewer_who_closes_over_webrtc_is_removed_at_once(staged: Stage):
             await viewer.connect()
             await viewer.frame()
             await viewer.connection.close()
-            await until_async("gone", lambda: staged.hub.stats().clients == 0, PROMPT_S)
+            await until_async("gone", lambda: staged.hub.stats().clients == 0)
             await until_async("forgotten", lambda: len(staged.webrtc) == 0)
 
     run(scene)
 
 
 def test_a_viewer_who_vanishes_is_removed_after_a_timeout():
-    with stage(viewer_timeout_s=2.0) as staged:
+    with stage(viewer_timeout_s=4.0) as staged:
         staged.go_live()
 
         async def scene() -> None:

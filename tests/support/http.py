@@ -6,7 +6,10 @@ CPU: a test that polls so takes a core from the fleet that it waits for.
 
 import httpx
 
+from tests.support.waiting import GENEROUS_S
+
 _client = httpx.Client(
+    timeout=GENEROUS_S,
     # Only plain HTTP is requested, and never through a proxy.
     verify=False,
     trust_env=False,

@@ -34,6 +34,8 @@ class Line:
         return self
 
     def __exit__(self, *error: object) -> None:
+        # Otherwise the port stays open while accept(2) waits.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
 

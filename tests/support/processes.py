@@ -22,4 +22,4 @@ def kill_tree(process: subprocess.Popen[str]) -> None:
             # Stopped, so that it starts no further child meanwhile.
             root.suspend()
             kill([root, *root.children(recursive=True)])
-        process.wait(10)
+        process.wait(60)

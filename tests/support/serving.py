@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from metabonk.http.connection import ConnectionLimits
 from metabonk.http.server import HttpServer
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 PORTS = 20_000, 32_000
 """Below /proc/sys/net/ipv4/ip_local_port_range: the kernel takes the near ends of connections from
@@ -30,7 +30,8 @@ def served(
     server = HttpServer(app, "127.0.0.1", port, limits=limits)
     server.start()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        address = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=address, timeout=GENEROUS_S, trust_env=False) as client:
             yield client
     finally:
         server.stop()

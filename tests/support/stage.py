@@ -27,7 +27,7 @@ from tests.support.serving import free_port
 from tests.support.waiting import GENEROUS_S, until
 
 FPS = 60
-PROMPT_S = 5.0
+VIEWER_TIMEOUT_S = 3 * GENEROUS_S
 POLICY = PolicyMessage(actions=["wait", "go"])
 
 
@@ -48,7 +48,7 @@ class Stage:
         self,
         *,
         enabled: bool = True,
-        viewer_timeout_s: float = 10.0,
+        viewer_timeout_s: float = VIEWER_TIMEOUT_S,
         limits: ConnectionLimits | None = None,
         wait_s: float = WAIT_S,
         port: int | None = None,
@@ -59,7 +59,9 @@ class Stage:
         app = FastAPI(lifespan=self.webrtc.lifespan)
         snapshot = Snapshot(lambda: self.frame)
         app.include_router(stream_routes(self.hub, snapshot, enabled=enabled, wait_s=wait_s))
-        app.include_router(clip_routes(self.hub, "omega-0-doom:basic", POLICY.actions))
+        app.include_router(
+            clip_routes(self.hub, "omega-0-doom:basic", POLICY.actions, wait_s=GENEROUS_S)
+        )
         app.include_router(websocket_routes(self.hub, POLICY))
         app.include_router(
             whep_routes(
@@ -108,7 +110,12 @@ class Stage:
 
     def wait_for_clients(self, count: int) -> None:
         """Wait for less than the time after which a silent viewer is dropped."""
-        until(f"{count} clients", lambda: self.hub.stats().clients == count, PROMPT_S)
+        until(f"{count} clients", lambda: self.hub.stats().clients == count, GENEROUS_S)
+
+    def wait_for_frames_sent(self, count: int = 10) -> None:
+        """Wait until the viewers together have been sent ``count`` more frames."""
+        before = self.hub.stats().fragments_sent
+        until(f"{count} frames sent", lambda: self.hub.stats().fragments_sent >= before + count)
 
     def _encode(self, size: tuple[int, int], live: threading.Event) -> None:
         encoder = open_encoder(*size)
@@ -132,7 +139,7 @@ class Stage:
 def stage(
     *,
     enabled: bool = True,
-    viewer_timeout_s: float = 10.0,
+    viewer_timeout_s: float = VIEWER_TIMEOUT_S,
     limits: ConnectionLimits | None = None,
     wait_s: float = WAIT_S,
     port: int | None = None,
