@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -19,13 +21,13 @@ from metabonk.http.connection import ConnectionLimits
 from metabonk.messages import ErrorBody
 from tests.support.serving import free_port, served
 from tests.support.sockets import flood
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 LIMITS = ConnectionLimits(max_open=5, max_endless=3)
 FLOODED = 600
 
 
-def endless_app() -> FastAPI:
+def endless_app(released: threading.Event | None = None) -> FastAPI:
     app = make_http_app("test")
 
     @app.get("/endless")
@@ -40,10 +42,11 @@ def endless_app() -> FastAPI:
     async def short() -> str:
         return "short"
 
-    @app.get("/slow")
-    async def slow() -> str:
-        await asyncio.sleep(0.5)
-        return "slow"
+    @app.get("/held")
+    async def held() -> str:
+        while released is not None and not released.is_set():
+            await asyncio.sleep(0.01)
+        return "held"
 
     @app.websocket("/socket")
     async def listen(websocket: WebSocket) -> None:
@@ -54,8 +57,14 @@ def endless_app() -> FastAPI:
 
 
 @pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with served(endless_app(), limits=LIMITS) as client:
+def released() -> threading.Event:
+    """Lets held requests be answered."""
+    return threading.Event()
+
+
+@pytest.fixture
+def client(released: threading.Event) -> Iterator[httpx.Client]:
+    with served(endless_app(released), limits=LIMITS) as client:
         yield client
 
 
@@ -95,11 +104,18 @@ def _fit(client: httpx.Client, count: int) -> bool:
     return False
 
 
-def test_a_request_too_many_is_refused_before_it_is_served(client: httpx.Client):
+def test_a_request_too_many_is_refused_before_it_is_served(
+    client: httpx.Client, released: threading.Event
+):
     async def ask() -> list[int]:
-        async with httpx.AsyncClient(base_url=client.base_url, trust_env=False) as many:
-            answers = await asyncio.gather(*(many.get("/slow") for _ in range(LIMITS.max_open + 2)))
-        return [answer.status_code for answer in answers]
+        async with httpx.AsyncClient(
+            base_url=client.base_url, timeout=GENEROUS_S, trust_env=False
+        ) as many:
+            asked = [asyncio.create_task(many.get("/held")) for _ in range(LIMITS.max_open + 2)]
+            for refused in itertools.islice(asyncio.as_completed(asked), 2):
+                await refused
+            released.set()
+            return [answer.status_code for answer in await asyncio.gather(*asked)]
 
     assert sorted(asyncio.run(ask())) == [200] * LIMITS.max_open + [503] * 2
 
@@ -152,7 +168,7 @@ def supervising(port: int, file: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def test_a_flood_of_connections_takes_no_descriptor_from_the_supervision(tmp_path):
@@ -160,8 +176,8 @@ def test_a_flood_of_connections_takes_no_descriptor_from_the_supervision(tmp_pat
     with supervising(port, str(tmp_path / "file")) as process:
         flood(port, FLOODED)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            assert client.get("/short", timeout=20).json() == "short"
+            assert client.get("/short", timeout=60).json() == "short"
         flood(port, FLOODED, b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        output, log = process.communicate(timeout=20)
+        output, log = process.communicate(timeout=60)
     assert process.returncode == 0 and int(output) > 0, log
     assert log == ""

@@ -19,7 +19,7 @@ from tests.support.serving import served
 from tests.support.sockets import ended, vanish
 from tests.support.waiting import GENEROUS_S, until
 
-SHORT = ConnectionLimits(request_timeout_s=0.5, peer_timeout_s=2.0)
+SHORT = ConnectionLimits(request_timeout_s=1.0, peer_timeout_s=2.0)
 FEW_PENDING = ConnectionLimits(request_timeout_s=10 * GENEROUS_S, max_pending=5)
 HOST = b"Host: localhost\r\n"
 UPGRADE = (

@@ -13,6 +13,7 @@ from metabonk.http.app import make_http_app
 from metabonk.http.origin import is_loopback, loopback_refusal, same_origin_refusal
 from metabonk.messages import ErrorBody
 from tests.support.serving import served
+from tests.support.waiting import GENEROUS_S
 
 FOREIGN_HOSTS = [
     "evil.example",
@@ -87,7 +88,7 @@ def test_our_own_page_and_programs_can(client: httpx.Client):
     for headers in ({}, {"Origin": "http://localhost:9999"}):
         assert client.post("/change", headers=headers).json() == "changed"
         with connect(socket_of(client), additional_headers=headers, proxy=None) as websocket:
-            assert websocket.recv(timeout=5) == "hello"
+            assert websocket.recv(timeout=GENEROUS_S) == "hello"
 
 
 @pytest.mark.parametrize(
