@@ -1,12 +1,13 @@
 """Calls into the encoder that do not return."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from metabonk.worker.encode_watchdog import EncodeWatchdog
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 TIMEOUT_S = 0.1
 
@@ -31,11 +32,15 @@ def watched() -> Iterator[Watched]:
 
 
 def test_calls_that_return_in_time_are_no_hangs(watched: Watched):
+    took: list[float] = []
     for _ in range(5):
+        began = time.monotonic()
         with watched.watchdog.watching():
             threading.Event().wait(TIMEOUT_S / 3)
+        took.append(time.monotonic() - began)
     threading.Event().wait(2 * TIMEOUT_S)
-    assert watched.hangs == 0, "nor is the time without a call"
+    late = sum(each >= TIMEOUT_S for each in took)
+    assert watched.hangs <= late, "nor is the time without a call"
 
 
 def test_a_call_that_hangs_is_noticed_once(watched: Watched):
@@ -50,7 +55,7 @@ def test_a_call_that_hung_and_returns_does_not_end_the_watch_over_the_next_one(w
 
     def hang() -> None:
         with watched.watchdog.watching():
-            assert returns.wait(10)
+            assert returns.wait(2 * GENEROUS_S)
 
     hanging = threading.Thread(target=hang)
     hanging.start()

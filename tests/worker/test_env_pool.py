@@ -90,9 +90,16 @@ def test_closing_ends_all_games_even_one_that_is_being_opened(opening: Opening):
         return opened[-1]
 
     pool = opening(9, slowly)
-    began.wait(20)
-    threading.Timer(0.05, gate.set).start()
+    assert began.wait(20)
+
+    def finish_opening_once_closing() -> None:
+        assert pool._closed.wait(20)
+        gate.set()
+
+    finishing = threading.Thread(target=finish_opening_once_closing)
+    finishing.start()
     pool.close()
+    finishing.join()
     assert len(opened) == 2
     assert all(each.game.closed for each in opened)  # type: ignore[attr-defined]
 

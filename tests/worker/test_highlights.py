@@ -62,7 +62,8 @@ def until_kept(folder: Path, number: int) -> Highlight:
         found = read_highlight(folder)
         return found if found is not None and found.episode == number else None
 
-    return until(f"episode {number} is kept", kept)
+    # The thread has the lowest priority.
+    return until(f"episode {number} is kept", kept, 60)
 
 
 def frames_in(folder: Path) -> int:

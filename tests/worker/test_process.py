@@ -27,6 +27,9 @@ from tests.support.serving import free_ports
 from tests.support.thread_bound_env import trespasses
 from tests.support.waiting import until
 
+START_S = 60.0
+"""An encoder is probed in a process that has to start, and a game has to be imported."""
+
 GPU = Gpu(3, "GPU-3", "NVIDIA", 5, "590.44", ordinal=1)
 NONE = Counters()
 THREADS = {"encode", "encode-watch", "heartbeat", "open-games", "rollouts", "saliency", "weights"}
@@ -65,7 +68,7 @@ def playing(worker: Worker) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -78,9 +81,14 @@ def test_it_plays_streams_and_reports_until_it_is_stopped(
     counters = Counters(step=100, episode=7)
     with contextlib.closing(Worker(settings, settings_file, 0, tmp_path, counters)) as worker:
         with playing(worker):
-            until("episodes", lambda: orchestrator.episodes)
+            until("episodes", lambda: orchestrator.episodes, START_S)
+            until("both games", lambda: len(worker.pool.all()) == 2, START_S)
             orchestrator.desired = DesiredState.LIVE
-            until("it is live", lambda: orchestrator.status.stream_state is StreamState.LIVE)
+            until(
+                "it is live",
+                lambda: orchestrator.status.stream_state is StreamState.LIVE,
+                START_S,
+            )
             until("a keyframe", lambda: http.get(f"{url}/snapshot.jpg").is_success)
             status = orchestrator.status
             assert {each.name for each in threading.enumerate()} >= THREADS - {"open-games"}
@@ -88,7 +96,6 @@ def test_it_plays_streams_and_reports_until_it_is_stopped(
         assert status.step > 100
         assert (status.pixel_obs_width, status.pixel_obs_height) == (84, 84)
         assert orchestrator.episodes[0].episode == 8
-        assert len(worker.pool.all()) == 2
     for episode in orchestrator.episodes[:4]:
         assert_repeatable(episode)
     until("its threads end", lambda: not THREADS & {each.name for each in threading.enumerate()})
@@ -141,15 +148,23 @@ def test_every_call_of_a_game_is_made_on_the_thread_that_started_it(
         contextlib.closing(Worker(settings, settings_file, 0, tmp_path, NONE)) as worker,
         playing(worker),
     ):
-        until("episodes", lambda: orchestrator.episodes)
+        until("episodes", lambda: orchestrator.episodes, START_S)
         for desired, state in (
             (DesiredState.LIVE, StreamState.LIVE),
             (DesiredState.STANDBY, StreamState.STANDBY),
         ):
             orchestrator.desired = desired
-            until(f"it is {state}", lambda: orchestrator.status.stream_state is state)  # noqa: B023
+            until(
+                f"it is {state}",
+                lambda: orchestrator.status.stream_state is state,  # noqa: B023
+                START_S,
+            )
             before = worker.progress.counters().step
-            until("fifty steps", lambda: worker.progress.counters().step > before + 50)  # noqa: B023
+            until(
+                "fifty steps",
+                lambda: worker.progress.counters().step > before + 50,  # noqa: B023
+                START_S,
+            )
     assert trespasses == []
 
 

@@ -40,8 +40,8 @@ class FakeHub:
     def publish_saliency(
         self, captured_at: float, columns: int, rows: int, cells: bytes, cost: float
     ) -> None:
-        self.maps.append((captured_at, columns, rows, cells))
         self.costs.append(cost)
+        self.maps.append((captured_at, columns, rows, cells))
 
 
 @pytest.fixture

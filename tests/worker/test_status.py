@@ -21,6 +21,7 @@ from metabonk.worker.stream import renditions_on
 from metabonk.worker.streamer import Streamer
 from tests.support.machines import GEFORCE, pools_of
 from tests.support.serving import free_ports
+from tests.support.waiting import GENEROUS_S
 
 STATUS = WorkerStatus(
     instance_id="omega-0",
@@ -49,7 +50,7 @@ def client() -> Iterator[httpx.Client]:
     (port,) = free_ports(1)
     server = HttpServer(make_app("omega-0", lambda: STATUS), "127.0.0.1", port)
     server.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=GENEROUS_S) as client:
         yield client
     server.stop()
 

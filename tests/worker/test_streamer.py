@@ -24,7 +24,7 @@ from metabonk.worker.frame_queue import QUEUED_FRAMES
 from metabonk.worker.quality import AdaptiveQuality
 from metabonk.worker.streamer import Streamer
 from tests.support.recordings import thought
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 SETTINGS = EncoderSettings(64, 36, 30, 100_000, 2.0)
 LADDER = (SETTINGS, replace(SETTINGS, width=32, height=18), replace(SETTINGS, fps=15))
@@ -61,15 +61,19 @@ class FakeEncoder:
         self.broken = False
         self.pause_s = 0.0
         self.keeps_back = False
+        self.kept_back = 0
         self.answers = threading.Event()
         self.answers.set()
 
     def encode(self, frame: Frame, *, keyframe: bool) -> list[AccessUnit]:
-        assert self.answers.wait(10)
+        assert self.answers.wait(3 * GENEROUS_S)
         time.sleep(self.pause_s)
         if self.broken:
             raise EncoderBroken("the driver was reset")
-        return [] if self.keeps_back else [AccessUnit(KEYFRAME, frame.captured_at, True)]
+        if self.keeps_back:
+            self.kept_back += 1
+            return []
+        return [AccessUnit(KEYFRAME, frame.captured_at, True)]
 
     def close(self) -> None:
         pass
@@ -115,7 +119,7 @@ class FakeOpener:
 
     def reopen(self, session: EncoderSession, settings: EncoderSettings) -> OpenFailure | None:
         assert session.lease.held
-        assert self.reopens.wait(10)
+        assert self.reopens.wait(3 * GENEROUS_S)
         if self.failure:
             session.close()
             return self.failure
@@ -203,6 +207,16 @@ def go_live(streamer: Streamer) -> None:
     until("live", lambda: state(streamer) is StreamState.LIVE)
 
 
+def show(streamer: Streamer) -> None:
+    """Submit frames until one is shown: an encoder that opens leaves out those before."""
+
+    def is_shown() -> bool:
+        streamer.submit_frame(frame())
+        return state(streamer) is StreamState.LIVE
+
+    until("live", is_shown)
+
+
 def test_before_an_assignment_it_is_in_standby_and_opens_nothing(
     streamer: Streamer, opener: FakeOpener
 ):
@@ -213,8 +227,9 @@ def test_before_an_assignment_it_is_in_standby_and_opens_nothing(
 
 
 def test_assigned_live_it_opens_an_encoder_once_the_game_is_drawn_large(
-    streamer: Streamer, opener: FakeOpener
+    streamer: Streamer, opener: FakeOpener, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(streamer_module, "EPISODE_WAIT_S", 3 * GENEROUS_S)
     streamer.set_desired(DesiredState.LIVE, "chosen")
     until("starting", lambda: state(streamer) is StreamState.STARTING)
     assert opener.opened == []
@@ -249,8 +264,7 @@ def test_an_encoder_that_breaks_is_reopened_and_the_error_is_kept(
     streamer.submit_frame(frame())
     until("another", lambda: len(opener.opened) == 2)
     assert opener.closed == opener.opened[:1]
-    streamer.submit_frame(frame())
-    until("live", lambda: state(streamer) is StreamState.LIVE)
+    show(streamer)
     assert streamer.stats().last_error == "the driver was reset"
 
 
@@ -292,12 +306,13 @@ def test_thoughts_of_a_frame_the_encoder_keeps_back_come_with_its_next_unit(
     streamer: Streamer, opener: FakeOpener, hub: RecordingHub
 ):
     go_live(streamer)
-    encoder_of(opener.opened[0]).keeps_back = True
+    encoder = encoder_of(opener.opened[0])
+    encoder.keeps_back = True
     thinking = frame()
     thinking.thoughts = (THOUGHT,)
     streamer.submit_frame(thinking)
-    until("encoded", lambda: not streamer._queue)
-    encoder_of(opener.opened[0]).keeps_back = False
+    until("kept back", lambda: encoder.kept_back)
+    encoder.keeps_back = False
     for _ in range(2):
         streamer.submit_frame(frame())
     until("published", lambda: len(hub.thoughts) == 3)
@@ -325,8 +340,7 @@ def test_an_encoder_that_hangs_is_abandoned_and_another_is_opened(
     assert opener.hung[0] is hanging
     assert "has not answered" in opener.hung[1]
     assert hanging.lease.held, "the driver still counts it"
-    streamer.submit_frame(frame())
-    until("live", lambda: state(streamer) is StreamState.LIVE)
+    show(streamer)
     encoder_of(hanging).answers.set()
     until("released", lambda: not hanging.lease.held)
     assert streamer.fps, "the new session is not touched"
@@ -388,14 +402,14 @@ def test_a_frame_is_repeated_at_its_times(streamer: Streamer, hub: RecordingHub)
     streamer.submit_frame(shown, repeat_at=[shown.captured_at + 0.02, shown.captured_at + 0.04])
     until("published", lambda: len(hub.captured_at) == 4)
     assert hub.captured_at[1:] == [shown.captured_at + after_s for after_s in (0, 0.02, 0.04)]
-    assert streamer.stats().frames_ok == 4
+    until("counted", lambda: streamer.stats().frames_ok == 4)
     assert streamer.stats().frames_dropped == 0
 
 
 @pytest.mark.usefixtures("quick")
 def test_an_encoder_that_is_too_slow_gets_a_smaller_stream(streamer: Streamer, opener: FakeOpener):
     go_live(streamer)
-    encoder_of(opener.opened[0]).pause_s = 0.1
+    encoder_of(opener.opened[0]).pause_s = 0.2
     play(streamer, 30, lambda: opener.reopened)
     assert streamer.stats().frames_dropped > 0
     assert opener.closed == []
@@ -420,12 +434,12 @@ def test_an_encoder_that_hangs_while_it_is_reopened_is_abandoned(
 @pytest.mark.usefixtures("quick")
 def test_a_quality_is_kept_for_the_next_session(streamer: Streamer, opener: FakeOpener):
     go_live(streamer)
-    play(streamer, 10, lambda: len(opener.reopened) == 1)
+    play(streamer, 10, lambda: opener.reopened)
     streamer.set_desired(DesiredState.STANDBY, "omega-1 is featured")
     until("closed", lambda: opener.closed == opener.opened)
     assert streamer.stats().settings is None
     go_live(streamer)
-    assert opener.opened[1].settings == opener.reopened[0]
+    assert opener.opened[1].settings == opener.reopened[-1]
 
 
 @pytest.mark.usefixtures("quick")
