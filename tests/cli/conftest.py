@@ -1,6 +1,7 @@
 """Terminal that runs commands as a user does, in a temporary folder."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -100,8 +101,14 @@ class Terminal:
         until(
             "the children are ready",
             lambda: all(log.exists() and "ready" in log.read_text() for log in logs),
+            TIMEOUT_S,
         )
         until("they are recorded", lambda: self._recorded() >= set(names))
+
+    def address(self) -> str:
+        """Return the page's address, once it is shown."""
+        shown = until("the address", lambda: re.search(r"^page: (.*)\n", self.text, re.M))
+        return shown[1]
 
     def _recorded(self) -> set[str]:
         records = [record for lock in self.locks() if (record := read_record(lock)) is not None]

@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from metabonk.encoding.sessions import Pool
-from tests.cli.conftest import Terminal
+from tests.cli.conftest import TIMEOUT_S, Terminal
+from tests.support.census import runs
+from tests.support.processes import kill
 from tests.support.waiting import GENEROUS_S, until
 
 # Looks like a worker in the process table, leases a slot and outlives its starter.
@@ -56,8 +58,7 @@ class DetachedWorker:
 
     def close(self) -> None:
         self.starter.communicate()
-        if self.worker.is_running():
-            self.worker.kill()
+        kill([self.worker])
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +85,6 @@ def start_worker(
     return workers[-1]
 
 
-def ended(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 def touched(output: str) -> list[str]:
     """Return the workers that were listed or ended; others on this machine may leave games."""
     return re.findall(r"^(?:left over:|ended|killed) metabonk.*", output, re.M)
@@ -108,10 +105,10 @@ def test_an_orphan_is_listed_and_ended_only_on_request(
     listed = terminal.run("nvenc", "cleanup").stdout
     assert f"left over: metabonk.cli.main --index omega-3 (pid {worker.pid})" in listed
     assert f"omega-3 (pid {worker.pid}, stream av:libx264)" in listed
-    assert not ended(worker)
+    assert runs(worker)
     killed = terminal.run("nvenc", "cleanup", "--kill").stdout
     assert f"metabonk.cli.main --index omega-3 (pid {worker.pid})" in killed
-    until("the worker has ended", lambda: ended(worker))
+    until("the worker has ended", lambda: not runs(worker))
     assert "cleared cpu slot 0, left by omega-3" in killed
     assert not touched(terminal.run("nvenc", "cleanup").stdout)
 
@@ -123,7 +120,7 @@ def test_a_worker_whose_starter_is_alive_is_left_alone(
     for flags in ((), ("--kill",), ("--kill", "--force"), ("--kill", "--all", "--force")):
         output = terminal.run("nvenc", "cleanup", *flags).stdout
         assert not touched(output)
-    assert not ended(started.worker)
+    assert runs(started.worker)
 
 
 def test_an_orphan_of_another_program_is_left_alone(
@@ -132,7 +129,7 @@ def test_an_orphan_of_another_program_is_left_alone(
     worker = start_worker(workers, terminal, module="other.program").orphan()
     output = terminal.run("nvenc", "cleanup", "--kill", "--force").stdout
     assert str(worker.pid) not in output.splitlines()[-1]
-    assert not ended(worker)
+    assert runs(worker)
 
 
 def test_the_slot_of_a_killed_worker_is_listed_and_cleared(
@@ -140,7 +137,7 @@ def test_the_slot_of_a_killed_worker_is_listed_and_cleared(
 ):
     worker = start_worker(workers, terminal).orphan()
     worker.kill()
-    until("the worker has ended", lambda: ended(worker))
+    until("the worker has ended", lambda: not runs(worker))
     assert "omega-3" in terminal.run("nvenc", "cleanup").stdout
     assert "cleared cpu slot 0" in terminal.run("nvenc", "cleanup", "--kill").stdout
     pool = Pool("cpu", terminal.folder / "runtime" / "slots", lambda: 1)
@@ -181,7 +178,7 @@ def answer(terminal: Terminal, text: str) -> int:
     ) as command:
         os.close(slave)
         os.write(master, text.encode())
-        output, _ = command.communicate(timeout=30)
+        output, _ = command.communicate(timeout=TIMEOUT_S)
     os.close(master)
     assert "Continue? [y/N]" in output
     return command.returncode

@@ -12,6 +12,7 @@ from metabonk.doctor import browser
 from metabonk.settings import Settings
 from tests.cli.conftest import Terminal
 from tests.support.serving import free_ports
+from tests.support.waiting import GENEROUS_S
 
 MISTAKES = {
     "unknown": ("[stream]\nfsp = 30", {}, "there is no setting stream.fsp"),
@@ -101,4 +102,4 @@ def test_a_running_fleet_is_found_by_its_record_and_stopped(terminal: Terminal):
     assert status.stderr.count("warning: ") == 2
     stopped = terminal.run("stop")
     assert stopped.stdout.startswith(f"stopped the fleet (pid {process.pid}")
-    assert process.wait(20) == 0
+    assert process.wait(GENEROUS_S) == 0

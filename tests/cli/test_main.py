@@ -133,7 +133,7 @@ def test_a_closed_output_pipe_is_not_an_internal_error(tmp_path: Path):
     assert process.stdout is not None and process.stderr is not None
     process.stdout.read(100)
     process.stdout.close()
-    assert process.wait(20) == 1
+    assert process.wait(60) == 1
     assert process.stderr.read() == ""
     process.stderr.close()
 

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from metabonk.replay_messages import ReplaySaliency, ReplayTrack
 from metabonk.replays.rematch import play_rematch
 from metabonk.runs.checkpoints import trained_weights
 from metabonk.settings.schema import Learning
+from tests.support.processes import kill_tree
 from tests.support.recorded_episodes import record
 from tests.support.replayable_runs import write_replayable_run
 from tests.support.trained_runs import write_run
@@ -176,7 +176,10 @@ def test_a_rematch_without_a_checkpoint_is_a_failure(tmp_path: Path, log: Episod
 
 def test_the_process_has_the_lowest_priority(tmp_path: Path, run_dir: Path, log: EpisodeLog):
     arguments = command(tmp_path, run_dir, log.to_bytes(), "--parent", str(os.getpid()))
-    process = subprocess.Popen([sys.executable, "-m", "metabonk.cli.main", "render", *arguments])
-    until("it is nice", lambda: psutil.Process(process.pid).nice() == 19)
-    assert process.wait() == 0
+    process = psutil.Popen([sys.executable, "-m", "metabonk.cli.main", "render", *arguments])
+    try:
+        until("it is nice", lambda: process.nice() == 19, 60)
+        assert process.wait() == 0
+    finally:
+        kill_tree(process)
     assert outcome(tmp_path)["outcome"] == "equal"

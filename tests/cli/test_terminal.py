@@ -44,7 +44,7 @@ def test_lines_and_states_are_written_in_order_and_the_display_ends_before_the_l
     terminal.show(fleet("run-1"), {})
     until("it is shown", lambda: "run-1" in out.getvalue())
     terminal.print("stopped")
-    terminal.close()
+    terminal.close(timeout_s=20)
     assert out.getvalue().splitlines() == ["note: first", "run-1", "restored", "stopped"]
 
 
