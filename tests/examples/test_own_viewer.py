@@ -32,12 +32,14 @@ THOUGHT = Thought(
 
 
 def play(staged: Stage, size: tuple[int, int]) -> None:
-    """Two seconds of video in a tenth of the time, then standby."""
+    """Two seconds of video in a tenth of the time; once the viewer has been sent it, standby."""
+    before = staged.hub.stats().fragments_sent
     staged.hub.open_epoch(*size, FPS)
     staged.hub.set_state(StreamState.LIVE, "live through av:libx264")
     for unit in encode_frames(regular_times(FRAMES, FPS), size=size):
         staged.hub.publish(unit, [THOUGHT])
         time.sleep(0.003)
+    until("all is sent", lambda: staged.hub.stats().fragments_sent == before + FRAMES)
     staged.hub.set_state(StreamState.STANDBY, "another worker is featured")
 
 
@@ -60,7 +62,7 @@ def test_it_prints_thoughts_and_saves_a_frame_a_second_from_one_encoder_after_an
             [sys.executable, EXAMPLE, f"{staged.ws}/stream", tmp_path], stdout=stdout
         )
         try:
-            until("it watches", lambda: output.read_text().startswith("standby: "))
+            until("it watches", lambda: output.read_text().startswith("standby: "), 60)
             for size in SIZES:
                 play(staged, size)
             until("frames of the second encoder", lambda: saved(tmp_path, SIZES[1]) >= 2)
