@@ -9,6 +9,7 @@ from pathlib import Path
 
 from metabonk.system import file_lock
 from metabonk.system.file_lock import is_locked, lock, try_lock
+from tests.support.waiting import GENEROUS_S
 
 HOLD = """
 import sys
@@ -38,7 +39,7 @@ def test_a_lock_is_exclusive_and_released_when_its_holder_is_killed(tmp_path: Pa
         assert is_locked(file)
         holder.kill()
         holder.wait()
-        descriptor = lock(file, 5.0)
+        descriptor = lock(file, GENEROUS_S)
     assert descriptor is not None
     os.close(descriptor)
     assert not is_locked(file)
@@ -52,7 +53,7 @@ def test_waiting_for_a_lock_ends_at_the_timeout(tmp_path: Path):
     assert lock(file, 0.1) is None
     assert time.monotonic() - start >= 0.1
     threading.Timer(0.1, os.close, (descriptor,)).start()
-    second = lock(file, 5.0)
+    second = lock(file, GENEROUS_S)
     assert second is not None
     os.close(second)
 

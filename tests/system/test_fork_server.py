@@ -86,7 +86,7 @@ def only_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer
 @pytest.fixture
 def server(only_server: ForkServer) -> ForkServer:
     """One for all tests; launched again after a test that has ended it."""
-    until("a fork server is ready", only_server.poll)
+    until("a fork server is ready", only_server.poll, 60)
     return only_server
 
 
@@ -148,7 +148,7 @@ def test_a_child_outlives_its_server_and_the_next_start_launches_another(
     first = start(server, tmp_path / "child.log", OBEDIENT)
     server_process().kill()
     until("the death is noticed", lambda: not server.poll())
-    until("the fork server is ready", server.poll)
+    until("the fork server is ready", server.poll, 60)
     second = start(server, tmp_path / "child.log", OBEDIENT)
     until("both run", lambda: (tmp_path / "child.log").read_text().count("ready") == 2)
     for child in (first, second):
@@ -161,10 +161,12 @@ def test_a_hung_server_is_replaced_and_the_child_it_was_asked_for_never_runs(
     server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(fork_server, "ANSWER_TIMEOUT_S", 0.5)
-    server_process().suspend()
+    hung = server_process()
+    others = {*psutil.Process().children()} - {hung}
+    hung.suspend()
     assert server.start_child(command(OBEDIENT), {}, 1) is None
-    assert not psutil.Process().children()
-    until("the fork server is ready", server.poll)
+    assert {*psutil.Process().children()} <= others
+    until("the fork server is ready", server.poll, 60)
     assert start(server, tmp_path / "child.log", "raise SystemExit(0)").wait() == 0
 
 
@@ -183,7 +185,7 @@ def test_a_child_whose_pid_never_arrived_does_not_run(
 def test_children_import_for_themselves_if_the_server_cannot_import(tmp_path: Path):
     log = tmp_path / "server.log"
     server = ForkServer((*SERVER, "--preload", "no_such_module"), log)
-    until("the fork server is ready", server.poll)
+    until("the fork server is ready", server.poll, 60)
     assert server.start_child(command(OBEDIENT), {}, 1) is None
     assert "no_such_module" in log.read_text()
 
@@ -192,7 +194,7 @@ def test_children_import_for_themselves_if_the_kernel_gives_them_another_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     server = ForkServer(SERVER, tmp_path / "server.log")
-    until("the fork server is ready", server.poll)
+    until("the fork server is ready", server.poll, 60)
     monkeypatch.setattr(fork_server, "_adopting_orphans", contextlib.nullcontext)
     ran = tmp_path / "ran"
     source = f"import pathlib; pathlib.Path({str(ran)!r}).touch()"
@@ -219,7 +221,9 @@ def test_a_forked_child_ends_with_the_process_that_asked_for_it(tmp_path: Path):
         said: set[str] = set()
         # Parent and child write in either order, each line at once.
         while not ("waits" in said and any(map(str.isdecimal, said))):
-            said.add(output.readline().strip())
+            line = output.readline()
+            assert line, f"the parent has ended after {said}"
+            said.add(line.strip())
         (pid,) = filter(str.isdecimal, said)
         family = [psutil.Process(int(pid)), *psutil.Process(parent.pid).children()]
         parent.kill()

@@ -22,7 +22,7 @@ def test_the_function_is_called_immediately_and_then_periodically_until_close():
     thread = PeriodicThread(tick, 0.01, name="ticker")
     thread.start()
     assert called_three_times.wait(20)
-    thread.close()
+    thread.close(timeout_s=20.0)
     count = len(calls)
     time.sleep(0.05)
     assert len(calls) == count and set(calls) == {"ticker"}
@@ -94,7 +94,7 @@ def test_a_thread_that_an_error_has_ended_is_revived_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
-    monkeypatch.setattr(periodic_thread, "REVIVE_AFTER_S", 0.1)
+    monkeypatch.setattr(periodic_thread, "REVIVE_AFTER_S", 3600.0)
     calls = []
 
     def tick() -> None:
@@ -105,6 +105,9 @@ def test_a_thread_that_an_error_has_ended_is_revived_after_a_while(
     thread = PeriodicThread(tick, 0.01, name="ticker")
     thread.start()
     assert not thread.revive(), "it lives, or has only just died"
+    until("an error has ended it", lambda: not thread._thread.is_alive())
+    assert not thread.revive(), "it has only just died"
+    monkeypatch.setattr(periodic_thread, "REVIVE_AFTER_S", 0.1)
     until("it is revived", thread.revive)
     until("it ticks again", lambda: len(calls) > 2)
     assert calls[1] - calls[0] >= 0.1

@@ -11,7 +11,7 @@ import pytest
 from tests.support.waiting import until
 
 
-def run_python(program: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
+def run_python(program: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True,
@@ -29,7 +29,7 @@ def test_a_signal_ends_the_wait_immediately(number: signal.Signals):
         stop = StopSignal()
         threading.Timer(0.1, os.kill, (os.getpid(), {int(number)})).start()
         began = time.monotonic()
-        print(stop.wait(10), stop.is_set(), stop.wait(0), time.monotonic() - began < 5)
+        print(stop.wait(50), stop.is_set(), stop.wait(0), time.monotonic() - began < 25)
     """)
     assert result.stdout.split() == ["True"] * 4, result.stderr
 
@@ -69,7 +69,7 @@ def test_a_failed_thread_stops_the_process_and_is_named():
         stop = StopSignal()
         stop.watch_threads()
         threading.Thread(target=lambda: 1 / 0, name="encode").start()
-        assert stop.wait(5)
+        assert stop.wait(50)
         try:
             stop.raise_failure()
         except MetaBonkError as error:
@@ -98,7 +98,7 @@ def test_a_child_ends_when_its_parent_is_killed():
         assert parent.stdout
         child = int(parent.stdout.readline())
         parent.kill()
-    until("the child has ended", lambda: not _is_running(child), timeout=5)
+    until("the child has ended", lambda: not _is_running(child))
 
 
 def test_a_child_whose_parent_has_ended_does_not_start():

@@ -18,7 +18,7 @@ from metabonk.system.process_ids import (
     wait_until_ended,
 )
 from tests.support.children import STUBBORN
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 SLEEP = "import time; time.sleep(600)"
 MARK = "metabonk.cli.main"
@@ -63,7 +63,7 @@ def test_a_process_has_ended_when_its_last_thread_has():
     until("its first thread has ended", lambda: not is_alive(current))
     assert wait_until_ended([current], 0.05) == [current]
     process.stdin.close()
-    assert wait_until_ended([current], 5) == []
+    assert wait_until_ended([current], GENEROUS_S) == []
     process.stdout.close()
     process.wait()
 
