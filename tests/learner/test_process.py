@@ -25,7 +25,7 @@ from metabonk.settings import Settings, read_settings
 from metabonk.settings.schema import Learning
 from tests.support.rollouts import make_rollout
 from tests.support.serving import free_port
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 SPEC = PolicySpec.of(describe_game("doom:basic", Learning()))
 STEPS = 16
@@ -61,12 +61,12 @@ def learning(
     thread.start()
     url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
-            until("the learner answers", lambda: client.get("/healthz").is_success)
+        with httpx.Client(base_url=url, timeout=GENEROUS_S, trust_env=False) as client:
+            until("the learner answers", lambda: client.get("/healthz").is_success, 60)
             yield client
     finally:
         stop.set()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -212,6 +212,8 @@ def test_a_tracker_gets_the_curves_of_each_update(tmp_path: Path, monkeypatch: p
     from mlflow.tracking import MlflowClient
 
     tracked = MlflowClient()
+    # Creates the database, which the tracker and this test would otherwise do at the same time.
+    assert tracked.get_experiment_by_name("doom") is None
     with learning(tmp_path, experiment="doom") as client:
         send_batch(client, 0)
         send_batch(client, 1)
@@ -227,4 +229,4 @@ def test_a_tracker_gets_the_curves_of_each_update(tmp_path: Path, monkeypatch: p
                 for point in tracked.get_metric_history(name, "update/policy")
             ]
 
-        until("MLflow has both updates", lambda: points() == [32, 64])
+        until("MLflow has both updates", lambda: points() == [32, 64], 60)

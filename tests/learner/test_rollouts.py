@@ -6,6 +6,7 @@ import time
 from metabonk.learner.rollouts import RolloutQueue, receive_rollout
 from tests.support.rollouts import make_rollout
 from tests.support.specs import OTHER_GAME, TINY
+from tests.support.waiting import GENEROUS_S
 
 
 def test_the_oldest_rollouts_are_taken_first_until_there_are_enough_steps():
@@ -36,10 +37,10 @@ def test_a_waiting_rollout_is_queued_as_soon_as_there_is_room():
     queue = RolloutQueue(4)
     queue.put(make_rollout(4, seed=1))
     late = make_rollout(4, seed=2)
-    sender = threading.Thread(target=queue.put, args=(late, 10.0))
+    sender = threading.Thread(target=queue.put, args=(late, GENEROUS_S))
     sender.start()
     queue.take(1, 0)
-    assert queue.take(1, 5.0) == [late]
+    assert queue.take(1, GENEROUS_S) == [late]
     sender.join()
 
 
@@ -53,7 +54,7 @@ def test_take_waits_until_there_are_enough_steps():
     queue = RolloutQueue(100)
     sender = threading.Thread(target=lambda: [queue.put(make_rollout(4)) for _ in range(3)])
     sender.start()
-    assert len(queue.take(12, 5.0)) == 3
+    assert len(queue.take(12, GENEROUS_S)) == 3
     sender.join()
 
 

@@ -98,7 +98,7 @@ def test_unchanged_weights_are_not_sent_again(served: Served):
 
 
 def test_a_request_is_held_until_there_are_newer_weights(served: Served):
-    held = {"params": {"wait": 30}, "timeout": 10}
+    held = {"params": {"wait": 60}, "timeout": 60}
     for version in (4, 5):
         tag = (served.weights.newest() or ("",))[0]
         with ThreadPoolExecutor() as pool:

@@ -166,6 +166,8 @@ def test_an_mlflow_server_that_never_answers_holds_up_nothing(
         connection, _ = silent.accept()
         tracker.close()
         connection.close()
+    # What it logs then, it would log in another test.
+    until("its thread ends", lambda: not tracker._thread.is_alive(), 60)
     assert "MLflow does not answer: its last points are lost" in caplog.text
 
 

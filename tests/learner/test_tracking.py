@@ -77,11 +77,12 @@ def test_a_tracker_that_hangs_delays_nothing_and_is_given_up(caplog: pytest.LogC
 
     delivery = TrackerThread("Recorder", connect, capacity=2, close_s=0.01)
     delivery.add({"a": 1.0}, 0)
-    assert entered.wait(10)
+    assert entered.wait(30)
     for step in range(100):
         delivery.add({"a": 1.0}, step)
     delivery.close()
     released.set()
+    delivery._thread.join()
     assert caplog.text.count("its curves have a gap") == 1
     assert "Recorder does not answer: its last points are lost" in caplog.text
 

@@ -29,6 +29,7 @@ from tests.support.serving import free_port, free_ports, served
 from tests.support.stage import stage
 from tests.support.statuses import status
 from tests.support.streaming_worker import FPS, SIZE, FakeWorker, make_page, make_video
+from tests.support.waiting import GENEROUS_S
 
 HEALTHY = make_video()
 LIVE, STANDBY = StreamState.LIVE, StreamState.STANDBY
@@ -161,7 +162,8 @@ def inspect_test_page(
     *script: object, token: str | None = None, **options: int
 ) -> Iterator[PageObservation]:
     port = free_port()
-    with served(make_page(*script, **options), port), httpx.Client() as client:  # type: ignore[arg-type]
+    app = make_page(*script, **options)  # type: ignore[arg-type]
+    with served(app, port), httpx.Client(timeout=GENEROUS_S) as client:
         secret = SecretStr(token) if token else None
         yield inspect_page(client, f"http://127.0.0.1:{port}", secret)
 
