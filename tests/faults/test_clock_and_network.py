@@ -36,6 +36,8 @@ ENVIRONMENT = {
     "METABONK_STREAM_FPS": str(FPS),
     "METABONK_STREAM_BITRATE_KBPS": "300",
     "METABONK_CPU_MAX_SESSIONS": "1",
+    # Nobody's turn ends before a viewer is known.
+    "METABONK_FEATURED_ROTATE_S": "3600",
 }
 
 
@@ -73,8 +75,8 @@ def problems(fleet: FleetUnderTest) -> list[str]:
 
 def seen_clock(fleet: FleetUnderTest) -> float:
     """Return how far the fleet's clock was ahead when its last episode ended, seconds."""
-    (newest,) = http.get(f"{fleet.page}/api/episodes?limit=1").raise_for_status().json()
-    return float(newest["ended_at"]) - time.time()
+    newest = http.get(f"{fleet.page}/api/episodes?limit=1").raise_for_status().json()
+    return float(newest[0]["ended_at"]) - time.time() if newest else 0.0
 
 
 def drifts_since(spectator: Spectator, began: float) -> list[float]:
@@ -108,7 +110,7 @@ def test_a_clock_jump_changes_nothing(fleet: FleetUnderTest, clock: ShiftedClock
     shown = live(fleet)
     assert shown is not None
     with Spectator(fleet.worker(shown.worker_index)) as spectator:
-        until("it is watched", lambda: len(spectator.arrivals()) > 5, 20)
+        until("it is watched", lambda: len(spectator.arrivals()) > 5, 60)
         began = time.monotonic()
         clock.shift(ahead_s)
         until("the fleet has seen it", lambda: abs(seen_clock(fleet) - ahead_s) < 60, 30)
@@ -131,7 +133,7 @@ def test_viewers_do_not_notice_a_suspended_orchestrator(fleet: FleetUnderTest, l
     processes, shown = pids(fleet), live(fleet)
     assert shown is not None
     with Spectator(fleet.worker(shown.worker_index)) as spectator:
-        until("it is watched", lambda: len(spectator.arrivals()) > 5, 20)
+        until("it is watched", lambda: len(spectator.arrivals()) > 5, 60)
         began = time.monotonic()
         orchestrator = psutil.Process(fleet.process.pid)
         orchestrator.send_signal(signal.SIGSTOP)
@@ -140,7 +142,7 @@ def test_viewers_do_not_notice_a_suspended_orchestrator(fleet: FleetUnderTest, l
         finally:
             orchestrator.send_signal(signal.SIGCONT)
         back = time.monotonic()
-        until("the fleet is healthy", lambda: is_healthy(fleet), 30)
+        until("the fleet is healthy", lambda: is_healthy(fleet), 60)
         healthy_s = time.monotonic() - back
         until("four seconds have passed", lambda: time.monotonic() - back > 4, 10)
         gap = spectator.longest_gap(began, time.monotonic())
@@ -175,7 +177,7 @@ def test_lost_heartbeats_do_no_harm(fleet: FleetUnderTest, long: bool):
                 lambda: any(
                     "omega-0 has sent no heartbeat" in message for message in problems(fleet)
                 ),
-                20,
+                40,
             )
             until(
                 "the other worker continues to play",
@@ -186,7 +188,7 @@ def test_lost_heartbeats_do_no_harm(fleet: FleetUnderTest, long: bool):
             gap = spectator.longest_gap(began, time.monotonic())
             line.mend()
             back = time.monotonic()
-            until("the fleet is healthy", lambda: is_healthy(fleet), 40)
+            until("the fleet is healthy", lambda: is_healthy(fleet), 60)
             healthy_s = time.monotonic() - back
         print(
             f"\nheartbeats lost for {pause_s:.0f} s: longest gap meanwhile {gap * 1000:.0f} ms, "

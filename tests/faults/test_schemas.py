@@ -15,6 +15,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.pytest.lazy import get_all_tests
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from metabonk.messages import StreamState
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.waiting import until
@@ -22,7 +23,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.timeout(1500)
 
 ENDLESS = ("video/", "text/event-stream")
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 
 FEW = settings(
     deadline=None,
@@ -44,12 +45,16 @@ def as_text(context: schemathesis.SerializationContext, value: object) -> bytes:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     folder = tmp_path_factory.mktemp("fleet")
-    with run_gameless_fleet(
-        folder, "--workers", "2", "--game", "doom:basic", learner=True
-    ) as fleet:
+    # A request for a stream may wait for its turn, which none of the broadcast's viewers speeds up.
+    environment = {"METABONK_FEATURED_ROTATE_S": "3600"}
+    arguments = ("--workers", "2", "--game", "doom:basic")
+    with run_gameless_fleet(folder, *arguments, environment=environment, learner=True) as fleet:
         until("both workers are known", lambda: len(fleet.statuses()) == 2, 60)
+        fleet.first_in(StreamState.LIVE)
         until(
-            "the learner has weights", lambda: http.get(f"{fleet.learner}/weights").is_success, 60
+            "the learner has weights",
+            lambda: http.get(f"{fleet.learner}/weights").is_success,
+            120,
         )
         yield fleet
         assert fleet.process.poll() is None
