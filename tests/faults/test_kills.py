@@ -18,13 +18,14 @@ from metabonk.messages import LearnerStatus, StreamState
 from tests.support import http
 from tests.support.census import engines_of, members, runs, shared_memory, taken
 from tests.support.fleet import FleetUnderTest, fleet_ports, run_fleet
+from tests.support.processes import kill
 from tests.support.viewer import Spectator
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 WORKERS = 2
 VICTIMS = ("worker", "engine", "learner", "probe", "orchestrator")
 PROMISE_S = 10.0
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """On a busy machine, importing PyTorch alone may exceed the promise; measured times are printed."""
 
 GAP_S = 4.0
@@ -144,17 +145,18 @@ def one_round(trial: Trial, kind: str, chance: random.Random, number: int) -> fl
             watching.enter_context(Spectator(trial.fleet.worker(other))) for other in others
         ]
         for spectator in spectators:
-            until("the others are watched", lambda s=spectator: len(s.arrivals()) > 5, 20)
+            until("the others are watched", lambda s=spectator: len(s.arrivals()) > 5, 60)
         victim, *with_it = find_victims(trial, kind, index)
         began = time.monotonic()
-        victim.kill()
+        # It may have just ended, as a probe does soon.
+        kill([victim])
         if kind == "orchestrator":
-            trial.fleet.process.wait(10)
+            trial.fleet.process.wait(GENEROUS_S)
             until("its children end with it", lambda: not any(map(runs, family)))
             assert_nothing_left(trial, family)
             began = time.monotonic()
             trial.resume()
-        until("the victim has ended", lambda: not any(map(runs, [victim, *with_it])), 20)
+        until("the victim has ended", lambda: not any(map(runs, [victim, *with_it])), 60)
         until("the fleet is whole again", trial.is_whole, PATIENCE_S)
         took = time.monotonic() - began
         until(
@@ -162,12 +164,12 @@ def one_round(trial: Trial, kind: str, chance: random.Random, number: int) -> fl
             lambda: all(
                 now > steps[name] * (kind != "orchestrator") for name, now in trial.steps().items()
             ),
-            20,
+            60,
         )
         gap = 0.0
         if kind != "orchestrator":
             gap = max(each.longest_gap(began, time.monotonic()) for each in spectators)
-    trained = until("the learner answers", trial.trained, 30)
+    trained = until("the learner answers", trial.trained, 60)
     print(
         f"  {number:2}  {kind:12} (pid {victim.pid}): whole after {took:4.1f} s, "
         f"longest gap for others {gap * 1000:4.0f} ms, steps {saved} saved, {trained} after"
@@ -176,14 +178,14 @@ def one_round(trial: Trial, kind: str, chance: random.Random, number: int) -> fl
     if kind != "orchestrator":
         assert gap < GAP_S
         for spectator in spectators:
-            assert [s.decoded() for s in spectator.stretches] == [
-                len(s.arrivals) for s in spectator.stretches
-            ]
+            # The last one may have had no time for a frame.
+            shown = [stretch for stretch in spectator.stretches if stretch.arrivals]
+            assert [s.decoded() for s in shown] == [len(s.arrivals) for s in shown]
     until("leases are of running workers", lambda: leases_are_of_running_workers(trial))
     until(
         "the shared memory of the dead is removed",
         lambda: not any(file.exists() for file in shared - shared_memory(trial.fleet.tree())),
-        20,
+        60,
     )
     return took
 
