@@ -48,6 +48,9 @@ STEPS = 16
 GROWTH = 24 << 20
 """Bytes that a process may grow by in ``MANY`` cases: 2.5 KB per case."""
 
+MAX_ATTEMPTS = 60
+"""To send a rollout to a learner that gets little of the CPU."""
+
 OFFER = Path(__file__).with_name("offer-of-chromium.sdp").read_text()
 SDP = {"Content-Type": "application/sdp"}
 JSON = {"Content-Type": "application/json"}
@@ -206,10 +209,12 @@ def test_no_rollout_harms_the_learner(learner: Target, cases: int):
         if isinstance(body, Rollout):
             body.versions[:] = np.where(body.versions == 0, version_of(learner), body.versions)
             body = body.to_bytes()
-        answer = learner.client.post("/rollouts", content=body)
-        if answer.status_code == 503:
+        for _ in range(MAX_ATTEMPTS):
+            answer = learner.client.post("/rollouts", content=body)
+            if answer.status_code != 503:
+                break
+            # It was kept waiting for a second.
             assert answer.json()["error"] == "queue_full" and "Retry-After" in answer.headers
-            return
         taken += not refused(answer, 400, 409, 413)
 
     with learner.unharmed():
@@ -407,7 +412,7 @@ def test_no_message_over_a_websocket_harms_a_worker_or_its_viewers(worker: Targe
 
     def send(case: tuple[str, bytes]) -> None:
         query, said = case
-        with socket.create_connection(("127.0.0.1", worker.port), 20) as client:
+        with socket.create_connection(("127.0.0.1", worker.port), 60) as client:
             client.sendall(upgrade(worker.port, query))
             assert client.recv(1 << 16)[:12] in (b"HTTP/1.1 101", b"HTTP/1.1 403")
             with contextlib.suppress(OSError):  # Closed already.
@@ -438,7 +443,7 @@ def test_no_damaged_request_is_a_server_error(
     chunked = f"{head}Transfer-Encoding: chunked\r\n\r\na\r\n".encode() + body + b"\r\n0\r\n\r\n"
 
     def send(said: bytes) -> None:
-        with socket.create_connection(("127.0.0.1", target.port), 20) as client:
+        with socket.create_connection(("127.0.0.1", target.port), 60) as client:
             with contextlib.suppress(OSError):  # Closed already.
                 client.sendall(said)
                 client.shutdown(socket.SHUT_WR)
@@ -476,7 +481,7 @@ def test_an_unacceptable_body_is_refused_before_it_is_read(
 ):
     target: Target = request.getfixturevalue(name)
     for path in ("/rollouts", "/api/heartbeat", "/whep", "/healthz"):
-        with socket.create_connection(("127.0.0.1", target.port), 20) as client:
+        with socket.create_connection(("127.0.0.1", target.port), 60) as client:
             head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n\r\n"
             client.sendall(head.encode())
             assert client.recv(1 << 16)[9:12] == status
