@@ -28,6 +28,8 @@ from tests.support.fleet import fleet_ports
 from tests.support.rollouts import make_rollout
 from tests.support.specs import TINY
 
+pytestmark = pytest.mark.timeout(300)
+
 SEED = 8
 
 
@@ -207,7 +209,7 @@ def test_a_start_with_a_damaged_file_names_it_and_leaves_nothing_running(run_dir
             },
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=280,
             check=False,
         )
     output = started.stdout + started.stderr

@@ -27,6 +27,8 @@ from metabonk.settings.schema import Learning
 from tests.support.power_cut import WRITERS, Step, outcomes
 from tests.support.specs import TINY
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def _restored(folder: Path) -> int:
     learner = Learner(TINY, Learning())
@@ -67,7 +69,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "tests.support.power_cut", str(folder)]
     # A forked process can't use CUDA.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run(command, check=True, timeout=110, env=environment)
+    subprocess.run(command, check=True, timeout=280, env=environment)
     return folder
 
 

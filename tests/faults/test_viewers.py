@@ -123,13 +123,13 @@ def test_only_viewers_that_stop_reading_lose_groups_of_frames(fleet: FleetUnderT
             for viewer in slow:
                 viewer.reads.clear()
             after = before
-            async with asyncio.timeout(50):
+            async with asyncio.timeout(150):
                 while after.frames < before.frames + frames:
                     await asyncio.sleep(0.25)
                     after = await asyncio.to_thread(Reading.of, fleet)
             for viewer in slow:
                 viewer.reads.set()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not all(viewer.lost for viewer in slow):
                     await asyncio.sleep(0.05)
             grown = after.memory - before.memory
@@ -160,13 +160,13 @@ def test_viewers_that_come_and_go_leave_nothing_in_the_worker(fleet: FleetUnderT
         return process.memory_info().rss - int(past)
 
     asyncio.run(come_and_go(address, joins))
-    until("they have left", lambda: worker(fleet).stream_active_clients == 0, 10)
+    until("they have left", lambda: worker(fleet).stream_active_clients == 0, 30)
     before, memory = held(), memory_but_for_the_past()
     began = time.monotonic()
     asyncio.run(come_and_go(address, joins))
     took = time.monotonic() - began
-    until("they have left", lambda: worker(fleet).stream_active_clients == 0, 10)
-    until("everything is released", lambda: held() <= before, 20)
+    until("they have left", lambda: worker(fleet).stream_active_clients == 0, 30)
+    until("everything is released", lambda: held() <= before, 60)
     grown = memory_but_for_the_past() - memory
     print(
         f"\n{joins} joined and left in {took:.0f} s: descriptors and threads {before} → {held()}, "
@@ -185,7 +185,7 @@ def test_viewers_that_come_and_go_leave_no_task(long: bool):
         before = len(asyncio.all_tasks(loop))
         asyncio.run(come_and_go(f"{staged.ws}/stream", joins))
         staged.wait_for_clients(0)
-        until("no task is left", lambda: len(asyncio.all_tasks(loop)) <= before, 10)
+        until("no task is left", lambda: len(asyncio.all_tasks(loop)) <= before, 30)
 
 
 async def come_and_go(address: str, joins: int) -> None:
