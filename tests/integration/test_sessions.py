@@ -17,7 +17,7 @@ from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.nvsim.driver import INCOMPATIBLE_CLIENT_KEY, UNSUPPORTED_DEVICE, SimulatedDriver
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 NVENC, SOFTWARE = "av:h264_nvenc", "av:libx264"
 
@@ -87,6 +87,11 @@ def answers(fleet: FleetUnderTest, workers: int) -> list[int]:
     return sorted(head(fleet, index) for index in range(workers))
 
 
+def played_on(fleet: FleetUnderTest, since: dict[str, int]) -> bool:
+    after = fleet.statuses()
+    return all(after[name].step > steps + 20 for name, steps in since.items())
+
+
 @pytest.mark.parametrize("workers", [2, 3, 5])
 def test_two_sessions_go_round_among_all_workers(workers: int, tmp_path: Path):
     driver = SimulatedDriver(tmp_path / "driver", cap=2)
@@ -97,7 +102,7 @@ def test_two_sessions_go_round_among_all_workers(workers: int, tmp_path: Path):
         until(
             "two workers stream and the others answer 503",
             lambda: answers(fleet, workers) == expected,
-            10,
+            60,
         )
         before = {name: status.step for name, status in fleet.statuses().items()}
         shown: list[frozenset[str]] = []
@@ -110,14 +115,13 @@ def test_two_sessions_go_round_among_all_workers(workers: int, tmp_path: Path):
             return workers == 2 or (len(shown) > 3 and len(had_a_turn) == workers)
 
         began = time.monotonic()
-        until("every worker has a turn within three rotations", rotated, 60)
+        until("every worker has a turn within three rotations", rotated, 120)
         if workers == 2:
             time.sleep(max(0.0, began + ROTATE_S * 1.5 - time.monotonic()))
             assert live(fleet) == {"omega-0", "omega-1"}, "nothing rotates while all are live"
-        after = fleet.statuses()
-        assert all(after[name].step > steps + 20 for name, steps in before.items())
+        until("all play", lambda: played_on(fleet, before), 60)
         if workers > 2:
-            assert all(s.nvenc_limit == 2 for s in after.values())
+            assert all(s.nvenc_limit == 2 for s in fleet.statuses().values())
     output = logs(fleet, workers)
     assert driver.events("refused") == []
     assert driver.most_open() == 2
@@ -138,11 +142,11 @@ def test_a_session_is_yielded_to_another_program_and_taken_back(fallback: int, t
         until("both are live", lambda: backends() == [NVENC, NVENC], 60)
         with driver.external_sessions(1):
             yielded = [NVENC, SOFTWARE] if fallback else [NVENC]
-            until("the fleet yields", lambda: backends() == yielded, 30)
+            until("the fleet yields", lambda: backends() == yielded, 60)
             until("one session is closed", lambda: driver.open_now() == 2)
             status = fleet.command("nvenc", "status", "--workers", "2").stdout
             assert "other program: pid 1, 1920×1080 at 60 fps" in status
-        until("both are back on the GPU", lambda: backends() == [NVENC, NVENC], 30)
+        until("both are back on the GPU", lambda: backends() == [NVENC, NVENC], 60)
     assert driver.events("refused") == []
 
 
@@ -156,20 +160,28 @@ def test_a_stream_is_larger_on_the_gpu_than_in_software(tmp_path: Path):
         def shown() -> tuple[str, int, int] | None:
             """Return backend and size once the stream and the status agree."""
             for status in fleet.in_state(StreamState.LIVE):
-                with av.open(status.stream_url, timeout=20) as container:
-                    frame = next(container.decode(video=0))
                 size = status.spectator_width, status.spectator_height
-                if (frame.width, frame.height) == size:
+                if decoded_size(status.stream_url) == size:
                     return status.stream_backend, *size
             return None
 
         until("it is encoded on the GPU", lambda: shown() == (NVENC, 1920, 1080), 90)
         until("it is drawn large", lambda: _drawn(fleet) == (1280, 720), 60)
         with driver.external_sessions(1):
-            until("it is encoded in software", lambda: shown() == (SOFTWARE, 1280, 720), 30)
-        until("it is encoded on the GPU again", lambda: shown() == (NVENC, 1920, 1080), 30)
+            until("it is encoded in software", lambda: shown() == (SOFTWARE, 1280, 720), 60)
+        until("it is encoded on the GPU again", lambda: shown() == (NVENC, 1920, 1080), 60)
         assert fleet.statuses()["omega-0"].stream_target_fps == 5
     assert driver.events("refused") == []
+
+
+def decoded_size(address: str) -> tuple[int, int] | None:
+    """Return the size of a stream's first frame; None where it ends before, with its encoder."""
+    try:
+        with av.open(address, timeout=20) as container:
+            frame = next(container.decode(video=0))
+            return frame.width, frame.height
+    except (av.error.FFmpegError, StopIteration):
+        return None
 
 
 def _drawn(fleet: FleetUnderTest) -> tuple[int, int]:
@@ -191,10 +203,10 @@ def test_a_limit_below_the_known_one_is_learned_from_a_refusal(tmp_path: Path):
     driver = SimulatedDriver(tmp_path / "driver", cap=1, refusal=INCOMPATIBLE_CLIENT_KEY)
     with fleet_on(driver, tmp_path, 2, FEATURED_ROTATE_S=ROTATE_S) as fleet:
         until("one is live", lambda: len(live(fleet)) == 1, 60)
-        until("the limit is learned", lambda: _limits(fleet) == {1}, 30)
+        until("the limit is learned", lambda: _limits(fleet) == {1}, 60)
         refused = len(driver.events("refused"))
         first = live(fleet)
-        until("it is the other worker's turn", lambda: live(fleet) not in (first, set()), 30)
+        until("it is the other worker's turn", lambda: live(fleet) not in (first, set()), 60)
         status = fleet.command("nvenc", "status", "--workers", "2").stdout
     assert "the driver refused to open more than 1 at once" in status
     assert len(driver.events("refused")) == refused <= 2, "none after the limit was learned"
@@ -226,11 +238,11 @@ def test_viewers_stay_while_a_failed_encoder_is_reopened(tmp_path: Path):
         with connect(f"{fleet.worker(0).replace('http', 'ws')}/stream") as viewer:
             assert next_epoch(viewer) == 1
             driver.set(encode_fails_after=0)
-            broken = until("it has failed", lambda: _failed(fleet), 20)
+            broken = until("it has failed", lambda: _failed(fleet), 60)
             driver.set(encode_fails_after=-1)
             assert next_epoch(viewer) == 2
             assert isinstance(viewer.recv(30), bytes)
-        until("it is live again", lambda: live(fleet), 30)
+        until("it is live again", lambda: live(fleet), 60)
         assert fleet.statuses()["omega-0"].pid == broken.pid, "the worker survived"
 
 
@@ -259,7 +271,7 @@ def test_an_encoder_that_hangs_is_replaced_by_software(tmp_path: Path):
     with fleet_on(driver, tmp_path, 1, **settings) as fleet:
         until("it is live", lambda: live(fleet), 60)
         driver.set(encode_hangs_after=0)
-        until("software has taken over", lambda: _backend(fleet) == SOFTWARE, 40)
+        until("software has taken over", lambda: _backend(fleet) == SOFTWARE, 90)
         steps = fleet.statuses()["omega-0"].step
         until("it continues to play", lambda: fleet.statuses()["omega-0"].step > steps + 10)
         assert "has not answered for 10 s: the driver hangs" in logs(fleet, 1)
@@ -281,7 +293,7 @@ def test_training_continues_without_an_encoder_that_crashes_workers(tmp_path: Pa
         assert "av:h264_nvenc is not used until" in (status.stream_error or "")
         assert "Segmentation fault in" in (status.stream_error or "")
         assert head(fleet, 0) == 503
-        until("it plays", lambda: fleet.statuses()["omega-0"].step > status.step + 50, 20)
+        until("it plays", lambda: fleet.statuses()["omega-0"].step > status.step + 50, 60)
         assert fleet.statuses()["omega-0"].pid == status.pid
 
 
@@ -295,7 +307,7 @@ def test_training_continues_without_an_encoder_that_hangs_while_opening(tmp_path
         assert status.pid != pid
         assert "it has made no progress for" in (status.stream_error or "")
         assert "while opening the encoder" in (status.stream_error or "")
-        until("it plays", lambda: fleet.statuses()["omega-0"].step > status.step + 50, 20)
+        until("it plays", lambda: fleet.statuses()["omega-0"].step > status.step + 50, 60)
 
 
 def _in_error(fleet: FleetUnderTest) -> WorkerStatus | None:
