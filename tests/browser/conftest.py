@@ -21,7 +21,12 @@ from tests.support.waiting import until
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     """Run a fleet for one module; every test leaves it with a live worker."""
     folder = tmp_path_factory.mktemp("fleet")
-    environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_STREAM_ADAPTIVE": "0"}
+    environment = {
+        "METABONK_CPU_MAX_SESSIONS": "1",
+        "METABONK_STREAM_ADAPTIVE": "0",
+        # Nobody's turn ends before a viewer is known; see test_watching.
+        "METABONK_FEATURED_ROTATE_S": "3600",
+    }
     with run_gameless_fleet(folder, "--workers", "2", environment=environment) as fleet:
         until("the page answers", lambda: http.get(f"{fleet.page}/").is_success, 30)
         until("one worker is live", lambda: fleet.in_state(StreamState.LIVE), 60)

@@ -1,8 +1,5 @@
 """A worker's page in a real browser: video over both transports, standby, reconnection."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psutil
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -10,10 +7,15 @@ from playwright.sync_api import Locator, Page, expect
 from metabonk.messages import StreamState
 from tests.support import http
 from tests.support.fleet import FleetUnderTest
-from tests.support.viewer import Spectator
+from tests.support.viewer import nobody_yields
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
+
+SHOWN_MS = 90_000
+"""For a stream to be shown, or to be known not to be, on a busy machine."""
+
+NOT_LIVE = "() => document.querySelector('.player[data-state]').dataset.state !== 'live'"
 
 # A few pixels of the current frame, as one string.
 FINGERPRINT = """video => {
@@ -25,15 +27,6 @@ FINGERPRINT = """video => {
 }"""
 
 
-@contextmanager
-def nobody_yields(fleet: FleetUnderTest) -> Iterator[str]:
-    """Watch the live worker during the block; yield the name of one that stays in standby."""
-    live = fleet.first_in(StreamState.LIVE)
-    with Spectator(fleet.worker(live.worker_index), keep=False) as spectator:
-        until("it is watched", spectator.arrivals, 60)
-        yield fleet.first_in(StreamState.STANDBY).instance_id
-
-
 def wait_until_it_changes(video: Locator) -> None:
     fingerprints: set[str] = set()
 
@@ -41,14 +34,14 @@ def wait_until_it_changes(video: Locator) -> None:
         fingerprints.add(video.evaluate(FINGERPRINT))
         return len(fingerprints) >= 3
 
-    until("the video changes", has_changed_twice)
+    until("the video changes", has_changed_twice, 60)
 
 
 def test_a_live_worker_plays_and_moves(fleet: FleetUnderTest, page: Page):
     live = fleet.first_in(StreamState.LIVE).instance_id
     page.goto(f"{fleet.page}/stream?worker={live}")
     player = page.locator(".player[data-state]").first
-    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=SHOWN_MS)
     expect(page.get_by_text("LIVE", exact=True).first).to_be_visible()
     video = page.locator("video").first
     began = video.evaluate("video => video.currentTime")
@@ -63,7 +56,7 @@ def test_a_standby_worker_says_so_and_shows_snapshots(fleet: FleetUnderTest, pag
     with nobody_yields(fleet) as standby:
         page.goto(f"{fleet.page}/stream?worker={standby}")
         player = page.locator(".player[data-state]").first
-        expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
+        expect(player).to_have_attribute("data-state", "standby", timeout=SHOWN_MS)
         expect(page.get_by_text("STANDBY — TRAINING WITHOUT A SESSION").first).to_be_visible()
         image = page.locator("img[src*='snapshot.jpg'], img[src^='blob:']").first
         expect(image).to_be_visible()
@@ -74,10 +67,11 @@ def test_the_player_reconnects_after_its_worker_was_killed(fleet: FleetUnderTest
     live = fleet.first_in(StreamState.LIVE)
     page.goto(f"{fleet.page}/stream?worker={live.instance_id}")
     player = page.locator(".player[data-state]").first
-    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=SHOWN_MS)
     psutil.Process(live.pid).kill()
-    expect(player).not_to_have_attribute("data-state", "live", timeout=10_000)
-    expect(player).to_have_attribute("data-state", "live", timeout=60_000)
+    # Not expect, which looks once a second: the worker may be back by then.
+    page.wait_for_function(NOT_LIVE)
+    expect(player).to_have_attribute("data-state", "live", timeout=SHOWN_MS)
     assert fleet.statuses()[live.instance_id].pid != live.pid
 
 
@@ -85,7 +79,7 @@ def test_the_page_plays_over_webrtc_on_request(fleet: FleetUnderTest, page: Page
     live = fleet.first_in(StreamState.LIVE).instance_id
     page.goto(f"{fleet.page}/stream?worker={live}&transport=webrtc")
     player = page.locator(".player[data-state]").first
-    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=SHOWN_MS)
     video = page.locator("video").first
     expect(video).to_have_attribute("data-transport", "webrtc")
     wait_until_it_changes(video)
@@ -97,13 +91,13 @@ def test_webrtc_is_used_once_a_standby_worker_goes_live(fleet: FleetUnderTest, p
     with nobody_yields(fleet) as standby:
         page.goto(f"{fleet.page}/stream?worker={standby}&transport=webrtc")
         player = page.locator(".player[data-state]").first
-        expect(player).to_have_attribute("data-state", "standby", timeout=15_000)
+        expect(player).to_have_attribute("data-state", "standby", timeout=SHOWN_MS)
         video = page.locator("video").first
         expect(video).to_have_attribute("data-transport", "mse")
     # A viewer gives it the next turn; the page then switches to WebRTC.
-    expect(player).to_have_attribute("data-state", "live", timeout=60_000)
-    expect(video).to_have_attribute("data-transport", "webrtc", timeout=15_000)
-    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=SHOWN_MS)
+    expect(video).to_have_attribute("data-transport", "webrtc", timeout=SHOWN_MS)
+    expect(player).to_have_attribute("data-state", "live", timeout=SHOWN_MS)
 
 
 def test_the_page_falls_back_to_mse_where_webrtc_is_blocked(fleet: FleetUnderTest, page: Page):
@@ -112,7 +106,7 @@ def test_the_page_falls_back_to_mse_where_webrtc_is_blocked(fleet: FleetUnderTes
     live = fleet.first_in(StreamState.LIVE).instance_id
     page.goto(f"{fleet.page}/stream?worker={live}&transport=webrtc")
     player = page.locator(".player[data-state]").first
-    expect(player).to_have_attribute("data-state", "live", timeout=20_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=SHOWN_MS)
     expect(page.locator("video").first).to_have_attribute("data-transport", "mse")
 
 
@@ -149,10 +143,10 @@ def test_eight_webrtc_viewers_share_one_encoder(fleet: FleetUnderTest, page: Pag
     until(
         "all are counted",
         lambda: fleet.statuses()[live.instance_id].stream_dedicated_clients == 8,
-        15,
+        60,
     )
     before, seen = fleet.statuses()[live.instance_id], sum(page.evaluate("decoded()"))
-    until("all decode more", lambda: sum(page.evaluate("decoded()")) >= seen + 480, 90)
+    until("all decode more", lambda: sum(page.evaluate("decoded()")) >= seen + 480, 180)
     after = fleet.statuses()[live.instance_id]
     encoded = after.frames_ok - before.frames_ok
     decoded = sum(page.evaluate("decoded()")) - seen

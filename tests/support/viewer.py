@@ -5,7 +5,8 @@ import json
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -14,7 +15,11 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from metabonk.encoding.access_unit import TIMESCALE
+from metabonk.messages import StreamState
 from metabonk.streaming.gop import Timeline
+from tests.support import http
+from tests.support.fleet import FleetUnderTest
+from tests.support.waiting import until
 
 SILENCE_S = 0.25
 RETRY_S = 0.1
@@ -118,6 +123,25 @@ class Spectator:
                 self.stretches[-1].arrivals.append(arrival)
                 if self._keep:
                     self.stretches[-1].data += message
+
+
+@contextmanager
+def nobody_yields(fleet: FleetUnderTest) -> Iterator[str]:
+    """Watch the live worker of two during the block; yield the other, which stays in standby."""
+    shown = fleet.first_in(StreamState.LIVE)
+    with Spectator(fleet.worker(shown.worker_index), keep=False) as spectator:
+        until("it is watched", spectator.arrivals, 60)
+        yield until("it keeps its place", lambda: _waiting(fleet, shown.instance_id), 60)
+
+
+def _waiting(fleet: FleetUnderTest, shown: str) -> str | None:
+    """Return the worker in standby once the director knows that the other one is watched."""
+    featured = http.get(f"{fleet.orchestrator}/api/featured").raise_for_status().json()
+    statuses = fleet.statuses()
+    if featured["live"] != [shown] or statuses[shown].stream_dedicated_clients == 0:
+        return None
+    (other,) = (status for name, status in statuses.items() if name != shown)
+    return other.instance_id if other.stream_state is StreamState.STANDBY else None
 
 
 def media_time(fragment: bytes) -> float:
