@@ -15,12 +15,26 @@ from tests.support import http
 from tests.support.browser import axe_violations
 from tests.support.fleet import FleetUnderTest
 from tests.support.recordings import record
+from tests.support.viewer import nobody_yields
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
-PAST_S = 4.0
-"""Length of the stream before it is watched: less than a press goes back."""
+SHOWN_MS = 60_000
+PAST_S = 12.0
+"""Length of the stream before it is watched: more than a press goes back."""
+
+FARTHEST_S = 20
+"""What is fetched at first: a press goes back from now, and its clip may come later."""
+
+# A replay that plays on is over after ten seconds, and a busy machine may take longer to check it.
+HOLD = "video => { video.pause(); video.addEventListener('play', () => video.pause()); }"
+
+WATCH_STATES = """player => {
+  window.states = [];
+  const note = () => states.push(player.dataset.state);
+  new MutationObserver(note).observe(player, { attributeFilter: ['data-state'] });
+}"""
 
 PLAYED = """async base64 => {
   const video = document.createElement('video');
@@ -61,33 +75,35 @@ def worker(fleet: FleetUnderTest) -> str:
         answer = http.get(f"{fleet.page}/api/worker/{live}/clip.json?seconds=60")
         return float(answer.json().get("duration", 0.0))
 
-    until("there is a past", lambda: kept_s() > PAST_S)
+    until("there is a past", lambda: kept_s() > PAST_S, 90)
     return live
 
 
 def watch(fleet: FleetUnderTest, page: Page, worker: str) -> Locator:
     page.goto(f"{fleet.page}/stream?worker={worker}")
     player = page.locator(".player[data-state]").first
-    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=SHOWN_MS)
     return player
 
 
 def test_the_viewer_goes_back_and_returns_to_live(fleet: FleetUnderTest, page: Page, worker: str):
     player = watch(fleet, page, worker)
+    player.evaluate(WATCH_STATES)
     page.keyboard.press("r")
     replay = page.get_by_role("region", name=f"Instant replay of {worker}")
-    expect(replay).to_have_attribute("data-shown", "true", timeout=15_000)
+    expect(replay).to_have_attribute("data-shown", "true", timeout=SHOWN_MS)
     badge = replay.locator(".player-state")
     expect(badge).to_have_text(re.compile(r"^−[1-9]\d? s$"))
     behind = int(re.findall(r"\d+", badge.inner_text())[0])
-    assert PAST_S - 1 <= behind <= 10
+    assert 9 <= behind <= FARTHEST_S
     video = replay.locator("video")
     times = video.evaluate(PAINTED)
-    assert times == sorted(set(times)), "it moves"
+    assert times == sorted(times) and times[0] < times[-1], "it moves"
+    video.evaluate(HOLD)
     expect(page.get_by_role("region", name="The policy's thoughts")).to_be_visible()
 
     page.keyboard.press("s")
-    assert video.evaluate("video => video.playbackRate") == 0.5
+    expect(video).to_have_js_property("playbackRate", 0.5)
     expect(badge).to_have_text(re.compile("½×$"))
     bar = page.get_by_role("slider", name="Position in the last minute")
     bar.focus()
@@ -96,17 +112,18 @@ def test_the_viewer_goes_back_and_returns_to_live(fleet: FleetUnderTest, page: P
     assert axe_violations(page) == []
 
     # All the while the live stream has gone on underneath, on one connection.
-    assert player.get_attribute("data-state") == "live"
-    assert fleet.statuses()[worker].stream_dedicated_clients == 1
+    expect(player).to_have_attribute("data-state", "live")
+    until("it is counted", lambda: fleet.statuses()[worker].stream_dedicated_clients == 1)
     page.keyboard.press("l")
     expect(replay).to_have_count(0)
-    assert player.get_attribute("data-state") == "live", "at once"
+    expect(player).to_have_attribute("data-state", "live")
 
     page.get_by_role("button", name="Back 10 s").click()
-    expect(replay).to_have_attribute("data-shown", "true", timeout=15_000)
+    expect(replay).to_have_attribute("data-shown", "true", timeout=SHOWN_MS)
     bar.fill("-0.5")
-    expect(replay).to_have_count(0)
-    assert player.get_attribute("data-state") == "live", "after the end of what was replayed"
+    expect(replay).to_have_count(0, timeout=SHOWN_MS)
+    expect(player).to_have_attribute("data-state", "live")
+    assert "reconnecting" not in page.evaluate("states"), "the live stream was never left"
 
 
 def test_a_clip_is_downloaded_and_plays(
@@ -118,7 +135,8 @@ def test_a_clip_is_downloaded_and_plays(
         save.click()
     page.keyboard.press("r")
     replay = page.get_by_role("region", name=f"Instant replay of {worker}")
-    expect(replay).to_have_attribute("data-shown", "true", timeout=15_000)
+    expect(replay).to_have_attribute("data-shown", "true", timeout=SHOWN_MS)
+    replay.locator("video").evaluate(HOLD)
     with page.expect_download() as shown:
         save.click()
     name = re.compile(worker + r"-[\w.-]+-\d{4}(-\d\d){5}\.mp4")
@@ -144,11 +162,14 @@ def test_a_clip_that_changes_its_size_plays_and_can_be_sought(page: Page):
 def test_without_a_past_the_page_says_so_and_stays_live(
     fleet: FleetUnderTest, page: Page, worker: str
 ):
-    standby = fleet.first_in(StreamState.STANDBY).instance_id
-    page.goto(f"{fleet.page}/stream?worker={standby}")
-    page.keyboard.press("r")
-    expect(page.get_by_role("alert")).to_contain_text("no picture of the last 60 s is kept")
-    expect(page.get_by_role("link", name="Save clip")).to_have_count(0)
+    with nobody_yields(fleet) as standby:
+        page.goto(f"{fleet.page}/stream?worker={standby}")
+        player = page.locator(".player[data-state]").first
+        expect(player).to_have_attribute("data-state", "standby", timeout=SHOWN_MS)
+        page.keyboard.press("r")
+        refusal = page.get_by_role("alert")
+        expect(refusal).to_contain_text("no picture of the last 60 s is kept", timeout=SHOWN_MS)
+        expect(page.get_by_role("link", name="Save clip")).to_have_count(0)
 
 
 def test_on_a_phone_everything_fits_and_can_be_tapped(
@@ -162,7 +183,8 @@ def test_on_a_phone_everything_fits_and_can_be_tapped(
         watch(fleet, page, worker)
         page.get_by_role("button", name="Back 10 s").tap()
         replay = page.get_by_role("region", name=f"Instant replay of {worker}")
-        expect(replay).to_have_attribute("data-shown", "true", timeout=15_000)
+        expect(replay).to_have_attribute("data-shown", "true", timeout=SHOWN_MS)
+        replay.locator("video").evaluate(HOLD)
         assert axe_violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         for control in page.locator(".instant-replay-bar").locator("input, button").all():
