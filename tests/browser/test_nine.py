@@ -9,7 +9,7 @@ from metabonk.messages import StreamState
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(500)
 
 WORKERS = 9
 # Nine software encoders have to fit on two cores.
@@ -36,9 +36,9 @@ def test_nine_streams_play_despite_a_browsers_limit_of_six_connections(
     fleet: FleetUnderTest, page: Page
 ):
     page.goto(f"{fleet.page}/neural/broadcast")
-    expect(page.locator(".player[data-state=live]")).to_have_count(WORKERS, timeout=60_000)
+    expect(page.locator(".player[data-state=live]")).to_have_count(WORKERS, timeout=120_000)
     began = page.evaluate(CLOCKS)
     assert len(began) == WORKERS
-    page.wait_for_function(PLAYED, arg=began, timeout=60_000)
+    page.wait_for_function(PLAYED, arg=began, timeout=120_000)
     # HTTP requests are answered as well.
     expect(page.get_by_text("No worker is waiting for a session.")).to_be_visible()

@@ -32,9 +32,9 @@ def test_every_page_and_stream_works_under_a_path(tmp_path: Path, browser: Brows
             page.get_by_role("rowheader").get_by_role("link", name="omega-0").click()
             expect(page).to_have_url(f"{address}/stream?worker=omega-0")
             player = page.locator(".player[data-state]").first
-            expect(player).to_have_attribute("data-state", "live", timeout=20_000)
+            expect(player).to_have_attribute("data-state", "live", timeout=60_000)
             page.reload()
-            expect(player).to_have_attribute("data-state", "live", timeout=20_000)
+            expect(player).to_have_attribute("data-state", "live", timeout=60_000)
             page.get_by_role("link", name="Broadcast").click()
             expect(page).to_have_url(f"{address}/neural/broadcast")
             page.context.close()

@@ -40,7 +40,7 @@ def test_the_printed_token_opens_everything(
     page.goto(f"{address}/stream?worker=omega-0&transport={transport}&token={token}")
     assert page.url == f"{address}/stream?worker=omega-0&transport={transport}"
     player = page.locator(".player[data-state]").first
-    expect(player).to_have_attribute("data-state", "live", timeout=20_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=60_000)
     expect(page.locator("video").first).to_have_attribute("data-transport", transport)
     page.wait_for_function("() => document.querySelector('video').videoWidth === 1280")
     assert page.evaluate("document.cookie") == "", "scripts can't read it"

@@ -13,7 +13,7 @@ from metabonk.messages import StreamState
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(500)
 
 STAGE = ".tile[data-place=stage]"
 CUTS = 3
@@ -81,10 +81,11 @@ def test_the_stage_follows_the_rotation_and_survives_the_death_of_its_worker(
     worker = page.locator(STAGE).get_attribute("aria-label")
     assert worker is not None
     player = page.locator(STAGE).locator(".player")
-    expect(player).to_have_attribute("data-state", "live", timeout=30_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=60_000)
     pid = fleet.statuses()[worker].pid
     psutil.Process(pid).kill()
-    expect(player).not_to_have_attribute("data-state", "live", timeout=15_000)
+    # Not expect, which looks once a second: the worker may be back by then.
+    page.wait_for_function(f"document.querySelector('{STAGE} .player').dataset.state !== 'live'")
     painted = page.evaluate("seen.frames")
 
     def is_another() -> bool:
@@ -92,8 +93,8 @@ def test_the_stage_follows_the_rotation_and_survives_the_death_of_its_worker(
         return status is not None and status.pid != pid
 
     until("it is started again", is_another, 60)
-    page.wait_for_function("before => seen.frames > before + 10", arg=painted, timeout=60_000)
-    expect(player).to_have_attribute("data-state", "live", timeout=15_000)
+    page.wait_for_function("before => seen.frames > before + 10", arg=painted, timeout=120_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=60_000)
     assert page.locator(STAGE).get_attribute("aria-label") == worker
     assert page.evaluate("seen.kept") < KEPT_S
     assert page.evaluate("window.sameDocument"), "no reload was needed"
