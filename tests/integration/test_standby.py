@@ -12,7 +12,7 @@ from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.nvsim.driver import SimulatedDriver
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 ATTEMPTS = 3
 """Other programs may need the CPU during one of the measurements."""
@@ -30,7 +30,7 @@ def test_standby_workers_lose_no_speed_to_live_ones(tmp_path: Path):
             is_right = len(live(fleet)) == live_workers and len(standby) == 4 - live_workers
             return standby if is_right else []
 
-        before, began = until("the fleet settles", settled, 60), time.monotonic()
+        before, began = until("the fleet settles", settled, 120), time.monotonic()
         time.sleep(8)
         after, elapsed = fleet.statuses(), time.monotonic() - began
         assert len(live(fleet)) == live_workers
@@ -43,7 +43,7 @@ def test_standby_workers_lose_no_speed_to_live_ones(tmp_path: Path):
     ):
         while len(rates) < ATTEMPTS and not any(beside >= alone for alone, beside in rates):
             with driver.external_sessions(2):
-                until("all play", lambda: [s.step > 50 for s in statuses(fleet)] == [True] * 4, 90)
+                until("all play", lambda: [s.step > 50 for s in statuses(fleet)] == [True] * 4, 180)
                 alone = standby_rate(fleet, 0)
             rates.append((alone, standby_rate(fleet, 2)))
             assert answers(fleet, 4) == [200, 200, 503, 503]
