@@ -8,7 +8,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -22,9 +21,9 @@ from tests.support.census import runs as running
 from tests.support.census import shared_memory
 from tests.support.checkout import ROOT, Outcome, Terminal, live, statuses
 from tests.support.nvsim.driver import SimulatedDriver
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 PAGE = ROOT / "docs" / "operations.md"
 WORKERS = 5
@@ -272,6 +271,11 @@ def test_validation_without_a_fleet_tells_how_to_start_one(terminal: Terminal, f
     assert TWO in outcome.text
 
 
+def policy_version() -> int:
+    answer = http.get("http://127.0.0.1:8061/status").raise_for_status()
+    return int(answer.json()["policy_version"])
+
+
 @pytest.fixture(scope="module")
 def five(terminal: Terminal) -> Iterator[Terminal]:
     """Five playing workers, two live and three in standby, and a learner that learns.
@@ -281,9 +285,8 @@ def five(terminal: Terminal) -> Iterator[Terminal]:
     output = terminal.begin(FIVE)
     until("two are live", lambda: len(live()) == LIMIT, 120)
     until("all are known", lambda: len(statuses()) == WORKERS, 120)
-    until("all play", lambda: all(status.step > 0 for status in statuses().values()), 60)
-    learner = "http://127.0.0.1:8061/status"
-    until("it learns", lambda: http.get(learner).json()["policy_version"] >= 1, 60)
+    until("all play", lambda: all(status.step > 0 for status in statuses().values()), 120)
+    until("it learns", lambda: policy_version() >= 1, 180)
     assert "page: http://localhost:5173" in output.read_text()
     yield terminal
 
@@ -306,9 +309,9 @@ def test_starts_are_staggered_as_requested(five: Terminal):
         for clock, thousandths in found
     ]
     assert len(moments) == WORKERS
-    gaps = [(later - earlier) % 86_400 for earlier, later in pairwise(moments)]
-    # Less than a second, as a log line may be late; unasked for it is 0.2 s.
-    assert min(gaps) > 0.5
+    # Not one by one: any of the lines may be late.
+    took = (moments[-1] - moments[0]) % 86_400
+    assert took > 0.5 * (WORKERS - 1), "a second each; unasked for it is 0.2 s"
 
 
 @pytest.mark.parametrize("command", ASKED)
@@ -317,7 +320,7 @@ def test_a_command_prints_what_the_page_promises(five: Terminal, command: str):
     outcome = five.run(command)
     if holds in (five_checks_pass, five_checks_as_json):
         # A busy machine may not keep up at first; a broken fleet fails every time.
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while outcome.code and time.monotonic() < deadline:
             outcome = five.run(command)
     assert outcome.code == 0, outcome.text
@@ -356,7 +359,7 @@ def test_stop_reports_what_it_stopped_and_leaves_nothing(five: Terminal, driver:
     outcome = five.run(STOP)
     assert outcome.code == 0
     assert outcome.text.startswith("stopped the fleet (pid ")
-    five.running[0].wait(10)
+    five.running[0].wait(GENEROUS_S)
     until("every process has ended", lambda: not any(map(running, family)))
     assert [file for file in games if file.exists()] == []
     until("no session is left open", lambda: driver.open_now() == 0)
@@ -378,7 +381,8 @@ def test_two_workers_are_both_live(terminal: Terminal):
 def test_the_run_resumes_after_an_upgrade(terminal: Terminal):
     runs = {file.name for file in (terminal.folder / "runs").iterdir()}
     terminal.begin(RESUME)
-    fleet = until("the page answers", lambda: http.get("http://127.0.0.1:5173/api/fleet"), 60)
+    address = "http://127.0.0.1:5173/api/fleet"
+    fleet = until("the page answers", lambda: http.get(address).raise_for_status(), 120)
     assert fleet.json()["run"] in runs
     assert terminal.run(STOP).code == 0
     assert {file.name for file in (terminal.folder / "runs").iterdir()} == runs

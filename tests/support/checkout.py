@@ -38,7 +38,7 @@ COPIED = (
     "metabonk.example.toml",
     "validate_deployment.py",
 )
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 
 
 class Outcome(NamedTuple):
@@ -97,12 +97,14 @@ class Terminal:
         os.close(theirs)
         text = b""
         deadline = time.monotonic() + TIMEOUT_S
-        while not seen(text.decode(errors="replace")) and time.monotonic() < deadline:
-            if select.select([ours], [], [], 0.5)[0]:
-                text += os.read(ours, 65_536)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        os.close(ours)
+        try:
+            while not seen(text.decode(errors="replace")) and time.monotonic() < deadline:
+                if select.select([ours], [], [], 0.5)[0]:
+                    text += os.read(ours, 65_536)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            os.close(ours)
         return Outcome(None, text.decode(errors="replace"))
 
     def begin(self, command: str) -> Path:
