@@ -67,7 +67,7 @@ class FleetUnderTest:
 
     def first_in(self, state: StreamState) -> WorkerStatus:
         """Wait until a worker's stream is in ``state``; return the first such worker."""
-        return until(f"a worker is {state}", lambda: next(iter(self.in_state(state)), None), 60)
+        return until(f"a worker is {state}", lambda: next(iter(self.in_state(state)), None), 120)
 
     def log(self, name: str) -> str:
         """Return the text of a process's log."""
@@ -86,7 +86,7 @@ class FleetUnderTest:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
