@@ -157,7 +157,7 @@ def test_a_point_of_the_learning_curve_leads_to_a_replay(fleet: FleetUnderTest, 
 
 def test_then_and_now_play_in_step(fleet: FleetUnderTest, page: Page):
     checkpoints = f"{run_url(fleet)}/checkpoints"
-    until("there is a checkpoint", lambda: http.get(checkpoints).json(), 60)
+    until("there is a checkpoint", lambda: http.get(checkpoints).raise_for_status().json(), 60)
     episode = short_episode(fleet)
     page.goto(f"{fleet.page}/replay?episode={episode.id}")
     page.get_by_role("button", name="Then and now").click()

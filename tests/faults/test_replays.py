@@ -102,6 +102,15 @@ class Theatre:
     def renderers(self) -> list[psutil.Process]:
         return members(self.fleet)["render"]
 
+    def only_renderer(self) -> psutil.Process:
+        """Return the renderer, once those of earlier tests have ended."""
+
+        def alone() -> psutil.Process | None:
+            found = self.renderers()
+            return found[0] if len(found) == 1 else None
+
+        return until("one renders", alone)
+
     def change_log(self, episode: int, change: Any) -> None:
         """Change the stored log of an episode."""
         with contextlib.closing(sqlite3.connect(self.run_dir / EPISODES_FILE)) as database:
@@ -194,7 +203,7 @@ def test_a_renderer_that_is_killed_in_mid_stream_is_a_sentence(
     episode, other = (each["id"] for each in theatre.episodes(count=2)[:2])
     with theatre.watching(episode) as parts:
         next(parts)
-        (renderer,) = theatre.renderers()
+        renderer = theatre.only_renderer()
         engines = engines_of(renderer)
         renderer.kill()
         with pytest.raises(httpx.RemoteProtocolError):
@@ -212,7 +221,7 @@ def test_a_renderer_ends_with_its_last_viewer_even_if_it_hangs(
     episode = theatre.episodes()[0]["id"]
     with theatre.watching(episode) as parts:
         next(parts)
-        (renderer,) = theatre.renderers()
+        renderer = theatre.only_renderer()
         renderer.send_signal(signal.SIGSTOP)
     until("it is gone", lambda: not renderer.is_running(), PATIENCE_S)
     until("that is noticed", lambda: theatre.status(episode, LARGE)["state"] == "none")
@@ -313,7 +322,7 @@ def test_a_renderer_ends_with_a_killed_orchestrator_and_replays_are_whole_in_pla
     until("there is a checkpoint", lambda: has_checkpoint(theatre.run_dir), PATIENCE_S)
     with theatre.watching(episode) as parts:
         next(parts)
-        (renderer,) = theatre.renderers()
+        renderer = theatre.only_renderer()
         family = [renderer, *renderer.children(recursive=True)]
         theatre.fleet.process.kill()
         assert not psutil.wait_procs(family, timeout=PATIENCE_S)[1]

@@ -25,10 +25,10 @@ def test_doom_is_learned_from_frames():
     learning = Learning()
 
     def is_learned(returns: Sequence[float]) -> bool:
-        return fmean(returns[-100:]) > 20
+        return fmean(returns[-100:]) > 0
 
     with opened("doom:basic", learning, 4) as games:
-        # It takes 20,000 to 40,000 steps, depending on seed and CPU.
+        # It takes 20,000 to 30,000 steps, depending on seed and CPU.
         returns = train(games, learning, 80_000, is_done=is_learned)
     # Random actions return about -170, no action -300, the best policy about 85.
     assert fmean(returns[:50]) < -100

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -27,7 +26,9 @@ from metabonk.replays.saliency import PERIOD_S, SaliencyWriter, why_no_saliency
 from metabonk.replays.track import make_track
 from metabonk.runs.checkpoints import trained_weights
 from metabonk.settings.schema import Learning
+from tests.support.children import descendants, disregard_earlier_descendants
 from tests.support.trained_runs import write_run
+from tests.support.waiting import until
 
 DOOM = "doom:basic"
 PIXELS = {"observation": "pixels"}
@@ -178,9 +179,10 @@ def test_an_episode_that_differs_ends_the_second_game(tmp_path: Path):
     rewards = played.log.rewards.copy()
     rewards[12] += 1.0
     different = played._replace(log=dataclasses.replace(played.log, rewards=rewards))
+    disregard_earlier_descendants()
     with pytest.raises(EpisodeDiffers):
         maps_of(tmp_path / "maps", different, played.weights)
-    assert not psutil.Process().children(recursive=True)
+    until("its engines have ended", lambda: not descendants())
 
 
 def test_a_policy_that_cannot_be_used_ends_the_maps_and_not_the_replay(
