@@ -114,6 +114,7 @@ def test_a_process_ends_with_its_games_when_it_is_closed():
     assert not psutil.pid_exists(closed.pid)
 
 
+@pytest.mark.usefixtures("cleanup_lock")  # Others may take it for an orphan.
 def test_a_process_ends_with_the_one_that_started_it():
     command = [sys.executable, "-c", STARTER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:

@@ -212,6 +212,7 @@ def test_other_orphans_are_left_to_init(server: ForkServer, tmp_path: Path):
     assert adopts.value == 0
 
 
+@pytest.mark.usefixtures("cleanup_lock")  # Others may take them for orphans.
 def test_a_forked_child_ends_with_the_process_that_asked_for_it(tmp_path: Path):
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True
