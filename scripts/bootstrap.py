@@ -30,6 +30,10 @@ STAMP = VENV / "metabonk-stamp.json"
 PIP_INSTALL = (PYTHON, "-I", "-m", "pip", "install", "--no-input")
 OLDEST_PYTHON = (3, 11)
 LINES_SHOWN = 15
+
+FLEET_EXTRAS = ("train", "doom")
+"""Groups of optional dependencies that a fleet needs."""
+
 WEB_PARTS = (
     "src",
     "public",
@@ -83,7 +87,7 @@ def install(extra=""):
     """Bring ``.venv`` up to date.
 
     Args:
-        extra: optional-dependencies groups, such as ``test,docs``.
+        extra: optional-dependencies groups besides those of a fleet, such as ``test,docs``.
     """
     require_python()
     wanted = _digest()
@@ -95,10 +99,10 @@ def install(extra=""):
         STAMP.unlink(missing_ok=True)
         if not _is_sound():
             _make_venv()
-        target = f".[{extra}]" if extra else "."
+        extras = ",".join((*FLEET_EXTRAS, extra) if extra else FLEET_EXTRAS)
         step(
             "installing MetaBonk and building its page (takes minutes the first time)",
-            [*PIP_INSTALL, "-c", "constraints.txt", "-e", target],
+            [*PIP_INSTALL, "-c", "constraints.txt", "-e", f".[{extras}]"],
             environment=pip_environment(),
         )
         if missing := _missing():
@@ -240,9 +244,11 @@ def _is_sound():
 
 
 def _missing():
-    """Return the direct dependencies that ``.venv`` lacks, and MetaBonk itself."""
+    """Return the direct dependencies of a fleet that ``.venv`` lacks, and MetaBonk itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = (re.match(r"[\w.-]+", line)[0] for line in project["dependencies"])
+    extras = (project["optional-dependencies"][name] for name in FLEET_EXTRAS)
+    lines = sum(extras, project["dependencies"])
+    wanted = (re.match(r"[\w.-]+", line)[0] for line in lines)
     installed = VENV.glob("lib/python*/site-packages/*.dist-info")
     return {_normalized(name) for name in (project["name"], *wanted)} - {
         _normalized(folder.name.split("-")[0]) for folder in installed

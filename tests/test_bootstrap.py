@@ -20,6 +20,11 @@ PYPROJECT = """
 [project]
 name = "metabonk"
 dependencies = ["typing-Extensions>=4", "numpy[test]>=2.0"]
+
+[project.optional-dependencies]
+train = ["torch>=2", "metabonk[doom]"]
+doom = ["vizdoom>=1"]
+test = ["pytest>=8"]
 """
 
 
@@ -38,13 +43,15 @@ class Checkout:
         copy.write_text((ROOT / "scripts" / "bootstrap.py").read_text())
         self.module = load(copy)
         self.steps: list[str] = []
+        self.command: list[object] = []
         self.error: BaseException | None = None
-        self.installed = ["metabonk", "typing_extensions", "numpy"]
+        self.installed = ["metabonk", "typing_extensions", "numpy", "torch", "vizdoom"]
         monkeypatch.setattr(self.module, "step", self.step)
 
     def step(self, what: str, command: list[object], **given: object) -> None:
         time.sleep(0.05)
         self.steps.append(what.split()[0])
+        self.command = command
         if self.error:
             raise self.error
         if "venv" in command:
@@ -157,8 +164,24 @@ def test_an_environment_whose_stamp_is_current_but_that_lacks_a_package_heals(ch
     assert checkout.install() == []
 
 
+@pytest.mark.parametrize("lost", ["numpy", "torch", "vizdoom"])
+def test_a_lost_dependency_of_a_fleet_is_installed_again(checkout: Checkout, lost: str):
+    checkout.install("test")
+    shutil.rmtree(checkout.site / f"{lost}-1.0.dist-info")
+    assert checkout.install("test") == ["installing"]
+    assert checkout.install("test") == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "target"), [("", ".[train,doom]"), ("test,docs", ".[train,doom,test,docs]")]
+)
+def test_an_installation_has_all_that_a_fleet_needs(checkout: Checkout, extra: str, target: str):
+    checkout.install(extra)
+    assert checkout.command[-1] == target
+
+
 def test_an_installation_that_went_elsewhere_is_an_error_and_is_repeated(checkout: Checkout):
-    checkout.installed = ["numpy"]
+    checkout.installed = ["numpy", "torch", "vizdoom"]
     for _ in range(2):
         with pytest.raises(SystemExit, match=r"\.venv has no metabonk, typing-extensions"):
             checkout.install()
@@ -312,5 +335,5 @@ def test_every_direct_dependency_is_pinned():
     names = {re.split(r"[<>=\[;]", line)[0].strip() for line in requirements}
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    assert names <= pinned.keys()
+    assert names - {project["name"]} <= pinned.keys()
     assert pinned["torch"] == "2.13.0"

@@ -142,3 +142,12 @@ def test_a_tracker_without_its_package_is_named_with_the_extra(
         with pytest.raises(SettingsError, match=rf"the package {missing} is not .*\[{missing}\]"):
             check(usable)
         check(usable.model_copy(update={"mode": Mode.PLAY}))
+
+
+def test_a_package_that_the_core_does_not_have_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(preflight.EXTRAS, "nowhere", "train")
+    for mode in ("train", "play"):
+        with pytest.raises(StartError, match="no module 'nowhere'"):
+            check(settings(tmp_path, mode=mode))

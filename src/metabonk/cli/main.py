@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from metabonk.errors import ERROR_PREFIX, MetaBonkError
 from metabonk.printable import printable
-from metabonk.settings.commands import repair
+from metabonk.settings.commands import missing_module
 from metabonk.settings.environment import disable_openmp_spinning, use_one_heap
 from metabonk.system.descriptors import raise_descriptor_limit
 from metabonk.system.process import configure_logging, lower_priority
@@ -89,11 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MetaBonkError as error:
         return print_error(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        return print_error(
-            f"incomplete installation: {sys.executable} has no module {error.name!r}. "
-            f"Run '{repair()}'",
-            1,
-        )
+        return print_error(missing_module(error.name), 1)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

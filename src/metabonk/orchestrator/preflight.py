@@ -14,7 +14,7 @@ from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode, instance_id
 from metabonk.orchestrator import go2rtc
 from metabonk.settings import Settings
-from metabonk.settings.commands import add_extra
+from metabonk.settings.commands import EXTRAS, add_extra, missing_module
 from metabonk.settings.public_url import url_host
 from metabonk.settings.schema import LOOPBACK, LOOPBACK_HOSTS
 
@@ -30,13 +30,14 @@ class _Port(NamedTuple):
 
 
 def check(settings: Settings) -> None:
-    """Check trackers, the ports, the slot directory, the selected GPUs and free disk space.
+    """Check packages, the ports, the slot directory, the selected GPUs and free disk space.
 
     Raises:
         SettingsError: a tracker's package is missing.
-        StartError: names the port, GPU or folder, and what to do.
+        StartError: names the package, port, GPU or folder, and what to do.
         SlotFolderError: sessions can't be leased in the slot directory.
     """
+    _check_packages()
     _check_trackers(settings)
     owners: dict[int, str] = {}
     for port in _ports(settings):
@@ -55,8 +56,14 @@ def check(settings: Settings) -> None:
         _check_disk(folder)
 
 
+def _check_packages() -> None:
+    """Look for the packages of a fleet without importing them, which takes seconds."""
+    for package in EXTRAS:
+        if not _is_installed(package):
+            raise StartError(missing_module(package))
+
+
 def _check_trackers(settings: Settings) -> None:
-    """Look for the packages without importing them, which takes seconds."""
     if settings.mode is not Mode.TRAIN:
         return
     for setting, package in TRACKERS.items():

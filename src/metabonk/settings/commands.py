@@ -1,5 +1,6 @@
 """Commands as the user types them, for messages: a checkout has scripts, a wheel has not."""
 
+import sys
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -10,6 +11,9 @@ SCRIPTS = {
     "nvenc status": "python scripts/nvenc_status.py",
     "nvenc cleanup": "python scripts/cleanup_nvenc_sessions.py",
 }
+
+EXTRAS = {"cv2": "train", "tensorboardX": "train", "torch": "train", "vizdoom": "doom"}
+"""Modules that the core of the package does not need, and the extra that installs each."""
 
 
 def command(name: str, *arguments: str) -> str:
@@ -23,6 +27,14 @@ def add_extra(name: str) -> str:
     """Return the command that installs a group of optional dependencies."""
     checkout = is_checkout()
     return f".venv/bin/pip install '.[{name}]'" if checkout else f"pip install 'metabonk[{name}]'"
+
+
+def missing_module(name: str | None) -> str:
+    """Return the sentence that says what to install where a module can't be imported."""
+    extra = EXTRAS.get(name or "")
+    if extra is None or is_checkout():
+        return f"incomplete installation: {sys.executable} has no module {name!r}. Run '{repair()}'"
+    return f"this needs {name}, which the extra {extra!r} installs: run {add_extra(extra)}"
 
 
 def repair() -> str:
