@@ -8,6 +8,7 @@ import pytest
 from metabonk.cli import doctor
 from metabonk.cli.main import main
 from metabonk.doctor import browser
+from metabonk.settings import commands
 from metabonk.system import shared_memory
 from tests.support.serving import free_ports
 
@@ -56,8 +57,10 @@ def test_missing_parts_are_reported_with_the_command_that_adds_them(
 ):
     monkeypatch.setattr(doctor, "PAGE_DIR", tmp_path / "nowhere")
     monkeypatch.setattr(shared_memory, "MIN_TOTAL", 1 << 60)
+    monkeypatch.setattr(commands, "FLEET_MODULES", ("torch", "nowhere"))
     assert main(["doctor"]) == 1
     output = capsys.readouterr().out
+    assert "✗ a fleet needs nowhere, which this installation lacks\n    → run ./start" in output
     assert "✗ the web page is not built\n    → run './start' to build it" in output
     assert "--shm-size=1g" in output
     assert output.splitlines()[-1] == "fix what is marked ✗"

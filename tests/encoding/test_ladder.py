@@ -1,6 +1,7 @@
 """The ladder: its order, and a reason for every refused rung."""
 
 import importlib.util
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,16 @@ def test_frames_in_cuda_memory_need_a_pytorch_with_cuda(monkeypatch: pytest.Monk
     assert "without CUDA" in unavailable()[AV_CUDA]
     monkeypatch.setattr(ladder, "version", lambda name: "2.13.0+cu130")
     assert unavailable().keys().isdisjoint({CUDA, AV_CUDA})
+
+
+def test_frames_in_cuda_memory_need_pytorch(monkeypatch: pytest.MonkeyPatch):
+    def no_package(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(ladder, "version", no_package)
+    assert "pip install 'metabonk[train]'" in unavailable()[CUDA]
+    assert "not installed" in unavailable()[AV_CUDA]
 
 
 def test_va_api_needs_a_render_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode
 from metabonk.orchestrator import preflight
 from metabonk.orchestrator.preflight import check, localhost_conflict
-from metabonk.settings import Settings
+from metabonk.settings import Settings, commands
 from metabonk.settings.schema import Nvenc
 from tests.support.serving import free_port, free_ports
 
@@ -147,7 +147,7 @@ def test_a_tracker_without_its_package_is_named_with_the_extra(
 def test_a_package_that_the_core_does_not_have_is_named_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(preflight.EXTRAS, "nowhere", "train")
+    monkeypatch.setattr(commands, "FLEET_MODULES", ("torch", "nowhere"))
     for mode in ("train", "play"):
-        with pytest.raises(StartError, match="no module 'nowhere'"):
+        with pytest.raises(StartError, match=r"a fleet needs nowhere, .* run \./start"):
             check(settings(tmp_path, mode=mode))

@@ -22,7 +22,7 @@ from metabonk.orchestrator.page import PAGE_DIR
 from metabonk.orchestrator.preflight import port_problems
 from metabonk.printable import printable
 from metabonk.settings import Settings
-from metabonk.settings.commands import command, repair
+from metabonk.settings.commands import add_fleet, command, missing_for_fleet, repair
 from metabonk.settings.schema import available_cores
 
 
@@ -59,6 +59,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding(f"Python {version}, {available_cores()} cores")
+    yield from _package_findings()
     yield runtime_finding(settings.paths)
     pools = open_pools(settings)
     yield from gpu_findings(pools)
@@ -77,6 +78,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _setting_finding(mistake: str) -> Finding:
     action = "correct it in metabonk.toml or the environment: no fleet starts with it"
     return Finding(mistake, action, blocking=True)
+
+
+def _package_findings() -> Iterator[Finding]:
+    if problem := missing_for_fleet():
+        yield Finding(problem, f"run {add_fleet()}", blocking=True)
 
 
 def _port_findings(settings: Settings) -> Iterator[Finding]:

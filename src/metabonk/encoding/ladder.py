@@ -165,9 +165,17 @@ def unavailable(engine: str = "any") -> dict[str, str]:
             reasons[rung.backend] = "PyGObject is not installed: run pip install 'metabonk[gst]'"
         elif rung.pool_kind is PoolKind.VA and not RENDER_NODES.exists():
             reasons[rung.backend] = f"this machine has no GPU for VA-API ({RENDER_NODES})"
-        elif CUDA_SOURCES.intersection(words) and version("torch").endswith("+cpu"):
-            reasons[rung.backend] = "PyTorch is installed without CUDA (torch +cpu)"
+        elif CUDA_SOURCES.intersection(words) and (reason := _no_torch_with_cuda()):
+            reasons[rung.backend] = reason
     return reasons
+
+
+def _no_torch_with_cuda() -> str | None:
+    try:
+        is_without = version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        return "PyTorch is not installed: run pip install 'metabonk[train]'"
+    return "PyTorch is installed without CUDA (torch +cpu)" if is_without else None
 
 
 @cache

@@ -1,7 +1,6 @@
 """Checks before anything is started."""
 
 import errno
-import importlib.util
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode, instance_id
 from metabonk.orchestrator import go2rtc
 from metabonk.settings import Settings
-from metabonk.settings.commands import EXTRAS, add_extra, missing_module
+from metabonk.settings.commands import add_extra, add_fleet, is_installed, missing_for_fleet
 from metabonk.settings.public_url import url_host
 from metabonk.settings.schema import LOOPBACK, LOOPBACK_HOSTS
 
@@ -37,7 +36,8 @@ def check(settings: Settings) -> None:
         StartError: names the package, port, GPU or folder, and what to do.
         SlotFolderError: sessions can't be leased in the slot directory.
     """
-    _check_packages()
+    if problem := missing_for_fleet():
+        raise StartError(f"{problem}: run {add_fleet()}")
     _check_trackers(settings)
     owners: dict[int, str] = {}
     for port in _ports(settings):
@@ -56,29 +56,16 @@ def check(settings: Settings) -> None:
         _check_disk(folder)
 
 
-def _check_packages() -> None:
-    """Look for the packages of a fleet without importing them, which takes seconds."""
-    for package in EXTRAS:
-        if not _is_installed(package):
-            raise StartError(missing_module(package))
-
-
 def _check_trackers(settings: Settings) -> None:
     if settings.mode is not Mode.TRAIN:
         return
     for setting, package in TRACKERS.items():
         value = getattr(settings.tracking, setting)
-        if value and not _is_installed(package):
+        if value and not is_installed(package):
             raise SettingsError(
                 f"tracking.{setting} is {value!r}, but the package {package} is not installed: "
                 f"run {add_extra(package)!r}, or remove the setting"
             )
-
-
-def _is_installed(package: str) -> bool:
-    spec = importlib.util.find_spec(package)
-    # A folder of that name in the working directory, such as W&B's own, has no origin.
-    return spec is not None and spec.origin is not None
 
 
 def localhost_conflict(settings: Settings) -> str | None:

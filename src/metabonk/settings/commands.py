@@ -1,5 +1,6 @@
 """Commands as the user types them, for messages: a checkout has scripts, a wheel has not."""
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ SCRIPTS = {
     "nvenc cleanup": "python scripts/cleanup_nvenc_sessions.py",
 }
 
-EXTRAS = {"cv2": "train", "tensorboardX": "train", "torch": "train", "vizdoom": "doom"}
-"""Modules that the core of the package does not need, and the extra that installs each."""
+FLEET_EXTRA = "train"
+FLEET_MODULES = ("cv2", "tensorboardX", "torch", "vizdoom")
+"""Modules that only fleets and their policies need; ``FLEET_EXTRA`` installs them."""
 
 
 def command(name: str, *arguments: str) -> str:
@@ -29,12 +31,31 @@ def add_extra(name: str) -> str:
     return f".venv/bin/pip install '.[{name}]'" if checkout else f"pip install 'metabonk[{name}]'"
 
 
+def is_installed(module: str) -> bool:
+    """Look for a module without importing it, which may take seconds."""
+    spec = importlib.util.find_spec(module)
+    # A folder of that name in the working directory, such as W&B's own, has no origin.
+    return spec is not None and spec.origin is not None
+
+
+def missing_for_fleet() -> str | None:
+    """Return which modules of a fleet are not installed, as a sentence; None if all are."""
+    missing = [module for module in FLEET_MODULES if not is_installed(module)]
+    if not missing:
+        return None
+    return f"a fleet needs {', '.join(missing)}, which this installation lacks"
+
+
 def missing_module(name: str | None) -> str:
     """Return the sentence that says what to install where a module can't be imported."""
-    extra = EXTRAS.get(name or "")
-    if extra is None or is_checkout():
-        return f"incomplete installation: {sys.executable} has no module {name!r}. Run '{repair()}'"
-    return f"this needs {name}, which the extra {extra!r} installs: run {add_extra(extra)}"
+    if name in FLEET_MODULES:
+        return f"this command needs {name}, which this installation lacks: run {add_fleet()}"
+    return f"incomplete installation: {sys.executable} has no module {name!r}. Run '{repair()}'"
+
+
+def add_fleet() -> str:
+    """Return the command that installs what a fleet needs."""
+    return repair() if is_checkout() else add_extra(FLEET_EXTRA)
 
 
 def repair() -> str:
