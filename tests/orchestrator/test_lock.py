@@ -20,8 +20,8 @@ from metabonk.orchestrator.lock import (
     read_record,
     remove_stale,
 )
-from metabonk.settings.runtime_dir import private_folder
 from metabonk.system.file_lock import is_locked
+from metabonk.system.private_folder import private_folder
 from metabonk.system.process_ids import ProcessId, boot_id, process_id
 
 PAGE = "http://localhost:5173"

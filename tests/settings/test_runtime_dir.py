@@ -12,8 +12,8 @@ from metabonk.settings.runtime_dir import (
     existing_runtime_dirs,
     runtime_dir,
     runtime_places,
-    session_dir_problem,
 )
+from metabonk.system.private_folder import session_dir_problem
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from metabonk.errors import SettingsError, StartError
 from metabonk.orchestrator.lock import lock_files, read_record
 from metabonk.settings import Settings, load_usable_settings, read_usable_settings
-from metabonk.settings.runtime_dir import private_folder, runtime_dir
+from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.file_lock import is_locked
+from metabonk.system.private_folder import private_folder
 
 
 class RunningFleet(NamedTuple):

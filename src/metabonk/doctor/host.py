@@ -8,10 +8,11 @@ from pathlib import Path
 from metabonk.errors import StartError
 from metabonk.settings.commands import command
 from metabonk.settings.environment import user_runtime_dir
-from metabonk.settings.runtime_dir import runtime_dir, session_dir_problem
+from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.settings.schema import Paths
 from metabonk.system import shared_memory
 from metabonk.system.files import folder_bytes
+from metabonk.system.private_folder import session_dir_problem
 
 MIN_FREE_DISK = 500 << 20
 """Bytes. An hour's run writes some tens of MB; the rest lets a full disk be noticed in time."""

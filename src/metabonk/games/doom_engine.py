@@ -17,8 +17,9 @@ import vizdoom as vzd
 from metabonk.errors import GameError
 from metabonk.games.doom_scenarios import FIRST_MAP, Scenario
 from metabonk.games.engine_watch import EngineWatch
-from metabonk.settings.runtime_dir import private_folder, runtime_dir
+from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system import shared_memory
+from metabonk.system.private_folder import private_folder
 from metabonk.system.process import BACKGROUND_NICE
 
 log = logging.getLogger(__name__)

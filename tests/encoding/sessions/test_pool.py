@@ -17,7 +17,7 @@ import pytest
 
 from metabonk.encoding.sessions import Holder, Lease, Pool, Refusal
 from metabonk.encoding.sessions.slots import LOCK_TIMEOUT_S, SlotFolderError, locked
-from metabonk.settings.runtime_dir import private_folder
+from metabonk.system.private_folder import private_folder
 
 ROOT = Path(__file__).parents[3]
 

@@ -20,8 +20,9 @@ from metabonk.encoding.sessions.pool import Pool
 from metabonk.errors import EncodingError, StartError
 from metabonk.settings import Settings
 from metabonk.settings.environment import gpus_are_hidden, visible_devices
-from metabonk.settings.runtime_dir import private_folder, runtime_dir, runtime_places
+from metabonk.settings.runtime_dir import runtime_dir, runtime_places
 from metabonk.system.file_lock import FolderHold
+from metabonk.system.private_folder import private_folder
 
 log = logging.getLogger(__name__)
 

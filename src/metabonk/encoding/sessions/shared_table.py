@@ -11,8 +11,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from metabonk.encoding.sessions.slots import SlotFolderError, locked
 from metabonk.errors import StartError
-from metabonk.settings.runtime_dir import private_folder
 from metabonk.system.files import move_aside_corrupt, write_atomically
+from metabonk.system.private_folder import private_folder
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from metabonk.encoding.sessions.lease import Holder, Lease, read_holder
 from metabonk.errors import EncodingError, StartError
-from metabonk.settings.runtime_dir import private_folder
 from metabonk.system.file_lock import is_locked, lock, try_lock
+from metabonk.system.private_folder import private_folder
 
 LOCK_TIMEOUT_S = 5.0
 
