@@ -8,7 +8,7 @@ from metabonk.learner.batch import (
     Batch,
     encode,
     evaluate,
-    forward_minibatch,
+    forward_rollouts,
     make_batch,
     minibatches,
 )
@@ -35,7 +35,7 @@ def test_every_step_indexes_its_observation_and_the_next_one():
 
 def test_padding_is_masked():
     batch = batch_of(make_rollout(3), make_rollout(5))
-    assert batch.valid.tolist() == [[True, True]] * 3 + [[False, True]] * 2
+    assert batch.layout.valid.tolist() == [[True, True]] * 3 + [[False, True]] * 2
     assert batch.steps == 8
 
 
@@ -51,7 +51,7 @@ def test_steps_beyond_the_maximum_lag_are_masked_in_either_direction():
     rollout = make_rollout(4)
     rollout.versions[:] = [6, 7, 10, 14]
     batch = batch_of(rollout, version=10, max_lag=3)
-    assert batch.valid[:, 0].tolist() == [False, True, True, False]
+    assert batch.layout.valid[:, 0].tolist() == [False, True, True, False]
 
 
 def test_values_are_copied_unchanged():
@@ -93,16 +93,34 @@ def test_a_batch_is_evaluated_as_step_by_step(spec: PolicySpec):
     assert not values.requires_grad
 
 
-@pytest.mark.parametrize("spec", [VECTOR, RECURRENT], ids=["feed-forward", "recurrent"])
-def test_minibatches_cover_every_valid_step_once_with_the_evaluated_values(spec: PolicySpec):
-    network, rollouts = ActorCritic(spec), rollouts_of(spec)
+def test_valid_steps_are_selected_row_by_row():
+    rollouts = rollouts_of(VECTOR)
+    rollouts[0].versions[0] = 9
+    batch = batch_of(*rollouts, max_lag=2)
+    rewards = [r.rewards[t] for t in range(6) for r in rollouts if t < len(r)][1:]
+    assert batch.select(batch.rewards).tolist() == pytest.approx(rewards)
+    first = batch.observations[batch.obs_of_valid[0]].numpy()
+    assert (first == rollouts[1].observations[0]).all()
+
+
+def test_minibatches_cover_every_valid_step_once():
+    rollouts = rollouts_of(VECTOR)
+    rollouts[2].versions[:2] = 9
+    batch = batch_of(*rollouts, max_lag=2)
+    parts = [*minibatches(batch, VECTOR, 5, torch.Generator().manual_seed(0))]
+    assert [len(part) for part in parts] == [3, 3, 2, 2, 2]
+    assert sorted(np.concatenate(parts)) == list(range(batch.steps)) == list(range(12))
+
+
+def test_rollouts_of_a_recurrent_policy_are_run_with_the_evaluated_values():
+    network, rollouts = ActorCritic(RECURRENT), rollouts_of(RECURRENT)
     rollouts[2].versions[:2] = 9  # Beyond the maximum lag.
     batch = batch_of(*rollouts, max_lag=2)
     values, _ = evaluate(network, encode(network, batch))
-    valid_values = values[batch.obs_index][batch.valid]
+    valid_values = values[batch.obs_of_valid]
     steps = []
-    for minibatch in minibatches(batch, spec, 2, torch.Generator().manual_seed(0)):
-        output, chosen = forward_minibatch(network, batch, minibatch)
+    for columns in minibatches(batch, RECURRENT, 2, torch.Generator().manual_seed(0)):
+        output, chosen = forward_rollouts(network, batch, columns)
         torch.testing.assert_close(network.denormalize(output.values), valid_values[chosen])
         assert output.values.requires_grad
         steps += chosen.tolist()
@@ -112,7 +130,7 @@ def test_minibatches_cover_every_valid_step_once_with_the_evaluated_values(spec:
 def test_minibatches_of_a_recurrent_policy_keep_rollouts_whole():
     batch = batch_of(*(make_rollout(4, spec=RECURRENT, seed=seed) for seed in range(6)))
     for minibatch in minibatches(batch, RECURRENT, 3, torch.Generator().manual_seed(0)):
-        _, chosen = forward_minibatch(ActorCritic(RECURRENT), batch, minibatch)
+        _, chosen = forward_rollouts(ActorCritic(RECURRENT), batch, minibatch)
         # Valid steps are numbered row by row, so a rollout is a column of 6.
         columns, counts = np.unique(chosen.numpy() % 6, return_counts=True)
         assert sorted(columns) == sorted(minibatch.tolist())

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from metabonk.errors import PolicyError
 from metabonk.games import Transition
-from metabonk.learner.losses import Surrogate, value_loss
-from metabonk.learner.ppo import Learner, Targets
+from metabonk.learner.gradient_step import GradientStep, Targets
+from metabonk.learner.losses import surrogate, value_loss
+from metabonk.learner.ppo import Learner
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
 from metabonk.policy.distributions import LOG_STD_LIMITS
 from metabonk.policy.network import Output
 from metabonk.settings.schema import Learning
+from tests.support.plain_ppo import PlainPpo
 from tests.support.rollouts import make_rollout
 from tests.support.specs import ALL_SPECS, CONTINUOUS, TINY, VECTOR
 
@@ -228,26 +230,23 @@ def test_the_first_reward_after_many_batches_without_any_does_not_drown_the_poli
     for version in range(60):
         trained.update(rollouts(version, 0.0))
     norms: dict[str, float] = {}
+    take = GradientStep.__call__
 
-    def step(
-        self: Learner,
-        output: Output,
-        distribution: object,
-        policy: Surrogate,
-        targets: Targets,
-        chosen: torch.Tensor,
-    ) -> None:
+    def measure(
+        self: GradientStep, output: Output, targets: Targets, weights: torch.Tensor
+    ) -> torch.Tensor:
         assert float(targets.returns.max()) == pytest.approx(5, rel=1e-3)
-        value = 0.5 * value_loss(
-            output.values, targets.returns[chosen], targets.old_values[chosen], clip=0.2
-        )
-        for name, loss in (("policy", policy.loss), ("value", value)):
+        log_probs = VECTOR.distribution(output.parameters).log_prob(targets.actions)
+        policy = surrogate(log_probs, targets.behaviour, targets.advantages, clip=0.2).loss
+        value = 0.5 * value_loss(output.values, targets.returns, targets.old_values, clip=0.2)
+        for name, loss in (("policy", policy.mean()), ("value", value.mean())):
             gradients = torch.autograd.grad(
-                loss, list(self.network.parameters()), retain_graph=True, allow_unused=True
+                loss, list(trained.network.parameters()), retain_graph=True, allow_unused=True
             )
             norms[name] = float(torch.cat([g.flatten() for g in gradients if g is not None]).norm())
+        return take(self, output, targets, weights)
 
-    monkeypatch.setattr(Learner, "_step", step)
+    monkeypatch.setattr(GradientStep, "__call__", measure)
     trained.update(rollouts(60, 1.0))
     # Without a bound the value's gradient is 400 times the policy's.
     assert norms["value"] < 20 * norms["policy"]
@@ -373,3 +372,24 @@ def test_a_single_gradient_step_encodes_each_observation_once_with_the_same_resu
     assert losses == pytest.approx(expected, rel=1e-4, abs=1e-6)
     for mine, theirs in zip(one.network.parameters(), other.network.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", ALL_SPECS, ids=lambda spec: f"{spec.action_kind}-{spec.memory}")
+def test_updates_equal_those_of_a_plain_implementation(spec: PolicySpec):
+    settings = Learning(
+        batch_size=32, epochs=2, num_minibatches=3, learning_rate=1e-3, kl_coefficient=0.1
+    )
+    trained = Learner(spec, settings, device=torch.device("cpu"))
+    plain = PlainPpo(spec, settings)
+    for version in range(3):
+        rollouts = [
+            make_rollout(9, spec=spec, seed=3 * version, version=version, terminated=(3, 7)),
+            make_rollout(5, spec=spec, seed=3 * version + 1, version=version, truncated=True),
+            make_rollout(9, spec=spec, seed=3 * version + 2, version=version, terminated=(8,)),
+        ]
+        losses, expected = trained.update(rollouts).losses, plain.update(rollouts)
+        assert {name: losses[name] for name in expected} == pytest.approx(
+            expected, rel=1e-3, abs=1e-5
+        )
+    for mine, theirs in zip(weights_of(trained), plain.network.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs.detach(), rtol=1e-3, atol=1e-5)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
 from metabonk.policy.network import Output
+from metabonk.policy.transfer import upload, upload_joined
 
 CPU_CHUNK = 128
 """Images encoded at once on the CPU, whose buffers the next chunk reuses. glibc returns
@@ -19,11 +21,36 @@ GPU_CHUNK = 2048
 
 
 @dataclass(frozen=True)
-class Batch:
-    """B rollouts side by side, padded to the longest, T.
+class Layout:
+    """Where the steps of B rollouts are, side by side and padded to the longest, T.
+
+    In host memory: what is decided by it need not be asked of a GPU.
 
     Attributes:
-        observations: of all rollouts, ``[N, …]``.
+        obs_index: index of each step's observation, ``[T, B]`` int64.
+        next_obs_index: index of the observation after each step, ``[T, B]`` int64.
+        terminated: ``[T, B]`` bool.
+        mask: false for padding, ``[T, B]`` bool.
+        valid: steps to learn from: neither padding nor too old, ``[T, B]`` bool.
+    """
+
+    obs_index: NDArray[np.int64]
+    next_obs_index: NDArray[np.int64]
+    terminated: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rollouts as tensors, padded to the longest, T.
+
+    Attributes:
+        layout: of the rollouts, in host memory.
+        steps: number of valid steps, N.
+        valid: their numbers, row by row of ``[T, B]``; ``[N]`` int64.
+        obs_of_valid: index of their observations, ``[N]`` int64.
+        observations: of all rollouts, ``[O, …]``.
         obs_index: index of each step's observation, ``[T, B]`` int64.
         next_obs_index: index of the observation after each step, ``[T, B]`` int64.
         actions: ``[T, B]`` int64, or ``[T, B, K]``, by the spec.
@@ -31,11 +58,13 @@ class Batch:
         rewards: ``[T, B]`` float32.
         terminated: ``[T, B]`` bool.
         done: last step of an episode or of its rollout, ``[T, B]`` bool.
-        valid: steps to learn from: neither padding nor too old, ``[T, B]`` bool.
-        mask: false for padding, ``[T, B]`` bool.
         hidden_state: recurrent state before the first step of each rollout, ``[B, H]`` float32.
     """
 
+    layout: Layout
+    steps: int
+    valid: Tensor
+    obs_of_valid: Tensor
     observations: Tensor
     obs_index: Tensor
     next_obs_index: Tensor
@@ -44,14 +73,11 @@ class Batch:
     rewards: Tensor
     terminated: Tensor
     done: Tensor
-    valid: Tensor
-    mask: Tensor
     hidden_state: Tensor
 
-    @property
-    def steps(self) -> int:
-        """Number of valid steps."""
-        return int(self.valid.sum())
+    def select(self, values: Tensor) -> Tensor:
+        """Return the values ``[T, B, …]`` of the valid steps, ``[N, …]``."""
+        return values.flatten(0, 1).index_select(0, self.valid)
 
 
 def make_batch(
@@ -70,57 +96,57 @@ def make_batch(
     """
     longest = max(map(len, rollouts))
     shape = (longest, len(rollouts))
-    obs_index = np.zeros(shape, np.int64)
-    next_obs_index = np.zeros(shape, np.int64)
     spec = rollouts[0].spec
+    layout = Layout(
+        obs_index=np.zeros(shape, np.int64),
+        next_obs_index=np.zeros(shape, np.int64),
+        terminated=np.zeros(shape, np.bool_),
+        mask=np.zeros(shape, np.bool_),
+        valid=np.zeros(shape, np.bool_),
+    )
     actions = np.zeros((*shape, *spec.action_shape), spec.action_dtype)
     log_probs = np.zeros(shape, np.float32)
     rewards = np.zeros(shape, np.float32)
-    terminated = np.zeros(shape, np.bool_)
     done = np.ones(shape, np.bool_)
-    valid = np.zeros(shape, np.bool_)
-    mask = np.zeros(shape, np.bool_)
     offset = 0
     for column, rollout in enumerate(rollouts):
         steps = len(rollout)
-        obs_index[:steps, column] = np.arange(offset, offset + steps)
-        next_obs_index[:steps, column] = np.arange(offset + 1, offset + steps + 1)
+        layout.obs_index[:steps, column] = np.arange(offset, offset + steps)
+        layout.next_obs_index[:steps, column] = np.arange(offset + 1, offset + steps + 1)
         offset += steps + 1
+        layout.terminated[:steps, column] = rollout.terminated
+        layout.mask[:steps, column] = True
+        layout.valid[:steps, column] = np.abs(version - rollout.versions) <= max_lag
         actions[:steps, column] = rollout.actions
         log_probs[:steps, column] = rollout.log_probs
         rewards[:steps, column] = rollout.rewards
-        terminated[:steps, column] = rollout.terminated
         done[: steps - 1, column] = rollout.terminated[:-1]
-        mask[:steps, column] = True
-        valid[:steps, column] = np.abs(version - rollout.versions) <= max_lag
-    observations = np.concatenate([rollout.observations for rollout in rollouts])
-
-    def tensor(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(device)
-
+    valid = np.flatnonzero(layout.valid)
     return Batch(
-        observations=tensor(observations),
-        obs_index=tensor(obs_index),
-        next_obs_index=tensor(next_obs_index),
-        actions=tensor(actions),
-        log_probs=tensor(log_probs),
-        rewards=tensor(rewards),
-        terminated=tensor(terminated),
-        done=tensor(done),
-        valid=tensor(valid),
-        mask=tensor(mask),
-        hidden_state=tensor(np.stack([rollout.memory for rollout in rollouts])),
+        layout=layout,
+        steps=len(valid),
+        valid=upload(valid, device),
+        obs_of_valid=upload(layout.obs_index[layout.valid], device),
+        observations=upload_joined([rollout.observations for rollout in rollouts], device),
+        obs_index=upload(layout.obs_index, device),
+        next_obs_index=upload(layout.next_obs_index, device),
+        actions=upload(actions, device),
+        log_probs=upload(log_probs, device),
+        rewards=upload(rewards, device),
+        terminated=upload(layout.terminated, device),
+        done=upload(done, device),
+        hidden_state=upload(np.stack([rollout.memory for rollout in rollouts]), device),
     )
 
 
 def encode(network: ActorCritic, batch: Batch) -> Tensor:
-    """Compute the features of every observation for ``ActorCritic.heads``, ``[N, F]``.
+    """Compute the features of every observation for ``ActorCritic.heads``, ``[O, F]``.
 
     With gradients if they are enabled.
     """
     if network.memory is not None:
         return _encode_sequences(network, batch)
-    return _encode(network, batch.observations)
+    return encode_observations(network, batch.observations)
 
 
 @torch.no_grad()
@@ -132,7 +158,7 @@ def evaluate(network: ActorCritic, features: Tensor) -> tuple[Tensor, Tensor]:
         features: from ``encode``.
 
     Returns:
-        Values in reward units ``[N]``, and parameters of the policy ``[N, P]``.
+        Values in reward units ``[O]``, and parameters of the policy ``[O, P]``.
     """
     output = network.heads(features)
     return network.denormalize(output.values), output.parameters
@@ -140,59 +166,67 @@ def evaluate(network: ActorCritic, features: Tensor) -> tuple[Tensor, Tensor]:
 
 def minibatches(
     batch: Batch, spec: PolicySpec, count: int, random: torch.Generator
-) -> Iterator[Tensor]:
-    """Yield ``count`` shuffled minibatches: indices of valid steps, or of rollouts if recurrent."""
-    whole = batch.valid.shape[1] if spec.memory else batch.steps
-    order = torch.randperm(whole, generator=random).to(batch.valid.device)
-    yield from order.tensor_split(min(count, whole))
+) -> Iterator[NDArray[np.int64]]:
+    """Yield ``count`` shuffled minibatches: indices of valid steps, or of rollouts if recurrent.
 
-
-def forward_minibatch(
-    network: ActorCritic, batch: Batch, minibatch: Tensor
-) -> tuple[Output, Tensor]:
-    """Run the network on the valid steps of a minibatch, with gradients.
-
-    Args:
-        network: to run.
-        batch: that the minibatch is from.
-        minibatch: from ``minibatches``.
-
-    Returns:
-        The output for M steps, and their indices among all valid steps, ``[M]`` int64.
+    None is empty, and the first are the largest.
     """
-    if network.memory is None:
-        chosen = batch.observations[batch.obs_index[batch.valid][minibatch]]
-        return network.heads(_encode(network, chosen)), minibatch
-    valid = batch.valid[:, minibatch]
-    indices = (batch.valid.flatten().cumsum(0) - 1).view_as(batch.valid)[:, minibatch]
-    rows = batch.obs_index[:, minibatch]
-    features = _encode(network, batch.observations[rows.flatten()]).view(*rows.shape, -1)
-    states = _unroll(network, batch, minibatch, features)
-    return network.heads(states[valid]), indices[valid]
+    whole = batch.layout.valid.shape[1] if spec.memory else batch.steps
+    order = torch.randperm(whole, generator=random)
+    for part in order.tensor_split(min(count, whole)):
+        yield part.numpy()
 
 
-def _unroll(network: ActorCritic, batch: Batch, columns: Tensor, features: Tensor) -> Tensor:
-    """Unroll some rollouts, from features ``[L, b, F]`` to recurrent states ``[L, b, H]``."""
-    begins = torch.zeros(features.shape[:2], dtype=torch.bool, device=features.device)
-    begins[1:] = batch.terminated[: len(features) - 1, columns]
-    assert network.memory is not None, "only a recurrent network is unrolled"
-    return network.memory.unroll(features, batch.hidden_state[columns], begins)
-
-
-def _encode_sequences(network: ActorCritic, batch: Batch) -> Tensor:
-    all_rollouts = torch.arange(batch.mask.shape[1], device=batch.hidden_state.device)
-    # The last observation of a rollout is only a next observation. Padding repeats it.
-    rows = torch.cat([batch.obs_index[:1], batch.next_obs_index])
-    mask = torch.cat([batch.mask[:1], batch.mask])
-    features = _encode(network, batch.observations)
-    states = _unroll(network, batch, all_rollouts, features[rows])[mask]
-    order = torch.empty_like(rows[mask])
-    order[rows[mask]] = torch.arange(len(order), device=order.device)
-    return states[order]
-
-
-def _encode(network: ActorCritic, observations: Tensor) -> Tensor:
+def encode_observations(network: ActorCritic, observations: Tensor) -> Tensor:
+    """Compute the features of observations alone, ``[N, F]``, in chunks of a good size."""
     if observations.dim() == 2:
         return network.encode(observations)
     chunk = CPU_CHUNK if observations.device.type == "cpu" else GPU_CHUNK
     return torch.cat([network.encode(part) for part in torch.split(observations, chunk)])
+
+
+def forward_rollouts(
+    network: ActorCritic, batch: Batch, columns: NDArray[np.int64]
+) -> tuple[Output, Tensor]:
+    """Run a recurrent network on the valid steps of some rollouts, with gradients.
+
+    Args:
+        network: to run.
+        batch: of rollouts.
+        columns: indices of the rollouts.
+
+    Returns:
+        The output for M steps, and their indices among all valid steps, ``[M]`` int64.
+    """
+    layout, device = batch.layout, batch.valid.device
+    rows, valid = layout.obs_index[:, columns], layout.valid[:, columns]
+    indices = (np.cumsum(layout.valid) - 1).reshape(layout.valid.shape)[:, columns][valid]
+    chosen = batch.observations.index_select(0, upload(rows.flatten(), device))
+    features = encode_observations(network, chosen).view(*rows.shape, -1)
+    states = _unroll(network, batch, columns, features).flatten(0, 1)
+    output = network.heads(states.index_select(0, upload(np.flatnonzero(valid), device)))
+    return output, upload(indices, device)
+
+
+def _unroll(
+    network: ActorCritic, batch: Batch, columns: NDArray[np.int64], features: Tensor
+) -> Tensor:
+    """Unroll some rollouts, from features ``[L, b, F]`` to recurrent states ``[L, b, H]``."""
+    begins = np.zeros(features.shape[:2], np.bool_)
+    begins[1:] = batch.layout.terminated[: len(features) - 1, columns]
+    assert network.memory is not None, "only a recurrent network is unrolled"
+    state = batch.hidden_state.index_select(0, upload(columns, features.device))
+    return network.memory.unroll(features, state, begins)
+
+
+def _encode_sequences(network: ActorCritic, batch: Batch) -> Tensor:
+    layout, device = batch.layout, batch.valid.device
+    # The last observation of a rollout is only a next observation. Padding repeats it.
+    rows = np.concatenate([layout.obs_index[:1], layout.next_obs_index])
+    mask = np.concatenate([layout.mask[:1], layout.mask])
+    features = encode_observations(network, batch.observations)
+    unrolled = features.index_select(0, upload(rows.flatten(), device)).view(*rows.shape, -1)
+    states = _unroll(network, batch, np.arange(rows.shape[1]), unrolled)
+    step_of_row = np.empty(len(features), np.int64)
+    step_of_row[rows[mask]] = np.flatnonzero(mask)
+    return states.flatten(0, 1).index_select(0, upload(step_of_row, device))

@@ -9,16 +9,16 @@ from metabonk.settings.schema import Learning
 
 
 class Surrogate(NamedTuple):
-    """The policy loss and its diagnostics, as means over all steps.
+    """The policy loss and its diagnostics of each step.
 
     Attributes:
-        loss: scalar to minimize.
-        clip_fraction: share of steps whose ratio is outside the clip range.
-        kl: estimate of KL(behaviour ‖ current), never negative (Schulman 2020, ``k3``).
+        loss: to minimize, ``[N]``.
+        clipped: 1 where the ratio is outside the clip range, else 0; ``[N]``.
+        kl: estimate of KL(behaviour ‖ current), never negative (Schulman 2020, ``k3``); ``[N]``.
     """
 
     loss: Tensor
-    clip_fraction: Tensor
+    clipped: Tensor
     kl: Tensor
 
 
@@ -38,16 +38,15 @@ def surrogate(
     log_ratios = log_probs - behaviour_log_probs
     ratios = log_ratios.exp()
     clipped = ratios.clamp(1 / (1 + clip), 1 + clip)
-    loss = -torch.minimum(ratios * advantages, clipped * advantages).mean()
     return Surrogate(
-        loss,
-        (ratios != clipped).to(torch.float32).mean(),
-        (ratios - 1 - log_ratios).mean(),
+        -torch.minimum(ratios * advantages, clipped * advantages),
+        (ratios != clipped).to(torch.float32),
+        ratios - 1 - log_ratios,
     )
 
 
 def value_loss(values: Tensor, returns: Tensor, old_values: Tensor, *, clip: float) -> Tensor:
-    """Compute half the mean squared error of the values, clipped like the policy's ratio.
+    """Compute half the squared error of each value, clipped like the policy's ratio, ``[N]``.
 
     Args:
         values: current predictions, ``[N]``.
@@ -59,7 +58,7 @@ def value_loss(values: Tensor, returns: Tensor, old_values: Tensor, *, clip: flo
     if clip > 0:
         near = old_values + (values - old_values).clamp(-clip, clip)
         errors = torch.maximum(errors, (near - returns).square())
-    return 0.5 * errors.mean()
+    return 0.5 * errors
 
 
 class Advantages(NamedTuple):
@@ -98,12 +97,7 @@ def gae(
     """
     discounts = gamma * (~terminated).to(rewards.dtype)
     traces = discounts * lam * (~done).to(rewards.dtype)
-    deltas = rewards + discounts * next_values - values
-    advantages = torch.empty_like(deltas)
-    later = torch.zeros_like(deltas[0])
-    for step in reversed(range(len(deltas))):
-        later = deltas[step] + traces[step] * later
-        advantages[step] = later
+    advantages = _discounted_sums(rewards + discounts * next_values - values, traces)
     return Advantages(advantages, advantages + values)
 
 
@@ -142,13 +136,23 @@ def vtrace(
     discounts = gamma * (~terminated).to(rewards.dtype)
     traces = discounts * lam * ratios.clamp(max=c_limit) * (~done).to(rewards.dtype)
     deltas = rho * (rewards + discounts * next_values - values)
-    returns = torch.empty_like(deltas)
-    correction = torch.zeros_like(deltas[0])
-    for step in reversed(range(len(deltas))):
-        correction = deltas[step] + traces[step] * correction
-        returns[step] = values[step] + correction
+    returns = values + _discounted_sums(deltas, traces)
     next_returns = torch.where(done, next_values, torch.roll(returns, -1, 0))
     return Advantages(rewards + discounts * next_returns - values, returns)
+
+
+def _discounted_sums(terms: Tensor, factors: Tensor) -> Tensor:
+    """Return the sums ``s[t] = terms[t] + factors[t]·s[t+1]``, ``[T, …]``.
+
+    By doubling the length of partial sums (Hillis and Steele 1986): log T operations on whole
+    tensors, where one after the other a GPU would run T of them on a row each.
+    """
+    sums, products, length = terms.clone(), factors[:-1], 1
+    while length < len(sums):
+        sums[:-length] += products * sums[length:]
+        products = products[:-length] * products[length:]
+        length *= 2
+    return sums
 
 
 def learning_rate(settings: Learning, steps_trained: int) -> float:

@@ -15,28 +15,20 @@ from metabonk.learner.batch import (
     Batch,
     encode,
     evaluate,
-    forward_minibatch,
+    forward_rollouts,
     make_batch,
     minibatches,
 )
-from metabonk.learner.losses import (
-    Advantages,
-    Surrogate,
-    gae,
-    learning_rate,
-    surrogate,
-    value_loss,
-    vtrace,
-)
+from metabonk.learner.gradient_step import GradientStep, Report, Targets
+from metabonk.learner.losses import Advantages, gae, learning_rate, vtrace
+from metabonk.learner.minibatch_step import MinibatchStep
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
-from metabonk.policy.distributions import Choices, Distribution
-from metabonk.policy.network import Output
 from metabonk.settings.schema import Learning
 
 log = logging.getLogger(__name__)
 
-KL_MARGIN = 1.5
-"""An update ends beyond this multiple of ``target_kl`` (as in Stable-Baselines3)."""
+REPORTED = ("policy", "value", "entropy", "kl", "clip_fraction", "grad_norm")
+"""Values of gradient steps whose means are an update's losses."""
 
 RETURN_RATE = 0.02
 """Weight of a batch in the running mean and scale of returns."""
@@ -76,25 +68,6 @@ class Update:
     dropped: int
     lag: float
     losses: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Targets of the N valid steps of a batch.
-
-    Attributes:
-        actions: by the spec, ``[N, …]``.
-        behaviour: log-probabilities of the actions under the behaviour policy, ``[N]``.
-        advantages: normalized, ``[N]``.
-        returns: normalized, ``[N]``.
-        old_values: predictions before the update, normalized, ``[N]``.
-    """
-
-    actions: Tensor
-    behaviour: Tensor
-    advantages: Tensor
-    returns: Tensor
-    old_values: Tensor
 
 
 class Learner:
@@ -140,10 +113,12 @@ class Learner:
             torch.manual_seed(settings.seed)
             self.network = ActorCritic(spec).to(self._device)
         self.network.set_return_scale(1.0 / (settings.reward_scale or reward_scale))
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), settings.learning_rate, eps=1e-5, fused=True
-        )
+        # On the device, where the rate of a recorded step is looked up.
+        rate = torch.tensor(settings.learning_rate, device=self._device)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), rate, eps=1e-5, fused=True)
         self.random = torch.Generator().manual_seed(settings.seed)
+        self._step = GradientStep(self.network, self.optimizer, settings)
+        self._minibatch_step = MinibatchStep(self.network, self.optimizer, settings, self._step)
 
     def update(self, rollouts: list[Rollout]) -> Update:
         """Learn from rollouts of this game and increment the version of the weights.
@@ -181,102 +156,64 @@ class Learner:
             features = encode(network, batch)
         values, parameters = evaluate(network, features)
         estimate = self._estimate(batch, values, parameters)
-        if not bool(torch.isfinite(estimate.returns[batch.valid]).all()):
+        estimated = batch.select(estimate.returns)
+        if not bool(torch.isfinite(estimated).all()):
             self._skip_step("its returns are not finite")
             return {}
         if settings.normalize_returns and settings.advantage == "gae":
-            network.update_return_stats(estimate.returns[batch.valid], RETURN_RATE)
+            network.update_return_stats(estimated, RETURN_RATE)
 
         targets = Targets(
-            actions=batch.actions[batch.valid],
-            behaviour=batch.log_probs[batch.valid],
-            advantages=_normalize(estimate.advantages[batch.valid]),
-            returns=network.normalize(estimate.returns[batch.valid]),
-            old_values=network.normalize(values[batch.obs_index][batch.valid]),
+            actions=batch.select(batch.actions),
+            behaviour=batch.select(batch.log_probs),
+            advantages=_normalize(batch.select(estimate.advantages)),
+            returns=network.normalize(estimated),
+            old_values=network.normalize(values.index_select(0, batch.obs_of_valid)),
         )
         rate = learning_rate(settings, self.counters.steps_trained)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        steps = self._steps(batch, targets, features if single_step else None)
-        taken = [terms for terms in steps if terms]
-        losses = {name: fmean(terms[name] for terms in taken) for name in taken[0]} if taken else {}
+            group["lr"].fill_(rate)
+        self._step.begin_update()
+        steps = [*self._steps(batch, targets, features if single_step else None)]
+        # Only here is a GPU waited for.
+        reports = [Report(*values) for values in torch.stack(steps).tolist()]
+        for report in reports:
+            if report.skipped:
+                self._skip_step(f"its gradient is not finite (loss {report.loss})")
+        taken = [report for report in reports if report.taken]
+        losses = {name: fmean(getattr(each, name) for each in taken) for name in REPORTED if taken}
         losses["explained_variance"] = _explained_variance(targets.old_values, targets.returns)
         losses["learning_rate"] = rate
         losses["gradient_steps"] = len(taken)
         return losses
 
-    def _steps(
-        self, batch: Batch, targets: Targets, features: Tensor | None
-    ) -> Iterator[dict[str, float] | None]:
+    def _steps(self, batch: Batch, targets: Targets, features: Tensor | None) -> Iterator[Tensor]:
         """Make gradient steps until all are made or the policy has moved far enough.
 
         Args:
             batch: of rollouts.
             targets: of its valid steps.
             features: of every observation, with gradients, if a single step uses the whole batch.
+
+        Yields:
+            The values of a ``Report``.
         """
-        settings = self.settings
-        for _ in range(settings.epochs):
-            for minibatch in minibatches(batch, self.spec, settings.num_minibatches, self.random):
-                if features is None:
-                    output, chosen = forward_minibatch(self.network, batch, minibatch)
-                else:
-                    output = self.network.heads(features[batch.obs_index[batch.valid]])
-                    chosen = torch.arange(batch.steps, device=features.device)
-                if len(chosen) == 0:
-                    continue
-                distribution = self.spec.distribution(output.parameters)
-                policy = surrogate(
-                    distribution.log_prob(targets.actions[chosen]),
-                    targets.behaviour[chosen],
-                    targets.advantages[chosen],
-                    clip=settings.clip_range,
-                )
-                if 0 < KL_MARGIN * settings.target_kl < float(policy.kl.detach()):
+        if features is not None:
+            output = self.network.heads(features.index_select(0, batch.obs_of_valid))
+            yield self._step(output, targets, _equal_weights(targets))
+            return
+        for _ in range(self.settings.epochs):
+            for chosen in minibatches(batch, self.spec, self.settings.num_minibatches, self.random):
+                if self.spec.memory == 0:
+                    yield self._minibatch_step(batch, targets, chosen)
+                elif batch.layout.valid[:, chosen].any():
+                    output, steps = forward_rollouts(self.network, batch, chosen)
+                    those = targets.at(steps)
+                    yield self._step(output, those, _equal_weights(those))
+                if self._step.stopped(wait=False):
                     return
-                yield self._step(output, distribution, policy, targets, chosen)
-
-    def _step(
-        self,
-        output: Output,
-        distribution: Distribution,
-        policy: Surrogate,
-        targets: Targets,
-        chosen: Tensor,
-    ) -> dict[str, float] | None:
-        """Make a gradient step; return its terms by name, or None if it was skipped."""
-        settings = self.settings
-        value = value_loss(
-            output.values,
-            targets.returns[chosen],
-            targets.old_values[chosen],
-            clip=settings.value_clip_range,
-        )
-        entropy = distribution.entropy().mean()
-        loss = (
-            policy.loss
-            + settings.value_coefficient * value
-            + settings.kl_coefficient * policy.kl
-            - settings.entropy_coefficient * self._exploration_bonus(distribution, entropy)
-        )
-        norm = self._optimize(loss)
-        if norm is None:
-            return None
-        terms = {
-            "policy": policy.loss,
-            "value": value,
-            "entropy": entropy,
-            "kl": policy.kl,
-            "clip_fraction": policy.clip_fraction,
-            "grad_norm": norm,
-        }
-        return {name: float(term.detach()) for name, term in terms.items()}
-
-    def _exploration_bonus(self, distribution: Distribution, entropy: Tensor) -> Tensor:
-        """Return the term that rewards exploration."""
-        if self.settings.exploration_loss == "symmetric_kl" and isinstance(distribution, Choices):
-            return -distribution.symmetric_kl().mean()
-        return entropy
+            if self._step.stopped(wait=True):
+                return
 
     def _estimate(self, batch: Batch, values: Tensor, parameters: Tensor) -> Advantages:
         settings = self.settings
@@ -303,24 +240,14 @@ class Learner:
             lam=settings.gae_lambda,
         )
 
-    def _optimize(self, loss: Tensor) -> Tensor | None:
-        """Make a gradient step; return the gradient's norm, or None if it was skipped."""
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.network.parameters(), self.settings.max_grad_norm
-        )
-        # A finite loss may have a non-finite gradient; a non-finite loss has no finite one.
-        if not bool(torch.isfinite(norm)):
-            self._skip_step(f"its gradient is not finite (loss {float(loss.detach())})")
-            return None
-        self.optimizer.step()
-        self.network.clamp_log_std()
-        return norm
-
     def _skip_step(self, why: str) -> None:
         self.counters.skipped += 1
         log.warning("skipped a gradient step: %s; %d so far", why, self.counters.skipped)
+
+
+def _equal_weights(targets: Targets) -> Tensor:
+    count = len(targets.advantages)
+    return targets.advantages.new_full((count,), 1 / count)
 
 
 def _normalize(advantages: Tensor) -> Tensor:

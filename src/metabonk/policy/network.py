@@ -156,14 +156,14 @@ class ActorCritic(nn.Module):
             return
         numbers = observations.to(torch.float64)
         count = len(numbers)
-        total = int(self.observation_count) + count
+        total = self.observation_count + count
         distance = numbers.mean(0) - self.observation_mean
         before = self.observation_variance * self.observation_count
         between = distance.square() * self.observation_count * count / total
         within = numbers.var(0, unbiased=False) * count
         self.observation_variance.copy_((before + within + between) / total)
         self.observation_mean.add_(distance * count / total)
-        self.observation_count.fill_(total)
+        self.observation_count.copy_(total)
 
     def normalize(self, returns: Tensor) -> Tensor:
         """Convert returns or values from reward units to those of the value head."""
@@ -190,7 +190,7 @@ class ActorCritic(nn.Module):
             rate: weight against earlier returns; the first updates are averaged evenly.
         """
         self.return_updates.add_(1)
-        weight = max(rate, 1.0 / int(self.return_updates))
+        weight = self.return_updates.to(torch.float64).reciprocal().clamp(min=rate)
         returns = returns.to(torch.float64)
         old_mean, old_scale = self.return_mean.clone(), self.return_scale.clone()
         self.return_mean.lerp_(returns.mean(), weight)

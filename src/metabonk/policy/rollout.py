@@ -122,7 +122,8 @@ class Rollout:
 
     def _check_values(self) -> None:
         for name, words in _MUST_BE_FINITE.items():
-            if not np.isfinite(getattr(self, name)).all():
+            array = getattr(self, name)
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise WireError(f"the rollout's {words} are not all finite")
         if self.spec.action_kind is not ActionKind.CONTINUOUS:
             self._check_choices()

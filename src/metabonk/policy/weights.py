@@ -13,6 +13,7 @@ from metabonk.messages import LARGEST_COUNT
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.spec import PolicySpec
+from metabonk.policy.transfer import download
 
 NETWORK = "network/"
 """Prefix of the names of a network's tensors in weights and checkpoints."""
@@ -51,7 +52,7 @@ class Weights(NamedTuple):
 
 def network_arrays(network: ActorCritic) -> dict[str, Array]:
     """Return the network's parameters and buffers under their serialized names."""
-    return {NETWORK + name: t.detach().cpu().numpy() for name, t in network.state_dict().items()}
+    return download({NETWORK + name: tensor for name, tensor in network.state_dict().items()})
 
 
 def encode_weights(network: ActorCritic, version: int) -> bytes:

@@ -1,0 +1,52 @@
+"""Work of a GPU that is recorded once and then repeated by a single launch."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+WARM_UPS = 3
+"""Runs before the recording, in which libraries choose kernels and take their memory: as many as
+PyTorch's documentation of CUDA graphs advises."""
+
+
+class CudaGraph:
+    """A function whose kernels run again whenever it is called, from the same memory.
+
+    Its inputs are tensors that the caller writes to in between.
+
+    Args:
+        work: runs a few times without being recorded, then once for the recording. It must not
+            wait for the device.
+        device: that it works on.
+
+    Raises:
+        torch.OutOfMemoryError: the device has too little memory.
+    """
+
+    def __init__(self, work: Callable[[], Tensor], device: torch.device) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(device):
+            aside, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
+            aside.wait_stream(current)
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UPS):
+                    work()
+            current.wait_stream(aside)
+            self._result = self._record(work)
+
+    def _record(self, work: Callable[[], Tensor]) -> Tensor:
+        try:
+            # Other threads may use the device meanwhile.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+                return work()
+        except RuntimeError as error:
+            # To end the recording fails too, and would hide why.
+            if isinstance(error.__context__, torch.OutOfMemoryError):
+                raise error.__context__ from None
+            raise
+
+    def __call__(self) -> Tensor:
+        """Run the work, and return its result, which the next call overwrites."""
+        self._graph.replay()
+        return self._result

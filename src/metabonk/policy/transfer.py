@@ -1,0 +1,51 @@
+"""Copies between host and device memory, for which as little as possible waits.
+
+A GPU copies from and to pinned memory beside whatever the host does. PyTorch reuses pinned memory
+only once the copies from it are done.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def upload(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Return an array as a tensor on a device, without waiting for a GPU.
+
+    On the CPU the tensor shares the array's memory.
+    """
+    tensor = torch.from_numpy(array)
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def upload_joined(arrays: Sequence[NDArray[Any]], device: torch.device) -> Tensor:
+    """Return arrays as one tensor on a device, joined along the first dimension.
+
+    Args:
+        arrays: at least one; alike but for the first dimension.
+        device: for the tensor.
+    """
+    parts = [torch.from_numpy(array) for array in arrays]
+    rows = sum(map(len, parts))
+    joined = torch.empty(
+        (rows, *parts[0].shape[1:]), dtype=parts[0].dtype, pin_memory=device.type == "cuda"
+    )
+    torch.cat(parts, out=joined)
+    return joined.to(device, non_blocking=True)
+
+
+def download(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """Return tensors of one device as arrays by the same names; a GPU is waited for only once.
+
+    On the CPU the arrays share the tensors' memory.
+    """
+    copies = {name: each.detach().to("cpu", non_blocking=True) for name, each in tensors.items()}
+    if devices := {each.device for each in tensors.values() if each.is_cuda}:
+        (device,) = devices
+        torch.cuda.current_stream(device).synchronize()
+    return {name: each.numpy() for name, each in copies.items()}
