@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from metabonk.policy.recurrent import RecurrentLayer
+from metabonk.policy.recurrent import Packing, RecurrentLayer
 
 FEATURES, SIZE = 5, 4
 
@@ -49,6 +49,17 @@ def test_sequences_run_as_if_step_by_step(share: float, length: int, count: int)
         for module, states in ((layer, unrolled), (cell, expected))
     ]
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
+def test_sequences_are_cut_into_segments_and_packed_by_length():
+    # Steps 0, 2, 4, 6 are the first sequence, cut before 4; 1, 3, 5, 7 are the second.
+    starts = np.zeros((4, 2), np.bool_)
+    starts[2, 0] = True
+    packing = Packing.of(starts)
+    assert packing.batch_sizes.tolist() == [3, 3, 1, 1]
+    assert packing.order.tolist() == [1, 0, 4, 3, 2, 6, 5, 7]
+    assert packing.order[packing.position].tolist() == list(range(8))
+    assert packing.sequences.tolist() == [1, 0, 2], "the last one begins inside a sequence"
 
 
 def test_a_step_equals_that_of_a_cell():
