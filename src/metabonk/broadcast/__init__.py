@@ -1,0 +1,30 @@
+"""Environments of any trainer, shown while they train.
+
+``Broadcast`` in the trainer's process writes what an episode starts from and every action into a
+ring in shared memory. A shadow in another process repeats them in a copy of the environment, and
+draws that (ADR 15). Nothing here imports more than numpy, Gymnasium and the standard library.
+
+In the trainer:
+
+``wrapper``       ``Broadcast``, the Gymnasium wrapper
+``stream``        ``Stream``, for pictures of anything else
+``broadcaster``   what both share: being announced and watched, and never failing
+``budget``        how often drawing in the trainer keeps to its share of the time
+``recipe``        how a copy of an environment is made
+``ring_writer``   the ring's only writer
+
+In other processes:
+
+``ring_reader``   the rings of this user, and their records
+``shadow``        the copy of an environment, which repeats episodes
+``playback``      which episode is shown, and its pace
+
+Both:
+
+``ring_layout``   bytes of a ring file
+``places``        folders of ring files
+``announcement``  what a ring says of its environment
+``records``       what happened in it
+``values``        Python values as bytes
+``carried``       random states that an episode starts from
+"""

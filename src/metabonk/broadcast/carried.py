@@ -1,0 +1,70 @@
+"""Random states that decide an episode besides its seed and its actions.
+
+What an environment carries from one episode into the next is copied before ``reset``, and put into
+the shadow's copy before its own.
+"""
+
+import importlib
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from metabonk.errors import WireError
+
+NP_RANDOM = "np_random"
+"""State of Gymnasium's random number generator; an environment that was seeded has a new one."""
+
+ALE = "ale"
+"""State of the Atari emulator, whose sticky actions have random numbers of their own."""
+
+OWN = "own"
+"""Bytes of the environment's own ``get_carried_state``, for its ``set_carried_state``."""
+
+
+def capture(environment: gymnasium.Env[Any, Any], seed: int | None) -> dict[str, Any]:
+    """Copy the state of an environment that is about to be reset; for ``values.encode``.
+
+    Args:
+        environment: wrapped or not.
+        seed: that it is about to be reset with.
+    """
+    inner: Any = environment.unwrapped
+    carried = dict[str, Any]()
+    if seed is None and isinstance(inner.np_random, np.random.Generator):
+        carried[NP_RANDOM] = inner.np_random.bit_generator.state
+    if hasattr(inner, "ale"):
+        carried[ALE] = inner.ale.cloneSystemState().__getstate__()
+    if hasattr(inner, "get_carried_state"):
+        carried[OWN] = bytes(inner.get_carried_state())
+    return carried
+
+
+def restore(environment: gymnasium.Env[Any, Any], carried: dict[str, Any]) -> None:
+    """Put a captured state into another copy of the environment.
+
+    Raises:
+        WireError: it is none, or of another environment.
+    """
+    inner: Any = environment.unwrapped
+    try:
+        if (state := carried.get(NP_RANDOM)) is not None:
+            inner.np_random = _generator(state)
+        if (state := carried.get(ALE)) is not None:
+            kind = importlib.import_module("ale_py").ALEState
+            ale_state = kind.__new__(kind)
+            ale_state.__setstate__(state)
+            inner.ale.restoreSystemState(ale_state)
+        if (state := carried.get(OWN)) is not None:
+            inner.set_carried_state(state)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WireError(f"the state that the episode starts from is damaged: {error}") from None
+
+
+def _generator(state: dict[str, Any]) -> np.random.Generator:
+    kind = getattr(np.random, state["bit_generator"])
+    if not (isinstance(kind, type) and issubclass(kind, np.random.BitGenerator)):
+        raise ValueError(f"{state['bit_generator']} is no bit generator")
+    bits = kind()
+    bits.state = state
+    return np.random.Generator(bits)

@@ -1,0 +1,97 @@
+"""A ring that is made when it is needed, and that can't hurt the trainer."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import gymnasium
+
+from metabonk.broadcast.announcement import Announcement
+from metabonk.broadcast.places import CAPACITY, SMALL_CAPACITY, create_ring
+from metabonk.broadcast.ring_layout import MAX_CAPACITY, entry_size
+from metabonk.broadcast.ring_writer import ClosedRing, Pixels, RingClosed, RingWriter
+from metabonk.errors import StartError
+
+log = logging.getLogger(__name__)
+
+SWITCH = "METABONK_BROADCAST"
+"""Environment variable; 0: nothing is broadcast."""
+
+PAGE = 4096
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Channel:
+    """Way from a trainer to those who watch it.
+
+    Args:
+        announce: returns what is said of it; called when the ring is made.
+
+    Attributes:
+        ring: that records are written to; a closed one until ``open``.
+    """
+
+    def __init__(self, announce: Callable[[], Announcement]) -> None:
+        self._announce = announce
+        self._announcement: Announcement | None = None
+        self._is_off = os.environ.get(SWITCH) == "0"
+        self.ring: RingWriter | ClosedRing = ClosedRing()
+
+    def open(self) -> None:
+        """Make the ring, unless that was done in this process, is switched off, or failed."""
+        if not self.ring.is_open and not self._is_off:
+            self._open((CAPACITY, SMALL_CAPACITY))
+
+    def attempt(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Call a function; if it fails, warn, and broadcast nothing any more.
+
+        Returns:
+            What the function returns; None if it failed, or the ring is closed.
+        """
+        try:
+            return function(*args, **kwargs)
+        except RingClosed:
+            return None
+        except Exception as error:  # The trainer goes on, whatever it is.
+            log.debug("broadcasting failed", exc_info=error)
+            self._fail(error)
+            return None
+
+    def send(self, payload: bytes, pixels: Pixels = b"") -> None:
+        """Add a record; one that doesn't fit is dropped, and a larger ring is made.
+
+        Raises:
+            RingClosed: there is no ring.
+            StartError: there is no room for a larger one.
+        """
+        size = len(payload) + len(pixels)
+        if size <= self.ring.max_record or not self.ring.is_open:
+            self.ring.append(payload, pixels)
+            return
+        self.ring.close()
+        least = -(-2 * (entry_size(len(payload), len(pixels)) + PAGE) // PAGE) * PAGE
+        self._open((min(2 * least, MAX_CAPACITY), least))
+
+    def close(self) -> None:
+        """Say that there is no more; for good."""
+        self._is_off = True
+        self.ring.close()
+
+    def _open(self, capacities: tuple[int, ...]) -> None:
+        if self._announcement is None:
+            self._announcement = self._announce()
+        # A forked child has the announcement of its parent.
+        announcement = dataclasses.replace(self._announcement, pid=os.getpid())
+        self.ring = create_ring(announcement, capacities)
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        words = str(error) if isinstance(error, StartError) else f"{type(error).__name__}: {error}"
+        # The user may have made errors of warnings.
+        with contextlib.suppress(Warning):
+            gymnasium.logger.warn("metabonk shows nothing of this environment: %s", words)

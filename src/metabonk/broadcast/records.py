@@ -1,0 +1,180 @@
+"""What a trainer says of its episodes, as bytes. Pure.
+
+A payload is a byte for the kind of record, and its content as a ``values.encode``d value; a step,
+of which there are the most, has its numbers first.
+"""
+
+import struct
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabonk.broadcast.values import decode, encode
+from metabonk.errors import WireError
+
+MAX_TEXT = 2000
+"""Characters of a thought or note; more are cut off."""
+
+MAX_SIDE = 1 << 14
+"""Pixels of a frame in one direction."""
+
+_STEP = struct.Struct("<cdB")
+_FRAME = struct.Struct("<cHHdf")
+_TERMINATED, _TRUNCATED = 1, 2
+
+
+@dataclass(frozen=True)
+class EpisodeStart:
+    """An environment was reset.
+
+    Attributes:
+        number: of the episode, from 0; those that nobody watched count.
+        seed: argument of ``reset``.
+        options: argument of ``reset``.
+        carried: state before it, see ``carried.capture``.
+        no_repeat: why the episode can't be repeated; empty if it can.
+    """
+
+    number: int
+    seed: int | None
+    options: Any
+    carried: dict[str, Any] = field(default_factory=dict)
+    no_repeat: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """An environment, or anything else with rewards, took a step."""
+
+    action: Any
+    reward: float
+    terminated: bool = False
+    truncated: bool = False
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the episode ends with it."""
+        return self.terminated or self.truncated
+
+
+@dataclass(frozen=True)
+class Thought:
+    """Thought of a policy before the step that follows in the ring.
+
+    Attributes:
+        probabilities: of the actions, float32; None: not said.
+        value: return that is expected.
+        text: anything.
+    """
+
+    probabilities: NDArray[np.float32] | None = None
+    value: float | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """A frame that was drawn in the trainer, after the step or start before it in the ring.
+
+    Attributes:
+        pixels: ``H×W×3`` uint8 RGB.
+        captured_at: seconds on ``time.monotonic()``.
+        drawing_s: that drawing it took.
+    """
+
+    pixels: NDArray[np.uint8]
+    captured_at: float
+    drawing_s: float
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the page, for instance why nothing is drawn."""
+
+    text: str
+
+
+Record: TypeAlias = EpisodeStart | Step | Thought | FrameRecord | Note
+
+
+def encode_step(action: bytes, reward: float, terminated: bool, truncated: bool) -> bytes:
+    """Encode a step whose action was encoded before it, since steps may change arrays."""
+    flags = _TERMINATED * terminated + _TRUNCATED * truncated
+    return _STEP.pack(b"S", reward, flags) + action
+
+
+def encode_start(start: EpisodeStart) -> bytes:
+    """Encode the start of an episode.
+
+    Raises:
+        NotEncodable: the options or the carried state contain a value that can't be sent.
+    """
+    content = start.number, start.seed, start.options, start.carried, start.no_repeat
+    return b"E" + encode(content)
+
+
+def encode_thought(thought: Thought) -> bytes:
+    """Encode a thought."""
+    text = None if thought.text is None else thought.text[:MAX_TEXT]
+    return b"T" + encode((thought.probabilities, thought.value, text))
+
+
+def encode_note(note: Note) -> bytes:
+    """Encode a note."""
+    return b"N" + encode(note.text[:MAX_TEXT])
+
+
+def encode_frame(shape: tuple[int, ...], captured_at: float, drawing_s: float) -> bytes:
+    """Encode a frame without its pixels, which stand beside the payload in the ring."""
+    return _FRAME.pack(b"F", shape[0], shape[1], captured_at, drawing_s)
+
+
+def decode_record(payload: bytes, pixels: bytes) -> Record:
+    """Decode a record from an untrusted source.
+
+    Raises:
+        WireError: it is damaged, or of a later version.
+    """
+    kind = payload[:1]
+    if kind == b"S":
+        return _decode_step(payload)
+    if kind == b"F":
+        return _decode_frame(payload, pixels)
+    if kind not in (b"E", b"T", b"N"):
+        raise WireError(f"a record of the ring begins with {kind!r}")
+    content = decode(payload[1:])
+    match kind, content:
+        case b"E", (int(), int() | None, _, dict(), str()):
+            return EpisodeStart(*content)
+        case b"T", (np.ndarray() | None as probabilities, float() | None, str() | None):
+            if probabilities is None or _is_vector(probabilities):
+                return Thought(*content)
+        case b"N", str():
+            return Note(content)
+    raise WireError(f"a record {kind!r} of the ring is damaged")
+
+
+def _is_vector(probabilities: NDArray[Any]) -> bool:
+    return probabilities.dtype == np.float32 and probabilities.ndim == 1
+
+
+def _decode_step(payload: bytes) -> Step:
+    if len(payload) < _STEP.size:
+        raise WireError("a step of the ring is damaged")
+    _, reward, flags = _STEP.unpack_from(payload)
+    action = decode(payload[_STEP.size :])
+    return Step(action, reward, bool(flags & _TERMINATED), bool(flags & _TRUNCATED))
+
+
+def _decode_frame(payload: bytes, pixels: bytes) -> FrameRecord:
+    if len(payload) != _FRAME.size:
+        raise WireError("a frame of the ring is damaged")
+    _, height, width, captured_at, drawing_s = _FRAME.unpack(payload)
+    if not 0 < height <= MAX_SIDE or not 0 < width <= MAX_SIDE:
+        raise WireError(f"a frame of the ring is {width} pixels wide and {height} high")
+    if len(pixels) != 3 * width * height:
+        raise WireError(f"a frame of the ring has {len(pixels)} bytes, not {3 * width * height}")
+    array = np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
+    return FrameRecord(array, captured_at, drawing_s)

@@ -1,0 +1,146 @@
+"""Rings as other processes read them, and as they say what they want."""
+
+import contextlib
+import os
+import stat
+import time
+from pathlib import Path
+
+from metabonk.broadcast.ring_layout import (
+    ANNOUNCEMENT_OFFSET,
+    DEMAND,
+    HEAD,
+    HEAD_OFFSET,
+    RECORDS_OFFSET,
+    Demand,
+    Entry,
+    Head,
+    parse_head,
+    split,
+)
+from metabonk.errors import WireError
+
+
+class RingReader:
+    """Reads the records of a ring, which it can't change.
+
+    The file is read, not mapped: whoever shortened a mapped one would end this process (SIGBUS).
+
+    Args:
+        file: of the ring.
+
+    Attributes:
+        announcement: JSON, from an untrusted source.
+        missed: records that were overwritten before they were read.
+
+    Raises:
+        OSError: it is gone, or can't be read.
+        WireError: it is no ring, or of another version.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.missed = 0
+        self._number: int | None = None
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        self._descriptor = os.open(file, flags)
+        try:
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise WireError(f"{file} is no ring, but something else than a file")
+            head = self._head()
+            self._capacity = head.capacity
+            self.announcement = self._pread(ANNOUNCEMENT_OFFSET, head.announcement)
+            self._position = 0 if head.reserved <= head.capacity else head.committed
+        except (OSError, WireError):
+            self.close()
+            raise
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the writer has closed it: what was not read yet are its last records.
+
+        Raises:
+            OSError, WireError: see ``read``.
+        """
+        return self._head().is_closed
+
+    def read(self) -> list[Entry]:
+        """Return the records that were added since the last call.
+
+        If some were overwritten, those before the newest are skipped, and ``missed`` grows with the
+        next that is read.
+
+        Raises:
+            OSError: the file can't be read.
+            WireError: the file is damaged; there is no use in reading on.
+        """
+        end = self._head().committed
+        size = end - self._position
+        if size < 0:
+            raise WireError("the ring goes backwards")
+        entries = self._entries(size)
+        if entries is None:
+            self._position = self._head().committed
+            return []
+        for entry in entries:
+            if self._number is not None:
+                if entry.number < self._number:
+                    raise WireError(f"record {entry.number} of the ring comes after later ones")
+                self.missed += entry.number - self._number
+            self._number = entry.number + 1
+        self._position = end
+        return entries
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def _entries(self, size: int) -> list[Entry] | None:
+        """Return the records in the next bytes; None if some were overwritten."""
+        for is_last_attempt in (False, True):
+            data = self._copy(self._position, size) if size <= self._capacity else b""
+            if self._head().reserved - self._position > self._capacity:
+                return None
+            try:
+                return split(data)
+            except WireError:
+                # Some processors show the position before what was written up to there.
+                if is_last_attempt:
+                    raise
+        raise AssertionError("not reached")
+
+    def _head(self) -> Head:
+        size = os.fstat(self._descriptor).st_size
+        return parse_head(os.pread(self._descriptor, HEAD.size, HEAD_OFFSET), size)
+
+    def _copy(self, position: int, size: int) -> bytes:
+        start = position % self._capacity
+        fits = min(size, self._capacity - start)
+        data = self._pread(RECORDS_OFFSET + start, fits)
+        return data + self._pread(RECORDS_OFFSET, size - fits) if fits < size else data
+
+    def _pread(self, offset: int, size: int) -> bytes:
+        data = os.pread(self._descriptor, size, offset)
+        if len(data) != size:
+            raise WireError("the ring was shortened")
+        return data
+
+
+def set_demand(file: Path, demand: Demand, seconds: float) -> None:
+    """Ask the trainer for records or frames; to be repeated while they are wanted.
+
+    Args:
+        file: of the ring.
+        demand: what is wanted.
+        seconds: after which nothing is, if it is not repeated.
+
+    Raises:
+        OSError: it is gone, or can't be written to.
+        WireError: it is no ring.
+    """
+    descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    with contextlib.closing(os.fdopen(descriptor, "r+b", buffering=0)):
+        size = os.fstat(descriptor).st_size
+        parse_head(os.pread(descriptor, HEAD.size, HEAD_OFFSET), size)
+        until_ns = time.monotonic_ns() + int(seconds * 1e9)
+        os.pwrite(descriptor, DEMAND.pack(demand, until_ns), 0)

@@ -1,0 +1,208 @@
+"""The only writer of a ring, in the trainer's process."""
+
+import contextlib
+import mmap
+import os
+import time
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from metabonk.broadcast.ring_layout import (
+    ANNOUNCEMENT_OFFSET,
+    FORMAT,
+    HEAD_OFFSET,
+    MAGIC,
+    MAX_ANNOUNCEMENT,
+    PREFIX,
+    RECORDS_OFFSET,
+    Demand,
+    Word,
+    entry_size,
+    file_size,
+    prefix,
+)
+from metabonk.system.file_lock import is_same_file
+
+Pixels: TypeAlias = bytes | memoryview
+
+_HEAD = HEAD_OFFSET // 8
+_COMMITTED = _HEAD + Word.COMMITTED
+_RESERVED = _HEAD + Word.RESERVED
+_NOTHING_WANTED = (Demand.NOTHING,)
+
+
+class RingClosed(Exception):
+    """Nothing can be written any more: the ring was closed, or belongs to the parent process."""
+
+
+class RingWriter:
+    """Ring that records are added to, without waiting for anybody.
+
+    Its file is removed when it is closed or forgotten, or the process ends. A killed process leaves
+    it behind, and its lock free. A copied or pickled writer is a closed one.
+
+    Args:
+        descriptor: of a new, locked, empty file, which the writer takes over.
+        file: its path.
+        capacity: bytes of records; a multiple of 8.
+        announcement: JSON.
+
+    Attributes:
+        wanted: sequence whose first number is 0 while nothing is wanted; quick to look at.
+
+    Raises:
+        OSError: there is no room for it; the file is removed.
+        ValueError: the announcement is too long.
+    """
+
+    def __init__(self, descriptor: int, file: Path, capacity: int, announcement: bytes) -> None:
+        if len(announcement) > MAX_ANNOUNCEMENT:
+            raise ValueError(f"an announcement of {len(announcement)} bytes")
+        self.file = file
+        self.capacity = capacity
+        self._position, self._number = 0, 0
+        self._memory = _Memory(descriptor, file, file_size(capacity))
+        weakref.finalize(self, self._memory.remove)
+        words = self._words = self._memory.words
+        self._records = self._memory.records
+        end = ANNOUNCEMENT_OFFSET + len(announcement)
+        self._memory.bytes[ANNOUNCEMENT_OFFSET:end] = announcement
+        words[_HEAD + Word.FORMAT] = FORMAT
+        words[_HEAD + Word.CAPACITY] = capacity
+        words[_HEAD + Word.ANNOUNCEMENT] = len(announcement)
+        words[_HEAD + Word.MAGIC] = MAGIC
+        self.wanted: Sequence[int] = words
+        _writers.add(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether records can be added."""
+        return self.wanted is not _NOTHING_WANTED
+
+    @property
+    def demand(self) -> Demand:
+        """What is wanted now; nothing if that was not said again in time."""
+        if not self.wanted[0] or self.wanted[1] < time.monotonic_ns():
+            return Demand.NOTHING
+        return Demand.FRAMES if self.wanted[0] >= Demand.FRAMES else Demand.RECORDS
+
+    @property
+    def max_record(self) -> int:
+        """Bytes of a payload and pixels that fit."""
+        return self.capacity // 2 - PREFIX.size - 8
+
+    def append(self, payload: bytes, pixels: Pixels = b"") -> None:
+        """Add a record, over the oldest ones.
+
+        Args:
+            payload: see ``records``.
+            pixels: contiguous bytes.
+
+        Raises:
+            RingClosed: nothing can be added any more.
+            ValueError: it is longer than ``max_record``.
+        """
+        if not self.is_open:
+            raise RingClosed
+        size = entry_size(len(payload), len(pixels))
+        if size > self.capacity // 2:
+            raise ValueError(f"a record of {size} bytes in a ring of {self.capacity}")
+        start = self._position
+        end = start + size
+        self._words[_RESERVED] = end
+        self._put(start, prefix(self._number, payload, len(pixels)) + payload)
+        if pixels:
+            self._put(start + PREFIX.size + len(payload), pixels)
+        self._words[_COMMITTED] = end
+        self._position = end
+        self._number += 1
+
+    def close(self) -> None:
+        """Say that there is no more, and remove the file."""
+        if self.is_open:
+            self._words[_HEAD + Word.CLOSED] = 1
+            self.wanted = _NOTHING_WANTED
+            self._memory.remove()
+
+    def abandon(self) -> None:
+        """Leave the ring to the process that this one was forked from."""
+        self.wanted = _NOTHING_WANTED
+        self._memory.release()
+
+    def __reduce__(self) -> tuple[type["ClosedRing"], tuple[()]]:
+        return ClosedRing, ()
+
+    def _put(self, position: int, data: Pixels) -> None:
+        start = position % self.capacity
+        end = start + len(data)
+        if end <= self.capacity:
+            self._records[start:end] = data
+            return
+        fits = self.capacity - start
+        self._records[start:] = data[:fits]
+        self._records[: len(data) - fits] = data[fits:]
+
+
+class ClosedRing:
+    """Stands for a ring that is not open: not yet, or no more."""
+
+    is_open = False
+    demand = Demand.NOTHING
+    wanted: Sequence[int] = _NOTHING_WANTED
+    max_record = 0
+
+    def append(self, payload: bytes, pixels: Pixels = b"") -> None:
+        """Raise ``RingClosed``."""
+        raise RingClosed
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class _Memory:
+    """The mapped file of a ring; all of it is allocated."""
+
+    def __init__(self, descriptor: int, file: Path, size: int) -> None:
+        self._descriptor: int | None = descriptor
+        self._file = file
+        self._pid = os.getpid()
+        try:
+            # Without it, memory that is not there would end the process (SIGBUS) when written to.
+            os.posix_fallocate(descriptor, 0, size)
+            self._map = mmap.mmap(descriptor, size)
+        except OSError:
+            file.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        self.bytes = memoryview(self._map)
+        self.words = self.bytes.cast("Q")
+        self.records = self.bytes[RECORDS_OFFSET:]
+
+    def remove(self) -> None:
+        if self._descriptor is not None:
+            if self._pid == os.getpid() and is_same_file(self._descriptor, self._file):
+                with contextlib.suppress(OSError):
+                    self._file.unlink()
+            self.release()
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            for view in (self.records, self.words, self.bytes):
+                view.release()
+            self._map.close()
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+_writers: weakref.WeakSet[RingWriter] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for writer in list(_writers):
+        writer.abandon()
+
+
+# Descriptors and mappings are inherited, and two processes must not write to one ring.
+os.register_at_fork(after_in_child=_abandon_all)

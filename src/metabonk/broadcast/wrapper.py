@@ -1,0 +1,233 @@
+"""``Broadcast``: the wrapper that shows an environment while it is trained on."""
+
+import math
+import os
+import time
+from typing import Any, SupportsFloat, get_args
+
+import gymnasium
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+
+from metabonk.broadcast.announcement import Announcement, Draw, Recipe, Speed, usable_fps
+from metabonk.broadcast.budget import DrawBudget
+from metabonk.broadcast.carried import capture
+from metabonk.broadcast.channel import Channel
+from metabonk.broadcast.pixels import as_frame
+from metabonk.broadcast.places import RANK
+from metabonk.broadcast.recipe import NoRecipe, recipe_of
+from metabonk.broadcast.records import (
+    EpisodeStart,
+    Note,
+    Thought,
+    encode_frame,
+    encode_note,
+    encode_start,
+    encode_step,
+    encode_thought,
+)
+from metabonk.broadcast.ring_layout import Demand
+from metabonk.broadcast.values import NotEncodable, encode
+from metabonk.broadcast.version import metabonk_version
+
+IMAGE_MODES = ("rgb_array", "rgb_array_list")
+"""Render modes whose images can be shown."""
+
+
+class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Shows an environment while it is trained on, and changes nothing about it.
+
+    It is announced at its first ``reset``. While nobody watches, a step costs nothing more. Then it
+    is drawn from its random state and its actions in another process; if that can't be done, here,
+    within the budget. Whatever fails ends broadcasting with a warning, and not training.
+    ``METABONK_BROADCAST=0`` in the environment switches it off.
+
+    Args:
+        env: to show.
+        name: on the page; ``{rank}`` is the lowest number that is free. None: that of the
+            environment.
+        draw: ``auto``; ``shadow``: only in another process; ``inline``: only here, by ``render``;
+            ``observation``: the images that the policy sees.
+        budget: share of this process's time that drawing here may take, 0 to 1.
+        speed: ``game``: whole episodes at the environment's ``render_fps``, and none of those that
+            pass meanwhile; ``now``: the newest step.
+
+    Raises:
+        ValueError: an option has no such value.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        *,
+        name: str | None = None,
+        draw: Draw = "auto",
+        budget: float = 0.03,
+        speed: Speed = "game",
+    ) -> None:
+        _require(draw in get_args(Draw), "draw", draw, ", ".join(get_args(Draw)))
+        _require(speed in get_args(Speed), "speed", speed, ", ".join(get_args(Speed)))
+        _require(0 <= budget <= 1, "budget", budget, "0 … 1")
+        RecordConstructorArgs.__init__(self, name=name, draw=draw, budget=budget, speed=speed)
+        gymnasium.Wrapper.__init__(self, env)
+        self._options = name, draw, budget, speed
+        self._channel = Channel(self._announce)
+        self._episodes = 0
+        self._no_repeat = ""
+        self._is_recording = False
+        self._can_draw = True
+        self._budget: DrawBudget | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment."""
+        self._channel.attempt(self._start, seed, options)
+        observation, info = self.env.reset(seed=seed, options=options)
+        if self._is_recording:
+            self._channel.attempt(self._draw, observation)
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Take a step of the environment."""
+        if not self._channel.ring.wanted[0]:
+            return self.env.step(action)
+        # Before the step, which may change an array.
+        encoded = self._channel.attempt(self._encode, action)
+        outcome = self.env.step(action)
+        if encoded is not None:
+            self._channel.attempt(self._show, encoded, *outcome[:4])
+        return outcome
+
+    def think(
+        self,
+        *,
+        probabilities: Any = None,
+        value: SupportsFloat | None = None,
+        text: str | None = None,
+    ) -> None:
+        """Show a thought of the policy, before the step that it leads to.
+
+        Args:
+            probabilities: of the actions.
+            value: return that is expected.
+            text: anything else.
+        """
+        if self._channel.ring.wanted[0]:
+            self._channel.attempt(self._think, probabilities, value, text)
+
+    def close(self) -> None:
+        """Close the environment, and take it off the page."""
+        self._channel.attempt(self._channel.close)
+        self.env.close()
+
+    def _announce(self) -> Announcement:
+        name, draw, budget, speed = self._options
+        spec = self.env.unwrapped.spec
+        identity = type(self.env.unwrapped).__name__ if spec is None else spec.id
+        recipe: Recipe | None = None
+        no_recipe = f"draw is {draw!r}"
+        if draw in ("auto", "shadow"):
+            try:
+                recipe, no_recipe = recipe_of(self.env), ""
+            except NoRecipe as reason:
+                no_recipe = str(reason)
+        self._no_repeat = no_recipe
+        return Announcement(
+            name=f"{identity}-{RANK}" if name is None else name,
+            kind="environment",
+            version=metabonk_version(),
+            pid=os.getpid(),
+            fps=usable_fps((self.env.metadata or {}).get("render_fps")),
+            draw=draw,
+            speed=speed,
+            budget=budget,
+            recipe=recipe,
+            no_recipe=no_recipe,
+            draws_inline=draw != "shadow"
+            and (draw == "observation" or self.env.render_mode in IMAGE_MODES),
+        )
+
+    def _start(self, seed: int | None, options: Any) -> None:
+        number, self._episodes = self._episodes, self._episodes + 1
+        self._channel.open()
+        self._is_recording = self._channel.ring.demand is not Demand.NOTHING
+        if not self._is_recording:
+            return
+        self._channel.send(self._encode_start(number, seed, options))
+
+    def _encode_start(self, number: int, seed: int | None, options: Any) -> bytes:
+        reason = self._no_repeat
+        if not reason:
+            try:
+                start = EpisodeStart(number, seed, options, capture(self.env, seed))
+                return encode_start(start)
+            except NotEncodable as error:
+                reason = f"its reset has {error}"
+        return encode_start(EpisodeStart(number, seed, None, no_repeat=reason))
+
+    def _encode(self, action: Any) -> bytes | None:
+        """Return the action as bytes; None: the step is not shown."""
+        demand = self._channel.ring.demand
+        if demand is Demand.NOTHING:
+            self._is_recording = False
+        if not self._is_recording and demand is not Demand.FRAMES:
+            return None
+        try:
+            return encode(action)
+        except NotEncodable as error:
+            self._no_repeat = f"its actions have {error}"
+            return encode(None)
+
+    def _show(
+        self, action: bytes, observation: Any, reward: Any, terminated: bool, truncated: bool
+    ) -> None:
+        payload = encode_step(action, float(reward), bool(terminated), bool(truncated))
+        self._channel.send(payload)
+        self._draw(observation)
+
+    def _think(self, probabilities: Any, value: SupportsFloat | None, text: str | None) -> None:
+        if probabilities is not None:
+            probabilities = np.asarray(probabilities, np.float32).ravel()
+        thought = Thought(probabilities, None if value is None else float(value), text)
+        self._channel.send(encode_thought(thought))
+
+    def _draw(self, observation: Any) -> None:
+        """Draw a frame, if one is wanted from here, and it is its turn."""
+        if not self._can_draw or self._channel.ring.demand is not Demand.FRAMES:
+            return
+        began = time.monotonic()
+        if self._budget is None:
+            fps = usable_fps((self.env.metadata or {}).get("render_fps"))
+            self._budget = DrawBudget(self._options[2], fps, began)
+        if not self._budget.is_due(began):
+            return
+        image = self._image(observation)
+        if image is None:
+            self._can_draw = False
+            self._note(
+                "it can't be drawn in its own process, since it was made without "
+                "render_mode='rgb_array'"
+            )
+            return
+        frame = as_frame(image)
+        self._channel.send(
+            encode_frame(frame.shape, began, time.monotonic() - began), frame.data.cast("B")
+        )
+        self._budget.drew(began, time.monotonic())
+
+    def _image(self, observation: Any) -> Any:
+        if self._options[1] == "observation":
+            return observation
+        if self._options[1] == "shadow" or self.env.render_mode not in IMAGE_MODES:
+            return None
+        image = self.env.render()
+        return image[-1] if isinstance(image, list) and image else image
+
+    def _note(self, text: str) -> None:
+        self._channel.send(encode_note(Note(text)))
+
+
+def _require(is_valid: bool, name: str, value: object, allowed: str) -> None:
+    if not is_valid or (isinstance(value, float) and math.isnan(value)):
+        raise ValueError(f"{name} of Broadcast is {value!r}; allowed: {allowed}")
