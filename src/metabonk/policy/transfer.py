@@ -7,6 +7,7 @@ only once the copies from it are done.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -30,13 +31,12 @@ def upload_joined(arrays: Sequence[NDArray[Any]], device: torch.device) -> Tenso
         arrays: at least one; alike but for the first dimension.
         device: for the tensor.
     """
-    parts = [torch.from_numpy(array) for array in arrays]
-    rows = sum(map(len, parts))
-    joined = torch.empty(
-        (rows, *parts[0].shape[1:]), dtype=parts[0].dtype, pin_memory=device.type == "cuda"
-    )
-    torch.cat(parts, out=joined)
-    return joined.to(device, non_blocking=True)
+    if device.type == "cpu":
+        return torch.from_numpy(np.concatenate(arrays))
+    shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
+    pinned = torch.from_numpy(arrays[0]).new_empty(shape, pin_memory=True)
+    np.concatenate(arrays, out=pinned.numpy())
+    return pinned.to(device, non_blocking=True)
 
 
 def download(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
