@@ -1,7 +1,6 @@
 """A ring that is made when it is needed, and that can't hurt the trainer."""
 
 import contextlib
-import dataclasses
 import logging
 import os
 from collections.abc import Callable
@@ -29,23 +28,26 @@ T = TypeVar("T")
 class Channel:
     """Way from a trainer to those who watch it.
 
-    Args:
-        announce: returns what is said of it; called when the ring is made.
-
     Attributes:
         ring: that records are written to; a closed one until ``open``.
     """
 
-    def __init__(self, announce: Callable[[], Announcement]) -> None:
-        self._announce = announce
+    def __init__(self) -> None:
         self._announcement: Announcement | None = None
         self._is_off = os.environ.get(SWITCH) == "0"
         self.ring: RingWriter | ClosedRing = ClosedRing()
 
-    def open(self) -> None:
-        """Make the ring, unless that was done in this process, is switched off, or failed."""
+    def open(self, announce: Callable[[], Announcement]) -> None:
+        """Make the ring, unless that was done in this process, is switched off, or failed.
+
+        Args:
+            announce: returns what is said of it.
+
+        Raises:
+            StartError: there is no room for it.
+        """
         if not self.ring.is_open and not self._is_off:
-            self._open((CAPACITY, SMALL_CAPACITY))
+            self._create(announce(), (CAPACITY, SMALL_CAPACITY))
 
     def attempt(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call a function; if it fails, warn, and broadcast nothing any more.
@@ -70,23 +72,20 @@ class Channel:
             StartError: there is no room for a larger one.
         """
         size = len(payload) + len(pixels)
-        if size <= self.ring.max_record or not self.ring.is_open:
+        if size <= self.ring.max_record or self._announcement is None or not self.ring.is_open:
             self.ring.append(payload, pixels)
             return
         self.ring.close()
         least = -(-2 * (entry_size(len(payload), len(pixels)) + PAGE) // PAGE) * PAGE
-        self._open((min(2 * least, MAX_CAPACITY), least))
+        self._create(self._announcement, (min(2 * least, MAX_CAPACITY), least))
 
     def close(self) -> None:
         """Say that there is no more; for good."""
         self._is_off = True
         self.ring.close()
 
-    def _open(self, capacities: tuple[int, ...]) -> None:
-        if self._announcement is None:
-            self._announcement = self._announce()
-        # A forked child has the announcement of its parent.
-        announcement = dataclasses.replace(self._announcement, pid=os.getpid())
+    def _create(self, announcement: Announcement, capacities: tuple[int, ...]) -> None:
+        self._announcement = announcement
         self.ring = create_ring(announcement, capacities)
 
     def _fail(self, error: Exception) -> None:

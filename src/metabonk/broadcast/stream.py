@@ -31,7 +31,7 @@ class Stream:
         self._name = name
         self._fps = float(fps)
         self._next_s = 0.0
-        self._channel = Channel(self._announce)
+        self._channel = Channel()
 
     def show(
         self, pixels: Any, *, reward: SupportsFloat | None = None, text: str | None = None
@@ -47,7 +47,7 @@ class Stream:
         if ring.wanted[0]:
             self._channel.attempt(self._show, pixels, reward, text)
         elif not ring.is_open:
-            self._channel.attempt(self._channel.open)
+            self._channel.attempt(self._channel.open, self._announce)
 
     def close(self) -> None:
         """Take it off the page."""

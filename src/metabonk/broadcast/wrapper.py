@@ -71,7 +71,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, name=name, draw=draw, budget=budget, speed=speed)
         gymnasium.Wrapper.__init__(self, env)
         self._options = name, draw, budget, speed
-        self._channel = Channel(self._announce)
+        self._channel = Channel()
         self._episodes = 0
         self._no_repeat = ""
         self._is_recording = False
@@ -150,7 +150,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def _start(self, seed: int | None, options: Any) -> None:
         number, self._episodes = self._episodes, self._episodes + 1
-        self._channel.open()
+        self._channel.open(self._announce)
         self._is_recording = self._channel.ring.demand is not Demand.NOTHING
         if not self._is_recording:
             return
