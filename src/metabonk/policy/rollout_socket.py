@@ -9,15 +9,15 @@ only to processes of the same user.
 """
 
 import contextlib
-import fcntl
 import logging
 import mmap
-import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
+
+from metabonk.system import peers
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ GROWTH = 1.25
 """By which new memory exceeds the rollout that it is for."""
 
 _LENGTH = struct.Struct("<Q")
-_CREDENTIALS = struct.Struct("3i")  # unix(7): struct ucred.
 
 
 class Answer(NamedTuple):
@@ -65,15 +64,8 @@ class RolloutSocket:
     """
 
     def __init__(self, port: int) -> None:
-        self._socket = _make_socket()
+        self._socket = peers.connect(_name(port), TIMEOUT_S)
         self._memory: mmap.mmap | None = None
-        try:
-            self._socket.settimeout(TIMEOUT_S)
-            self._socket.connect(_address(port))
-            _require_same_user(self._socket)
-        except OSError:
-            self._socket.close()
-            raise
 
     def send(self, rollout: bytes) -> Answer:
         """Send a rollout and wait for the answer.
@@ -82,7 +74,7 @@ class RolloutSocket:
             OSError: there is none within ``TIMEOUT_S``, or the learner has ended.
         """
         if self._memory is None or len(rollout) > len(self._memory):
-            with _shared_memory(round(len(rollout) * GROWTH)) as (descriptor, self._memory):
+            with peers.shared_memory(round(len(rollout) * GROWTH)) as (descriptor, self._memory):
                 self._memory[: len(rollout)] = rollout
                 message = _LENGTH.pack(len(rollout))
                 socket.send_fds(self._socket, [message], [descriptor])
@@ -118,13 +110,7 @@ class RolloutListener:
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
-        self._socket = _make_socket()
-        try:
-            self._socket.bind(_address(port))
-            self._socket.listen()
-        except OSError:
-            self._socket.close()
-            raise
+        self._socket = peers.listen(_name(port))
         self._thread = threading.Thread(target=self._accept, name="rollouts-accept", daemon=True)
 
     def start(self) -> None:
@@ -163,11 +149,11 @@ class RolloutListener:
         memory: mmap.mmap | None = None
         try:
             with connection:
-                _require_same_user(connection)
+                peers.require_same_user(connection)
                 while True:
                     message, descriptors, _, _ = socket.recv_fds(connection, _LENGTH.size, 1)
                     for descriptor in descriptors:
-                        memory = _mapped(descriptor)
+                        memory = peers.map_memory(descriptor)
                     if len(message) != _LENGTH.size:
                         return
                     (length,) = _LENGTH.unpack(message)
@@ -187,43 +173,5 @@ class RolloutListener:
         return self._receive(memory[:length])
 
 
-def _address(port: int) -> str:
-    """Return a name in the abstract namespace, which belongs to the network as a port does."""
-    return f"\0metabonk-rollouts-{port}"
-
-
-def _make_socket() -> socket.socket:
-    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-
-
-def _require_same_user(connection: socket.socket) -> None:
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(data)
-    if user != os.geteuid():
-        raise PermissionError(f"the process at the other end is of user {user}, not of this one")
-
-
-@contextlib.contextmanager
-def _shared_memory(size: int) -> Iterator[tuple[int, mmap.mmap]]:
-    """Yield the descriptor of new memory, which is closed afterwards, and the memory."""
-    descriptor = os.memfd_create("metabonk-rollout", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.posix_fallocate(descriptor, 0, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        yield descriptor, mmap.mmap(descriptor, size)
-    finally:
-        os.close(descriptor)
-
-
-def _mapped(descriptor: int) -> mmap.mmap:
-    """Map memory for reading, and close its descriptor.
-
-    Raises:
-        OSError: it might shrink while it is read, which would end this process.
-    """
-    try:
-        if not fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
-            raise PermissionError("the memory that a process shares is not sealed")
-        return mmap.mmap(descriptor, os.fstat(descriptor).st_size, prot=mmap.PROT_READ)
-    finally:
-        os.close(descriptor)
+def _name(port: int) -> str:
+    return f"rollouts-{port}"

@@ -2,11 +2,13 @@
 
 ``process``          stop signal, parent-death signal, priority, logging
 ``process_ids``      processes and process groups that are never confused with later ones
+``contact``          whether another process answers, said once
 ``descriptors``      how many files and sockets a process may open
 ``log_filter``       repeated warnings, folded
 ``files``            atomic writes
 ``file_lock``        kernel locks on files
 ``fork_server``      children that fork from a process that has imported PyTorch
+``peers``            connections and memory between processes of one user
 ``periodic_thread``  a thread that does one thing at regular intervals
 ``rate``             rates measured over the last few seconds
 ``cgroup``           limits of CPU time and memory, as containers set them

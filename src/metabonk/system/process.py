@@ -23,6 +23,9 @@ BACKGROUND_NICE = 19
 """The lowest priority. A standby worker has several threads, each with its own weight: at niceness
 10 they took 3 frames/s from a live stream on two cores."""
 
+SERVING_NICE = 10
+"""Priority of a process that those of the lowest priority wait for; live streams come first."""
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -105,12 +108,15 @@ def die_with_parent(parent_pid: int) -> None:
         raise StartError(f"the process that started this one (pid {parent_pid}) has already ended")
 
 
-def lower_priority() -> None:
+def lower_priority(nice: int = BACKGROUND_NICE) -> None:
     """Let everything of normal priority run first: live streams come before training.
 
     On Linux this affects the calling thread, and the threads and processes it starts later.
+
+    Args:
+        nice: the new niceness, by default the lowest priority.
     """
-    os.nice(BACKGROUND_NICE)
+    os.nice(max(0, nice - os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def configure_logging(name: str, file: Path | None = None) -> None:
