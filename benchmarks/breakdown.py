@@ -74,7 +74,7 @@ class Worker:
             runner.reset()
         parts = 2 if double_buffer(settings, available_cores()) else 1
         self._sampler = DoubleBufferedSampler(
-            self._actor,
+            self._actor.act,
             EnvRunner.step,
             self._on_step,
             lambda runner: None,

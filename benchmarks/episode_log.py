@@ -91,7 +91,7 @@ class Games:
         """Play for some time."""
         in_process = self._runners[0].game.description.in_process
         sampler = DoubleBufferedSampler(
-            self._actor,
+            self._actor.act,
             EnvRunner.step,
             self._on_step,
             lambda runner: self._thread if in_process else None,

@@ -65,7 +65,7 @@ class Worker:
     def sample(self, seconds: float, parts: int) -> float:
         """Play; return steps per second."""
         sampler = DoubleBufferedSampler(
-            self.actor,
+            self.actor.act,
             EnvRunner.step,
             self._on_step,
             self.pool.thread_of,

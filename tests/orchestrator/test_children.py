@@ -8,9 +8,15 @@ from metabonk.settings import Settings
 
 
 def specs(
-    *gpus: Gpu, workers: int = 3, mode: str = "train", counted: dict[int, Counters] | None = None
+    *gpus: Gpu,
+    workers: int = 3,
+    mode: str = "train",
+    inference: str = "auto",
+    counted: dict[int, Counters] | None = None,
 ) -> dict[str, ChildSpec]:
-    settings = Settings.model_validate({"workers": workers, "mode": mode})
+    settings = Settings.model_validate(
+        {"workers": workers, "mode": mode, "worker": {"inference": inference}}
+    )
     counters = counted or {}
     children = child_specs(
         settings,
@@ -38,10 +44,39 @@ def test_workers_are_spread_over_the_gpus_and_the_learner_has_the_first():
     assert environments(*reversed(cards(2))) == {
         "omega-0": first,
         "learner": first,
+        "inference-0": first,
+        "inference-1": second,
         "omega-1": second,
         "omega-2": first,
     }
     assert "learner" not in environments(*cards(2), mode="play")
+
+
+def test_the_workers_of_each_gpu_share_an_inference_server():
+    children = specs(*cards(2))
+    assert [name for name in children if name.startswith("inference")] == [
+        "inference-0",
+        "inference-1",
+    ]
+    for index, number in ((0, "0"), (1, "1"), (2, "0")):
+        worker, server = children[f"omega-{index}"], children[f"inference-{number}"]
+        command = worker.command()
+        assert command[command.index("--inference") + 1] == number
+        assert list(server.command()[-2:]) == ["--number", number]
+        assert server.environment == worker.environment
+
+
+def test_there_are_no_more_inference_servers_than_workers():
+    assert "inference-1" not in specs(*cards(2), workers=1)
+
+
+def test_nobody_shares_inference_without_a_gpu_or_without_learning_unless_told_to():
+    assert "inference-0" in specs(*cards(1))
+    assert "inference-0" not in specs()
+    assert "inference-0" not in specs(*cards(1), mode="play")
+    assert "inference-0" not in specs(*cards(1), inference="own")
+    assert "inference-0" in specs(inference="shared")
+    assert "--inference" not in specs()["omega-0"].command()
 
 
 def test_without_a_choice_of_gpus_the_environment_is_left_alone():

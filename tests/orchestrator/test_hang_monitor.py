@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI, Response
 
-from metabonk.messages import LearnerStatus, Loop, WorkerStatus
+from metabonk.inference_server.server import InferenceServer
+from metabonk.messages import LearnerStatus, Loop, WorkerStatus, inference_server_name
 from metabonk.orchestrator import hang_monitor
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.hang_monitor import RESPONSE_TIMEOUT_S, HangMonitor
@@ -236,6 +237,29 @@ def test_a_go2rtc_that_does_not_answer_hangs(
     monitor._tick()
     (hang,) = monitor.hangs()
     assert hang.process == here
+
+
+def test_an_inference_server_that_does_not_answer_hangs(
+    monitor: HangMonitor, state: FleetState, clock: Clock, here: ProcessId
+):
+    name = inference_server_name(state.settings.ports.learner, 1)
+    server = InferenceServer(name, lambda spec: None, len)
+    stopped = threading.Event()
+    serving = threading.Thread(target=server.serve, args=(stopped.is_set,))
+    serving.start()
+    monitor.watch({"inference-1": here})
+    for _ in range(3):
+        clock.now += HUNG_AFTER_S
+        monitor._tick()
+    assert monitor.hangs() == [] and monitor.problems() == []
+    stopped.set()
+    serving.join()
+    # It still listens, as a process that was stopped does.
+    clock.now += HUNG_AFTER_S
+    monitor._tick()
+    (hang,) = monitor.hangs()
+    assert hang.process == here
+    server.close()
 
 
 class Go2rtc(socketserver.UnixStreamServer):

@@ -114,7 +114,9 @@ class LeftActor:
         self.version = 0
         self.batches: list[tuple[int, ...]] = []
 
-    def act(self, observations: Sequence[NDArray[Any]], games: Sequence[int]) -> list[Decision]:
+    def act(
+        self, observations: Sequence[NDArray[Any]], games: Sequence[int], elsewhere: Any = None
+    ) -> list[Decision]:
         assert len(observations) == len(games) > 0
         self.batches.append(tuple(games))
         return [decision(self.version) for _ in games]

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from metabonk.policy import weights_poller
 from metabonk.policy.rollout_socket import Answer, RolloutListener
 from metabonk.worker import learner_client as client_module
-from metabonk.worker import weights_poller
 from metabonk.worker.learner_client import QUEUED_ROLLOUTS, LearnerClient
 from tests.support.serving import free_ports
 from tests.support.waiting import GENEROUS_S, until
@@ -158,7 +158,7 @@ def test_a_learner_that_is_still_starting_is_not_missed(
 def test_a_learner_that_never_answers_is_missed_once(
     client: LearnerClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(client, "_expected_from", time.monotonic())
+    monkeypatch.setattr(client._contact, "_expected_from", time.monotonic())
     client.start()
     client.submit(b"0")
     until("it is missed", lambda: "the learner does not answer" in caplog.text)

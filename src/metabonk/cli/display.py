@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from metabonk.messages import Fleet, LearnerStatus, StreamState, WorkerStatus
+from metabonk.messages import Fleet, LearnerStatus, StreamState, WorkerStatus, is_worker
 from metabonk.orchestrator.supervisor import ChildState
 from metabonk.printable import printable
 
@@ -22,8 +22,7 @@ STYLES = {
     StreamState.ERROR: "bold red",
 }
 NOTHING = "–"
-GO2RTC = "go2rtc"
-NOT_WORKERS = ("learner", GO2RTC)
+LEARNER = "learner"
 
 
 class LiveTable:
@@ -105,10 +104,10 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
     head = Table.grid(padding=(0, 2))
     head.add_row(Text("page", "dim"), Text(page, "bold underline"))
     head.add_row(Text("run", "dim"), Text(f"{fleet.run} ({fleet.game}, {fleet.mode})"))
-    if "learner" in processes:
-        head.add_row(Text("learner", "dim"), Text(_learner(fleet.learner, processes["learner"])))
-    if GO2RTC in processes:
-        head.add_row(Text(GO2RTC, "dim"), Text(processes[GO2RTC]))
+    for name, process in processes.items():
+        if not is_worker(name):
+            words = _learner(fleet.learner, process) if name == LEARNER else process
+            head.add_row(Text(name, "dim"), Text(words))
     table = Table(expand=False)
     table.add_column("worker")
     table.add_column("state", min_width=10)
@@ -116,7 +115,7 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
         table.add_column(title, justify="right")
     table.add_column("backend")
     for name, process in processes.items():
-        if name not in NOT_WORKERS:
+        if is_worker(name):
             table.add_row(*_row(name, fleet.workers.get(name), process))
     problems = [
         Text(f"{problem.message}\n  → {problem.action}", "yellow") for problem in fleet.problems
@@ -141,9 +140,9 @@ def summary(fleet: Fleet) -> str:
 def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple[str, str]]:
     for name, process in processes.items():
         worker = fleet.workers.get(name)
-        if name == "learner" and fleet.learner is not None:
+        if name == LEARNER and fleet.learner is not None:
             yield name, "running"
-        elif name == GO2RTC:
+        elif not is_worker(name) and name != LEARNER:
             yield name, process.value
         elif worker is not None and process is ChildState.RUNNING:
             backend = f" ({worker.stream_backend})" if worker.stream_backend else ""

@@ -19,7 +19,7 @@ from metabonk.printable import printable
 from metabonk.settings.commands import missing_module
 from metabonk.settings.environment import disable_openmp_spinning, use_one_heap
 from metabonk.system.descriptors import raise_descriptor_limit
-from metabonk.system.process import configure_logging, lower_priority
+from metabonk.system.process import SERVING_NICE, configure_logging, lower_priority
 from metabonk.system.text_streams import SHOWABLE, make_streams_showable
 
 COMMANDS = {
@@ -35,6 +35,7 @@ COMMANDS = {
     "debug": "play and learn in one thread, exactly repeatable",
     "worker": "one worker of a fleet (started by 'start')",
     "learner": "the learner of a fleet (started by 'start')",
+    "inference-server": "decides for the workers of a GPU (started by 'start')",
     "fork-server": "the parent of workers and the learner (started by 'start')",
     "render": "the renderer of one replay (started by 'start')",
     "games": "games of a worker (started by 'worker')",
@@ -42,7 +43,7 @@ COMMANDS = {
     "cleanup-games": "remove what killed games left behind",
 }
 
-CHILDREN = ("worker", "learner", "fork-server", "render", "games")
+CHILDREN = ("worker", "learner", "inference-server", "fork-server", "render", "games")
 """Commands whose standard error is their log."""
 
 INTERNAL = (*CHILDREN, "go2rtc", "cleanup-games")
@@ -78,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if given[0] in ("learner", "render"):
                 # Before the first import: on a small machine the first frame comes first.
                 lower_priority()
+            if given[0] == "inference-server":
+                lower_priority(SERVING_NICE)
             if given[0] in ("learner", "fork-server"):
                 disable_openmp_spinning()
             # Logs the stack on a crash in native code, or when the process is ended as hung.

@@ -12,6 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_child_arguments(parser)
     parser.add_argument("--index", type=int, required=True, help="of the worker, from 0")
     parser.add_argument(
+        "--inference", type=int, metavar="NUMBER", help="of the inference server of its GPU"
+    )
+    parser.add_argument(
         "--counted",
         type=Counters.parse,
         default=Counters(),
@@ -23,5 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Play until SIGTERM."""
     settings = setup_child(instance_id(arguments.index), arguments)
-    process.run(settings, arguments.settings, arguments.index, arguments.run, arguments.counted)
+    process.run(
+        settings,
+        arguments.settings,
+        arguments.index,
+        arguments.run,
+        arguments.counted,
+        inference=arguments.inference,
+    )
     return 0

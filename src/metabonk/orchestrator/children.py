@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
@@ -14,6 +15,9 @@ from metabonk.system.fork_server import ForkServer
 from metabonk.system.process_ids import PARENT
 
 LEARNER = "learner"
+INFERENCE = "inference-"
+"""Beginning of the names of inference servers."""
+
 ORCHESTRATOR_LOG = "orchestrator.log"
 FORK_SERVER_LOG = "fork-server.log"
 RENDERERS_LOG = "renderers.log"
@@ -27,9 +31,10 @@ def child_specs(
     gpus: Sequence[Gpu],
     counters: Callable[[int], Counters],
 ) -> Iterator[ChildSpec]:
-    """Yield the first worker, the learner, and the other workers: the first stream comes first.
+    """Yield the first worker, the learner, the inference servers, and the other workers.
 
-    Each child sees one GPU: workers are spread over them, the learner has the first.
+    The first stream comes first. Each child sees one GPU: workers are spread over them, the learner
+    has the first, and those that have workers an inference server.
 
     Args:
         settings: of the fleet.
@@ -44,22 +49,48 @@ def child_specs(
         *(PARENT, str(os.getpid())),
     )
 
+    servers = inference_gpus(settings, gpus)
+
     def worker(index: int) -> Callable[[], tuple[str, ...]]:
+        inference = ("--inference", str(index % len(servers))) if servers else ()
         return lambda: metabonk(
             *("worker", *common, "--index", str(index)),
-            *("--counted", str(counters(index))),
+            *("--counted", str(counters(index)), *inference),
         )
+
+    def child(name: str, command: Callable[[], tuple[str, ...]], gpu: Gpu | None) -> ChildSpec:
+        log = settings.paths.logs / f"{name}.log"
+        return ChildSpec(
+            name, command, log, environment=gpu.environment if gpu else {}, forked=True
+        )
+
+    def inference_server(number: int) -> tuple[str, ...]:
+        return metabonk("inference-server", *common, "--number", str(number))
 
     learner = metabonk(LEARNER, *common)
     for index in range(settings.workers):
-        name = instance_id(index)
         gpu = gpu_of_worker(index, gpus)
-        environment = gpu.environment if gpu else {}
-        log = settings.paths.logs / f"{name}.log"
-        yield ChildSpec(name, worker(index), log, environment=environment, forked=True)
+        yield child(instance_id(index), worker(index), gpu)
         if index == 0 and settings.mode is Mode.TRAIN:
-            log = settings.paths.logs / f"{LEARNER}.log"
-            yield ChildSpec(LEARNER, lambda: learner, log, environment=environment, forked=True)
+            yield child(LEARNER, lambda: learner, gpu)
+            for number, each in enumerate(servers):
+                yield child(f"{INFERENCE}{number}", partial(inference_server, number), each)
+
+
+def inference_gpus(settings: Settings, gpus: Sequence[Gpu]) -> Sequence[Gpu | None]:
+    """Return the GPU of each inference server, or None for one on the CPU.
+
+    Workers are spread over GPUs in turn, and so over inference servers.
+
+    Args:
+        settings: of the fleet.
+        gpus: usable ones.
+    """
+    if settings.mode is not Mode.TRAIN or settings.worker.inference == "own":
+        return ()
+    if not gpus:
+        return (None,) if settings.worker.inference == "shared" else ()
+    return gpus[: settings.workers]
 
 
 def fork_server(settings: Settings, preload: Sequence[str] = PRELOADED) -> ForkServer:

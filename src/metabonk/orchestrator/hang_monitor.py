@@ -3,19 +3,29 @@
 import errno
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 from pydantic import ValidationError
 
-from metabonk.messages import LearnerStatus, Mode, Problem, WorkerStatus, worker_index
+from metabonk.messages import (
+    LearnerStatus,
+    Mode,
+    Problem,
+    WorkerStatus,
+    inference_server_name,
+    worker_index,
+)
 from metabonk.orchestrator import go2rtc
-from metabonk.orchestrator.children import LEARNER
+from metabonk.orchestrator.children import INFERENCE, LEARNER
 from metabonk.orchestrator.faults import Faults
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.liveness import Liveness, Stall
+from metabonk.system import peers
 from metabonk.system.periodic_thread import PeriodicThread
 from metabonk.system.process_ids import ProcessId
 from metabonk.system.thread_usage import session_usage
@@ -50,7 +60,8 @@ class HangMonitor:
     """Thread that follows the progress of the children, and polls the learner.
 
     A worker's progress comes with its heartbeats. One that sends none is asked, as are all others
-    that have to be, at the same time. Of go2rtc, an answer is all that can be expected.
+    that have to be, at the same time. Of go2rtc and inference servers, an answer is all that can be
+    expected.
 
     Args:
         state: has the workers' reports, receives the learner's.
@@ -73,7 +84,7 @@ class HangMonitor:
             trust_env=False,
             limits=httpx.Limits(max_keepalive_connections=0),
         )
-        self._go2rtc_answers = 0
+        self._answers: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(MAX_ASKED_AT_ONCE, "ask")
         self._thread = PeriodicThread(self._tick, INTERVAL_S, name=self.name)
 
@@ -140,8 +151,8 @@ class HangMonitor:
         process: ProcessId,
         reports: Mapping[str, LearnerStatus | WorkerStatus],
     ) -> dict[str, int] | None:
-        if name == go2rtc.NAME:
-            return {"serve": self._go2rtc_answers}
+        if name in self._answers:
+            return {"serve": self._answers[name]}
         report = reports.get(name)
         if report is None or report.pid != process.pid:  # A worker's may be its predecessor's.
             return None
@@ -151,11 +162,15 @@ class HangMonitor:
         """Return the statuses of the learner and of workers whose heartbeats don't arrive."""
         silent = sorted(self._state.silent().keys() & running.keys())
         asked = {name: self._threads.submit(self._ask_worker, name) for name in silent}
-        other = self._threads.submit(self._ask_go2rtc) if go2rtc.NAME in running else None
+        others = {
+            name: self._threads.submit(ask)
+            for name in running
+            if (ask := self._question(name)) is not None
+        }
         learner = self._ask_learner() if LEARNER in running else None
         answers = {name: answer.result() for name, answer in asked.items()}
-        if other is not None:
-            self._go2rtc_answers += other.result()
+        for name, other in others.items():
+            self._answers[name] += other.result()
         self._silent = frozenset(name for name, answer in answers.items() if answer is None)
         if self._state.settings.mode is Mode.TRAIN:
             self._state.set_learner(learner)
@@ -179,6 +194,23 @@ class HangMonitor:
         except ValidationError as error:
             log.warning("%s: malformed status: %s", name, error)
             return None
+
+    def _question(self, name: str) -> Callable[[], bool] | None:
+        """Return how to ask a child that only answers; None for one that reports turns."""
+        if name == go2rtc.NAME:
+            return self._ask_go2rtc
+        if name.startswith(INFERENCE):
+            return partial(self._ask_inference_server, int(name.removeprefix(INFERENCE)))
+        return None
+
+    def _ask_inference_server(self, number: int) -> bool:
+        """Return whether it answers."""
+        name = inference_server_name(self._state.settings.ports.learner, number)
+        try:
+            return peers.answers(name, RESPONSE_TIMEOUT_S)
+        except OSError as error:
+            _raise_if_out_of_resources(error)
+            return False
 
     def _ask_go2rtc(self) -> bool:
         """Return whether it answers."""

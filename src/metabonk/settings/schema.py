@@ -57,6 +57,12 @@ class Worker(Section):
         description="games a worker plays at once; 0: Doom by cores and workers, Gymnasium by the "
         "duration of a step",
     )
+    inference: Literal["auto", "own", "shared"] = Field(
+        "auto",
+        description="who decides in games that nobody watches. own: each worker; shared: a process "
+        "for all workers of a GPU, or one for all where there is none; auto: shared where PyTorch "
+        "can use a GPU",
+    )
     wait_for_learner: bool = Field(
         True, description="pause unwatched games while the learner is behind"
     )

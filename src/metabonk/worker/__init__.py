@@ -9,7 +9,7 @@ In the order of the data:
 ``progress``         its steps and episodes
 ``saliency``         saliency maps for viewers who ask
 ``learner_client``   rollouts to the learner, weights back
-``weights_poller``   the newest weights, as soon as there are any
+``shared_inference`` the connection to an inference server
 ``stream``           everything that shows one source of frames
 ``frame_queue``      frames waiting for the encoder
 ``streamer``         the encode thread

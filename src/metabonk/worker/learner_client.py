@@ -5,14 +5,14 @@ Rollouts go through shared memory where the learner is on this machine, else by 
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
 import httpx
 
 from metabonk.policy.rollout_socket import Answer, RolloutSocket
-from metabonk.worker.weights_poller import WeightsPoller
+from metabonk.policy.weights_poller import WeightsPoller
+from metabonk.system.contact import Contact
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +23,6 @@ RETRY_S = 1.0
 
 TIMEOUT_S = 10.0
 """Timeout of a request."""
-
-START_S = 60.0
-"""Time for the learner to start, in which it is not missed: it does not answer on any start."""
 
 CLOSE_S = 0.2
 """Wait for either thread to end. No longer: the learner may be ending too, and never answer."""
@@ -38,25 +35,36 @@ class LearnerClient:
         url: of the learner.
         on_weights: called with newer weights, see ``WeightsPoller``.
         games: of the worker; each may complete a rollout between two checks for room.
+        pause_s: see ``WeightsPoller``.
 
     Attributes:
         rollouts_dropped: since the learner was behind.
     """
 
-    def __init__(self, url: str, on_weights: Callable[[bytes], None], *, games: int = 1) -> None:
+    def __init__(
+        self,
+        url: str,
+        on_weights: Callable[[bytes], None],
+        *,
+        games: int = 1,
+        pause_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._url = httpx.URL(url)
         self._socket: RolloutSocket | None = None
         self._capacity = QUEUED_ROLLOUTS + games
         self._queue: deque[bytes] = deque()
         self._changed = threading.Condition()
         self._reachable = True
-        self._is_missed = False
-        self._expected_from = time.monotonic() + START_S
+        self._contact = Contact("the learner", "play continues without it")
         self._closed = threading.Event()
         self.rollouts_dropped = 0
         self._sender = threading.Thread(target=self._send_all, name="rollouts", daemon=True)
         self._poller = WeightsPoller(
-            url, on_weights, on_answer=self._mark_up, on_failure=self._mark_down
+            url,
+            on_weights,
+            on_answer=self._mark_up,
+            on_failure=self._mark_down,
+            pause_s=pause_s,
         )
 
     def start(self) -> None:
@@ -151,17 +159,13 @@ class LearnerClient:
     def _mark_down(self, error: Exception) -> None:
         with self._changed:
             self._reachable = False
-            if not self._is_missed and time.monotonic() >= self._expected_from:
-                self._is_missed = True
-                log.warning("the learner does not answer (%s); play continues without it", error)
+            self._contact.lost(error)
             self._changed.notify_all()
 
     def _mark_up(self) -> None:
         with self._changed:
-            if self._is_missed:
-                log.info("the learner answers again")
-            self._reachable, self._is_missed = True, False
-            self._expected_from = float("-inf")
+            self._contact.found()
+            self._reachable = True
 
 
 def _retry_after(answer: httpx.Response) -> float:

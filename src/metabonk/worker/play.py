@@ -28,6 +28,7 @@ from metabonk.worker.progress import LoopTurns, Progress
 from metabonk.worker.saliency import DecisionFrame, SaliencyThread
 from metabonk.worker.sampler import DoubleBufferedSampler
 from metabonk.worker.scheduling import Schedule
+from metabonk.worker.shared_inference import SharedInference
 from metabonk.worker.stream import WorkerStream
 
 SNAPSHOT_INTERVAL_S = 0.25
@@ -60,6 +61,7 @@ class PlayLoop:
         progress: counts steps and episodes.
         schedule: how the games share the cores.
         learner: takes rollouts; None in play mode, where nothing learns.
+        inference: decides in games that nobody watches; None: the actor does.
         saliency: takes the decisions that are shown; None: nobody does.
         highlights: takes the episodes that ended live; None: nobody does.
 
@@ -76,6 +78,7 @@ class PlayLoop:
         schedule: Schedule,
         *,
         learner: LearnerClient | None = None,
+        inference: SharedInference | None = None,
         saliency: SaliencyThread | None = None,
         highlights: Highlights | None = None,
     ) -> None:
@@ -85,6 +88,7 @@ class PlayLoop:
         self._progress = progress
         self._schedule = schedule
         self._learner = learner
+        self._inference = inference
         self._saliency = saliency
         self._highlights = highlights
         self.turns = LoopTurns()
@@ -139,7 +143,7 @@ class PlayLoop:
 
     def _sampler(self, parts: int, threads: int) -> DoubleBufferedSampler:
         return DoubleBufferedSampler(
-            self._actor,
+            self._decide_unseen,
             self._step_unseen,
             self._on_step,
             self._pool.thread_of,
@@ -278,6 +282,12 @@ class PlayLoop:
             step=runner.length,
             decided_at=time.time(),
         )
+
+    def _decide_unseen(
+        self, observations: Sequence[Observation], games: Sequence[int]
+    ) -> list[Decision]:
+        elsewhere = None if self._inference is None else self._inference.forward
+        return self._actor.act(observations, games, elsewhere)
 
     def _step_unseen(self, runner: EnvRunner, decision: Decision) -> StepResult:
         result = runner.step(decision)

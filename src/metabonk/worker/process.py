@@ -13,7 +13,7 @@ from metabonk.errors import CheckpointError, GameError, GameStartError
 from metabonk.games import Purpose, action_seed, episode_seeds, make_game
 from metabonk.games.preprocessing import ObservationFn, observe
 from metabonk.games.remote import GameProcess, RemoteGame
-from metabonk.messages import Counters, Mode
+from metabonk.messages import Counters, Mode, inference_server_name
 from metabonk.policy import Actor, DeviceObserver, PolicySpec, RolloutBuilder
 from metabonk.policy.defaults import with_defaults
 from metabonk.policy.env_runner import EnvRunner
@@ -30,7 +30,8 @@ from metabonk.worker.learner_client import LearnerClient
 from metabonk.worker.play import PlayLoop
 from metabonk.worker.progress import Progress
 from metabonk.worker.saliency import SaliencyThread
-from metabonk.worker.scheduling import game_processes, games_per_worker, make_schedule
+from metabonk.worker.scheduling import MAX_GAMES, game_processes, games_per_worker, make_schedule
+from metabonk.worker.shared_inference import SharedInference
 from metabonk.worker.status import SourceStatus
 from metabonk.worker.stream import WorkerStream
 
@@ -39,6 +40,10 @@ log = logging.getLogger(__name__)
 FIRST_DESIRED_S = 1.0
 """Wait for the first heartbeat's reply: a game started at the size it is shown at need not be
 started twice. The orchestrator is up long before any worker."""
+
+
+SHOWN_WEIGHTS_S = 1.0
+"""Greatest age of a shown game's weights where an inference server decides in all others."""
 
 
 class Worker:
@@ -50,11 +55,13 @@ class Worker:
         index: of the worker; its port is ``ports.worker + index``.
         run_dir: folder of the run, with its checkpoints.
         counters: of the worker's earlier processes in this run.
+        inference: number of the inference server of its GPU; None without one.
 
     Attributes:
         stream: shows the first game.
         game: the first one, which is shown.
         actor: the policy.
+        inference: decides in games that nobody watches; None: the actor's network does.
         learner: client of the learner; None in play mode.
         saliency: thread that computes saliency maps.
         highlights: thread that keeps the best live episode.
@@ -67,7 +74,14 @@ class Worker:
     """
 
     def __init__(
-        self, settings: Settings, settings_file: Path, index: int, run_dir: Path, counters: Counters
+        self,
+        settings: Settings,
+        settings_file: Path,
+        index: int,
+        run_dir: Path,
+        counters: Counters,
+        *,
+        inference: int | None = None,
     ) -> None:
         self._settings = settings
         self._index = index
@@ -93,9 +107,12 @@ class Worker:
             seed = action_seed(
                 settings.learning.seed, Purpose.TRAINING, worker=index, start=self._start
             )
-            self.actor = Actor(
-                PolicySpec.of(self.game, settings.learning), seed=seed, device=device
-            )
+            spec = PolicySpec.of(self.game, settings.learning)
+            self.inference = self._share_inference(inference, spec, device)
+            if self.inference is not None:
+                # The shown game waits for no GPU that others use, and the GPU for fewer processes.
+                device = torch.device("cpu")
+            self.actor = Actor(spec, seed=seed, device=device)
             step_s = self._measure_step(first_thread)
             games = games_per_worker(settings, cores, step_s)
             processes = 0 if step_s is None else game_processes(settings, cores, step_s)
@@ -123,6 +140,7 @@ class Worker:
                 self.progress,
                 make_schedule(settings, cores),
                 learner=self.learner,
+                inference=self.inference,
                 saliency=self.saliency,
                 highlights=self.highlights,
             )
@@ -136,7 +154,7 @@ class Worker:
         """
         self._owned.callback(self.stream.close)
         self.stream.start(self.status, self.game.action_names)
-        for part in (self.learner, self.saliency, self.highlights):
+        for part in (self.learner, self.inference, self.saliency, self.highlights):
             if part is not None:
                 self._owned.callback(part.close)
                 part.start()
@@ -188,7 +206,23 @@ class Worker:
         if self._settings.mode is Mode.PLAY:
             return None
         learner = self._settings.internal_authority(self._settings.ports.learner)
-        return LearnerClient(f"http://{learner}", self.actor.load, games=games)
+        return LearnerClient(
+            f"http://{learner}", self.actor.load, games=games, pause_s=self._weights_pause_s
+        )
+
+    def _weights_pause_s(self) -> float:
+        """Return how long weights do: the shown game's, a moment, where all others have theirs."""
+        shared = self.inference is not None and self.inference.is_connected
+        return SHOWN_WEIGHTS_S if shared else 0.0
+
+    def _share_inference(
+        self, number: int | None, spec: PolicySpec, device: torch.device | None
+    ) -> SharedInference | None:
+        wanted = self._settings.worker.inference
+        if number is None or (wanted == "auto" and device is None):
+            return None
+        name = inference_server_name(self._settings.ports.learner, number)
+        return SharedInference(name, spec, MAX_GAMES)
 
     def _make_builder(self) -> RolloutBuilder | None:
         if self._settings.mode is Mode.PLAY:
@@ -238,7 +272,13 @@ class Worker:
 
 
 def run(
-    settings: Settings, settings_file: Path, index: int, run_dir: Path, counters: Counters
+    settings: Settings,
+    settings_file: Path,
+    index: int,
+    run_dir: Path,
+    counters: Counters,
+    *,
+    inference: int | None = None,
 ) -> None:
     """Run a worker until SIGTERM; see ``Worker``.
 
@@ -247,7 +287,8 @@ def run(
     """
     stop = StopSignal()
     stop.watch_threads()
-    with contextlib.closing(Worker(settings, settings_file, index, run_dir, counters)) as worker:
+    worker = Worker(settings, settings_file, index, run_dir, counters, inference=inference)
+    with contextlib.closing(worker):
         worker.start()
         worker.run(stop.is_set)
         stop.raise_failure()

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import TypeAlias
 
-from metabonk.policy import Actor, Decision
+from metabonk.games import Observation
+from metabonk.policy import Decision
 from metabonk.policy.env_runner import EnvRunner, StepResult
 
 Outcomes: TypeAlias = list[tuple[EnvRunner, StepResult]]
@@ -24,7 +25,7 @@ class DoubleBufferedSampler:
     Its threads have the priority of the thread that calls ``run`` first.
 
     Args:
-        actor: decides.
+        act: decides for games by their observations and numbers.
         step: makes a step of a game, on a thread that may call it.
         on_step: called with the outcome of every step, on the thread that calls ``run``.
         thread_of: returns the only thread that may call a game; None: any may.
@@ -34,7 +35,7 @@ class DoubleBufferedSampler:
 
     def __init__(
         self,
-        actor: Actor,
+        act: Callable[[Sequence[Observation], Sequence[int]], list[Decision]],
         step: Callable[[EnvRunner, Decision], StepResult],
         on_step: Callable[[EnvRunner, StepResult], None],
         thread_of: Callable[[EnvRunner], Executor | None],
@@ -42,11 +43,12 @@ class DoubleBufferedSampler:
         parts: int,
         threads: int,
     ) -> None:
-        self._actor = actor
+        self._act = act
         self._step = step
         self._on_step = on_step
         self._thread_of = thread_of
         self._parts = parts
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "standby-games")
 
     def close(self) -> None:
@@ -83,10 +85,11 @@ class DoubleBufferedSampler:
         self, moving: dict[int, Future[Outcomes]], part: Sequence[EnvRunner], *, alone: bool
     ) -> None:
         """Decide for these games, and set them moving."""
-        decisions = self._actor.act(
+        decisions = self._act(
             [runner.observation for runner in part], [runner.number for runner in part]
         )
         bound: dict[Executor, list[tuple[EnvRunner, Decision]]] = {}
+        free: list[tuple[EnvRunner, Decision]] = []
         for runner, decision in zip(part, decisions, strict=True):
             if (thread := self._thread_of(runner)) is not None:
                 bound.setdefault(thread, []).append((runner, decision))
@@ -94,8 +97,11 @@ class DoubleBufferedSampler:
                 # Waking another thread for it would only cost time.
                 self._on_step(runner, self._step(runner, decision))
             else:
-                moving[runner.number] = self._pool.submit(self._step_all, [(runner, decision)])
-        for thread, decided in bound.items():
+                free.append((runner, decision))
+        # One after another, so that each thread is woken once for its share of them.
+        shares = [free[first :: self._threads] for first in range(self._threads)]
+        work = [*bound.items(), *((self._pool, share) for share in shares if share)]
+        for thread, decided in work:
             future = thread.submit(self._step_all, decided)
             moving |= {runner.number: future for runner, _ in decided}
 
