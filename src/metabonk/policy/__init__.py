@@ -8,6 +8,9 @@
 ``network``             the actor-critic network
 ``shared_network``      a network that is used while its weights are replaced
 ``actor``               acts for several games at once
+``forward``             forward passes, whichever process makes them
+``inference_socket``    a worker's connection to an inference server
+``inference_wire``      what the two exchange
 ``env_runner``          one game and its episode
 ``rollout``             steps of an episode as safetensors bytes
 ``device_observation``  observations of frames in a GPU's memory
@@ -15,6 +18,8 @@
 ``episode_recorder``    records them while games are played
 ``saliency``            maps of the image regions that an action depends on
 ``weights``             a network's weights as safetensors bytes
+``weights_poller``      fetches the learner's newest weights
+``transfer``            copies between host and device memory
 ``serialization``       named arrays and a header as safetensors bytes
 """
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from metabonk.games import Observation
-from metabonk.policy.device_observation import DeviceObservation
+from metabonk.policy.forward import ForwardPass, forward
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.saliency import saliency_map
 from metabonk.policy.shared_network import SharedNetwork
@@ -73,39 +73,57 @@ class Actor:
         self._randoms: dict[int, np.random.Generator] = {}
         self._memories: dict[int, NDArray[np.float32]] = {}
         self._zeros = np.zeros(spec.memory, np.float32)
+        self._version: int | None = None
 
     @property
     def version(self) -> int:
         """Version of the weights that act now."""
-        return self._network.version
+        return self._network.version if self._version is None else self._version
 
     @property
     def observes_images(self) -> bool:
         """True if observations are images, not vectors."""
         return len(self.spec.observation_shape) > 1
 
-    def act(self, observations: Sequence[Observation], games: Sequence[int]) -> list[Decision]:
+    def act(
+        self,
+        observations: Sequence[Observation],
+        games: Sequence[int],
+        elsewhere: ForwardPass | None = None,
+    ) -> list[Decision]:
         """Choose an action for each game, in one forward pass.
 
         Args:
             observations: one per game, as the spec says.
             games: their numbers; each has its own recurrent state and random generator.
+            elsewhere: makes the forward pass, where that is possible, in place of this actor's
+                network.
         """
-        memories = [self._memories.get(game) for game in games]
-        with self._network.newest() as (network, version), torch.inference_mode():
-            output = network(self._stacked(observations), self._stacked_memories(memories))
-            values: NDArray[np.float32] = network.denormalize(output.values).cpu().numpy()
-            policy = self.spec.distribution(output.parameters.cpu())
+        memories = [self._memories.get(game, self._zeros) for game in games]
+        memory = np.stack(memories)
+        made = None if elsewhere is None else elsewhere(observations, memory)
+        if elsewhere is not None:
+            self._version = None if made is None else made.version
+        parameters, values, after, version = made or forward(self._network, observations, memory)
+        with torch.inference_mode():
+            policy = self.spec.distribution(parameters)
             actions = policy.mode() if self._greedy else policy.sample(self._generators(games))
             log_probs: NDArray[np.float32] = policy.log_prob(torch.from_numpy(actions)).numpy()
             probabilities: NDArray[np.float32] = policy.probabilities().numpy()
         if self.spec.memory:
-            self._memories |= zip(games, output.memory.cpu().numpy(), strict=True)
+            self._memories |= zip(games, after, strict=True)
         # An index leaves numpy here; several choices, or axes, stay an array.
         chosen = actions.tolist() if actions.ndim == 1 else actions
         return [
-            Decision(action, float(log_prob), float(value), options, self._known(memory), version)
-            for action, log_prob, value, options, memory in zip(
+            Decision(
+                action,
+                float(log_prob),
+                float(value),
+                options,
+                before if self.spec.memory else None,
+                version,
+            )
+            for action, log_prob, value, options, before in zip(
                 chosen, log_probs, values, probabilities, memories, strict=True
             )
         ]
@@ -139,34 +157,9 @@ class Actor:
         with self._network.newest() as (network, _):
             return saliency_map(network, image, decision.action, decision.memory)
 
-    def _stacked(self, observations: Sequence[Observation]) -> torch.Tensor:
-        """Return one batch on the actor's device, without copying what is there already."""
-        if not any(isinstance(each, DeviceObservation) for each in observations):
-            return torch.from_numpy(np.stack(observations)).to(self._device)
-        tensors = [
-            each.tensor()
-            if isinstance(each, DeviceObservation)
-            else torch.from_numpy(np.asarray(each))
-            for each in observations
-        ]
-        return torch.stack([tensor.to(self._device) for tensor in tensors])
-
     def _generators(self, games: Sequence[int]) -> list[np.random.Generator]:
         """Return one generator per game, since no two threads may share one."""
         for game in games:
             if game not in self._randoms:
                 self._randoms[game] = np.random.default_rng((self._seed, game))
         return [self._randoms[game] for game in games]
-
-    def _stacked_memories(
-        self, memories: Sequence[NDArray[np.float32] | None]
-    ) -> torch.Tensor | None:
-        if not self.spec.memory:
-            return None
-        rows = [self._zeros if memory is None else memory for memory in memories]
-        return torch.from_numpy(np.stack(rows)).to(self._device)
-
-    def _known(self, memory: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        if not self.spec.memory:
-            return None
-        return self._zeros if memory is None else memory

@@ -98,6 +98,11 @@ class PolicySpec(BaseModel):
         return len(self.action_names)
 
     @property
+    def parameters(self) -> int:
+        """Number of parameters of a distribution over actions, P."""
+        return self.actions * (2 if self.action_kind is ActionKind.CONTINUOUS else 1)
+
+    @property
     def observation_dtype(self) -> type[np.generic]:
         """Dtype of an observation."""
         return np.float32 if len(self.observation_shape) == 1 else np.uint8
