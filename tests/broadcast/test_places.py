@@ -70,7 +70,7 @@ def test_rings_of_killed_trainers_are_removed(rings: Path):
     program = """
 import os
 from tests.broadcast.test_places import create
-create()
+ring = create()
 os.kill(os.getpid(), 9)
 """
     subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False)

@@ -1,13 +1,12 @@
 """Shadows repeat the episodes of real environments: every reward, every picture."""
 
 import contextlib
+import importlib
 import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import ale_py
 import gymnasium
-import minigrid
 import numpy as np
 import pytest
 from gymnasium.utils import RecordConstructorArgs
@@ -20,8 +19,8 @@ from metabonk.broadcast.shadow import Shadow
 from metabonk.broadcast.wrapper import Broadcast
 from metabonk.errors import EpisodeDiffers, ReplayError
 
-gymnasium.register_envs(ale_py)
-gymnasium.register_envs(minigrid)
+for module in ("ale_py", "minigrid"):
+    importlib.import_module(module)  # Registers its environments.
 
 ENVIRONMENTS = [
     "CartPole-v1",

@@ -56,6 +56,13 @@ def same(left: Any, right: Any) -> bool:
     return repr(left) == repr(right)
 
 
+def plain(action: Any) -> Any:
+    """Return an action without the ordered dicts of Gymnasium 0.29."""
+    if not isinstance(action, dict):
+        return action
+    return {name: plain(value) for name, value in action.items()}
+
+
 @given(VALUES)
 def test_values_come_back_with_their_types(value: Any):
     assert same(decode(encode(value)), value)
@@ -96,14 +103,13 @@ def test_a_value_that_was_cut_is_an_error(value: Any, data: st.DataObject):
         spaces.Dict(a=spaces.Discrete(2), b=spaces.Dict(c=spaces.MultiBinary(2))),
         spaces.Text(5),
         spaces.Sequence(spaces.Discrete(3)),
-        spaces.OneOf((spaces.Discrete(2), spaces.Box(0, 1))),
     ],
     ids=lambda space: type(space).__name__,
 )
 def test_actions_of_every_space_come_back(space: gymnasium.Space[Any]):
     for _ in range(10):
         action = space.sample()
-        assert same(decode(encode(action)), dict(action) if isinstance(action, dict) else action)
+        assert same(decode(encode(action)), plain(action))
 
 
 def test_the_state_of_every_bit_generator_comes_back():

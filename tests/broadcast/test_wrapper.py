@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.wrappers import AddRenderObservation
 
 from metabonk.broadcast import channel
 from metabonk.broadcast.announcement import Announcement
@@ -64,6 +63,13 @@ class Odd(gymnasium.Env[Any, Any]):
 
     def render(self) -> Any:
         return next(self.images)
+
+
+class Seen(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """The policy sees what is drawn."""
+
+    def observation(self, observation: Any) -> Any:
+        return self.env.render()
 
 
 class Watcher:
@@ -224,8 +230,8 @@ def test_frames_are_drawn_here_where_they_are_asked_for(opened: Opened, draw: st
 
 
 def test_the_images_that_the_policy_sees_can_be_shown(opened: Opened):
-    made = AddRenderObservation(gymnasium.make(POLE, render_mode="rgb_array"))
-    environment = opened(made, draw="observation", budget=1.0)
+    made = gymnasium.make(POLE, render_mode="rgb_array")
+    environment = opened(Seen(made), draw="observation", budget=1.0)
     environment.reset()
     watcher = Watcher(Demand.FRAMES)
     environment.reset()
