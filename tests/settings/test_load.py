@@ -131,7 +131,8 @@ def test_an_unreadable_file_is_named():
 
 
 def test_unknown_variables_are_reported_with_the_closest_setting():
-    environment = {"METABONK_WORKERZ": "3", "METABONK_GAME": "doom:basic", "HOME": "/root"}
+    known = {"METABONK_GAME": "doom:basic", "METABONK_BROADCAST": "0", "HOME": "/root"}
+    environment = {"METABONK_WORKERZ": "3", **known}
     assert list(unknown_variables(environment)) == [
         "METABONK_WORKERZ is not a setting and has no effect; did you mean METABONK_WORKERS?"
     ]
