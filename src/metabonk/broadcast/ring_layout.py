@@ -40,6 +40,7 @@ MAX_ANNOUNCEMENT = RECORDS_OFFSET - ANNOUNCEMENT_OFFSET
 DEMAND = struct.Struct("<2Q")
 PREFIX = struct.Struct("<QIII4x")
 ALIGNMENT = 8
+_PREFIX_SIZE = PREFIX.size
 
 
 class Word(IntEnum):
@@ -66,6 +67,10 @@ class Demand(IntEnum):
     RECORDS = 1
     FRAMES = 2
     """Records, and frames that the trainer draws itself."""
+
+
+NOTHING, RECORDS, FRAMES = Demand
+"""Members of ``Demand``, which take long to look up."""
 
 
 class Head(NamedTuple):
@@ -99,8 +104,7 @@ def file_size(capacity: int) -> int:
 
 def entry_size(payload: int, pixels: int) -> int:
     """Return the bytes that a record takes in the ring."""
-    size = PREFIX.size + payload + pixels
-    return size + -size % ALIGNMENT
+    return (_PREFIX_SIZE + payload + pixels + 7) & -ALIGNMENT
 
 
 def prefix(number: int, payload: bytes, pixels: int) -> bytes:

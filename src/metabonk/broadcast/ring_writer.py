@@ -12,10 +12,13 @@ from typing import TypeAlias
 from metabonk.broadcast.ring_layout import (
     ANNOUNCEMENT_OFFSET,
     FORMAT,
+    FRAMES,
     HEAD_OFFSET,
     MAGIC,
     MAX_ANNOUNCEMENT,
+    NOTHING,
     PREFIX,
+    RECORDS,
     RECORDS_OFFSET,
     Demand,
     Word,
@@ -30,7 +33,7 @@ Pixels: TypeAlias = bytes | memoryview
 _HEAD = HEAD_OFFSET // 8
 _COMMITTED = _HEAD + Word.COMMITTED
 _RESERVED = _HEAD + Word.RESERVED
-_NOTHING_WANTED = (Demand.NOTHING,)
+_NOTHING_WANTED = (0,)
 
 
 class RingClosed(Exception):
@@ -84,9 +87,11 @@ class RingWriter:
     @property
     def demand(self) -> Demand:
         """What is wanted now; nothing if that was not said again in time."""
-        if not self.wanted[0] or self.wanted[1] < time.monotonic_ns():
-            return Demand.NOTHING
-        return Demand.FRAMES if self.wanted[0] >= Demand.FRAMES else Demand.RECORDS
+        wanted = self.wanted
+        level = wanted[0]
+        if not level or wanted[1] < time.monotonic_ns():
+            return NOTHING
+        return RECORDS if level == 1 else FRAMES
 
     @property
     def max_record(self) -> int:
@@ -104,19 +109,17 @@ class RingWriter:
             RingClosed: nothing can be added any more.
             ValueError: it is longer than ``max_record``.
         """
-        if not self.is_open:
+        if self.wanted is _NOTHING_WANTED:
             raise RingClosed
         size = entry_size(len(payload), len(pixels))
         if size > self.capacity // 2:
             raise ValueError(f"a record of {size} bytes in a ring of {self.capacity}")
-        start = self._position
-        end = start + size
-        self._words[_RESERVED] = end
+        words, start = self._words, self._position
+        words[_RESERVED] = end = start + size
         self._put(start, prefix(self._number, payload, len(pixels)) + payload)
         if pixels:
             self._put(start + PREFIX.size + len(payload), pixels)
-        self._words[_COMMITTED] = end
-        self._position = end
+        words[_COMMITTED] = self._position = end
         self._number += 1
 
     def close(self) -> None:
@@ -149,7 +152,7 @@ class ClosedRing:
     """Stands for a ring that is not open: not yet, or no more."""
 
     is_open = False
-    demand = Demand.NOTHING
+    demand = NOTHING
     wanted: Sequence[int] = _NOTHING_WANTED
     max_record = 0
 

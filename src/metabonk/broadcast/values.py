@@ -4,6 +4,7 @@ Every value comes back with its type: environments tell an ``int`` from an ``int
 is decoded can run code.
 """
 
+import functools
 import math
 import re
 import struct
@@ -25,6 +26,7 @@ _SIZE = struct.Struct("<I")
 
 _ARRAY_KINDS = "biufc"
 """Kinds of dtypes without Python objects or text."""
+_SCALARS = {np.dtype(code).type for code in "?bhilqBHILQefdgFDG"}
 _DTYPE = re.compile(rb"[<>|][biufc]\d{1,2}")
 
 
@@ -61,8 +63,6 @@ def _encode(value: Any, depth: int) -> bytes:
     encoder = _ENCODERS.get(type(value))
     if encoder is not None:
         return encoder(value)
-    if isinstance(value, np.generic) and value.dtype.kind in _ARRAY_KINDS:
-        return _header(b"x", value.dtype, ()) + value.tobytes()
     if depth == 0:
         raise NotEncodable(f"more than {MAX_DEPTH} containers within each other")
     if type(value) in (list, tuple):
@@ -81,13 +81,19 @@ def _encode_int(value: int) -> bytes:
     return _SIZED.pack(b"I", size) + value.to_bytes(size, "little", signed=True)
 
 
+def _encode_scalar(kind: type[np.generic]) -> Callable[[Any], bytes]:
+    header = _header(b"x", np.dtype(kind), ())
+    return lambda value: header + value.tobytes()
+
+
 def _encode_array(value: "np.ndarray[Any, Any]") -> bytes:
-    if value.dtype.kind not in _ARRAY_KINDS:
-        raise NotEncodable(f"an array of {value.dtype}")
     return _header(b"a", value.dtype, value.shape) + value.tobytes()
 
 
+@functools.lru_cache(maxsize=256)
 def _header(tag: bytes, dtype: "np.dtype[Any]", shape: tuple[int, ...]) -> bytes:
+    if dtype.kind not in _ARRAY_KINDS:
+        raise NotEncodable(f"an array of {dtype}")
     name = dtype.str.encode()
     return b"%c%c%b%c%b" % (
         tag,
@@ -110,6 +116,7 @@ _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     str: lambda value: _encode_sized(b"s", value.encode("utf-8", "surrogatepass")),
     bytes: lambda value: _encode_sized(b"b", value),
     np.ndarray: _encode_array,
+    **{kind: _encode_scalar(kind) for kind in _SCALARS},
 }
 """Encoders of the types that contain no other values."""
 

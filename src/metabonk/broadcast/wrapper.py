@@ -26,7 +26,7 @@ from metabonk.broadcast.records import (
     encode_step,
     encode_thought,
 )
-from metabonk.broadcast.ring_layout import Demand
+from metabonk.broadcast.ring_layout import FRAMES, NOTHING
 from metabonk.broadcast.values import NotEncodable, encode
 from metabonk.broadcast.version import metabonk_version
 
@@ -74,7 +74,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._channel = Channel()
         self._episodes = 0
         self._no_repeat = ""
-        self._is_recording = False
+        self._is_recording = self._wants_frames = False
         self._can_draw = True
         self._budget: DrawBudget | None = None
 
@@ -84,7 +84,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         """Reset the environment."""
         self._channel.attempt(self._start, seed, options)
         observation, info = self.env.reset(seed=seed, options=options)
-        if self._is_recording:
+        if self._wants_frames:
             self._channel.attempt(self._draw, observation)
         return observation, info
 
@@ -96,7 +96,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         encoded = self._channel.attempt(self._encode, action)
         outcome = self.env.step(action)
         if encoded is not None:
-            self._channel.attempt(self._show, encoded, *outcome[:4])
+            self._channel.attempt(self._show, encoded, outcome)
         return outcome
 
     def think(
@@ -151,7 +151,9 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def _start(self, seed: int | None, options: Any) -> None:
         number, self._episodes = self._episodes, self._episodes + 1
         self._channel.open(self._announce)
-        self._is_recording = self._channel.ring.demand is not Demand.NOTHING
+        demand = self._channel.ring.demand
+        self._wants_frames = demand is FRAMES
+        self._is_recording = demand is not NOTHING
         if not self._is_recording:
             return
         self._channel.send(self._encode_start(number, seed, options))
@@ -169,9 +171,10 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def _encode(self, action: Any) -> bytes | None:
         """Return the action as bytes; None: the step is not shown."""
         demand = self._channel.ring.demand
-        if demand is Demand.NOTHING:
+        self._wants_frames = demand is FRAMES
+        if demand is NOTHING:
             self._is_recording = False
-        if not self._is_recording and demand is not Demand.FRAMES:
+        if not self._is_recording and not self._wants_frames:
             return None
         try:
             return encode(action)
@@ -180,11 +183,13 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             return encode(None)
 
     def _show(
-        self, action: bytes, observation: Any, reward: Any, terminated: bool, truncated: bool
+        self, action: bytes, outcome: tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
     ) -> None:
+        observation, reward, terminated, truncated, _ = outcome
         payload = encode_step(action, float(reward), bool(terminated), bool(truncated))
         self._channel.send(payload)
-        self._draw(observation)
+        if self._wants_frames:
+            self._draw(observation)
 
     def _think(self, probabilities: Any, value: SupportsFloat | None, text: str | None) -> None:
         if probabilities is not None:
@@ -193,8 +198,8 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._channel.send(encode_thought(thought))
 
     def _draw(self, observation: Any) -> None:
-        """Draw a frame, if one is wanted from here, and it is its turn."""
-        if not self._can_draw or self._channel.ring.demand is not Demand.FRAMES:
+        """Draw a frame, if it is its turn."""
+        if not self._can_draw:
             return
         began = time.monotonic()
         if self._budget is None:
