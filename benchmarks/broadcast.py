@@ -1,0 +1,158 @@
+"""Steps per second of other trainers with ``Broadcast`` and without it.
+
+``python -m benchmarks.broadcast [--rounds 30] [--seconds 0.5]`` trains Stable-Baselines3's PPO in
+four environments in one process and in four, and steps Gymnasium's ``AsyncVectorEnv``: without the
+wrapper, with it unwatched, and with it watched, which another process reads. The three take turns
+in each round, in another order each time. It prints medians, and the median of what a round's
+wrapper costs, with the half-width of its 95 % confidence interval (McGill, Tukey and Larsen 1978).
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+from metabonk.broadcast.places import find_rings
+from metabonk.broadcast.ring_layout import Demand
+from metabonk.broadcast.ring_reader import RingReader, set_demand
+from metabonk.broadcast.wrapper import Broadcast
+
+GAME = "CartPole-v1"
+ENVIRONMENTS = 4
+ROLLOUT = 128
+VARIANTS = ("without", "unwatched", "watched")
+READ_S = 0.05
+
+Stepper = Callable[[float], float]
+"""Trains for some seconds; returns steps per second."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--read", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.read:
+        read(arguments.read)
+        return
+    table = Table("trainer", *(f"{name}, steps/s" for name in VARIANTS), "unwatched", "watched")
+    trainers = {
+        "PPO, DummyVecEnv": lambda wrapper: ppo(DummyVecEnv, wrapper),
+        "PPO, SubprocVecEnv": lambda wrapper: ppo(SubprocVecEnv, wrapper),
+        "AsyncVectorEnv": asynchronous,
+    }
+    for name, trainer in trainers.items():
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["METABONK_PATHS_RUNTIME"] = folder
+            table.add_row(name, *compare(trainer, arguments.rounds, arguments.seconds))
+    Console(width=120).print(table)
+
+
+def compare(
+    trainer: Callable[[Any], contextlib.AbstractContextManager[Stepper]],
+    rounds: int,
+    seconds: float,
+) -> Iterator[str]:
+    """Yield the cells of a trainer's row."""
+    speeds: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    with contextlib.ExitStack() as stack:
+        steppers: dict[str, Stepper] = {}
+        for name in VARIANTS:
+            before = set(find_rings())
+            wrapper = None if name == "without" else Broadcast
+            steppers[name] = stack.enter_context(trainer(wrapper))
+            steppers[name](seconds)
+            if name == "watched":
+                rings = [str(file) for file in set(find_rings()) - before]
+                assert len(rings) == ENVIRONMENTS
+                command = [sys.executable, "-m", "benchmarks.broadcast", "--read", *rings]
+                stack.enter_context(stopped(subprocess.Popen(command)))
+                steppers[name](2.0)
+        for _ in range(rounds):
+            for name in random.sample(VARIANTS, len(VARIANTS)):
+                speeds[name].append(steppers[name](seconds))
+    for name in VARIANTS:
+        yield f"{statistics.median(speeds[name]):,.0f}"
+    for name in VARIANTS[1:]:
+        costs = [
+            100 * (without / speed - 1)
+            for without, speed in zip(speeds["without"], speeds[name], strict=True)
+        ]
+        low, _, high = statistics.quantiles(costs)
+        yield f"{statistics.median(costs):+.2f} ± {1.57 * (high - low) / rounds**0.5:.2f} %"
+
+
+@contextlib.contextmanager
+def ppo(vector: Any, wrapper: Any) -> Iterator[Stepper]:
+    environments = make_vec_env(
+        GAME, ENVIRONMENTS, seed=0, wrapper_class=wrapper, vec_env_cls=vector
+    )
+    model = PPO("MlpPolicy", environments, n_steps=ROLLOUT, seed=0, device="cpu")
+
+    def train(seconds: float) -> float:
+        began, steps = time.perf_counter(), 0
+        while (passed := time.perf_counter() - began) < seconds:
+            model.learn(ROLLOUT * ENVIRONMENTS, reset_num_timesteps=False)
+            steps += ROLLOUT * ENVIRONMENTS
+        return steps / passed
+
+    yield train
+    environments.close()
+
+
+@contextlib.contextmanager
+def asynchronous(wrapper: Any) -> Iterator[Stepper]:
+    wrappers = [] if wrapper is None else [wrapper]
+    environments = gymnasium.make_vec(GAME, ENVIRONMENTS, "async", wrappers=wrappers)
+    environments.reset(seed=0)
+    actions = np.ones(ENVIRONMENTS, np.int64)
+
+    def step(seconds: float) -> float:
+        began, steps = time.perf_counter(), 0
+        while (passed := time.perf_counter() - began) < seconds:
+            for _ in range(100):
+                environments.step(actions)
+            steps += 100 * ENVIRONMENTS
+        return steps / passed
+
+    yield step
+    environments.close()
+
+
+@contextlib.contextmanager
+def stopped(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    yield
+    process.kill()
+    process.wait()
+
+
+def read(files: list[str]) -> None:
+    """Read rings at a shadow's priority, until killed."""
+    os.nice(19)
+    readers = [RingReader(Path(file)) for file in files]
+    while True:
+        for reader in readers:
+            set_demand(reader.file, Demand.RECORDS, 5.0)
+            reader.read()
+        time.sleep(READ_S)
+
+
+if __name__ == "__main__":
+    main()
