@@ -36,6 +36,7 @@ from metabonk.broadcast.wrapper import Broadcast
 GAME = "CartPole-v1"
 ENVIRONMENTS = 4
 ROLLOUT = 128
+STEPS = 100
 VARIANTS = ("without", "unwatched", "watched")
 READ_S = 0.05
 
@@ -122,14 +123,14 @@ def asynchronous(wrapper: Any) -> Iterator[Stepper]:
     wrappers = [] if wrapper is None else [wrapper]
     environments = gymnasium.make_vec(GAME, ENVIRONMENTS, "async", wrappers=wrappers)
     environments.reset(seed=0)
-    actions = np.ones(ENVIRONMENTS, np.int64)
+    actions = np.random.default_rng(0).integers(0, 2, (STEPS, ENVIRONMENTS))
 
     def step(seconds: float) -> float:
         began, steps = time.perf_counter(), 0
         while (passed := time.perf_counter() - began) < seconds:
-            for _ in range(100):
-                environments.step(actions)
-            steps += 100 * ENVIRONMENTS
+            for each in actions:
+                environments.step(each)
+            steps += STEPS * ENVIRONMENTS
         return steps / passed
 
     yield step
