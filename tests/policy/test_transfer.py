@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from metabonk.policy.transfer import download, upload, upload_joined
+from metabonk.policy.transfer import download, host_memory, upload, upload_joined
 
 CPU = torch.device("cpu")
 
@@ -31,3 +31,9 @@ def test_tensors_become_arrays_of_the_same_names_and_types():
     assert arrays["count"].shape == ()
     assert arrays["count"].dtype == np.int64
     assert arrays["weight"].tolist() == [[1, 1], [1, 1]]
+
+
+def test_host_memory_is_zero_at_first():
+    memory = host_memory((2, 3), np.uint8, CPU)
+    assert memory.dtype == torch.uint8
+    assert memory.tolist() == [[0, 0, 0], [0, 0, 0]]

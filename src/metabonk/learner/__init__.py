@@ -9,7 +9,6 @@
 ``ppo``             the update
 ``gradient_step``   one gradient step, which never waits for a GPU
 ``minibatch_step``  the same on minibatches, recorded where there is a GPU
-``cuda_graph``      work of a GPU that is recorded and repeated
 ``checkpoint``      files that a run is resumed from, and when they are written
 ``stats``           the learner's status, and its curves for TensorBoard
 ``tracking``        delivery of the curves to experiment trackers

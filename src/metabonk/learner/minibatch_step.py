@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metabonk.learner.batch import Batch, encode_observations
-from metabonk.learner.cuda_graph import CudaGraph
 from metabonk.learner.gradient_step import GradientStep, Targets
 from metabonk.policy import ActorCritic
+from metabonk.policy.cuda_graph import CudaGraph
 from metabonk.policy.transfer import upload
 from metabonk.settings.schema import Learning
 

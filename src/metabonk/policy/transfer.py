@@ -24,6 +24,12 @@ def upload(array: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+def host_memory(shape: Sequence[int], dtype: type[np.generic], device: torch.device) -> Tensor:
+    """Return zeros in host memory that a device copies from and to: pinned, if it is a GPU."""
+    zeros = torch.from_numpy(np.zeros(shape, dtype))
+    return zeros if device.type == "cpu" else zeros.pin_memory()
+
+
 def upload_joined(arrays: Sequence[NDArray[Any]], device: torch.device) -> Tensor:
     """Return arrays as one tensor on a device, joined along the first dimension.
 

@@ -1,6 +1,7 @@
 """Work of a GPU that is recorded once and then repeated by a single launch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,12 +20,16 @@ class CudaGraph:
         work: runs a few times without being recorded, then once for the recording. It must not
             wait for the device.
         device: that it works on.
+        pool: that the recording takes memory from (``torch.cuda.graph_pool_handle``), shared with
+            graphs that run one after another and whose results are elsewhere; None: its own.
 
     Raises:
         torch.OutOfMemoryError: the device has too little memory.
     """
 
-    def __init__(self, work: Callable[[], Tensor], device: torch.device) -> None:
+    def __init__(
+        self, work: Callable[[], Tensor], device: torch.device, *, pool: Any = None
+    ) -> None:
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(device):
             aside, current = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
@@ -33,12 +38,12 @@ class CudaGraph:
                 for _ in range(WARM_UPS):
                     work()
             current.wait_stream(aside)
-            self._result = self._record(work)
+            self._result = self._record(work, pool)
 
-    def _record(self, work: Callable[[], Tensor]) -> Tensor:
+    def _record(self, work: Callable[[], Tensor], pool: Any) -> Tensor:
         try:
             # Other threads may use the device meanwhile.
-            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
                 return work()
         except RuntimeError as error:
             # To end the recording fails too, and would hide why.
