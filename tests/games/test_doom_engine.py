@@ -6,15 +6,18 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import vizdoom as vzd
 
 from metabonk.errors import GameError
 from metabonk.games import doom_engine
-from metabonk.games.doom_engine import launcher, nearest_size, start_engine
+from metabonk.games.doom_engine import MIN_SIZE, launcher, nearest_size, start_engine
 from metabonk.games.doom_scenarios import load_scenario
+from metabonk.system import shared_core
 
 
 @pytest.fixture
@@ -113,3 +116,18 @@ def test_too_little_shared_memory_is_a_game_error_with_both_sizes(monkeypatch: p
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage)
     with pytest.raises(GameError, match="needs 15 MB of /dev/shm, but only 14 MB are free"):
         start_engine(load_scenario("basic"), (1280, 720))
+
+
+def test_an_engine_is_on_the_core_of_a_thread_that_stays(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shared_core, "STAY_S", 600.0)
+    engine = start_engine(load_scenario("basic"), MIN_SIZE)
+    assert engine._watch is not None
+    process = psutil.Process(engine._watch._pid)
+    with ThreadPoolExecutor(1, initializer=shared_core.stay) as thread:
+        for _ in range(2):
+            thread.submit(engine.new_episode).result()
+        assert len(process.cpu_affinity()) == 1
+        # As when the game is shown from now on.
+        engine.new_episode()
+        assert set(process.cpu_affinity()) == shared_core.EVERYWHERE
+    engine.close()

@@ -21,6 +21,7 @@ from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system import shared_memory
 from metabonk.system.private_folder import private_folder
 from metabonk.system.process import BACKGROUND_NICE
+from metabonk.system.shared_core import Callee
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Engine(vzd.DoomGame):
     def __init__(self) -> None:
         super().__init__()
         self._watch: EngineWatch | None = None
+        self._process: Callee | None = None
 
     def init(self) -> None:
         """Start the engine; the settings have been made."""
@@ -85,6 +87,7 @@ class Engine(vzd.DoomGame):
             with contextlib.suppress(psutil.Error):
                 if child.cmdline()[-2:] == [MARK, number]:
                     self._watch = EngineWatch(child.pid)
+                    self._process = Callee(child.pid)
 
     def new_episode(self, recording_file_path: str = "") -> None:
         """Start the next episode."""
@@ -97,10 +100,11 @@ class Engine(vzd.DoomGame):
             return super().make_action(action, tics)
 
     def _call(self) -> contextlib.AbstractContextManager[None]:
-        if self._watch is None:
+        if self._watch is None or self._process is None:
             return contextlib.nullcontext()
         if self._watch.has_exited:
             raise vzd.ViZDoomUnexpectedExitException("it was killed")
+        self._process.join_caller()
         return self._watch
 
 

@@ -12,5 +12,6 @@
 ``periodic_thread``  a thread that does one thing at regular intervals
 ``rate``             rates measured over the last few seconds
 ``cgroup``           limits of CPU time and memory, as containers set them
+``shared_core``      one core for a thread and a process that it calls
 ``shared_memory``    size of /dev/shm, and how much of it is needed
 """

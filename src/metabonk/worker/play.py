@@ -19,6 +19,7 @@ from metabonk.messages import Loop
 from metabonk.policy import Actor, Decision
 from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.stream_messages import Thought
+from metabonk.system import shared_core
 from metabonk.system.process import lower_priority
 from metabonk.worker.env_pool import EnvPool, call_on
 from metabonk.worker.highlights import Highlights
@@ -49,6 +50,11 @@ MAX_CONCURRENT_STEPS = 8
 MAX_CONCURRENT_STEPS_LIVE = 2
 """The same beside a live game, which would wait for the interpreter lock
 (docs/benchmarks.md, "Live at 60 frames a second")."""
+
+
+def _start_background() -> None:
+    lower_priority()
+    shared_core.stay()
 
 
 class PlayLoop:
@@ -120,7 +126,7 @@ class PlayLoop:
         with (
             closing(self._sampler(parts, MAX_CONCURRENT_STEPS)) as standby,
             closing(self._sampler(2, MAX_CONCURRENT_STEPS_LIVE)) as beside_live,
-            ThreadPoolExecutor(1, "standby-play", initializer=lower_priority) as background,
+            ThreadPoolExecutor(1, "standby-play", initializer=_start_background) as background,
         ):
             first_thread = self._pool.first_thread
             self._apply_desired()

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from metabonk.games import Observation
 from metabonk.policy import Decision
 from metabonk.policy.env_runner import EnvRunner, StepResult
+from metabonk.system import shared_core
 
 Outcomes: TypeAlias = list[tuple[EnvRunner, StepResult]]
 
@@ -48,12 +49,15 @@ class DoubleBufferedSampler:
         self._on_step = on_step
         self._thread_of = thread_of
         self._parts = parts
-        self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, "standby-games")
+        self._threads = [
+            ThreadPoolExecutor(1, "standby-games", initializer=shared_core.stay)
+            for _ in range(threads)
+        ]
 
     def close(self) -> None:
         """End its threads."""
-        self._pool.shutdown()
+        for thread in self._threads:
+            thread.shutdown()
 
     def run(
         self, runners: Callable[[], Sequence[EnvRunner]], keep_running: Callable[[], bool]
@@ -98,10 +102,11 @@ class DoubleBufferedSampler:
                 self._on_step(runner, self._step(runner, decision))
             else:
                 free.append((runner, decision))
-        # One after another, so that each thread is woken once for its share of them.
-        shares = [free[first :: self._threads] for first in range(self._threads)]
-        work = [*bound.items(), *((self._pool, share) for share in shares if share)]
-        for thread, decided in work:
+        # Each thread is woken once for its share, of the same games as long as none opens.
+        for first, thread in enumerate(self._threads):
+            if share := free[first :: len(self._threads)]:
+                bound[thread] = share
+        for thread, decided in bound.items():
             future = thread.submit(self._step_all, decided)
             moving |= {runner.number: future for runner, _ in decided}
 

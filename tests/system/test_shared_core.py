@@ -1,0 +1,81 @@
+"""A thread and a process that it calls, on one core and elsewhere."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
+
+from metabonk.system import shared_core
+from metabonk.system.shared_core import EVERYWHERE, Callee
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def pid() -> Iterator[int]:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process.pid
+        process.kill()
+
+
+def on_staying_thread(work: Callable[[], T]) -> T:
+    """Do something on a new thread that stays where it calls."""
+    with ThreadPoolExecutor(1, initializer=shared_core.stay) as thread:
+        return thread.submit(work).result()
+
+
+def test_a_process_is_on_the_core_of_its_caller(pid: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shared_core, "STAY_S", 600.0)
+    callee = Callee(pid)
+
+    def call() -> tuple[set[int], set[int]]:
+        callee.join_caller()
+        callee.join_caller()
+        return os.sched_getaffinity(0), os.sched_getaffinity(pid)
+
+    mine, its = on_staying_thread(call)
+    assert mine == its
+    assert len(mine) == 1 and mine <= EVERYWHERE
+
+
+def test_now_and_then_a_thread_runs_freely(pid: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shared_core, "STAY_S", 0.0)
+    callee = Callee(pid)
+
+    def call() -> set[int]:
+        callee.join_caller()
+        callee.join_caller()
+        return os.sched_getaffinity(0)
+
+    assert on_staying_thread(call) == EVERYWHERE
+
+
+def test_a_process_runs_anywhere_again_once_another_thread_calls_it(
+    pid: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shared_core, "STAY_S", 600.0)
+    callee = Callee(pid)
+
+    def call() -> None:
+        callee.join_caller()
+        callee.join_caller()
+
+    on_staying_thread(call)
+    callee.join_caller()
+    assert os.sched_getaffinity(pid) == EVERYWHERE
+    assert os.sched_getaffinity(0) == EVERYWHERE
+
+
+def test_a_process_started_on_one_core_runs_anywhere_once_it_is_called(pid: int):
+    os.sched_setaffinity(pid, {min(EVERYWHERE)})
+    Callee(pid).join_caller()
+    assert os.sched_getaffinity(pid) == EVERYWHERE
+
+
+def test_a_process_that_has_ended_is_no_error():
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    on_staying_thread(Callee(process.pid).join_caller)
