@@ -2,9 +2,17 @@ from pathlib import Path
 
 import pytest
 
+from metabonk.broadcast import channel
+
 
 @pytest.fixture(autouse=True)
 def rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of the rings, which is this test's own; children inherit it."""
     monkeypatch.setenv("METABONK_PATHS_RUNTIME", str(tmp_path / "runtime"))
     return tmp_path / "runtime" / "rings"
+
+
+@pytest.fixture(autouse=True)
+def _unbatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each record written at once, in this process and those that it forks."""
+    monkeypatch.setattr(channel, "BATCH_S", 0.0)

@@ -17,7 +17,9 @@ from metabonk.broadcast.records import (
     Record,
     Step,
     Thought,
+    decode_payload,
     decode_record,
+    encode_batch,
     encode_frame,
     encode_note,
     encode_start,
@@ -78,6 +80,31 @@ def test_a_frame_comes_back(shape: tuple[int, ...]):
 
 def test_a_note_comes_back_and_is_cut_to_a_page():
     assert decode_record(encode_note(Note("x" * 5000)), b"") == Note("x" * MAX_TEXT)
+
+
+@given(st.lists(st.sampled_from([payload for payload, pixels in PAYLOADS if not pixels])))
+def test_a_batch_comes_back(payloads: list[bytes]):
+    batch = decode_payload(encode_batch(payloads), b"")
+    assert len(batch) == len(payloads)
+    for record, payload in zip(batch, payloads, strict=True):
+        assert repr(record) == repr(decode_record(payload, b""))
+
+
+@given(st.data())
+def test_a_damaged_batch_is_an_error_or_another_batch(data: st.DataObject):
+    damaged = bytearray(encode_batch([payload for payload, pixels in PAYLOADS if not pixels]))
+    damaged[data.draw(st.integers(1, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(WireError):
+        decode_payload(bytes(damaged), b"")
+    for size in range(1, 40):
+        with pytest.raises(WireError):
+            decode_payload(bytes(damaged[:size]), b"")
+
+
+def test_a_frame_stands_alone():
+    payload, pixels = PAYLOADS[-1]
+    (frame,) = decode_payload(payload, pixels)
+    assert isinstance(frame, FrameRecord)
 
 
 @given(st.data())

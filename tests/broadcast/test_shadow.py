@@ -12,12 +12,13 @@ import pytest
 from gymnasium.utils import RecordConstructorArgs
 
 from metabonk.broadcast.announcement import Announcement
-from metabonk.broadcast.records import EpisodeStart, Record, Step, decode_record
+from metabonk.broadcast.records import EpisodeStart, Record, Step
 from metabonk.broadcast.ring_layout import Demand
 from metabonk.broadcast.ring_reader import RingReader, set_demand
 from metabonk.broadcast.shadow import Shadow
 from metabonk.broadcast.wrapper import Broadcast
 from metabonk.errors import EpisodeDiffers, ReplayError
+from tests.support.rings import records_of
 
 for module in ("ale_py", "minigrid"):
     importlib.import_module(module)  # Registers its environments.
@@ -45,7 +46,7 @@ class Watcher:
         self.announcement = Announcement.from_json(self._reader.announcement)
 
     def records(self) -> list[Record]:
-        return [decode_record(each.payload, each.pixels) for each in self._reader.read()]
+        return records_of(self._reader)
 
     def close(self) -> None:
         assert self._reader.missed == 0

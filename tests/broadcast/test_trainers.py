@@ -18,11 +18,12 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from metabonk.broadcast.announcement import Announcement
 from metabonk.broadcast.places import find_rings
-from metabonk.broadcast.records import EpisodeStart, Record, Step, decode_record
+from metabonk.broadcast.records import EpisodeStart, Record, Step
 from metabonk.broadcast.ring_layout import Demand
 from metabonk.broadcast.ring_reader import RingReader, set_demand
 from metabonk.broadcast.shadow import Shadow
 from metabonk.broadcast.wrapper import Broadcast
+from tests.support.rings import records_of
 from tests.support.waiting import until
 
 POLE = "CartPole-v1"
@@ -40,7 +41,7 @@ def watch() -> list[RingReader]:
 
 
 def read(reader: RingReader) -> list[Record]:
-    records = [decode_record(each.payload, each.pixels) for each in reader.read()]
+    records = records_of(reader)
     assert reader.missed == 0
     return records
 

@@ -25,12 +25,12 @@ from metabonk.broadcast.records import (
     Record,
     Step,
     Thought,
-    decode_record,
 )
 from metabonk.broadcast.ring_layout import Demand
 from metabonk.broadcast.ring_reader import RingReader, set_demand
 from metabonk.broadcast.wrapper import Broadcast
 from metabonk.errors import StartError
+from tests.support.rings import records_of
 from tests.support.waiting import until
 
 POLE = "CartPole-v1"
@@ -85,7 +85,7 @@ class Watcher:
         return Announcement.from_json(self.reader.announcement)
 
     def read(self) -> list[Record]:
-        return [decode_record(each.payload, each.pixels) for each in self.reader.read()]
+        return records_of(self.reader)
 
 
 @pytest.fixture
@@ -175,12 +175,36 @@ def test_when_nobody_renews_the_demand_nothing_more_is_sent(opened: Opened):
     environment.reset()
     watcher = Watcher()
     environment.reset()
-    set_demand(watcher.reader.file, Demand.RECORDS, -1)
-    environment.step(0)
+    set_demand(watcher.reader.file, Demand.RECORDS, 0)
+    for _ in range(3):
+        environment.step(0)
     set_demand(watcher.reader.file, Demand.RECORDS, 600)
     environment.step(1)
-    (start,) = watcher.read()
-    assert isinstance(start, EpisodeStart), "and an episode with a gap is of no use"
+    # The step at which that was noticed; an episode with a gap would be of no use.
+    assert [type(each) for each in watcher.read()] == [EpisodeStart, Step]
+    environment.reset()
+    assert [type(each) for each in watcher.read()] == [EpisodeStart]
+
+
+def test_steps_are_written_together_and_the_last_one_at_once(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(channel, "BATCH_S", 600.0)
+    environment = opened()
+    environment.reset()
+    watcher = Watcher()
+    environment.reset(seed=1)
+    assert [type(each) for each in watcher.read()] == [EpisodeStart], "the first at once"
+    environment.step(1)
+    assert watcher.read() == []
+    is_over = False
+    while not is_over:
+        is_over = bool(environment.step(1)[2])
+    assert len(watcher.read()) > 5
+    environment.reset()
+    environment.step(1)
+    environment.close()
+    assert [type(each) for each in watcher.read()] == [EpisodeStart, Step]
 
 
 def test_an_action_is_sent_as_it_was_before_the_step(opened: Opened):
@@ -210,7 +234,7 @@ def test_what_can_not_be_sent_is_said(opened: Opened):
     odd.reset()
     odd.step({1})
     odd.reset()
-    *_, last = [decode_record(each.payload, each.pixels) for each in reader.read()]
+    *_, last = records_of(reader)
     assert isinstance(last, EpisodeStart)
     assert last.no_repeat == "its actions have a value of builtins.set"
 

@@ -57,7 +57,7 @@ def restore(environment: gymnasium.Env[Any, Any], carried: dict[str, Any]) -> No
             inner.ale.restoreSystemState(ale_state)
         if (state := carried.get(OWN)) is not None:
             inner.set_carried_state(state)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise WireError(f"the state that the episode starts from is damaged: {error}") from None
 
 
@@ -65,6 +65,6 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
     kind = getattr(np.random, state["bit_generator"])
     if not (isinstance(kind, type) and issubclass(kind, np.random.BitGenerator)):
         raise ValueError(f"{state['bit_generator']} is no bit generator")
-    bits = kind()
+    bits = kind()  # The base class raises NotImplementedError, a RuntimeError.
     bits.state = state
     return np.random.Generator(bits)

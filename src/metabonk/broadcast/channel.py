@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -10,6 +11,7 @@ import gymnasium
 
 from metabonk.broadcast.announcement import Announcement
 from metabonk.broadcast.places import CAPACITY, SMALL_CAPACITY, create_ring
+from metabonk.broadcast.records import encode_batch
 from metabonk.broadcast.ring_layout import MAX_CAPACITY, entry_size
 from metabonk.broadcast.ring_writer import ClosedRing, Pixels, RingClosed, RingWriter
 from metabonk.errors import StartError
@@ -20,6 +22,11 @@ SWITCH = "METABONK_BROADCAST"
 """Environment variable; 0: nothing is broadcast."""
 
 PAGE = 4096
+
+BATCH_S = 0.05
+BATCH_BYTES = 1 << 13
+"""Records are written to the ring together, since each costs a step the more of the processor's
+cache: after this time, or when there are so many."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +43,9 @@ class Channel:
         self._announcement: Announcement | None = None
         self._is_off = os.environ.get(SWITCH) == "0"
         self.ring: RingWriter | ClosedRing = ClosedRing()
+        self._batch = list[bytes]()
+        self._batch_bytes = 0
+        self._batch_until_s = 0.0
 
     def open(self, announce: Callable[[], Announcement]) -> None:
         """Make the ring, unless that was done in this process, is switched off, or failed.
@@ -64,13 +74,47 @@ class Channel:
             self._fail(error)
             return None
 
-    def send(self, payload: bytes, pixels: Pixels = b"") -> None:
-        """Add a record; one that doesn't fit is dropped, and a larger ring is made.
+    def add(self, record: bytes) -> bool:
+        """Add a record to the batch, and write that to the ring when it is time.
+
+        Returns:
+            Whether it was written.
 
         Raises:
             RingClosed: there is no ring.
             StartError: there is no room for a larger one.
         """
+        self._batch.append(record)
+        self._batch_bytes += len(record)
+        if self._batch_bytes < BATCH_BYTES and time.monotonic() < self._batch_until_s:
+            return False
+        self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Write the batch to the ring.
+
+        Raises:
+            RingClosed: there is no ring.
+            StartError: there is no room for a larger one.
+        """
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        self._batch_until_s = time.monotonic() + BATCH_S
+        if batch:
+            self._append(encode_batch(batch))
+
+    def send_frame(self, record: bytes, pixels: memoryview) -> None:
+        """Write the batch and a frame to the ring.
+
+        Raises:
+            RingClosed: there is no ring.
+            StartError: there is no room for a larger one.
+        """
+        self.flush()
+        self._append(record, pixels)
+
+    def _append(self, payload: bytes, pixels: Pixels = b"") -> None:
+        """Add to the ring; what doesn't fit is dropped, and a larger ring is made."""
         size = len(payload) + len(pixels)
         if size <= self.ring.max_record or self._announcement is None or not self.ring.is_open:
             self.ring.append(payload, pixels)
@@ -80,12 +124,15 @@ class Channel:
         self._create(self._announcement, (min(2 * least, MAX_CAPACITY), least))
 
     def close(self) -> None:
-        """Say that there is no more; for good."""
+        """Write the batch, and say that there is no more; for good."""
         self._is_off = True
+        with contextlib.suppress(RingClosed):
+            self.flush()
         self.ring.close()
 
     def _create(self, announcement: Announcement, capacities: tuple[int, ...]) -> None:
         self._announcement = announcement
+        self._batch, self._batch_bytes = [], 0
         self.ring = create_ring(announcement, capacities)
 
     def _fail(self, error: Exception) -> None:

@@ -33,8 +33,3 @@ def as_frame(image: Any) -> NDArray[np.uint8]:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, np.newaxis], 3, axis=2)
     return np.ascontiguousarray(pixels)
-
-
-def is_image(shape: tuple[int, ...] | None, dtype: Any) -> bool:
-    """Tell whether observations of this shape and dtype can be shown as images."""
-    return dtype == np.uint8 and shape is not None and len(shape) in (2, 3) and min(shape[-2:]) > 0

@@ -1,7 +1,7 @@
 """What a trainer says of its episodes, as bytes. Pure.
 
-A payload is a byte for the kind of record, and its content as a ``values.encode``d value; a step,
-of which there are the most, has its numbers first.
+A record is a byte for its kind, and its content as a ``values.encode``d value; a step, of which
+there are the most, has its numbers first. A payload of the ring is a batch of records, or a frame.
 """
 
 import struct
@@ -22,6 +22,7 @@ MAX_SIDE = 1 << 14
 
 _STEP = struct.Struct("<cdB")
 _FRAME = struct.Struct("<cHHdf")
+_COUNT = struct.Struct("<I")
 _TERMINATED, _TRUNCATED = 1, 2
 
 
@@ -129,6 +130,33 @@ def encode_note(note: Note) -> bytes:
 def encode_frame(shape: tuple[int, ...], captured_at: float, drawing_s: float) -> bytes:
     """Encode a frame without its pixels, which stand beside the payload in the ring."""
     return _FRAME.pack(b"F", shape[0], shape[1], captured_at, drawing_s)
+
+
+def encode_batch(records: list[bytes]) -> bytes:
+    """Encode records, which are encoded already, as a payload."""
+    count = len(records)
+    return b"B" + struct.pack(f"<{count + 1}I", count, *map(len, records)) + b"".join(records)
+
+
+def decode_payload(payload: bytes, pixels: bytes) -> list[Record]:
+    """Decode a payload from an untrusted source.
+
+    Raises:
+        WireError: it is damaged, or of a later version.
+    """
+    if payload[:1] != b"B":
+        return [decode_record(payload, pixels)]
+    (count,) = _COUNT.unpack(payload[1:5].ljust(4, b"\0"))
+    at = 5 + 4 * count
+    if at > len(payload):
+        raise WireError("a batch of the ring is damaged")
+    records = list[Record]()
+    for size in struct.unpack_from(f"<{count}I", payload, 5):
+        records.append(decode_record(payload[at : at + size], b""))
+        at += size
+    if at != len(payload):
+        raise WireError("a batch of the ring is damaged")
+    return records
 
 
 def decode_record(payload: bytes, pixels: bytes) -> Record:

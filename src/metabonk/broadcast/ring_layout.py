@@ -2,8 +2,8 @@
 
 ::
 
-    0      demand         written by the one who shows it: what is wanted, until when
-    4096   head           written by the trainer, as all that follows: positions, sizes
+    0      demand         what is wanted, until when; by the one who shows it
+    4096   head           positions, sizes; by the trainer, as all that follows
            announcement   JSON
     65536  records        a ring of ``capacity`` bytes
 

@@ -41,7 +41,6 @@ class RingReader:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.missed = 0
-        self._number: int | None = None
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         self._descriptor = os.open(file, flags)
         try:
@@ -50,7 +49,9 @@ class RingReader:
             head = self._head()
             self._capacity = head.capacity
             self.announcement = self._pread(ANNOUNCEMENT_OFFSET, head.announcement)
-            self._position = 0 if head.reserved <= head.capacity else head.committed
+            is_all_there = head.reserved <= head.capacity
+            self._position = 0 if is_all_there else head.committed
+            self._number: int | None = 0 if is_all_there else None
         except (OSError, WireError):
             self.close()
             raise
@@ -131,8 +132,8 @@ def set_demand(file: Path, demand: Demand, seconds: float) -> None:
 
     Args:
         file: of the ring.
-        demand: what is wanted.
-        seconds: after which nothing is, if it is not repeated.
+        demand: records or frames.
+        seconds: after which nothing is wanted, if it is not repeated; 0: from now on.
 
     Raises:
         OSError: it is gone, or can't be written to.

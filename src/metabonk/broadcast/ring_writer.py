@@ -86,10 +86,17 @@ class RingWriter:
 
     @property
     def demand(self) -> Demand:
-        """What is wanted now; nothing if that was not said again in time."""
+        """What is wanted now; nothing if that was not said again in time.
+
+        Only the writer sets ``wanted`` back to 0, here: it must notice that, since an episode with
+        a gap can't be repeated.
+        """
         wanted = self.wanted
         level = wanted[0]
-        if not level or wanted[1] < time.monotonic_ns():
+        if not level:
+            return NOTHING
+        if wanted[1] < time.monotonic_ns():
+            self._words[0] = 0
             return NOTHING
         return RECORDS if level == 1 else FRAMES
 

@@ -69,12 +69,12 @@ class Stream:
         if not self._channel.ring.demand:
             return
         if text is not None:
-            self._channel.send(encode_thought(Thought(text=text)))
+            self._channel.add(encode_thought(Thought(text=text)))
         if reward is not None:
-            self._channel.send(encode_step(encode(None), float(reward), False, False))
+            self._channel.add(encode_step(encode(None), float(reward), False, False))
         now = time.monotonic()
         if now < self._next_s:
             return
         self._next_s = max(self._next_s + 1 / self._fps, now)
         frame = as_frame(pixels)
-        self._channel.send(encode_frame(frame.shape, now, 0.0), frame.data.cast("B"))
+        self._channel.send_frame(encode_frame(frame.shape, now, 0.0), frame.data.cast("B"))

@@ -151,12 +151,9 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def _start(self, seed: int | None, options: Any) -> None:
         number, self._episodes = self._episodes, self._episodes + 1
         self._channel.open(self._announce)
-        demand = self._channel.ring.demand
-        self._wants_frames = demand is FRAMES
-        self._is_recording = demand is not NOTHING
-        if not self._is_recording:
-            return
-        self._channel.send(self._encode_start(number, seed, options))
+        self._is_recording = self._is_wanted()
+        if self._is_recording:
+            self._channel.add(self._encode_start(number, seed, options))
 
     def _encode_start(self, number: int, seed: int | None, options: Any) -> bytes:
         reason = self._no_repeat
@@ -170,11 +167,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def _encode(self, action: Any) -> bytes | None:
         """Return the action as bytes; None: the step is not shown."""
-        demand = self._channel.ring.demand
-        self._wants_frames = demand is FRAMES
-        if demand is NOTHING:
-            self._is_recording = False
-        if not self._is_recording and not self._wants_frames:
+        if not self._is_recording and not (self._is_wanted() and self._wants_frames):
             return None
         try:
             return encode(action)
@@ -186,16 +179,26 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self, action: bytes, outcome: tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
     ) -> None:
         observation, reward, terminated, truncated, _ = outcome
-        payload = encode_step(action, float(reward), bool(terminated), bool(truncated))
-        self._channel.send(payload)
+        step = encode_step(action, float(reward), bool(terminated), bool(truncated))
+        if self._channel.add(step):
+            # An episode that is not recorded to its end has a gap if it is wanted again.
+            self._is_recording = self._is_wanted() and self._is_recording
+        elif terminated or truncated:
+            self._channel.flush()
         if self._wants_frames:
             self._draw(observation)
+
+    def _is_wanted(self) -> bool:
+        """Ask whether anything is wanted, and remember whether frames are."""
+        demand = self._channel.ring.demand
+        self._wants_frames = demand is FRAMES
+        return demand is not NOTHING
 
     def _think(self, probabilities: Any, value: SupportsFloat | None, text: str | None) -> None:
         if probabilities is not None:
             probabilities = np.asarray(probabilities, np.float32).ravel()
         thought = Thought(probabilities, None if value is None else float(value), text)
-        self._channel.send(encode_thought(thought))
+        self._channel.add(encode_thought(thought))
 
     def _draw(self, observation: Any) -> None:
         """Draw a frame, if it is its turn."""
@@ -216,9 +219,8 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             )
             return
         frame = as_frame(image)
-        self._channel.send(
-            encode_frame(frame.shape, began, time.monotonic() - began), frame.data.cast("B")
-        )
+        record = encode_frame(frame.shape, began, time.monotonic() - began)
+        self._channel.send_frame(record, frame.data.cast("B"))
         self._budget.drew(began, time.monotonic())
 
     def _image(self, observation: Any) -> Any:
@@ -230,7 +232,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         return image[-1] if isinstance(image, list) and image else image
 
     def _note(self, text: str) -> None:
-        self._channel.send(encode_note(Note(text)))
+        self._channel.add(encode_note(Note(text)))
 
 
 def _require(is_valid: bool, name: str, value: object, allowed: str) -> None:
