@@ -90,13 +90,31 @@ def test_the_learning_rate_follows_its_schedule(cuda: torch.device):
     assert_alike(on_cpu, on_gpu)
 
 
-def test_recording_is_no_gradient_step(cuda: torch.device):
-    learner = Learner(TINY, SETTINGS, device=cuda)
+@pytest.mark.parametrize(("spec", "taken"), [(TINY, 6), (RECURRENT, 4)])
+def test_recording_is_no_gradient_step(cuda: torch.device, spec: PolicySpec, taken: int):
+    learner = Learner(spec, SETTINGS, device=cuda)
     for version in range(2):
-        update = learner.update([make_rollout(16, version=version), make_rollout(16, seed=1)])
-        assert update.losses["gradient_steps"] == 6
+        rollouts = [make_rollout(16, spec=spec, seed=seed, version=version) for seed in (0, 1)]
+        assert learner.update(rollouts).losses["gradient_steps"] == taken
     steps = {float(state["step"]) for state in learner.optimizer.state.values()}
-    assert steps == {12.0}
+    assert steps == {2 * taken}
+
+
+def test_a_recorded_step_of_a_recurrent_policy_learns_from_rollouts_of_other_shapes(
+    cuda: torch.device,
+):
+    on_cpu, on_gpu = learners(RECURRENT, cuda, num_minibatches=2)
+    shapes = ((16, 16, 16, 16), (16, 16), (3, 16, 9), (1, 2), (16,) * 7, (40, 16), (5, 5, 5))
+    for version, lengths in enumerate(shapes):
+        rollouts = [
+            make_rollout(
+                length, spec=RECURRENT, seed=length + seed, version=version, terminated=(0, 7)
+            )
+            for seed, length in enumerate(lengths)
+        ]
+        expected, update = on_cpu.update(rollouts), on_gpu.update(rollouts)
+        assert update.losses == pytest.approx(expected.losses, rel=1e-2, abs=1e-3)
+    assert_alike(on_cpu, on_gpu)
 
 
 @pytest.mark.parametrize("spec", [TINY, RECURRENT], ids=["feed-forward", "recurrent"])

@@ -8,7 +8,6 @@ from metabonk.learner.batch import (
     Batch,
     encode,
     evaluate,
-    forward_rollouts,
     make_batch,
     minibatches,
 )
@@ -112,32 +111,22 @@ def test_minibatches_cover_every_valid_step_once():
     assert sorted(np.concatenate(parts)) == list(range(batch.steps)) == list(range(12))
 
 
-def test_rollouts_of_a_recurrent_policy_are_run_with_the_evaluated_values():
-    network, rollouts = ActorCritic(RECURRENT), rollouts_of(RECURRENT)
-    rollouts[2].versions[:2] = 9  # Beyond the maximum lag.
-    batch = batch_of(*rollouts, max_lag=2)
-    values, _ = evaluate(network, encode(network, batch))
-    valid_values = values[batch.obs_of_valid]
-    steps = []
-    for columns in minibatches(batch, RECURRENT, 2, torch.Generator().manual_seed(0)):
-        output, chosen = forward_rollouts(network, batch, columns)
-        torch.testing.assert_close(network.denormalize(output.values), valid_values[chosen])
-        assert output.values.requires_grad
-        steps += chosen.tolist()
-    assert sorted(steps) == list(range(batch.steps)) == list(range(12))
-
-
-def test_minibatches_of_a_recurrent_policy_keep_rollouts_whole():
+def test_minibatches_of_a_recurrent_policy_are_whole_rollouts():
     batch = batch_of(*(make_rollout(4, spec=RECURRENT, seed=seed) for seed in range(6)))
-    for minibatch in minibatches(batch, RECURRENT, 3, torch.Generator().manual_seed(0)):
-        _, chosen = forward_rollouts(ActorCritic(RECURRENT), batch, minibatch)
-        # Valid steps are numbered row by row, so a rollout is a column of 6.
-        columns, counts = np.unique(chosen.numpy() % 6, return_counts=True)
-        assert sorted(columns) == sorted(minibatch.tolist())
-        assert (counts == 4).all()
+    parts = [*minibatches(batch, RECURRENT, 4, torch.Generator().manual_seed(0))]
+    assert [len(part) for part in parts] == [2, 2, 1, 1]
+    assert sorted(np.concatenate(parts)) == list(range(6))
 
 
 def test_no_minibatch_is_empty():
     batch = batch_of(make_rollout(4, spec=RECURRENT))
     assert len(list(minibatches(batch, RECURRENT, 4, torch.Generator()))) == 1
     assert len(list(minibatches(batch, VECTOR, 9, torch.Generator()))) == 4
+
+
+def test_no_minibatch_is_without_steps_to_learn_from():
+    rollouts = [make_rollout(4, spec=RECURRENT, seed=seed) for seed in range(3)]
+    rollouts[1].versions[:] = 9
+    batch = batch_of(*rollouts, max_lag=2)
+    parts = [*minibatches(batch, RECURRENT, 3, torch.Generator())]
+    assert sorted(part.tolist() for part in parts) == [[0], [2]]

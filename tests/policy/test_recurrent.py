@@ -1,12 +1,10 @@
 """The recurrent layer, checked against PyTorch's cell."""
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from metabonk.policy.recurrent import Packing, RecurrentLayer
+from metabonk.policy.recurrent import RecurrentLayer
 
 FEATURES, SIZE = 5, 4
 
@@ -20,14 +18,10 @@ def make_layer() -> tuple[RecurrentLayer, nn.GRUCell]:
     return layer, cell
 
 
-def unroll_cell(
-    cell: nn.GRUCell, features: Tensor, state: Tensor, starts: NDArray[np.bool_]
-) -> Tensor:
+def unroll_cell(cell: nn.GRUCell, features: Tensor, state: Tensor, starts: Tensor) -> Tensor:
     states = []
-    for step, feature in enumerate(features):
-        if step:
-            state = torch.where(torch.from_numpy(starts[step])[:, None], 0.0, state)
-        state = cell(feature, state)
+    for feature, begins in zip(features, starts, strict=True):
+        state = cell(feature, torch.where(begins[:, None], 0.0, state))
         states.append(state)
     return torch.stack(states)
 
@@ -38,28 +32,21 @@ def test_sequences_run_as_if_step_by_step(share: float, length: int, count: int)
     layer, cell = make_layer()
     features = torch.randn(length, count, FEATURES, requires_grad=True)
     state = torch.randn(count, SIZE)
-    starts = np.random.default_rng(length).random((length, count)) < share
+    starts = torch.rand(length, count) < share
     unrolled, expected = (
         layer.unroll(features, state, starts),
         unroll_cell(cell, features, state, starts),
     )
     torch.testing.assert_close(unrolled, expected)
+    with torch.no_grad():
+        torch.testing.assert_close(layer.unroll(features, state, starts), expected)
+    # Each state counts differently, so that a gradient at a wrong step is seen.
+    factors = torch.randn_like(expected)
     gradients = [
-        torch.autograd.grad(states.square().sum(), [features, *module.parameters()])
+        torch.autograd.grad((states.square() * factors).sum(), [features, *module.parameters()])
         for module, states in ((layer, unrolled), (cell, expected))
     ]
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
-
-
-def test_sequences_are_cut_into_segments_and_packed_by_length():
-    # Steps 0, 2, 4, 6 are the first sequence, cut before 4; 1, 3, 5, 7 are the second.
-    starts = np.zeros((4, 2), np.bool_)
-    starts[2, 0] = True
-    packing = Packing.of(starts)
-    assert packing.batch_sizes.tolist() == [3, 3, 1, 1]
-    assert packing.order.tolist() == [1, 0, 4, 3, 2, 6, 5, 7]
-    assert packing.order[packing.position].tolist() == list(range(8))
-    assert packing.sequences.tolist() == [1, 0, 2], "the last one begins inside a sequence"
 
 
 def test_a_step_equals_that_of_a_cell():
@@ -72,7 +59,7 @@ def test_a_step_equals_that_of_a_cell():
 def test_gradients_flow_through_time_but_not_across_episodes():
     layer, _ = make_layer()
     features = torch.randn(6, 1, FEATURES, requires_grad=True)
-    starts = np.zeros((6, 1), np.bool_)
+    starts = torch.zeros(6, 1, dtype=torch.bool)
     starts[3] = True
     (gradient,) = torch.autograd.grad(
         layer.unroll(features, torch.zeros(1, SIZE), starts)[5].sum(), features

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
-from metabonk.policy.network import Output
+from metabonk.policy.recurrent import RecurrentLayer
 from metabonk.policy.transfer import upload, upload_joined
 
 CPU_CHUNK = 128
@@ -145,7 +145,7 @@ def encode(network: ActorCritic, batch: Batch) -> Tensor:
     With gradients if they are enabled.
     """
     if network.memory is not None:
-        return _encode_sequences(network, batch)
+        return _encode_sequences(network, network.memory, batch)
     return encode_observations(network, batch.observations)
 
 
@@ -169,12 +169,15 @@ def minibatches(
 ) -> Iterator[NDArray[np.int64]]:
     """Yield ``count`` shuffled minibatches: indices of valid steps, or of rollouts if recurrent.
 
-    None is empty, and the first are the largest.
+    None is without valid steps, and the first are the largest.
     """
-    whole = batch.layout.valid.shape[1] if spec.memory else batch.steps
+    valid = batch.layout.valid
+    whole = valid.shape[1] if spec.memory else batch.steps
     order = torch.randperm(whole, generator=random)
     for part in order.tensor_split(min(count, whole)):
-        yield part.numpy()
+        chosen = part.numpy()
+        if not spec.memory or valid[:, chosen].any():
+            yield chosen
 
 
 def encode_observations(network: ActorCritic, observations: Tensor) -> Tensor:
@@ -185,48 +188,16 @@ def encode_observations(network: ActorCritic, observations: Tensor) -> Tensor:
     return torch.cat([network.encode(part) for part in torch.split(observations, chunk)])
 
 
-def forward_rollouts(
-    network: ActorCritic, batch: Batch, columns: NDArray[np.int64]
-) -> tuple[Output, Tensor]:
-    """Run a recurrent network on the valid steps of some rollouts, with gradients.
-
-    Args:
-        network: to run.
-        batch: of rollouts.
-        columns: indices of the rollouts.
-
-    Returns:
-        The output for M steps, and their indices among all valid steps, ``[M]`` int64.
-    """
-    layout, device = batch.layout, batch.valid.device
-    rows, valid = layout.obs_index[:, columns], layout.valid[:, columns]
-    indices = (np.cumsum(layout.valid) - 1).reshape(layout.valid.shape)[:, columns][valid]
-    chosen = batch.observations.index_select(0, upload(rows.flatten(), device))
-    features = encode_observations(network, chosen).view(*rows.shape, -1)
-    states = _unroll(network, batch, columns, features).flatten(0, 1)
-    output = network.heads(states.index_select(0, upload(np.flatnonzero(valid), device)))
-    return output, upload(indices, device)
-
-
-def _unroll(
-    network: ActorCritic, batch: Batch, columns: NDArray[np.int64], features: Tensor
-) -> Tensor:
-    """Unroll some rollouts, from features ``[L, b, F]`` to recurrent states ``[L, b, H]``."""
-    begins = np.zeros(features.shape[:2], np.bool_)
-    begins[1:] = batch.layout.terminated[: len(features) - 1, columns]
-    assert network.memory is not None, "only a recurrent network is unrolled"
-    state = batch.hidden_state.index_select(0, upload(columns, features.device))
-    return network.memory.unroll(features, state, begins)
-
-
-def _encode_sequences(network: ActorCritic, batch: Batch) -> Tensor:
+def _encode_sequences(network: ActorCritic, memory: RecurrentLayer, batch: Batch) -> Tensor:
     layout, device = batch.layout, batch.valid.device
     # The last observation of a rollout is only a next observation. Padding repeats it.
     rows = np.concatenate([layout.obs_index[:1], layout.next_obs_index])
     mask = np.concatenate([layout.mask[:1], layout.mask])
     features = encode_observations(network, batch.observations)
     unrolled = features.index_select(0, upload(rows.flatten(), device)).view(*rows.shape, -1)
-    states = _unroll(network, batch, np.arange(rows.shape[1]), unrolled)
+    starts = np.zeros(rows.shape, np.bool_)
+    starts[1:] = layout.terminated
+    states = memory.unroll(unrolled, batch.hidden_state, upload(starts, device))
     step_of_row = np.empty(len(features), np.int64)
     step_of_row[rows[mask]] = np.flatnonzero(mask)
     return states.flatten(0, 1).index_select(0, upload(step_of_row, device))

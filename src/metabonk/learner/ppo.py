@@ -15,7 +15,6 @@ from metabonk.learner.batch import (
     Batch,
     encode,
     evaluate,
-    forward_rollouts,
     make_batch,
     minibatches,
 )
@@ -204,12 +203,7 @@ class Learner:
             return
         for _ in range(self.settings.epochs):
             for chosen in minibatches(batch, self.spec, self.settings.num_minibatches, self.random):
-                if self.spec.memory == 0:
-                    yield self._minibatch_step(batch, targets, chosen)
-                elif batch.layout.valid[:, chosen].any():
-                    output, steps = forward_rollouts(self.network, batch, chosen)
-                    those = targets.at(steps)
-                    yield self._step(output, those, _equal_weights(those))
+                yield self._minibatch_step(batch, targets, chosen)
                 if self._step.stopped(wait=False):
                     return
             if self._step.stopped(wait=True):
