@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium
@@ -20,7 +21,7 @@ from metabonk.broadcast.wrapper import Broadcast
 from metabonk.errors import EpisodeDiffers, ReplayError
 from tests.support.rings import records_of
 
-for module in ("ale_py", "minigrid"):
+for module in ("ale_py", "minigrid", "vizdoom.gymnasium_wrapper"):
     importlib.import_module(module)  # Registers its environments.
 
 ENVIRONMENTS = [
@@ -33,6 +34,7 @@ ENVIRONMENTS = [
     "ALE/Breakout-v5",
     "MiniGrid-DoorKey-6x6-v0",
     "MiniGrid-Dynamic-Obstacles-8x8-v0",
+    "VizdoomDefendCenter-v1",
 ]
 
 
@@ -88,7 +90,10 @@ def play(environment: gymnasium.Env[Any, Any], steps: int) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_rewards_and_pictures_are_those_of_the_trainer(name: str):
+def test_rewards_and_pictures_are_those_of_the_trainer(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)  # ViZDoom leaves a folder there.
     environment = gymnasium.make(name, render_mode="rgb_array")
     environment.reset(seed=3)
     with watched(environment) as (trainer, watcher):

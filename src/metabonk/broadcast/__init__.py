@@ -8,9 +8,8 @@ In the trainer:
 
 ``wrapper``       ``Broadcast``, the Gymnasium wrapper
 ``stream``        ``Stream``, for pictures of anything else
-``broadcaster``   what both share: being announced and watched, and never failing
+``channel``       what both share: a ring when it is needed, and no failure that hurts
 ``budget``        how often drawing in the trainer keeps to its share of the time
-``recipe``        how a copy of an environment is made
 ``ring_writer``   the ring's only writer
 
 In other processes:
@@ -24,7 +23,10 @@ Both:
 ``ring_layout``   bytes of a ring file
 ``places``        folders of ring files
 ``announcement``  what a ring says of its environment
+``recipe``        how a copy of an environment is made
 ``records``       what happened in it
 ``values``        Python values as bytes
 ``carried``       random states that an episode starts from
+``pixels``        images of environments as frames
+``version``       of MetaBonk in this process
 """

@@ -7,6 +7,7 @@
 ``log_filter``       repeated warnings, folded
 ``files``            atomic writes
 ``file_lock``        kernel locks on files
+``private_folder``   folders that belong to this user alone
 ``fork_server``      children that fork from a process that has imported PyTorch
 ``peers``            connections and memory between processes of one user
 ``periodic_thread``  a thread that does one thing at regular intervals
