@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.broadcast [--rounds 30] [--seconds 0.5]`` trains Stable-Baselines3's PPO in
 four environments in one process and in four, and steps Gymnasium's ``AsyncVectorEnv``: without the
-wrapper, with it unwatched, and with it watched, which another process reads. The three take turns
+wrapper, with it unwatched, and with all of them watched at the game's speed. The three take turns
 in each round, in another order each time. It prints medians, and the median of what a round's
 wrapper costs, with the half-width of its 95 % confidence interval (McGill, Tukey and Larsen 1978).
 """
@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -29,16 +29,22 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from metabonk.broadcast.places import find_rings
+from metabonk.broadcast.playback import Playback
+from metabonk.broadcast.records import EpisodeStart, Step, decode_payload
 from metabonk.broadcast.ring_layout import Demand
 from metabonk.broadcast.ring_reader import RingReader, set_demand
+from metabonk.broadcast.shadow import Shadow
 from metabonk.broadcast.wrapper import Broadcast
+from metabonk.system import shared_memory
 
 GAME = "CartPole-v1"
 ENVIRONMENTS = 4
 ROLLOUT = 128
 STEPS = 100
 VARIANTS = ("without", "unwatched", "watched")
-READ_S = 0.05
+FPS = 50
+"""Of the game."""
+LEASE_S = 0.1
 
 Stepper = Callable[[float], float]
 """Trains for some seconds; returns steps per second."""
@@ -60,7 +66,7 @@ def main() -> None:
         "AsyncVectorEnv": asynchronous,
     }
     for name, trainer in trainers.items():
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=shared_memory.PATH) as folder:
             os.environ["METABONK_PATHS_RUNTIME"] = folder
             table.add_row(name, *compare(trainer, arguments.rounds, arguments.seconds))
     Console(width=120).print(table)
@@ -144,15 +150,30 @@ def stopped(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     process.wait()
 
 
+class Undrawn:
+    """Stands for a shadow, whose own CPU time is another process's."""
+
+    def begin(self, start: EpisodeStart) -> None:
+        pass
+
+    def step(self, step: Step) -> None:
+        pass
+
+
 def read(files: list[str]) -> None:
-    """Read rings at a shadow's priority, until killed."""
+    """Play the episodes of rings at the game's speed and a shadow's priority, until killed."""
     os.nice(19)
-    readers = [RingReader(Path(file)) for file in files]
+    guests = [(RingReader(Path(file)), Playback(cast(Shadow, Undrawn()))) for file in files]
     while True:
-        for reader in readers:
-            set_demand(reader.file, Demand.RECORDS, 5.0)
-            reader.read()
-        time.sleep(READ_S)
+        for reader, playback in guests:
+            missed = reader.missed
+            for entry in reader.read():
+                records = decode_payload(entry.payload, entry.pixels)
+                playback.add(records, has_gap=reader.missed > missed)
+            playback.tic(draw=False)
+            if playback.wants_records:
+                set_demand(reader.file, Demand.RECORDS, LEASE_S)
+        time.sleep(1 / FPS)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,26 @@ def test_of_many_episodes_whole_ones_are_shown_and_the_newest_is_next(shadow: Sh
     assert sum(each.is_last for each in shown) == 2
 
 
+def test_a_trainer_is_not_asked_for_more_than_the_next_episode(shadow: Shadow):
+    playback = Playback(shadow)
+    assert playback.wants_records
+    start, *steps = episode(1)
+    playback.add([start, *steps[:-1]])
+    assert playback.wants_records, "its end may never come otherwise"
+    playback.add(steps[-1:])
+    assert not playback.wants_records
+    assert playback.tic(draw=False) is not None
+    assert playback.wants_records, "this one is shown"
+    playback.add(episode(2))
+    assert not playback.wants_records
+    while playback.wants_records is False:
+        assert playback.tic(draw=False) is not None
+    playback.add(episode(3)[:3])
+    playback.add(episode(4)[5:], has_gap=True)
+    assert playback.wants_records
+    assert Playback(shadow, "now").wants_records
+
+
 def test_now_shows_the_newest_step(shadow: Shadow):
     playback = Playback(shadow, "now")
     playback.add(episode(1)[:4])

@@ -160,9 +160,17 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(
     assert not is_locked(file)
 
 
-def flood(file: str, records: int, is_open: Event, is_flooded: Event, is_drained: Event) -> None:
+def flood(
+    file: str,
+    records: int,
+    is_open: Event,
+    has_reader: Event,
+    is_flooded: Event,
+    is_drained: Event,
+) -> None:
     writer = make_ring(Path(file), 1 << 14)
     is_open.set()
+    has_reader.wait()
     for number in range(records):
         writer.append(b"%d:" % number + bytes([number % 251]) * (number % 700))
     is_flooded.set()
@@ -173,11 +181,12 @@ def flood(file: str, records: int, is_open: Event, is_flooded: Event, is_drained
 
 def test_a_reader_beside_a_fast_writer_misses_records_and_knows_it(file: Path):
     context, records = multiprocessing.get_context("spawn"), 200_000
-    events = is_open, is_flooded, is_drained = context.Event(), context.Event(), context.Event()
+    events = is_open, has_reader, is_flooded, is_drained = [context.Event() for _ in range(4)]
     trainer = context.Process(target=flood, args=(str(file), records, *events))
     trainer.start()
     is_open.wait()
     reader, seen, is_over = RingReader(file), 0, False
+    has_reader.set()
     while not is_over:
         is_over = reader.is_closed
         is_quiet = is_flooded.is_set()

@@ -68,6 +68,16 @@ class Playback:
         self._thoughts: tuple[Thought, ...] = ()
         self._last = Shown(None, 0, 0, 0.0)
 
+    @property
+    def wants_records(self) -> bool:
+        """Whether the trainer is to be asked for more: not while a whole episode waits its turn.
+
+        A trainer that is faster than the game is so spared most of its episodes.
+        """
+        newest = self._newest
+        is_waiting = newest is not None and newest is not self._shown and newest.is_over
+        return self._is_now or not (is_waiting and self._can_show(newest))
+
     def add(self, records: Iterable[Record], *, has_gap: bool = False) -> None:
         """Add what came from the ring.
 

@@ -181,7 +181,8 @@ class _Memory:
         try:
             # Without it, memory that is not there would end the process (SIGBUS) when written to.
             os.posix_fallocate(descriptor, 0, size)
-            self._map = mmap.mmap(descriptor, size)
+            # Populated, so that no step waits for the kernel to map a page.
+            self._map = mmap.mmap(descriptor, size, mmap.MAP_SHARED | mmap.MAP_POPULATE)
         except OSError:
             file.unlink(missing_ok=True)
             os.close(descriptor)
