@@ -1,6 +1,8 @@
 """Work of a GPU that is recorded once and then repeated by a single launch."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -9,6 +11,19 @@ from torch import Tensor
 WARM_UPS = 3
 """Runs before the recording, in which libraries choose kernels and take their memory: as many as
 PyTorch's documentation of CUDA graphs advises."""
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect garbage now and not meanwhile: freeing another graph would spoil a recording."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class CudaGraph:
@@ -43,7 +58,8 @@ class CudaGraph:
     def _record(self, work: Callable[[], Tensor], pool: Any) -> Tensor:
         try:
             # Other threads may use the device meanwhile.
-            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+            recording = torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local")
+            with _no_garbage_collection(), recording:
                 return work()
         except RuntimeError as error:
             # To end the recording fails too, and would hide why.
