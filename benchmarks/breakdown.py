@@ -31,9 +31,8 @@ from metabonk.settings import Settings
 from metabonk.settings.load import write_settings
 from metabonk.settings.schema import available_cores
 from metabonk.worker.learner_client import LearnerClient
-from metabonk.worker.play import MAX_CONCURRENT_STEPS
 from metabonk.worker.sampler import DoubleBufferedSampler
-from metabonk.worker.scheduling import double_buffer
+from metabonk.worker.scheduling import make_schedule
 
 PARTS = ("game", "acting", "serialization", "learning", "other")
 POLL_S = 0.1
@@ -72,14 +71,14 @@ class Worker:
         ]
         for runner in self._runners:
             runner.reset()
-        parts = 2 if double_buffer(settings, available_cores()) else 1
+        schedule = make_schedule(settings, available_cores())
         self._sampler = DoubleBufferedSampler(
             self._actor.act,
             EnvRunner.step,
             self._on_step,
             lambda runner: None,
-            parts=parts,
-            threads=MAX_CONCURRENT_STEPS,
+            parts=2 if schedule.double_buffer else 1,
+            threads=schedule.concurrent_steps,
         )
         stack.callback(self._sampler.close)
         loaded = threading.Event()

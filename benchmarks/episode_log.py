@@ -25,10 +25,9 @@ from metabonk.policy import Actor, Decision, PolicySpec, RolloutBuilder
 from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.policy.episode_log import EpisodeLog, EpisodeSetup
 from metabonk.policy.episode_recorder import EpisodeRecorder, Recording
-from metabonk.settings.schema import Learning
+from metabonk.settings.schema import Learning, available_cores
 from metabonk.worker.env_pool import call_on
 from metabonk.worker.heartbeat import INTERVAL_S
-from metabonk.worker.play import MAX_CONCURRENT_STEPS
 from metabonk.worker.sampler import DoubleBufferedSampler
 
 NOTHING = np.zeros(1, np.uint8)
@@ -96,7 +95,7 @@ class Games:
             self._on_step,
             lambda runner: self._thread if in_process else None,
             parts=1,
-            threads=MAX_CONCURRENT_STEPS,
+            threads=available_cores(),
         )
         ended = threading.Event()
         encoder = threading.Thread(target=self._encode, args=(ended,))

@@ -21,9 +21,8 @@ from metabonk.games import Game, make_game
 from metabonk.games.remote import GameProcess, RemoteGame
 from metabonk.policy import Actor, PolicySpec, RolloutBuilder
 from metabonk.policy.env_runner import EnvRunner, StepResult
-from metabonk.settings.schema import Learning
+from metabonk.settings.schema import Learning, available_cores
 from metabonk.worker.env_pool import EnvPool, call_on, measure_step_s
-from metabonk.worker.play import MAX_CONCURRENT_STEPS
 from metabonk.worker.sampler import DoubleBufferedSampler
 
 ROUNDS = 3
@@ -70,7 +69,7 @@ class Worker:
             self._on_step,
             self.pool.thread_of,
             parts=parts,
-            threads=MAX_CONCURRENT_STEPS,
+            threads=available_cores(),
         )
         with contextlib.closing(sampler):
             self.steps, began = 0, time.monotonic()

@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -41,16 +43,45 @@ def test_a_process_is_on_the_core_of_its_caller(pid: int, monkeypatch: pytest.Mo
     assert len(mine) == 1 and mine <= EVERYWHERE
 
 
-def test_now_and_then_a_thread_runs_freely(pid: int, monkeypatch: pytest.MonkeyPatch):
+def test_a_thread_that_waits_for_its_core_runs_freely_for_a_call(
+    pid: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shared_core, "STAY_S", 0.05)
+    callee = Callee(pid)
+    cores: list[set[int]] = []
+
+    def compute(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+
+    def call() -> None:
+        callee.join_caller()
+        callee.join_caller()
+        (core,) = os.sched_getaffinity(0)
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+            os.sched_setaffinity(other.pid, {core})
+            for _ in range(40):
+                compute(0.02)
+                callee.join_caller()
+                cores.append(os.sched_getaffinity(0))
+            other.kill()
+
+    on_staying_thread(call)
+    assert EVERYWHERE in cores
+
+
+def test_a_thread_that_has_its_core_to_itself_stays(pid: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shared_core, "STAY_S", 0.0)
+    monkeypatch.setattr(shared_core, "CONTENDED", 1.0)
     callee = Callee(pid)
 
     def call() -> set[int]:
-        callee.join_caller()
-        callee.join_caller()
+        for _ in range(5):
+            callee.join_caller()
         return os.sched_getaffinity(0)
 
-    assert on_staying_thread(call) == EVERYWHERE
+    assert len(on_staying_thread(call)) == 1
 
 
 def test_a_process_runs_anywhere_again_once_another_thread_calls_it(

@@ -23,6 +23,26 @@ def test_a_worker_plays_one_game_per_core_it_has_to_itself_and_at_most_sixteen(
     assert games_per_worker(Settings(workers=workers), cores) == games
 
 
+@pytest.mark.parametrize(
+    ("cores", "workers", "games"), [(16, 8, 16), (16, 16, 8), (16, 2, 32), (4, 2, 16), (2, 64, 1)]
+)
+def test_an_inference_server_decides_for_eight_engines_per_core(
+    cores: int, workers: int, games: int
+):
+    for enabled in (True, False):
+        settings = Settings.model_validate({"workers": workers, "stream": {"enabled": enabled}})
+        assert games_per_worker(settings, cores, shares_inference=True) == games
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "threads"), [(2, 2, 1), (2, 1, 2), (16, 8, 2), (64, 2, 8), (2, 64, 1)]
+)
+def test_a_thread_steps_games_for_each_core_that_a_worker_has_to_itself(
+    cores: int, workers: int, threads: int
+):
+    assert make_schedule(Settings(workers=workers), cores).concurrent_steps == threads
+
+
 def test_the_number_of_games_can_be_set_and_is_one_where_nothing_learns():
     chosen = Settings.model_validate({"worker": {"games_per_worker": 12}})
     assert games_per_worker(chosen, 2) == 12
@@ -92,5 +112,8 @@ def test_games_take_turns_in_halves_where_workers_and_learner_leave_a_core(
 def test_pausing_for_the_learner_is_a_setting(wait: bool):
     settings = Settings.model_validate({"worker": {"wait_for_learner": wait}, "workers": 1})
     assert make_schedule(settings, 16) == Schedule(
-        pause_when_behind=wait, run_others_while_live=True, double_buffer=True
+        concurrent_steps=8,
+        pause_when_behind=wait,
+        run_others_while_live=True,
+        double_buffer=True,
     )

@@ -4,8 +4,8 @@ The two take turns, so that one core is enough for both. Left to itself, the ker
 them on an idle core whenever the other one calls: every message crosses from core to core, and ends
 a sleep. On one core a step of Doom takes three fifths of the time (docs/performance.md).
 
-No core is theirs for long. Every ``STAY_S`` the thread runs freely for one call, and stays where
-the kernel has put it: away from cores that others use.
+No core is theirs for good. A thread that had to wait for its core runs freely for one call, and
+stays where the kernel has put it then: away from cores that others use.
 """
 
 import contextlib
@@ -14,8 +14,13 @@ import os
 import threading
 import time
 
+from metabonk.system import thread_usage
+
 STAY_S = 0.05
-"""Time on one core. Choosing another costs one call's advantage."""
+"""Time on one core, at least. Choosing another costs one call's advantage."""
+
+CONTENDED = 0.1
+"""Share of the time for which a thread waits for a core that others use too."""
 
 EVERYWHERE = frozenset(os.sched_getaffinity(0))
 """Cores that this process may use; a thread that stays on one starts its own threads there too."""
@@ -29,12 +34,14 @@ class _Thread(threading.local):
     Attributes:
         is_staying: it is willing to.
         core: that it stays on; None while it runs freely.
-        until: monotonic seconds.
+        since: it was last checked whether it had to wait there, monotonic seconds.
+        waited_s: for a core, until then.
     """
 
     is_staying = False
     core: int | None = None
-    until = 0.0
+    since = float("-inf")
+    waited_s = 0.0
 
 
 _thread = _Thread()
@@ -61,9 +68,8 @@ class Callee:
         if not _thread.is_staying:
             self.roam()
             return
-        now = time.monotonic()
-        if now >= _thread.until:
-            _thread.core, _thread.until = None, now + STAY_S
+        if _is_contended(time.monotonic()):
+            _thread.core = None
             _set_cores(0, EVERYWHERE)
         elif _thread.core is None:
             _thread.core = _libc.sched_getcpu()
@@ -79,6 +85,16 @@ class Callee:
         if self._cores != cores:
             _set_cores(self._pid, cores)
             self._cores = cores
+
+
+def _is_contended(now: float) -> bool:
+    """Tell whether the calling thread has had to wait for its core lately; asked at every call."""
+    elapsed_s = now - _thread.since
+    if elapsed_s < STAY_S:
+        return False
+    before, waited = _thread.waited_s, thread_usage.waited_s()
+    _thread.since, _thread.waited_s = now, waited or 0.0
+    return waited is None or waited - before > CONTENDED * elapsed_s
 
 
 def _set_cores(pid: int, cores: frozenset[int]) -> None:

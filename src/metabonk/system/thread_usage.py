@@ -56,6 +56,18 @@ def session_usage(session: ProcessId) -> SessionUsage:
     return found
 
 
+def waited_s() -> float | None:
+    """Return how long the calling thread has waited for a CPU since it began, seconds.
+
+    None where the kernel doesn't count that.
+    """
+    try:
+        _, waited, *_ = Path("/proc/thread-self/schedstat").read_text(encoding="utf-8").split()
+    except _GONE:
+        return None
+    return int(waited) / 1e9
+
+
 def _read(thread: Path) -> ThreadUsage | None:
     try:
         text = (thread / "stat").read_text(encoding="utf-8", errors="replace")

@@ -43,12 +43,8 @@ YIELD_S = 0.1
 """Longest pause of the other games before a turn: beside a live game that is always late, they
 still learn."""
 
-MAX_CONCURRENT_STEPS = 8
-"""Games that move at once in standby: each mostly waits for its engine
-(docs/benchmarks.md, "Scheduling of games on few cores")."""
-
 MAX_CONCURRENT_STEPS_LIVE = 2
-"""The same beside a live game, which would wait for the interpreter lock
+"""Games that move at once beside a live game, which would wait for the interpreter lock
 (docs/benchmarks.md, "Live at 60 frames a second")."""
 
 
@@ -124,7 +120,7 @@ class PlayLoop:
         """
         parts = 2 if self._schedule.double_buffer and not self._pool.shares_lock else 1
         with (
-            closing(self._sampler(parts, MAX_CONCURRENT_STEPS)) as standby,
+            closing(self._sampler(parts, self._schedule.concurrent_steps)) as standby,
             closing(self._sampler(2, MAX_CONCURRENT_STEPS_LIVE)) as beside_live,
             ThreadPoolExecutor(1, "standby-play", initializer=_start_background) as background,
         ):

@@ -114,7 +114,9 @@ class Worker:
                 device = torch.device("cpu")
             self.actor = Actor(spec, seed=seed, device=device)
             step_s = self._measure_step(first_thread)
-            games = games_per_worker(settings, cores, step_s)
+            games = games_per_worker(
+                settings, cores, step_s, shares_inference=self.inference is not None
+            )
             processes = 0 if step_s is None else game_processes(settings, cores, step_s)
             self.learner = self._make_learner(games)
             if self.learner is None:

@@ -17,6 +17,16 @@ MAX_ENGINES = 16
 MAX_ENGINES_UNSEEN = 24
 """The same where none is: beyond that, engines evict each other from the caches."""
 
+ENGINES_PER_CORE = 8
+"""Engines for each core that a worker has to itself where an inference server decides: four wait
+for their decisions while the others move."""
+
+MAX_ENGINES_SHARED = 32
+"""Engines that a worker plays by default where an inference server decides."""
+
+MAX_CONCURRENT_STEPS = 8
+"""Threads that step unseen games, at most: they share the interpreter lock."""
+
 TURN_S = 0.016
 """Time for a step of each game of this process, where one thread makes them all. A forward pass
 takes half a millisecond, however cheap the games are."""
@@ -41,29 +51,35 @@ class Schedule:
     """Order in which the games of a worker are played.
 
     Attributes:
+        concurrent_steps: unseen games that move at once in standby.
         pause_when_behind: unseen games pause while the learner is behind.
         run_others_while_live: unseen games are played while one is live.
         double_buffer: half of the unseen games move while the policy decides for the other half.
     """
 
+    concurrent_steps: int = 1
     pause_when_behind: bool = True
     run_others_while_live: bool = True
     double_buffer: bool = True
 
 
-def games_per_worker(settings: Settings, cores: int, step_s: float | None = None) -> int:
+def games_per_worker(
+    settings: Settings, cores: int, step_s: float | None = None, *, shares_inference: bool = False
+) -> int:
     """Return the number of games a worker plays at once.
 
     By default, one engine per core that the worker has to itself: more are faster, but cost a live
-    stream frames. Of games that run in the worker's process, as many as one thread steps in
-    ``TURN_S``, since one forward pass decides for all; of those that have processes of their own,
-    enough to keep these busy. Where nothing learns, one is shown.
+    stream frames. Where an inference server decides, ``ENGINES_PER_CORE``. Of games that run in the
+    worker's process, as many as one thread steps in ``TURN_S``, since one forward pass decides for
+    all; of those that have processes of their own, enough to keep these busy. Where nothing learns,
+    one is shown.
 
     Args:
         settings: of the fleet.
         cores: that the process may use.
         step_s: duration of a step of games that run in this process, seconds; None: they are
             engines.
+        shares_inference: an inference server decides.
     """
     if settings.mode is Mode.PLAY:
         return 1
@@ -74,6 +90,8 @@ def games_per_worker(settings: Settings, cores: int, step_s: float | None = None
         if processes := game_processes(settings, cores, step_s):
             wanted = 1 + GAMES_OF_PROCESS * processes
         return max(MIN_IN_PROCESS, min(MAX_IN_PROCESS, wanted))
+    if shares_inference:
+        return max(1, min(MAX_ENGINES_SHARED, ENGINES_PER_CORE * cores // settings.workers))
     if not settings.stream.enabled:
         return MAX_ENGINES_UNSEEN
     return max(1, min(MAX_ENGINES, cores // settings.workers))
@@ -100,6 +118,7 @@ def game_processes(settings: Settings, cores: int, step_s: float) -> int:
 def make_schedule(settings: Settings, cores: int) -> Schedule:
     """Return how the games of a worker are played; see ``games_per_worker``."""
     return Schedule(
+        concurrent_steps=max(1, min(MAX_CONCURRENT_STEPS, cores // settings.workers)),
         pause_when_behind=settings.worker.wait_for_learner,
         run_others_while_live=run_others_while_live(settings, cores),
         double_buffer=double_buffer(settings, cores),
