@@ -68,24 +68,9 @@ def instance_id(worker_index: int) -> str:
     return f"{INSTANCE_PREFIX}{worker_index}"
 
 
-def is_worker(name: str) -> bool:
-    """Tell whether a child process of this name is a worker."""
-    return name.startswith(INSTANCE_PREFIX)
-
-
 def worker_index(instance_id: str) -> int:
     """Return the index of the worker with this name."""
     return int(instance_id.removeprefix(INSTANCE_PREFIX))
-
-
-def inference_server_name(learner_port: int, number: int) -> str:
-    """Return the name that an inference server has on its machine.
-
-    Args:
-        learner_port: of its fleet, which no other fleet of the machine has.
-        number: of the server in the fleet.
-    """
-    return f"inference-{learner_port}-{number}"
 
 
 class Counters(NamedTuple):

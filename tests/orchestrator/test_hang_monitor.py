@@ -14,13 +14,14 @@ import pytest
 from fastapi import FastAPI, Response
 
 from metabonk.inference_server.server import InferenceServer
-from metabonk.messages import LearnerStatus, Loop, WorkerStatus, inference_server_name
+from metabonk.messages import LearnerStatus, Loop, WorkerStatus
 from metabonk.orchestrator import hang_monitor
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.hang_monitor import RESPONSE_TIMEOUT_S, HangMonitor
 from metabonk.orchestrator.liveness import HUNG_AFTER_S
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
+from metabonk.system import peers
 from metabonk.system.process_ids import ProcessId, process_id
 from tests.support.clock import Clock
 from tests.support.serving import free_ports, served
@@ -242,7 +243,7 @@ def test_a_go2rtc_that_does_not_answer_hangs(
 def test_an_inference_server_that_does_not_answer_hangs(
     monitor: HangMonitor, state: FleetState, clock: Clock, here: ProcessId
 ):
-    name = inference_server_name(state.settings.ports.learner, 1)
+    name = peers.inference_server_name(state.settings.ports.learner, 1)
     server = InferenceServer(name, lambda spec: None, len)
     stopped = threading.Event()
     serving = threading.Thread(target=server.serve, args=(stopped.is_set,))

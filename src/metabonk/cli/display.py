@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from metabonk.messages import Fleet, LearnerStatus, StreamState, WorkerStatus, is_worker
+from metabonk.messages import INSTANCE_PREFIX, Fleet, LearnerStatus, StreamState, WorkerStatus
 from metabonk.orchestrator.supervisor import ChildState
 from metabonk.printable import printable
 
@@ -105,7 +105,7 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
     head.add_row(Text("page", "dim"), Text(page, "bold underline"))
     head.add_row(Text("run", "dim"), Text(f"{fleet.run} ({fleet.game}, {fleet.mode})"))
     for name, process in processes.items():
-        if not is_worker(name):
+        if not _is_worker(name):
             words = _learner(fleet.learner, process) if name == LEARNER else process
             head.add_row(Text(name, "dim"), Text(words))
     table = Table(expand=False)
@@ -115,7 +115,7 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
         table.add_column(title, justify="right")
     table.add_column("backend")
     for name, process in processes.items():
-        if is_worker(name):
+        if _is_worker(name):
             table.add_row(*_row(name, fleet.workers.get(name), process))
     problems = [
         Text(f"{problem.message}\n  → {problem.action}", "yellow") for problem in fleet.problems
@@ -142,7 +142,7 @@ def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple
         worker = fleet.workers.get(name)
         if name == LEARNER and fleet.learner is not None:
             yield name, "running"
-        elif not is_worker(name) and name != LEARNER:
+        elif not _is_worker(name) and name != LEARNER:
             yield name, process.value
         elif worker is not None and process is ChildState.RUNNING:
             backend = f" ({worker.stream_backend})" if worker.stream_backend else ""
@@ -150,6 +150,10 @@ def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple
             yield name, f"{worker.stream_state}{backend}{quality}"
         else:
             yield name, _process_state(process)
+
+
+def _is_worker(name: str) -> bool:
+    return name.startswith(INSTANCE_PREFIX)
 
 
 def _without_numbers(sentence: str) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import torch
 
-from metabonk.errors import StartError
+from metabonk.errors import PolicyError, StartError
 from metabonk.inference_server.batch import BatchedForward, Request
 from metabonk.inference_server.server import InferenceServer
-from metabonk.messages import inference_server_name
 from metabonk.policy import ActorCritic, PolicySpec, decode_weights
 from metabonk.policy.shared_network import SharedNetwork
 from metabonk.policy.weights_poller import WeightsPoller
 from metabonk.settings import Settings
+from metabonk.system import peers
 from metabonk.system.contact import Contact
 from metabonk.system.process import StopSignal
 
@@ -37,7 +37,7 @@ def run(settings: Settings, number: int) -> None:
     stop.watch_threads()
     torch.set_num_threads(1)
     model = Model(choose_device(settings))
-    name = inference_server_name(settings.ports.learner, number)
+    name = peers.inference_server_name(settings.ports.learner, number)
     try:
         server = InferenceServer(name, model.refuse, model.forward)
     except OSError as error:
@@ -83,22 +83,30 @@ class Model:
         self._network: SharedNetwork | None = None
         self._spec: PolicySpec | None = None
         self._forward: BatchedForward | None = None
+        self._missing = "the learner has sent no weights yet"
 
     def load(self, data: bytes) -> None:
         """Use these weights from now on.
 
         Raises:
             WireError: they can't be read.
-            PolicyError: they are for another policy than the first.
+            PolicyError: they are for another policy than the first, or the GPU is full.
         """
         assert self.device is not None, "there is nothing to load them for"
-        if self._network is not None:
+        if self._network is None:
+            try:
+                self._make(data, self.device)
+            except torch.OutOfMemoryError:
+                self._missing = "its GPU has too little memory"
+                raise PolicyError(f"{self._missing}; every worker decides by itself") from None
+        else:
             self._network.load(data)
-            return
+
+    def _make(self, data: bytes, device: torch.device) -> None:
         spec = decode_weights(data).spec
-        network = SharedNetwork(ActorCritic(spec).eval().to(self.device))
+        network = SharedNetwork(ActorCritic(spec).eval().to(device))
         network.load(data)
-        self._network, self._forward = network, BatchedForward(network, self.device)
+        self._network, self._forward = network, BatchedForward(network, device)
         self._spec = spec
 
     def refuse(self, spec: PolicySpec) -> str | None:
@@ -106,7 +114,7 @@ class Model:
         if self.device is None:
             return "PyTorch can't use this GPU"
         if self._spec is None:
-            return "the learner has sent no weights yet"
+            return self._missing
         difference = self._spec.difference(spec)
         return None if difference is None else f"the worker's policy doesn't fit: {difference}"
 

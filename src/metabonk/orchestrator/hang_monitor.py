@@ -17,7 +17,6 @@ from metabonk.messages import (
     Mode,
     Problem,
     WorkerStatus,
-    inference_server_name,
     worker_index,
 )
 from metabonk.orchestrator import go2rtc
@@ -205,7 +204,7 @@ class HangMonitor:
 
     def _ask_inference_server(self, number: int) -> bool:
         """Return whether it answers."""
-        name = inference_server_name(self._state.settings.ports.learner, number)
+        name = peers.inference_server_name(self._state.settings.ports.learner, number)
         try:
             return peers.answers(name, RESPONSE_TIMEOUT_S)
         except OSError as error:

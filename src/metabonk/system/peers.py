@@ -17,6 +17,16 @@ PING = b"?"
 _CREDENTIALS = struct.Struct("3i")  # unix(7): struct ucred.
 
 
+def inference_server_name(learner_port: int, number: int) -> str:
+    """Return the name that an inference server listens under.
+
+    Args:
+        learner_port: of its fleet, which no other fleet of the machine has.
+        number: of the server in the fleet.
+    """
+    return f"inference-{learner_port}-{number}"
+
+
 def address(name: str) -> str:
     """Return an address in the abstract namespace, which belongs to the network as a port does."""
     return f"\0metabonk-{name}"

@@ -13,7 +13,7 @@ from metabonk.errors import CheckpointError, GameError, GameStartError
 from metabonk.games import Purpose, action_seed, episode_seeds, make_game
 from metabonk.games.preprocessing import ObservationFn, observe
 from metabonk.games.remote import GameProcess, RemoteGame
-from metabonk.messages import Counters, Mode, inference_server_name
+from metabonk.messages import Counters, Mode
 from metabonk.policy import Actor, DeviceObserver, PolicySpec, RolloutBuilder
 from metabonk.policy.defaults import with_defaults
 from metabonk.policy.env_runner import EnvRunner
@@ -23,6 +23,7 @@ from metabonk.runs.checkpoints import newest_weights
 from metabonk.runs.starts import count_start
 from metabonk.settings import Settings
 from metabonk.settings.schema import available_cores
+from metabonk.system import peers
 from metabonk.system.process import StopSignal
 from metabonk.worker.env_pool import EnvPool, call_on, measure_step_s
 from metabonk.worker.highlights import Highlights
@@ -223,7 +224,7 @@ class Worker:
         wanted = self._settings.worker.inference
         if number is None or (wanted == "auto" and device is None):
             return None
-        name = inference_server_name(self._settings.ports.learner, number)
+        name = peers.inference_server_name(self._settings.ports.learner, number)
         return SharedInference(name, spec, MAX_GAMES)
 
     def _make_builder(self) -> RolloutBuilder | None:
