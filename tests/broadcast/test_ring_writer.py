@@ -114,11 +114,11 @@ if child == 0:
     try:
         writer.append(b"child")
     except RingClosed:
-        print("closed", flush=True)
+        os.write(1, b"closed\\n")
     sys.stdin.read()
     os._exit(0)
 writer.append(b"parent")
-print(child, flush=True)
+os.write(1, f"{child}\\n".encode())
 sys.stdin.read()
 os._exit(0)
 """

@@ -1,6 +1,5 @@
 """Rings as other processes read them, and as they say what they want."""
 
-import contextlib
 import os
 import stat
 import time
@@ -140,8 +139,10 @@ def set_demand(file: Path, demand: Demand, seconds: float) -> None:
         WireError: it is no ring.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    with contextlib.closing(os.fdopen(descriptor, "r+b", buffering=0)):
+    try:
         size = os.fstat(descriptor).st_size
         parse_head(os.pread(descriptor, HEAD.size, HEAD_OFFSET), size)
         until_ns = time.monotonic_ns() + int(seconds * 1e9)
         os.pwrite(descriptor, DEMAND.pack(demand, until_ns), 0)
+    finally:
+        os.close(descriptor)
