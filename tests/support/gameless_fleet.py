@@ -1,4 +1,4 @@
-"""Run ``metabonk start`` with workers that play no game, and without a learner.
+"""Run ``metabonk start`` with workers that play no game, without a learner or inference servers.
 
 ``python -m tests.support.gameless_fleet [--learner] start …``: the workers are processes of
 ``tests.support.gameless_worker``; with ``--learner`` there is a learner; all else is real.
@@ -33,10 +33,11 @@ def child_specs(
     counters: Callable[[int], Counters],
 ) -> Iterator[ChildSpec]:
     for spec in real_child_specs(settings, settings_file, run_dir, gpus, counters):
-        if spec.name != children.LEARNER:
+        if spec.name == children.LEARNER:
+            if has_learner:
+                yield replace(spec, forked=False)
+        elif not spec.name.startswith(children.INFERENCE):
             yield replace(spec, command=gameless(spec.command))
-        elif has_learner:
-            yield replace(spec, forked=False)
 
 
 def gameless(command: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str]]:

@@ -215,6 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_child_arguments(parser)
     parser.add_argument("--index", type=int, required=True)
     parser.add_argument("--counted", type=Counters.parse, default=Counters())
+    parser.add_argument("--inference", type=int, help="ignored: it has no policy")
     parser.add_argument("command", nargs="*", help="ignored: of 'metabonk worker'")
     arguments = parser.parse_args(argv)
     try:
