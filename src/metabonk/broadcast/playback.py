@@ -19,7 +19,7 @@ environments. In longer ones, a trainer that is far ahead leaves its viewers beh
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown in a tic.
+    """Content of a tic that is shown.
 
     Attributes:
         pixels: ``H×W×3`` uint8; None: not drawn.
@@ -70,7 +70,7 @@ class Playback:
 
     @property
     def wants_records(self) -> bool:
-        """Whether the trainer is to be asked for more: not while a whole episode waits its turn.
+        """True if the trainer is to be asked for more: not while a whole episode waits its turn.
 
         A trainer that is faster than the game is so spared most of its episodes.
         """

@@ -56,7 +56,7 @@ class Step:
 
     @property
     def is_last(self) -> bool:
-        """Whether the episode ends with it."""
+        """True if the episode ends with it."""
         return self.terminated or self.truncated
 
 

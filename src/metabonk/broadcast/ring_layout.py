@@ -61,7 +61,7 @@ class Word(IntEnum):
 
 
 class Demand(IntEnum):
-    """What the trainer is asked for."""
+    """Demand on a trainer."""
 
     NOTHING = 0
     RECORDS = 1

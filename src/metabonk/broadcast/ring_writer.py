@@ -81,12 +81,12 @@ class RingWriter:
 
     @property
     def is_open(self) -> bool:
-        """Whether records can be added."""
+        """True if records can be added."""
         return self.wanted is not _NOTHING_WANTED
 
     @property
     def demand(self) -> Demand:
-        """What is wanted now; nothing if that was not said again in time.
+        """Current demand; nothing if it was not renewed in time.
 
         Only the writer sets ``wanted`` back to 0, here: it must notice that, since an episode with
         a gap can't be repeated.

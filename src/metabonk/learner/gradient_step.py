@@ -44,7 +44,7 @@ class Targets(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a gradient step did: means over its steps, and whether it was taken.
+    """Result of a gradient step: means over its steps, and whether it was taken.
 
     Attributes:
         policy: loss of the policy.

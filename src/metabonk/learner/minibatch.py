@@ -15,7 +15,7 @@ from metabonk.policy.transfer import upload
 
 
 class Sequences(NamedTuple):
-    """How up to L times b observations follow one another, for a recurrent policy.
+    """Order of up to L times b observations, for a recurrent policy.
 
     Attributes:
         state: before each of b sequences, ``[b, H]`` float32.
@@ -99,7 +99,7 @@ class Minibatch(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of ``empty``."""
+        """Shape as ``empty`` takes it: M, or L and b."""
         shaped = self.weights if self.sequences is None else self.sequences.episode_starts
         return tuple(shaped.shape)
 

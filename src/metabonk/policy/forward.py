@@ -13,7 +13,7 @@ from metabonk.policy.shared_network import SharedNetwork
 
 
 class Forward(NamedTuple):
-    """What the network made of N observations, in host memory.
+    """Output of the network for N observations, in host memory.
 
     Attributes:
         parameters: for ``PolicySpec.distribution``, ``[N, P]`` float32.
