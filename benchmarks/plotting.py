@@ -23,7 +23,8 @@ from tests.support.browser import CHROMIUM_FLAGS
 
 import metabonk.orchestrator
 from benchmarks.latency import chromium, quantile
-from metabonk.messages import CurvePoint, Fleet, Mode
+from metabonk.messages import Fleet, Mode
+from metabonk.run_messages import CurvePoint
 from metabonk.settings.schema import available_cores
 
 BUILT = Path(metabonk.orchestrator.__file__).parent / "page"

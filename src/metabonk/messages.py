@@ -6,7 +6,7 @@ Weights and rollouts travel as safetensors instead (``policy.weights``, ``policy
 
 from base64 import b64decode, b64encode
 from enum import StrEnum
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -73,6 +73,11 @@ def worker_index(instance_id: str) -> int:
     return int(instance_id.removeprefix(INSTANCE_PREFIX))
 
 
+def is_fleet_name(name: str) -> bool:
+    """Tell whether this is the name of a worker of a fleet."""
+    return name.startswith(INSTANCE_PREFIX) and name.removeprefix(INSTANCE_PREFIX).isdecimal()
+
+
 class Counters(NamedTuple):
     """Steps taken and episodes finished by one worker in a run, over all of its processes."""
 
@@ -132,11 +137,44 @@ class Mode(StrEnum):
     PLAY = "play"
 
 
+class WorkerKind(StrEnum):
+    """Kinds of workers."""
+
+    FLEET = "fleet"
+    GUEST = "guest"
+    """Shows an environment of another trainer (``metabonk.broadcast``)."""
+
+
+class Drawn(StrEnum):
+    """Process that draws a guest's environment."""
+
+    SHADOW = "shadow"
+    INLINE = "inline"
+    """The trainer itself."""
+
+
+class GuestStatus(Message):
+    """Current state of a guest: the trainer, and the episode that is shown."""
+
+    trainer_pid: Count
+    trainer_steps_per_s: NumberOrNone = Field(
+        None, description="of this environment in the trainer; null while nothing is recorded"
+    )
+    episode_step: Count = Field(0, description="steps so far of the episode that is shown")
+    episode_return: Number = Field(0.0, description="return so far of the episode that is shown")
+    drawn: Drawn | None = Field(None, description="where it is drawn; null while nobody looks")
+    drawing_cost: NumberOrNone = Field(
+        None, description="share of the trainer's time that drawing there takes, measured"
+    )
+    note: LongText = Field(None, description="why it is drawn inline or not at all, in a sentence")
+
+
 class WorkerStatus(Message):
     """Current state of a worker. Rates are measured over the last few seconds."""
 
-    instance_id: ShortText = Field(description="omega-<worker_index>")
-    worker_index: Count
+    instance_id: ShortText = Field(description="omega-<worker_index>; of a guest, its ring's name")
+    worker_index: Count = Field(description="of a guest, the lowest that no other worker has")
+    kind: WorkerKind = WorkerKind.FLEET
     pid: Count
     game: ShortText
     mode: Mode
@@ -180,8 +218,23 @@ class WorkerStatus(Message):
     steps_per_s: Number = 0.0
     episode: Count = Field(0, description="finished episodes")
     episode_return: NumberOrNone = Field(None, description="return of the last finished episode")
-    policy_version: Count = Field(0, description="version of the weights in use")
+    policy_version: CountOrNone = Field(
+        0, description="version of the weights in use; null for a guest"
+    )
     turns: Turns = Field(default_factory=dict)
+    guest: GuestStatus | None = Field(None, description="null but for a guest")
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        is_guest = self.kind is WorkerKind.GUEST
+        if is_guest != (self.guest is not None):
+            raise ValueError(f"{self.instance_id} is of kind {self.kind}: only guests have a guest")
+        if is_guest == is_fleet_name(self.instance_id):
+            raise ValueError(f"a worker of kind {self.kind} can't be named {self.instance_id}")
+        if not is_guest and self.instance_id != instance_id(self.worker_index):
+            expected = instance_id(self.worker_index)
+            raise ValueError(f"worker {self.worker_index} must be named {expected}")
+        return self
 
 
 class EpisodeResult(Message):
@@ -204,13 +257,6 @@ class EpisodeReport(EpisodeResult):
     )
 
 
-class Episode(EpisodeResult):
-    """An episode of a run."""
-
-    id: Count = Field(description="number of the episode in the run")
-    replayable: bool = Field(description="its log is kept, so that it can be watched")
-
-
 class Heartbeat(Message):
     """Report of a worker to the orchestrator, twice a second."""
 
@@ -223,11 +269,11 @@ class Heartbeat(Message):
 
     @model_validator(mode="after")
     def _check_sender(self) -> Self:
-        index = self.status.worker_index
-        if self.status.instance_id != instance_id(index):
-            raise ValueError(f"worker {index} must be named {instance_id(index)}")
+        name, index = self.status.instance_id, self.status.worker_index
+        if self.status.kind is WorkerKind.GUEST and self.episodes:
+            raise ValueError(f"{name} is a guest, whose episodes belong to no run")
         if any(episode.worker_index != index for episode in self.episodes):
-            raise ValueError(f"{instance_id(index)} may report its own episodes only")
+            raise ValueError(f"{name} may report its own episodes only")
         return self
 
 
@@ -263,15 +309,6 @@ class LearnerStatus(Message):
     turns: Turns = Field(default_factory=dict)
 
 
-class CurvePoint(Message):
-    """Consecutive episodes, aggregated for a plot."""
-
-    fleet_step: int = Field(description="steps of all workers at the last episode")
-    ended_at: float = Field(description="Unix time of the last episode, seconds")
-    mean_return: float
-    episodes: int = Field(description="number of episodes")
-
-
 class Problem(Message):
     """Something an operator should know, and what to do about it."""
 
@@ -293,63 +330,10 @@ class Fleet(Message):
     )
 
 
-class RunSummary(Message):
-    """Summary of a run, from its first start until now."""
-
-    run: Text
-    game: str
-    started_at: float = Field(description="Unix time, seconds")
-    updated_at: float = Field(description="Unix time of the last episode, seconds")
-    episodes: int
-    steps: int = Field(description="policy steps of all finished episodes")
-    best_return: float | None = Field(description="best return of an episode")
-    recent_return: float | None = Field(description="mean return of the last 100 episodes")
-    current: bool = Field(description="the run in progress")
-
-
-class Checkpoint(Message):
-    """Checkpoint that can be played or resumed."""
-
-    name: str
-    kind: Literal["newest", "older", "best"]
-    policy_version: int
-    steps: int = Field(description="policy steps learned from")
-    mean_return: float | None = Field(description="mean of the 100 episodes before it")
-    saved_at: float = Field(description="Unix time, seconds")
-    bytes: int
-
-
 class LogTail(Message):
     """Last lines of a log."""
 
     lines: list[Text]
-
-
-class SlotHolder(Message):
-    """Holder of an encoder session."""
-
-    slot: int | None = Field(description="null for another program")
-    instance_id: Text | None = Field(description="null for another program")
-    pid: int | None
-    gpu_index: int | None = Field(None, description="GPU that encodes; null for software")
-    ours: bool
-
-
-class PoolStatus(Message):
-    """Sessions of one pool."""
-
-    pool: Literal["nvenc", "cpu"]
-    gpu_index: int | None
-    gpu_name: str | None
-    gpu_indices: list[int] = Field(
-        default_factory=list, description="GPUs in this pool: some share a session limit"
-    )
-    used: int = Field(description="open sessions, those of other programs included")
-    limit: int
-    holders: list[SlotHolder]
-    note: Text | None = Field(
-        None, description="why the count may be off, as while a process keeps the pool's lock"
-    )
 
 
 class Featured(Message):

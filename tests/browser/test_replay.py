@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from metabonk.messages import Episode, StreamState
+from metabonk.messages import StreamState
 from metabonk.policy.episode_log import EpisodeLog
+from metabonk.run_messages import Episode
 from metabonk.runs import layout
 from tests.support import http
 from tests.support.browser import axe_violations

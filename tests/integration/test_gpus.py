@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.messages import PoolStatus, StreamState, WorkerStatus
+from metabonk.messages import StreamState, WorkerStatus
+from metabonk.session_messages import PoolStatus
 from tests.integration.test_sessions import NVENC, ROTATE_S, SOFTWARE, fleet_on, live, logs
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet

@@ -18,12 +18,9 @@ from metabonk.http.metrics import metrics_routes
 from metabonk.messages import (
     MAX_EPISODE_LOG_BYTES,
     Counters,
-    CurvePoint,
     Fleet,
     LearnerStatus,
-    PoolStatus,
     Problem,
-    SlotHolder,
     StreamState,
     WorkerStatus,
 )
@@ -40,9 +37,11 @@ from metabonk.orchestrator.api import (
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.registry import STALE_AFTER_S
+from metabonk.run_messages import CurvePoint
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
+from metabonk.session_messages import PoolStatus, SlotHolder
 from metabonk.settings import Settings
 from metabonk.settings.schema import Paths
 from metabonk.system.log_files import rotate

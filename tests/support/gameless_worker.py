@@ -28,6 +28,7 @@ from metabonk.messages import Counters, Loop, instance_id
 from metabonk.settings import Settings
 from metabonk.stream_messages import Thought
 from metabonk.system.process import StopSignal, lower_priority
+from metabonk.worker.identity import Identity
 from metabonk.worker.progress import LoopTurns, Progress
 from metabonk.worker.status import SourceStatus
 from metabonk.worker.stream import WorkerStream
@@ -91,7 +92,7 @@ class GamelessWorker:
     def __init__(
         self, settings: Settings, settings_file: Path, index: int, counters: Counters
     ) -> None:
-        self.stream = WorkerStream(settings, settings_file, index)
+        self.stream = WorkerStream(settings, settings_file, Identity.of_worker(settings, index))
         self.progress = Progress(index, counters)
         self.turns = LoopTurns()
         self._pattern = Pattern()

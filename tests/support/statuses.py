@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from metabonk.messages import EpisodeReport, Heartbeat, Mode, StreamState, WorkerStatus
+from metabonk.messages import (
+    EpisodeReport,
+    GuestStatus,
+    Heartbeat,
+    Mode,
+    StreamState,
+    WorkerKind,
+    WorkerStatus,
+)
 
 
 def status(index: int = 0, **changed: Any) -> WorkerStatus:
@@ -24,6 +32,17 @@ def status(index: int = 0, **changed: Any) -> WorkerStatus:
         "pixel_obs_height": 72,
     }
     return WorkerStatus.model_validate({**values, **changed})
+
+
+def guest_status(index: int, name: str = "CartPole-v1-0", **changed: Any) -> WorkerStatus:
+    values: dict[str, Any] = {
+        "instance_id": name,
+        "kind": WorkerKind.GUEST,
+        "game": "CartPole-v1",
+        "policy_version": None,
+        "guest": GuestStatus(trainer_pid=4711),
+    }
+    return status(index, **{**values, **changed})
 
 
 def episode(

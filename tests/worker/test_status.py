@@ -15,6 +15,7 @@ from metabonk.http.server import HttpServer
 from metabonk.messages import Counters, Mode, StreamState, WorkerStatus
 from metabonk.settings import Settings
 from metabonk.streaming.hub import Hub
+from metabonk.worker.identity import Identity
 from metabonk.worker.quality import AdaptiveQuality
 from metabonk.worker.status import SourceStatus, StatusReport, make_app
 from metabonk.worker.stream import renditions_on
@@ -86,7 +87,7 @@ def report(pools: Pools) -> StatusReport:
     quality = AdaptiveQuality(lambda rung: renditions_on(settings.stream, rung), 0.0)
     return StatusReport(
         settings,
-        0,
+        Identity.of_worker(settings, 0),
         0,
         streamer=Streamer(opener, hub, quality, enabled=True),
         hub=hub,

@@ -11,7 +11,7 @@ import gymnasium
 
 from metabonk.broadcast.announcement import Announcement
 from metabonk.broadcast.places import CAPACITY, SMALL_CAPACITY, create_ring
-from metabonk.broadcast.records import encode_batch
+from metabonk.broadcast.records import Pending, encode_batch
 from metabonk.broadcast.ring_layout import MAX_CAPACITY, entry_size
 from metabonk.broadcast.ring_writer import ClosedRing, Pixels, RingClosed, RingWriter
 from metabonk.errors import StartError
@@ -25,8 +25,11 @@ PAGE = 4096
 
 BATCH_S = 0.05
 BATCH_BYTES = 1 << 13
-"""Records are written to the ring together, since each costs a step the more of the processor's
-cache: after this time, or when there are so many."""
+"""Records are encoded and written to the ring together, since each costs a step the more of the
+processor's cache: after this time, or when there are so many."""
+
+STEP_BYTES = 17
+"""Size of a step with a number as its action."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,7 +46,7 @@ class Channel:
         self._announcement: Announcement | None = None
         self._is_off = os.environ.get(SWITCH) == "0"
         self.ring: RingWriter | ClosedRing = ClosedRing()
-        self._batch = list[bytes]()
+        self._batch = list[Pending]()
         self._batch_bytes = 0
         self._batch_until_s = 0.0
 
@@ -74,8 +77,12 @@ class Channel:
             self._fail(error)
             return None
 
-    def add(self, record: bytes) -> bool:
+    def add(self, record: Pending, size: int = STEP_BYTES) -> bool:
         """Add a record to the batch, and write that to the ring when it is time.
+
+        Args:
+            record: to add.
+            size: of it, bytes, about.
 
         Returns:
             Whether it was written.
@@ -85,7 +92,7 @@ class Channel:
             StartError: there is no room for a larger one.
         """
         self._batch.append(record)
-        self._batch_bytes += len(record)
+        self._batch_bytes += size
         if self._batch_bytes < BATCH_BYTES and time.monotonic() < self._batch_until_s:
             return False
         self.flush()

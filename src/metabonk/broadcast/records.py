@@ -1,17 +1,20 @@
 """What a trainer says of its episodes, as bytes. Pure.
 
-A record is a byte for its kind, and its content as a ``values.encode``d value; a step, of which
-there are the most, has its numbers first. A payload of the ring is a batch of records, or a frame.
+A record is a byte for its kind, and its content as a ``values.encode``d value; a step has its
+numbers first. Steps whose actions are scalars of one type, of which there are the most, are one
+record together. A payload of the ring is a batch of records, or a frame.
 """
 
+import itertools
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metabonk.broadcast.values import decode, encode
+from metabonk.broadcast.values import NUMPY_SCALARS, NotEncodable, decode, encode
 from metabonk.errors import WireError
 
 MAX_TEXT = 2000
@@ -24,6 +27,17 @@ _STEP = struct.Struct("<cdB")
 _FRAME = struct.Struct("<cHHdf")
 _COUNT = struct.Struct("<I")
 _TERMINATED, _TRUNCATED = 1, 2
+
+_DTYPES: dict[type, "np.dtype[Any]"] = {
+    bool: np.dtype(bool),
+    int: np.dtype(np.int64),
+    float: np.dtype(np.float64),
+    **{kind: np.dtype(kind) for kind in NUMPY_SCALARS},
+}
+"""Types of actions that are encoded together, as arrays of these."""
+
+SCALARS = frozenset(_DTYPES)
+"""Types of actions that can't change, and so can be encoded later."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +113,13 @@ class Note:
 
 Record: TypeAlias = EpisodeStart | Step | Thought | FrameRecord | Note
 
+TakenStep: TypeAlias = tuple[Any, float, bool, bool]
+"""An action of a type in ``SCALARS``, the reward, and whether the episode is terminated or truncated
+by it. Quicker to make than a ``Step``."""
+
+Pending: TypeAlias = bytes | EpisodeStart | TakenStep
+"""A record that is encoded already, or together with others."""
+
 
 def encode_step(action: bytes, reward: float, terminated: bool, truncated: bool) -> bytes:
     """Encode a step whose action was encoded before it, since steps may change arrays."""
@@ -106,14 +127,25 @@ def encode_step(action: bytes, reward: float, terminated: bool, truncated: bool)
     return _STEP.pack(b"S", reward, flags) + action
 
 
-def encode_start(start: EpisodeStart) -> bytes:
-    """Encode the start of an episode.
+def encode_steps(steps: Sequence[TakenStep]) -> list[bytes]:
+    """Encode steps whose actions have one type."""
+    actions, rewards, terminated, truncated = zip(*steps, strict=True)
+    kind = type(actions[0])
+    try:
+        together = np.array(actions, _DTYPES[kind])
+    except OverflowError:  # An int of more than 64 bits.
+        return [encode_step(encode(action), *rest) for action, *rest in steps]
+    flags = np.array(terminated, np.uint8) * _TERMINATED + np.array(truncated, np.uint8) * _TRUNCATED
+    return [b"R" + encode((kind in NUMPY_SCALARS, together, np.array(rewards), flags))]
 
-    Raises:
-        NotEncodable: the options or the carried state contain a value that can't be sent.
-    """
+
+def encode_start(start: EpisodeStart) -> bytes:
+    """Encode the start of an episode; of one that can't be sent, why it can't be repeated."""
     content = start.number, start.seed, start.options, start.carried, start.no_repeat
-    return b"E" + encode(content)
+    try:
+        return b"E" + encode(content)
+    except NotEncodable as error:
+        return b"E" + encode((start.number, start.seed, None, {}, f"its reset has {error}"))
 
 
 def encode_thought(thought: Thought) -> bytes:
@@ -132,10 +164,24 @@ def encode_frame(shape: tuple[int, ...], captured_at: float, drawing_s: float) -
     return _FRAME.pack(b"F", shape[0], shape[1], captured_at, drawing_s)
 
 
-def encode_batch(records: list[bytes]) -> bytes:
-    """Encode records, which are encoded already, as a payload."""
+def encode_batch(pending: Sequence[Pending]) -> bytes:
+    """Encode records as a payload."""
+    records = list[bytes]()
+    for kind, group in itertools.groupby(pending, _kind):
+        if kind is bytes:
+            records += group
+        elif kind is EpisodeStart:
+            records += map(encode_start, group)
+        else:
+            records += encode_steps(list(group))
     count = len(records)
     return b"B" + struct.pack(f"<{count + 1}I", count, *map(len, records)) + b"".join(records)
+
+
+def _kind(pending: Any) -> type:
+    """Return the type of a record; that of the action for steps."""
+    kind = type(pending)
+    return type(pending[0]) if kind is tuple else kind
 
 
 def decode_payload(payload: bytes, pixels: bytes) -> list[Record]:
@@ -152,7 +198,8 @@ def decode_payload(payload: bytes, pixels: bytes) -> list[Record]:
         raise WireError("a batch of the ring is damaged")
     records = list[Record]()
     for size in struct.unpack_from(f"<{count}I", payload, 5):
-        records.append(decode_record(payload[at : at + size], b""))
+        record = payload[at : at + size]
+        records += _decode_steps(record) if record[:1] == b"R" else [decode_record(record, b"")]
         at += size
     if at != len(payload):
         raise WireError("a batch of the ring is damaged")
@@ -194,6 +241,23 @@ def _decode_step(payload: bytes) -> Step:
     _, reward, flags = _STEP.unpack_from(payload)
     action = decode(payload[_STEP.size :])
     return Step(action, reward, bool(flags & _TERMINATED), bool(flags & _TRUNCATED))
+
+
+def _decode_steps(payload: bytes) -> list[Step]:
+    match decode(payload[1:]):
+        case (bool(is_numpy), np.ndarray() as actions, np.ndarray() as rewards, np.ndarray() as flags):
+            is_whole = actions.shape == rewards.shape == flags.shape and actions.ndim == 1
+            if is_whole and rewards.dtype == np.float64 and flags.dtype == np.uint8:
+                return [
+                    Step(action, reward, bool(flag & _TERMINATED), bool(flag & _TRUNCATED))
+                    for action, reward, flag in zip(
+                        actions if is_numpy else actions.tolist(),
+                        rewards.tolist(),
+                        flags.tolist(),
+                        strict=True,
+                    )
+                ]
+    raise WireError("steps of the ring are damaged")
 
 
 def _decode_frame(payload: bytes, pixels: bytes) -> FrameRecord:

@@ -12,6 +12,9 @@ from metabonk.broadcast.values import encode
 from metabonk.broadcast.version import metabonk_version
 
 
+NO_ACTION = encode(None)
+
+
 class Stream:
     """Shows pictures. While nobody watches, ``show`` returns at once.
 
@@ -69,9 +72,10 @@ class Stream:
         if not self._channel.ring.demand:
             return
         if text is not None:
-            self._channel.add(encode_thought(Thought(text=text)))
+            record = encode_thought(Thought(text=text))
+            self._channel.add(record, len(record))
         if reward is not None:
-            self._channel.add(encode_step(encode(None), float(reward), False, False))
+            self._channel.add(encode_step(NO_ACTION, float(reward), False, False))
         now = time.monotonic()
         if now < self._next_s:
             return

@@ -26,7 +26,9 @@ _SIZE = struct.Struct("<I")
 
 _ARRAY_KINDS = "biufc"
 """Kinds of dtypes without Python objects or text."""
-_SCALARS = {np.dtype(code).type for code in "?bhilqBHILQefdgFDG"}
+NUMPY_SCALARS = frozenset(np.dtype(code).type for code in "?bhilqBHILQefdgFDG")
+"""Types of numpy's scalars that can be encoded."""
+
 _DTYPE = re.compile(rb"[<>|][biufc]\d{1,2}")
 
 
@@ -67,10 +69,13 @@ def _encode(value: Any, depth: int) -> bytes:
         raise NotEncodable(f"more than {MAX_DEPTH} containers within each other")
     if type(value) in (list, tuple):
         tag = b"l" if type(value) is list else b"t"
-        return _SIZED.pack(tag, len(value)) + b"".join(_encode(each, depth - 1) for each in value)
+        return _SIZED.pack(tag, len(value)) + b"".join([_encode(each, depth - 1) for each in value])
     if type(value) in (dict, OrderedDict):
-        items = (_encode(each, depth - 1) for item in value.items() for each in item)
-        return _SIZED.pack(b"d", len(value)) + b"".join(items)
+        parts = [_SIZED.pack(b"d", len(value))]
+        for key, content in value.items():
+            parts.append(_encode_key(key) if type(key) is str else _encode(key, depth - 1))
+            parts.append(_encode(content, depth - 1))
+        return b"".join(parts)
     raise NotEncodable(f"a value of {type(value).__module__}.{type(value).__qualname__}")
 
 
@@ -108,15 +113,25 @@ def _encode_sized(tag: bytes, data: bytes) -> bytes:
     return _SIZED.pack(tag, len(data)) + data
 
 
+@functools.lru_cache(maxsize=256)
+def _encode_key(key: str) -> bytes:
+    """Encode the key of a dict; random states have the same ones every time."""
+    return _encode_text(key)
+
+
+def _encode_text(text: str) -> bytes:
+    return _encode_sized(b"s", text.encode("utf-8", "surrogatepass"))
+
+
 _ENCODERS: dict[type, Callable[[Any], bytes]] = {
     type(None): lambda value: b"n",
     bool: lambda value: b"T" if value else b"F",
     int: _encode_int,
     float: lambda value: _DOUBLE.pack(b"f", value),
-    str: lambda value: _encode_sized(b"s", value.encode("utf-8", "surrogatepass")),
+    str: _encode_text,
     bytes: lambda value: _encode_sized(b"b", value),
     np.ndarray: _encode_array,
-    **{kind: _encode_scalar(kind) for kind in _SCALARS},
+    **{kind: _encode_scalar(kind) for kind in NUMPY_SCALARS},
 }
 """Encoders of the types that contain no other values."""
 

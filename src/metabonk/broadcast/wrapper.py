@@ -11,12 +11,13 @@ from gymnasium.utils import RecordConstructorArgs
 
 from metabonk.broadcast.announcement import Announcement, Draw, Recipe, Speed, usable_fps
 from metabonk.broadcast.budget import DrawBudget
-from metabonk.broadcast.carried import capture
+from metabonk.broadcast.carried import NP_RANDOM, capture
 from metabonk.broadcast.channel import Channel
 from metabonk.broadcast.pixels import as_frame
 from metabonk.broadcast.places import RANK
 from metabonk.broadcast.recipe import NoRecipe, recipe_of
 from metabonk.broadcast.records import (
+    SCALARS,
     EpisodeStart,
     Note,
     Thought,
@@ -32,6 +33,10 @@ from metabonk.broadcast.version import metabonk_version
 
 IMAGE_MODES = ("rgb_array", "rgb_array_list")
 """Render modes whose images can be shown."""
+
+
+START_BYTES = 256
+"""Size of an episode's start with a random state, about."""
 
 
 class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
@@ -90,13 +95,15 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Take a step of the environment."""
-        if not self._channel.ring.wanted[0]:
+        wanted = self._channel.ring.wanted[0]
+        if not wanted or not (self._is_recording or (wanted == FRAMES and self._is_wanted())):
             return self.env.step(action)
         # Before the step, which may change an array.
-        encoded = self._channel.attempt(self._encode, action)
+        is_kept = type(action) in SCALARS
+        taken = action if is_kept else self._channel.attempt(self._encode, action)
         outcome = self.env.step(action)
-        if encoded is not None:
-            self._channel.attempt(self._show, encoded, outcome)
+        if taken is not None:
+            self._channel.attempt(self._show, taken, outcome)
         return outcome
 
     def think(
@@ -153,22 +160,20 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._channel.open(self._announce)
         self._is_recording = self._is_wanted()
         if self._is_recording:
-            self._channel.add(self._encode_start(number, seed, options))
+            self._record_start(number, seed, options)
 
-    def _encode_start(self, number: int, seed: int | None, options: Any) -> bytes:
-        reason = self._no_repeat
-        if not reason:
-            try:
-                start = EpisodeStart(number, seed, options, capture(self.env, seed))
-                return encode_start(start)
-            except NotEncodable as error:
-                reason = f"its reset has {error}"
-        return encode_start(EpisodeStart(number, seed, None, no_repeat=reason))
+    def _record_start(self, number: int, seed: int | None, options: Any) -> None:
+        if self._no_repeat:
+            self._channel.add(EpisodeStart(number, seed, None, no_repeat=self._no_repeat))
+            return
+        start = EpisodeStart(number, seed, options, capture(self.env, seed))
+        if options is None and start.carried.keys() <= {NP_RANDOM}:
+            self._channel.add(start, START_BYTES)
+        else:  # Options may be changed, and states be large.
+            record = encode_start(start)
+            self._channel.add(record, len(record))
 
-    def _encode(self, action: Any) -> bytes | None:
-        """Return the action as bytes; None: the step is not shown."""
-        if not self._is_recording and not (self._is_wanted() and self._wants_frames):
-            return None
+    def _encode(self, action: Any) -> bytes:
         try:
             return encode(action)
         except NotEncodable as error:
@@ -176,15 +181,23 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             return encode(None)
 
     def _show(
-        self, action: bytes, outcome: tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
+        self,
+        action: Any,
+        outcome: tuple[Any, SupportsFloat, bool, bool, dict[str, Any]],
     ) -> None:
         observation, reward, terminated, truncated, _ = outcome
-        step = encode_step(action, float(reward), bool(terminated), bool(truncated))
-        if self._channel.add(step):
+        step = action, float(reward), bool(terminated), bool(truncated)
+        channel = self._channel
+        if type(action) is bytes:
+            record = encode_step(*step)
+            is_written = channel.add(record, len(record))
+        else:
+            is_written = channel.add(step)
+        if is_written:
             # An episode that is not recorded to its end has a gap if it is wanted again.
             self._is_recording = self._is_wanted() and self._is_recording
         elif terminated or truncated:
-            self._channel.flush()
+            channel.flush()
         if self._wants_frames:
             self._draw(observation)
 
@@ -198,7 +211,8 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if probabilities is not None:
             probabilities = np.asarray(probabilities, np.float32).ravel()
         thought = Thought(probabilities, None if value is None else float(value), text)
-        self._channel.add(encode_thought(thought))
+        record = encode_thought(thought)
+        self._channel.add(record, len(record))
 
     def _draw(self, observation: Any) -> None:
         """Draw a frame, if it is its turn."""

@@ -19,24 +19,20 @@ from metabonk.errors import EncodingError
 from metabonk.http.errors import error_response
 from metabonk.messages import (
     LARGEST_COUNT,
-    Checkpoint,
-    CurvePoint,
-    Episode,
     ErrorBody,
     Featured,
     Fleet,
     Heartbeat,
     HeartbeatReply,
     LogTail,
-    PoolStatus,
-    RunSummary,
-    SlotHolder,
     WorkerStatus,
 )
 from metabonk.orchestrator.event_log import EventLog
 from metabonk.orchestrator.fleet import FleetState
+from metabonk.run_messages import Checkpoint, CurvePoint, Episode, RunSummary
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog, TakesLong
 from metabonk.runs.database import Order
+from metabonk.session_messages import PoolStatus, SlotHolder
 from metabonk.system.log_files import read_log
 
 MAX_LOG_BYTES = 256 << 10

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ValidationError
 from safetensors import safe_open
 
 from metabonk.errors import MetaBonkError
-from metabonk.messages import LARGEST_COUNT, Checkpoint, CurvePoint, Episode, RunSummary
+from metabonk.messages import LARGEST_COUNT
+from metabonk.run_messages import Checkpoint, CurvePoint, Episode, RunSummary
 from metabonk.runs.database import (
     Order,
     missing_indexes,

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from metabonk.errors import StartError
-from metabonk.messages import Counters, CurvePoint, EpisodeReport, Problem
+from metabonk.messages import Counters, EpisodeReport, Problem
+from metabonk.run_messages import CurvePoint
 from metabonk.runs.curve import Bucket
 from metabonk.runs.database import (
     COLUMNS,

@@ -16,6 +16,7 @@ In the order of the data:
 ``encode_watchdog``  detection of encoders that hang
 ``load``             measurement of a stream's load
 ``quality``          stream quality that the machine can keep up with
+``identity``         name, index and port
 ``status``           the status object and its routes
 ``heartbeat``        heartbeats to the orchestrator, its assignment back
 """

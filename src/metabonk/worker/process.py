@@ -27,6 +27,7 @@ from metabonk.system import peers
 from metabonk.system.process import StopSignal
 from metabonk.worker.env_pool import EnvPool, call_on, measure_step_s
 from metabonk.worker.highlights import Highlights
+from metabonk.worker.identity import Identity
 from metabonk.worker.learner_client import LearnerClient
 from metabonk.worker.play import PlayLoop
 from metabonk.worker.progress import Progress
@@ -89,7 +90,7 @@ class Worker:
         self._start = count_start(run_dir, index)
         cores = available_cores()
         with contextlib.ExitStack() as owned:
-            self.stream = WorkerStream(settings, settings_file, index)
+            self.stream = WorkerStream(settings, settings_file, Identity.of_worker(settings, index))
             device = policy_device(self.stream.gpu)
             observe_frame: ObservationFn = observe
             if device is not None:

@@ -17,14 +17,15 @@ from metabonk.http.metrics import ModelCollector, metrics_routes
 from metabonk.messages import (
     MAX_LONG_TEXT,
     Counters,
+    GuestStatus,
     Loop,
     StreamState,
     WorkerStatus,
-    instance_id,
 )
 from metabonk.printable import printable
 from metabonk.settings import Settings
 from metabonk.streaming.hub import Hub
+from metabonk.worker.identity import Identity
 from metabonk.worker.streamer import Streamer
 
 
@@ -38,8 +39,9 @@ class SourceStatus:
         counters: of the worker in the run.
         steps_per_s: policy steps per second.
         episode_return: of the last finished episode; None before the first.
-        policy_version: of the weights that act now.
+        policy_version: of the weights that act now; None for a guest.
         turns: of the loops that run now.
+        guest: state of a guest; None for other workers.
     """
 
     source_size: tuple[int, int]
@@ -47,8 +49,9 @@ class SourceStatus:
     counters: Counters
     steps_per_s: float
     episode_return: float | None
-    policy_version: int
+    policy_version: int | None
     turns: Mapping[Loop, int] = field(default_factory=dict)
+    guest: GuestStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class StatusReport:
 
     Args:
         settings: of the fleet.
-        index: of the worker.
+        identity: of the worker.
         gpu_index: of its GPU, as NVML counts; None without one.
         streamer: of the stream.
         hub: of the stream.
@@ -76,7 +79,7 @@ class StatusReport:
     def __init__(
         self,
         settings: Settings,
-        index: int,
+        identity: Identity,
         gpu_index: int | None,
         *,
         streamer: Streamer,
@@ -85,7 +88,7 @@ class StatusReport:
         source: Callable[[], SourceStatus],
     ) -> None:
         self._settings = settings
-        self._index = index
+        self._identity = identity
         self._gpu_index = gpu_index
         self._streamer = streamer
         self._hub = hub
@@ -103,16 +106,16 @@ class StatusReport:
         # Without a stream, viewers get snapshots, as they are drawn.
         shown = (encoded.width, encoded.height) if encoded else source.source_size
         nvenc = self._nvenc_usage()
-        port = self._settings.worker_port(self._index)
         return WorkerStatus(
-            instance_id=instance_id(self._index),
-            worker_index=self._index,
+            instance_id=self._identity.name,
+            worker_index=self._identity.index,
+            kind=self._identity.kind,
             pid=os.getpid(),
             game=self._settings.game,
             mode=self._settings.mode,
             gpu_index=self._gpu_index,
             uptime_s=round(time.monotonic() - self._started, 3),
-            stream_url=f"http://{self._settings.internal_authority(port)}/stream.mp4",
+            stream_url=f"http://{self._settings.internal_authority(self._identity.port)}/stream.mp4",
             stream_enabled=self._settings.stream.enabled,
             stream_state=stream.state,
             stream_backend=stream.backend,
@@ -143,6 +146,7 @@ class StatusReport:
             episode_return=source.episode_return,
             policy_version=source.policy_version,
             turns=dict(source.turns),
+            guest=source.guest,
         )
 
     def _nvenc_usage(self) -> _NvencUsage:

@@ -18,7 +18,7 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
 from metabonk.frame import Frame
 from metabonk.http.server import HttpServer
-from metabonk.messages import EpisodeReport, HeartbeatReply, instance_id
+from metabonk.messages import EpisodeReport, HeartbeatReply
 from metabonk.settings import Settings
 from metabonk.settings.schema import Stream
 from metabonk.stream_messages import PolicyMessage
@@ -31,6 +31,7 @@ from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
 from metabonk.system.periodic_thread import PeriodicThread
 from metabonk.worker.heartbeat import HeartbeatSender, Recording
+from metabonk.worker.identity import Identity
 from metabonk.worker.quality import AdaptiveQuality, renditions
 from metabonk.worker.status import SourceStatus, StatusReport, make_app
 from metabonk.worker.streamer import Streamer
@@ -51,7 +52,7 @@ class WorkerStream:
     Args:
         settings: of the fleet.
         settings_file: they are read from; probes of encoders read it too.
-        index: of the worker; its port is ``ports.worker + index``.
+        identity: of the worker; also says which port it serves on.
 
     Attributes:
         name: of the worker.
@@ -63,12 +64,12 @@ class WorkerStream:
         SlotFolderError: the slot directory can't be used.
     """
 
-    def __init__(self, settings: Settings, settings_file: Path, index: int) -> None:
-        self.name = instance_id(index)
+    def __init__(self, settings: Settings, settings_file: Path, identity: Identity) -> None:
+        self.name = identity.name
         self._settings = settings
-        self._index = index
+        self._identity = identity
         self._pools = open_pools(settings)
-        self.gpu = gpu_of_worker(index, self._pools.inventory.gpus)
+        self.gpu = gpu_of_worker(identity.index, self._pools.inventory.gpus)
         self.hub = Hub()
         self.streamer = Streamer(
             EncoderOpener(
@@ -81,7 +82,7 @@ class WorkerStream:
             ),
             self.hub,
             AdaptiveQuality(
-                lambda rung: renditions_on(settings.stream, rung), index * GOLDEN_RATIO % 1
+                lambda rung: renditions_on(settings.stream, rung), identity.index * GOLDEN_RATIO % 1
             ),
             enabled=settings.stream.enabled,
         )
@@ -102,7 +103,7 @@ class WorkerStream:
         settings = self._settings
         status = StatusReport(
             settings,
-            self._index,
+            self._identity,
             self.gpu.index if self.gpu else None,
             streamer=self.streamer,
             hub=self.hub,
@@ -121,7 +122,7 @@ class WorkerStream:
             whep_routes(webrtc, lambda: self.hub.state, self.name, enabled=enabled),
             lifespan=webrtc.lifespan,
         )
-        server = HttpServer(app, settings.internal_host, settings.worker_port(self._index))
+        server = HttpServer(app, settings.internal_host, self._identity.port)
         orchestrator = settings.internal_authority(settings.ports.orchestrator)
         self._heartbeat = HeartbeatSender(f"http://{orchestrator}", status, self._on_reply)
         server.start()

@@ -1,0 +1,49 @@
+"""Messages to the page about runs, as pydantic models."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from metabonk.messages import Count, EpisodeResult, Message, Text
+
+
+class Episode(EpisodeResult):
+    """An episode of a run."""
+
+    id: Count = Field(description="number of the episode in the run")
+    replayable: bool = Field(description="its log is kept, so that it can be watched")
+
+
+class CurvePoint(Message):
+    """Consecutive episodes, aggregated for a plot."""
+
+    fleet_step: int = Field(description="steps of all workers at the last episode")
+    ended_at: float = Field(description="Unix time of the last episode, seconds")
+    mean_return: float
+    episodes: int = Field(description="number of episodes")
+
+
+class RunSummary(Message):
+    """Summary of a run, from its first start until now."""
+
+    run: Text
+    game: str
+    started_at: float = Field(description="Unix time, seconds")
+    updated_at: float = Field(description="Unix time of the last episode, seconds")
+    episodes: int
+    steps: int = Field(description="policy steps of all finished episodes")
+    best_return: float | None = Field(description="best return of an episode")
+    recent_return: float | None = Field(description="mean return of the last 100 episodes")
+    current: bool = Field(description="the run in progress")
+
+
+class Checkpoint(Message):
+    """Checkpoint that can be played or resumed."""
+
+    name: str
+    kind: Literal["newest", "older", "best"]
+    policy_version: int
+    steps: int = Field(description="policy steps learned from")
+    mean_return: float | None = Field(description="mean of the 100 episodes before it")
+    saved_at: float = Field(description="Unix time, seconds")
+    bytes: int
