@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.encoding.ladder import RUNGS
+from metabonk.system.tic_clock import TicClock
 from metabonk.worker import load
 from metabonk.worker.load import LoadSample
-from metabonk.worker.pacing import TicClock
 from metabonk.worker.quality import (
     DOWN_SAMPLES,
     MAX_UP_HOLD_S,

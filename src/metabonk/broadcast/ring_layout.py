@@ -12,8 +12,8 @@ The writer first says up to where it is about to write, then writes, then says u
 are whole. So it waits for nobody, and a reader that copies them can tell whether they were
 overwritten meanwhile.
 
-Each record is a prefix with its number and checksum, a payload, and pixels, which the checksum
-leaves out: that of a large frame takes longer than to draw a small one.
+Each record is a prefix with its number, its time and a checksum, a payload, and pixels, which the
+checksum leaves out: that of a large frame takes longer than to draw a small one.
 """
 
 import struct
@@ -38,7 +38,7 @@ ANNOUNCEMENT_OFFSET = HEAD_OFFSET + HEAD.size
 MAX_ANNOUNCEMENT = RECORDS_OFFSET - ANNOUNCEMENT_OFFSET
 
 DEMAND = struct.Struct("<2Q")
-PREFIX = struct.Struct("<QIII4x")
+PREFIX = struct.Struct("<QdIII4x")
 ALIGNMENT = 8
 _PREFIX_SIZE = PREFIX.size
 
@@ -88,11 +88,13 @@ class Entry(NamedTuple):
 
     Attributes:
         number: of the record, from 0.
+        written_at: seconds on ``time.monotonic()``.
         payload: see ``records``.
         pixels: of a frame; else empty.
     """
 
     number: int
+    written_at: float
     payload: bytes
     pixels: bytes
 
@@ -107,9 +109,9 @@ def entry_size(payload: int, pixels: int) -> int:
     return (_PREFIX_SIZE + payload + pixels + 7) & -ALIGNMENT
 
 
-def prefix(number: int, payload: bytes, pixels: int) -> bytes:
+def prefix(number: int, written_at: float, payload: bytes, pixels: int) -> bytes:
     """Return what stands before a payload and so many bytes of pixels."""
-    return PREFIX.pack(number, len(payload), pixels, checksum(number, payload))
+    return PREFIX.pack(number, written_at, len(payload), pixels, checksum(number, payload))
 
 
 def checksum(number: int, payload: bytes) -> int:
@@ -162,7 +164,7 @@ def split(data: bytes) -> list[Entry]:
     while at < len(data):
         if at + PREFIX.size > len(data):
             raise WireError("a record of the ring ends too early")
-        number, payload_size, pixel_size, claimed = PREFIX.unpack_from(data, at)
+        number, written_at, payload_size, pixel_size, claimed = PREFIX.unpack_from(data, at)
         start = at + PREFIX.size
         size = entry_size(payload_size, pixel_size)
         payload = data[start : start + payload_size]
@@ -171,6 +173,6 @@ def split(data: bytes) -> list[Entry]:
         if entries and number != entries[-1].number + 1:
             raise WireError(f"record {number} of the ring follows record {entries[-1].number}")
         pixels = data[start + payload_size : start + payload_size + pixel_size]
-        entries.append(Entry(number, payload, pixels))
+        entries.append(Entry(number, written_at, payload, pixels))
         at += size
     return entries

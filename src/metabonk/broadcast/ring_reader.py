@@ -26,9 +26,12 @@ class RingReader:
     The file is read, not mapped: whoever shortened a mapped one would end this process (SIGBUS).
 
     Args:
-        file: of the ring.
+        source: file of the ring, or a descriptor of one without a name, which the reader takes
+            over.
 
     Attributes:
+        file: of the ring; None: it has no name.
+        capacity: bytes of records that it holds.
         announcement: JSON, from an untrusted source.
         missed: records that were overwritten before they were read.
 
@@ -37,16 +40,16 @@ class RingReader:
         WireError: it is no ring, or of another version.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, source: Path | int) -> None:
+        self.file = source if isinstance(source, Path) else None
         self.missed = 0
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        self._descriptor = os.open(file, flags)
+        self._descriptor = source if isinstance(source, int) else os.open(source, flags)
         try:
             if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                raise WireError(f"{file} is no ring, but something else than a file")
+                raise WireError(f"{source} is no ring, but something else than a file")
             head = self._head()
-            self._capacity = head.capacity
+            self.capacity = head.capacity
             self.announcement = self._pread(ANNOUNCEMENT_OFFSET, head.announcement)
             is_all_there = head.reserved <= head.capacity
             self._position = 0 if is_all_there else head.committed
@@ -98,8 +101,8 @@ class RingReader:
     def _entries(self, size: int) -> list[Entry] | None:
         """Return the records in the next bytes; None if some were overwritten."""
         for is_last_attempt in (False, True):
-            data = self._copy(self._position, size) if size <= self._capacity else b""
-            if self._head().reserved - self._position > self._capacity:
+            data = self._copy(self._position, size) if size <= self.capacity else b""
+            if self._head().reserved - self._position > self.capacity:
                 return None
             try:
                 return split(data)
@@ -114,8 +117,8 @@ class RingReader:
         return parse_head(os.pread(self._descriptor, HEAD.size, HEAD_OFFSET), size)
 
     def _copy(self, position: int, size: int) -> bytes:
-        start = position % self._capacity
-        fits = min(size, self._capacity - start)
+        start = position % self.capacity
+        fits = min(size, self.capacity - start)
         data = self._pread(RECORDS_OFFSET + start, fits)
         return data + self._pread(RECORDS_OFFSET, size - fits) if fits < size else data
 

@@ -48,7 +48,7 @@ class RingWriter:
 
     Args:
         descriptor: of a new, locked, empty file, which the writer takes over.
-        file: its path.
+        file: its path; None: it has none.
         capacity: bytes of records; a multiple of 8.
         announcement: JSON.
 
@@ -60,7 +60,9 @@ class RingWriter:
         ValueError: the announcement is too long.
     """
 
-    def __init__(self, descriptor: int, file: Path, capacity: int, announcement: bytes) -> None:
+    def __init__(
+        self, descriptor: int, file: Path | None, capacity: int, announcement: bytes
+    ) -> None:
         if len(announcement) > MAX_ANNOUNCEMENT:
             raise ValueError(f"an announcement of {len(announcement)} bytes")
         self.file = file
@@ -123,7 +125,7 @@ class RingWriter:
             raise ValueError(f"a record of {size} bytes in a ring of {self.capacity}")
         words, start = self._words, self._position
         words[_RESERVED] = end = start + size
-        self._put(start, prefix(self._number, payload, len(pixels)) + payload)
+        self._put(start, prefix(self._number, time.monotonic(), payload, len(pixels)) + payload)
         if pixels:
             self._put(start + PREFIX.size + len(payload), pixels)
         words[_COMMITTED] = self._position = end
@@ -174,7 +176,7 @@ class ClosedRing:
 class _Memory:
     """The mapped file of a ring; all of it is allocated."""
 
-    def __init__(self, descriptor: int, file: Path, size: int) -> None:
+    def __init__(self, descriptor: int, file: Path | None, size: int) -> None:
         self._descriptor: int | None = descriptor
         self._file = file
         self._pid = os.getpid()
@@ -184,7 +186,8 @@ class _Memory:
             # Populated, so that no step waits for the kernel to map a page.
             self._map = mmap.mmap(descriptor, size, mmap.MAP_SHARED | mmap.MAP_POPULATE)
         except OSError:
-            file.unlink(missing_ok=True)
+            if file is not None:
+                file.unlink(missing_ok=True)
             os.close(descriptor)
             raise
         self.bytes = memoryview(self._map)
@@ -193,9 +196,10 @@ class _Memory:
 
     def remove(self) -> None:
         if self._descriptor is not None:
-            if self._pid == os.getpid() and is_same_file(self._descriptor, self._file):
+            file = self._file
+            if file and self._pid == os.getpid() and is_same_file(self._descriptor, file):
                 with contextlib.suppress(OSError):
-                    self._file.unlink()
+                    file.unlink()
             self.release()
 
     def release(self) -> None:

@@ -21,10 +21,10 @@ from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.stream_messages import Thought
 from metabonk.system import shared_core
 from metabonk.system.process import lower_priority
+from metabonk.system.tic_clock import TicClock
 from metabonk.worker.env_pool import EnvPool, call_on
 from metabonk.worker.highlights import Highlights
 from metabonk.worker.learner_client import LearnerClient
-from metabonk.worker.pacing import TicClock
 from metabonk.worker.progress import LoopTurns, Progress
 from metabonk.worker.saliency import DecisionFrame, SaliencyThread
 from metabonk.worker.sampler import DoubleBufferedSampler

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from metabonk.worker.pacing import TicClock
+from metabonk.system.tic_clock import TicClock
 
 SECONDS = 10
 
