@@ -14,9 +14,16 @@ from pathlib import Path
 
 from pydantic.json_schema import models_json_schema
 
-from metabonk import messages, replay_messages, stream_messages
+from metabonk import (
+    messages,
+    replay_messages,
+    run_messages,
+    session_messages,
+    stream_messages,
+)
 
 TARGET = Path(__file__).with_name("openapi.json")
+MODULES = (messages, replay_messages, run_messages, session_messages, stream_messages)
 REF_TEMPLATE = "#/components/schemas/{model}"
 
 
@@ -27,7 +34,7 @@ def document() -> str:
     """
     models = [
         model
-        for module in (messages, replay_messages, stream_messages)
+        for module in MODULES
         for _, model in inspect.getmembers(module, inspect.isclass)
         if issubclass(model, messages.Message) and model.__module__ == module.__name__
     ]

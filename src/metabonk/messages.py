@@ -319,9 +319,9 @@ class Problem(Message):
 class Fleet(Message):
     """Everything on the page's first screen."""
 
-    run: Text
-    game: str
-    mode: Mode
+    run: Text | None = Field(description="null in a hub, which shows guests only")
+    game: str | None = Field(description="null in a hub")
+    mode: Mode | None = Field(description="null in a hub")
     workers: dict[str, WorkerStatus]
     learner: LearnerStatus | None
     problems: list[Problem]

@@ -5,6 +5,10 @@
  */
 export type DesiredState = "live" | "standby";
 /**
+ * Process that draws a guest's environment.
+ */
+export type Drawn = "shadow" | "inline";
+/**
  * Kinds of fleet events.
  */
 export type EventKind = "registered" | "live" | "standby" | "died" | "restarted" | "best_return";
@@ -12,6 +16,10 @@ export type EventKind = "registered" | "live" | "standby" | "died" | "restarted"
  * Purpose of a fleet.
  */
 export type Mode = "train" | "play";
+/**
+ * Kinds of workers.
+ */
+export type WorkerKind = "fleet" | "guest";
 /**
  * State of a worker's stream.
  */
@@ -28,6 +36,10 @@ export type ReplayState = "none" | "queued" | "rendering" | "whole" | "different
  * State of a replay's video.
  */
 export type ReplayState1 = "none" | "queued" | "rendering" | "whole" | "different" | "failed";
+/**
+ * Kinds of workers.
+ */
+export type WorkerKind1 = "fleet" | "guest";
 
 /**
  * Every message, by its name.
@@ -38,6 +50,7 @@ export interface Messages {
   ClipTrack: ClipTrack;
   CurvePoint: CurvePoint;
   DesiredState: DesiredState;
+  Drawn: Drawn;
   Episode: Episode;
   EpisodeReport: EpisodeReport;
   EpisodeResult: EpisodeResult;
@@ -47,6 +60,7 @@ export interface Messages {
   Featured: Featured;
   Fleet: Fleet;
   FleetEvent: FleetEvent;
+  GuestStatus: GuestStatus;
   Heartbeat: Heartbeat;
   HeartbeatReply: HeartbeatReply;
   Highlight: Highlight;
@@ -69,6 +83,7 @@ export interface Messages {
   StreamState: StreamState;
   Thought: Thought;
   ThoughtMessage: ThoughtMessage;
+  WorkerKind: WorkerKind1;
   WorkerStatus: WorkerStatus;
 }
 /**
@@ -337,9 +352,18 @@ export interface Featured {
  * Everything on the page's first screen.
  */
 export interface Fleet {
-  run: string;
-  game: string;
-  mode: Mode;
+  /**
+   * null in a hub, which shows guests only
+   */
+  run: string | null;
+  /**
+   * null in a hub
+   */
+  game: string | null;
+  /**
+   * null in a hub
+   */
+  mode: Mode | null;
   workers: {
     [k: string]: WorkerStatus;
   };
@@ -355,10 +379,14 @@ export interface Fleet {
  */
 export interface WorkerStatus {
   /**
-   * omega-<worker_index>
+   * omega-<worker_index>; of a guest, its ring's name
    */
   instance_id: string;
+  /**
+   * of a guest, the lowest that no other worker has
+   */
   worker_index: number;
+  kind: WorkerKind;
   pid: number;
   game: string;
   mode: Mode;
@@ -457,15 +485,49 @@ export interface WorkerStatus {
    */
   episode_return: number | null;
   /**
-   * version of the weights in use
+   * version of the weights in use; null for a guest
    */
-  policy_version: number;
+  policy_version: number | null;
   /**
    * turns of the main loops that run now; one that stops turning hangs
    */
   turns: {
     [k: string]: number;
   };
+  /**
+   * null but for a guest
+   */
+  guest: GuestStatus | null;
+}
+/**
+ * Current state of a guest: the trainer, and the episode that is shown.
+ */
+export interface GuestStatus {
+  trainer_pid: number;
+  /**
+   * of this environment in the trainer; null while nothing is recorded
+   */
+  trainer_steps_per_s: number | null;
+  /**
+   * steps so far of the episode that is shown
+   */
+  episode_step: number;
+  /**
+   * return so far of the episode that is shown
+   */
+  episode_return: number;
+  /**
+   * where it is drawn; null while nobody looks
+   */
+  drawn: Drawn | null;
+  /**
+   * share of the trainer's time that drawing there takes, measured
+   */
+  drawing_cost: number | null;
+  /**
+   * why it is drawn inline or not at all, in a sentence
+   */
+  note: string | null;
 }
 /**
  * Current state of the learner.

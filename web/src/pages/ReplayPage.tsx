@@ -16,7 +16,7 @@ export function ReplayPage() {
   const [params, setParams] = useSearchParams();
   const query = parseReplayQuery(params);
   const { data: fleet, error: fleetError } = useFleet();
-  const run = query.run ?? fleet?.run;
+  const run = query.run ?? fleet?.run ?? undefined;
   const { data: episode, error } = useEpisode(run, query.episode);
   const client = useQueryClient();
 

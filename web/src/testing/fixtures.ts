@@ -54,6 +54,8 @@ export function makeWorker(index: number, changes: Partial<WorkerStatus> = {}): 
     episode: 0,
     episode_return: null,
     policy_version: 0,
+    kind: "fleet",
+    guest: null,
     turns: {},
     ...changes,
   };
