@@ -1,6 +1,7 @@
 """Records of a trainer as bytes."""
 
 import contextlib
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from metabonk.broadcast.records import (
     Note,
     Record,
     Step,
+    TakenStep,
     Thought,
     decode_payload,
     decode_record,
@@ -48,6 +50,47 @@ def test_a_step_comes_back(reward: float, terminated: bool, truncated: bool, act
     assert step.is_last == (terminated or truncated)
 
 
+ACTIONS: list[Any] = [
+    *([True, False], [0, 1], [-(2**63), 2**63], [0.0, -0.0, math.nan]),
+    *([np.int64(3), np.int64(4)], [np.float32(0.1), np.float32(-2)], [np.bool_(True)]),
+    [np.int64(3), 3, 3.0, True, np.int32(3)],
+]
+
+
+@pytest.mark.parametrize("actions", ACTIONS)
+def test_steps_that_are_encoded_together_come_back_with_their_types(actions: list[Any]):
+    steps: list[TakenStep] = [
+        (action, 0.1 * number, number == 1, number == 2) for number, action in enumerate(actions)
+    ]
+    decoded = decode_payload(encode_batch(steps), b"")
+    assert all(isinstance(each, Step) for each in decoded)
+    again = [(each.action, each.reward, each.terminated, each.truncated) for each in decoded]  # type: ignore[union-attr]
+    assert repr(again) == repr(steps)
+
+
+def test_steps_take_their_place_among_other_records():
+    start = EpisodeStart(0, None, None, {"np_random": {"state": 2**100}})
+    thought = encode_thought(Thought(text="left"))
+    step = (np.int64(1), 1.0, False, False)
+    encoded = encode_step(encode(np.zeros(2)), 1.0, False, False)
+    pending = [start, step, step, thought, step, encoded, start]
+    kinds = [type(each) for each in decode_payload(encode_batch(pending), b"")]
+    assert kinds == [EpisodeStart, Step, Step, Thought, Step, Step, EpisodeStart]
+
+
+def test_many_steps_are_small():
+    steps: list[TakenStep] = [(np.int64(1), 1.0, False, False)] * 100
+    assert len(encode_batch(steps)) < 18 * 100
+
+
+@given(st.data())
+def test_damaged_steps_are_an_error_or_other_steps(data: st.DataObject):
+    damaged = bytearray(encode_batch([(1, 1.0, False, False), (0, 2.0, True, False)]))
+    damaged[data.draw(st.integers(5, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(WireError):
+        decode_payload(bytes(damaged), b"")
+
+
 @given(
     st.integers(0),
     st.none() | st.integers(0),
@@ -57,6 +100,11 @@ def test_a_step_comes_back(reward: float, terminated: bool, truncated: bool, act
 def test_a_start_comes_back(number: int, seed: int | None, options: Any, why: str):
     start = EpisodeStart(number, seed, options, {"ale": b"state"}, why)
     assert decode_record(encode_start(start), b"") == start
+
+
+def test_a_start_that_can_not_be_sent_says_why():
+    start = decode_record(encode_start(EpisodeStart(3, 7, {"level": object()})), b"")
+    assert start == EpisodeStart(3, 7, None, no_repeat="its reset has a value of builtins.object")
 
 
 @given(st.none() | st.floats(allow_nan=False), st.none() | st.text(max_size=2 * MAX_TEXT))
@@ -92,13 +140,14 @@ def test_a_batch_comes_back(payloads: list[bytes]):
 
 @given(st.data())
 def test_a_damaged_batch_is_an_error_or_another_batch(data: st.DataObject):
-    damaged = bytearray(encode_batch([payload for payload, pixels in PAYLOADS if not pixels]))
+    batch = encode_batch([payload for payload, pixels in PAYLOADS if not pixels])
+    damaged = bytearray(batch)
     damaged[data.draw(st.integers(1, len(damaged) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(WireError):
         decode_payload(bytes(damaged), b"")
     for size in range(1, 40):
         with pytest.raises(WireError):
-            decode_payload(bytes(damaged[:size]), b"")
+            decode_payload(batch[:size], b"")
 
 
 def test_a_frame_stands_alone():
@@ -131,6 +180,9 @@ def test_any_bytes_are_an_error_or_a_record(payload: bytes, pixels: bytes):
         (b"?", b"", "begins with"),
         (b"", b"", "begins with"),
         (b"S", b"", "a step"),
+        (b"B\1\0\0\0\1\0\0\0R", b"", "a value begins"),
+        (encode_batch([b"R" + encode(1)]), b"", "steps of the ring are damaged"),
+        (encode_batch([b"R" + encode((True, *(np.zeros(2),) * 3))]), b"", "damaged"),
         (b"N" + encode(1), b"", "damaged"),
         (b"T" + encode((np.zeros((2, 2)), None, None)), b"", "damaged"),
         (b"E" + encode((1, None)), b"", "damaged"),
@@ -141,4 +193,4 @@ def test_any_bytes_are_an_error_or_a_record(payload: bytes, pixels: bytes):
 )
 def test_what_is_no_record_is_named(payload: bytes, pixels: bytes, message: str):
     with pytest.raises(WireError, match=message):
-        decode_record(payload, pixels)
+        decode_payload(payload, pixels)

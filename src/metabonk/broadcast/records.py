@@ -5,7 +5,6 @@ numbers first. Steps whose actions are scalars of one type, of which there are t
 record together. A payload of the ring is a batch of records, or a frame.
 """
 
-import itertools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -114,8 +113,7 @@ class Note:
 Record: TypeAlias = EpisodeStart | Step | Thought | FrameRecord | Note
 
 TakenStep: TypeAlias = tuple[Any, float, bool, bool]
-"""An action of a type in ``SCALARS``, the reward, and whether the episode is terminated or truncated
-by it. Quicker to make than a ``Step``."""
+"""Fields of a ``Step`` whose action has a type of ``SCALARS``; quicker to make than one."""
 
 Pending: TypeAlias = bytes | EpisodeStart | TakenStep
 """A record that is encoded already, or together with others."""
@@ -134,8 +132,10 @@ def encode_steps(steps: Sequence[TakenStep]) -> list[bytes]:
     try:
         together = np.array(actions, _DTYPES[kind])
     except OverflowError:  # An int of more than 64 bits.
-        return [encode_step(encode(action), *rest) for action, *rest in steps]
-    flags = np.array(terminated, np.uint8) * _TERMINATED + np.array(truncated, np.uint8) * _TRUNCATED
+        return [encode_step(encode(step[0]), *step[1:]) for step in steps]
+    flags = (
+        np.array(terminated, np.uint8) * _TERMINATED + np.array(truncated, np.uint8) * _TRUNCATED
+    )
     return [b"R" + encode((kind in NUMPY_SCALARS, together, np.array(rewards), flags))]
 
 
@@ -166,22 +166,19 @@ def encode_frame(shape: tuple[int, ...], captured_at: float, drawing_s: float) -
 
 def encode_batch(pending: Sequence[Pending]) -> bytes:
     """Encode records as a payload."""
-    records = list[bytes]()
-    for kind, group in itertools.groupby(pending, _kind):
-        if kind is bytes:
-            records += group
-        elif kind is EpisodeStart:
-            records += map(encode_start, group)
+    records, steps = list[bytes](), list[TakenStep]()
+    for each in pending:
+        if steps and not (isinstance(each, tuple) and type(each[0]) is type(steps[0][0])):
+            records += encode_steps(steps)
+            steps = []
+        if isinstance(each, tuple):
+            steps.append(each)
         else:
-            records += encode_steps(list(group))
+            records.append(each if isinstance(each, bytes) else encode_start(each))
+    if steps:
+        records += encode_steps(steps)
     count = len(records)
     return b"B" + struct.pack(f"<{count + 1}I", count, *map(len, records)) + b"".join(records)
-
-
-def _kind(pending: Any) -> type:
-    """Return the type of a record; that of the action for steps."""
-    kind = type(pending)
-    return type(pending[0]) if kind is tuple else kind
 
 
 def decode_payload(payload: bytes, pixels: bytes) -> list[Record]:
@@ -245,7 +242,12 @@ def _decode_step(payload: bytes) -> Step:
 
 def _decode_steps(payload: bytes) -> list[Step]:
     match decode(payload[1:]):
-        case (bool(is_numpy), np.ndarray() as actions, np.ndarray() as rewards, np.ndarray() as flags):
+        case (
+            bool(is_numpy),
+            np.ndarray() as actions,
+            np.ndarray() as rewards,
+            np.ndarray() as flags,
+        ):
             is_whole = actions.shape == rewards.shape == flags.shape and actions.ndim == 1
             if is_whole and rewards.dtype == np.float64 and flags.dtype == np.uint8:
                 return [

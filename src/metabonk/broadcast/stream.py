@@ -11,7 +11,6 @@ from metabonk.broadcast.records import Thought, encode_frame, encode_step, encod
 from metabonk.broadcast.values import encode
 from metabonk.broadcast.version import metabonk_version
 
-
 NO_ACTION = encode(None)
 
 
