@@ -9,6 +9,7 @@ In the trainer:
 ``wrapper``       ``Broadcast``, the Gymnasium wrapper
 ``stream``        ``Stream``, for pictures of anything else
 ``channel``       what both share: a ring when it is needed, and no failure that hurts
+``thought_slot``  thoughts of a policy in another process
 ``budget``        how often drawing in the trainer keeps to its share of the time
 ``ring_writer``   the ring's only writer
 

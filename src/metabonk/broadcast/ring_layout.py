@@ -3,6 +3,7 @@
 ::
 
     0      demand         what is wanted, until when; by the one who shows it
+    64     thought        of a policy that is in another process; by that
     4096   head           positions, sizes; by the trainer, as all that follows
            announcement   JSON
     65536  records        a ring of ``capacity`` bytes
@@ -38,8 +39,14 @@ ANNOUNCEMENT_OFFSET = HEAD_OFFSET + HEAD.size
 MAX_ANNOUNCEMENT = RECORDS_OFFSET - ANNOUNCEMENT_OFFSET
 
 DEMAND = struct.Struct("<2Q")
+THOUGHT = struct.Struct("<2Q")
+"""Number of the thought, from 1, and the size of its record, which follows."""
+THOUGHT_OFFSET = 64
+THOUGHT_WORD = THOUGHT_OFFSET // 8
+MAX_THOUGHT = HEAD_OFFSET - THOUGHT_OFFSET - THOUGHT.size
 PREFIX = struct.Struct("<QdIII4x")
 ALIGNMENT = 8
+PAGE = 4096
 _PREFIX_SIZE = PREFIX.size
 
 
@@ -107,6 +114,12 @@ def file_size(capacity: int) -> int:
 def entry_size(payload: int, pixels: int) -> int:
     """Return the bytes that a record takes in the ring."""
     return (_PREFIX_SIZE + payload + pixels + 7) & -ALIGNMENT
+
+
+def capacity_for(payload: int, pixels: int, count: int) -> int:
+    """Return the capacity of a ring for so many such records at once, two or more."""
+    pages = -(-count * entry_size(payload, pixels) // PAGE) + 1
+    return min(pages * PAGE, MAX_CAPACITY)
 
 
 def prefix(number: int, written_at: float, payload: bytes, pixels: int) -> bytes:

@@ -16,10 +16,14 @@ from metabonk.broadcast.ring_layout import (
     HEAD_OFFSET,
     MAGIC,
     MAX_ANNOUNCEMENT,
+    MAX_THOUGHT,
     NOTHING,
     PREFIX,
     RECORDS,
     RECORDS_OFFSET,
+    THOUGHT,
+    THOUGHT_OFFSET,
+    THOUGHT_WORD,
     Demand,
     Word,
     entry_size,
@@ -68,6 +72,7 @@ class RingWriter:
         self.file = file
         self.capacity = capacity
         self._position, self._number = 0, 0
+        self._thought = 0
         self._memory = _Memory(descriptor, file, file_size(capacity))
         weakref.finalize(self, self._memory.remove)
         words = self._words = self._memory.words
@@ -80,6 +85,21 @@ class RingWriter:
         words[_HEAD + Word.MAGIC] = MAGIC
         self.wanted: Sequence[int] = words
         _writers.add(self)
+
+    @classmethod
+    def unnamed(cls, capacity: int) -> "RingWriter":
+        """Create a ring that only those can find who are given its descriptor.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        descriptor = os.memfd_create("metabonk-ring", os.MFD_CLOEXEC)
+        return cls(descriptor, None, capacity, b"")
+
+    @property
+    def descriptor(self) -> int:
+        """Descriptor of an open ring, for passing it on."""
+        return self._memory.descriptor
 
     @property
     def is_open(self) -> bool:
@@ -106,6 +126,16 @@ class RingWriter:
     def max_record(self) -> int:
         """Bytes of a payload and pixels that fit."""
         return self.capacity // 2 - PREFIX.size - 8
+
+    def take_thought(self) -> bytes | None:
+        """Return the record of the thought that another process has left since the last call."""
+        number = self.wanted[THOUGHT_WORD] if self.is_open else self._thought
+        if number == self._thought:
+            return None
+        self._thought = number
+        start = THOUGHT_OFFSET + THOUGHT.size
+        size = min(self._words[THOUGHT_WORD + 1], MAX_THOUGHT)
+        return bytes(self._memory.bytes[start : start + size])
 
     def append(self, payload: bytes, pixels: Pixels = b"") -> None:
         """Add a record, over the oldest ones.
@@ -165,6 +195,11 @@ class ClosedRing:
     wanted: Sequence[int] = _NOTHING_WANTED
     max_record = 0
 
+    file = None
+
+    def take_thought(self) -> None:
+        """Return None."""
+
     def append(self, payload: bytes, pixels: Pixels = b"") -> None:
         """Raise ``RingClosed``."""
         raise RingClosed
@@ -193,6 +228,11 @@ class _Memory:
         self.bytes = memoryview(self._map)
         self.words = self.bytes.cast("Q")
         self.records = self.bytes[RECORDS_OFFSET:]
+
+    @property
+    def descriptor(self) -> int:
+        assert self._descriptor is not None, "the ring is open"
+        return self._descriptor
 
     def remove(self) -> None:
         if self._descriptor is not None:

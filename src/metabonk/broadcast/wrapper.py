@@ -83,6 +83,17 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._can_draw = True
         self._budget: DrawBudget | None = None
 
+    @property
+    def is_watched(self) -> bool:
+        """True if the next thought is shown."""
+        return bool(self._channel.ring.wanted[0]) and (self._is_recording or self._wants_frames)
+
+    @property
+    def ring_file(self) -> str | None:
+        """Path of its ring; None while it has none."""
+        ring = self._channel.ring
+        return str(ring.file) if ring.is_open else None
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -120,7 +131,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             value: return that is expected.
             text: anything else.
         """
-        if self._channel.ring.wanted[0]:
+        if self.is_watched:
             self._channel.attempt(self._think, probabilities, value, text)
 
     def close(self) -> None:
@@ -188,6 +199,8 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         observation, reward, terminated, truncated, _ = outcome
         step = action, float(reward), bool(terminated), bool(truncated)
         channel = self._channel
+        if (thought := channel.ring.take_thought()) is not None:
+            channel.add(thought, len(thought))
         if type(action) is bytes:
             record = encode_step(*step)
             is_written = channel.add(record, len(record))
