@@ -68,11 +68,6 @@ def instance_id(worker_index: int) -> str:
     return f"{INSTANCE_PREFIX}{worker_index}"
 
 
-def worker_index(instance_id: str) -> int:
-    """Return the index of the worker with this name."""
-    return int(instance_id.removeprefix(INSTANCE_PREFIX))
-
-
 def is_fleet_name(name: str) -> bool:
     """Tell whether this is the name of a worker of a fleet."""
     return name.startswith(INSTANCE_PREFIX) and name.removeprefix(INSTANCE_PREFIX).isdecimal()
@@ -353,6 +348,7 @@ class EventKind(StrEnum):
     STANDBY = "standby"
     DIED = "died"
     RESTARTED = "restarted"
+    LEFT = "left"
     BEST_RETURN = "best_return"
 
 

@@ -19,6 +19,7 @@ from metabonk.messages import (
     MAX_EPISODE_LOG_BYTES,
     Counters,
     Fleet,
+    Heartbeat,
     LearnerStatus,
     Problem,
     StreamState,
@@ -48,7 +49,7 @@ from metabonk.system.log_files import rotate
 from tests.support.clock import Clock
 from tests.support.earlier_runs import write_episodes
 from tests.support.serving import served
-from tests.support.statuses import episode, heartbeat
+from tests.support.statuses import episode, guest_status, heartbeat
 
 POOL = PoolStatus(
     pool="nvenc",
@@ -467,3 +468,66 @@ def test_an_id_that_is_unknown_here_starts_from_the_beginning(
 ):
     state.events.on_exit("omega-0", "first")
     assert received(client, 1, last_id) == ["first"]
+
+
+def guest_heartbeat(index: int, name: str) -> str:
+    return Heartbeat(status=guest_status(index, name)).model_dump_json()
+
+
+def test_a_guest_that_was_found_reports_beside_the_fleet(client: httpx.Client, state: FleetState):
+    json_body = {"Content-Type": "application/json"}
+    body = guest_heartbeat(3, "CartPole-v1-0")
+    unknown = client.post("/api/heartbeat", content=body, headers=json_body)
+    assert unknown.status_code == 404
+    assert state.roster.add_guest("CartPole-v1-0").index == 3
+    assert client.post("/api/heartbeat", content=body, headers=json_body).json()["reason"]
+    other = guest_heartbeat(4, "CartPole-v1-0")
+    assert client.post("/api/heartbeat", content=other, headers=json_body).status_code == 404
+    beat(client, 0)
+    workers = client.get("/workers").json()
+    assert {name: each["kind"] for name, each in workers.items()} == {
+        "omega-0": "fleet",
+        "CartPole-v1-0": "guest",
+    }
+    assert workers["CartPole-v1-0"]["policy_version"] is None
+    assert client.get("/api/worker/CartPole-v1-0/log").json() == {"lines": []}
+    featured = client.get("/api/featured").json()
+    assert {*featured["live"], featured["next"]} == {"CartPole-v1-0", "omega-0"}
+    state.remove_guest("CartPole-v1-0")
+    assert list(client.get("/workers").json()) == ["omega-0"]
+    assert "CartPole-v1-0" not in client.get("/api/featured").text
+    assert client.get("/api/worker/CartPole-v1-0/log").status_code == 404
+
+
+@pytest.fixture
+def hub(tmp_path: Path, clock: Clock) -> FleetState:
+    state = FleetState(Settings(workers=0, paths=Paths(logs=tmp_path)), None, clock)
+    state.set_capacity(Capacity(cpu=2))
+    return state
+
+
+def test_a_hub_has_no_run_and_serves_guests_alone(hub: FleetState):
+    app = make_http_app("test")
+    for router in (
+        heartbeat_routes(hub),
+        fleet_routes(hub, list),
+        metrics_routes(FleetMetrics(hub, dict)),
+    ):
+        app.include_router(router)
+    with served(app) as client:
+        empty = Fleet.model_validate(client.get("/api/fleet").json())
+        assert (empty.run, empty.game, empty.mode) == (None, None, None)
+        assert (empty.workers, empty.problems, empty.learner) == ({}, [], None)
+        featured = client.get("/api/featured").json()
+        assert (featured["live"], featured["next"]) == ([], None)
+        assert hub.roster.add_guest("mine").index == 0
+        reply = client.post(
+            "/api/heartbeat",
+            content=guest_heartbeat(0, "mine"),
+            headers={"Content-Type": "application/json"},
+        )
+        assert reply.json()["desired"] == "live"
+        assert client.get("/api/featured").json()["live"] == ["mine"]
+        metrics = client.get("/metrics").text
+        assert 'metabonk_workers{state="standby"} 1.0' in metrics
+        assert "metabonk_episodes" not in metrics

@@ -259,6 +259,28 @@ def test_the_next_worker_is_the_one_that_gets_a_place_soonest():
     assert (schedule.live, schedule.next, schedule.next_in_s) == ((0, 1), 2, 40.0)
 
 
+def test_64_guests_take_turns_on_two_sessions_and_are_named():
+    director = Director(ROTATE_S)
+    guests = [Candidate(index, name=f"CartPole-v1-{index}") for index in range(64)]
+    shown = [live(director, guests, 2, turn * ROTATE_S) for turn in range(32)]
+    assert all(len(places) == 2 for places in shown)
+    assert set().union(*shown) == set(range(64))
+    decided = director.decide(guests, capacity_of(2), 31 * ROTATE_S)
+    reason = decided[0].reason
+    assert reason.startswith("both encoder sessions are in use (CartPole-v1-62, CartPole-v1-63)")
+
+
+def test_a_guest_with_the_index_of_one_that_left_starts_afresh():
+    director = Director(ROTATE_S)
+    assert live(director, idle(0, 1), 1, 0.0) == {0}
+    assert live(director, idle(0, 1), 1, ROTATE_S) == {1}
+    director.forget(0)
+    # It has never been live, so it doesn't wait for a worker's turn to end after ``ROTATE_S``.
+    assert live(director, [*idle(1), Candidate(0, name="new")], 1, 2 * ROTATE_S) == {0}
+    director.forget(0)
+    assert director.schedule(idle(1), 2 * ROTATE_S).live == ()
+
+
 def test_candidates_are_the_workers_that_may_stream():
     statuses = [
         status(0, stream_dedicated_clients=1, stream_active_clients=1),
@@ -269,11 +291,11 @@ def test_candidates_are_the_workers_that_may_stream():
         status(5, stream_state=StreamState.LIVE),
     ]
     assert candidates_of(statuses) == [
-        Candidate(0, watched=True),
-        Candidate(1),
-        Candidate(3, failing=True),
-        Candidate(4, preparing=True),
-        Candidate(5, live=True),
+        Candidate(0, watched=True, name="omega-0"),
+        Candidate(1, name="omega-1"),
+        Candidate(3, failing=True, name="omega-3"),
+        Candidate(4, preparing=True, name="omega-4"),
+        Candidate(5, live=True, name="omega-5"),
     ]
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from metabonk.messages import EventKind, FleetEvent, StreamState
 from metabonk.orchestrator.event_log import MAX_EVENTS, MIN_EPISODES, EventLog
-from tests.support.statuses import episode, status
+from tests.support.statuses import episode, guest_status, status
 
 LIVE, STANDBY = StreamState.LIVE, StreamState.STANDBY
 IN_USE = "both encoder sessions are in use (omega-0, omega-1); next turn in 40 s"
@@ -46,6 +46,21 @@ def test_a_death_and_a_restart_are_events():
     log.on_exit("omega-0", "omega-0 was killed by SIGKILL")
     log.on_status(status(0, pid=2), "")
     assert kinds(log.since(0)) == [EventKind.REGISTERED, EventKind.DIED, EventKind.RESTARTED]
+
+
+def test_a_guests_arrival_and_departure_are_events():
+    log = EventLog()
+    log.on_status(guest_status(2, "mine", stream_state=LIVE), "")
+    log.on_status(guest_status(2, "mine", stream_state=STANDBY), "its turn is over")
+    log.on_left("mine")
+    log.on_left("never-reported")
+    messages = {event.kind: event.message for event in log.since(0)}
+    assert messages[EventKind.REGISTERED] == "mine is broadcast by process 4711"
+    assert messages[EventKind.STANDBY] == "mine goes on without a stream: its turn is over"
+    assert messages[EventKind.LEFT] == "mine is no longer broadcast"
+    assert len(log.since(0)) == 4
+    log.on_status(guest_status(2, "mine"), "")
+    assert log.since(0)[-1].kind is EventKind.REGISTERED
 
 
 def test_a_best_return_is_announced_once_there_is_something_to_compare_with():

@@ -151,3 +151,19 @@ def test_an_offer_that_is_too_large_or_for_no_worker_is_refused(gateway: SimpleN
 
 def open_socket(address: str, **options: object) -> ClientConnection:
     return connect(address, proxy=None, compression=None, close_timeout=1, **options)  # type: ignore[arg-type]
+
+
+def test_a_guest_is_reached_at_the_port_that_it_was_given(tmp_path: Path, worker: Worker):
+    (base,) = free_ports(1, spare=4)
+    settings = Settings.model_validate({"workers": 0, "ports": {"worker": base}})
+    state = FleetState(settings, None)
+    proxy = Gateway(state)
+    app = make_http_app("page", lifespan=proxy.lifespan)
+    app.include_router(proxy.routes())
+    with served(app) as page:
+        assert page.get("/api/worker/mine/status").status_code == 404
+        member = state.roster.add_guest("mine")
+        with served(worker.app, member.port):
+            assert page.get("/api/worker/mine/status?a=1").json()["query"] == "a=1"
+        state.remove_guest("mine")
+        assert page.get("/api/worker/mine/status").status_code == 404

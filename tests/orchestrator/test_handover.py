@@ -99,3 +99,10 @@ def test_the_reason_names_the_successor():
     for now in (0.0, ROTATE_S):
         applied = handover.apply(director.decide(candidates, ONE, now), candidates, ONE, now)
     assert applied[0] == Assignment(DesiredState.LIVE, "live until omega-1 is ready")
+
+
+def test_a_guest_with_the_index_of_one_that_left_is_not_kept_live_for_it():
+    handover = Handover()
+    assert live_after(handover, {0}, 0.0) == {0}
+    handover.forget(0)
+    assert live_after(handover, {1}, 10.0) == {1}

@@ -9,6 +9,7 @@
 ``supervisor``   child processes: staggered starts, restarts, a clean end
 ``exit_report``  cause of a child's end, from its exit status and its log
 ``cleanup``      cleanup after killed games
+``roster``       table of the workers, guests included
 ``registry``     last status of every worker
 ``director``     assignment of workers to live or standby
 ``handover``     keeps a worker live until the one that follows is ready

@@ -113,7 +113,9 @@ def heartbeat_routes(state: FleetState) -> APIRouter:
     @router.post("/api/heartbeat")
     def post_heartbeat(heartbeat: Heartbeat) -> HeartbeatReply:
         """Take a worker's report and answer with its desired state."""
-        _check_worker(state, heartbeat.status.instance_id)
+        name = heartbeat.status.instance_id
+        if not state.roster.matches(heartbeat.status):
+            raise HTTPException(404, state.roster.absence(name))
         return state.heartbeat(heartbeat)
 
     return router
@@ -298,7 +300,5 @@ def _pool_status(pool: Pool, kind: Literal["nvenc", "cpu"], gpus: Sequence[Gpu])
 
 
 def _check_worker(state: FleetState, name: str) -> None:
-    if not state.knows(name):
-        raise HTTPException(
-            404, f"there is no worker {name}; the fleet has {state.settings.workers}"
-        )
+    if state.roster.find(name) is None:
+        raise HTTPException(404, state.roster.absence(name))

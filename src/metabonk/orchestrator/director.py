@@ -48,6 +48,7 @@ class Candidate:
         failing: it can't open any encoder.
         preparing: it was told to go live and is not ready yet.
         live: it is live.
+        name: None: that of the fleet's worker with this index.
     """
 
     index: int
@@ -55,6 +56,12 @@ class Candidate:
     failing: bool = False
     preparing: bool = False
     live: bool = False
+    name: str | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """Name for people."""
+        return self.name or instance_id(self.index)
 
     @classmethod
     def of(cls, status: WorkerStatus) -> "Candidate":
@@ -65,6 +72,7 @@ class Candidate:
             failing=status.stream_state is StreamState.ERROR,
             preparing=status.stream_state is StreamState.STARTING,
             live=status.stream_state is StreamState.LIVE,
+            name=status.instance_id,
         )
 
 
@@ -148,6 +156,18 @@ class Director:
             return RotationSchedule(live, None, None)
         soonest = min(turns, key=lambda index: (turns[index] is None, turns[index] or 0.0))
         return RotationSchedule(live, soonest, turns[soonest])
+
+    def forget(self, index: int) -> None:
+        """Forget a worker that is gone for good: another one may get its index."""
+        self._seen.discard(index)
+        for known in (
+            self._live_since,
+            self._left_at,
+            self._last_watched,
+            self._watched_since,
+            self._claims,
+        ):
+            known.pop(index, None)
 
     def _note_viewers(self, present: Mapping[int, Candidate], now: float) -> None:
         for index, candidate in present.items():
@@ -299,7 +319,7 @@ class Director:
         places = sorted(self._places_for(index))
         if not places:
             return f"{sessions} reserved for workers that are still starting"
-        reason = f"{sessions} in use ({', '.join(map(instance_id, places))})"
+        reason = f"{sessions} in use ({', '.join(present[place].shown_name for place in places)})"
         turn_in_s = self._turn_in_s(index, present, now)
         if turn_in_s is None:
             return f"{reason} and watched; the next turn comes when a viewer leaves"

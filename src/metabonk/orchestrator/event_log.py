@@ -17,6 +17,7 @@ from metabonk.messages import (
     EventKind,
     FleetEvent,
     StreamState,
+    WorkerKind,
     WorkerStatus,
     instance_id,
 )
@@ -111,6 +112,14 @@ class EventLog:
             self._release(name, " (it died)")
             self._add(EventKind.DIED, name, message)
 
+    def on_left(self, name: str) -> None:
+        """Log that a guest is gone for good."""
+        with self._lock:
+            self._refused.discard(name)
+            self._release(name)
+            if self._statuses.pop(name, None) is not None:
+                self._add(EventKind.LEFT, name, f"{name} is no longer broadcast")
+
     def on_episodes(self, episodes: Sequence[EpisodeResult]) -> None:
         """Log a best return since this start, once there are enough to compare with."""
         with self._lock:
@@ -127,7 +136,10 @@ class EventLog:
     def _add_process(self, status: WorkerStatus, last: WorkerStatus | None) -> None:
         name = status.instance_id
         if last is None:
-            self._add(EventKind.REGISTERED, name, f"{name} plays {status.game}")
+            plays = f"{name} plays {status.game}"
+            if status.guest is not None:
+                plays = f"{name} is broadcast by process {status.guest.trainer_pid}"
+            self._add(EventKind.REGISTERED, name, plays)
         elif last.pid != status.pid:
             self._add(EventKind.RESTARTED, name, f"{name} restarted as process {status.pid}")
 
@@ -139,7 +151,8 @@ class EventLog:
         if state is StreamState.LIVE:
             self._add(EventKind.LIVE, name, f"{name} is live through {status.stream_backend}")
         elif state is StreamState.STANDBY and last_state is StreamState.LIVE:
-            self._add(EventKind.STANDBY, name, f"{name} trains without a stream: {reason}")
+            trains = "trains" if status.kind is WorkerKind.FLEET else "goes on"
+            self._add(EventKind.STANDBY, name, f"{name} {trains} without a stream: {reason}")
 
     def _log_session(self, status: WorkerStatus, refusal: str | None) -> None:
         name, session = status.instance_id, _Session.of(status)

@@ -16,13 +16,13 @@ from metabonk.messages import (
     Problem,
     StreamState,
     WorkerStatus,
-    instance_id,
     no_video,
 )
 from metabonk.orchestrator.director import Assignment, Director, candidates_of
 from metabonk.orchestrator.event_log import EventLog
 from metabonk.orchestrator.handover import Handover
 from metabonk.orchestrator.registry import Registry
+from metabonk.orchestrator.roster import Roster
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 
@@ -33,15 +33,19 @@ class FleetState:
     """State of the fleet. Thread-safe.
 
     Args:
-        settings: of the fleet.
-        store: receives finished episodes.
+        settings: of the fleet, or of the hub.
+        store: receives finished episodes; None in a hub, which has no run.
         clock: monotonic seconds.
+
+    Attributes:
+        events: for viewers.
+        roster: of the workers.
     """
 
     def __init__(
         self,
         settings: Settings,
-        store: EpisodeStore,
+        store: EpisodeStore | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
@@ -49,7 +53,8 @@ class FleetState:
         self.events = EventLog()
         self._clock = clock
         self._lock = threading.Lock()
-        self._registry = Registry(store.counters())
+        self.roster = Roster(settings)
+        self._registry = Registry() if store is None else Registry(store.counters())
         self._director = Director(settings.featured.rotate_s)
         self._handover = Handover()
         self._capacity = Capacity()
@@ -67,14 +72,11 @@ class FleetState:
             assignments = self._handover.apply(assignments, candidates, self._capacity, now)
         assignment = assignments.get(status.worker_index, STREAMING_OFF)
         refused = assignment.desired is DesiredState.STANDBY and assignment is not STREAMING_OFF
-        self.store.record(heartbeat.episodes)
+        if self.store is not None:
+            self.store.record(heartbeat.episodes)
         self.events.on_status(status, assignment.reason, refused=refused)
         self.events.on_episodes(heartbeat.episodes)
         return HeartbeatReply(desired=assignment.desired, reason=assignment.reason)
-
-    def knows(self, name: str) -> bool:
-        """Tell whether the fleet has a worker of this name."""
-        return name in map(instance_id, range(self.settings.workers))
 
     def counters(self, worker_index: int) -> Counters:
         """Return where the next process of a worker continues to count."""
@@ -88,14 +90,16 @@ class FleetState:
 
     def fleet(self) -> Fleet:
         """Return what the page's first screen and the terminal show."""
+        store = self.store
+        unsaved = [] if store is None else store.problems()
         with self._lock:
             return Fleet(
-                run=self.store.run,
-                game=self.settings.game,
-                mode=self.settings.mode,
+                run=None if store is None else store.run,
+                game=None if store is None else self.settings.game,
+                mode=None if store is None else self.settings.mode,
                 workers={status.instance_id: status for status in self._registry.known()},
                 learner=self._learner,
-                problems=[*self._problems, *self.store.problems(), *self._status_problems()],
+                problems=[*self._problems, *unsaved, *self._status_problems()],
                 go2rtc=self._go2rtc,
             )
 
@@ -105,9 +109,9 @@ class FleetState:
         with self._lock:
             schedule = self._director.schedule(candidates_of(self._registry.fresh(now)), now)
         return Featured(
-            live=[instance_id(index) for index in schedule.live],
+            live=[self.roster.name_of(index) for index in schedule.live],
             rotate_s=self.settings.featured.rotate_s,
-            next=None if schedule.next is None else instance_id(schedule.next),
+            next=None if schedule.next is None else self.roster.name_of(schedule.next),
             next_in_s=schedule.next_in_s,
         )
 
@@ -153,6 +157,17 @@ class FleetState:
             self._registry.forget(name)
             if name == "learner":
                 self._learner = None
+
+    def remove_guest(self, name: str) -> None:
+        """Forget a guest that is gone for good."""
+        member = self.roster.find(name)
+        assert member is not None, "guests are removed once"
+        self.roster.remove(name)
+        with self._lock:
+            self._registry.forget(name)
+            self._director.forget(member.index)
+            self._handover.forget(member.index)
+        self.events.on_left(name)
 
     def _status_problems(self) -> Iterator[Problem]:
         if self._learner is not None and self._learner.save_error is not None:

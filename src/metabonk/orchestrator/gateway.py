@@ -17,7 +17,6 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.websockets import WebSocketDisconnect
 
 from metabonk.http.errors import error_response
-from metabonk.messages import worker_index
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.forwarding import ForwardedResponse
 from metabonk.orchestrator.relay import RelayedResponse, Relays, StreamUnreachable
@@ -212,17 +211,15 @@ class Gateway:
         return f"ws://{self._authority(instance_id)}/stream?relay=true"
 
     def _authority(self, instance_id: str) -> str:
-        """Return a worker's host and port: from the settings, never from a heartbeat.
+        """Return a worker's host and port, as the roster has it.
 
         Raises:
             HTTPException: 404 if the fleet has no such worker.
         """
-        if not self._state.knows(instance_id):
-            count = self._state.settings.workers
-            raise HTTPException(404, f"there is no worker {instance_id}; the fleet has {count}")
-        settings = self._state.settings
-        port = settings.worker_port(worker_index(instance_id))
-        return settings.internal_authority(port)
+        roster = self._state.roster
+        if (member := roster.find(instance_id)) is None:
+            raise HTTPException(404, roster.absence(instance_id))
+        return self._state.settings.internal_authority(member.port)
 
 
 def _unreachable(instance_id: str, error: Exception) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from metabonk.encoding.capacity import Capacity
-from metabonk.messages import DesiredState, instance_id
+from metabonk.messages import DesiredState
 from metabonk.orchestrator.director import Assignment, Candidate
 
 REPORTED_AFTER_S = 1.0
@@ -66,11 +66,16 @@ class Handover:
         }
         kept = {
             leaving: Assignment(
-                DesiredState.LIVE, f"live until {instance_id(transfer.successor)} is ready"
+                DesiredState.LIVE, f"live until {present[transfer.successor].shown_name} is ready"
             )
             for leaving, transfer in self._transfers.items()
         }
         return {**assignments, **kept}
+
+    def forget(self, index: int) -> None:
+        """Forget a worker that is gone for good: another one may get its index."""
+        self._live.discard(index)
+        self._transfers.pop(index, None)
 
 
 def _is_ready(successor: Candidate, elapsed_s: float) -> bool:

@@ -17,7 +17,6 @@ from metabonk.messages import (
     Mode,
     Problem,
     WorkerStatus,
-    worker_index,
 )
 from metabonk.orchestrator import go2rtc
 from metabonk.orchestrator.children import INFERENCE, LEARNER
@@ -186,8 +185,9 @@ class HangMonitor:
             return None
 
     def _ask_worker(self, name: str) -> WorkerStatus | None:
-        settings = self._state.settings
-        content = self._get(settings.internal_authority(settings.worker_port(worker_index(name))))
+        if (member := self._state.roster.find(name)) is None:
+            return None
+        content = self._get(self._state.settings.internal_authority(member.port))
         try:
             return None if content is None else WorkerStatus.model_validate_json(content)
         except ValidationError as error:

@@ -25,7 +25,9 @@ class FleetMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics; called by prometheus-client."""
         fleet, store = self._state.fleet(), self._state.store
-        workers = GaugeMetricFamily("metabonk_workers", "workers by stream state", labels=["state"])
+        workers = GaugeMetricFamily(
+            "metabonk_workers", "workers and guests by stream state", labels=["state"]
+        )
         for state in StreamState:
             count = sum(worker.stream_state is state for worker in fleet.workers.values())
             workers.add_metric([state], count)
@@ -41,12 +43,13 @@ class FleetMetrics(Collector):
         yield GaugeMetricFamily(
             "metabonk_problems", "problems that need an operator", len(fleet.problems)
         )
-        yield CounterMetricFamily(
-            "metabonk_episodes", "finished episodes of this run", store.episodes
-        )
-        yield CounterMetricFamily(
-            "metabonk_episode_steps", "policy steps of this run's episodes", store.fleet_step
-        )
+        if store is not None:
+            yield CounterMetricFamily(
+                "metabonk_episodes", "finished episodes of this run", store.episodes
+            )
+            yield CounterMetricFamily(
+                "metabonk_episode_steps", "policy steps of this run's episodes", store.fleet_step
+            )
         restarts = CounterMetricFamily(
             "metabonk_restarts", "restarts of processes that died", labels=["process"]
         )

@@ -1,7 +1,6 @@
 """Checks before anything is started."""
 
 import errno
-import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from metabonk.settings import Settings
 from metabonk.settings.commands import add_extra, add_fleet, is_installed, missing_for_fleet
 from metabonk.settings.public_url import url_host
 from metabonk.settings.schema import LOOPBACK, LOOPBACK_HOSTS
+from metabonk.system.ports import bind_error
 
 TRACKERS = {"wandb_project": "wandb", "mlflow_experiment": "mlflow"}
 """Settings of ``[tracking]``, and the package and extra that each needs."""
@@ -76,7 +76,7 @@ def localhost_conflict(settings: Settings) -> str | None:
     if settings.host not in LOOPBACK_HOSTS:
         return None
     own, other = ("::1", LOOPBACK) if settings.host == "::1" else (LOOPBACK, "::1")
-    error = _bind_error(other, settings.ports.page)
+    error = bind_error(other, settings.ports.page)
     if error is None or error.errno != errno.EADDRINUSE:
         return None
     port = settings.ports.page
@@ -139,7 +139,7 @@ def _listed(indices: Iterable[int]) -> str:
 
 def _check_free(port: _Port) -> None:
     variable = f"METABONK_PORTS_{port.setting.upper()}"
-    error = _bind_error(port.host, port.number)
+    error = bind_error(port.host, port.number)
     if error is None:
         return
     if error.errno == errno.EADDRINUSE:
@@ -152,19 +152,6 @@ def _check_free(port: _Port) -> None:
         f"{port.owner} can't listen on {port.host}:{port.number}: {error.strerror}; "
         f"set {variable} to another port"
     )
-
-
-def _bind_error(host: str, port: int) -> OSError | None:
-    """Return why nothing can listen there; None if it can."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            # As the servers do: closing connections of an earlier fleet must not block the port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        return error
-    return None
 
 
 def _check_disk(folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from metabonk.messages import Counters, WorkerStatus
+from metabonk.messages import Counters, WorkerKind, WorkerStatus
 
 STALE_AFTER_S = 5.0
 """Ten heartbeats: a worker silent for longer hangs, or its process has ended."""
@@ -45,6 +45,8 @@ class Registry:
     def record(self, status: WorkerStatus, now: float) -> None:
         """Store the status of a heartbeat."""
         self._last[status.instance_id] = LastStatus(status, now)
+        if status.kind is WorkerKind.GUEST:
+            return  # It counts for itself, and its index becomes another one's.
         index, known = status.worker_index, self.counters(status.worker_index)
         self._counters[index] = Counters(
             step=max(known.step, status.step), episode=max(known.episode, status.episode)

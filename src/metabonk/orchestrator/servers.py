@@ -41,7 +41,7 @@ def make_servers(
     state: FleetState,
     restarts: Callable[[], dict[str, int]],
     pools: Pools,
-    replays: Replays,
+    replays: Replays | None,
     token: str | None = None,
 ) -> list[HttpServer]:
     """Return the page's server, the API's, and go2rtc's if it is used."""
@@ -59,7 +59,7 @@ def make_apps(
     state: FleetState,
     restarts: Callable[[], dict[str, int]],
     pools: Pools,
-    replays: Replays,
+    replays: Replays | None,
     token: str | None,
 ) -> tuple[FastAPI, FastAPI]:
     """Return the application of the API's port and of the page's.
@@ -68,17 +68,17 @@ def make_apps(
         state: of the fleet.
         restarts: returns how often each process was restarted, by name.
         pools: of encoder sessions.
-        replays: of the runs' episodes.
+        replays: of the runs' episodes; None in a hub, which has no runs.
         token: required of the page's viewers; None serves loopback only, without a token.
     """
-    catalog = RunCatalog(state.settings.paths.runs, state.store)
-    routers = (
+    catalog = None if state.store is None else RunCatalog(state.settings.paths.runs, state.store)
+    routers = [
         fleet_routes(state, lambda: pool_statuses(pools)),
-        run_routes(catalog),
-        highlight_routes(catalog),
         event_routes(state.events),
         metrics_routes(FleetMetrics(state, restarts)),
-    )
+    ]
+    if catalog is not None:
+        routers += [run_routes(catalog), highlight_routes(catalog)]
     gateway = Gateway(state)
     api = make_http_app("MetaBonk orchestrator")
     page = make_http_app(
@@ -97,7 +97,8 @@ def make_apps(
     # Workers are on this machine; a viewer must not be able to report for them.
     api.include_router(heartbeat_routes(state))
     page.include_router(gateway.routes())
-    page.include_router(replay_routes(ReplayFinder(catalog), replays))
+    if catalog is not None and replays is not None:
+        page.include_router(replay_routes(ReplayFinder(catalog), replays))
     page.add_exception_handler(NoReplay, no_replay)
     # Not mounted: a mount would also take other methods of a route's path.
     page.router.default = Page(prefix=split_public_url(state.settings.public_url)[1])

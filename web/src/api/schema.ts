@@ -11,7 +11,7 @@ export type Drawn = "shadow" | "inline";
 /**
  * Kinds of fleet events.
  */
-export type EventKind = "registered" | "live" | "standby" | "died" | "restarted" | "best_return";
+export type EventKind = "registered" | "live" | "standby" | "died" | "restarted" | "left" | "best_return";
 /**
  * Purpose of a fleet.
  */
