@@ -7,9 +7,11 @@ draws that (ADR 15). Nothing here imports more than numpy, Gymnasium and the sta
 In the trainer:
 
 ``wrapper``       ``Broadcast``, the Gymnasium wrapper
+``vector``        ``BroadcastVector``, for simulators that step many environments at once
 ``stream``        ``Stream``, for pictures of anything else
-``channel``       what both share: a ring when it is needed, and no failure that hurts
+``channel``       what they share: a ring when it is needed, and no failure that hurts
 ``thought_slot``  thoughts of a policy in another process
+``device_copies`` numbers and images from a GPU, without waiting for it
 ``budget``        how often drawing in the trainer keeps to its share of the time
 ``ring_writer``   the ring's only writer
 
