@@ -65,6 +65,7 @@ def test_frames_are_drawn_when_they_are_wanted(shadow: Shadow):
     assert first.pixels is not None and third.pixels is not None
     assert first.pixels.shape == (400, 600, 3) and second.pixels is None
     assert not np.array_equal(first.pixels, third.pixels)
+    assert np.array_equal(playback.draw(), third.pixels)
 
 
 def test_an_episode_that_is_played_now_is_followed(shadow: Shadow):
@@ -114,7 +115,7 @@ def test_a_trainer_is_not_asked_for_more_than_the_next_episode(shadow: Shadow):
 def test_now_shows_the_newest_step(shadow: Shadow):
     playback = Playback(shadow, "now")
     playback.add(episode(1)[:4])
-    assert [each.steps for each in tics(playback)] == [0, 3]
+    assert [(each.steps, len(each.taken)) for each in tics(playback)] == [(0, 0), (3, 3)]
     playback.add([*episode(2), *episode(3)[:6]])
     shown = tics(playback)
     assert [(each.episode, each.steps) for each in shown] == [(3, 0), (3, 5)]
@@ -126,7 +127,8 @@ def test_thoughts_are_shown_with_the_step_that_they_lead_to(shadow: Shadow):
     start, first, second, *_ = episode(1)
     a, b, c = (Thought(text=text) for text in "abc")
     playback.add([a, start, b, c, first, second])
-    assert [each.thoughts for each in tics(playback)] == [(), (b, c), ()]
+    taken = [(), (((b, c), first),), (((), second),)]
+    assert [each.taken for each in tics(playback)] == taken
 
 
 def test_after_a_gap_an_episode_ends_where_it_was_whole(shadow: Shadow):
@@ -176,3 +178,27 @@ def test_a_difference_comes_out_at_its_step(shadow: Shadow):
         assert playback.tic(draw=False) is not None
     with pytest.raises(EpisodeDiffers, match=r"in step 3 the reward is 1 and was 0\.5"):
         playback.tic()
+
+
+def test_what_the_trainer_plays_unasked_has_no_end_and_is_not_shown(shadow: Shadow):
+    playback = Playback(shadow)
+    playback.add(episode(1))
+    playback.add(episode(2)[:4])
+    assert playback.follows and not playback.wants_records
+    playback.stop_recording()
+    assert not playback.follows
+    playback.add(episode(2)[4:])
+    assert {each.episode for each in tics(playback)} == {1}
+    assert playback.wants_records
+    playback.add(episode(3))
+    assert {each.episode for each in tics(playback)} == {3}
+
+
+def test_an_episode_that_is_shown_while_it_is_played_goes_on_unasked(shadow: Shadow):
+    playback = Playback(shadow)
+    start, *steps = episode(1)
+    playback.add([start, *steps[:2]])
+    assert len(tics(playback)) == 3 and playback.follows
+    playback.stop_recording()
+    playback.add(steps[2:])
+    assert len(tics(playback)) == len(steps) - 2 and not playback.follows

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from metabonk.broadcast.ring_layout import (
     Word,
 )
 from metabonk.broadcast.ring_reader import RingReader, set_demand
+from metabonk.broadcast.ring_writer import RingWriter
 from metabonk.errors import WireError
 from tests.support.rings import make_ring
 
@@ -192,4 +194,34 @@ def test_a_torn_announcement_is_an_error(file: Path):
         reader = RingReader(file)
         with pytest.raises(WireError, match="announcement is damaged"):
             Announcement.from_json(reader.announcement)
+        reader.close()
+
+
+def test_a_ring_that_was_replaced_by_a_larger_one_is_followed(file: Path):
+    with contextlib.closing(make_ring(file)) as writer:
+        reader = RingReader(file)
+        assert reader.successor() is None
+        writer.append(b"last")
+        writer.close()
+        assert reader.successor() is None, "not yet"
+        with contextlib.closing(make_ring(file, 1 << 14)) as larger:
+            larger.append(b"first")
+            assert [each.payload for each in reader.read()] == [b"last"]
+            successor = reader.successor()
+            assert successor is not None and successor.capacity == 1 << 14
+            assert [each.payload for each in successor.read()] == [b"first"]
+            assert successor.successor() is None
+            successor.close()
+        reader.close()
+
+
+def test_a_ring_without_a_name_is_read_by_its_descriptor():
+    with contextlib.closing(RingWriter.unnamed(4096)) as writer:
+        reader = RingReader(os.dup(writer.descriptor))
+        began = time.monotonic()
+        writer.append(b"one", b"pixels")
+        (entry,) = reader.read()
+        assert (entry.payload, entry.pixels) == (b"one", b"pixels")
+        assert began <= entry.written_at <= time.monotonic()
+        assert reader.successor() is None
         reader.close()

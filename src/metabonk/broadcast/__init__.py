@@ -20,6 +20,10 @@ In other processes:
 ``ring_reader``   the rings of this user, and their records
 ``shadow``        the copy of an environment, which repeats episodes
 ``playback``      which episode is shown, and its pace
+``shadow_player`` what a shadow's process does: both of these, into a ring of its own
+``shadow_process`` forks the processes of shadows; run by the trainer's interpreter
+``shadow_link``   connection between a shadow and the one who shows it
+``trainer_speed`` steps per second of the trainer
 
 Both:
 

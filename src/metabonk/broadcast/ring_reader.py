@@ -1,5 +1,6 @@
 """Rings as other processes read them, and as they say what they want."""
 
+import contextlib
 import os
 import stat
 import time
@@ -18,6 +19,7 @@ from metabonk.broadcast.ring_layout import (
     split,
 )
 from metabonk.errors import WireError
+from metabonk.system.file_lock import is_same_file
 
 
 class RingReader:
@@ -93,6 +95,20 @@ class RingReader:
             self._number = entry.number + 1
         self._position = end
         return entries
+
+    def successor(self) -> "RingReader | None":
+        """Return a reader of the ring that the writer made in this one's place, as a larger one.
+
+        None: there is none, or not yet.
+
+        Raises:
+            OSError, WireError: see ``read``.
+        """
+        if self.file is None or not self.is_closed or is_same_file(self._descriptor, self.file):
+            return None
+        with contextlib.suppress(OSError, WireError):  # It may be made just now.
+            return RingReader(self.file)
+        return None
 
     def close(self) -> None:
         """Close the file."""

@@ -14,7 +14,11 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel
 
-MODULES = ("metabonk.cli.main", "metabonk.encoding.probe_child")
+MODULES = (
+    "metabonk.cli.main",
+    "metabonk.encoding.probe_child",
+    "metabonk.broadcast.shadow_process",
+)
 """Modules that our processes run, as ``python -m`` shows them in their command lines."""
 
 PARENT = "--parent"
