@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from metabonk.messages import Count, Message, StreamState, Text
+from metabonk.messages import Count, Message, ShortText, StreamState, Text
 
 
 class StateMessage(Message):
@@ -44,9 +44,16 @@ class Thought(Message):
     action: int | None = Field(
         description="index of the chosen action; null for other action spaces"
     )
-    probabilities: list[float] = Field(description="of every action; empty for continuous actions")
-    value: float = Field(description="expected discounted return, in the game's rewards")
-    reward: float = Field(description="unshaped reward of the previous step")
+    probabilities: list[float] = Field(
+        description="of every action; empty for continuous actions, and where they are not known"
+    )
+    value: float | None = Field(
+        description="expected discounted return, in the game's rewards; null where it is not known"
+    )
+    text: ShortText | None = Field(None, description="anything else that a trainer says")
+    reward: float = Field(
+        description="unshaped reward of the previous step; of a guest, of this one"
+    )
     episode_return: float = Field(description="unshaped return so far")
     episode: int = Field(description="number of the episode in this worker, from 1")
     step: int = Field(description="steps in this episode so far")

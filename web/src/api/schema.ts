@@ -159,15 +159,19 @@ export interface ThoughtMessage {
    */
   action: number | null;
   /**
-   * of every action; empty for continuous actions
+   * of every action; empty for continuous actions, and where they are not known
    */
   probabilities: number[];
   /**
-   * expected discounted return, in the game's rewards
+   * expected discounted return, in the game's rewards; null where it is not known
    */
-  value: number;
+  value: number | null;
   /**
-   * unshaped reward of the previous step
+   * anything else that a trainer says
+   */
+  text: string | null;
+  /**
+   * unshaped reward of the previous step; of a guest, of this one
    */
   reward: number;
   /**
@@ -866,15 +870,19 @@ export interface Thought {
    */
   action: number | null;
   /**
-   * of every action; empty for continuous actions
+   * of every action; empty for continuous actions, and where they are not known
    */
   probabilities: number[];
   /**
-   * expected discounted return, in the game's rewards
+   * expected discounted return, in the game's rewards; null where it is not known
    */
-  value: number;
+  value: number | null;
   /**
-   * unshaped reward of the previous step
+   * anything else that a trainer says
+   */
+  text: string | null;
+  /**
+   * unshaped reward of the previous step; of a guest, of this one
    */
   reward: number;
   /**

@@ -45,9 +45,13 @@ export function rewardTicks(thoughts: readonly ShownThought[]): RewardTick[] {
     }));
 }
 
+/** Return the values of those thoughts that have one, as points of a polyline. */
 export function valuePoints(thoughts: readonly ShownThought[]): string {
-  const xs = thoughts.map((thought) => xOf(thought, thoughts));
-  const values = thoughts.map(({ value }) => value);
+  const known = thoughts.flatMap((thought) =>
+    thought.value === null ? [] : [{ x: xOf(thought, thoughts), value: thought.value }],
+  );
+  const xs = known.map(({ x }) => x);
+  const values = known.map(({ value }) => value);
   return polylinePoints(xs, values, HEIGHT);
 }
 

@@ -82,6 +82,7 @@ export function makeThought(time: number, changes: Partial<ThoughtMessage> = {})
     action: 0,
     probabilities: [0.75, 0.25],
     value: 1.5,
+    text: null,
     reward: 0,
     episode_return: 10,
     episode: 3,
