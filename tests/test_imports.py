@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+import metabonk
+
 HEAVY = ("aiortc", "av", "cv2", "fastapi", "httpx", "pydantic", "torch", "uvicorn", "vizdoom")
 
 MAX_IMPORT_S = 0.2
@@ -36,12 +38,26 @@ def test_the_package_imports_nothing_until_something_is_used():
     assert modules.isdisjoint({*HEAVY, "numpy", "gymnasium"})
 
 
-@pytest.mark.parametrize("module", ["wrapper", "stream"])
+@pytest.mark.parametrize("module", ["wrapper", "vector", "stream", "notebook"])
 def test_a_trainer_imports_little_more_than_gymnasium(module: str):
     _, modules, mine = imported(f"metabonk.broadcast.{module}")
     assert modules.isdisjoint(HEAVY)
     packages = {name.split(".")[1] for name in mine if "." in name}
     assert packages == {"broadcast", "errors", "system"}
+
+
+@pytest.mark.parametrize("name", [name for name in metabonk.__all__ if name != "load_policy"])
+def test_public_names_for_trainers_import_little(name: str):
+    _, modules, mine = imported(f"metabonk; metabonk.{name}")
+    assert "metabonk.broadcast" in mine and modules.isdisjoint(HEAVY)
+
+
+def test_public_names_are_listed_and_others_are_unknown():
+    assert set(metabonk.__all__) <= set(dir(metabonk))
+    for name in metabonk.__all__:
+        assert callable(getattr(metabonk, name))
+    with pytest.raises(AttributeError, match="module 'metabonk' has no attribute 'Broadcasts'"):
+        metabonk.Broadcasts  # noqa: B018
 
 
 def test_what_reads_rings_does_not_import_games():

@@ -1,6 +1,7 @@
 """MetaBonk trains a fleet of game-playing workers and shows every one of them live in the browser.
 
-``load_policy`` is all that other programs need; everything else runs by the command ``metabonk``.
+Other programs use what is in ``__all__``: they broadcast their own environments, or play a trained
+policy (``load_policy``). Everything else runs by the command ``metabonk``.
 
 The folders follow the data::
 
@@ -18,11 +19,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from metabonk.broadcast.notebook import watch
+    from metabonk.broadcast.stream import Stream
+    from metabonk.broadcast.vector import BroadcastVector
+    from metabonk.broadcast.wrapper import Broadcast
     from metabonk.inference import load_policy
 
-__all__ = ["load_policy"]
+__all__ = ["Broadcast", "BroadcastVector", "Stream", "load_policy", "watch"]
 
-_MODULES = {"load_policy": "metabonk.inference"}
+_MODULES = {
+    "Broadcast": "metabonk.broadcast.wrapper",
+    "BroadcastVector": "metabonk.broadcast.vector",
+    "Stream": "metabonk.broadcast.stream",
+    "load_policy": "metabonk.inference",
+    "watch": "metabonk.broadcast.notebook",
+}
 """Modules of the public names, imported at their first use: PyTorch takes seconds."""
 
 
@@ -30,3 +41,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
