@@ -328,6 +328,16 @@ def test_streams_that_are_switched_off_stay_off(opener: FakeOpener):
     off.close()
 
 
+def test_a_stream_that_is_disabled_ends_for_good(streamer: Streamer, opener: FakeOpener):
+    go_live(streamer)
+    assert streamer.stats().enabled
+    streamer.disable("there is nothing to draw")
+    until("it says so", lambda: streamer.stats().reason == "there is nothing to draw")
+    streamer.set_desired(DesiredState.LIVE, "chosen")
+    assert not streamer.wanted and streamer.fps is None
+    assert not streamer.stats().enabled and len(opener.opened) == 1
+
+
 def test_an_encoder_that_hangs_is_abandoned_and_another_is_opened(
     streamer: Streamer, opener: FakeOpener
 ):

@@ -16,6 +16,7 @@ from metabonk.http.app import Lifespan, make_http_app
 from metabonk.http.metrics import ModelCollector, metrics_routes
 from metabonk.messages import (
     MAX_LONG_TEXT,
+    MAX_SHORT_TEXT,
     Counters,
     GuestStatus,
     Loop,
@@ -42,6 +43,7 @@ class SourceStatus:
         policy_version: of the weights that act now; None for a guest.
         turns: of the loops that run now.
         guest: state of a guest; None for other workers.
+        game: of a guest; None: the fleet's.
     """
 
     source_size: tuple[int, int]
@@ -52,6 +54,7 @@ class SourceStatus:
     policy_version: int | None
     turns: Mapping[Loop, int] = field(default_factory=dict)
     guest: GuestStatus | None = None
+    game: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,12 @@ class StatusReport:
             worker_index=self._identity.index,
             kind=self._identity.kind,
             pid=os.getpid(),
-            game=self._settings.game,
+            game=(source.game or self._settings.game)[:MAX_SHORT_TEXT],
             mode=self._settings.mode,
             gpu_index=self._gpu_index,
             uptime_s=round(time.monotonic() - self._started, 3),
             stream_url=f"http://{self._settings.internal_authority(self._identity.port)}/stream.mp4",
-            stream_enabled=self._settings.stream.enabled,
+            stream_enabled=stream.enabled,
             stream_state=stream.state,
             stream_backend=stream.backend,
             stream_error=_shortened(stream.error),

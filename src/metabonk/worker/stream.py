@@ -4,6 +4,7 @@ Knows neither games nor policies, and imports neither PyTorch nor a game engine.
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
 from metabonk.frame import Frame
 from metabonk.http.server import HttpServer
-from metabonk.messages import EpisodeReport, HeartbeatReply
+from metabonk.messages import EpisodeReport, HeartbeatReply, WorkerKind
 from metabonk.settings import Settings
 from metabonk.settings.schema import Stream
 from metabonk.stream_messages import PolicyMessage
@@ -87,6 +88,7 @@ class WorkerStream:
             enabled=settings.stream.enabled,
         )
         self._newest: Frame | None = None
+        self._snapshot_asked_at = float("-inf")
         self._heartbeat: HeartbeatSender | None = None
         self._started = contextlib.ExitStack()
 
@@ -117,7 +119,7 @@ class WorkerStream:
             self.name,
             status,
             stream_routes(self.hub, Snapshot(self._newest_pixels), enabled=enabled),
-            clip_routes(self.hub, f"{self.name}-{settings.game}", action_names),
+            clip_routes(self.hub, self._clip_name, action_names),
             websocket_routes(self.hub, PolicyMessage(actions=list(action_names))),
             whep_routes(webrtc, lambda: self.hub.state, self.name, enabled=enabled),
             lifespan=webrtc.lifespan,
@@ -166,6 +168,7 @@ class WorkerStream:
         waited_s: float = 0.0,
         deciding_s: float = 0.0,
         repeat_at: Sequence[float] = (),
+        snapshot: Frame | None = None,
     ) -> None:
         """Show a frame; never waits.
 
@@ -174,8 +177,9 @@ class WorkerStream:
             waited_s: how long the source had to wait for its clock before, seconds.
             deciding_s: how long it was decided before what to do, seconds.
             repeat_at: when to show it again, unless a newer one has come, seconds, monotonic.
+            snapshot: to show in snapshots instead.
         """
-        self._newest = frame
+        self._newest = snapshot or frame
         self.streamer.submit_frame(
             frame, waited_s=waited_s, deciding_s=deciding_s, repeat_at=repeat_at
         )
@@ -184,12 +188,26 @@ class WorkerStream:
         """Show a frame in snapshots only."""
         self._newest = frame
 
+    def snapshot_asked_s(self) -> float:
+        """Return how long nobody has asked for a snapshot, seconds; infinite: never."""
+        return time.monotonic() - self._snapshot_asked_at
+
+    def disable(self, reason: str) -> None:
+        """End the stream for good; viewers are told the reason, and snapshots stay."""
+        self.streamer.disable(reason)
+
     def add_episode(self, episode: EpisodeReport, recording: Recording | None = None) -> None:
         """Report a finished episode to the orchestrator, with its log if it was recorded."""
         if self._heartbeat is not None:
             self._heartbeat.add_episode(episode, recording)
 
+    @property
+    def _clip_name(self) -> str:
+        is_guest = self._identity.kind is WorkerKind.GUEST
+        return self.name if is_guest else f"{self.name}-{self._settings.game}"
+
     def _newest_pixels(self) -> NDArray[np.uint8] | None:
+        self._snapshot_asked_at = time.monotonic()
         newest = self._newest
         return None if newest is None else newest.pixels
 

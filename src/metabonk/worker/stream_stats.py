@@ -11,6 +11,7 @@ class StreamStats:
     """The stream's share of the status.
 
     Attributes:
+        enabled: false where there will be no stream.
         state: what the stream is doing.
         reason: why, as a sentence.
         backend: of the open encoder; empty without one.
@@ -23,6 +24,7 @@ class StreamStats:
         frames_dropped: frames drawn and never encoded.
     """
 
+    enabled: bool
     state: StreamState
     reason: str
     backend: str

@@ -59,7 +59,7 @@ class Streamer:
         self._opener = opener
         self._hub = hub
         self._quality = quality
-        self._enabled = enabled
+        self._disabled = "" if enabled else "streaming is switched off (stream.enabled)"
         # The rung isn't known yet; the render size hardly depends on it.
         self._render_size = render_size(quality.settings_for(RUNGS[0]))
         self._queue = FrameQueue()
@@ -102,6 +102,12 @@ class Streamer:
             self._desired_reason = reason
             self._changed.notify_all()
 
+    def disable(self, reason: str) -> None:
+        """End the stream for good."""
+        with self._changed:
+            self._disabled = reason
+            self._changed.notify_all()
+
     def wait_for_desired(self, timeout_s: float) -> bool:
         """Wait for the first assignment; return whether it came within ``timeout_s`` seconds."""
         return self._told.wait(timeout_s)
@@ -109,7 +115,7 @@ class Streamer:
     @property
     def wanted(self) -> bool:
         """True if there should be a stream."""
-        return self._enabled and self._desired is DesiredState.LIVE
+        return not self._disabled and self._desired is DesiredState.LIVE
 
     @property
     def render_size(self) -> tuple[int, int] | None:
@@ -162,6 +168,7 @@ class Streamer:
         session = self._session
         state, reason = self._state or (StreamState.STANDBY, self._desired_reason)
         return StreamStats(
+            enabled=not self._disabled,
             state=state,
             reason=reason,
             backend=session.rung.backend if session else "",
@@ -216,10 +223,7 @@ class Streamer:
 
     def _standby(self) -> None:
         self._drop_session()
-        reason = (
-            self._desired_reason if self._enabled else "streaming is switched off (stream.enabled)"
-        )
-        self._set_state(StreamState.STANDBY, reason)
+        self._set_state(StreamState.STANDBY, self._disabled or self._desired_reason)
         self._hub.expire_recent()
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self.wanted, timeout=RETRY_S)
