@@ -1,8 +1,9 @@
 """Steps per second of other trainers with ``Broadcast`` and without it.
 
 ``python -m benchmarks.broadcast [--rounds 30] [--seconds 0.5]`` trains Stable-Baselines3's PPO in
-four environments in one process and in four, and steps Gymnasium's ``AsyncVectorEnv``: without the
-wrapper, with it unwatched, and with all of them watched at the game's speed. The three take turns
+four environments in one process and in four, with the policy's thoughts and without, and steps
+Gymnasium's ``AsyncVectorEnv``: without the wrapper, with it unwatched, and with all of them watched
+at the game's speed. The three take turns
 in each round, in another order each time. It prints medians, and the median of what a round's
 wrapper costs, with the half-width of its 95 % confidence interval (McGill, Tukey and Larsen 1978).
 """
@@ -35,6 +36,7 @@ from metabonk.broadcast.ring_layout import Demand
 from metabonk.broadcast.ring_reader import RingReader, set_demand
 from metabonk.broadcast.shadow import Shadow
 from metabonk.broadcast.wrapper import Broadcast
+from metabonk.sb3 import Thoughts
 from metabonk.system import shared_memory
 
 GAME = "CartPole-v1"
@@ -63,11 +65,13 @@ def main() -> None:
     trainers = {
         "PPO, DummyVecEnv": lambda wrapper: ppo(DummyVecEnv, wrapper),
         "PPO, SubprocVecEnv": lambda wrapper: ppo(SubprocVecEnv, wrapper),
+        "PPO, DummyVecEnv, Thoughts": lambda wrapper: ppo(DummyVecEnv, wrapper, Thoughts),
+        "PPO, SubprocVecEnv, Thoughts": lambda wrapper: ppo(SubprocVecEnv, wrapper, Thoughts),
         "AsyncVectorEnv": asynchronous,
     }
     for name, trainer in trainers.items():
         with tempfile.TemporaryDirectory(dir=shared_memory.PATH) as folder:
-            os.environ["METABONK_PATHS_RUNTIME"] = folder
+            os.environ |= {"METABONK_PATHS_RUNTIME": folder, "METABONK_HUB": "0"}
             table.add_row(name, *compare(trainer, arguments.rounds, arguments.seconds))
     Console(width=120).print(table)
 
@@ -107,16 +111,17 @@ def compare(
 
 
 @contextlib.contextmanager
-def ppo(vector: Any, wrapper: Any) -> Iterator[Stepper]:
+def ppo(vector: Any, wrapper: Any, callback: Any = None) -> Iterator[Stepper]:
     environments = make_vec_env(
         GAME, ENVIRONMENTS, seed=0, wrapper_class=wrapper, vec_env_cls=vector
     )
     model = PPO("MlpPolicy", environments, n_steps=ROLLOUT, seed=0, device="cpu")
 
     def train(seconds: float) -> float:
+        thoughts = None if callback is None or wrapper is None else callback()
         began, steps = time.perf_counter(), 0
         while (passed := time.perf_counter() - began) < seconds:
-            model.learn(ROLLOUT * ENVIRONMENTS, reset_num_timesteps=False)
+            model.learn(ROLLOUT * ENVIRONMENTS, thoughts, reset_num_timesteps=False)
             steps += ROLLOUT * ENVIRONMENTS
         return steps / passed
 
