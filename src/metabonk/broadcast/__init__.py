@@ -30,6 +30,7 @@ Both:
 ``ring_layout``   bytes of a ring file
 ``places``        folders of ring files
 ``announcement``  what a ring says of its environment
+``action_names``  what its actions are called
 ``recipe``        how a copy of an environment is made
 ``records``       what happened in it
 ``values``        Python values as bytes

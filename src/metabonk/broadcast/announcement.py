@@ -51,6 +51,7 @@ class Announcement:
         recipe: of a copy; None: there can be none.
         no_recipe: why not; empty if there is one.
         draws_inline: the trainer can draw it.
+        actions: names of discrete actions; empty for others.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Announcement:
     recipe: Recipe | None = None
     no_recipe: str = ""
     draws_inline: bool = True
+    actions: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """Encode it."""
@@ -79,7 +81,8 @@ class Announcement:
         try:
             content = json.loads(data)
             recipe = content.pop("recipe")
-            return cls(**_checked(content, cls), recipe=None if recipe is None else _recipe(recipe))
+            fields = _with_texts(_checked({"actions": (), **content}, cls), "actions")
+            return cls(**fields, recipe=None if recipe is None else _recipe(recipe))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise WireError(f"the ring's announcement is damaged: {error}") from None
 
@@ -123,9 +126,13 @@ def _checked(content: dict[str, Any], cls: type) -> dict[str, Any]:
 
 
 def _recipe(content: dict[str, Any]) -> Recipe:
-    fields = _checked(content, Recipe)
-    for name in ("path", "left_out"):
+    return Recipe(**_with_texts(_checked(content, Recipe), "path", "left_out"))
+
+
+def _with_texts(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the fields with those that JSON made lists of texts as tuples."""
+    for name in names:
         fields[name] = tuple(fields[name])
         if not all(isinstance(each, str) for each in fields[name]):
             raise ValueError(f"{name} is no list of texts")
-    return Recipe(**fields)
+    return fields

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from metabonk.broadcast.action_names import action_names
 from metabonk.broadcast.announcement import Announcement, Draw, Recipe, Speed, usable_fps
 from metabonk.broadcast.budget import DrawBudget
 from metabonk.broadcast.carried import NP_RANDOM, capture
@@ -164,6 +165,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             no_recipe=no_recipe,
             draws_inline=draw != "shadow"
             and (draw == "observation" or self.env.render_mode in IMAGE_MODES),
+            actions=action_names(self.env),
         )
 
     def _start(self, seed: int | None, options: Any) -> None:
