@@ -32,6 +32,7 @@ Both:
 ``announcement``  what a ring says of its environment
 ``action_names``  what its actions are called
 ``recipe``        how a copy of an environment is made
+``known_wrappers`` of other packages, which say too little of themselves
 ``records``       what happened in it
 ``values``        Python values as bytes
 ``carried``       random states that an episode starts from

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from metabonk.broadcast.known_wrappers import carried_by, carry_into
 from metabonk.errors import WireError
 
 NP_RANDOM = "np_random"
@@ -17,6 +18,9 @@ NP_RANDOM = "np_random"
 
 ALE = "ale"
 """State of the Atari emulator, whose sticky actions have random numbers of their own."""
+
+WRAPPERS = "wrappers"
+"""What wrappers carry from one episode into the next (``known_wrappers``)."""
 
 OWN = "own"
 """Bytes of the environment's own ``get_carried_state``, for its ``set_carried_state``."""
@@ -31,7 +35,10 @@ def capture(environment: gymnasium.Env[Any, Any], seed: int | None) -> dict[str,
     """
     inner: Any = environment.unwrapped
     carried = dict[str, Any]()
-    if seed is None and isinstance(inner.np_random, np.random.Generator):
+    if wrappers := carried_by(environment):
+        carried[WRAPPERS] = wrappers
+    # A wrapper that carries something may not pass a seed on.
+    if (seed is None or wrappers) and isinstance(inner.np_random, np.random.Generator):
         carried[NP_RANDOM] = inner.np_random.bit_generator.state
     if hasattr(inner, "ale"):
         carried[ALE] = inner.ale.cloneSystemState().__getstate__()
@@ -55,6 +62,8 @@ def restore(environment: gymnasium.Env[Any, Any], carried: dict[str, Any]) -> No
             ale_state = kind.__new__(kind)
             ale_state.__setstate__(state)
             inner.ale.restoreSystemState(ale_state)
+        if (state := carried.get(WRAPPERS)) is not None:
+            carry_into(environment, state)
         if (state := carried.get(OWN)) is not None:
             inner.set_carried_state(state)
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:

@@ -4,25 +4,30 @@ import dataclasses
 import itertools
 import sys
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, WrapperSpec
 from gymnasium.utils import RecordConstructorArgs
 
 from metabonk.broadcast.announcement import Recipe
-
-Wrapper: TypeAlias = gymnasium.Wrapper[Any, Any, Any, Any]
+from metabonk.broadcast.known_wrappers import Wrapper, arguments_of
 
 LEFT_OUT = {
     ("gymnasium", "RecordEpisodeStatistics"),
     ("gymnasium", "RecordVideo"),
     ("gymnasium", "RenderCollection"),
     ("gymnasium", "HumanRendering"),
+    ("gymnasium", "NormalizeObservation"),
     ("metabonk", "Broadcast"),
+    # Contains the wrappers that do change them.
+    ("stable_baselines3", "AtariWrapper"),
     ("stable_baselines3", "Monitor"),
 }
 """Wrappers, by package and class, that change no action and no reward. Some would write files."""
+
+AVERAGES = {("gymnasium", "NormalizeReward")}
+"""Wrappers whose rewards depend on all those before them."""
 
 FROM_MAKE = {"PassiveEnvChecker", "OrderEnforcing", "TimeLimit"}
 """Wrappers that ``gymnasium.make`` adds by itself, as the rest of the specification says."""
@@ -89,17 +94,27 @@ def _is_from_make(wrapper: Wrapper) -> bool:
 
 
 def _is_left_out(wrapper: Wrapper) -> bool:
+    return _name(wrapper) in LEFT_OUT or isinstance(wrapper, gymnasium.ObservationWrapper)
+
+
+def _name(wrapper: Wrapper) -> tuple[str, str]:
+    """Return the package and the class of a wrapper."""
     kind = type(wrapper)
-    is_known = (kind.__module__.partition(".")[0], kind.__name__) in LEFT_OUT
-    return is_known or isinstance(wrapper, gymnasium.ObservationWrapper)
+    return kind.__module__.partition(".")[0], kind.__name__
 
 
 def _wrapper_spec(wrapper: Wrapper) -> WrapperSpec:
     kind = type(wrapper)
+    if _name(wrapper) in AVERAGES:
+        raise NoRecipe(
+            f"its wrapper {kind.__name__} averages over all rewards: put Broadcast inside it"
+        )
+    if (known := arguments_of(wrapper)) is not None:
+        return WrapperSpec(kind.__name__, _importable(kind), known)
     if not isinstance(wrapper, RecordConstructorArgs):
         raise NoRecipe(
             f"its wrapper {kind.__name__} does not record its arguments "
-            "(gymnasium.utils.RecordConstructorArgs)"
+            "(gymnasium.utils.RecordConstructorArgs): put Broadcast inside it"
         )
     arguments: dict[str, Any] = wrapper._saved_kwargs
     given = {name: value for name, value in arguments.items() if name != "env"}
