@@ -19,7 +19,7 @@ from metabonk.errors import EpisodeDiffers
 @pytest.fixture
 def shadow() -> Iterator[Shadow]:
     with contextlib.closing(gymnasium.make("CartPole-v1")) as environment:
-        made = Shadow(recipe_of(environment))
+        made = Shadow(recipe_of(environment, environment.unwrapped.spec))
     with contextlib.closing(made):
         yield made
 

@@ -13,8 +13,11 @@ import pytest
 from gymnasium.wrappers import FlattenObservation, RecordEpisodeStatistics, RescaleAction, TimeLimit
 from stable_baselines3.common.monitor import Monitor
 
-from metabonk.broadcast.announcement import Recipe
-from metabonk.broadcast.recipe import NoRecipe, follow, recipe_of
+from metabonk.broadcast import recipe as module
+from metabonk.broadcast.announcement import Announcement, Recipe
+from metabonk.broadcast.places import find_rings
+from metabonk.broadcast.recipe import NoRecipe, follow
+from metabonk.broadcast.ring_reader import RingReader
 from metabonk.broadcast.wrapper import Broadcast
 
 NAME = "OfRecipes-v0"
@@ -53,6 +56,10 @@ def register() -> Iterator[Callable[..., str]]:
 
     yield registered
     gymnasium.registry.pop(NAME, None)
+
+
+def recipe_of(environment: gymnasium.Env[Any, Any]) -> Recipe:
+    return module.recipe_of(environment, environment.unwrapped.spec)
 
 
 def chain(environment: gymnasium.Env[Any, Any]) -> list[str]:
@@ -152,3 +159,22 @@ def test_what_a_script_defines_itself_can_not_be_imported(
     monkeypatch.setattr(Plain, "__module__", "__main__")
     with pytest.raises(NoRecipe, match="Plain is defined in the script itself"):
         recipe_of(gymnasium.make(register(Plain)))
+
+
+def test_an_environment_that_its_trainer_registers_anew_is_still_known(
+    register: Callable[..., str],
+):
+    """RLlib does so, with what its user's function returns."""
+    made: list[Broadcast] = []
+
+    def create(**given: Any) -> Broadcast:
+        made.append(Broadcast(gymnasium.make("CartPole-v1", **given)))
+        return made[0]
+
+    environment = gymnasium.make(register(create))
+    environment.reset()
+    (file,) = find_rings()
+    announced = Announcement.from_json(RingReader(file).announcement)
+    assert announced.name == "CartPole-v1-0" and announced.recipe is not None
+    assert json.loads(announced.recipe.spec)["id"] == "CartPole-v1"
+    environment.close()

@@ -37,13 +37,17 @@ class NoRecipe(Exception):
     """An environment can't be copied; says why, as the end of a sentence."""
 
 
-def recipe_of(environment: gymnasium.Env[Any, Any]) -> Recipe:
+def recipe_of(environment: gymnasium.Env[Any, Any], spec: EnvSpec | None) -> Recipe:
     """Return the recipe for a copy that takes the same actions and gives the same rewards.
+
+    Args:
+        environment: to copy.
+        spec: of the unwrapped environment, when ``gymnasium.make`` made it: a trainer may have
+            registered what it returned under another name since.
 
     Raises:
         NoRecipe: there can be none; says why.
     """
-    spec = environment.unwrapped.spec
     if spec is None:
         raise NoRecipe("it was not made by gymnasium.make")
     chain = _wrappers(environment)

@@ -77,6 +77,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, name=name, draw=draw, budget=budget, speed=speed)
         gymnasium.Wrapper.__init__(self, env)
         self._options = name, draw, budget, speed
+        self._made_by = env.unwrapped.spec
         self._channel = Channel()
         self._episodes = 0
         self._no_repeat = ""
@@ -142,13 +143,13 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     def _announce(self) -> Announcement:
         name, draw, budget, speed = self._options
-        spec = self.env.unwrapped.spec
+        spec = self._made_by
         identity = type(self.env.unwrapped).__name__ if spec is None else spec.id
         recipe: Recipe | None = None
         no_recipe = f"draw is {draw!r}"
         if draw in ("auto", "shadow"):
             try:
-                recipe, no_recipe = recipe_of(self.env), ""
+                recipe, no_recipe = recipe_of(self.env, spec), ""
             except NoRecipe as reason:
                 no_recipe = str(reason)
         self._no_repeat = no_recipe
