@@ -155,8 +155,12 @@ class GuestStatus(Message):
     trainer_steps_per_s: NumberOrNone = Field(
         None, description="of this environment in the trainer; null while nothing is recorded"
     )
-    episode_step: Count = Field(0, description="steps so far of the episode that is shown")
-    episode_return: Number = Field(0.0, description="return so far of the episode that is shown")
+    episode_step: CountOrNone = Field(
+        None, description="steps so far of the episode that is shown; null if it began unseen"
+    )
+    episode_return: NumberOrNone = Field(
+        None, description="return so far of the episode that is shown; null if it began unseen"
+    )
     drawn: Drawn | None = Field(None, description="where it is drawn; null while nobody looks")
     drawing_cost: NumberOrNone = Field(
         None, description="share of the trainer's time that drawing there takes, measured"

@@ -513,13 +513,13 @@ export interface GuestStatus {
    */
   trainer_steps_per_s: number | null;
   /**
-   * steps so far of the episode that is shown
+   * steps so far of the episode that is shown; null if it began unseen
    */
-  episode_step: number;
+  episode_step: number | null;
   /**
-   * return so far of the episode that is shown
+   * return so far of the episode that is shown; null if it began unseen
    */
-  episode_return: number;
+  episode_return: number | null;
   /**
    * where it is drawn; null while nobody looks
    */
