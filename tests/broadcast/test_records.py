@@ -15,6 +15,7 @@ from metabonk.broadcast.records import (
     EpisodeStart,
     FrameRecord,
     Note,
+    Progress,
     Record,
     Step,
     TakenStep,
@@ -24,6 +25,7 @@ from metabonk.broadcast.records import (
     encode_batch,
     encode_frame,
     encode_note,
+    encode_progress,
     encode_start,
     encode_step,
     encode_thought,
@@ -36,6 +38,7 @@ PAYLOADS = [
     (encode_step(encode(3), 1.5, True, False), b""),
     (encode_start(EpisodeStart(4, 7, {"easy": True}, {"np_random": {"state": 1}})), b""),
     (encode_thought(Thought(np.array([0.5, 0.5], np.float32), 2.0, "left")), b""),
+    (encode_progress(Progress(4, 20, -1.5)), b""),
     (encode_note(Note("drawn inline")), b""),
     (encode_frame(FRAME.shape, 1.5, 0.25), FRAME.tobytes()),
 ]
@@ -48,6 +51,11 @@ def test_a_step_comes_back(reward: float, terminated: bool, truncated: bool, act
     assert np.array_equal(step.reward, reward, equal_nan=True)
     assert (step.action, step.terminated, step.truncated) == (action, terminated, truncated)
     assert step.is_last == (terminated or truncated)
+
+
+def test_the_state_of_an_episode_comes_back():
+    progress = Progress(4, 20, -1.5)
+    assert decode_record(encode_progress(progress), b"") == progress
 
 
 ACTIONS: list[Any] = [

@@ -225,3 +225,14 @@ def test_a_ring_without_a_name_is_read_by_its_descriptor():
         assert began <= entry.written_at <= time.monotonic()
         assert reader.successor() is None
         reader.close()
+
+
+def test_what_is_skipped_is_neither_read_nor_missed(file: Path):
+    with contextlib.closing(make_ring(file)) as writer:
+        reader = RingReader(file)
+        writer.append(b"old")
+        reader.skip()
+        writer.append(b"new")
+        assert [each.payload for each in reader.read()] == [b"new"]
+        assert reader.missed == 0
+        reader.close()

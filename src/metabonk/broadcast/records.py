@@ -104,13 +104,28 @@ class FrameRecord:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """State of an episode after the records before it, for those who missed some of them.
+
+    Attributes:
+        number: of the episode.
+        steps: of it so far.
+        total_reward: of it so far.
+    """
+
+    number: int
+    steps: int
+    total_reward: float
+
+
+@dataclass(frozen=True)
 class Note:
     """A sentence for the page, for instance why nothing is drawn."""
 
     text: str
 
 
-Record: TypeAlias = EpisodeStart | Step | Thought | FrameRecord | Note
+Record: TypeAlias = EpisodeStart | Step | Thought | FrameRecord | Progress | Note
 
 TakenStep: TypeAlias = tuple[Any, float, bool, bool]
 """Fields of a ``Step`` whose action has a type of ``SCALARS``; quicker to make than one."""
@@ -152,6 +167,11 @@ def encode_thought(thought: Thought) -> bytes:
     """Encode a thought."""
     text = None if thought.text is None else thought.text[:MAX_TEXT]
     return b"T" + encode((thought.probabilities, thought.value, text))
+
+
+def encode_progress(progress: Progress) -> bytes:
+    """Encode the state of an episode."""
+    return b"P" + encode((progress.number, progress.steps, progress.total_reward))
 
 
 def encode_note(note: Note) -> bytes:
@@ -214,7 +234,7 @@ def decode_record(payload: bytes, pixels: bytes) -> Record:
         return _decode_step(payload)
     if kind == b"F":
         return _decode_frame(payload, pixels)
-    if kind not in (b"E", b"T", b"N"):
+    if kind not in (b"E", b"T", b"P", b"N"):
         raise WireError(f"a record of the ring begins with {kind!r}")
     content = decode(payload[1:])
     match kind, content:
@@ -223,6 +243,8 @@ def decode_record(payload: bytes, pixels: bytes) -> Record:
         case b"T", (np.ndarray() | None as probabilities, float() | None, str() | None):
             if probabilities is None or _is_vector(probabilities):
                 return Thought(*content)
+        case b"P", (int(), int(), float()):
+            return Progress(*content)
         case b"N", str():
             return Note(content)
     raise WireError(f"a record {kind!r} of the ring is damaged")

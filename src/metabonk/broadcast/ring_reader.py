@@ -96,6 +96,14 @@ class RingReader:
         self._position = end
         return entries
 
+    def skip(self) -> None:
+        """Leave out what was not read yet.
+
+        Raises:
+            OSError, WireError: see ``read``.
+        """
+        self._position, self._number = self._head().committed, None
+
     def successor(self) -> "RingReader | None":
         """Return a reader of the ring that the writer made in this one's place, as a larger one.
 

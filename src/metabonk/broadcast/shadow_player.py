@@ -12,12 +12,14 @@ from metabonk.broadcast.records import (
     EpisodeStart,
     FrameRecord,
     Pending,
+    Progress,
     Record,
     Step,
     Thought,
     decode_payload,
     encode_batch,
     encode_frame,
+    encode_progress,
     encode_step,
     encode_thought,
 )
@@ -49,8 +51,13 @@ FILLED_FAST, FILLED_SLOWLY = 1 / 8, 1 / 64
 NO_EPISODE_S = 5.0
 """Time without an episode's start after which the trainer is asked to draw what it plays."""
 
-FRAMES_KEPT = 8
-"""Frames in the ring while all are shown: whoever shows them may be late by as many."""
+MIN_FRAMES_KEPT, MAX_FRAMES_KEPT = 4, 16
+RING_BYTES = 32 << 20
+"""Frames in the ring while all are shown, and what it may take for more than the fewest: whoever
+shows them may be late by as many."""
+
+PROGRESS_S = 0.5
+"""Time between two records for those who missed some."""
 
 FIRST_MESSAGE_S = 10.0
 
@@ -103,7 +110,7 @@ class ShadowPlayer:
         self._fps = 0
         self._demand, self._demanded_at = Demand.NOTHING, 0.0
         self._read_pause_s = MIN_READ_S
-        self._read_at = self._show_at = self._report_at = 0.0
+        self._read_at = self._show_at = self._report_at = self._progress_at = 0.0
         self._shown_at = time.monotonic()
         self._has_shown = False
         self._inline_at = float("-inf")
@@ -118,6 +125,7 @@ class ShadowPlayer:
             ConnectionError: nobody shows it any more.
             OSError: the trainer's ring is gone.
         """
+        self._reader.skip()  # What somebody else may have watched, a while ago.
         self._send_ring()
         self._want(wanted)
         while True:
@@ -208,13 +216,26 @@ class ShadowPlayer:
             shown = self._playback.tic(draw=False) if has_news or tics == 1 else None
             if shown is not None:
                 has_news = True
-                self._append(encode_batch(_records(shown)))
+                self._append(encode_batch(self._records(shown, now)))
             wait_s = self._clock.wait_s(now)
             if is_drawn:
                 break
         if has_news:
             self._draw()
         return wait_s
+
+    def _records(self, shown: Shown, now: float) -> list[Pending]:
+        records: list[Pending] = []
+        if not shown.taken:
+            records.append(EpisodeStart(shown.episode, None, None))
+        for thoughts, step in shown.taken:
+            records += map(encode_thought, thoughts)
+            records.append(_encoded(step))
+        if now >= self._progress_at:
+            self._progress_at = now + PROGRESS_S
+            progress = Progress(shown.episode, shown.steps, shown.total_reward)
+            records.append(encode_progress(progress))
+        return records
 
     def _draw(self) -> None:
         began = time.monotonic()
@@ -226,7 +247,8 @@ class ShadowPlayer:
     def _append(self, payload: bytes, pixels: Pixels = b"") -> None:
         """Add to the own ring, or to a new one that is large enough."""
         if pixels:
-            count = FRAMES_KEPT if self._fps > 1 else 2
+            fitting = min(MAX_FRAMES_KEPT, RING_BYTES // len(pixels))
+            count = max(MIN_FRAMES_KEPT, fitting) if self._fps > 1 else 2
             capacity = capacity_for(len(payload), len(pixels), count)
             if capacity > self._ring.capacity:
                 self._ring.close()
@@ -247,16 +269,6 @@ class ShadowPlayer:
             is_inline,
             NO_EPISODE if is_inline or waits else "",
         )
-
-
-def _records(shown: Shown) -> list[Pending]:
-    records: list[Pending] = []
-    if not shown.taken:
-        records.append(EpisodeStart(shown.episode, None, None))
-    for thoughts, step in shown.taken:
-        records += map(encode_thought, thoughts)
-        records.append(_encoded(step))
-    return records
 
 
 def _encoded(record: Step | Thought) -> bytes:

@@ -1,0 +1,24 @@
+"""What a guest says of an announced environment. Pure."""
+
+import json
+
+from metabonk.broadcast.announcement import Announcement
+
+
+def game_of(announcement: Announcement) -> str:
+    """Return the environment's id; the guest's name where it has none."""
+    if announcement.recipe is None:
+        return announcement.name
+    try:
+        return str(json.loads(announcement.recipe.spec)["id"])
+    except (ValueError, TypeError, KeyError):
+        return announcement.name
+
+
+def why_not_inline(announcement: Announcement) -> str:
+    """Return why a trainer can't draw its environment, as a sentence; empty if it can."""
+    if announcement.draws_inline:
+        return ""
+    if announcement.draw == "shadow":
+        return "it is not drawn in its trainer, since its draw is 'shadow'"
+    return "it can't be drawn in its trainer, since it was made without render_mode='rgb_array'"
