@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 import gymnasium
 
 from metabonk.broadcast.announcement import Announcement
+from metabonk.broadcast.hub import seek_hub
 from metabonk.broadcast.places import CAPACITY, SMALL_CAPACITY, create_ring
 from metabonk.broadcast.records import Pending, encode_batch
 from metabonk.broadcast.ring_layout import MAX_CAPACITY, entry_size
@@ -61,6 +62,8 @@ class Channel:
         """
         if not self.ring.is_open and not self._is_off:
             self._create(announce(), (CAPACITY, SMALL_CAPACITY))
+        if self.ring.is_open:
+            seek_hub()
 
     def attempt(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call a function; if it fails, warn, and broadcast nothing any more.

@@ -29,12 +29,12 @@ CAPACITY, SMALL_CAPACITY = 1 << 20, 1 << 17
 """Bytes of a ring without frames: 20,000 steps of a small environment, or the states of 70 Atari
 games; and of one where there is little room."""
 
-_SETTING = "METABONK_PATHS_RUNTIME"
+SETTING = "METABONK_PATHS_RUNTIME"
 
 
 def ring_folders() -> list[Path]:
     """Return the folders in which trainers make rings, the preferred one first."""
-    if configured := os.environ.get(_SETTING):
+    if configured := os.environ.get(SETTING):
         return [Path(configured) / "rings"]
     session = os.environ.get("XDG_RUNTIME_DIR")
     if not session or session_dir_problem(Path(session)) is not None:
@@ -56,7 +56,7 @@ def create_ring(announcement: Announcement, capacities: tuple[int, ...]) -> Ring
     reasons = list[str]()
     for folder in ring_folders():
         try:
-            private_folder(folder, setting=_SETTING)
+            private_folder(folder, setting=SETTING)
         except StartError as error:
             reasons.append(str(error))
             continue

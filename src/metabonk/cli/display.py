@@ -10,7 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from metabonk.messages import INSTANCE_PREFIX, Fleet, LearnerStatus, StreamState, WorkerStatus
+from metabonk.messages import Fleet, LearnerStatus, StreamState, WorkerKind, WorkerStatus
+from metabonk.orchestrator import go2rtc
+from metabonk.orchestrator.children import INFERENCE
 from metabonk.orchestrator.supervisor import ChildState
 from metabonk.printable import printable
 
@@ -23,6 +25,7 @@ STYLES = {
 }
 NOTHING = "–"
 LEARNER = "learner"
+HOW_TO_BROADCAST = "nothing is broadcast; env = metabonk.Broadcast(env) in your training does that"
 
 
 class LiveTable:
@@ -99,11 +102,19 @@ class Lines:
         self._out.flush()
 
 
+def make_display(console: Console, page: str) -> LiveTable | Lines:
+    """Return the display for a terminal, or for whatever else the output goes to."""
+    return LiveTable(console, page) if console.is_terminal else Lines(console.file, page)
+
+
 def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> RenderableType:
     """Render the fleet: header, workers and problems."""
     head = Table.grid(padding=(0, 2))
     head.add_row(Text("page", "dim"), Text(page, "bold underline"))
-    head.add_row(Text("run", "dim"), Text(f"{fleet.run} ({fleet.game}, {fleet.mode})"))
+    if fleet.run is not None:
+        head.add_row(Text("run", "dim"), Text(f"{fleet.run} ({fleet.game}, {fleet.mode})"))
+    elif not processes:
+        head.add_row(Text("hub", "dim"), Text(HOW_TO_BROADCAST))
     for name, process in processes.items():
         if not _is_worker(name):
             words = _learner(fleet.learner, process) if name == LEARNER else process
@@ -129,7 +140,10 @@ def summary(fleet: Fleet) -> str:
     live = sum(worker.stream_state is StreamState.LIVE for worker in workers)
     steps = sum(worker.steps_per_s for worker in workers)
     returns = [worker.episode_return for worker in workers if worker.episode_return is not None]
-    parts = [f"{len(workers)} workers, {live} live, {steps:.0f} steps/s"]
+    guests = sum(worker.kind is WorkerKind.GUEST for worker in workers)
+    counts = [f"{len(workers) - guests} workers"] if guests < len(workers) or not guests else []
+    counts += [f"{guests} guests"] if guests else []
+    parts = [f"{', '.join(counts)}, {live} live, {steps:.0f} steps/s"]
     if returns:
         parts.append(f"last returns {', '.join(f'{value:.1f}' for value in returns)}")
     if fleet.learner is not None:
@@ -153,7 +167,8 @@ def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple
 
 
 def _is_worker(name: str) -> bool:
-    return name.startswith(INSTANCE_PREFIX)
+    """Tell whether this is the name of a worker or a guest; no guest has that of another child."""
+    return name not in (LEARNER, go2rtc.NAME) and not name.startswith(INFERENCE)
 
 
 def _without_numbers(sentence: str) -> str:

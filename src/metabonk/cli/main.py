@@ -24,7 +24,8 @@ from metabonk.system.text_streams import SHOWABLE, make_streams_showable
 
 COMMANDS = {
     "start": "run a fleet until it is stopped",
-    "stop": "stop a running fleet",
+    "watch": "show the environments that other trainers broadcast",
+    "stop": "stop a running fleet or hub",
     "eval": "play a trained policy and report its returns",
     "replay": "draw an episode of a run again, as a video",
     "export": "write a trained policy to a file for PyTorch or ONNX Runtime",
@@ -33,6 +34,8 @@ COMMANDS = {
     "runs": "list the runs, or delete old ones",
     "nvenc": "show or clean up encoder sessions",
     "debug": "play and learn in one thread, exactly repeatable",
+    "hub": "the same as 'watch', in the background (started by the first broadcast)",
+    "guest": "shows one environment of another trainer (started by 'start', 'watch' or 'hub')",
     "worker": "one worker of a fleet (started by 'start')",
     "learner": "the learner of a fleet (started by 'start')",
     "inference-server": "decides for the workers of a GPU (started by 'start')",
@@ -43,10 +46,10 @@ COMMANDS = {
     "cleanup-games": "remove what killed games left behind",
 }
 
-CHILDREN = ("worker", "learner", "inference-server", "fork-server", "render", "games")
+CHILDREN = ("worker", "guest", "learner", "inference-server", "fork-server", "render", "games")
 """Commands whose standard error is their log."""
 
-INTERNAL = (*CHILDREN, "go2rtc", "cleanup-games")
+INTERNAL = (*CHILDREN, "hub", "go2rtc", "cleanup-games")
 """Commands whose output goes to a log, or to a process of MetaBonk."""
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

@@ -4,19 +4,23 @@ import argparse
 import contextlib
 import logging
 import os
-import secrets
-import signal
-import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
-from metabonk.cli.display import Lines, LiveTable
-from metabonk.cli.terminal import Display, Terminal, open_terminal
+from metabonk.cli.display import make_display
+from metabonk.cli.serving import (
+    log_to,
+    make_token,
+    page_address,
+    shown_address,
+    stop_signal,
+)
+from metabonk.cli.terminal import Terminal, open_terminal
 from metabonk.errors import ERROR_PREFIX, MetaBonkError, SettingsError, StartError
 from metabonk.messages import Mode
-from metabonk.orchestrator import children, go2rtc, preflight, process
+from metabonk.orchestrator import go2rtc, preflight, process
+from metabonk.orchestrator.election import Election
 from metabonk.orchestrator.lock import FleetLock, clear_killed
 from metabonk.runs.layout import (
     NEWEST,
@@ -28,10 +32,9 @@ from metabonk.runs.layout import (
     new_run,
 )
 from metabonk.settings import Settings, env_args, load_settings, unknown_variables
-from metabonk.settings.public_url import url_host
+from metabonk.settings.commands import command
 from metabonk.settings.runtime_dir import runtime_dir
-from metabonk.settings.schema import LOOPBACK
-from metabonk.system.process import StopSignal, configure_logging
+from metabonk.system.process import StopSignal
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the fleet; return the exit code."""
-    stop = StopSignal()
-    # Closing the terminal stops the fleet, except under 'nohup'.
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, lambda number, frame: stop.set())
+    stop = stop_signal()
     with contextlib.closing(open_terminal(sys.stdout)) as terminal:
         try:
             _run(arguments, terminal, stop)
@@ -102,26 +102,29 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
         terminal.print(f"note: {missing}")
     if conflict := preflight.localhost_conflict(settings):
         terminal.print(f"note: {conflict}")
-    token = _token(settings)
-    page = f"http://{_shown_host(settings)}:{settings.ports.page}"
-    shown = settings.public_url or page
-    if token is not None:
-        shown += f"/?token={token}"
+    token = make_token(settings)
+    page, shown = page_address(settings), shown_address(settings, token)
     folder, port = runtime_dir(settings.paths.runtime), settings.ports.orchestrator
 
     def locate() -> Path:
         return runtime_dir(settings.paths.runtime)
 
-    with contextlib.closing(FleetLock(folder, port, page=page, locate=locate)) as lock:
+    with contextlib.ExitStack() as held:
+        election = held.enter_context(contextlib.closing(Election("fleet")))
+        for line in _take_over(election):
+            terminal.print(f"note: {line}")
+        lock = held.enter_context(
+            contextlib.closing(FleetLock(folder, port, page=page, locate=locate))
+        )
         for line in (*lock.ended, *clear_killed(folder)):
             terminal.print(f"note: {line}")
         preflight.check(settings)
-        _log_to(settings.paths.logs)
+        log_to(settings.paths.logs)
         run_dir = resumed or new_run(settings)
         log.info("pid %d, run %s", os.getpid(), run_dir.absolute())
-        terminal.open_display(lambda: _make_display(terminal.console, shown))
+        terminal.open_display(lambda: make_display(terminal.console, shown))
         try:
-            process.run(settings, run_dir, lock, terminal, stop, token=token)
+            process.run(settings, run_dir, lock, terminal, stop, election, page=shown, token=token)
         except SettingsError:
             # Such as an unknown game: nothing was run.
             if resumed is None:
@@ -131,8 +134,12 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
     terminal.print(f"stopped; the run is in {run_dir}")
 
 
-def _make_display(console: Console, page: str) -> Display:
-    return LiveTable(console, page) if console.is_terminal else Lines(console.file, page)
+def _take_over(election: Election) -> Iterator[str]:
+    """Take the place of a hub; without one, environments of other trainers are not shown yet."""
+    try:
+        yield from election.take_over()
+    except (OSError, StartError) as error:
+        yield f"environments of other trainers are not shown: {error}"
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None, list[str]]:
@@ -147,6 +154,11 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None, lis
         "go2rtc": {"enabled": arguments.go2rtc or None},
     }
     settings = load_settings(given)
+    if not settings.workers:
+        raise SettingsError(
+            f"workers is 0, but a fleet has at least one; '{command('watch')}' shows environments "
+            "of other trainers without a fleet"
+        )
     if arguments.resume is None and settings.mode is Mode.TRAIN:
         return settings, None, []
     run_dir = find_run(settings.paths.runs, arguments.resume or NEWEST, mode=settings.mode)
@@ -188,38 +200,3 @@ def _keep_env_args(
         f"run {run_dir.name} keeps {env_args.show(kept)}; only --env-arg gives its environment "
         f"others, such as {env_args.show(given)}"
     ]
-
-
-def _token(settings: Settings) -> str | None:
-    if not settings.is_remote:
-        return None
-    token = settings.access_token
-    return token.get_secret_value() if token else secrets.token_urlsafe(32)
-
-
-def _shown_host(settings: Settings) -> str:
-    """Return the name or address by which people reach the page."""
-    if settings.host in (LOOPBACK, "localhost"):
-        return LOOPBACK if preflight.localhost_conflict(settings) else "localhost"
-    if settings.host not in ("0.0.0.0", "::"):
-        return url_host(settings.host)
-    # Connecting a datagram socket sends nothing, but selects the source address that would be used
-    # (192.0.2.1 is reserved for documentation: RFC 5737).
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return socket.gethostname()
-
-
-def _log_to(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        configure_logging("orchestrator", folder / children.ORCHESTRATOR_LOG)
-    except OSError as error:
-        raise StartError(
-            f"can't write logs in {folder.absolute()}: {error.strerror}; start in a folder "
-            "that you can write to, or set METABONK_PATHS_LOGS and METABONK_PATHS_RUNS to such"
-        ) from None
-    logging.captureWarnings(True)

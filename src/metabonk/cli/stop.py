@@ -62,10 +62,18 @@ def stop_fleets(settings: Settings, *, everywhere: bool) -> Iterator[str]:
 
 
 def fleet_files(settings: Settings, *, everywhere: bool) -> list[Path]:
-    """Return the lock files of fleets, in every runtime folder that commands may have used."""
-    port = None if everywhere else settings.ports.orchestrator
-    folders = existing_runtime_dirs(settings.paths.runtime)
-    return [file for folder in folders for file in lock_files(folder, port)]
+    """Return the lock files of fleets, in every runtime folder that commands may have used.
+
+    Those of hubs are always among them: a hub is found by trainers and not by its port.
+    """
+    port = settings.ports.orchestrator
+    own = {file for folder in _folders(settings) for file in lock_files(folder, port)}
+    return [
+        file
+        for folder in _folders(settings)
+        for file in lock_files(folder)
+        if everywhere or file in own or _is_hub(file)
+    ]
 
 
 def lost_fleets(settings: Settings, *, everywhere: bool, known: set[int]) -> Iterator[FleetRecord]:
@@ -98,7 +106,8 @@ def stop_fleet(file: Path) -> Iterator[str]:
     # It updates the record of its children until it ends.
     record = read_record(file) or record
     _wait_until_unlocked(file)
-    how = f"stopped the fleet (pid {record.process.pid}, page {record.page})"
+    what = "the fleet" if record.kind == "fleet" else f"'metabonk {record.kind}'"
+    how = f"stopped {what} (pid {record.process.pid}, page {record.page})"
     yield f"{how}; it did not stop in time and was killed" if killed else how
     if beside is not None:
         yield f"stopped its go2rtc (pid {beside.pid})"
@@ -106,6 +115,15 @@ def stop_fleet(file: Path) -> Iterator[str]:
         yield from end_leftovers(record)
         yield from cleanup_games()
     remove_stale(file)
+
+
+def _folders(settings: Settings) -> list[Path]:
+    return existing_runtime_dirs(settings.paths.runtime)
+
+
+def _is_hub(file: Path) -> bool:
+    record = read_record(file)
+    return record is not None and record.kind != "fleet"
 
 
 def _stop_unrecorded(record: FleetRecord) -> Iterator[str]:

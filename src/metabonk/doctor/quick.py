@@ -22,5 +22,5 @@ def find_problems(settings: Settings, pools: Pools, probes: ProbeCache) -> list[
 
 def _host_findings(settings: Settings) -> Iterator[Finding]:
     yield from disk_findings(settings.paths)
-    if settings.game.startswith("doom:"):
+    if settings.workers and settings.game.startswith("doom:"):
         yield shared_memory_finding()

@@ -21,7 +21,8 @@ INFERENCE = "inference-"
 ORCHESTRATOR_LOG = "orchestrator.log"
 FORK_SERVER_LOG = "fork-server.log"
 RENDERERS_LOG = "renderers.log"
-PRELOADED = ("metabonk.cli.worker", "metabonk.cli.render")
+GUEST = "metabonk.cli.guest"
+PRELOADED = ("metabonk.cli.worker", "metabonk.cli.render", GUEST)
 
 
 def child_specs(
@@ -43,12 +44,7 @@ def child_specs(
         gpus: usable ones.
         counters: returns where a worker continues to count; asked at each of its starts.
     """
-    common = (
-        *("--settings", str(settings_file.absolute())),
-        *("--run", str(run_dir.absolute())),
-        *(PARENT, str(os.getpid())),
-    )
-
+    common = common_arguments(settings_file, run_dir)
     servers = inference_gpus(settings, gpus)
 
     def worker(index: int) -> Callable[[], tuple[str, ...]]:
@@ -75,6 +71,15 @@ def child_specs(
             yield child(LEARNER, lambda: learner, gpu)
             for number, each in enumerate(servers):
                 yield child(f"{INFERENCE}{number}", partial(inference_server, number), each)
+
+
+def common_arguments(settings_file: Path, run_dir: Path) -> tuple[str, ...]:
+    """Return the arguments that every child takes."""
+    return (
+        *("--settings", str(settings_file.absolute())),
+        *("--run", str(run_dir.absolute())),
+        *(PARENT, str(os.getpid())),
+    )
 
 
 def inference_gpus(settings: Settings, gpus: Sequence[Gpu]) -> Sequence[Gpu | None]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from metabonk.errors import StartError
 from metabonk.messages import Problem
+from metabonk.orchestrator.election import Kind
 from metabonk.settings.commands import command
 from metabonk.system.file_lock import FolderHold, is_same_file, lock, try_lock
 from metabonk.system.json_text import from_json, to_json
@@ -44,6 +45,7 @@ KILL_TIMEOUT_S = 2.0
 class FleetRecord(BaseModel):
     """Content of the lock file."""
 
+    kind: Kind = "fleet"
     process: ProcessId
     boot: str
     """Process ids and start times have no meaning in another boot."""
@@ -64,6 +66,7 @@ class FleetLock:
         folder: the runtime folder, this user's alone.
         port: of the orchestrator; each port has one fleet.
         page: address of the fleet's page.
+        kind: of this process; a hub has the lock of a fleet as well.
         locate: returns the runtime folder to use now, where ``folder`` may be removed.
 
     Attributes:
@@ -75,7 +78,13 @@ class FleetLock:
     """
 
     def __init__(
-        self, folder: Path, port: int, *, page: str, locate: Callable[[], Path] | None = None
+        self,
+        folder: Path,
+        port: int,
+        *,
+        page: str,
+        kind: Kind = "fleet",
+        locate: Callable[[], Path] | None = None,
     ) -> None:
         self._locate = locate or (lambda: folder)
         self._name = f"{FILE_PREFIX}{port}.lock"
@@ -86,7 +95,7 @@ class FleetLock:
         self.ended: list[str] = []
         process = process_id(os.getpid())
         assert process is not None, "/proc shows this process"
-        self._record = FleetRecord(process=process, boot=boot_id(), page=page)
+        self._record = FleetRecord(kind=kind, process=process, boot=boot_id(), page=page)
         try:
             self._descriptor = lock(self._file, TIMEOUT_S)
             if self._descriptor is None:
@@ -254,7 +263,9 @@ def _pids(processes: Sequence[ProcessId]) -> str:
 
 def _already_running(record: FleetRecord | None) -> str:
     fleet = f"pid {record.process.pid}, page {record.page}" if record else "starting"
+    kind = record.kind if record else "fleet"
+    what = "a fleet" if kind == "fleet" else f"'metabonk {kind}'"
     return (
-        f"a fleet is already running ({fleet}); open its page, or stop it with "
+        f"{what} is already running ({fleet}); open its page, or stop it with "
         f"'{command('stop', '--all')}' first"
     )

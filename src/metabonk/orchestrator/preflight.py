@@ -56,6 +56,20 @@ def check(settings: Settings) -> None:
         _check_disk(folder)
 
 
+def check_hub(settings: Settings) -> None:
+    """Check the ports, the slot directory, and the selected GPUs for a hub.
+
+    Raises:
+        StartError: names the port, GPU or folder, and what to do.
+        SlotFolderError: sessions can't be leased in the slot directory.
+    """
+    for port in _own_ports(settings):
+        _check_free(port)
+    pools = open_pools(settings)
+    pools.cpu.usage()
+    _check_gpus(settings, pools.inventory)
+
+
 def _check_trackers(settings: Settings) -> None:
     if settings.mode is not Mode.TRAIN:
         return
@@ -95,10 +109,15 @@ def port_problems(settings: Settings) -> Iterator[str]:
             yield str(error)
 
 
-def _ports(settings: Settings) -> Iterator[_Port]:
+def _own_ports(settings: Settings) -> Iterator[_Port]:
     internal, ports = settings.internal_host, settings.ports
     yield _Port("the orchestrator", "orchestrator", internal, ports.orchestrator)
     yield _Port("the page", "page", settings.host, ports.page)
+
+
+def _ports(settings: Settings) -> Iterator[_Port]:
+    internal, ports = settings.internal_host, settings.ports
+    yield from _own_ports(settings)
     if settings.mode is Mode.TRAIN:
         yield _Port("the learner", "learner", internal, ports.learner)
     if go2rtc.is_used(settings):

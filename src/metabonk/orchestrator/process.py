@@ -3,9 +3,7 @@
 import contextlib
 import logging
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -17,13 +15,17 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.messages import Fleet, Problem
 from metabonk.orchestrator import children, go2rtc
 from metabonk.orchestrator.cleanup import GameCleanup
+from metabonk.orchestrator.election import Election
 from metabonk.orchestrator.fleet import FleetState
+from metabonk.orchestrator.guests import Guests
 from metabonk.orchestrator.hang_monitor import HangMonitor
 from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
 from metabonk.orchestrator.lock import FleetLock
 from metabonk.orchestrator.registry import SuspendAwareClock
-from metabonk.orchestrator.replays import Replays, make_replays
+from metabonk.orchestrator.replays import make_replays
+from metabonk.orchestrator.ring_finder import RingFinder
 from metabonk.orchestrator.servers import make_servers, stop_servers
+from metabonk.orchestrator.supervision import Supervision
 from metabonk.orchestrator.supervisor import ChildState, Supervisor
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
@@ -56,7 +58,9 @@ def run(
     lock: FleetLock,
     display: Display,
     stop: StopSignal,
+    election: Election,
     *,
+    page: str,
     token: str | None = None,
 ) -> None:
     """Run the fleet until ``stop`` is set, and end all of it.
@@ -69,6 +73,8 @@ def run(
         lock: held; records every process that is started.
         display: shows the fleet.
         stop: ends the fleet.
+        election: of the process that shows environments of other trainers.
+        page: address of the page, with the token if that is required.
         token: required of the page's viewers; None if the page is served on loopback.
 
     Raises:
@@ -108,6 +114,16 @@ def run(
             lambda: measure_capacity(pools, probes, allow_cpu_fallback=fallback),
             lambda: [*lock.keep(), *problems(find_problems(settings, pools, probes))],
         )
+        finder = RingFinder(election)
+        guests = Guests(
+            finder,
+            state,
+            supervisor,
+            rotation,
+            settings_file=settings_file,
+            folder=run_dir,
+            gpus=gpus,
+        )
         cleanup = GameCleanup(children.metabonk("cleanup-games"))
         replays = make_replays(settings, fork_server, cleanup.request)
         servers = make_servers(state, supervisor.restarts, pools, replays, token)
@@ -118,14 +134,22 @@ def run(
         cleanups.callback(replays.close)
         for server in servers:
             server.start()
+        election.announce(page)
         hangs = HangMonitor(state, clock)
-        stop.watch_threads(revived=(health.name, hangs.name, replays.name))
+        stop.watch_threads(revived=(health.name, hangs.name, replays.name, finder.name))
         replays.start()
-        for thread in (health, hangs, rotation):
+        for thread in (health, hangs, rotation, finder):
             thread.start()
             cleanups.callback(thread.close)
-        supervision = _Supervision(
-            state, supervisor, EncoderQuarantine(pools, probes), cleanup, health, hangs, replays
+        supervision = Supervision(
+            state,
+            supervisor,
+            EncoderQuarantine(pools, probes),
+            health,
+            hangs,
+            parts=(replays, cleanup, guests),
+            threads=(replays, finder),
+            on_exit=lambda report: cleanup.request(),
         )
         next_display = time.monotonic()
         while not stop.is_set():
@@ -145,55 +169,6 @@ def problems(findings: Iterable[Finding]) -> list[Problem]:
         for finding in findings
         if finding.action is not None
     ]
-
-
-@dataclass
-class _Supervision:
-    """Supervise once; nothing in it waits."""
-
-    state: FleetState
-    supervisor: Supervisor
-    quarantine: EncoderQuarantine
-    cleanup: GameCleanup
-    health: HealthMonitor
-    hangs: HangMonitor
-    replays: Replays
-    _revivals: Counter[str] = field(default_factory=Counter)
-
-    def tick(self) -> None:
-        """Handle exits and hangs, start what is due, and report the problems."""
-        for report in self.supervisor.tick():
-            self.state.on_exit(report.name, report.message)
-            self.quarantine.on_exit(report)
-            self.cleanup.request()
-        self.hangs.watch(self.supervisor.running())
-        for hang in self.hangs.hangs():
-            self.supervisor.stop_hung(hang.process, hang.reason, is_silent=hang.is_silent)
-        self.replays.tick()
-        self.cleanup.tick()
-        for thread in (self.health, self.hangs, self.replays):
-            if thread.revive():
-                self._revivals[thread.name] += 1
-        self.state.set_problems(
-            [
-                *self.supervisor.problems(),
-                *self.health.problems(),
-                *self.hangs.problems(),
-                *self.cleanup.problems(),
-                *self.replays.problems(),
-                *self._deaths(),
-            ]
-        )
-        go2rtc_runs = self.supervisor.states().get(go2rtc.NAME) is ChildState.RUNNING
-        self.state.set_go2rtc(go2rtc.address(self.state.settings) if go2rtc_runs else None)
-
-    def _deaths(self) -> Iterator[Problem]:
-        for name, count in self._revivals.items():
-            yield Problem(
-                message=f"an internal error ended the thread {name}, which was started again "
-                f"({count} so far)",
-                action="please report it, with logs/orchestrator.log",
-            )
 
 
 def _clean_up(supervisor: Supervisor, cleanup: GameCleanup) -> None:

@@ -40,7 +40,8 @@ SHOWN_S = 10.0
 """A death stays on display until the next process has run this long."""
 
 ABORT_GRACE_S = 2.0
-"""Time for a child that hangs to write its stack to the log before it is killed."""
+"""Time for a child that hangs to write its stack to the log, or for one that is removed to end by
+itself, before it is killed."""
 
 KILL_TIMEOUT_S = 1.0
 """Time that the kernel may take to end a killed child."""
@@ -60,6 +61,8 @@ class ChildSpec:
         vital: the fleet ends if the process can't use its settings.
         environment: variables that differ from this process's.
         forked: started by the fork server; the command is ``python -m MODULE ARGUMENT …``.
+        may_end: exit code 0 is no failure; it is started again unless it is removed.
+        starts_quickly: no other start waits for it, and it for none.
     """
 
     name: str
@@ -68,6 +71,8 @@ class ChildSpec:
     vital: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     forked: bool = False
+    may_end: bool = False
+    starts_quickly: bool = False
 
 
 class ChildState(StrEnum):
@@ -79,10 +84,10 @@ class ChildState(StrEnum):
 
 
 class Supervisor:
-    """Keeps children running until ``stop``.
+    """Keeps children running until they are removed, or until ``stop``.
 
     Args:
-        specs: in order of start.
+        specs: of the first children, in order of start.
         stagger_s: seconds between two starts.
         restart_backoff_max_s: longest pause before a restart, seconds.
         fork_server: starts the forked children; closed by ``stop``.
@@ -123,20 +128,38 @@ class Supervisor:
             SettingsError: a vital child can't use a setting or a game; carries the child's message.
         """
         exits: list[ExitReport] = []
-        for child in self._children:
+        for child in list(self._children):
             with self._faults.survive(f"the supervision of {child.spec.name}"):
                 self._identify(child)
-                self._kill_aborted(child)
+                self._kill_overdue(child)
                 if (report := self._handle_exit(child)) is not None:
                     exits.append(report)
         if exits:
             self._notify()
         now = self._clock()
-        if now >= self._next_start:
-            due = next((child for child in self._children if child.is_due(now)), None)
-            if due is not None and self._start(due, now):
-                self._next_start = now + self._stagger_s
+        may_start = now >= self._next_start
+        due = (child for child in self._children if child.is_due(now))
+        next_due = next((child for child in due if may_start or child.spec.starts_quickly), None)
+        if next_due is None or not self._start(next_due, now):
+            return exits
+        if not next_due.spec.starts_quickly:
+            self._next_start = now + self._stagger_s
         return exits
+
+    def add(self, spec: ChildSpec) -> None:
+        """Keep another child running; it must have a name that no other one has."""
+        self._children.append(_Child(spec))
+
+    def remove(self, name: str) -> None:
+        """End a child and forget it; returns at once, and ``states`` has it until it has ended."""
+        child = next(child for child in self._children if child.spec.name == name)
+        if child.process is None:
+            self._children.remove(child)
+            return
+        child.removed_at = self._clock()
+        _signal(child, signal.SIGTERM)
+        # A stopped process gets no SIGTERM.
+        _signal(child, signal.SIGCONT)
 
     def stop_hung(self, process: ProcessId, reason: str, *, is_silent: bool) -> None:
         """Stop a child that hangs, unless it has ended or is being stopped.
@@ -236,10 +259,11 @@ class Supervisor:
             child.leader = process_id(child.process.pid)
             self._notify()
 
-    def _kill_aborted(self, child: "_Child") -> None:
-        if child.stopped_because is None or self._clock() - child.aborted_at < ABORT_GRACE_S:
-            return
-        _signal(child, signal.SIGKILL)
+    def _kill_overdue(self, child: "_Child") -> None:
+        is_aborted = child.stopped_because is not None
+        asked_at = child.aborted_at if is_aborted else child.removed_at
+        if asked_at is not None and self._clock() - asked_at >= ABORT_GRACE_S:
+            _signal(child, signal.SIGKILL)
 
     def _wake(self, children: Sequence["_Child"]) -> None:
         """Let stopped children and games end by themselves: a stopped process gets no SIGTERM."""
@@ -252,6 +276,16 @@ class Supervisor:
             return None
         report, now = child.last_exit, self._clock()
         assert report is not None
+        if child.removed_at is not None:
+            log.info("%s", report.message)
+            self._children.remove(child)
+            self._notify()
+            return None
+        if child.spec.may_end and report.code == 0:
+            child.failures, child.last_exit = 0, None
+            child.restart_at = now + FIRST_BACKOFF_S
+            self._notify()
+            return None
         log.error("%s", report.message)
         self.killed = self.killed or report.code != 0
         if report.code == EXIT_CONFIG and child.spec.vital and not child.was_healthy:
@@ -322,7 +356,8 @@ class _Child:
         self.failures = 0
         self.stopped_because: str | None = None
         self.was_silent = False
-        self.aborted_at = 0.0
+        self.aborted_at: float | None = None
+        self.removed_at: float | None = None
         self.was_healthy = False
         self.stopped = False
         self.last_exit: ExitReport | None = None

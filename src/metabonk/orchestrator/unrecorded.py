@@ -22,6 +22,7 @@ ANSWER_TIMEOUT_S = 1.0
 
 MODULE = "metabonk.cli.main"
 PROGRAM = "metabonk"
+COMMANDS = ("start", "watch", "hub")
 
 REMOVED = ".lock (deleted)"
 """End of the name of a removed file that is still open (proc(5), /proc/<pid>/fd)."""
@@ -57,13 +58,13 @@ def unrecorded_fleets(
 
 
 def is_orchestrator(pid: int) -> bool:
-    """Tell whether a process was started as ``metabonk start``."""
+    """Tell whether a process was started as ``metabonk start``, or as a hub."""
     try:
         arguments = psutil.Process(pid).cmdline()
     except psutil.Error:
         return False
     return any(
-        (word == MODULE or Path(word).name == PROGRAM) and following == "start"
+        (word == MODULE or Path(word).name == PROGRAM) and following in COMMANDS
         for word, following in itertools.pairwise(arguments)
     )
 

@@ -73,6 +73,21 @@ def user_runtime_dir() -> Path | None:
     return Path(value) if value else None
 
 
+def user_state_dir() -> Path | None:
+    """Return the folder for logs and the like (XDG Base Directory specification); None: no home."""
+    configured, home = os.environ.get("XDG_STATE_HOME", ""), os.environ.get("HOME", "")
+    if Path(configured).is_absolute():
+        return Path(configured)
+    return Path(home) / ".local" / "state" if Path(home).is_absolute() else None
+
+
+def keep_folders(*names: str) -> None:
+    """Make variables that name a folder absolute: the working folder is about to change."""
+    for name in names:
+        if value := os.environ.get(name):
+            os.environ[name] = str(Path(value).absolute())
+
+
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment with some changes, for a child."""
     return {**os.environ, **changes}

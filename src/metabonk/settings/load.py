@@ -18,8 +18,8 @@ CONFIG_FILE = Path("metabonk.toml")
 PROFILE_FOLDERS = (Path("profiles"), Path(__file__).resolve().parents[1] / "profiles")
 """Folders of named stream profiles: the user's own take precedence over those of the package."""
 
-BROADCAST_SWITCH = f"{PREFIX}BROADCAST"
-"""Switches off ``broadcast`` in other trainers, which have no settings."""
+TRAINERS_VARIABLES = frozenset({f"{PREFIX}BROADCAST", f"{PREFIX}HUB"})
+"""Variables for ``broadcast`` in other trainers, which have no settings."""
 
 
 def load_settings(
@@ -123,7 +123,7 @@ def read_values(file: Path) -> dict[str, Any]:
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Yield a sentence for every ``METABONK_*`` variable that is not a setting."""
-    names = {variable(path) for path in leaves(Settings)} | {BROADCAST_SWITCH}
+    names = {variable(path) for path in leaves(Settings)} | TRAINERS_VARIABLES
     for name in environment if environment is not None else os.environ:
         if name.startswith(PREFIX) and name not in names:
             close = difflib.get_close_matches(name, names, 1)

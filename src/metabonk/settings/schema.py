@@ -19,6 +19,7 @@ from pydantic import (
 
 from metabonk.messages import Mode
 from metabonk.settings.env_args import EnvArgsSetting
+from metabonk.settings.hub import Hub
 from metabonk.settings.programs import Go2rtc, Tracking
 from metabonk.settings.public_url import PublicUrl, url_host
 from metabonk.settings.section import Section
@@ -301,7 +302,7 @@ class Settings(Section):
         Mode.TRAIN, description="train; or play: the newest checkpoint plays and nothing learns"
     )
     game: str = Field("doom:defend_the_center", description="doom:<scenario> or gym:<Gymnasium id>")
-    workers: int = Field(2, ge=1, le=256, description="number of workers")
+    workers: int = Field(2, ge=0, le=256, description="number of workers")
     host: str = Field(
         "127.0.0.1", description="address of the page; beyond loopback viewers need a token"
     )
@@ -330,6 +331,7 @@ class Settings(Section):
     nvml: Nvml = Nvml()
     cpu: Cpu = Cpu()
     featured: Featured = Featured()
+    hub: Hub = Hub()
     go2rtc: Go2rtc = Go2rtc()
     replays: Replays = Replays()
     learning: Learning = Learning()

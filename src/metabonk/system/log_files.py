@@ -43,6 +43,10 @@ class LogRotation:
         """End the thread."""
         self._thread.close()
 
+    def add(self, file: Path) -> None:
+        """Keep another log bounded."""
+        self._files |= {file}
+
     def _rotate(self) -> None:
         for file in self._files:
             # A missing log, or a full disk: the next round tries again.

@@ -1,0 +1,186 @@
+"""Finding the hub of this user from a trainer, and starting it."""
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import gymnasium
+
+from metabonk.broadcast.meeting import (
+    START_LOG,
+    STARTING,
+    TOLD,
+    is_shown,
+    meeting_folder,
+    page_address,
+    remove_told,
+)
+from metabonk.errors import StartError
+from metabonk.system.file_lock import is_locked, try_lock
+
+INTERPRETER = "METABONK_HUB"
+"""Environment variable: the Python whose MetaBonk is the hub, by default the trainer's; 0: none is
+started."""
+
+LOOK_S = 5.0
+"""Between two looks for the hub."""
+
+FIRST_LOOKS_S = 0.2
+"""The same until its page is known."""
+
+MAX_FAILURES = 3
+"""Starts in a row that may fail without a reason."""
+
+NEEDED = ("aiortc", "av", "fastapi", "httpx", "PIL", "psutil", "pydantic", "uvicorn", "websockets")
+"""Modules of the hub that an incomplete installation may lack."""
+
+# The shell ends at once: the hub is no child of the trainer, which may wait for its children.
+DETACHED = ("/bin/sh", "-c", '"$@" &', "metabonk")
+
+
+class HubSeeker:
+    """Finds the hub for a trainer, starts one where there is none, and tells where its page is.
+
+    It waits for nothing, and whatever fails is a single warning.
+
+    Args:
+        environment: of this process.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str] = os.environ,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._environment = environment
+        self._clock = clock
+        self._next_look = float("-inf")
+        self._has_told = False
+        self._failures = 0
+        self._has_given_up = False
+        self._told: int | None = None
+
+    def seek(self) -> None:
+        """Look for the hub if it is time to, and start it if it is not there."""
+        now = self._clock()
+        if now < self._next_look:
+            return
+        self._next_look = now + (LOOK_S if self._has_told else FIRST_LOOKS_S)
+        try:
+            self._look(meeting_folder())
+        except (OSError, StartError) as error:
+            self._give_up(str(error))
+
+    def _look(self, folder: Path) -> None:
+        if is_shown(folder):
+            if not self._has_told and (page := page_address(folder)) is not None:
+                self._has_told, self._failures = True, 0
+                self._tell(folder, page)
+            return
+        if self._has_given_up or self._environment.get(INTERPRETER) == "0":
+            return
+        if is_locked(folder / STARTING):
+            return
+        if (reason := self._failure(folder / START_LOG)) is not None:
+            self._give_up(reason)
+        else:
+            self._start(folder)
+
+    def _failure(self, log: Path) -> str | None:
+        """Return why the hub that was started did not begin; None if there is another try."""
+        if not self._failures or not log.exists():
+            return None
+        reason = _last_line(log)
+        if not reason and self._failures < MAX_FAILURES:
+            return None  # It was killed.
+        return reason or "the hub ends as soon as it is started"
+
+    def _start(self, folder: Path) -> None:
+        """Start a hub, unless another process does so now.
+
+        Raises:
+            OSError: it can't be started.
+            StartError: this installation can't be a hub.
+        """
+        command, environment = self._command()
+        starting = try_lock(folder / STARTING)
+        if starting is None:
+            return
+        try:
+            with (folder / START_LOG).open("wb") as output:
+                subprocess.run(
+                    [*DETACHED, *command, "hub", "--starting", str(starting)],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=output,
+                    start_new_session=True,
+                    # The lock is the hub's from now on: it drops it when its page is there.
+                    pass_fds=(starting,),
+                    check=False,
+                )
+            self._failures += 1
+            self._has_told = False
+            self._next_look = self._clock() + FIRST_LOOKS_S
+        finally:
+            os.close(starting)
+
+    def _command(self) -> tuple[list[str], dict[str, str]]:
+        """Return the command line and the environment of MetaBonk in the hub's interpreter."""
+        environment = dict(self._environment)
+        python = environment.get(INTERPRETER)
+        if python:
+            for name in ("PYTHONPATH", "PYTHONHOME"):
+                environment.pop(name, None)
+        else:
+            python = sys.executable
+            missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+            if missing or not python:
+                lacks = f"lacks {', '.join(missing)}" if missing else "is no interpreter"
+                raise StartError(
+                    f"{python or 'this program'} {lacks}: run 'pip install metabonk' there, or set "
+                    f"{INTERPRETER} to a Python that has MetaBonk"
+                )
+        # Without -P, modules in the trainer's folder would take the place of others.
+        return [python, "-P", "-m", "metabonk.cli.main"], environment
+
+    def _tell(self, folder: Path, page: str) -> None:
+        """Print the page's address, once for all processes of a training."""
+        remove_told(folder)
+        # Held until this process ends.
+        self._told = try_lock(folder / f"{TOLD}{os.getpgrp()}")
+        if self._told is not None:
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                sys.stderr.write(f"metabonk: watch at {page}\n")
+                sys.stderr.flush()
+
+    def _give_up(self, reason: str) -> None:
+        self._has_given_up = True
+        self._next_look = self._clock() + LOOK_S
+        # The user may have made errors of warnings.
+        with contextlib.suppress(Warning):
+            gymnasium.logger.warn(
+                "metabonk can't start its page: %s; 'metabonk watch' shows this training too",
+                reason,
+            )
+
+
+def _last_line(file: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")[:300]
+    return ""
+
+
+_seeker = HubSeeker()
+
+
+def seek_hub() -> None:
+    """Look for the hub of this user if it is time to, and start it if it is not there."""
+    _seeker.seek()

@@ -1,0 +1,107 @@
+"""``metabonk hub``: shows what is broadcast, in the background; started by the first broadcast."""
+
+import argparse
+import contextlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from metabonk.broadcast.meeting import START_LOG, STARTING, meeting_folder
+from metabonk.broadcast.places import SETTING
+from metabonk.cli.serving import log_to, make_token, page_address, shown_address
+from metabonk.messages import Fleet
+from metabonk.orchestrator import hub, preflight
+from metabonk.orchestrator.election import Election
+from metabonk.orchestrator.hub_settings import hub_settings
+from metabonk.orchestrator.lock import FleetLock, clear_killed
+from metabonk.orchestrator.supervisor import ChildState
+from metabonk.settings import load_usable_settings
+from metabonk.settings.environment import keep_folders
+from metabonk.settings.runtime_dir import runtime_dir
+from metabonk.system.process import SERVING_NICE, StopSignal, lower_priority
+
+log = logging.getLogger(__name__)
+
+
+class NoDisplay:
+    """Display of a process without a terminal."""
+
+    def show(self, fleet: Fleet, processes: Mapping[str, ChildState]) -> None:
+        """Show nothing."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the lock that says that it is being started."""
+    parser.add_argument(
+        "--starting", type=int, metavar="FD", help="of the lock that is held until it has started"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show what is broadcast until nothing is for a while.
+
+    Raises:
+        MetaBonkError: it can't start.
+    """
+    stop = StopSignal()
+    # Training comes first.
+    lower_priority(SERVING_NICE)
+    with contextlib.ExitStack() as held:
+        starting = held.enter_context(_Starting(arguments.starting))
+        election = held.enter_context(contextlib.closing(Election("hub")))
+        if not election.run():
+            return 0
+        given, mistakes = load_usable_settings()
+        settings = hub_settings(given, fixed_page=False)
+        log_to(settings.paths.logs)
+        # The trainer's folder is left alone, and its modules take the place of no others.
+        keep_folders(SETTING)
+        os.chdir(settings.paths.logs)
+        for mistake in mistakes:
+            log.warning("%s; the hub goes without it", mistake)
+
+        def locate() -> Path:
+            return runtime_dir(settings.paths.runtime)
+
+        page = page_address(settings)
+        port = settings.ports.orchestrator
+        lock = FleetLock(locate(), port, page=page, kind="hub", locate=locate)
+        held.enter_context(contextlib.closing(lock))
+        for line in (*lock.ended, *clear_killed(locate())):
+            log.info("%s", line)
+        preflight.check_hub(settings)
+        token = make_token(settings)
+        log.info("pid %d, shows what is broadcast at %s", os.getpid(), page)
+        hub.run(
+            settings,
+            lock,
+            NoDisplay(),
+            stop,
+            election,
+            page=shown_address(settings, token),
+            token=token,
+            idle_s=settings.hub.idle_s,
+            on_ready=starting.end,
+        )
+        log.info("stopped")
+    return 0
+
+
+class _Starting(contextlib.AbstractContextManager["_Starting"]):
+    """Lock that keeps other trainers from starting a hub as well."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def end(self) -> None:
+        """Say that the hub has started."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            for name in (START_LOG, STARTING):
+                (meeting_folder() / name).unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
