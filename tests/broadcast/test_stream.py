@@ -105,3 +105,11 @@ def test_it_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, rings: Path):
 def test_an_impossible_pace_is_refused(fps: float):
     with pytest.raises(ValueError, match=r"fps of Stream is .*; allowed: 1 … 240"):
         Stream("robot", fps=fps)
+
+
+def test_no_picture_is_copied_for_those_who_want_records_only(stream: Stream):
+    stream.show(PIXELS)
+    reader = watch()
+    set_demand(reader.file, Demand.RECORDS, 600)
+    stream.show(PIXELS, reward=1.0, text="grasps")
+    assert [type(each) for each in read(reader)] == [Thought, Step]

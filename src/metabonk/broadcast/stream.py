@@ -8,6 +8,7 @@ from metabonk.broadcast.announcement import MAX_FPS, Announcement
 from metabonk.broadcast.channel import Channel
 from metabonk.broadcast.pixels import as_frame
 from metabonk.broadcast.records import Thought, encode_frame, encode_step, encode_thought
+from metabonk.broadcast.ring_layout import FRAMES, NOTHING
 from metabonk.broadcast.values import encode
 from metabonk.broadcast.version import metabonk_version
 
@@ -68,7 +69,8 @@ class Stream:
         )
 
     def _show(self, pixels: Any, reward: SupportsFloat | None, text: str | None) -> None:
-        if not self._channel.ring.demand:
+        demand = self._channel.ring.demand
+        if demand is NOTHING:
             return
         if text is not None:
             record = encode_thought(Thought(text=text))
@@ -76,7 +78,7 @@ class Stream:
         if reward is not None:
             self._channel.add(encode_step(NO_ACTION, float(reward), False, False))
         now = time.monotonic()
-        if now < self._next_s:
+        if demand is not FRAMES or now < self._next_s:
             return
         self._next_s = max(self._next_s + 1 / self._fps, now)
         frame = as_frame(pixels)
