@@ -7,7 +7,7 @@ from rich.console import Console
 from metabonk.cli.display import SUMMARY_INTERVAL_S, Lines, draw, summary
 from metabonk.messages import Fleet, LearnerStatus, Mode, Problem, StreamState
 from metabonk.orchestrator.supervisor import ChildState
-from tests.support.statuses import status
+from tests.support.statuses import guest_status, status
 
 PAGE = "http://localhost:5173"
 LEARNER = LearnerStatus(
@@ -57,6 +57,30 @@ def test_a_dead_worker_has_its_problem_and_no_stale_figures():
     row = next(line for line in text.splitlines() if "omega-0 " in line)
     assert "waiting" in row and "30.0" not in row
     assert "omega-0 was killed" in text and "started again in 3 s" in text
+
+
+def test_guests_have_rows_and_a_hub_has_neither_run_nor_learner():
+    hub = Fleet(
+        run=None,
+        game=None,
+        mode=None,
+        workers={"CartPole-v1-0": guest_status(0, stream_state=StreamState.LIVE)},
+        learner=None,
+        problems=[],
+    )
+    text = render(hub, {"CartPole-v1-0": ChildState.RUNNING})
+    assert "live" in next(line for line in text.splitlines() if "CartPole-v1-0" in line)
+    assert "run" not in text.replace("return", "")
+    assert summary(hub).startswith("1 guests, 1 live")
+    out = io.StringIO()
+    Lines(out, PAGE).show(hub, {"CartPole-v1-0": ChildState.RUNNING})
+    assert "CartPole-v1-0: live" in out.getvalue()
+
+
+def test_an_empty_hub_says_how_to_broadcast():
+    hub = Fleet(run=None, game=None, mode=None, workers={}, learner=None, problems=[])
+    assert "metabonk.Broadcast(env)" in render(hub, {})
+    assert summary(hub).startswith("0 workers")
 
 
 def test_brackets_in_a_message_are_not_markup():

@@ -86,6 +86,89 @@ def test_children_start_one_by_one_staggered_and_in_order(
     assert running[2] == ["omega-0", "omega-1"]
 
 
+def test_a_child_that_starts_quickly_waits_for_no_other(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    quick = [
+        replace(spec(tmp_path, name, OBEDIENT), starts_quickly=True) for name in ("one", "two")
+    ]
+    slow = [spec(tmp_path, f"omega-{i}", OBEDIENT) for i in range(2)]
+    supervisor = supervise(made, clock, *slow, stagger_s=60.0)
+    supervisor.tick()
+    for each in quick:
+        supervisor.add(each)
+        supervisor.tick()
+    running = [name for name, s in supervisor.states().items() if s is ChildState.RUNNING]
+    assert running == ["omega-0", "one", "two"]
+
+
+def test_a_removed_child_ends_and_is_forgotten(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    supervisor = supervise(made, clock, spec(tmp_path, "stays", OBEDIENT))
+    supervisor.add(spec(tmp_path, "goes", OBEDIENT))
+    for _ in range(2):
+        supervisor.tick()
+    until("it is ready", lambda: "ready" in text(spec(tmp_path, "goes", OBEDIENT)))
+    supervisor.remove("goes")
+    assert "goes" in supervisor.states(), "it is still ending"
+
+    def has_gone() -> bool:
+        assert supervisor.tick() == []
+        return list(supervisor.states()) == ["stays"]
+
+    until("it has ended", has_gone)
+    assert list(supervisor.running()) == ["stays"]
+    assert supervisor.problems() == []
+    assert len(descendants()) == 1
+
+
+def test_a_removed_child_that_does_not_end_is_killed_with_what_it_started(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    stubborn = spec(tmp_path, "goes", STUBBORN)
+    supervisor = supervise(made, clock, stubborn)
+    supervisor.tick()
+    until("it is ready", lambda: "ready" in text(stubborn))
+    family = descendants()
+    assert len(family) == 3
+    supervisor.remove("goes")
+    supervisor.tick()
+    assert supervisor.running()
+    clock.now += ABORT_GRACE_S
+    until("it has ended", lambda: supervisor.tick() == [] and not supervisor.states())
+    assert all_gone(family)
+
+
+def test_a_child_that_was_removed_before_it_started_never_does(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    supervisor = supervise(made, clock)
+    supervisor.add(spec(tmp_path, "goes", OBEDIENT))
+    supervisor.remove("goes")
+    supervisor.tick()
+    assert supervisor.states() == {}
+    assert descendants() == []
+
+
+def test_a_child_that_may_end_is_no_failure_and_starts_again(
+    tmp_path: Path, made: list[Supervisor], clock: Clock
+):
+    child = replace(spec(tmp_path, "guest", "print('done')"), may_end=True)
+    supervisor = supervise(made, clock, child)
+    for _ in range(3):
+        supervisor.tick()
+        until("it ends", lambda: supervisor.tick() == [] and not supervisor.running())
+        assert supervisor.problems() == []
+        clock.now += 0.5
+    assert text(child).split() == ["done"] * 3
+    failing = replace(spec(tmp_path, "fails", "raise SystemExit(3)"), may_end=True)
+    supervisor.add(failing)
+    supervisor.tick()
+    until("it is reported", supervisor.tick)
+    assert supervisor.problems()
+
+
 def test_output_is_appended_to_the_log(tmp_path: Path, made: list[Supervisor], clock: Clock):
     child = spec(tmp_path, "omega-0", "import sys; print('out'); print('err', file=sys.stderr)")
     child.log.parent.mkdir()

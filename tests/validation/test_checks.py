@@ -14,7 +14,7 @@ from metabonk.validation.observations import (
     PoolObservation,
     StreamObservation,
 )
-from tests.support.statuses import status
+from tests.support.statuses import guest_status, status
 
 VIDEO = DecodedVideo(3.0, 90, 0, 2.0, 1280, 720, 0)
 LIVE = StreamObservation(200, StreamState.LIVE, video=VIDEO)
@@ -51,6 +51,32 @@ def failures_of(fleet: FleetObservation) -> dict[str, str]:
         for check in validate(fleet)
         if not check.passed
     }
+
+
+def test_a_hub_passes_with_a_small_environment_and_without_any():
+    hub = replace(HEALTHY, expected=())
+    small = guest_status(
+        0,
+        "omega-like",
+        stream_state=StreamState.LIVE,
+        stream_target_fps=30,
+        stream_backend="av:libx264",
+        pixel_src_width=64,
+        pixel_src_height=64,
+    )
+    lease = LeaseObservation("omega-like", "av:libx264")
+    shows_one = replace(
+        hub,
+        workers={"omega-like": small},
+        steady=frozenset({"omega-like"}),
+        pools=[PoolObservation("cpu", 1, (lease,), 0)],
+        streams={"omega-like": LIVE},
+    )
+    assert failures_of(shows_one) == {}
+    empty = replace(hub, workers={}, steady=frozenset(), pools=[], streams={})
+    assert failures_of(empty) == {}
+    facts = [fact for check in validate(empty) for fact in check.facts]
+    assert "nothing is broadcast now" in facts
 
 
 def test_a_healthy_fleet_passes_all_five():

@@ -141,9 +141,9 @@ def summary(fleet: Fleet) -> str:
     steps = sum(worker.steps_per_s for worker in workers)
     returns = [worker.episode_return for worker in workers if worker.episode_return is not None]
     guests = sum(worker.kind is WorkerKind.GUEST for worker in workers)
-    counts = [f"{len(workers) - guests} workers"] if guests < len(workers) or not guests else []
-    counts += [f"{guests} guests"] if guests else []
-    parts = [f"{', '.join(counts)}, {live} live, {steps:.0f} steps/s"]
+    counts = {"workers": len(workers) - guests, "guests": guests}
+    shown = [f"{count} {what}" for what, count in counts.items() if count] or ["0 workers"]
+    parts = [f"{', '.join(shown)}, {live} live, {steps:.0f} steps/s"]
     if returns:
         parts.append(f"last returns {', '.join(f'{value:.1f}' for value in returns)}")
     if fleet.learner is not None:

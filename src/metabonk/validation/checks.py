@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from metabonk.messages import Problem, StreamState, no_video
+from metabonk.messages import Problem, StreamState, WorkerKind, no_video
 from metabonk.settings.commands import command, repair
 from metabonk.validation.observations import FleetObservation
 
@@ -112,7 +112,9 @@ def _check_streaming(fleet: FleetObservation, check: Check) -> None:
             check.fail(f"{name} is in standby, but streams", f"see {_log(name)}")
         elif stream.code == 503 and not (stream.error and stream.retry_after):
             check.fail(f"{name} refuses its stream without a reason", REPORT)
-    if not live and not missing:
+    if not fleet.statuses and not missing:
+        check.facts.append("nothing is broadcast now")
+    elif not live and not missing:
         check.fail("no worker streams", f"run '{command('nvenc status')}' to see why for each")
 
 
@@ -173,6 +175,8 @@ def _check_resolution(fleet: FleetObservation, check: Check) -> None:
         if actual != expected:
             check.fail(f"{name} streams {actual}, but reports {expected}", f"see {_log(name)}")
         upscaled = status.pixel_src_width * status.pixel_src_height * 4 < video.width * video.height
+        if status.kind is WorkerKind.GUEST:
+            continue  # Drawn as large as its environment draws itself.
         if upscaled and held_s.get(name, 0.0) > MAX_UPSCALED_S:
             check.fail(
                 f"{name} is drawn at {drawn} and streamed at {actual}: it looks blurred",
