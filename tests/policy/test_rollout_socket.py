@@ -38,7 +38,7 @@ class Listening:
         self.listener.start()
 
     def _receive(self, rollout: bytes) -> Answer:
-        self.received.append(rollout)
+        self.received.append(bytes(rollout))
         return self.answer
 
 

@@ -49,6 +49,25 @@ def test_unpacked_arrays_are_writable():
     assert unpack(DATA, Header)[0]["a"][0, 0] == 0
 
 
+def test_arrays_share_memory_that_is_writable_and_aligned():
+    memory = np.frombuffer(DATA, np.uint8).copy()
+    unpacked, _ = unpack(memory, Header)
+    assert np.shares_memory(unpacked["a"], memory)
+    shifted = np.append(np.uint8(0), memory)[1:]
+    unpacked, _ = unpack(shifted, Header)
+    assert unpacked["a"].flags.aligned and unpacked["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize("offsets", [((0, 8), (4, 12)), ((0, 4), (8, 12)), ((4, 12),)])
+def test_tensors_that_overlap_or_leave_gaps_are_rejected(offsets: tuple[tuple[int, int], ...]):
+    tensors = {
+        f"tensor {begin}": {"dtype": "U8", "shape": [end - begin], "data_offsets": [begin, end]}
+        for begin, end in offsets
+    }
+    with pytest.raises(WireError, match="not safetensors: a tensor begins"):
+        unpack(encode_safetensors(tensors, bytes(12)), Header)
+
+
 def test_a_boolean_byte_other_than_0_or_1_becomes_true():
     header = {
         "__metadata__": {"metabonk": '{"number": 1}'},

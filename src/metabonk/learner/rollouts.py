@@ -10,6 +10,7 @@ import numpy as np
 
 from metabonk.errors import WireError
 from metabonk.policy import PolicySpec, Rollout
+from metabonk.policy.serialization import Data
 
 PUT_TIMEOUT_S = 1.0
 """Longest wait of a rollout while the queue is full. An update usually takes less; a refused worker
@@ -90,7 +91,7 @@ class Refusal(NamedTuple):
     message: str
 
 
-def receive_rollout(data: bytes, spec: PolicySpec, queue: RolloutQueue) -> Refusal | None:
+def receive_rollout(data: Data, spec: PolicySpec, queue: RolloutQueue) -> Refusal | None:
     """Queue a rollout from an untrusted source, after waiting for room if need be.
 
     Args:

@@ -11,7 +11,7 @@ from metabonk.errors import WireError
 from metabonk.games import ActionKind, Observation, Transition
 from metabonk.messages import MAX_EPISODE_STEPS
 from metabonk.policy.actor import Decision
-from metabonk.policy.serialization import Array, pack, unpack
+from metabonk.policy.serialization import Array, Data, pack, unpack
 from metabonk.policy.spec import PolicySpec
 
 MAX_REWARD = 1e6
@@ -94,7 +94,7 @@ class Rollout:
         return pack(arrays, RolloutHeader(spec=self.spec, episodes=self.episodes))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Rollout":
+    def from_bytes(cls, data: Data) -> "Rollout":
         """Decode a rollout from an untrusted source.
 
         Raises:

@@ -17,6 +17,9 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metabonk.system import peers
 
 log = logging.getLogger(__name__)
@@ -98,13 +101,15 @@ class RolloutListener:
     Args:
         port: the learner's HTTP port, which no other process has.
         max_bytes: of a rollout.
-        receive: called with every rollout, on many threads; may wait for room.
+        receive: called with every rollout, on many threads; keeps it, and may wait for room.
 
     Raises:
         OSError: another process listens.
     """
 
-    def __init__(self, port: int, max_bytes: int, receive: Callable[[bytes], Answer]) -> None:
+    def __init__(
+        self, port: int, max_bytes: int, receive: Callable[[NDArray[np.uint8]], Answer]
+    ) -> None:
         self._max_bytes = max_bytes
         self._receive = receive
         self._connections: set[socket.socket] = set()
@@ -170,7 +175,8 @@ class RolloutListener:
             return Answer(400, f"the rollout's {length} bytes are not in the shared memory")
         if length > self._max_bytes:
             return Answer(413, f"the rollout has {length} bytes; at most {self._max_bytes} fit")
-        return self._receive(memory[:length])
+        # Copied by numpy, which other threads need not wait for.
+        return self._receive(np.frombuffer(memory, np.uint8, length).copy())
 
 
 def _name(port: int) -> str:

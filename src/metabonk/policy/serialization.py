@@ -4,23 +4,26 @@ Data from outside can't run code, and malformed data raises only ``WireError``.
 """
 
 import hashlib
-import json
+import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from metabonk.errors import WireError
 
 Array = NDArray[Any]
+Data: TypeAlias = bytes | NDArray[np.uint8]
 Header = TypeVar("Header", bound=BaseModel)
 
 HEADER_KEY = "metabonk"
 CHECKSUM_KEY = "seal"
+
+LENGTH_BYTES = 8
+"""At the beginning of safetensors: the length of the index, little-endian."""
 
 DTYPES = {
     "BOOL": np.dtype(np.bool_),
@@ -51,7 +54,7 @@ def pack(arrays: Mapping[str, Array], header: BaseModel, *, with_checksum: bool 
     return bytes(safetensors.numpy.save(contiguous, metadata=metadata))
 
 
-def unpack(data: bytes, header_type: type[Header]) -> tuple[dict[str, Array], Header]:
+def unpack(data: Data, header_type: type[Header]) -> tuple[dict[str, Array], Header]:
     """Decode arrays and a header from an untrusted source.
 
     Args:
@@ -59,32 +62,35 @@ def unpack(data: bytes, header_type: type[Header]) -> tuple[dict[str, Array], He
         header_type: expected model of the header.
 
     Returns:
-        The arrays, writable and copied out of ``data``; and the header.
+        The arrays, writable: they share the memory of ``data`` if that is, and are copies if not;
+        and the header.
 
     Raises:
         WireError: the data is something else, or fails its checksum.
     """
-    try:
-        tensors: list[tuple[str, dict[str, Any]]] = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
-    except safetensors.SafetensorError as error:
-        raise WireError(f"not safetensors: {error}") from None
+    memory = np.frombuffer(data, np.uint8)
+    if not memory.flags.writeable:
+        memory = memory.copy()
+    index, content = _read_index(memory)
     arrays = {}
-    for name, tensor in tensors:
-        dtype = DTYPES.get(tensor["dtype"])
+    for name, tensor in index.tensors.items():
+        dtype = DTYPES.get(tensor.dtype)
         if dtype is None:
             raise WireError(
-                f"tensor {name!r} has dtype {tensor['dtype']}; allowed: {', '.join(DTYPES)}"
+                f"tensor {name!r} has dtype {tensor.dtype}; allowed: {', '.join(DTYPES)}"
             )
+        raw = content[slice(*tensor.data_offsets)]
+        if len(raw) != math.prod(tensor.shape) * dtype.itemsize:
+            raise WireError(f"not safetensors: tensor {name!r} has {len(raw)} bytes")
         # A byte other than 0 and 1 is not a valid bool for numpy and torch.
-        raw = np.frombuffer(tensor["data"], np.uint8 if dtype == np.bool_ else dtype)
-        flat = raw != 0 if dtype == np.bool_ else raw
-        arrays[name] = flat.reshape(tensor["shape"])
-    metadata = _metadata(data)
-    if CHECKSUM_KEY in metadata and metadata[CHECKSUM_KEY] != _checksum(
-        arrays, metadata[HEADER_KEY]
-    ):
+        flat = raw != 0 if dtype == np.bool_ else raw.view(dtype)
+        arrays[name] = np.require(flat.reshape(tensor.shape), requirements="A")
+    if HEADER_KEY not in index.metadata:
+        raise WireError("these safetensors have no MetaBonk header")
+    header = index.metadata[HEADER_KEY]
+    if CHECKSUM_KEY in index.metadata and index.metadata[CHECKSUM_KEY] != _checksum(arrays, header):
         raise WireError("the file is corrupt: its checksum does not match")
-    return arrays, _header(metadata[HEADER_KEY], header_type)
+    return arrays, _header(header, header_type)
 
 
 def _checksum(arrays: Mapping[str, Array], header: str) -> str:
@@ -96,13 +102,55 @@ def _checksum(arrays: Mapping[str, Array], header: str) -> str:
     return digest.hexdigest()
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    # safetensors reads metadata of files only. It has already checked the length.
-    length = int.from_bytes(data[:8], "little")
-    metadata: dict[str, str] = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
-    if HEADER_KEY not in metadata:
-        raise WireError("these safetensors have no MetaBonk header")
-    return metadata
+class _Tensor(BaseModel):
+    """Entry of safetensors' index.
+
+    Attributes:
+        dtype: as ``DTYPES``, or another one.
+        shape: of the array.
+        data_offsets: where its bytes begin and end in the content.
+    """
+
+    dtype: str
+    shape: tuple[NonNegativeInt, ...]
+    data_offsets: tuple[NonNegativeInt, NonNegativeInt]
+
+
+class _Index(BaseModel, extra="allow"):
+    """What safetensors begin with (github.com/huggingface/safetensors, "Format")."""
+
+    metadata: dict[str, str] = Field(default_factory=dict, alias="__metadata__")
+    __pydantic_extra__: dict[str, _Tensor]
+
+    @property
+    def tensors(self) -> dict[str, _Tensor]:
+        return self.__pydantic_extra__
+
+
+def _read_index(memory: NDArray[np.uint8]) -> tuple[_Index, NDArray[np.uint8]]:
+    """Return the index of safetensors, and their content, which the tensors divide.
+
+    ``safetensors.deserialize`` copies the content, and holds the interpreter lock meanwhile.
+
+    Raises:
+        WireError: it is something else.
+    """
+    length = int.from_bytes(memory[:LENGTH_BYTES].tobytes(), "little")
+    begin = LENGTH_BYTES + length
+    if begin > len(memory):
+        raise WireError(f"not safetensors: the index would end at byte {begin} of {len(memory)}")
+    try:
+        index = _Index.model_validate_json(memory[LENGTH_BYTES:begin].tobytes())
+    except ValidationError as error:
+        raise WireError(f"not safetensors: {error.errors(include_url=False)[0]['msg']}") from None
+    end = 0
+    for first, last in sorted(tensor.data_offsets for tensor in index.tensors.values()):
+        if first != end or last < first:
+            raise WireError(f"not safetensors: a tensor begins at {first} and ends at {last}")
+        end = last
+    if end != len(memory) - begin:
+        raise WireError(f"not safetensors: the content has {len(memory) - begin} bytes, not {end}")
+    return index, memory[begin:]
 
 
 def _header(text: str, header_type: type[Header]) -> Header:
