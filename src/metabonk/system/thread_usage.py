@@ -13,6 +13,8 @@ from metabonk.system.process_ids import ProcessId, members
 # Fields of /proc/<pid>/task/<tid>/stat counted from after the command's name (proc(5)).
 _STATE, _UTIME, _STIME, _NICE = 0, 11, 12, 16
 
+_SCHEDSTAT_BYTES = 128
+
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
@@ -62,9 +64,13 @@ def waited_s() -> float | None:
     None where the kernel doesn't count that.
     """
     try:
-        _, waited, *_ = Path("/proc/thread-self/schedstat").read_text(encoding="utf-8").split()
+        descriptor = os.open("/proc/thread-self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
     except _GONE:
         return None
+    try:
+        _, waited, *_ = os.read(descriptor, _SCHEDSTAT_BYTES).split()
+    finally:
+        os.close(descriptor)
     return int(waited) / 1e9
 
 
