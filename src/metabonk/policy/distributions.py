@@ -94,7 +94,7 @@ class Categorical(Choices):
 
     def at(self, quantiles: NDArray[np.float64]) -> NDArray[Any]:
         """Return the options at quantiles of the cumulative distribution, ``[N]`` int64."""
-        cumulative = np.cumsum(self.probabilities().numpy(), axis=-1, dtype=np.float64)
+        cumulative = np.add.accumulate(self.probabilities().numpy(), -1, np.float64)
         # Scaled by the sum, which rounding leaves slightly off 1.
         passed = cumulative <= (quantiles * cumulative[:, -1])[:, None]
         chosen: NDArray[Any] = np.minimum(passed.sum(axis=-1), cumulative.shape[-1] - 1)
