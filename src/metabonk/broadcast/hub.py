@@ -1,5 +1,6 @@
 """Finding the hub of this user from a trainer, and starting it."""
 
+import atexit
 import contextlib
 import importlib.util
 import os
@@ -71,11 +72,12 @@ class HubSeeker:
         now = self._clock()
         if now < self._next_look:
             return
-        self._next_look = now + (LOOK_S if self._has_told else FIRST_LOOKS_S)
         try:
             self._look(meeting_folder())
         except (OSError, StartError) as error:
             self._give_up(str(error))
+        is_settled = self._has_told or self._has_given_up
+        self._next_look = now + (LOOK_S if is_settled else FIRST_LOOKS_S)
 
     def _look(self, folder: Path) -> None:
         if is_shown(folder):
@@ -127,7 +129,6 @@ class HubSeeker:
                 )
             self._failures += 1
             self._has_told = False
-            self._next_look = self._clock() + FIRST_LOOKS_S
         finally:
             os.close(starting)
 
@@ -153,22 +154,29 @@ class HubSeeker:
     def _tell(self, folder: Path, page: str) -> None:
         """Print the page's address, once for all processes of a training."""
         remove_told(folder)
+        note = folder / f"{TOLD}{os.getpgrp()}"
         # Held until this process ends.
-        self._told = try_lock(folder / f"{TOLD}{os.getpgrp()}")
+        self._told = try_lock(note)
         if self._told is not None:
+            atexit.register(_remove, note, os.getpid())
             with contextlib.suppress(AttributeError, OSError, ValueError):
                 sys.stderr.write(f"metabonk: watch at {page}\n")
                 sys.stderr.flush()
 
     def _give_up(self, reason: str) -> None:
         self._has_given_up = True
-        self._next_look = self._clock() + LOOK_S
         # The user may have made errors of warnings.
         with contextlib.suppress(Warning):
             gymnasium.logger.warn(
                 "metabonk can't start its page: %s; 'metabonk watch' shows this training too",
                 reason,
             )
+
+
+def _remove(note: Path, pid: int) -> None:
+    """Remove a file at the end of the process that made it, and not of those it has forked."""
+    if os.getpid() == pid:
+        note.unlink(missing_ok=True)
 
 
 def _last_line(file: Path) -> str:
