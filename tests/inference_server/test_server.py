@@ -20,7 +20,7 @@ from metabonk.policy.forward import Forward, forward
 from metabonk.policy.inference_socket import InferenceSocket
 from metabonk.policy.inference_wire import Hello
 from metabonk.system import peers
-from tests.support.inference import CAPACITY, Serving, observations, states
+from tests.support.inference import CAPACITY, Serving, ask, observations, states
 from tests.support.specs import ALL_SPECS, OTHER_GAME, RECURRENT, TINY
 from tests.support.waiting import until
 
@@ -29,11 +29,12 @@ import sys, time
 import numpy as np
 from metabonk.policy.inference_socket import InferenceSocket
 from metabonk.policy.inference_wire import Hello
-from tests.support.inference import CAPACITY, Serving, observations, states
+from tests.support.inference import ask, CAPACITY, Serving, observations, states
 from tests.support.specs import TINY
 connection = InferenceSocket(sys.argv[1], TINY, 4)
 observation = np.zeros(TINY.observation_shape, np.uint8)
-connection.forward([observation], np.zeros((1, 0), np.float32))
+connection.request([observation], np.zeros((1, 0), np.float32))
+connection.answer()
 print("answered", flush=True)
 time.sleep(600)
 """
@@ -61,7 +62,7 @@ def test_it_answers_what_a_workers_own_network_would(spec: PolicySpec):
         for count in (1, CAPACITY, 2):
             seen, memory = observations(spec, count, count), states(spec, count, count)
             expected = forward(server.network, seen, memory)
-            assert_equal(worker.forward(seen, memory), expected)
+            assert_equal(ask(worker, seen, memory), expected)
 
 
 def test_whatever_waits_is_answered_by_one_pass():
@@ -70,13 +71,15 @@ def test_whatever_waits_is_answered_by_one_pass():
         server.gate.clear()
         got: dict[int, Forward] = {}
 
-        def ask(number: int) -> None:
+        def ask_one(number: int) -> None:
             count = number + 1
-            got[number] = workers[number].forward(
-                observations(RECURRENT, count, number), states(RECURRENT, count, number)
+            got[number] = ask(
+                workers[number],
+                observations(RECURRENT, count, number),
+                states(RECURRENT, count, number),
             )
 
-        first, *others = (threading.Thread(target=ask, args=(number,)) for number in range(3))
+        first, *others = (threading.Thread(target=ask_one, args=(number,)) for number in range(3))
         first.start()
         assert server.at_gate.wait(20)
         for thread in others:
@@ -100,9 +103,9 @@ def unread(server: Serving) -> int:
 def test_new_weights_decide_from_the_next_pass_on():
     with serving() as server, contextlib.closing(server.connect()) as worker:
         seen, memory = observations(TINY, 2), states(TINY, 2)
-        assert worker.forward(seen, memory).version == 3
+        assert ask(worker, seen, memory).version == 3
         server.network.load(encode_weights(ActorCritic(TINY), 4))
-        assert_equal(worker.forward(seen, memory), forward(server.network, seen, memory))
+        assert_equal(ask(worker, seen, memory), forward(server.network, seen, memory))
 
 
 def test_a_refusal_says_why():
@@ -158,7 +161,7 @@ def test_a_worker_killed_while_it_waits_costs_nobody_an_answer():
         assert server.at_gate.wait(20)
         leaving.close()
         server.gate.set()
-        assert other.forward(observations(TINY, 1), states(TINY, 1)).version == 3
+        assert ask(other, observations(TINY, 1), states(TINY, 1)).version == 3
         until("it is forgotten", lambda: len(server.server._slabs) == 1)
 
 
@@ -166,7 +169,7 @@ def test_a_worker_notices_that_the_server_has_ended():
     with serving() as server:
         worker = server.connect()
     with contextlib.closing(worker), pytest.raises(ConnectionError):
-        worker.forward(observations(TINY, 1), states(TINY, 1))
+        ask(worker, observations(TINY, 1), states(TINY, 1))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metabonk.games import Observation
 from metabonk.inference_server.batch import BatchedForward, Request
 from metabonk.inference_server.server import InferenceServer
 from metabonk.policy import ActorCritic, PolicySpec, encode_weights
+from metabonk.policy.forward import Forward
 from metabonk.policy.inference_socket import InferenceSocket
 from metabonk.policy.shared_network import SharedNetwork
 
@@ -62,6 +64,14 @@ class Serving:
             self.gate.set()
             self._thread.join()
             self.server.close()
+
+
+def ask(
+    connection: InferenceSocket, seen: Sequence[Observation], memory: NDArray[np.float32]
+) -> Forward:
+    """Ask for a forward pass, and wait for it."""
+    connection.request(seen, memory)
+    return connection.answer()
 
 
 def observations(spec: PolicySpec, count: int, seed: int = 0) -> list[NDArray[Any]]:

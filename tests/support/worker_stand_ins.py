@@ -115,7 +115,7 @@ class LeftActor:
         self.batches: list[tuple[int, ...]] = []
 
     def act(
-        self, observations: Sequence[NDArray[Any]], games: Sequence[int], elsewhere: Any = None
+        self, observations: Sequence[NDArray[Any]], games: Sequence[int], made: Any = None
     ) -> list[Decision]:
         assert len(observations) == len(games) > 0
         self.batches.append(tuple(games))

@@ -2,8 +2,9 @@
 
 import threading
 
-from metabonk.messages import Counters
-from metabonk.worker.progress import Progress
+from metabonk.messages import Counters, Loop
+from metabonk.worker.progress import LoopTurns, Progress
+from tests.support.waiting import until
 
 
 def test_it_continues_where_the_workers_earlier_processes_stopped():
@@ -45,3 +46,25 @@ def test_episodes_of_several_threads_have_numbers_of_their_own():
         thread.join()
     assert sorted(numbers) == list(range(1, 801))
     assert progress.counters() == (800, 800)
+
+
+def test_a_loop_of_several_threads_turns_as_long_as_all_of_them_do():
+    turns = LoopTurns()
+    hangs = threading.Event()
+
+    def turn(times: int) -> None:
+        for _ in range(times):
+            turns.count(Loop.BACKGROUND)
+
+    with turns.running(Loop.BACKGROUND):
+        other = threading.Thread(target=lambda: (turn(2), hangs.wait(20)))
+        other.start()
+        until("it has turned", lambda: turns.of_running() == {Loop.BACKGROUND: 2})
+        turn(5)
+        assert turns.of_running() == {Loop.BACKGROUND: 2}
+        hangs.set()
+        other.join()
+    assert turns.of_running() == {}
+    with turns.running(Loop.BACKGROUND):
+        turn(1)
+        assert turns.of_running() == {Loop.BACKGROUND: 3}

@@ -31,12 +31,14 @@ def server() -> Iterator[Serving]:
 
 
 def ask(shared: SharedInference) -> Forward | None:
-    return shared.forward(observations(TINY, 2), states(TINY, 2))
+    (lane,) = shared.lanes
+    lane.request(observations(TINY, 2), states(TINY, 2))
+    return lane.answer()
 
 
 def test_until_there_is_a_server_the_worker_decides_itself(server: Serving):
     server.refusal = "the learner has sent no weights yet"
-    with contextlib.closing(SharedInference(server.name, TINY, 2)) as shared:
+    with contextlib.closing(SharedInference(server.name, TINY, 2, 1)) as shared:
         shared.start()
         assert ask(shared) is None
         server.refusal = None
@@ -50,7 +52,7 @@ def test_a_server_that_ends_is_missed_once_and_found_again(
     server: Serving, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO)
-    with contextlib.closing(SharedInference(server.name, TINY, 2)) as shared:
+    with contextlib.closing(SharedInference(server.name, TINY, 2, 1)) as shared:
         shared.start()
         until("it is connected", lambda: shared.is_connected)
         server.close()
@@ -69,7 +71,7 @@ def test_a_server_that_ends_is_missed_once_and_found_again(
 
 def test_a_server_that_hangs_costs_one_pass(server: Serving, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(inference_socket, "TIMEOUT_S", 0.3)
-    with contextlib.closing(SharedInference(server.name, TINY, 2)) as shared:
+    with contextlib.closing(SharedInference(server.name, TINY, 2, 1)) as shared:
         shared.start()
         until("it is connected", lambda: shared.is_connected)
         server.gate.clear()

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from metabonk.games import Observation
-from metabonk.policy.forward import ForwardPass, forward
+from metabonk.policy.forward import Forward, forward
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.saliency import saliency_map
 from metabonk.policy.shared_network import SharedNetwork
@@ -72,13 +72,11 @@ class Actor:
         self._seed = seed
         self._randoms: dict[int, np.random.Generator] = {}
         self._memories: dict[int, NDArray[np.float32]] = {}
-        self._zeros = np.zeros(spec.memory, np.float32)
-        self._version: int | None = None
 
     @property
     def version(self) -> int:
-        """Version of the weights that act now."""
-        return self._network.version if self._version is None else self._version
+        """Version of the weights that it acts with now."""
+        return self._network.version
 
     @property
     def observes_images(self) -> bool:
@@ -89,21 +87,16 @@ class Actor:
         self,
         observations: Sequence[Observation],
         games: Sequence[int],
-        elsewhere: ForwardPass | None = None,
+        made: Forward | None = None,
     ) -> list[Decision]:
         """Choose an action for each game, in one forward pass.
 
         Args:
             observations: one per game, as the spec says.
             games: their numbers; each has its own recurrent state and random generator.
-            elsewhere: makes the forward pass, where that is possible, in place of this actor's
-                network.
+            made: the forward pass on them and on ``memory(games)``; None: this actor makes it.
         """
-        memories = [self._memories.get(game, self._zeros) for game in games]
-        memory = np.stack(memories)
-        made = None if elsewhere is None else elsewhere(observations, memory)
-        if elsewhere is not None:
-            self._version = None if made is None else made.version
+        memory = self.memory(games)
         parameters, values, after, version = made or forward(self._network, observations, memory)
         with torch.inference_mode():
             policy = self.spec.distribution(parameters)
@@ -124,9 +117,17 @@ class Actor:
                 version,
             )
             for action, log_prob, value, options, before in zip(
-                chosen, log_probs, values, probabilities, memories, strict=True
+                chosen, log_probs, values, probabilities, memory, strict=True
             )
         ]
+
+    def memory(self, games: Sequence[int]) -> NDArray[np.float32]:
+        """Return the recurrent states that the next decisions for these games start from."""
+        memory = np.zeros((len(games), self.spec.memory), np.float32)
+        if self.spec.memory:
+            for row, game in enumerate(games):
+                memory[row] = self._memories.get(game, 0.0)
+        return memory
 
     def reset_state(self, game: int) -> None:
         """Clear the recurrent state of a game whose next episode begins."""

@@ -1,7 +1,7 @@
 """Forward passes of the network, whichever process makes them."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,11 +26,6 @@ class Forward(NamedTuple):
     values: NDArray[np.float32]
     memory: NDArray[np.float32]
     version: int
-
-
-ForwardPass: TypeAlias = Callable[[Sequence[Observation], NDArray[np.float32]], Forward | None]
-"""Makes a forward pass on N observations and the recurrent states before them, ``[N, H]``; None if
-that is impossible now."""
 
 
 @torch.inference_mode()

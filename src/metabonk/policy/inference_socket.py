@@ -51,24 +51,32 @@ class InferenceSocket:
         if answer != ACCEPTED:
             self.close()
             raise PolicyError(answer.decode(errors="replace"))
-        self._slab = InferenceSlab(memory, hello)
+        self._slab, self._count = InferenceSlab(memory, hello), 0
 
-    def forward(self, observations: Sequence[Observation], memory: NDArray[np.float32]) -> Forward:
-        """Have the server make a forward pass.
+    def request(self, observations: Sequence[Observation], memory: NDArray[np.float32]) -> None:
+        """Ask for a forward pass; ``answer`` follows each request.
 
         Args:
             observations: N, at most the capacity.
             memory: the recurrent states before them, ``[N, H]``.
 
         Raises:
-            OSError: it does not answer, or has ended.
+            OSError: the server has ended.
         """
-        slab, count = self._slab, len(observations)
+        slab, self._count = self._slab, len(observations)
         for row, observation in enumerate(observations):
             slab.observations[row] = observation
-        slab.memory[:count] = memory
-        self._socket.send(REQUEST.pack(count))
+        slab.memory[: self._count] = memory
+        self._socket.send(REQUEST.pack(self._count))
+
+    def answer(self) -> Forward:
+        """Wait for the forward pass that was asked for.
+
+        Raises:
+            OSError: the server does not answer, or has ended.
+        """
         (version,) = REPLY.unpack(self._receive())
+        slab, count = self._slab, self._count
         return Forward(
             torch.from_numpy(slab.parameters[:count].copy()),
             slab.values[:count].copy(),

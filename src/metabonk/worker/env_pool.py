@@ -63,6 +63,7 @@ class EnvPool:
         first: the shown game.
         first_thread: of the shown game.
         count: games wanted in all.
+        has_threads: each game may be called by one thread only.
         shares_lock: all games run in this process, and so share its interpreter lock.
     """
 
@@ -76,7 +77,8 @@ class EnvPool:
     ) -> None:
         self.first = first
         self.first_thread = first_thread
-        self.shares_lock = first.game.description.in_process and not processes
+        self.has_threads = first.game.description.in_process
+        self.shares_lock = self.has_threads and not processes
         self._threads = [
             ThreadPoolExecutor(1, "games", initializer=lower_priority)
             for _ in range(max(1, processes))

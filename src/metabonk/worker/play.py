@@ -25,6 +25,7 @@ from metabonk.system.tic_clock import TicClock
 from metabonk.worker.env_pool import EnvPool, call_on
 from metabonk.worker.highlights import Highlights
 from metabonk.worker.learner_client import LearnerClient
+from metabonk.worker.pipelined_sampler import Decisions, PipelinedSampler
 from metabonk.worker.progress import LoopTurns, Progress
 from metabonk.worker.saliency import DecisionFrame, SaliencyThread
 from metabonk.worker.sampler import DoubleBufferedSampler
@@ -104,6 +105,12 @@ class PlayLoop:
         self._thoughts: list[Thought] = []
         self._decided: tuple[Observation, Decision] | None = None
 
+    @property
+    def policy_version(self) -> int:
+        """Version of the weights that most games are played with now."""
+        elsewhere = None if self._inference is None else self._inference.version
+        return self._actor.version if elsewhere is None else elsewhere
+
     def on_episode_start(self) -> None:
         """Note that the shown game was reset, at the size last asked for."""
         self._last_began_at, self._began_at = self._began_at, time.monotonic()
@@ -143,7 +150,9 @@ class PlayLoop:
                     )
                 self._apply_desired()
 
-    def _sampler(self, parts: int, threads: int) -> DoubleBufferedSampler:
+    def _sampler(self, parts: int, threads: int) -> DoubleBufferedSampler | PipelinedSampler:
+        if self._inference is not None and not self._pool.has_threads:
+            return PipelinedSampler(self._ask, self._step_unseen, self._on_step, threads=threads)
         return DoubleBufferedSampler(
             self._decide_unseen,
             self._step_unseen,
@@ -170,7 +179,9 @@ class PlayLoop:
             and self._render_size == self._stream.render_size
         )
 
-    def _play_standby(self, sampler: DoubleBufferedSampler, stopped: Callable[[], bool]) -> None:
+    def _play_standby(
+        self, sampler: DoubleBufferedSampler | PipelinedSampler, stopped: Callable[[], bool]
+    ) -> None:
         sampler.run(
             self._pool.all, lambda: self._learner_keeps_up(lambda: self._matches_desired(stopped))
         )
@@ -186,7 +197,7 @@ class PlayLoop:
     def _play_live_beside(
         self,
         fps: int,
-        sampler: DoubleBufferedSampler,
+        sampler: DoubleBufferedSampler | PipelinedSampler,
         background: ThreadPoolExecutor,
         stopped: Callable[[], bool],
     ) -> None:
@@ -288,8 +299,17 @@ class PlayLoop:
     def _decide_unseen(
         self, observations: Sequence[Observation], games: Sequence[int]
     ) -> list[Decision]:
-        elsewhere = None if self._inference is None else self._inference.forward
-        return self._actor.act(observations, games, elsewhere)
+        return self._ask(0, observations, games)()
+
+    def _ask(
+        self, lane: int, observations: Sequence[Observation], games: Sequence[int]
+    ) -> Decisions:
+        """Ask for decisions, and return the call that waits for them."""
+        if self._inference is None:
+            return lambda: self._actor.act(observations, games)
+        asked = self._inference.lanes[lane]
+        asked.request(observations, self._actor.memory(games))
+        return lambda: self._actor.act(observations, games, asked.answer())
 
     def _step_unseen(self, runner: EnvRunner, decision: Decision) -> StepResult:
         result = runner.step(decision)
@@ -305,7 +325,7 @@ class PlayLoop:
             # Episodes are reported in the order of their numbers.
             with self._finishing:
                 report = self._progress.finish_episode(
-                    end.total_reward, end.length, self._actor.version
+                    end.total_reward, end.length, self.policy_version
                 )
                 self._stream.add_episode(report, result.recording)
             if self._highlights is not None and runner is self._pool.first and self._fps:

@@ -29,7 +29,8 @@ from metabonk.worker.env_pool import EnvPool, call_on, measure_step_s
 from metabonk.worker.highlights import Highlights
 from metabonk.worker.identity import Identity
 from metabonk.worker.learner_client import LearnerClient
-from metabonk.worker.play import PlayLoop
+from metabonk.worker.pipelined_sampler import PARTS
+from metabonk.worker.play import MAX_CONCURRENT_STEPS_LIVE, PlayLoop
 from metabonk.worker.progress import Progress
 from metabonk.worker.saliency import SaliencyThread
 from metabonk.worker.scheduling import MAX_GAMES, game_processes, games_per_worker, make_schedule
@@ -110,7 +111,9 @@ class Worker:
                 settings.learning.seed, Purpose.TRAINING, worker=index, start=self._start
             )
             spec = PolicySpec.of(self.game, settings.learning)
-            self.inference = self._share_inference(inference, spec, device)
+            schedule = make_schedule(settings, cores)
+            lanes = PARTS * max(schedule.concurrent_steps, MAX_CONCURRENT_STEPS_LIVE)
+            self.inference = self._share_inference(inference, spec, device, lanes)
             if self.inference is not None:
                 # The shown game waits for no GPU that others use, and the GPU for fewer processes.
                 device = torch.device("cpu")
@@ -142,7 +145,7 @@ class Worker:
                 self.actor,
                 self.stream,
                 self.progress,
-                make_schedule(settings, cores),
+                schedule,
                 learner=self.learner,
                 inference=self.inference,
                 saliency=self.saliency,
@@ -196,7 +199,7 @@ class Worker:
             counters=self.progress.counters(),
             steps_per_s=self.progress.steps_per_s(),
             episode_return=self.progress.episode_return,
-            policy_version=self.actor.version,
+            policy_version=self.play.policy_version,
             turns=self.play.turns.of_running(),
         )
 
@@ -220,13 +223,13 @@ class Worker:
         return SHOWN_WEIGHTS_S if shared else 0.0
 
     def _share_inference(
-        self, number: int | None, spec: PolicySpec, device: torch.device | None
+        self, number: int | None, spec: PolicySpec, device: torch.device | None, lanes: int
     ) -> SharedInference | None:
         wanted = self._settings.worker.inference
         if number is None or (wanted == "auto" and device is None):
             return None
         name = peers.inference_server_name(self._settings.ports.learner, number)
-        return SharedInference(name, spec, MAX_GAMES)
+        return SharedInference(name, spec, MAX_GAMES, lanes)
 
     def _make_builder(self) -> RolloutBuilder | None:
         if self._settings.mode is Mode.PLAY:

@@ -78,26 +78,31 @@ class LoopTurns:
     """
 
     def __init__(self) -> None:
-        self._turns: Counter[Loop] = Counter()
-        self._running: set[Loop] = set()
+        self._before: Counter[Loop] = Counter()
+        self._running: dict[Loop, Counter[int]] = {}
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def running(self, loop: Loop) -> Iterator[None]:
         """Report the loop for the duration of the block."""
         with self._lock:
-            self._running.add(loop)
+            self._running[loop] = Counter()
         try:
             yield
         finally:
             with self._lock:
-                self._running.discard(loop)
+                self._before[loop] += _slowest(self._running.pop(loop))
 
     def count(self, loop: Loop) -> None:
-        """Count a turn; to be called on one thread at a time."""
-        self._turns[loop] += 1
+        """Count a turn that the calling thread has made of a loop that runs."""
+        with self._lock:
+            self._running[loop][threading.get_ident()] += 1
 
     def of_running(self) -> dict[Loop, int]:
-        """Return the turns of the loops that run now."""
+        """Return the turns of the loops that run now; of several threads, the slowest one's."""
         with self._lock:
-            return {loop: self._turns[loop] for loop in self._running}
+            return {loop: self._before[loop] + _slowest(of) for loop, of in self._running.items()}
+
+
+def _slowest(turns: Counter[int]) -> int:
+    return min(turns.values(), default=0)
