@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from numpy.typing import NDArray
 
 from metabonk.policy import weights_poller
 from metabonk.policy.rollout_socket import Answer, RolloutListener
@@ -170,8 +171,8 @@ def test_rollouts_go_through_shared_memory_where_the_learner_listens(learner: Le
     received: list[bytes] = []
     answers = iter([Answer(503, "full"), Answer(409, "of another game")])
 
-    def receive(rollout: bytes) -> Answer:
-        received.append(rollout)
+    def receive(rollout: NDArray[np.uint8]) -> Answer:
+        received.append(bytes(rollout))
         return next(answers, Answer(202))
 
     listener = RolloutListener(port, 100, receive)
