@@ -69,9 +69,9 @@ def main() -> None:
         "PPO, SubprocVecEnv, Thoughts": lambda wrapper: ppo(SubprocVecEnv, wrapper, Thoughts),
         "AsyncVectorEnv": asynchronous,
     }
-    for name, trainer in trainers.items():
-        with tempfile.TemporaryDirectory(dir=shared_memory.PATH) as folder:
-            os.environ |= {"METABONK_PATHS_RUNTIME": folder, "METABONK_HUB": "0"}
+    with tempfile.TemporaryDirectory(dir=shared_memory.PATH) as folder:
+        os.environ |= {"METABONK_PATHS_RUNTIME": folder, "METABONK_HUB": "0"}
+        for name, trainer in trainers.items():
             table.add_row(name, *compare(trainer, arguments.rounds, arguments.seconds))
     Console(width=120).print(table)
 

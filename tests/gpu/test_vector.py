@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metabonk.broadcast import channel
 from metabonk.broadcast.places import find_rings
-from metabonk.broadcast.records import FrameRecord, Step
+from metabonk.broadcast.records import FrameRecord, Record, Step
 from metabonk.broadcast.ring_layout import Demand
 from metabonk.broadcast.ring_reader import RingReader, set_demand
 from metabonk.broadcast.vector import BroadcastVector
@@ -75,16 +75,18 @@ def watched(
 
 def test_rewards_and_frames_are_those_of_the_simulator(watched: BroadcastVector):
     reader = RingReader(find_rings()[0])
+    records, rewards, frames = list[Record](), list[float](), 0
     for _ in range(400):
         watched.step(None)
         time.sleep(0.002)
-    rewards, frames = list[float](), 0
-    for record in records_of(reader):
+        records += records_of(reader)
+    for record in records:
         if isinstance(record, Step):
             rewards.append(record.reward)
             assert record.terminated == (record.reward * 4 % 50 == 0)
         elif isinstance(record, FrameRecord):
             assert record.pixels.shape == (64, 96, 3)
+            assert rewards, "a frame comes with its step"
             assert (record.pixels == round(rewards[-1] * 4) % 251).all(), "of the newest step"
             frames += 1
     assert frames > 50
