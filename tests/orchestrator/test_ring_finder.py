@@ -46,6 +46,17 @@ def test_rings_become_guests_and_are_gone_with_their_trainer(rings: Path, electi
     assert finder.count == 1
 
 
+def test_what_killed_trainers_leave_behind_is_removed(rings: Path, election: Election):
+    ring = create_ring(announcement("mine"), (CAPACITY,))
+    left = rings / "left.ring"
+    left.write_bytes(ring.file.read_bytes())
+    finder = RingFinder(election)
+    finder.look()
+    assert list(finder.guests) == ["mine"]
+    assert not left.exists()
+    ring.close()
+
+
 def test_a_ring_of_another_version_is_a_sentence_and_no_guest(rings: Path, election: Election):
     ring = create_ring(announcement("mine"), (CAPACITY,))
     with ring.file.open("r+b") as file:

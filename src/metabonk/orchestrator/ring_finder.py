@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metabonk.broadcast.announcement import Announcement
-from metabonk.broadcast.places import find_rings
+from metabonk.broadcast.places import find_rings, remove_ended, ring_folders
 from metabonk.broadcast.ring_reader import RingReader
 from metabonk.errors import StartError, WireError
 from metabonk.messages import Problem, is_fleet_name
@@ -95,7 +95,7 @@ class RingFinder:
             OSError: this process can't look.
         """
         try:
-            files = find_rings() if self._election.run() else []
+            files = self._find() if self._election.run() else []
         except StartError as error:
             self._guests, self._count = {}, 0
             self._problems = [
@@ -122,6 +122,12 @@ class RingFinder:
             if seen.mistake is not None
         ]
         self._count = len(self._seen)
+
+    def _find(self) -> list[Path]:
+        """Return the rings, and remove what killed trainers left behind."""
+        for folder in ring_folders():
+            remove_ended(folder)
+        return find_rings()
 
     def _look_into(self, file: Path) -> _Seen | None:
         """Return what is known of a ring; None if it has gone."""
