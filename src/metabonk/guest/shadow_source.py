@@ -152,7 +152,7 @@ class ShadowSource:
         if self._host is None or (code := self._host.poll()) is None:
             return
         self._host = None
-        if code != 0:
+        if code > 0:  # One that was killed is followed by another.
             raise ReplayError(
                 f"it can't be repeated: {self._recipe.python}, by which its trainer runs, ended "
                 f"with exit code {code}; its last words are in the log of this guest"
