@@ -1,6 +1,7 @@
 """Which episodes are shown: whole ones, the newest next, and never one with a gap."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -177,6 +178,16 @@ def test_a_difference_comes_out_at_its_step(shadow: Shadow):
     for _ in range(3):
         assert playback.tic(draw=False) is not None
     with pytest.raises(EpisodeDiffers, match=r"in step 3 the reward is 1 and was 0\.5"):
+        playback.tic()
+
+
+def test_a_small_difference_is_told_by_all_its_digits(shadow: Shadow):
+    playback = Playback(shadow)
+    start, first, *_ = episode(1)
+    assert isinstance(first, Step)
+    playback.add([start, dataclasses.replace(first, reward=1.0000000000000002)])
+    assert playback.tic(draw=False) is not None
+    with pytest.raises(EpisodeDiffers, match=r"is 1\.0 and was 1\.0000000000000002 in"):
         playback.tic()
 
 

@@ -22,6 +22,7 @@ from metabonk.broadcast.ring_reader import RingReader
 from metabonk.broadcast.shadow_link import MAX_MESSAGE, ShadowReport, Wanted, decode, encode
 from metabonk.broadcast.wrapper import Broadcast
 from metabonk.system import peers
+from tests.support import clocked
 from tests.support.rings import records_of
 from tests.support.waiting import GENEROUS_S, until
 
@@ -241,42 +242,10 @@ def test_a_faster_trainer_is_shown_in_whole_episodes_and_spared_the_others(name:
         assert speed is not None and speed > 5000
 
 
-class Clocked(gymnasium.Env[int, int]):
-    """Its rewards tell the time."""
-
-    observation_space = gymnasium.spaces.Discrete(2)
-    action_space = gymnasium.spaces.Discrete(2)
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
-
-    def __init__(self, render_mode: str | None = None) -> None:
-        self.render_mode = render_mode
-        self._steps = 0
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[int, dict[str, Any]]:
-        super().reset(seed=seed)
-        self._steps = 0
-        return 0, {}
-
-    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        self._steps += 1
-        return 0, time.time() if self._steps > 3 else 1.0, False, False, {}
-
-    def render(self) -> Any:
-        print("drawn")
-        return np.zeros((4, 4, 3), np.uint8)
-
-
-@pytest.fixture
-def clocked() -> Iterator[gymnasium.Env[Any, Any]]:
-    gymnasium.register("Clocked-v0", entry_point="tests.broadcast.test_shadow_process:Clocked")
-    yield gymnasium.make("Clocked-v0", render_mode="rgb_array")
-    del gymnasium.registry["Clocked-v0"]
-
-
 def test_an_environment_that_depends_on_time_is_found_out_at_its_first_differing_reward(
-    name: str, clocked: gymnasium.Env[Any, Any]
+    name: str,
 ):
-    trainer = Trainer(clocked)
+    trainer = Trainer(gymnasium.make(clocked.ID, render_mode="rgb_array"))
     with shown(name, trainer, 20) as viewer:
         trainer.play(10, viewer.read)
         until("its end", viewer.has_ended)

@@ -64,9 +64,7 @@ class Shadow:
             here = Step(step.action, float(reward), bool(terminated), bool(truncated))
         number, self._step = self._step, self._step + 1
         if not _is_equal(here.reward, step.reward):
-            raise self._differs(
-                number, f"the reward is {here.reward:g} and was {step.reward:g} in the trainer"
-            )
+            raise self._differs(number, _differing(here.reward, step.reward))
         if here.is_last != step.is_last:
             ends = ("ends", "did not") if here.is_last else ("goes on", "ended")
             raise self._differs(number, f"the episode {ends[0]} and {ends[1]} in the trainer")
@@ -94,6 +92,13 @@ class Shadow:
             f"{difference}{without}",
             number,
         )
+
+
+def _differing(here: float, there: float) -> str:
+    words = f"{here:g}", f"{there:g}"
+    if words[0] == words[1]:
+        words = repr(here), repr(there)
+    return f"the reward is {words[0]} and was {words[1]} in the trainer"
 
 
 def _is_equal(here: float, there: float) -> bool:

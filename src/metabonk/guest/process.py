@@ -168,7 +168,6 @@ class Guest:
         if self._is_shown:
             self._is_shown = False
             self._source.close()
-            self._screen.forget()
             self._episode.lose()
         return IDLE_POLL_S
 
@@ -203,7 +202,10 @@ class Guest:
             case FrameRecord():
                 if self._source.drawn is Drawn.INLINE:
                     self._drawing.count(round(record.drawing_s / MICROSECOND))
-                self._screen.show(record, self._episode.take_thoughts(), fps)
+                if fps is None:
+                    self._screen.take_snapshot(record)
+                else:
+                    self._screen.show(record, self._episode.take_thoughts(), fps)
             case Note(text) if self._source is self._inline:
                 self._give_up(text)
             case _:

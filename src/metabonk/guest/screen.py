@@ -1,5 +1,6 @@
 """Pictures on their way into the stream, at its pace."""
 
+import dataclasses
 import time
 
 from metabonk.broadcast.records import FrameRecord
@@ -19,9 +20,6 @@ class Screen:
     Args:
         stream: takes them.
         tics_per_s: pace of the game.
-
-    Attributes:
-        size: width and height of the last picture, as it was drawn.
     """
 
     def __init__(self, stream: WorkerStream, tics_per_s: float) -> None:
@@ -29,51 +27,62 @@ class Screen:
         self._tics_per_s = tics_per_s
         self._clock: TicClock | None = None
         self._fps = 0
-        self._last: Frame | None = None
+        self._record: FrameRecord | None = None
+        self._frame: Frame | None = None
         self._drawn_at = self._shown_at = float("-inf")
-        self.size = (0, 0)
 
-    def show(self, record: FrameRecord, thoughts: tuple[Thought, ...], fps: int | None) -> None:
-        """Show a picture.
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the last picture, as it was drawn."""
+        if self._record is None:
+            return 0, 0
+        return self._record.pixels.shape[1], self._record.pixels.shape[0]
+
+    def take_snapshot(self, record: FrameRecord) -> None:
+        """Show a picture in snapshots only."""
+        self._record, self._frame = record, None
+        self._stream.set_snapshot(_snapshot(record))
+
+    def show(self, record: FrameRecord, thoughts: tuple[Thought, ...], fps: int) -> None:
+        """Show a picture in the stream.
 
         Args:
             record: the picture.
             thoughts: that led to it.
-            fps: rate of the stream; None: only snapshots are wanted.
+            fps: rate of the stream.
         """
-        self.size = record.pixels.shape[1], record.pixels.shape[0]
-        snapshot = Frame(snapshot_of(record.pixels), record.captured_at)
         size = self._stream.render_size
-        if fps is None or size is None:
-            self._stream.set_snapshot(snapshot)
+        if size is None:
+            self.take_snapshot(record)
             return
         if fps != self._fps or self._clock is None:
             self._fps, self._clock = fps, TicClock(self._tics_per_s, fps)
         frame = Frame(fit(record.pixels, *size), record.captured_at)
         frame.thoughts = thoughts
-        waited_s = max(0.0, record.captured_at - self._drawn_at - record.drawing_s)
-        self._last, self._drawn_at = frame, record.captured_at
-        self._shown_at = time.monotonic()
+        waited_s = record.captured_at - self._drawn_at - record.drawing_s
+        self._record, self._frame = record, frame
+        self._drawn_at, self._shown_at = record.captured_at, time.monotonic()
         self._stream.submit_frame(
             frame,
-            waited_s=min(waited_s, REPEAT_S),
+            waited_s=min(max(0.0, waited_s), REPEAT_S),
             repeat_at=self._repeat_at(frame.captured_at, max(1, self._clock.count_frames())),
-            snapshot=snapshot,
+            snapshot=_snapshot(record),
         )
 
     def keep_up(self, fps: int) -> None:
         """Show the last picture again, if no newer one came for long."""
         now = time.monotonic()
-        if self._last is None or now - self._shown_at < REPEAT_S:
+        if self._record is None or now - self._shown_at < REPEAT_S:
+            return
+        if self._frame is None:  # The stream has begun since it was drawn.
+            self.show(dataclasses.replace(self._record, captured_at=now), (), fps)
             return
         self._shown_at = now
+        again = self._frame.repeat(now)
+        repeat_at = _slots(now, now + 1 / fps, fps)
         self._stream.submit_frame(
-            self._last.repeat(now), waited_s=REPEAT_S, repeat_at=_slots(now, now + 1 / fps, fps)
+            again, waited_s=REPEAT_S, repeat_at=repeat_at, snapshot=_snapshot(self._record)
         )
-
-    def forget(self) -> None:
-        """Forget the last picture, as the stream has ended."""
-        self._last, self._drawn_at = None, float("-inf")
 
     def _repeat_at(self, drawn_at: float, frames: int) -> tuple[float, ...]:
         """Return when to repeat a picture: in its tic's slots, and while the next one is late."""
@@ -82,6 +91,10 @@ class Screen:
         late = drawn_at + tic_s + 0.5 / self._fps
         in_time = self._clock.repeat_at(drawn_at, frames)
         return (*in_time, *_slots(drawn_at, late, self._fps))
+
+
+def _snapshot(record: FrameRecord) -> Frame:
+    return Frame(snapshot_of(record.pixels), record.captured_at)
 
 
 def _slots(drawn_at: float, first: float, fps: int) -> tuple[float, ...]:
