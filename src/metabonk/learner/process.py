@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -24,17 +23,12 @@ from metabonk.policy import PolicySpec, encode_weights
 from metabonk.policy.defaults import describe_defaults, with_defaults
 from metabonk.policy.rollout import MAX_STEPS
 from metabonk.policy.rollout_socket import Answer, RolloutListener
-from metabonk.policy.serialization import Data
 from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
 from metabonk.settings.schema import Learning, available_cores
 from metabonk.system.process import StopSignal
 
 log = logging.getLogger(__name__)
-
-SWITCH_INTERVAL_S = 0.0005
-"""Longest that the thread that trains waits for the interpreter lock while others unpack rollouts,
-seconds. By default that is 5 ms, ten times in an update of 35 (docs/performance.md)."""
 
 POLL_S = 0.25
 """Longest wait for rollouts before the stop signal is checked."""
@@ -70,7 +64,6 @@ def run(settings: Settings, run_dir: Path) -> None:
     # Half the cores leave room for the workers, each with one thread. More threads, which wait for
     # each other, cost more than they gain (docs/benchmarks.md).
     torch.set_num_threads(max(1, available_cores() // 2))
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     learn(settings, run_dir, stop)
     stop.raise_failure()
 
@@ -126,7 +119,7 @@ def _listening(
 ) -> Iterator[None]:
     """Take rollouts through shared memory too; where that is impossible, they come by HTTP."""
 
-    def receive(rollout: Data) -> Answer:
+    def receive(rollout: bytes) -> Answer:
         refusal = receive_rollout(rollout, spec, queue)
         return Answer(202) if refusal is None else Answer(refusal.status, refusal.message)
 
