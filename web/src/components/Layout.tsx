@@ -2,6 +2,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { NavLink, Outlet, useLocation, useNavigate, useSearchParams } from "react-router";
 import { ApiError } from "../api/client";
 import { useFleet, useOriginCheck } from "../api/queries";
+import { isHub } from "../streams/workers";
 import { Notice } from "./Notice";
 import { ShortcutsDialog } from "./ShortcutsDialog";
 import { useShortcuts } from "./shortcuts";
@@ -11,6 +12,16 @@ const PAGES = [
   { path: "/neural/broadcast", name: "Broadcast" },
   { path: "/runs", name: "Runs" },
 ];
+/** A hub trains nothing, so it has no runs. */
+const HUB_PAGES = [
+  { path: "/neural/broadcast", name: "Broadcast" },
+  { path: "/", name: "Environments" },
+];
+
+function usePages() {
+  const { data: fleet } = useFleet();
+  return fleet && isHub(fleet) ? HUB_PAGES : PAGES;
+}
 
 /** Frame of every page: header with navigation, content, shortcuts dialog. */
 export function Layout() {
@@ -21,16 +32,17 @@ export function Layout() {
   const [query] = useSearchParams();
   const { error: originError } = useOriginCheck();
   const [shortcutsOpen, setShortcutsOpen] = useState(false);
+  const pages = usePages();
 
   const actions = useMemo(
     () => ({
       "?": () => setShortcutsOpen((open) => !open),
       g: () => {
-        const current = PAGES.findIndex(({ path }) => path === pathname);
-        void navigate(PAGES[(current + 1) % PAGES.length]?.path ?? "/");
+        const current = pages.findIndex(({ path }) => path === pathname);
+        void navigate(pages[(current + 1) % pages.length]?.path ?? "/");
       },
     }),
-    [navigate, pathname],
+    [navigate, pathname, pages],
   );
   useShortcuts(actions);
 
@@ -61,6 +73,7 @@ export function Layout() {
 
 function Header({ onShowShortcuts }: { onShowShortcuts: () => void }) {
   const { data: fleet } = useFleet();
+  const pages = usePages();
   return (
     <>
       <a className="skip-link" href="#main">
@@ -71,13 +84,13 @@ function Header({ onShowShortcuts }: { onShowShortcuts: () => void }) {
           MetaBonk
         </NavLink>
         <nav aria-label="Pages">
-          {PAGES.map(({ path, name }) => (
+          {pages.map(({ path, name }) => (
             <NavLink key={path} to={path} end>
               {name}
             </NavLink>
           ))}
         </nav>
-        {fleet && (
+        {fleet && !isHub(fleet) && (
           <p className="run">
             <span>{fleet.mode === "train" ? "training" : "playing"}</span>
             {fleet.game}

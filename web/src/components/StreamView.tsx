@@ -24,6 +24,8 @@ interface StreamViewProps {
   large: boolean;
   audience?: Audience;
   holdFrame?: boolean;
+  /** Offer saliency maps; guests have none. */
+  hasSaliency?: boolean;
   /** Hide the controls. */
   clean?: boolean;
   onState?: (state: PlayerState) => void;
@@ -38,6 +40,7 @@ export function StreamView({
   large,
   audience,
   holdFrame,
+  hasSaliency = true,
   clean = false,
   onState,
   onPlayer,
@@ -47,7 +50,8 @@ export function StreamView({
   const [player, setPlayer] = useState<LivePlayer | null>(null);
   const [state, setState] = useState<PlayerState>("waiting");
   const [thoughts, toggleThoughts] = useQueryFlag("thoughts", true);
-  const [saliency, toggleSaliency] = useQueryFlag("saliency", false);
+  const [wantsSaliency, toggleSaliency] = useQueryFlag("saliency", false);
+  const saliency = hasSaliency && wantsSaliency;
 
   const instantReplay = useInstantReplay(worker);
   const { mode, policy } = useInstantReplayView(instantReplay);
@@ -106,7 +110,9 @@ export function StreamView({
         <div className="controls" role="toolbar" aria-label="Stream controls">
           {children}
           <ToggleButton name="Thoughts" shortcut="t" on={thoughts} onToggle={actions.t} />
-          <ToggleButton name="Saliency" shortcut="h" on={saliency} onToggle={actions.h} />
+          {hasSaliency && (
+            <ToggleButton name="Saliency" shortcut="h" on={saliency} onToggle={actions.h} />
+          )}
           <button type="button" className="button" onClick={actions.r}>
             Back 10 s <kbd>r</kbd>
           </button>

@@ -32,16 +32,19 @@ export function ThoughtsPanel({ label = LABEL, actions, thought, recent }: Thoug
             <dt>Return</dt>
             <dd>{formatNumber(thought.episode_return)}</dd>
           </div>
-          <div>
-            <dt>Value</dt>
-            <dd>{formatNumber(thought.value)}</dd>
-          </div>
+          {thought.value !== null && (
+            <div>
+              <dt>Value</dt>
+              <dd>{formatNumber(thought.value)}</dd>
+            </div>
+          )}
           <div>
             <dt>Reward</dt>
             <dd data-sign={Math.sign(thought.reward)}>{formatSigned(thought.reward)}</dd>
           </div>
         </dl>
         <ValueChart thoughts={recent} />
+        {thought.text && <p className="thought-text">{thought.text}</p>}
       </div>
     </section>
   );

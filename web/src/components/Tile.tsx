@@ -4,7 +4,9 @@ import { useFeatured } from "../api/queries";
 import type { Featured, WorkerStatus } from "../api/schema";
 import type { PlayerState } from "../player/player-state";
 import { streamPath } from "../streams/urls";
+import { isGuest } from "../streams/workers";
 import { formatCount, formatNumber } from "./format";
+import { GuestNote, guestStats } from "./Guest";
 import { type Stat, Stats } from "./Stats";
 import { StreamView } from "./StreamView";
 import { ToggleButton } from "./ToggleButton";
@@ -34,6 +36,7 @@ export function Tile({ worker, place, pinned, holdFrame, clean, onState, onPin }
         worker={id}
         large={large}
         clean={clean}
+        hasSaliency={!isGuest(worker)}
         // A dedicated viewer makes the director give the worker a session.
         audience={pinned ? "dedicated" : "broadcast"}
         holdFrame={large && holdFrame}
@@ -53,11 +56,13 @@ export function Tile({ worker, place, pinned, holdFrame, clean, onState, onPin }
         ) : (
           <Caption worker={worker} place={place} onPin={() => onPin(true)} />
         ))}
+      {!clean && large && <GuestNote worker={worker} />}
     </article>
   );
 }
 
 function statsOf(worker: WorkerStatus): Stat[] {
+  if (isGuest(worker)) return guestStats(worker);
   return [
     { name: "Last return", value: formatNumber(worker.episode_return) },
     { name: "Episode", value: formatCount(worker.episode) },
@@ -110,7 +115,7 @@ function Caption({ worker, place, onPin }: CaptionProps) {
       >
         Pin
       </button>
-      {place === "standby" && <WatchLast worker={worker} />}
+      {place === "standby" && !isGuest(worker) && <WatchLast worker={worker} />}
     </p>
   );
 }

@@ -1,16 +1,9 @@
 import type { ReactNode } from "react";
-import { Link } from "react-router";
 import type { WorkerStatus } from "../api/schema";
-import { streamPath } from "../streams/urls";
 import { formatCount, formatNumber, formatResolution, MISSING } from "./format";
 import { Sparkline } from "./Sparkline";
 import { StateTag } from "./StateTag";
-
-interface Column {
-  name: string;
-  numeric?: boolean;
-  cell: (worker: WorkerStatus) => ReactNode;
-}
+import { type Column, StatusTable } from "./StatusTable";
 
 const COLUMNS: Column[] = [
   { name: "State", cell: (worker) => <StateTag state={worker.stream_state} /> },
@@ -41,12 +34,7 @@ function resolution(worker: WorkerStatus): ReactNode {
   );
 }
 
-/**
- * Table of workers, each linked to its stream.
- *
- * On a phone its rows are laid out as cards. Browsers drop the table semantics of elements that are
- * not displayed as a table, so explicit roles restore them.
- */
+/** Table of the fleet's workers. */
 export function WorkerTable({ workers }: { workers: WorkerStatus[] }) {
   if (workers.length === 0) {
     return (
@@ -56,35 +44,5 @@ export function WorkerTable({ workers }: { workers: WorkerStatus[] }) {
       </p>
     );
   }
-  return (
-    <table className="worker-table" role="table">
-      <caption className="visually-hidden">Workers</caption>
-      <thead role="rowgroup">
-        <tr role="row">
-          <th role="columnheader" scope="col">
-            Worker
-          </th>
-          {COLUMNS.map(({ name, numeric }) => (
-            <th key={name} role="columnheader" scope="col" data-numeric={numeric}>
-              {name}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody role="rowgroup">
-        {workers.map((worker) => (
-          <tr key={worker.instance_id} role="row" data-state={worker.stream_state}>
-            <th role="rowheader" scope="row">
-              <Link to={streamPath(worker.instance_id)}>{worker.instance_id}</Link>
-            </th>
-            {COLUMNS.map(({ name, numeric, cell }) => (
-              <td key={name} role="cell" data-name={name} data-numeric={numeric}>
-                {cell(worker)}
-              </td>
-            ))}
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
+  return <StatusTable caption="Workers" name="Worker" columns={COLUMNS} rows={workers} />;
 }

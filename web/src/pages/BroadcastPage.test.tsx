@@ -2,7 +2,7 @@ import { act, fireEvent, screen, within } from "@testing-library/react";
 import { beforeEach, expect, test, vi } from "vitest";
 import type { PlayerState } from "../player/player-state";
 import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
-import { makeFeatured, makeFleet, makeWorker } from "../testing/fixtures";
+import { makeFeatured, makeFleet, makeGuest, makeHub, makeWorker } from "../testing/fixtures";
 
 interface FakePlayer {
   worker: string;
@@ -130,4 +130,23 @@ test("has a notice when there are no workers", async () => {
   respond("/api/fleet", makeFleet([]));
   openPage("/neural/broadcast");
   expect(await screen.findByText("No workers yet")).toBeTruthy();
+});
+
+test("a guest on stage has its episode's return and its trainer's speed, and no policy", async () => {
+  const note = "it is drawn in the trainer: its wrapper Odd does not record its arguments";
+  const guests = [
+    makeGuest("CartPole-v1-0", 0, { stream_state: "live", guest: { note } }),
+    makeGuest("CartPole-v1-1", 1),
+  ];
+  respond("/api/fleet", makeHub(guests));
+  respond("/api/featured", makeFeatured(["CartPole-v1-0"]));
+  openPage("/neural/broadcast");
+  const stage = within(await tile("CartPole-v1-0"));
+  const stats = stage.getAllByRole("definition").map((each) => each.textContent);
+  expect(stats).toEqual(["7.0of this episode so far", "41.0", "7of this episode", "1,200"]);
+  expect(stage.getByText(/^It is drawn in the trainer/)).toBeTruthy();
+  expect(stage.queryByRole("button", { name: /Saliency/ })).toBeNull();
+  const beside = within(await tile("CartPole-v1-1"));
+  expect(beside.getByText("41.0")).toBeTruthy();
+  expect(beside.queryByText(/Watch its last episode/)).toBeNull();
 });

@@ -2,11 +2,12 @@ import { type CSSProperties, useCallback, useMemo } from "react";
 import { useSearchParams } from "react-router";
 import type { Fleet, WorkerStatus } from "../api/schema";
 import { FleetLoader } from "../components/FleetLoader";
+import { HowToBroadcast } from "../components/HowToBroadcast";
 import { Notice } from "../components/Notice";
 import { useShortcuts } from "../components/shortcuts";
 import { type Place, Tile } from "../components/Tile";
 import { useStage } from "../streams/use-stage";
-import { byIndex, useRecentWorkers } from "../streams/workers";
+import { byIndex, isHub, useRecentWorkers } from "../streams/workers";
 
 /** `/neural/broadcast`: the featured worker on stage, all others beside it. */
 export function BroadcastPage() {
@@ -54,6 +55,7 @@ function Broadcast({ fleet }: { fleet: Fleet }) {
   }, [ids, setParam, pinned, current, clean]);
   useShortcuts(actions);
 
+  if (workers.length === 0 && isHub(fleet)) return <HowToBroadcast />;
   if (workers.length === 0) {
     return (
       <Notice title="No workers yet">

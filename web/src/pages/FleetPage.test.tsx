@@ -1,4 +1,4 @@
-import { screen, within } from "@testing-library/react";
+import { fireEvent, screen, within } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
 import {
   installFakeOrchestrator,
@@ -6,7 +6,7 @@ import {
   respond,
   responses,
 } from "../testing/fake-orchestrator";
-import { makeCurve, makeFleet, makeRun, makeWorker } from "../testing/fixtures";
+import { makeCurve, makeFleet, makeGuest, makeHub, makeRun, makeWorker } from "../testing/fixtures";
 
 // Plot needs a canvas; tests/browser covers it.
 vi.mock("../components/Plot", () => ({ Plot: () => <p>plot</p> }));
@@ -131,4 +131,60 @@ test("an unknown path shows a not-found page with links back", () => {
   openPage("/neural/network");
   expect(screen.getByText("/neural/network", { selector: "code" })).toBeTruthy();
   expect(screen.getByRole("link", { name: "Go to the fleet" }).getAttribute("href")).toBe("/");
+});
+
+test("guests of a fleet have a table of their own and don't count as its workers", async () => {
+  const guest = makeGuest("CartPole-v1-0", 2, { stream_state: "live" });
+  respond("/api/fleet", makeFleet([live, guest]));
+  openPage("/");
+  const broadcasts = await screen.findByRole("table", { name: "Broadcasts" });
+  const row = within(broadcasts).getByRole("row", { name: /CartPole-v1-0/ });
+  const cells = within(row).getAllByRole("cell");
+  expect(cells.map((cell) => cell.textContent?.trim())).toEqual([
+    "live",
+    "0.0",
+    "7.0",
+    "7",
+    "41.0",
+    "1,200",
+    "its shadow",
+    "0",
+  ]);
+  const workers = screen.getByRole("table", { name: "Workers" });
+  expect(within(workers).queryByText("CartPole-v1-0")).toBeNull();
+  expect(screen.getByText("of 1 worker")).toBeTruthy();
+});
+
+test("a hub's address leads to its environments, whose table has no learner", async () => {
+  const inline = {
+    drawn: "inline" as const,
+    drawing_cost: 0.021,
+    note: "it can't be repeated: in step 3 the reward is 2 and was 1 in the trainer",
+  };
+  const guests = [
+    makeGuest("CartPole-v1-0", 0, { stream_state: "live" }),
+    makeGuest("robot", 1, { guest: inline }),
+  ];
+  respond("/api/fleet", makeHub(guests));
+  openPage("/");
+  await vi.waitFor(() =>
+    expect(screen.getByLabelText("location").textContent).toBe("/neural/broadcast"),
+  );
+  fireEvent.click(screen.getByRole("link", { name: "Environments" }));
+  const row = await screen.findByRole("row", { name: /robot/ });
+  expect(within(row).getByText("2.1% of its time")).toBeTruthy();
+  expect(within(row).getByTitle(/^It can't be repeated: in step 3/)).toBeTruthy();
+  expect(screen.getByText("in 1 process")).toBeTruthy();
+  expect(screen.getByText("of 2 environments")).toBeTruthy();
+  expect(screen.queryByText("Learner")).toBeNull();
+  expect(screen.queryByRole("link", { name: "Runs" })).toBeNull();
+});
+
+test("an empty hub says how to broadcast", async () => {
+  respond("/api/fleet", makeHub([]));
+  openPage("/");
+  expect(await screen.findByText(/env = metabonk\.Broadcast\(env\)/)).toBeTruthy();
+  fireEvent.click(screen.getByRole("link", { name: "Environments" }));
+  expect(await screen.findByText("Encoder sessions")).toBeTruthy();
+  expect(screen.getByText(/env = metabonk\.Broadcast\(env\)/)).toBeTruthy();
 });

@@ -6,6 +6,8 @@ import {
   makeEpisode,
   makeFeatured,
   makeFleet,
+  makeGuest,
+  makeHub,
   makePool,
   makeWorker,
 } from "../testing/fixtures";
@@ -167,4 +169,25 @@ test("the arrow keys move to the neighbouring workers", async () => {
   expect(screen.getByLabelText("location").textContent).toBe("/stream?worker=omega-2");
   fireEvent.keyDown(window, { key: "ArrowRight" });
   expect(screen.getByLabelText("location").textContent).toBe("/stream?worker=omega-0");
+});
+
+test("a guest's page is of its trainer, and has no episodes of a run", async () => {
+  const guest = { drawn: "inline" as const, drawing_cost: 0.0123, note: "it is a stream" };
+  respond("/api/worker/robot/status", makeGuest("robot", 0, { stream_state: "live", guest }));
+  openPage("/stream?worker=robot");
+  expect(await screen.findByText("its trainer")).toBeTruthy();
+  expect(screen.getByText("1.2% of its time")).toBeTruthy();
+  expect(screen.getByText("It is a stream.")).toBeTruthy();
+  expect(screen.getByText("4321")).toBeTruthy();
+  expect(screen.queryByText("Recent episodes")).toBeNull();
+  expect(screen.queryByText("Policy version")).toBeNull();
+  expect(screen.queryByRole("button", { name: /Saliency/ })).toBeNull();
+});
+
+test("a name that nobody has leads to the environments of a hub", async () => {
+  respond("/api/worker/gone/status", { error: "unknown_worker", message: "no such worker" }, 404);
+  respond("/api/fleet", makeHub([makeGuest("robot", 0)]));
+  openPage("/stream?worker=gone");
+  expect(await screen.findByRole("link", { name: "robot" })).toBeTruthy();
+  expect(screen.queryByRole("table", { name: "Workers" })).toBeNull();
 });

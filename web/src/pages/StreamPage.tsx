@@ -2,11 +2,13 @@ import { type ReactNode, useMemo, useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { ApiError } from "../api/client";
 import { useCurve, useEpisodes, useFeatured, useFleet, useWorkerStatus } from "../api/queries";
-import type { WorkerStatus } from "../api/schema";
+import type { Fleet, WorkerStatus } from "../api/schema";
 import { EpisodeTable } from "../components/EpisodeTable";
 import { FleetLoader } from "../components/FleetLoader";
 import { formatTime } from "../components/format";
 import { Go2rtcLink } from "../components/Go2rtcLink";
+import { GuestTable, splitGuests, TrainerStats } from "../components/Guest";
+import { HowToBroadcast } from "../components/HowToBroadcast";
 import { LearningCurve } from "../components/LearningCurve";
 import { LogTail } from "../components/LogTail";
 import { Notice } from "../components/Notice";
@@ -19,7 +21,7 @@ import { WorkerTable } from "../components/WorkerTable";
 import type { LivePlayer } from "../player/live-player";
 import { describeStream } from "../streams/stream-status";
 import { streamPath } from "../streams/urls";
-import { byIndex } from "../streams/workers";
+import { byIndex, isGuest, isHub } from "../streams/workers";
 
 const EPISODES = 20;
 
@@ -49,7 +51,12 @@ function WorkerStream({ worker }: { worker: string }) {
         <WorkerNav worker={worker} />
       </div>
       {status && <StreamStatus status={status} />}
-      <StreamView worker={worker} large onPlayer={setPlayer} />
+      <StreamView
+        worker={worker}
+        large
+        hasSaliency={!status || !isGuest(status)}
+        onPlayer={setPlayer}
+      />
       <Go2rtcLink worker={worker} />
       {error && (
         <Notice title={`${worker} does not answer`} tone="warning">
@@ -64,12 +71,14 @@ function WorkerStream({ worker }: { worker: string }) {
         <div className="loaded" data-stale={error !== null}>
           <div className="side-by-side">
             <StreamStats status={status} player={player} />
-            <TrainingStats status={status} />
+            {isGuest(status) ? <TrainerStats worker={status} /> : <TrainingStats status={status} />}
           </div>
-          <div className="side-by-side">
-            <ReturnsCard worker={status.worker_index} />
-            <EpisodesCard worker={status.worker_index} />
-          </div>
+          {!isGuest(status) && (
+            <div className="side-by-side">
+              <ReturnsCard worker={status.worker_index} />
+              <EpisodesCard worker={status.worker_index} />
+            </div>
+          )}
           <LogTail worker={worker} />
         </div>
       ) : (
@@ -85,7 +94,7 @@ function StreamStatus({ status }: { status: WorkerStatus }) {
     <p className="stream-status">
       <StateTag state={status.stream_state} />
       <span>{describeStream(status, featured)}</span>
-      {status.stream_state === "standby" && <WatchLast worker={status} />}
+      {status.stream_state === "standby" && !isGuest(status) && <WatchLast worker={status} />}
     </p>
   );
 }
@@ -160,13 +169,26 @@ function WorkerChoice({ title, children }: { title: string; children?: ReactNode
       <title>Streams · MetaBonk</title>
       <h1>{title}</h1>
       {children}
-      <FleetLoader>
-        {(fleet) => (
-          <section className="card">
-            <WorkerTable workers={byIndex(fleet.workers)} />
-          </section>
-        )}
-      </FleetLoader>
+      <FleetLoader>{(fleet) => <WorkerTables fleet={fleet} />}</FleetLoader>
+    </>
+  );
+}
+
+function WorkerTables({ fleet }: { fleet: Fleet }) {
+  const [workers, guests] = splitGuests(byIndex(fleet.workers));
+  if (isHub(fleet) && guests.length === 0) return <HowToBroadcast />;
+  return (
+    <>
+      {!isHub(fleet) && (
+        <section className="card">
+          <WorkerTable workers={workers} />
+        </section>
+      )}
+      {guests.length > 0 && (
+        <section className="card">
+          <GuestTable guests={guests} />
+        </section>
+      )}
     </>
   );
 }

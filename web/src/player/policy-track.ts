@@ -14,7 +14,7 @@ export type TrackMessage = PolicyMessage | ThoughtMessage | SaliencyMessage;
 export type ShownThought = Pick<
   ThoughtMessage,
   "time" | "action" | "probabilities" | "value" | "reward" | "episode_return"
->;
+> & { text?: string | null };
 
 /** Policy output that belongs to the frame on screen. */
 export interface PolicyView<Thought extends ShownThought = ThoughtMessage> {

@@ -5,6 +5,7 @@ import type {
   Episode,
   Featured,
   Fleet,
+  GuestStatus,
   PoolStatus,
   ReplaySaliency,
   ReplayTrack,
@@ -59,6 +60,40 @@ export function makeWorker(index: number, changes: Partial<WorkerStatus> = {}): 
     turns: {},
     ...changes,
   };
+}
+
+/** Make the status of a guest that plays an episode in standby. */
+export function makeGuest(
+  name: string,
+  index: number,
+  changes: Partial<Omit<WorkerStatus, "guest">> & { guest?: Partial<GuestStatus> } = {},
+): WorkerStatus {
+  const { guest, ...rest } = changes;
+  return makeWorker(index, {
+    instance_id: name,
+    kind: "guest",
+    game: "CartPole-v1",
+    policy_version: null,
+    steps_per_s: 1200,
+    episode: 12,
+    episode_return: 41,
+    ...rest,
+    guest: {
+      trainer_pid: 4321,
+      trainer_steps_per_s: 1200,
+      episode_step: 7,
+      episode_return: 7,
+      drawn: "shadow",
+      drawing_cost: null,
+      note: null,
+      ...guest,
+    },
+  });
+}
+
+/** Make what a hub reports: it trains nothing. */
+export function makeHub(guests: WorkerStatus[], changes: Partial<Fleet> = {}): Fleet {
+  return makeFleet(guests, { run: null, game: null, mode: null, ...changes });
 }
 
 export function makeFleet(workers: WorkerStatus[], changes: Partial<Fleet> = {}): Fleet {

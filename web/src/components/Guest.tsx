@@ -1,0 +1,93 @@
+/** What is shown of a guest: an environment of another trainer. */
+
+import type { WorkerStatus } from "../api/schema";
+import { toSentence } from "../streams/stream-status";
+import { type Guest, isGuest } from "../streams/workers";
+import { formatCount, formatFinePercent, formatNumber } from "./format";
+import { StateTag } from "./StateTag";
+import { type Stat, Stats } from "./Stats";
+import { type Column, StatusTable } from "./StatusTable";
+
+/** Headlines of a guest on stage. */
+export function guestStats({ guest, episode_return }: Guest): Stat[] {
+  return [
+    { name: "Return", value: formatNumber(guest.episode_return), note: "of this episode so far" },
+    { name: "Last return", value: formatNumber(episode_return) },
+    { name: "Step", value: formatCount(guest.episode_step), note: "of this episode" },
+    { name: "Trainer's steps/s", value: formatNumber(guest.trainer_steps_per_s) },
+  ];
+}
+
+/** Why a guest is drawn by its trainer or not at all; renders nothing for others. */
+export function GuestNote({ worker }: { worker: WorkerStatus }) {
+  if (!worker.guest?.note) return null;
+  return <p className="detail">{toSentence(worker.guest.note)}</p>;
+}
+
+/** Statistics of the trainer, and of the episode that is shown. */
+export function TrainerStats({ worker }: { worker: Guest }) {
+  const { guest } = worker;
+  const stats: Stat[] = [
+    ...guestStats(worker),
+    { name: "Episodes", value: formatCount(worker.episode), note: "shown to their end" },
+    { name: "Drawn by", value: drawnBy(worker), note: drawingCost(worker) },
+    { name: "Trainer's process", value: String(guest.trainer_pid) },
+  ];
+  return (
+    <section className="card" aria-labelledby="trainer">
+      <h2 id="trainer">Trainer</h2>
+      <Stats stats={stats} />
+      <GuestNote worker={worker} />
+    </section>
+  );
+}
+
+const COLUMNS: Column<Guest>[] = [
+  { name: "State", cell: (guest) => <StateTag state={guest.stream_state} /> },
+  {
+    name: "FPS",
+    numeric: true,
+    cell: ({ stream_state, frames_fps }) =>
+      formatNumber(stream_state === "live" ? frames_fps : null),
+  },
+  { name: "Return", numeric: true, cell: ({ guest }) => formatNumber(guest.episode_return) },
+  { name: "Step", numeric: true, cell: ({ guest }) => formatCount(guest.episode_step) },
+  { name: "Last return", numeric: true, cell: (guest) => formatNumber(guest.episode_return) },
+  {
+    name: "Trainer's steps/s",
+    numeric: true,
+    cell: ({ guest }) => formatNumber(guest.trainer_steps_per_s),
+  },
+  { name: "Drawn by", cell: drawn },
+  { name: "Viewers", numeric: true, cell: (guest) => formatCount(guest.stream_active_clients) },
+];
+
+/** Table of the environments of other trainers. */
+export function GuestTable({ guests }: { guests: Guest[] }) {
+  return <StatusTable caption="Broadcasts" name="Environment" columns={COLUMNS} rows={guests} />;
+}
+
+function drawn(worker: Guest) {
+  const { note } = worker.guest;
+  return (
+    <span title={note === null ? undefined : toSentence(note)}>
+      {drawnBy(worker)} {worker.guest.drawing_cost !== null && <small>{drawingCost(worker)}</small>}
+    </span>
+  );
+}
+
+function drawnBy({ guest }: Guest): string {
+  if (guest.drawn === "shadow") return "its shadow";
+  return guest.drawn === "inline" ? "its trainer" : "nobody now";
+}
+
+function drawingCost({ guest }: Guest): string | undefined {
+  return guest.drawing_cost === null
+    ? undefined
+    : `${formatFinePercent(guest.drawing_cost)} of its time`;
+}
+
+/** Split workers into those of the fleet and guests. */
+export function splitGuests(workers: readonly WorkerStatus[]): [WorkerStatus[], Guest[]] {
+  return [workers.filter((worker) => !isGuest(worker)), workers.filter(isGuest)];
+}
