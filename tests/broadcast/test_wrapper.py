@@ -170,12 +170,13 @@ def test_whole_episodes_are_sent_from_the_next_on(opened: Opened):
     assert following.carried["np_random"]["bit_generator"] == "PCG64"
 
 
-def test_when_nobody_renews_the_demand_nothing_more_is_sent(opened: Opened):
+@pytest.mark.parametrize("ended", [Demand.RECORDS, Demand.NOTHING])
+def test_when_nobody_renews_the_demand_nothing_more_is_sent(opened: Opened, ended: Demand):
     environment = opened(Odd())
     environment.reset()
     watcher = Watcher()
     environment.reset()
-    set_demand(watcher.reader.file, Demand.RECORDS, 0)
+    set_demand(watcher.reader.file, ended, 0)
     for _ in range(3):
         environment.step(0)
     set_demand(watcher.reader.file, Demand.RECORDS, 600)

@@ -158,7 +158,7 @@ def set_demand(file: Path, demand: Demand, seconds: float) -> None:
 
     Args:
         file: of the ring.
-        demand: records or frames.
+        demand: records or frames; nothing: what was wanted is over.
         seconds: after which nothing is wanted, if it is not repeated; 0: from now on.
 
     Raises:
@@ -170,6 +170,10 @@ def set_demand(file: Path, demand: Demand, seconds: float) -> None:
         size = os.fstat(descriptor).st_size
         parse_head(os.pread(descriptor, HEAD.size, HEAD_OFFSET), size)
         until_ns = time.monotonic_ns() + int(seconds * 1e9)
-        os.pwrite(descriptor, DEMAND.pack(demand, until_ns), 0)
+        if demand is Demand.NOTHING:
+            # Only the trainer sets the level to 0, or it would not notice the gap.
+            os.pwrite(descriptor, bytes(DEMAND.size // 2), DEMAND.size // 2)
+        else:
+            os.pwrite(descriptor, DEMAND.pack(demand, until_ns), 0)
     finally:
         os.close(descriptor)
