@@ -83,7 +83,7 @@ def test_an_own_profile_takes_precedence_over_a_shipped_one():
         ("WORKER_SPAWN_STAGGER_S", "soon", "valid number"),
         ("STREAM_ALLOW_CPU_FALLBACK", "perhaps", "valid boolean"),
         ("MODE", "watch", "'train' or 'play'"),
-        ("WORKERS", "0", "greater than or equal to 1"),
+        ("WORKERS", "-1", "greater than or equal to 0"),
         ("STREAM_WIDTH", "1281", "multiple of 2"),
         ("HOST", "my.house", "0.0.0.0 for all"),
     ],
@@ -131,7 +131,7 @@ def test_an_unreadable_file_is_named():
 
 
 def test_unknown_variables_are_reported_with_the_closest_setting():
-    known = {"METABONK_GAME": "doom:basic", "METABONK_BROADCAST": "0", "HOME": "/root"}
+    known = {"METABONK_GAME": "doom:basic", "METABONK_BROADCAST": "0", "METABONK_HUB": "0"}
     environment = {"METABONK_WORKERZ": "3", **known}
     assert list(unknown_variables(environment)) == [
         "METABONK_WORKERZ is not a setting and has no effect; did you mean METABONK_WORKERS?"
