@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pynvml
 import pytest
+from fastapi import FastAPI
 
 from metabonk.cli import cleanup
 from metabonk.cli.nvenc import session_lines, status_lines
@@ -14,7 +15,8 @@ from metabonk.encoding.sessions.nvml import DriverSession, Gpu
 from metabonk.encoding.sessions.slots import locked
 from metabonk.settings import Settings
 from tests.support.machines import pools_of
-from tests.support.serving import free_port
+from tests.support.serving import free_port, served
+from tests.support.statuses import guest_status
 
 FIRST = Gpu(0, "GPU-0", "GeForce RTX 4070", pynvml.NVML_BRAND_GEFORCE, "550.54")
 EXTERNAL_ON_SECOND = (DriverSession(pid=1, width=1920, height=1080, fps=60),)
@@ -108,3 +110,20 @@ def test_encoders_are_listed_for_each_gpu(tmp_path: Path):
     on_one_gpu = list(status_lines(settings, pools_of(tmp_path, FIRST, limit=2)))
     assert "Encoder av:h264_nvenc: not probed yet on this host" in on_one_gpu
     assert on_one_gpu[-1].startswith(f"- worker=0 port={port} instance_id=omega-0 backend=")
+
+
+def test_a_guest_of_a_hub_is_not_taken_for_a_worker_of_the_fleet(tmp_path: Path):
+    app = FastAPI()
+    app.get("/status")(lambda: guest_status(0, "mine", stream_backend="av:libx264"))
+    with served(app) as client:
+        port = client.base_url.port
+        settings = Settings.model_validate({"workers": 1, "ports": {"worker": port}})
+        (line,) = [
+            each
+            for each in status_lines(settings, pools_of(tmp_path))
+            if each.startswith("- worker")
+        ]
+    assert line == (
+        f"- worker=0 port={port} instance_id=omega-0 backend= active=false nvenc_used= "
+        "(mine uses this port)"
+    )

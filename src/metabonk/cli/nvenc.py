@@ -159,6 +159,9 @@ def _worker_line(settings: Settings, index: int) -> str:
         return f"{start} backend= active=false nvenc_used= (not running)"
     except ValidationError:
         return f"{start} backend= active=false nvenc_used= (another program uses this port)"
+    if status.instance_id != instance_id(index):
+        # A hub's, whose sessions are listed with all others.
+        return f"{start} backend= active=false nvenc_used= ({status.instance_id} uses this port)"
     used = "" if status.nvenc_used is None else status.nvenc_used
     active = "true" if status.stream_backend else "false"
     note = f" ({status.stream_state}: {status.stream_error})" if status.stream_error else ""
