@@ -19,6 +19,7 @@ from metabonk.orchestrator.exit_report import ExitReport
 from metabonk.orchestrator.supervisor import (
     ABORT_GRACE_S,
     HEALTHY_AFTER_S,
+    REMOVAL_GRACE_S,
     SHOWN_S,
     ChildSpec,
     ChildState,
@@ -135,7 +136,7 @@ def test_a_removed_child_that_does_not_end_is_killed_with_what_it_started(
     supervisor.remove("goes")
     supervisor.tick()
     assert supervisor.running()
-    clock.now += ABORT_GRACE_S
+    clock.now += REMOVAL_GRACE_S
     until("it has ended", lambda: supervisor.tick() == [] and not supervisor.states())
     assert all_gone(family)
 

@@ -45,8 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
         MetaBonkError: it can't start.
     """
     stop = StopSignal()
-    # Training comes first.
-    lower_priority(SERVING_NICE)
     with contextlib.ExitStack() as held:
         starting = held.enter_context(_Starting(arguments.starting))
         election = held.enter_context(contextlib.closing(Election("hub")))
@@ -82,10 +80,16 @@ def run(arguments: argparse.Namespace) -> int:
             page=shown_address(settings, token),
             token=token,
             idle_s=settings.hub.idle_s,
-            on_ready=starting.end,
+            on_ready=lambda: _on_ready(starting),
         )
         log.info("stopped")
     return 0
+
+
+def _on_ready(starting: "_Starting") -> None:
+    """Let training come first from now on, as do all children."""
+    starting.end()
+    lower_priority(SERVING_NICE)
 
 
 class _Starting(contextlib.AbstractContextManager["_Starting"]):

@@ -40,8 +40,10 @@ SHOWN_S = 10.0
 """A death stays on display until the next process has run this long."""
 
 ABORT_GRACE_S = 2.0
-"""Time for a child that hangs to write its stack to the log, or for one that is removed to end by
-itself, before it is killed."""
+"""Time for a child that hangs to write its stack to the log before it is killed."""
+
+REMOVAL_GRACE_S = 5.0
+"""Time for a child that is removed to end by itself before it is killed."""
 
 KILL_TIMEOUT_S = 1.0
 """Time that the kernel may take to end a killed child."""
@@ -260,9 +262,10 @@ class Supervisor:
             self._notify()
 
     def _kill_overdue(self, child: "_Child") -> None:
-        is_aborted = child.stopped_because is not None
-        asked_at = child.aborted_at if is_aborted else child.removed_at
-        if asked_at is not None and self._clock() - asked_at >= ABORT_GRACE_S:
+        asked_at, grace_s = child.aborted_at, ABORT_GRACE_S
+        if child.stopped_because is None:
+            asked_at, grace_s = child.removed_at, REMOVAL_GRACE_S
+        if asked_at is not None and self._clock() - asked_at >= grace_s:
             _signal(child, signal.SIGKILL)
 
     def _wake(self, children: Sequence["_Child"]) -> None:
