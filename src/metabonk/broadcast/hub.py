@@ -34,6 +34,9 @@ LOOK_S = 5.0
 FIRST_LOOKS_S = 0.2
 """The same until its page is known."""
 
+MAX_PAUSE_S = 300.0
+"""Longest pause between two starts: a hub that ends again and again costs a training little."""
+
 MAX_FAILURES = 3
 """Starts in a row that may fail without a reason."""
 
@@ -63,7 +66,8 @@ class HubSeeker:
         self._clock = clock
         self._next_look = float("-inf")
         self._has_told = False
-        self._failures = 0
+        self._failures = self._starts = 0
+        self._started_at = float("-inf")
         self._has_given_up = False
         self._told: int | None = None
 
@@ -91,8 +95,15 @@ class HubSeeker:
             return
         if (reason := self._failure(folder / START_LOG)) is not None:
             self._give_up(reason)
-        else:
+        elif not self._pauses():
             self._start(folder)
+
+    def _pauses(self) -> bool:
+        """Tell whether it is too early to start a hub after the last one: pauses double."""
+        since_s = self._clock() - self._started_at
+        if since_s > 2 * MAX_PAUSE_S:
+            self._starts = 0
+        return self._starts > 0 and since_s < min(MAX_PAUSE_S, LOOK_S * 2.0 ** (self._starts - 1))
 
     def _failure(self, log: Path) -> str | None:
         """Return why the hub that was started did not begin; None if there is another try."""
@@ -128,6 +139,7 @@ class HubSeeker:
                     check=False,
                 )
             self._failures += 1
+            self._starts, self._started_at = self._starts + 1, self._clock()
             self._has_told = False
         finally:
             os.close(starting)
