@@ -47,6 +47,14 @@ def test_its_record_names_the_fleet_and_its_children(tmp_path: Path):
     assert not is_locked(file)
 
 
+def test_a_hub_is_named_as_what_runs_on_its_port(tmp_path: Path):
+    with (
+        closing(FleetLock(tmp_path, 8040, page=PAGE, kind="watch")),
+        pytest.raises(StartError, match="'metabonk watch' is already running"),
+    ):
+        FleetLock(tmp_path, 8040, page=PAGE)
+
+
 def test_a_record_that_gets_shorter_can_be_read_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

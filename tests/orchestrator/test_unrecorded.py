@@ -49,7 +49,13 @@ def found(
 
 
 @pytest.mark.parametrize(
-    "arguments", [("metabonk.cli.main", "start"), ("/x/bin/metabonk", "start")]
+    "arguments",
+    [
+        ("metabonk.cli.main", "start"),
+        ("/x/bin/metabonk", "start"),
+        ("metabonk.cli.main", "hub"),
+        ("/x/bin/metabonk", "watch"),
+    ],
 )
 def test_an_orchestrator_is_found_by_its_port_though_it_answers_nothing(
     arguments: tuple[str, ...], tmp_path: Path

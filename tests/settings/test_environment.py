@@ -1,13 +1,17 @@
 """Environment variables and allocator settings for libraries."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from metabonk.settings.environment import (
     environment_with,
     gpus_are_hidden,
+    keep_folders,
+    user_state_dir,
     visible_devices,
     visible_to,
 )
@@ -78,3 +82,31 @@ def test_a_childs_environment_overrides_only_the_given_variables(monkeypatch: py
     assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-7"
     assert environment["SOMETHING"] == "else"
     assert visible_devices() == "0,1"
+
+
+@pytest.mark.parametrize(
+    ("configured", "home", "folder"),
+    [
+        ("/state", "/home/me", "/state"),
+        ("", "/home/me", "/home/me/.local/state"),
+        ("relative", "/home/me", "/home/me/.local/state"),
+        ("", "", None),
+    ],
+)
+def test_the_users_folder_for_logs_follows_the_xdg_specification(
+    configured: str, home: str, folder: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_STATE_HOME", configured)
+    monkeypatch.setenv("HOME", home)
+    assert user_state_dir() == (None if folder is None else Path(folder))
+
+
+def test_folders_in_variables_are_kept_when_the_working_folder_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METABONK_PATHS_RUNTIME", "runtime")
+    monkeypatch.delenv("METABONK_PATHS_LOGS", raising=False)
+    keep_folders("METABONK_PATHS_RUNTIME", "METABONK_PATHS_LOGS")
+    assert os.environ["METABONK_PATHS_RUNTIME"] == str(tmp_path / "runtime")
+    assert "METABONK_PATHS_LOGS" not in os.environ
