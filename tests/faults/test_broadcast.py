@@ -65,13 +65,14 @@ def victim_of(here: Place, kind: str) -> psutil.Process:
     return until(f"a {kind} is there", lambda: next(iter(processes(here, word)), None))
 
 
+@pytest.mark.timeout(1200)
 def test_a_training_never_notices_what_is_killed(here: Place, long: bool):
     chance = random.Random(7)
     count = LONG_ROUNDS if long else ROUNDS
     # Not one kind all the time: an environment whose shadow always ends is given up.
     cycles = [chance.sample(VICTIMS, len(VICTIMS)) for _ in range(count)]
     kinds = [kind for cycle in cycles for kind in cycle][:count]
-    training = here.train()
+    training = here.train(seconds=1200)
     until("it is shown", lambda: is_shown(here), VISIBLE_S)
     for number, kind in enumerate(kinds):
         before = here.processes()
@@ -81,7 +82,7 @@ def test_a_training_never_notices_what_is_killed(here: Place, long: bool):
             training.communicate()
             until("its guest is gone", lambda: NAME not in here.guests(), PROMISE_S)
             gone_s = time.monotonic() - began
-            training = here.train()
+            training = here.train(seconds=1200)
         else:
             victim = victim_of(here, kind)
             victim.kill()
