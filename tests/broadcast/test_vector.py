@@ -36,10 +36,6 @@ class Simulator:
         self.ends = torch.zeros(COUNT, dtype=torch.bool)
         self.is_closed = False
 
-    @property
-    def unwrapped(self) -> "Simulator":
-        return self
-
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         return torch.zeros(COUNT, 2), {}
 

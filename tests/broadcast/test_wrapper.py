@@ -208,6 +208,25 @@ def test_steps_are_written_together_and_the_last_one_at_once(
     assert [type(each) for each in watcher.read()] == [EpisodeStart, Step]
 
 
+def test_of_many_episodes_that_end_at_once_few_are_written_by_themselves(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(channel, "BATCH_S", 600.0)
+    environment = opened()
+    environment.reset()
+    watcher = Watcher()
+    environment.reset(seed=1)
+    for _ in range(5):
+        while not environment.step(1)[2]:
+            pass
+        environment.reset()
+    ends = [each for each in watcher.read() if isinstance(each, Step) and each.terminated]
+    assert len(ends) == 1
+    environment.close()
+    ends = [each for each in watcher.read() if isinstance(each, Step) and each.terminated]
+    assert len(ends) == 4
+
+
 def test_an_action_is_sent_as_it_was_before_the_step(opened: Opened):
     environment = opened(Odd())
     environment.reset()

@@ -50,6 +50,7 @@ class Channel:
         self._batch = list[Pending]()
         self._batch_bytes = 0
         self._batch_until_s = 0.0
+        self._next_end_s = 0.0
 
     def open(self, announce: Callable[[], Announcement]) -> None:
         """Make the ring, unless that was done in this process, is switched off, or failed.
@@ -112,6 +113,20 @@ class Channel:
         self._batch_until_s = time.monotonic() + BATCH_S
         if batch:
             self._append(encode_batch(batch))
+
+    def end_episode(self) -> None:
+        """Write the batch with an episode's last step, which no other may follow for long.
+
+        A trainer that ends many episodes at once keeps the next ones for its next batch.
+
+        Raises:
+            RingClosed: there is no ring.
+            StartError: there is no room for a larger one.
+        """
+        now = time.monotonic()
+        if now >= self._next_end_s:
+            self._next_end_s = now + BATCH_S
+            self.flush()
 
     def send_frame(self, record: bytes, pixels: memoryview) -> None:
         """Write the batch and a frame to the ring.

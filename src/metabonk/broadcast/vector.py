@@ -111,7 +111,8 @@ class BroadcastVector(_VectorWrapper):  # type: ignore[misc]
 
     def _announce(self) -> Announcement:
         spec = getattr(self.env, "spec", None)
-        identity = type(self.env.unwrapped).__name__ if spec is None else spec.id
+        inner = getattr(self.env, "unwrapped", self.env)
+        identity = type(inner).__name__ if spec is None else spec.id
         return Announcement(
             name=f"{identity}-{RANK}" if self._name is None else self._name,
             kind="environment",
@@ -160,7 +161,7 @@ class BroadcastVector(_VectorWrapper):  # type: ignore[misc]
         record = encode_step(NO_ACTION, reward, terminated, truncated)
         self._channel.add(record, len(record))
         if terminated or truncated:
-            self._channel.flush()
+            self._channel.end_episode()
             if self._reset_by == "NextStep":
                 self._is_over = True
             elif self._reset_by != "Disabled":

@@ -213,7 +213,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             # An episode that is not recorded to its end has a gap if it is wanted again.
             self._is_recording = self._is_wanted() and self._is_recording
         elif terminated or truncated:
-            channel.flush()
+            channel.end_episode()
         if self._wants_frames:
             self._draw(observation)
 
