@@ -23,6 +23,7 @@ from metabonk.policy import PolicySpec, encode_weights
 from metabonk.policy.defaults import describe_defaults, with_defaults
 from metabonk.policy.rollout import MAX_STEPS
 from metabonk.policy.rollout_socket import Answer, RolloutListener
+from metabonk.policy.serialization import Data
 from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
 from metabonk.settings.schema import Learning, available_cores
@@ -119,7 +120,7 @@ def _listening(
 ) -> Iterator[None]:
     """Take rollouts through shared memory too; where that is impossible, they come by HTTP."""
 
-    def receive(rollout: bytes) -> Answer:
+    def receive(rollout: Data) -> Answer:
         refusal = receive_rollout(rollout, spec, queue)
         return Answer(202) if refusal is None else Answer(refusal.status, refusal.message)
 
