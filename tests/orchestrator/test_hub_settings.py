@@ -1,5 +1,6 @@
 """Settings of a hub: free ports, a folder for logs, and no fleet."""
 
+import platform
 import socket
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_a_hub_has_no_fleet_and_its_logs_are_the_users(given: Settings, home: Pa
         given.ports.page,
         given.ports.orchestrator,
     )
-    assert settings.paths.logs == home / ".local" / "state" / "metabonk" / "logs"
+    assert settings.paths.logs == home / ".local" / "state" / "metabonk" / "logs" / platform.node()
     assert settings.paths.logs.is_dir()
 
 
@@ -71,7 +72,7 @@ def test_the_xdg_folder_and_the_users_choice_come_first(
     given: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    state = tmp_path / "state" / "metabonk" / "logs"
+    state = tmp_path / "state" / "metabonk" / "logs" / platform.node()
     assert hub_settings(given, fixed_page=False).paths.logs == state
     chosen = Settings.model_validate({"paths": {"logs": "mine", "runtime": "run"}})
     settings = hub_settings(chosen, fixed_page=False)

@@ -31,8 +31,9 @@ from metabonk.orchestrator.ring_finder import RingFinder
 from metabonk.orchestrator.servers import make_servers, stop_servers
 from metabonk.orchestrator.supervision import Supervision
 from metabonk.orchestrator.supervisor import Supervisor
-from metabonk.runs.layout import save_settings
+from metabonk.runs.layout import write_for_children
 from metabonk.settings import Settings
+from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.log_files import LogRotation
 from metabonk.system.process import StopSignal
 
@@ -94,11 +95,14 @@ def run(
         MetaBonkError: the hub can't start.
     """
     folder = settings.paths.logs
-    settings_file = save_settings(settings, folder)
+    # Not beside the logs, which other machines may write as well.
+    name = f"hub-{settings.ports.orchestrator}.json"
+    settings_file = write_for_children(settings, runtime_dir(settings.paths.runtime) / name)
     pools = open_pools(settings)
     probes = ProbeCache(pools.folder)
     lock.set_settings_path(settings_file)
     with contextlib.ExitStack() as cleanups:
+        cleanups.callback(settings_file.unlink, missing_ok=True)
         clock = SuspendAwareClock()
         state = FleetState(settings, None, clock)
         rotation = LogRotation(children.log_files(settings, ()))

@@ -1,5 +1,6 @@
 """Settings of a hub: those of the user, without a fleet, on ports and in folders that are free."""
 
+import platform
 from pathlib import Path
 
 from metabonk.errors import StartError
@@ -53,7 +54,8 @@ def _logs_folder(given: Settings) -> Path:
         return given.paths.logs.absolute()
     state = user_state_dir()
     if state is not None:
-        folder = state / FOLDER / "logs"
+        # The home may be that of other machines too.
+        folder = state / FOLDER / "logs" / platform.node()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:

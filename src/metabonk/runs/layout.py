@@ -160,14 +160,23 @@ def discard(run_dir: Path) -> None:
 
 
 def save_settings(settings: Settings, run_dir: Path) -> Path:
-    """Write the settings for the child processes, and return the file.
+    """Write the settings of a run for the child processes, and return the file.
 
     Playing leaves the settings of the training unchanged.
 
     Raises:
         StartError: they can't be written.
     """
-    file = run_dir / (PLAY_SETTINGS_FILE if settings.mode is Mode.PLAY else SETTINGS_FILE)
+    name = PLAY_SETTINGS_FILE if settings.mode is Mode.PLAY else SETTINGS_FILE
+    return write_for_children(settings, run_dir / name)
+
+
+def write_for_children(settings: Settings, file: Path) -> Path:
+    """Write the settings for the child processes, and return the file.
+
+    Raises:
+        StartError: they can't be written.
+    """
     try:
         write_settings(settings, file)
     except OSError as error:
