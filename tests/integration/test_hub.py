@@ -13,6 +13,8 @@ from tests.support.fleet import GAMELESS_STAGGER_S, run_gameless_fleet
 from tests.support.hub import IDLE_S, Place, interrupt, place
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.timeout(300)
+
 PROMISE_S = 10.0
 NAME = "CartPole-v1-0"
 

@@ -499,6 +499,15 @@ def test_a_guest_that_was_found_reports_beside_the_fleet(client: httpx.Client, s
     assert client.get("/api/worker/CartPole-v1-0/log").status_code == 404
 
 
+def test_a_report_that_comes_after_a_guest_has_left_brings_it_not_back(state: FleetState):
+    late = Heartbeat(status=guest_status(state.roster.add_guest("mine").index, "mine"))
+    state.heartbeat(late)
+    state.remove_guest("mine")
+    assert state.heartbeat(late).reason == "its trainer is gone"
+    assert state.workers() == {}
+    assert state.silent() == {}
+
+
 @pytest.fixture
 def hub(tmp_path: Path, clock: Clock) -> FleetState:
     state = FleetState(Settings(workers=0, paths=Paths(logs=tmp_path)), None, clock)

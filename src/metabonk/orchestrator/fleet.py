@@ -26,6 +26,7 @@ from metabonk.orchestrator.roster import Roster
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 
+GONE = Assignment(DesiredState.STANDBY, "its trainer is gone")
 STREAMING_OFF = Assignment(DesiredState.STANDBY, "streaming is switched off (stream.enabled)")
 
 
@@ -66,6 +67,8 @@ class FleetState:
         """Take a worker's report, and return the state it should be in."""
         status, now = heartbeat.status, self._clock()
         with self._lock:
+            if not self.roster.matches(status):
+                return HeartbeatReply(desired=GONE.desired, reason=GONE.reason)
             self._registry.record(status, now)
             candidates = candidates_of(self._registry.fresh(now))
             assignments = self._director.decide(candidates, self._capacity, now)
@@ -162,8 +165,8 @@ class FleetState:
         """Forget a guest that is gone for good."""
         member = self.roster.find(name)
         assert member is not None, "guests are removed once"
-        self.roster.remove(name)
         with self._lock:
+            self.roster.remove(name)
             self._registry.forget(name)
             self._director.forget(member.index)
             self._handover.forget(member.index)
