@@ -47,8 +47,13 @@ def watch(*, height: int = 620, timeout_s: float = 30.0) -> str | None:
     if not _is_in_notebook():
         return address
     display: Any = sys.modules["IPython"].display
-    display.display(display.HTML(CELL.format(address=json.dumps(address), height=int(height))))
+    display.display(display.HTML(cell(address, height)))
     return None
+
+
+def cell(address: str, height: int) -> str:
+    """Return HTML that has the page at this address in a frame so many pixels high."""
+    return CELL.format(address=json.dumps(address), height=int(height))
 
 
 def _wait_for_page(timeout_s: float) -> str:
