@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -288,6 +289,30 @@ def test_the_images_that_the_policy_sees_can_be_shown(opened: Opened):
         return isinstance(newest, FrameRecord) and np.array_equal(newest.pixels, observation)
 
     until("the next frame is due", is_shown)
+
+
+@pytest.mark.parametrize("left", [Demand.RECORDS, Demand.NOTHING])
+def test_frames_end_with_the_demand_although_each_writes_the_batch(
+    opened: Opened, left: Demand, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(channel, "BATCH_S", 60.0)
+    made = Odd("rgb_array")
+    made.metadata = {**made.metadata, "render_fps": 240}
+    environment = opened(made, budget=1.0)
+    environment.reset()
+    watcher = Watcher(Demand.FRAMES)
+    environment.reset()
+
+    def has_frame() -> bool:
+        environment.step(0)
+        return any(isinstance(each, FrameRecord) for each in watcher.read())
+
+    until("a frame", has_frame)
+    until("the next one", has_frame)
+    set_demand(watcher.reader.file, left, 600)
+    deadline = time.monotonic() + 0.1
+    while time.monotonic() < deadline:
+        assert not has_frame()
 
 
 @pytest.mark.parametrize(("mode", "draw"), [(None, "auto"), ("rgb_array", "shadow")])

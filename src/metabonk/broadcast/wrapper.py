@@ -240,6 +240,10 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             self._budget = DrawBudget(self._options[2], fps, began)
         if not self._budget.is_due(began):
             return
+        # Asked here as well: each frame writes the batch, which is never due by itself then.
+        self._is_recording = self._is_wanted() and self._is_recording
+        if not self._wants_frames:
+            return
         image = self._image(observation)
         if image is None:
             self._can_draw = False

@@ -33,7 +33,8 @@ class InlineSource:
         self._speed = TrainerSpeed()
         self._missed = reader.missed
         self._demand, self._demanded_at = Demand.NOTHING, 0.0
-        self._drawn_at = float("-inf")
+        self._fps = 0
+        self._drawn_at = self._next_at = float("-inf")
 
     @property
     def drawn(self) -> Drawn:
@@ -62,6 +63,7 @@ class InlineSource:
             raise ReplayError(self._no_frames)
         if self._demand is Demand.NOTHING:
             self._reader.skip()
+        self._fps = fps
         now = time.monotonic()
         is_due = fps > 1 or now - self._drawn_at > SNAPSHOT_S
         demand = Demand.FRAMES if is_due else Demand.RECORDS
@@ -81,15 +83,24 @@ class InlineSource:
             records = decode_payload(entry.payload, entry.pixels)
             has_gap = self._reader.missed > self._missed
             self._speed.add(entry.written_at, records, has_gap=has_gap)
-            found += records
-            if any(isinstance(record, FrameRecord) for record in records):
-                self._drawn_at = time.monotonic()
+            found += filter(self._is_due, records)
         has_gap, self._missed = self._reader.missed > self._missed, self._reader.missed
         if not found and (successor := self._reader.successor()) is not None:
             # The trainer made a larger ring, as its frames did not fit.
             self._reader.close()
             self._reader, self._missed = successor, 0
         return found, has_gap
+
+    def _is_due(self, record: Record) -> bool:
+        """Tell whether a record is to be shown: a frame of a faster game may not be."""
+        if not isinstance(record, FrameRecord):
+            return True
+        self._drawn_at = time.monotonic()
+        if record.captured_at < self._next_at:
+            return False
+        period_s = 1 / max(1, self._fps)
+        self._next_at = max(self._next_at + period_s, record.captured_at + period_s / 2)
+        return True
 
     def close(self) -> None:
         """Ask the trainer for nothing any more."""

@@ -75,7 +75,7 @@ class Guest:
         self._source: Source = self._inline
         self._note = ""
         if recipe is not None:
-            self._source = ShadowSource(ring, recipe, owner)
+            self._source = ShadowSource(ring, self._announcement.pid, recipe, owner)
         elif self._announcement.draw == "auto" and self._announcement.kind == "environment":
             self._note = "it is drawn in its trainer, as it can't be repeated: " + (
                 self._announcement.no_recipe

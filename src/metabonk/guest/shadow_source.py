@@ -16,6 +16,7 @@ from metabonk.broadcast.ring_layout import FORMAT
 from metabonk.broadcast.ring_reader import RingReader
 from metabonk.broadcast.shadow_link import MAX_MESSAGE, ShadowReport, Wanted, decode, encode
 from metabonk.errors import ReplayError
+from metabonk.guest.trainer_environment import trainer_environment
 from metabonk.messages import Drawn
 from metabonk.system import peers
 
@@ -41,12 +42,13 @@ class ShadowSource:
 
     Args:
         ring: file of the trainer's ring.
+        trainer: process that writes it (pid).
         recipe: of the copy of its environment.
         owner: process whose guests share one that forks shadows (pid).
     """
 
-    def __init__(self, ring: Path, recipe: Recipe, owner: int) -> None:
-        self._ring, self._recipe = ring, recipe
+    def __init__(self, ring: Path, trainer: int, recipe: Recipe, owner: int) -> None:
+        self._ring, self._trainer, self._recipe = ring, trainer, recipe
         self._name = host_name(recipe, owner)
         self._host: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
@@ -124,9 +126,9 @@ class ShadowSource:
     def _start_host(self) -> None:
         if self._host is not None:
             return
-        # As in the trainer: its folder, and where it finds what it imports.
+        # As in the trainer: its variables, its folder, and where it finds what it imports.
         environment = {
-            **os.environ,
+            **(trainer_environment(self._trainer, self._ring) or os.environ),
             "PYTHONPATH": os.pathsep.join(self._recipe.path),
             "METABONK_BROADCAST": "0",
         }
