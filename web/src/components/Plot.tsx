@@ -2,7 +2,7 @@ import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { downsample, type Line, lastKnown, nearestLine } from "./downsample";
-import { formatCompact, formatCount, formatNumber } from "./format";
+import { formatCount, formatNumber, formatTicks } from "./format";
 
 const HEIGHT_PX = 280;
 /** About the width of a wide plot in pixels. */
@@ -52,7 +52,9 @@ export function Plot({ series, label, onPick }: PlotProps) {
     };
   }, [shape]);
 
-  useEffect(() => plot.current?.setData(data), [data]);
+  useEffect(() => {
+    if (plot.current) setData(plot.current, data);
+  }, [data]);
 
   return <div className="plot" ref={root} role="img" aria-label={label} />;
 }
@@ -64,6 +66,19 @@ function alignedData(series: readonly Series[]): uPlot.AlignedData {
     return [[...xs], [...ys]] as uPlot.AlignedData;
   });
   return tables.length > 0 ? uPlot.join(tables) : [[]];
+}
+
+/** Show new points; a part that was zoomed in on stays as it is. */
+function setData(plot: uPlot, data: uPlot.AlignedData): void {
+  const zoomed = isZoomed(plot);
+  plot.setData(data, !zoomed);
+  if (zoomed) plot.redraw();
+}
+
+function isZoomed({ data: [xs], scales: { x } }: uPlot): boolean {
+  const [first, last] = [xs[0], xs.at(-1)];
+  if (first === undefined || last === undefined) return false;
+  return (x?.min ?? first) > first || (x?.max ?? last) < last;
 }
 
 /** Report the point below the pointer; uPlot keeps clicks that end a zoom to itself. */
@@ -93,8 +108,12 @@ function options(element: HTMLElement, lines: [string, string, string][]): uPlot
     height: HEIGHT_PX,
     scales: { x: { time: false } },
     axes: [
-      { ...axis, values: (_, steps) => steps.map(formatCompact) },
-      { ...axis, size: 56, values: (_, returns) => returns.map(formatCompact) },
+      { ...axis, values: (_, steps, _axis, _space, increment) => formatTicks(steps, increment) },
+      {
+        ...axis,
+        size: 56,
+        values: (_, returns, _axis, _space, increment) => formatTicks(returns, increment),
+      },
     ],
     series: [
       { label: "Steps", value: (_, step) => formatCount(step) },

@@ -8,6 +8,7 @@ import {
   formatFinePercent,
   formatNumber,
   formatResolution,
+  formatTicks,
   MISSING,
 } from "./format";
 
@@ -22,8 +23,27 @@ test("numbers from ten thousand are abbreviated", () => {
   expect([9_999, 12_345, 1_240_000].map(formatCompact)).toEqual(["9,999", "12.3K", "1.2M"]);
 });
 
-test("numbers below a hundred have one decimal", () => {
-  expect([0, 29.94, 939.6].map(formatNumber)).toEqual(["0.0", "29.9", "940"]);
+test("numbers have three digits, and below a hundred one decimal at least", () => {
+  expect([0, 5, 29.94, 939.6].map(formatNumber)).toEqual(["0.0", "5.0", "29.9", "940"]);
+  expect([0.934, 0.938, -0.0123, 5.254].map(formatNumber)).toEqual([
+    "0.93",
+    "0.94",
+    "−0.012",
+    "5.25",
+  ]);
+});
+
+test.each([
+  [[-2.5, 0, 2.5, 5], 2.5, ["−2.5", "0", "2.5", "5.0"]],
+  [[0.25, 0.5, 0.75], 0.25, ["0.25", "0.50", "0.75"]],
+  [[0, 0.001, 0.002], 0.001, ["0", "0.001", "0.002"]],
+  [[-3, 0, 3, 6], 3, ["−3", "0", "3", "6"]],
+  [[1_000, 2_000, 9_000], 1_000, ["1,000", "2,000", "9,000"]],
+  [[0, 12_500, 25_000], 12_500, ["0", "12.5K", "25.0K"]],
+  [[12_000, 12_050, 12_100], 50, ["12.00K", "12.05K", "12.10K"]],
+  [[0, 500_000, 1_000_000], 500_000, ["0", "0.5M", "1.0M"]],
+])("labels of an axis have the digits that tell them apart: %s", (values, increment, labels) => {
+  expect(formatTicks(values, increment)).toEqual(labels);
 });
 
 test("fine percentages have one decimal", () => expect(formatFinePercent(0.0144)).toBe("1.4%"));

@@ -10,6 +10,20 @@ const oneDecimal = new Intl.NumberFormat("en", {
   maximumFractionDigits: 1,
 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const upToTwo = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 2 });
+const upToThree = new Intl.NumberFormat("en", {
+  minimumFractionDigits: 1,
+  maximumFractionDigits: 3,
+});
+
+/** Units of the labels of an axis: from which label on, size and sign. */
+const UNITS = [
+  { from: 1e9, size: 1e9, sign: "B" },
+  { from: 1e6, size: 1e6, sign: "M" },
+  { from: 1e4, size: 1e3, sign: "K" },
+  { from: 0, size: 1, sign: "" },
+] as const;
+const MAX_DECIMALS = 12;
 
 function format(value: Value, toText: (value: number) => string): string {
   return value === null || value === undefined || !Number.isFinite(value)
@@ -27,9 +41,43 @@ export function formatCompact(value: Value): string {
   return format(value, (n) => (Math.abs(n) < 10_000 ? integer : compact).format(n));
 }
 
-/** 29.9 and 940 */
+/** 940, 29.9, 5.0, 5.25, 0.93 and 0.012: three digits, and one decimal at least */
 export function formatNumber(value: Value): string {
-  return format(value, (n) => (Math.abs(n) < 100 ? oneDecimal : integer).format(n));
+  return format(value, (n) => {
+    const size = Math.abs(n);
+    if (size >= 100) return integer.format(n);
+    if (size >= 10) return oneDecimal.format(n);
+    return (size < 0.1 ? upToThree : upToTwo).format(n);
+  });
+}
+
+/**
+ * Format the labels of an axis with as many digits as tell them apart.
+ *
+ * @param increment between two labels
+ */
+export function formatTicks(values: readonly number[], increment: number): string[] {
+  const largest = Math.max(0, ...values.map(Math.abs));
+  const { size, sign } = UNITS.find(({ from }) => largest >= from) ?? UNITS[3];
+  const digits = decimals(increment / size);
+  const ticks = new Intl.NumberFormat("en", {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  });
+  return values.map((value) =>
+    value === 0 ? "0" : format(value, (n) => `${ticks.format(n / size)}${sign}`),
+  );
+}
+
+/** Return how many decimals a number has. */
+function decimals(value: number): number {
+  let digits = 0;
+  while (digits < MAX_DECIMALS && !isWhole(value * 10 ** digits)) digits++;
+  return digits;
+}
+
+function isWhole(value: number): boolean {
+  return Math.abs(value - Math.round(value)) < 1e-6 * Math.max(1, Math.abs(value));
 }
 
 /** +100, −5.0 and a plain 0 */
