@@ -49,6 +49,8 @@ export function LearningCurve({ points, worker }: LearningCurveProps) {
 export interface RunCurve {
   run: string;
   points: readonly CurvePoint[];
+  /** Of the run among all that are selected, which chooses its color. */
+  number: number;
 }
 
 /** Running means of several runs in one plot; a click leads to a replay of the nearest run. */
@@ -60,9 +62,9 @@ export function RunCurves({ curves }: { curves: readonly RunCurve[] }) {
   );
   const series = useMemo<Series[]>(
     () =>
-      curves.map(({ run, points }, i) => ({
+      curves.map(({ run, points, number }) => ({
         name: run,
-        color: COLORS[i % COLORS.length] as string,
+        color: COLORS[number % COLORS.length] as string,
         width: 2,
         xs: points.map((point) => point.fleet_step),
         ys: runningMean(points, SMOOTHING),

@@ -5,11 +5,13 @@ interface RunTableProps {
   runs: readonly RunSummary[];
   /** Runs whose curves are plotted, in the order of their colors. */
   selected: readonly string[];
+  /** No more can be selected. */
+  isFull: boolean;
   onSelect: (run: string, selected: boolean) => void;
 }
 
 /** Table of runs with a checkbox that adds a run's curve to the plot. */
-export function RunTable({ runs, selected, onSelect }: RunTableProps) {
+export function RunTable({ runs, selected, isFull, onSelect }: RunTableProps) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
     <section className="scroll" aria-label="Runs" tabIndex={0}>
@@ -39,6 +41,7 @@ export function RunTable({ runs, selected, onSelect }: RunTableProps) {
                     <input
                       type="checkbox"
                       checked={index >= 0}
+                      disabled={isFull && index < 0}
                       onChange={({ target }) => onSelect(run, target.checked)}
                     />
                     {run}

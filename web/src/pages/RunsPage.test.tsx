@@ -50,6 +50,35 @@ test("a checkbox adds or removes a run, in the plot and in the URL", async () =>
   expect(await screen.findByText("No run selected.")).toBeTruthy();
 });
 
+test("runs of another game than the newest are not selected by default", async () => {
+  respondRuns("third", "second", "first");
+  const other = { game: "gym:CartPole-v1" };
+  respond("/api/runs", [makeRun("third"), { ...makeRun("second"), ...other }, makeRun("first")]);
+  openPage("/runs");
+  expect(await screen.findByText("curves of third and first")).toBeTruthy();
+});
+
+test("each game has a plot of its own", async () => {
+  respondRuns("second", "first");
+  respond("/api/runs", [makeRun("second"), { ...makeRun("first"), game: "gym:CartPole-v1" }]);
+  openPage("/runs?runs=second,first");
+  expect(await screen.findByText("curves of second")).toBeTruthy();
+  expect(screen.getByText("curves of first")).toBeTruthy();
+  expect(screen.getByRole("heading", { name: "gym:CartPole-v1" })).toBeTruthy();
+});
+
+test("with five runs selected no other can be, and their details are folded up", async () => {
+  const names = ["f", "e", "d", "c", "b", "a"];
+  respondRuns(...names);
+  openPage("/runs?runs=f,e,d,c,b");
+  const sixth = await screen.findByRole("checkbox", { name: "a" });
+  expect(sixth).toHaveProperty("disabled", true);
+  expect(screen.getByText("5 runs are selected; deselect one to compare another.")).toBeTruthy();
+  expect(document.querySelectorAll("details.run-fold")).toHaveLength(5);
+  fireEvent.click(screen.getByRole("checkbox", { name: "b" }));
+  expect(await screen.findByRole("checkbox", { name: "a" })).toHaveProperty("disabled", false);
+});
+
 test("the URL selects runs, except unknown ones", async () => {
   respondRuns("second", "first");
   openPage("/runs?runs=first,lost");
