@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from metabonk.broadcast.meeting import page_address
 from metabonk.broadcast.notebook import PATH, cell
+from tests.support.browser import displayed
 from tests.support.hub import Place, place
 from tests.support.waiting import until
 
@@ -68,7 +69,7 @@ def train(here: Place, game: str) -> None:
 def logged(here: Place) -> list[str]:
     """Return the trainer's returns as the page writes them."""
     lines = (here.folder / "returns.txt").read_text().split()
-    return [f"{float(line):.1f}".replace("-", "−").replace("−0.0", "0.0") for line in lines]
+    return [displayed(float(line)) for line in lines]
 
 
 def stat(stage: Locator, name: str) -> Locator:

@@ -4,7 +4,6 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from metabonk.policy.episode_log import EpisodeLog
 from metabonk.run_messages import Episode
 from metabonk.runs import layout
 from tests.support import http
-from tests.support.browser import axe_violations
+from tests.support.browser import axe_violations, displayed
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
@@ -27,8 +26,6 @@ DRAWN_MS = 60_000
 GAME = "gym:CartPole-v1"
 ROUNDED_S = 0.02
 """Addresses have hundredths, and a pixel of the seek bar is some time."""
-
-MINUS = "\N{MINUS SIGN}"
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +127,6 @@ def linked_time(page: Page) -> float:
     """Return the time in the page's address, seconds."""
     # Not the page's url, which doesn't change while Python waits.
     return float(page.evaluate("new URLSearchParams(location.search).get('t') ?? 0"))
-
-
-def displayed(number: float) -> str:
-    """Format a number as the page does."""
-    unit = Decimal("0.1" if abs(number) < 100 else "1")
-    return f"{Decimal(number).quantize(unit, ROUND_HALF_UP)}".replace("-", MINUS)
 
 
 def in_step(page: Page, track: dict[str, Any]) -> int | None:

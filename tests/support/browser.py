@@ -1,6 +1,7 @@
 """The browser in tests and benchmarks: its options, and a check of what it shows."""
 
 import json
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 from playwright.sync_api import Page
@@ -18,8 +19,21 @@ CHROMIUM_FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 
+MINUS = "\N{MINUS SIGN}"
+
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def displayed(number: float) -> str:
+    """Format a number as the page does."""
+    size = abs(number)
+    decimals = 0 if size >= 100 else 1 if size >= 10 else 3 if size < 0.1 else 2
+    rounded = Decimal(repr(number)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    text = f"{rounded:f}"
+    while decimals > 1 and text.endswith("0"):
+        text, decimals = text[:-1], decimals - 1
+    return text.replace("-", MINUS)
 
 
 def axe_violations(page: Page) -> list[str]:

@@ -3,6 +3,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { downsample, type Line, lastKnown, nearestLine } from "./downsample";
 import { formatCount, formatNumber, formatTicks } from "./format";
+import { isZoomed } from "./zoom";
 
 const HEIGHT_PX = 280;
 /** About the width of a wide plot in pixels. */
@@ -70,15 +71,9 @@ function alignedData(series: readonly Series[]): uPlot.AlignedData {
 
 /** Show new points; a part that was zoomed in on stays as it is. */
 function setData(plot: uPlot, data: uPlot.AlignedData): void {
-  const zoomed = isZoomed(plot);
+  const zoomed = isZoomed(plot.data[0], plot.scales.x ?? {});
   plot.setData(data, !zoomed);
   if (zoomed) plot.redraw();
-}
-
-function isZoomed({ data: [xs], scales: { x } }: uPlot): boolean {
-  const [first, last] = [xs[0], xs.at(-1)];
-  if (first === undefined || last === undefined) return false;
-  return (x?.min ?? first) > first || (x?.max ?? last) < last;
 }
 
 /** Report the point below the pointer; uPlot keeps clicks that end a zoom to itself. */
