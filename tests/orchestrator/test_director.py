@@ -1,5 +1,6 @@
 """Examples of assignments, then properties over arbitrary histories."""
 
+import time
 from dataclasses import dataclass, replace
 
 import hypothesis.strategies as st
@@ -268,6 +269,17 @@ def test_64_guests_take_turns_on_two_sessions_and_are_named():
     decided = director.decide(guests, capacity_of(2), 31 * ROTATE_S)
     reason = decided[0].reason
     assert reason.startswith("both encoder sessions are in use (CartPole-v1-62, CartPole-v1-63)")
+
+
+def test_hundreds_of_workers_are_decided_on_in_a_moment():
+    director = Director(ROTATE_S)
+    many = idle(*range(512))
+    live(director, many, 2, 0.0)
+    began = time.perf_counter()
+    live(director, many, 2, 1.0)
+    director.schedule(many, 1.0)
+    # In proportion to their square, as it was once, it would take two seconds.
+    assert time.perf_counter() - began < 0.3
 
 
 def test_a_guest_with_the_index_of_one_that_left_starts_afresh():

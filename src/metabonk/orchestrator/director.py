@@ -145,13 +145,14 @@ class Director:
         self._fill(present, now)
         self._make_room_for_viewers(present, now)
         self._rotate(present, now)
-        return {index: self._assignment(index, present, now) for index in present}
+        turns = self._turns(present, now)
+        return {index: self._assignment(index, present, turns, now) for index in present}
 
     def schedule(self, candidates: Iterable[Candidate], now: float) -> RotationSchedule:
         """Return the current schedule; changes nothing."""
         present = {candidate.index: candidate for candidate in candidates}
         live = tuple(self._longest_live(self._live_since))
-        turns = {index: self._turn_in_s(index, present, now) for index in self._waiting(present)}
+        turns = self._turns(present, now)
         if not turns:
             return RotationSchedule(live, None, None)
         soonest = min(turns, key=lambda index: (turns[index] is None, turns[index] or 0.0))
@@ -210,8 +211,12 @@ class Director:
 
     def _fill(self, present: Mapping[int, Candidate], now: float) -> None:
         settling = self._first_seen is not None and now - self._first_seen < SETTLE_S
+        full: set[str | None] = set()
         for index in self._waiting(present):
+            if (pool := self._capacity.pool_of(index)) in full:
+                continue
             if not self._capacity.has_room(self._live_since, index):
+                full.add(pool)
                 continue
             if settling and not (self._is_watched(index, now) or self._capacity.comes_first(index)):
                 continue
@@ -230,6 +235,8 @@ class Director:
 
     def _rotate(self, present: Mapping[int, Candidate], now: float) -> None:
         for index in self._waiting(present):
+            if now - min(self._live_since.values(), default=now) < min(FAILING_S, self._rotate_s):
+                break  # All have just come.
             # A worker that has just made room must not return at once and displace the next one.
             leaving, waited_s = None, self._waited_s(index, now)
             if waited_s >= FAILING_S:
@@ -292,7 +299,13 @@ class Director:
         at = self._last_watched.get(index)
         return index in self._claims or (at is not None and now - at <= VIEWER_GRACE_S)
 
-    def _assignment(self, index: int, present: Mapping[int, Candidate], now: float) -> Assignment:
+    def _assignment(
+        self,
+        index: int,
+        present: Mapping[int, Candidate],
+        turns: Mapping[int, float | None],
+        now: float,
+    ) -> Assignment:
         if index in self._live_since:
             reason = (
                 "a viewer has this worker open"
@@ -300,9 +313,12 @@ class Director:
                 else "an encoder session is available for this worker"
             )
             return Assignment(DesiredState.LIVE, reason)
-        return Assignment(DesiredState.STANDBY, self._standby_reason(index, present, now))
+        reason = self._standby_reason(index, present, turns[index])
+        return Assignment(DesiredState.STANDBY, reason)
 
-    def _standby_reason(self, index: int, present: Mapping[int, Candidate], now: float) -> str:
+    def _standby_reason(
+        self, index: int, present: Mapping[int, Candidate], turn_in_s: float | None
+    ) -> str:
         count, pool = self._capacity.sessions_of(index), self._capacity.pool_of(index)
         if not self._capacity.is_divided:
             pool = None
@@ -320,22 +336,39 @@ class Director:
         if not places:
             return f"{sessions} reserved for workers that are still starting"
         reason = f"{sessions} in use ({', '.join(present[place].shown_name for place in places)})"
-        turn_in_s = self._turn_in_s(index, present, now)
         if turn_in_s is None:
             return f"{reason} and watched; the next turn comes when a viewer leaves"
         return f"{reason}; next turn in {turn_in_s:.0f} s"
 
-    def _turn_in_s(self, index: int, present: Mapping[int, Candidate], now: float) -> float | None:
-        """Return the seconds until a waiting worker gets a place; None if all have viewers."""
-        leaving = [live for live in self._places_for(index) if not self._is_watched(live, now)]
-        if not leaving:
-            return None
-        rivals = [
-            each
-            for each in self._waiting(present)
-            if any(self._capacity.may_replace(self._live_since, live, each) for live in leaving)
-        ]
-        rounds, place = divmod(rivals.index(index), len(leaving))
+    def _turns(self, present: Mapping[int, Candidate], now: float) -> dict[int, float | None]:
+        """Return the seconds until each waiting worker gets a place; None if all have viewers.
+
+        Workers of one pool stand in one line, so that there may be many of them.
+        """
+        waiting = self._waiting(present)
+        lines: dict[str | None, list[int]] = {}
+        for index in waiting:
+            lines.setdefault(self._capacity.pool_of(index), []).append(index)
+        turns: dict[int, float | None] = {}
+        live_since, may_replace = self._live_since, self._capacity.may_replace
+        for line in lines.values():
+            places = [each for each in self._places_for(line[0]) if not self._is_watched(each, now)]
+            rivals = {
+                pool
+                for pool, (first, *_) in lines.items()
+                if any(may_replace(live_since, live, first) for live in places)
+            }
+            order = (each for each in waiting if self._capacity.pool_of(each) in rivals)
+            numbers = {each: number for number, each in enumerate(order)}
+            for index in line:
+                turns[index] = (
+                    self._turn_in_s(index, numbers[index], places, now) if places else None
+                )
+        return turns
+
+    def _turn_in_s(self, index: int, number: int, leaving: Sequence[int], now: float) -> float:
+        """Return the seconds until the worker that so many precede gets one of these places."""
+        rounds, place = divmod(number, len(leaving))
         free_in_s = max(0.0, self._live_since[leaving[place]] + self._rotate_s - now)
         waited_s = self._waited_s(index, now)
         return max(free_in_s + rounds * self._rotate_s, self._rotate_s - waited_s)
