@@ -1,4 +1,4 @@
-import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, type RefObject, useEffect, useMemo, useRef, useState } from "react";
 import type { LivePlayer } from "../player/live-player";
 import { Player } from "../player/Player";
 import type { PlayerState } from "../player/player-state";
@@ -28,6 +28,8 @@ interface StreamViewProps {
   hasSaliency?: boolean;
   /** Hide the controls. */
   clean?: boolean;
+  /** What full screen shows, where that is more than this view. */
+  fullscreenRoot?: RefObject<HTMLElement | null>;
   onState?: (state: PlayerState) => void;
   onPlayer?: (player: LivePlayer | null) => void;
   /** Additional controls. */
@@ -42,6 +44,7 @@ export function StreamView({
   holdFrame,
   hasSaliency = true,
   clean = false,
+  fullscreenRoot,
   onState,
   onPlayer,
   children,
@@ -61,7 +64,7 @@ export function StreamView({
 
   const actions = useMemo(
     () => ({
-      f: () => toggleFullscreen(root.current),
+      f: () => toggleFullscreen((fullscreenRoot ?? root).current),
       t: toggleThoughts,
       h: toggleSaliency,
       r: () => instantReplay.goBack(),
@@ -69,7 +72,7 @@ export function StreamView({
       l: () => instantReplay.goLive(),
       Escape: () => instantReplay.goLive(),
     }),
-    [toggleThoughts, toggleSaliency, instantReplay],
+    [fullscreenRoot, toggleThoughts, toggleSaliency, instantReplay],
   );
   useShortcuts(large ? actions : NO_SHORTCUTS);
 

@@ -1,4 +1,4 @@
-import { useCallback } from "react";
+import { type RefObject, useCallback } from "react";
 import { Link } from "react-router";
 import { useFeatured } from "../api/queries";
 import type { Featured, WorkerStatus } from "../api/schema";
@@ -21,12 +21,17 @@ interface TileProps {
   pinned: boolean;
   holdFrame: boolean;
   clean: boolean;
+  /** The broadcast, which fills the screen rather than this tile: the director goes on. */
+  fullscreenRoot: RefObject<HTMLElement | null>;
+  /** Key that pins the worker; null: none does. */
+  pinKey: string | null;
   onState: (worker: string, state: PlayerState) => void;
   onPin: (pin: boolean) => void;
 }
 
 /** One worker of the broadcast; its player survives a move from place to place. */
-export function Tile({ worker, place, pinned, holdFrame, clean, onState, onPin }: TileProps) {
+export function Tile(props: TileProps) {
+  const { worker, place, pinned, holdFrame, clean, fullscreenRoot, pinKey, onState, onPin } = props;
   const id = worker.instance_id;
   const onPlayerState = useCallback((state: PlayerState) => onState(id, state), [onState, id]);
   const large = place === "stage";
@@ -36,6 +41,7 @@ export function Tile({ worker, place, pinned, holdFrame, clean, onState, onPin }
         worker={id}
         large={large}
         clean={clean}
+        fullscreenRoot={fullscreenRoot}
         hasSaliency={!isGuest(worker)}
         // A dedicated viewer makes the director give the worker a session.
         audience={pinned ? "dedicated" : "broadcast"}
@@ -54,7 +60,7 @@ export function Tile({ worker, place, pinned, holdFrame, clean, onState, onPin }
         (large ? (
           <Stats stats={statsOf(worker)} />
         ) : (
-          <Caption worker={worker} place={place} onPin={() => onPin(true)} />
+          <Caption worker={worker} place={place} pinKey={pinKey} onPin={() => onPin(true)} />
         ))}
       {!clean && large && <GuestNote worker={worker} />}
     </article>
@@ -97,10 +103,11 @@ function nextText(featured: Featured | undefined): string {
 interface CaptionProps {
   worker: WorkerStatus;
   place: Place;
+  pinKey: string | null;
   onPin: () => void;
 }
 
-function Caption({ worker, place, onPin }: CaptionProps) {
+function Caption({ worker, place, pinKey, onPin }: CaptionProps) {
   return (
     <p className="caption">
       <Link to={streamPath(worker.instance_id)}>{worker.instance_id}</Link>
@@ -113,7 +120,7 @@ function Caption({ worker, place, onPin }: CaptionProps) {
         aria-label={`Pin ${worker.instance_id}`}
         onClick={onPin}
       >
-        Pin
+        Pin {pinKey !== null && <kbd>{pinKey}</kbd>}
       </button>
       {place === "standby" && !isGuest(worker) && <WatchLast worker={worker} />}
     </p>

@@ -38,6 +38,7 @@ test("the live worker is on stage, and all players join as the broadcast audienc
   expect((await tile("omega-0")).dataset.place).toBe("stage");
   expect((await tile("omega-1")).dataset.place).toBe("standby");
   expect(screen.getByText("player of omega-2, broadcast")).toBeTruthy();
+  expect(screen.getByRole("button", { name: "Pin omega-2" }).textContent).toBe("Pin 3");
   expect(await screen.findByText("Next: omega-1 in 12 s.")).toBeTruthy();
 });
 
@@ -64,6 +65,26 @@ test("follows the director once the next worker's video plays", async () => {
   act(() => playerStates.get("omega-1")?.("live"));
   expect((await tile("omega-1")).dataset.place).toBe("stage");
   expect((await tile("omega-0")).dataset.place).toBe("standby");
+});
+
+test("full screen follows the director", async () => {
+  Object.defineProperty(document, "fullscreenElement", { value: null, writable: true });
+  HTMLElement.prototype.requestFullscreen = async function (this: HTMLElement) {
+    Object.assign(document, { fullscreenElement: this });
+    document.dispatchEvent(new Event("fullscreenchange"));
+  };
+  openPage("/neural/broadcast");
+  await tile("omega-2");
+  fireEvent.keyDown(document.body, { key: "f" });
+  const shown = document.fullscreenElement as HTMLElement;
+  expect(within(shown).getByRole("article", { name: "omega-0" }).dataset.place).toBe("stage");
+  expect(screen.queryByRole("article", { name: "omega-2" })).toBeNull();
+  respond("/api/featured", makeFeatured(["omega-1"], "omega-0"));
+  respond("/api/fleet", makeFleet([makeWorker(0), makeWorker(1, { stream_state: "live" })]));
+  await act(() => vi.advanceTimersByTimeAsync(1_100));
+  act(() => playerStates.get("omega-1")?.("live"));
+  expect(within(shown).getByRole("article", { name: "omega-1" }).dataset.place).toBe("stage");
+  Object.assign(document, { fullscreenElement: null });
 });
 
 test("a click pins a worker: on stage at once, labelled, in the URL, with a session requested", async () => {

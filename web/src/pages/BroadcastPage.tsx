@@ -1,13 +1,17 @@
-import { type CSSProperties, useCallback, useMemo } from "react";
+import { type CSSProperties, useCallback, useMemo, useRef } from "react";
 import { useSearchParams } from "react-router";
 import type { Fleet, WorkerStatus } from "../api/schema";
 import { FleetLoader } from "../components/FleetLoader";
+import { useIsFullscreen } from "../components/fullscreen";
 import { HowToBroadcast } from "../components/HowToBroadcast";
 import { Notice } from "../components/Notice";
 import { useShortcuts } from "../components/shortcuts";
 import { type Place, Tile } from "../components/Tile";
 import { useStage } from "../streams/use-stage";
 import { byIndex, isHub, useRecentWorkers } from "../streams/workers";
+
+/** Workers that a number key pins. */
+const NUMBERED = 9;
 
 /** `/neural/broadcast`: the featured worker on stage, all others beside it. */
 export function BroadcastPage() {
@@ -23,6 +27,8 @@ export function BroadcastPage() {
 function Broadcast({ fleet }: { fleet: Fleet }) {
   const [query, setQuery] = useSearchParams();
   const clean = query.get("clean") === "1";
+  const root = useRef<HTMLDivElement>(null);
+  const fullscreen = useIsFullscreen(root);
   const pinned = query.get("pin");
   const reporting = useMemo(() => byIndex(fleet.workers), [fleet.workers]);
   const workers = useRecentWorkers(reporting);
@@ -41,18 +47,19 @@ function Broadcast({ fleet }: { fleet: Fleet }) {
     [setQuery],
   );
   const ids = workers.map(({ instance_id }) => instance_id).join();
+  const pinKeys = useMemo(
+    () => new Map(ids.split(",", NUMBERED).map((id, i) => [id, `${i + 1}`])),
+    [ids],
+  );
   const actions = useMemo(() => {
-    const pinByNumber = ids
-      .split(",")
-      .slice(0, 9)
-      .map((id, i) => [`${i + 1}`, () => setParam("pin", id)] as const);
+    const pinByNumber = [...pinKeys].map(([id, key]) => [key, () => setParam("pin", id)]);
     return {
       ...Object.fromEntries(pinByNumber),
       p: () => setParam("pin", pinned === null ? current : null),
       "0": () => setParam("pin", null),
       c: () => setParam("clean", clean ? null : "1"),
     };
-  }, [ids, setParam, pinned, current, clean]);
+  }, [pinKeys, setParam, pinned, current, clean]);
   useShortcuts(actions);
 
   if (workers.length === 0 && isHub(fleet)) return <HowToBroadcast />;
@@ -63,12 +70,13 @@ function Broadcast({ fleet }: { fleet: Fleet }) {
       </Notice>
     );
   }
-  // In the clean view the next worker loads hidden behind the current one until its video plays.
-  const rendered = clean
-    ? workers.filter(({ instance_id: id }) => id === current || id === target)
-    : workers;
+  // Where only the stage is seen, the next worker loads behind the current one until it plays.
+  const rendered =
+    clean || fullscreen
+      ? workers.filter(({ instance_id: id }) => id === current || id === target)
+      : workers;
   return (
-    <div className="broadcast" data-clean={clean} style={gridRows(rendered)}>
+    <div className="broadcast" data-clean={clean} ref={root} style={gridRows(rendered)}>
       {rendered.map((worker) => (
         <Tile
           key={worker.instance_id}
@@ -77,6 +85,8 @@ function Broadcast({ fleet }: { fleet: Fleet }) {
           pinned={worker.instance_id === pinned}
           holdFrame={target !== current}
           clean={clean}
+          fullscreenRoot={root}
+          pinKey={pinKeys.get(worker.instance_id) ?? null}
           onState={setPlayerState}
           onPin={(pin) => setParam("pin", pin ? worker.instance_id : null)}
         />
