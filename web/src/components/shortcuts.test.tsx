@@ -12,6 +12,8 @@ function Field({ actions }: { actions: Record<string, () => void> }) {
     <>
       <input aria-label="name" />
       <button type="button">press</button>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable */}
+      <section aria-label="log" tabIndex={0} />
     </>
   );
 }
@@ -48,6 +50,24 @@ test("the space bar presses the button that has the focus", () => {
   expect(space).not.toHaveBeenCalled();
   fireEvent.keyDown(window, { key: " " });
   expect(space).toHaveBeenCalledOnce();
+});
+
+test("arrows scroll what has the focus and can be scrolled", () => {
+  const right = vi.fn();
+  render(<Field actions={{ ArrowRight: right }} />);
+  fireEvent.keyDown(screen.getByLabelText("log"), { key: "ArrowRight" });
+  expect(right).not.toHaveBeenCalled();
+  fireEvent.keyDown(window, { key: "ArrowRight" });
+  expect(right).toHaveBeenCalledOnce();
+});
+
+test("behind a dialog only the key that closes it runs", () => {
+  const actions = { f: vi.fn(), "?": vi.fn() };
+  render(<Field actions={actions} />);
+  render(<dialog open>help</dialog>);
+  for (const key of ["f", "?"]) fireEvent.keyDown(window, { key });
+  expect(actions.f).not.toHaveBeenCalled();
+  expect(actions["?"]).toHaveBeenCalledOnce();
 });
 
 test("nothing runs after unmounting", () => {

@@ -27,9 +27,11 @@ export const SHORTCUTS: readonly Shortcut[] = [
 ];
 
 const NO_KEYS: ReadonlySet<string> = new Set();
+/** It closes the dialog too. */
+const OPENS_DIALOG: ReadonlySet<string> = new Set(["?"]);
 
 /**
- * Call the action of a pressed key, except in form fields and with modifier keys.
+ * Call the action of a pressed key, except in form fields, behind a dialog and with modifier keys.
  *
  * @param repeated keys whose action is called again and again while they are held
  */
@@ -41,6 +43,7 @@ export function useShortcuts(
     const onKeyDown = (event: KeyboardEvent) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.repeat && !repeated.has(event.key)) return;
+      if (!OPENS_DIALOG.has(event.key) && document.querySelector("dialog[open]")) return;
       if (event.target instanceof HTMLElement && handles(event.target, event.key)) return;
       const action = actions[event.key];
       if (!action) return;
@@ -52,13 +55,13 @@ export function useShortcuts(
   }, [actions, repeated]);
 }
 
-const MOVES_SLIDER = /^(Arrow|Page|Home$|End$)/;
+const MOVES = /^(Arrow|Page|Home$|End$)/;
 
-/** Return whether the element handles the key itself. */
+/** Return whether the element handles the key itself: a field, a slider, or something to scroll. */
 function handles(element: HTMLElement, key: string): boolean {
   const fields = "input:not([type=checkbox], [type=range]), textarea, select";
   const pressedBySpace = "button, input, summary";
-  if (element.matches("input[type=range]") && MOVES_SLIDER.test(key)) return true;
+  if (MOVES.test(key) && element.matches("input[type=range], section[tabindex]")) return true;
   return (
     element.isContentEditable ||
     element.matches(key === " " ? `${fields}, ${pressedBySpace}` : fields)
