@@ -109,6 +109,27 @@ def test_a_hub_is_started_with_the_lock_of_its_start_and_is_no_child(
     until("it has ended", lambda: not is_locked(folder / STARTING))
 
 
+def test_a_hub_tells_of_its_page_in_the_terminal_of_the_training_that_started_it(
+    folder: Path, clock: Clock, python: Callable[[str], dict[str, str]], tmp_path: Path
+):
+    environment = python("""
+        while [ $# -gt 1 ]; do [ "$1" = --tell ] && fd=$2; shift; done
+        echo "this is it" > /proc/self/fd/$fd
+    """)
+    program = """
+import os, sys
+for _ in range(40):
+    os.dup(2)  # More descriptors than a shell knows by a digit.
+from metabonk.broadcast.hub import seek_hub
+for _ in range(3):
+    seek_hub()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "this is it\n"
+
+
 def test_a_hub_that_says_why_it_can_not_start_is_one_warning(
     folder: Path, clock: Clock, python: Callable[[str], dict[str, str]]
 ):

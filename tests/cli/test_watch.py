@@ -122,7 +122,10 @@ def test_a_hub_ends_its_start_when_its_page_is_served(
     starting = try_lock(meeting / STARTING)
     assert starting is not None
     (meeting / START_LOG).write_text("")
-    assert main(["hub", "--starting", str(starting)]) == 0
+    reader, terminal = os.pipe()
+    assert main(["hub", "--starting", str(starting), "--tell", str(terminal)]) == 0
+    with os.fdopen(reader) as told:
+        assert told.read() == f"metabonk: watch at {served[0]['page']}\n"
     (given,) = served
     assert given["idle_s"] == 30.0
     assert list(meeting.iterdir()) == []
@@ -137,6 +140,9 @@ def test_a_hub_leaves_where_another_process_shows_it(
 ):
     meeting = meeting_folder()
     starting = try_lock(meeting / STARTING)
-    assert main(["hub", "--starting", str(starting)]) == 0
+    reader, terminal = os.pipe()
+    assert main(["hub", "--starting", str(starting), "--tell", str(terminal)]) == 0
+    with os.fdopen(reader) as told:
+        assert told.read() == "metabonk: watch at http://localhost:1234\n"
     assert served == []
     assert not is_locked(meeting / STARTING)

@@ -13,6 +13,7 @@ from pathlib import Path
 import gymnasium
 
 from metabonk.broadcast.meeting import (
+    LINE,
     START_LOG,
     STARTING,
     TOLD,
@@ -28,11 +29,13 @@ INTERPRETER = "METABONK_HUB"
 """Environment variable: the Python whose MetaBonk is the hub, by default the trainer's; 0: none is
 started."""
 
+STANDARD_ERROR = 2
+
 LOOK_S = 5.0
 """Between two looks for the hub."""
 
 FIRST_LOOKS_S = 0.2
-"""The same until its page is known."""
+"""The same until the training was told of its page."""
 
 MAX_PAUSE_S = 300.0
 """Longest pause between two starts: a hub that ends again and again costs a training little."""
@@ -85,9 +88,13 @@ class HubSeeker:
 
     def _look(self, folder: Path) -> None:
         if is_shown(folder):
-            if not self._has_told and (page := page_address(folder)) is not None:
-                self._has_told, self._failures = True, 0
-                self._tell(folder, page)
+            if (page := page_address(folder)) is not None:
+                self._failures = 0
+                if not self._has_told and self._may_tell(folder):
+                    with contextlib.suppress(AttributeError, OSError, ValueError):
+                        sys.stderr.write(LINE.format(page=page))
+                        sys.stderr.flush()
+                self._has_told = True
             return
         if self._has_given_up or self._environment.get(INTERPRETER) == "0":
             return
@@ -125,24 +132,30 @@ class HubSeeker:
         starting = try_lock(folder / STARTING)
         if starting is None:
             return
+        # The lock is the hub's from now on: it drops it when its page is there.
+        passed, options = [starting], ["--starting", str(starting)]
         try:
+            if not self._has_told and _is_on_standard_error() and self._may_tell(folder):
+                # The next ``reset`` may be far away, so the hub itself tells of its page.
+                passed.append(os.dup(STANDARD_ERROR))
+                options += ["--tell", str(passed[-1])]
+                self._has_told = True
             with (folder / START_LOG).open("wb") as output:
                 subprocess.run(
-                    [*DETACHED, *command, "hub", "--starting", str(starting)],
+                    [*DETACHED, *command, "hub", *options],
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=output,
                     start_new_session=True,
-                    # The lock is the hub's from now on: it drops it when its page is there.
-                    pass_fds=(starting,),
+                    pass_fds=passed,
                     check=False,
                 )
             self._failures += 1
             self._starts, self._started_at = self._starts + 1, self._clock()
-            self._has_told = False
         finally:
-            os.close(starting)
+            for descriptor in passed:
+                os.close(descriptor)
 
     def _command(self) -> tuple[list[str], dict[str, str]]:
         """Return the command line and the environment of MetaBonk in the hub's interpreter."""
@@ -163,17 +176,15 @@ class HubSeeker:
         # Without -P, modules in the trainer's folder would take the place of others.
         return [python, "-P", "-m", "metabonk.cli.main"], environment
 
-    def _tell(self, folder: Path, page: str) -> None:
-        """Print the page's address, once for all processes of a training."""
+    def _may_tell(self, folder: Path) -> bool:
+        """Tell whether this process is the one of its training that tells of the page."""
         remove_told(folder)
         note = folder / f"{TOLD}{os.getpgrp()}"
-        # Held until this process ends.
-        self._told = try_lock(note)
-        if self._told is not None:
-            atexit.register(_remove, note, os.getpid())
-            with contextlib.suppress(AttributeError, OSError, ValueError):
-                sys.stderr.write(f"metabonk: watch at {page}\n")
-                sys.stderr.flush()
+        if (told := try_lock(note)) is None:
+            return False
+        self._told = told  # Held until this process ends.
+        atexit.register(_remove, note, os.getpid())
+        return True
 
     def _give_up(self, reason: str) -> None:
         self._has_given_up = True
@@ -183,6 +194,13 @@ class HubSeeker:
                 "metabonk can't start its page: %s; 'metabonk watch' shows this training too",
                 reason,
             )
+
+
+def _is_on_standard_error() -> bool:
+    """Tell whether what is printed here goes where another process can print too."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return sys.stderr.fileno() == STANDARD_ERROR
+    return False
 
 
 def _remove(note: Path, pid: int) -> None:

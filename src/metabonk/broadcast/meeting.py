@@ -27,6 +27,9 @@ PAGE = "page"
 TOLD = "hub-told-"
 """Beginning of the names of files whose lock says that a process group was told of the page."""
 
+LINE = "metabonk: watch at {page}\n"
+"""What a training is told of the page."""
+
 MAX_RECORD_BYTES = 1 << 16
 
 

@@ -49,7 +49,7 @@ class Stream:
         ring = self._channel.ring
         if ring.wanted[0]:
             self._channel.attempt(self._show, pixels, reward, text)
-        elif not ring.is_open:
+        else:
             self._channel.attempt(self._channel.open, self._announce)
 
     def close(self) -> None:

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from metabonk.broadcast.meeting import START_LOG, STARTING, meeting_folder
+from metabonk.broadcast import meeting
+from metabonk.broadcast.meeting import LINE, START_LOG, STARTING, meeting_folder
 from metabonk.broadcast.places import SETTING
 from metabonk.cli.serving import log_to, make_token, page_address, shown_address
 from metabonk.messages import Fleet
@@ -36,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--starting", type=int, metavar="FD", help="of the lock that is held until it has started"
     )
+    parser.add_argument(
+        "--tell", type=int, metavar="FD", help="to which the address of the page is written"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,9 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     """
     stop = StopSignal()
     with contextlib.ExitStack() as held:
-        starting = held.enter_context(_Starting(arguments.starting))
+        starting = held.enter_context(_Starting(arguments.starting, arguments.tell))
         election = held.enter_context(contextlib.closing(Election("hub")))
         if not election.run():
+            starting.tell(meeting.page_address(meeting_folder()))
             return 0
         given, mistakes = load_usable_settings()
         settings = hub_settings(given, fixed_page=False)
@@ -70,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             log.info("%s", line)
         preflight.check_hub(settings)
         token = make_token(settings)
+        shown = shown_address(settings, token)
         log.info("pid %d, shows what is broadcast at %s", os.getpid(), page)
         hub.run(
             settings,
@@ -77,35 +83,54 @@ def run(arguments: argparse.Namespace) -> int:
             NoDisplay(),
             stop,
             election,
-            page=shown_address(settings, token),
+            page=shown,
             token=token,
             idle_s=settings.hub.idle_s,
-            on_ready=lambda: _on_ready(starting),
+            on_ready=lambda: _on_ready(starting, shown),
         )
         log.info("stopped")
     return 0
 
 
-def _on_ready(starting: "_Starting") -> None:
-    """Let training come first from now on, as do all children."""
+def _on_ready(starting: "_Starting", page: str) -> None:
+    """Tell of the page. From now on training comes first, before this and all children."""
     starting.end()
+    starting.tell(page)
     lower_priority(SERVING_NICE)
 
 
 class _Starting(contextlib.AbstractContextManager["_Starting"]):
-    """Lock that keeps other trainers from starting a hub as well."""
+    """What a trainer gives its hub: a lock that keeps others from starting one, and its terminal.
 
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
+    Args:
+        lock: descriptor; None without one.
+        terminal: descriptor of the trainer's standard error; None: it is told otherwise.
+    """
+
+    def __init__(self, lock: int | None, terminal: int | None) -> None:
+        self._lock, self._terminal = lock, terminal
+        for descriptor in (lock, terminal):
+            if descriptor is not None:
+                os.set_inheritable(descriptor, False)
 
     def end(self) -> None:
         """Say that the hub has started."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
+        if self._lock is not None:
             for name in (START_LOG, STARTING):
                 (meeting_folder() / name).unlink(missing_ok=True)
-            os.close(descriptor)
+            os.close(self._lock)
+            self._lock = None
+
+    def tell(self, page: str | None) -> None:
+        """Print the address of the page in the trainer's terminal, if there is one to print."""
+        if self._terminal is not None:
+            if page is not None:
+                with contextlib.suppress(OSError):  # The trainer may have ended.
+                    os.write(self._terminal, LINE.format(page=page).encode())
+            os.close(self._terminal)
+            self._terminal = None
 
     def __exit__(self, *exception: object) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
+        for descriptor in (self._lock, self._terminal):
+            if descriptor is not None:
+                os.close(descriptor)
