@@ -11,6 +11,7 @@ import { useVisible } from "./use-visible";
 /** A word, and the rest of the label where there is room. */
 const LABELS: Record<PlayerState, [string, string]> = {
   live: ["LIVE", ""],
+  starting: ["STARTING", ""],
   waiting: ["WAITING", " FOR KEYFRAME"],
   standby: ["STANDBY", " — TRAINING WITHOUT A SESSION"],
   reconnecting: ["RECONNECTING", ""],

@@ -151,6 +151,18 @@ describe("failures", () => {
     expect(machine.status.state).toBe("reconnecting");
   });
 
+  test("a worker that has never answered is starting, not lost", () => {
+    feed({ type: "visibility", visible: true });
+    for (let attempt = 0; attempt < 5; attempt++) {
+      feed({ type: "closed" });
+      expect(machine.status.state).toBe("starting");
+      advance(RETRY_MAX_MS);
+    }
+    feed({ type: "opened" });
+    feed({ type: "closed" });
+    expect(machine.status.state).toBe("reconnecting");
+  });
+
   test("a lost connection is retried forever, with growing delays up to the maximum", () => {
     goLive();
     const delays: number[] = [];

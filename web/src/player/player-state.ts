@@ -7,7 +7,15 @@
 
 import type { EpochMessage, StateMessage } from "../api/schema";
 
-export type PlayerState = "live" | "waiting" | "standby" | "reconnecting" | "paused" | "error";
+export type PlayerState =
+  | "live"
+  /** The worker has not answered yet. */
+  | "starting"
+  | "waiting"
+  | "standby"
+  | "reconnecting"
+  | "paused"
+  | "error";
 
 /** State shown to the viewer, with the reason for it. */
 export interface PlayerStatus {
@@ -16,6 +24,11 @@ export interface PlayerStatus {
 }
 
 export const CONNECTING: PlayerStatus = { state: "waiting", reason: "Connecting to the worker." };
+
+const STARTING: PlayerStatus = {
+  state: "starting",
+  reason: "Waiting for the worker to answer; it takes a few seconds to start.",
+};
 
 const FIRST_FRAME_PENDING = "The stream is live; waiting for its first frame.";
 const FROZEN = "The video has stopped; waiting for a new frame.";
@@ -68,6 +81,7 @@ export class PlayerStateMachine {
   #failures = 0;
   #retryAt = 0;
   #lossReason = "";
+  #wasConnected = false;
   #stream: StateMessage | null = null;
   /** True from the start of an epoch or track to its end: painted frames belong to it. */
   #playing = false;
@@ -92,6 +106,7 @@ export class PlayerStateMachine {
       case "visibility":
         return this.#setVisible(event.visible);
       case "opened":
+        this.#wasConnected = true;
         this.#setConnection("open");
         return [];
       case "closed":
@@ -133,9 +148,11 @@ export class PlayerStateMachine {
     if (this.#unsupported) return { state: "error", reason: this.#unsupported };
     if (this.#visible === false)
       return { state: "paused", reason: "Not on screen, so nothing is downloaded." };
-    if (this.#failures > 0 && !this.#stream)
-      return { state: "reconnecting", reason: `${this.#lossReason} Retrying automatically.` };
-    if (!this.#stream) return CONNECTING;
+    if (!this.#stream) {
+      if (this.#failures === 0) return CONNECTING;
+      const reason = `${this.#lossReason} Retrying automatically.`;
+      return this.#wasConnected ? { state: "reconnecting", reason } : STARTING;
+    }
     const { state, reason } = this.#stream;
     if (state === "standby" || state === "error") return { state, reason };
     if (!this.#autoplayAllowed)

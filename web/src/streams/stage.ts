@@ -30,7 +30,12 @@ export function featuredWorker(
 }
 
 /** Player states that rule out live video, whatever the fleet last reported. */
-const NOT_LIVE: ReadonlySet<PlayerState> = new Set(["standby", "error", "reconnecting"]);
+const NOT_LIVE: ReadonlySet<PlayerState> = new Set([
+  "starting",
+  "standby",
+  "error",
+  "reconnecting",
+]);
 
 function isLive({ stream_state }: WorkerStatus, playerState: PlayerState | undefined): boolean {
   if (playerState === "live") return true;
