@@ -12,6 +12,7 @@ import pytest
 
 from metabonk.broadcast.meeting import START_LOG, STARTING, meeting_folder
 from metabonk.cli import hub as hub_command
+from metabonk.cli import start as start_command
 from metabonk.cli import watch as watch_command
 from metabonk.cli.main import main
 from metabonk.cli.terminal import Terminal
@@ -113,6 +114,13 @@ def test_a_fleet_without_workers_is_refused_with_a_hint():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "metabonk watch' shows environments of other trainers" in done.stderr
+
+
+@pytest.mark.usefixtures("other")
+def test_a_fleet_says_where_guests_are_shown_instead():
+    with contextlib.closing(Election("fleet")) as election:
+        (line,) = start_command.take_over(election)
+    assert line.startswith("environments of other trainers are shown at http://localhost:1234,")
 
 
 def test_a_hub_ends_its_start_when_its_page_is_served(

@@ -111,7 +111,7 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
 
     with contextlib.ExitStack() as held:
         election = held.enter_context(contextlib.closing(Election("fleet")))
-        for line in _take_over(election):
+        for line in take_over(election):
             terminal.print(f"note: {line}")
         lock = held.enter_context(
             contextlib.closing(FleetLock(folder, port, page=page, locate=locate))
@@ -134,12 +134,17 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
     terminal.print(f"stopped; the run is in {run_dir}")
 
 
-def _take_over(election: Election) -> Iterator[str]:
-    """Take the place of a hub; without one, environments of other trainers are not shown yet."""
+def take_over(election: Election) -> Iterator[str]:
+    """Take the place of a hub; yield a line for what was ended, and for what is not shown."""
     try:
         yield from election.take_over()
     except (OSError, StartError) as error:
         yield f"environments of other trainers are not shown: {error}"
+        return
+    if not election.is_won:
+        holder = election.holder()
+        where = f"at {holder.page}" if holder is not None and holder.page else "by another process"
+        yield f"environments of other trainers are shown {where}, and here once that has ended"
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None, list[str]]:
