@@ -1,6 +1,7 @@
 """Settings of a hub: free ports, a folder for logs, and no fleet."""
 
 import platform
+import os
 import socket
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def test_a_hub_has_no_fleet_and_its_logs_are_the_users(given: Settings, home: Pa
     )
     assert settings.paths.logs == home / ".local" / "state" / "metabonk" / "logs" / platform.node()
     assert settings.paths.logs.is_dir()
+
+
+def test_logs_of_long_ago_are_removed_where_they_are_the_hubs_own(given: Settings):
+    folder = hub_settings(given, fixed_page=False).paths.logs
+    (folder / "old.log").touch()
+    os.utime(folder / "old.log", (0, 0))
+    hub_settings(given, fixed_page=False)
+    assert not (folder / "old.log").exists()
 
 
 def test_ports_in_use_are_left_to_whoever_has_them(given: Settings):

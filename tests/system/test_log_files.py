@@ -1,5 +1,6 @@
 """Logs stay bounded while their writers and readers keep them open."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.system.log_files import LogRotation, previous, read_log, rotate
+from metabonk.system.log_files import LogRotation, previous, read_log, remove_old, rotate
 from tests.support.waiting import until
 
 ENDLESS = """
@@ -24,6 +25,15 @@ def test_a_log_that_is_not_full_is_left_alone(tmp_path: Path):
     log.write_text("line\n")
     assert not rotate(log, 5)
     assert [each.name for each in tmp_path.iterdir()] == ["a.log"]
+
+
+def test_logs_that_nobody_writes_to_any_more_are_removed(tmp_path: Path):
+    for name in ("old.log", "old.log.1", "new.log", "settings.json"):
+        (tmp_path / name).touch()
+        if name != "new.log":
+            os.utime(tmp_path / name, (0, 0))
+    remove_old(tmp_path, 3600.0)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["new.log", "settings.json"]
 
 
 def test_a_child_goes_on_in_a_log_that_was_rotated(tmp_path: Path):

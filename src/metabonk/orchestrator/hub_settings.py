@@ -8,9 +8,12 @@ from metabonk.settings import Settings
 from metabonk.settings.commands import CHECKOUT
 from metabonk.settings.environment import user_state_dir
 from metabonk.settings.runtime_dir import runtime_dir
+from metabonk.system.log_files import remove_old
 from metabonk.system.ports import free_port
 
 FOLDER = "metabonk"
+
+LOGS_KEPT_S = 14 * 86_400.0
 
 
 def hub_settings(given: Settings, *, fixed_page: bool) -> Settings:
@@ -61,6 +64,8 @@ def _logs_folder(given: Settings) -> Path:
         except OSError:
             pass  # Such as in a container whose user has no home.
         else:
+            # There is one for each name that an environment ever had.
+            remove_old(folder, LOGS_KEPT_S)
             return folder
     folder = runtime_dir(given.paths.runtime).absolute() / "logs"
     folder.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -72,6 +73,16 @@ def rotate(file: Path, max_bytes: int) -> bool:
             shutil.copyfileobj(stream, copy)
         stream.truncate(0)
         return True
+
+
+def remove_old(folder: Path, max_age_s: float) -> None:
+    """Remove the logs in a folder, and their previous parts, that nobody has written to lately."""
+    now = time.time()
+    for file in [*folder.glob("*.log"), *folder.glob("*.log.1")]:
+        # Another process may remove it too.
+        with contextlib.suppress(OSError):
+            if now - file.stat().st_mtime > max_age_s:
+                file.unlink()
 
 
 def previous(file: Path) -> Path:
