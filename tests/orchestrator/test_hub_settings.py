@@ -1,7 +1,7 @@
 """Settings of a hub: free ports, a folder for logs, and no fleet."""
 
-import platform
 import os
+import platform
 import socket
 from pathlib import Path
 
