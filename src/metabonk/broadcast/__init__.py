@@ -10,6 +10,8 @@ In the trainer:
 ``vector``        ``BroadcastVector``, for simulators that step many environments at once
 ``stream``        ``Stream``, for pictures of anything else
 ``channel``       what they share: a ring when it is needed, and no failure that hurts
+``hub``           finding the hub of the user, and starting it
+``notebook``      ``watch``, the hub's page in a cell
 ``thought_slot``  thoughts of a policy in another process
 ``device_copies`` numbers and images from a GPU, without waiting for it
 ``budget``        how often drawing in the trainer keeps to its share of the time
@@ -29,6 +31,7 @@ Both:
 
 ``ring_layout``   bytes of a ring file
 ``places``        folders of ring files
+``meeting``       where trainers find the hub
 ``announcement``  what a ring says of its environment
 ``action_names``  what its actions are called
 ``recipe``        how a copy of an environment is made

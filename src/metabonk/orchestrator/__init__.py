@@ -1,8 +1,14 @@
 """The process that the fleet belongs to: it starts, watches, shows and ends everything else.
 
 ``process``      wires everything below, and ends it
+``hub``          the same without a fleet, for environments of other trainers
+``hub_settings`` its ports and folders
+``supervision``  one round after another of both
 ``preflight``    checks before a start
 ``lock``         one fleet at a time, and its record for other commands
+``election``     one process of a user that shows environments of other trainers
+``ring_finder``  the look for these
+``guests``       a child for each of them
 ``children``     command lines of the learner and the workers
 ``go2rtc``       go2rtc as a further child
 ``go2rtc_proxy`` go2rtc's port, with the checks of every loopback port
