@@ -57,6 +57,31 @@ print(json.dumps({{
 """
 
 
+WATCH = """
+for name in {missing!r}:
+    sys.modules[name] = None
+import importlib
+for name in ("watch", "hub", "guest"):
+    importlib.import_module(f"metabonk.cli.{{name}}")
+import os, signal, threading, time, urllib.request
+threading.excepthook = sys.__excepthook__
+answers = {{}}
+
+def ask():
+    page = f"http://127.0.0.1:{{os.environ['METABONK_PORTS_PAGE']}}"
+    while "fleet" not in answers:
+        with contextlib.suppress(OSError):
+            answers["page"] = urllib.request.urlopen(page).read().decode()
+            answers["fleet"] = json.load(urllib.request.urlopen(page + "/api/fleet"))
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=ask, daemon=True).start()
+code, text = run("watch")
+print(json.dumps({{"code": code, "text": text, **answers}}))
+"""
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
@@ -125,6 +150,16 @@ def test_a_core_installation_says_what_a_fleet_needs(run_installed: RunInstalled
     assert "a fleet needs cv2, tensorboardX, torch, vizdoom," in outcome["start"][1]
     assert outcome["nvenc"][0] == 0 and "(not running)" in outcome["nvenc"][1]
     assert outcome["runs"] == [0, "0 runs (0.0 MB) in runs\n"]
+
+
+def test_a_core_installation_shows_what_is_broadcast(run_installed: RunInstalled):
+    outcome = run_installed(WATCH.format(missing=FLEET_MODULES))
+    assert outcome["code"] == 0
+    assert "<title>" in outcome["page"]
+    assert outcome["fleet"]["run"] is None
+    assert outcome["fleet"]["workers"] == {}
+    assert outcome["text"].startswith("page: http://localhost:")
+    assert outcome["text"].endswith("stopped\n")
 
 
 def test_the_core_fits_into_environments_of_other_trainers(wheel: Path):
