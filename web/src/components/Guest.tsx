@@ -11,9 +11,9 @@ import { type Column, StatusTable } from "./StatusTable";
 /** Headlines of a guest on stage. */
 export function guestStats({ guest, episode_return }: Guest): Stat[] {
   return [
-    { name: "Return", value: formatNumber(guest.episode_return), note: "of this episode so far" },
+    { name: "Return so far", value: formatNumber(guest.episode_return) },
     { name: "Last return", value: formatNumber(episode_return) },
-    { name: "Step", value: formatCount(guest.episode_step), note: "of this episode" },
+    { name: "Step", value: formatCount(guest.episode_step) },
     { name: "Trainer's steps/s", value: formatNumber(guest.trainer_steps_per_s) },
   ];
 }
@@ -50,7 +50,7 @@ const COLUMNS: Column<Guest>[] = [
     cell: ({ stream_state, frames_fps }) =>
       formatNumber(stream_state === "live" ? frames_fps : null),
   },
-  { name: "Return", numeric: true, cell: ({ guest }) => formatNumber(guest.episode_return) },
+  { name: "Return so far", numeric: true, cell: ({ guest }) => formatNumber(guest.episode_return) },
   { name: "Step", numeric: true, cell: ({ guest }) => formatCount(guest.episode_step) },
   { name: "Last return", numeric: true, cell: (guest) => formatNumber(guest.episode_return) },
   {

@@ -29,7 +29,7 @@ const EPISODES = 20;
 export function StreamPage() {
   const [query] = useSearchParams();
   const worker = query.get("worker");
-  if (!worker) return <WorkerChoice title="Choose a worker" />;
+  if (!worker) return <WorkerChoice title="Choose a stream" />;
   return <WorkerStream key={worker} worker={worker} />;
 }
 
