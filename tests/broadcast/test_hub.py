@@ -90,11 +90,12 @@ def test_a_hub_is_started_with_the_lock_of_its_start_and_is_no_child(
     said = tmp_path / "said"
     environment = python(f"""
         echo "$@" > {said}.new
-        echo "$PYTHONPATH" >> {said}.new
+        echo "$PYTHONPATH$PYTHONWARNINGS" >> {said}.new
         mv {said}.new {said}
         exec sleep 0.3
     """)
-    seekers = [HubSeeker({**environment, "PYTHONPATH": "/trainers"}, clock) for _ in range(2)]
+    environment |= {"PYTHONPATH": "/trainers", "PYTHONWARNINGS": "error"}
+    seekers = [HubSeeker(environment, clock) for _ in range(2)]
     began = time.perf_counter()
     for seeker in seekers:
         seeker.seek()

@@ -160,6 +160,8 @@ class HubSeeker:
     def _command(self) -> tuple[list[str], dict[str, str]]:
         """Return the command line and the environment of MetaBonk in the hub's interpreter."""
         environment = dict(self._environment)
+        # Whoever makes errors of warnings means those of the trainer.
+        environment.pop("PYTHONWARNINGS", None)
         python = environment.get(INTERPRETER)
         if python:
             for name in ("PYTHONPATH", "PYTHONHOME"):
