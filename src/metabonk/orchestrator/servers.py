@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from metabonk.encoding.sessions import Pools
 from metabonk.errors import EncodingError
@@ -35,6 +36,9 @@ from metabonk.orchestrator.replay_routes import replay_routes
 from metabonk.orchestrator.replays import Replays
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
 from metabonk.settings.public_url import split_public_url
+
+COMPRESSION = 6
+"""Level; higher ones take longer and save little."""
 
 
 def make_servers(
@@ -87,6 +91,8 @@ def make_apps(
         token=token,
         public_url=state.settings.public_url,
     )
+    # Video, pictures and events pass as they are.
+    page.add_middleware(GZipMiddleware, compresslevel=COMPRESSION)
     for app in (api, page):
         app.add_exception_handler(sqlite3.Error, episodes_unreadable)
         app.add_exception_handler(NoSuchRun, no_such_run)
