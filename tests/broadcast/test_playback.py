@@ -205,6 +205,14 @@ def test_what_the_trainer_plays_unasked_has_no_end_and_is_not_shown(shadow: Shad
     assert {each.episode for each in tics(playback)} == {3}
 
 
+def test_an_episode_that_was_not_recorded_to_its_end_is_not_shown(shadow: Shadow):
+    playback = Playback(shadow)
+    playback.add([*episode(1)[:3], *episode(5)])
+    assert {each.episode for each in tics(playback)} == {5}
+    playback.add([*episode(6)[:3], *episode(7)])
+    assert {each.episode for each in tics(playback)} == {7}, "it was reset in the middle"
+
+
 def test_an_episode_that_is_shown_while_it_is_played_goes_on_unasked(shadow: Shadow):
     playback = Playback(shadow)
     start, *steps = episode(1)

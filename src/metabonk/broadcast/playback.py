@@ -100,7 +100,7 @@ class Playback:
         for record in records:
             match record:
                 case EpisodeStart():
-                    self._conclude()
+                    self._conclude(record.number)
                     self._arriving, self._thoughts = _Track(record), ()
                 case Thought():
                     self._thoughts = (*self._thoughts, record)
@@ -164,14 +164,20 @@ class Playback:
             return
         track.steps.append((thoughts, step))
         if step.is_last:
-            self._conclude()
+            self._conclude(track.start.number + 1)
 
-    def _conclude(self) -> None:
-        """Note that the trainer's episode has ended; it is next, unless it is shown already."""
+    def _conclude(self, following: int) -> None:
+        """Note that the trainer's episode has ended; it is next, unless it is shown already.
+
+        Args:
+            following: number of the episode after it; another one than the next: it was not
+                recorded to its end.
+        """
         track = self._arriving
         if track is not None and not track.is_over:
+            track.is_whole = track.is_whole and following == track.start.number + 1
             track.is_over = True
-            if track is not self._shown and self._can_show(track):
+            if track is not self._shown and track.is_whole:
                 self._next = track
 
     def _begin(self, draw: bool) -> Shown | None:

@@ -162,12 +162,12 @@ class ShadowPlayer:
             demand = Demand.FRAMES if self._wants_frames(now) else Demand.RECORDS
         is_stale = demand is not Demand.NOTHING and now - self._demanded_at > RENEW_S
         if demand is not self._demand:
+            # What was recorded before may have no end.
+            self._read(now)
             self._read_pause_s = MIN_READ_S
             self._read_at = min(self._read_at, now + MIN_READ_S)
         if demand is not self._demand or is_stale:
             self._demand, self._demanded_at = demand, now
-            if demand is Demand.NOTHING:
-                self._playback.stop_recording()
             set_demand(self._file, demand, DEMAND_S)
 
     def _wants_frames(self, now: float) -> bool:
@@ -185,6 +185,8 @@ class ShadowPlayer:
             self._playback.add(records, has_gap=has_gap)
             if self._wants_frames(now):
                 self._pass_on(records, entry.pixels)
+        if self._demand is Demand.NOTHING:
+            self._playback.stop_recording()
         if size > FILLED_FAST * self._reader.capacity:
             self._read_pause_s = max(MIN_READ_S, self._read_pause_s / 4)
         elif size < FILLED_SLOWLY * self._reader.capacity:

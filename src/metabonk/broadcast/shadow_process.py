@@ -1,9 +1,10 @@
 """Process that forks the shadows of a trainer's environments; run by the trainer's interpreter.
 
-``python -m metabonk.broadcast.shadow_process NAME`` listens under a name. For each connection it
-forks a shadow, which begins with Gymnasium imported: that takes 0.01 s of CPU and 6 MB instead of
-0.2 s and 31 MB. A shadow ends when the one who shows it has gone, or with this process; this one
-ends when it has had no shadow for a while. Of two that are started at once, one ends.
+``python -m metabonk.broadcast.shadow_process NAME [MODULE …]`` listens under a name. For each
+connection it forks a shadow, which begins with Gymnasium and these modules imported: for CartPole
+that takes 0.01 s of CPU and 6 MB instead of 0.3 s and 31 MB. A shadow ends when the one who shows
+it has gone, or with this process; this one ends when it has had no shadow for a while. Of two that
+are started at once, one ends.
 """
 
 import contextlib
@@ -145,8 +146,13 @@ def play(connection: socket.socket) -> None:
             link.send(ShadowReport(os.getpid(), note=failure, has_failed=True))
 
 
-def main(name: str) -> NoReturn:
-    """Serve under a name, unless another process does already."""
+def main(name: str, *modules: str) -> NoReturn:
+    """Serve under a name, unless another process does already.
+
+    Args:
+        name: to listen under.
+        modules: that environments will import; what fails does so again where it is told.
+    """
     try:
         listener = peers.listen(name)
     except OSError:
@@ -154,6 +160,9 @@ def main(name: str) -> NoReturn:
     faulthandler.enable()
     # Whoever connects meanwhile waits for the first fork.
     importlib.import_module("metabonk.broadcast.shadow_player")
+    for module in modules:
+        with contextlib.suppress(Exception):  # Other people's code may raise anything.
+            importlib.import_module(module)
     gc.collect()
     gc.freeze()
     connection = ShadowHost(listener).serve()
@@ -182,4 +191,4 @@ def _silence() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

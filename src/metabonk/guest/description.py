@@ -2,7 +2,7 @@
 
 import json
 
-from metabonk.broadcast.announcement import Announcement
+from metabonk.broadcast.announcement import Announcement, Recipe
 
 
 def game_of(announcement: Announcement) -> str:
@@ -13,6 +13,16 @@ def game_of(announcement: Announcement) -> str:
         return str(json.loads(announcement.recipe.spec)["id"])
     except (ValueError, TypeError, KeyError):
         return announcement.name
+
+
+def modules_of(recipe: Recipe) -> tuple[str, ...]:
+    """Return the modules that a copy of an environment imports, as far as that can be told."""
+    try:
+        module = str(json.loads(recipe.spec)["entry_point"]).partition(":")[0]
+    except (ValueError, TypeError, KeyError):
+        return ()
+    # Gymnasium's own environments import it when they are drawn.
+    return (module, "pygame") if module.startswith("gymnasium.") else (module,)
 
 
 def why_not_inline(announcement: Announcement) -> str:

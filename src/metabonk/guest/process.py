@@ -29,7 +29,7 @@ from metabonk.worker.stream import WorkerStream
 
 log = logging.getLogger(__name__)
 
-SNAPSHOT_WANTED_S = 5.0
+SNAPSHOT_WANTED_S = 15.0
 """Time for which a frame a second is drawn after somebody asked for a snapshot."""
 
 LIVE_POLL_S = 0.005

@@ -16,6 +16,7 @@ from metabonk.broadcast.ring_layout import FORMAT
 from metabonk.broadcast.ring_reader import RingReader
 from metabonk.broadcast.shadow_link import MAX_MESSAGE, ShadowReport, Wanted, decode, encode
 from metabonk.errors import ReplayError
+from metabonk.guest.description import modules_of
 from metabonk.guest.trainer_environment import trainer_environment
 from metabonk.messages import Drawn
 from metabonk.system import peers
@@ -135,7 +136,7 @@ class ShadowSource:
         command = (self._recipe.python, "-P", "-m", "metabonk.broadcast.shadow_process")
         try:
             self._host = subprocess.Popen(
-                (*command, self._name),
+                (*command, self._name, *modules_of(self._recipe)),
                 cwd=self._recipe.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
