@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from metabonk.broadcast.carried import capture, restore
+from metabonk.broadcast.carried import Carrier, restore
 from metabonk.broadcast.values import decode, encode
 from metabonk.errors import WireError
 
@@ -36,7 +36,7 @@ def test_the_next_reset_is_the_same_in_a_copy(seed: int | None):
     there, here = Counting(), Counting()
     for _ in range(3):
         there.reset()
-    carried = decode(encode(capture(there, seed)))
+    carried = decode(encode(Carrier(there).capture(seed)))
     restore(here, carried)
     assert here.reset(seed=seed) == there.reset(seed=seed)
     assert here.reset() == there.reset()
@@ -46,7 +46,7 @@ def test_the_next_reset_is_the_same_in_a_copy(seed: int | None):
 def test_any_bit_generator_is_carried(kind: Any):
     there, here = Counting(), Counting()
     there.np_random = np.random.Generator(kind(7))
-    restore(here, decode(encode(capture(there, None))))
+    restore(here, decode(encode(Carrier(there).capture(None))))
     assert here.reset()[1] == there.reset()[1]
 
 
@@ -54,7 +54,7 @@ def test_to_look_at_a_state_does_not_change_it():
     one, other = (gymnasium.make("CartPole-v1") for _ in range(2))
     for each in (one, other):
         each.reset(seed=3)
-    capture(one, None)
+    Carrier(one).capture(None)
     assert np.array_equal(one.reset()[0], other.reset()[0])
 
 

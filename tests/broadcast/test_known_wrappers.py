@@ -25,7 +25,7 @@ from stable_baselines3.common.atari_wrappers import (
 from stable_baselines3.common.monitor import Monitor
 
 from metabonk.broadcast.announcement import Announcement
-from metabonk.broadcast.carried import WRAPPERS, capture, restore
+from metabonk.broadcast.carried import WRAPPERS, Carrier, restore
 from metabonk.broadcast.places import find_rings
 from metabonk.broadcast.records import EpisodeStart, Step
 from metabonk.broadcast.ring_layout import Demand
@@ -101,7 +101,7 @@ def test_a_seed_that_a_wrapper_does_not_pass_on_changes_nothing():
     environment = stable_baselines3("BreakoutNoFrameskip-v4")
     environment.reset(seed=1)
     environment.get_wrapper_attr("was_real_done")
-    carried = capture(environment, 5)
+    carried = Carrier(environment).capture(5)
     assert carried.keys() >= {WRAPPERS, "np_random", "ale"}
     assert carried[WRAPPERS]["EpisodicLifeEnv"]["was_real_done"] is False
     environment.close()
@@ -110,7 +110,7 @@ def test_a_seed_that_a_wrapper_does_not_pass_on_changes_nothing():
 def test_other_environments_carry_nothing_of_their_wrappers():
     environment = gymnasium.make("CartPole-v1")
     environment.reset(seed=1)
-    assert capture(environment, 5) == {}
+    assert Carrier(environment).capture(5) == {}
     environment.close()
 
 

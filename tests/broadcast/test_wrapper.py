@@ -18,6 +18,7 @@ import pytest
 
 from metabonk.broadcast import channel
 from metabonk.broadcast.announcement import Announcement
+from metabonk.broadcast.carried import Carrier
 from metabonk.broadcast.places import find_rings
 from metabonk.broadcast.records import (
     EpisodeStart,
@@ -378,6 +379,7 @@ def break_state(environment: Broadcast, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(environment.unwrapped, "get_carried_state", lost, raising=False)
     environment._no_repeat = ""
+    environment._carrier = Carrier(environment.env)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from metabonk.broadcast.known_wrappers import carried_by, carry_into
+from metabonk.broadcast.known_wrappers import carried_by, carries, carry_into
 from metabonk.errors import WireError
 
 NP_RANDOM = "np_random"
@@ -26,25 +26,40 @@ OWN = "own"
 """Bytes of the environment's own ``get_carried_state``, for its ``set_carried_state``."""
 
 
-def capture(environment: gymnasium.Env[Any, Any], seed: int | None) -> dict[str, Any]:
-    """Copy the state of an environment that is about to be reset; for ``values.encode``.
+class Carrier:
+    """Copies the state of an environment that is about to be reset.
 
     Args:
         environment: wrapped or not.
-        seed: that it is about to be reset with.
     """
-    inner: Any = environment.unwrapped
-    carried = dict[str, Any]()
-    if wrappers := carried_by(environment):
-        carried[WRAPPERS] = wrappers
-    # A wrapper that carries something may not pass a seed on.
-    if (seed is None or wrappers) and isinstance(inner.np_random, np.random.Generator):
-        carried[NP_RANDOM] = inner.np_random.bit_generator.state
-    if hasattr(inner, "ale"):
-        carried[ALE] = inner.ale.cloneSystemState().__getstate__()
-    if hasattr(inner, "get_carried_state"):
-        carried[OWN] = bytes(inner.get_carried_state())
-    return carried
+
+    def __init__(self, environment: gymnasium.Env[Any, Any]) -> None:
+        self._environment = environment
+        self._inner: Any = environment.unwrapped
+        # To look for them takes as long as to copy the rest.
+        self._has_wrappers = carries(environment)
+        self._has_ale = hasattr(self._inner, "ale")
+        self._has_own = hasattr(self._inner, "get_carried_state")
+
+    def capture(self, seed: int | None) -> dict[str, Any]:
+        """Return the state, for ``values.encode``.
+
+        Args:
+            seed: that the environment is about to be reset with.
+        """
+        carried = dict[str, Any]()
+        # A wrapper that carries something may not pass a seed on.
+        if seed is None or self._has_wrappers:
+            generator = self._inner.np_random
+            if isinstance(generator, np.random.Generator):
+                carried[NP_RANDOM] = generator.bit_generator.state
+        if self._has_wrappers:
+            carried[WRAPPERS] = carried_by(self._environment)
+        if self._has_ale:
+            carried[ALE] = self._inner.ale.cloneSystemState().__getstate__()
+        if self._has_own:
+            carried[OWN] = bytes(self._inner.get_carried_state())
+        return carried
 
 
 def restore(environment: gymnasium.Env[Any, Any], carried: dict[str, Any]) -> None:

@@ -29,6 +29,9 @@ BATCH_BYTES = 1 << 13
 """Records are encoded and written to the ring together, since each costs a step the more of the
 processor's cache: after this time, or when there are so many."""
 
+LOOK_S = 0.2
+"""Between two looks for the hub."""
+
 STEP_BYTES = 17
 """Size of a step with a number as its action."""
 
@@ -51,6 +54,12 @@ class Channel:
         self._batch_bytes = 0
         self._batch_until_s = 0.0
         self._next_end_s = 0.0
+        self._next_look_s = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """True if ``open`` has something to do: to make the ring, or to look for the hub."""
+        return not self.ring.is_open or time.monotonic() >= self._next_look_s
 
     def open(self, announce: Callable[[], Announcement]) -> None:
         """Make the ring, unless that was done in this process, is switched off, or failed.
@@ -65,6 +74,7 @@ class Channel:
             self._create(announce(), (CAPACITY, SMALL_CAPACITY))
         if self.ring.is_open:
             seek_hub()
+            self._next_look_s = time.monotonic() + LOOK_S
 
     def attempt(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Call a function; if it fails, warn, and broadcast nothing any more.

@@ -42,6 +42,16 @@ def arguments_of(wrapper: Wrapper) -> dict[str, Any] | None:
     return {name: getattr(wrapper, attribute) for name, attribute in attributes.items()}
 
 
+def carries(environment: gymnasium.Env[Any, Any]) -> bool:
+    """Tell whether ``carried_by`` returns anything."""
+    while isinstance(environment, gymnasium.Wrapper):
+        kind: type = type(environment)
+        if _carried(kind):
+            return True
+        environment = environment.env
+    return False
+
+
 def carried_by(environment: gymnasium.Env[Any, Any]) -> dict[str, dict[str, Any]]:
     """Return what wrappers carry into the next episode, by their classes."""
     found = dict[str, dict[str, Any]]()

@@ -12,7 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 from metabonk.broadcast.action_names import action_names
 from metabonk.broadcast.announcement import Announcement, Draw, Recipe, Speed, usable_fps
 from metabonk.broadcast.budget import DrawBudget
-from metabonk.broadcast.carried import NP_RANDOM, capture
+from metabonk.broadcast.carried import NP_RANDOM, Carrier
 from metabonk.broadcast.channel import Channel
 from metabonk.broadcast.pixels import as_frame
 from metabonk.broadcast.places import RANK
@@ -100,7 +100,12 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Reset the environment."""
-        self._channel.attempt(self._start, seed, options)
+        channel = self._channel
+        if channel.ring.wanted[0] or channel.is_due:
+            channel.attempt(self._start, seed, options)
+        else:
+            self._episodes += 1
+            self._is_recording = self._wants_frames = False
         observation, info = self.env.reset(seed=seed, options=options)
         if self._wants_frames:
             self._channel.attempt(self._draw, observation)
@@ -153,6 +158,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             except NoRecipe as reason:
                 no_recipe = str(reason)
         self._no_repeat = no_recipe
+        self._carrier = Carrier(self.env)
         return Announcement(
             name=f"{identity}-{RANK}" if name is None else name,
             kind="environment",
@@ -180,7 +186,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         if self._no_repeat:
             self._channel.add(EpisodeStart(number, seed, None, no_repeat=self._no_repeat))
             return
-        start = EpisodeStart(number, seed, options, capture(self.env, seed))
+        start = EpisodeStart(number, seed, options, self._carrier.capture(seed))
         if options is None and start.carried.keys() <= {NP_RANDOM}:
             self._channel.add(start, START_BYTES)
         else:  # Options may be changed, and states be large.
