@@ -19,6 +19,7 @@ from metabonk.broadcast.carried import restore
 from metabonk.broadcast.pixels import as_frame
 from metabonk.broadcast.recipe import follow
 from metabonk.broadcast.records import EpisodeStart, Step
+from metabonk.broadcast.rendering import render
 from metabonk.errors import EpisodeDiffers, ReplayError
 
 
@@ -76,7 +77,7 @@ class Shadow:
             ReplayError: it can't be drawn.
         """
         with _explained("draw the copy"):
-            image = self._environment.render()
+            image = render(self._environment)
             return as_frame(image[-1] if isinstance(image, list) and image else image)
 
     def close(self) -> None:

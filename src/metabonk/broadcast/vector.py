@@ -21,6 +21,7 @@ from metabonk.broadcast.records import (
     encode_note,
     encode_step,
 )
+from metabonk.broadcast.rendering import render
 from metabonk.broadcast.ring_layout import FRAMES, NOTHING
 from metabonk.broadcast.values import encode
 from metabonk.broadcast.version import metabonk_version
@@ -182,7 +183,7 @@ class BroadcastVector(_VectorWrapper):  # type: ignore[misc]
         began = time.monotonic()
         if not self._can_draw or not self._budget.is_due(began):
             return None
-        images = self.env.render() if self._frames is None else self._frames()
+        images = render(self.env) if self._frames is None else self._frames()
         image = None if images is None else self._of_mine(images)
         if image is None:
             self._can_draw = False

@@ -28,6 +28,7 @@ from metabonk.broadcast.records import (
     encode_step,
     encode_thought,
 )
+from metabonk.broadcast.rendering import render
 from metabonk.broadcast.ring_layout import FRAMES, NOTHING
 from metabonk.broadcast.values import NotEncodable, encode
 from metabonk.broadcast.version import metabonk_version
@@ -268,7 +269,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             return observation
         if self._options[1] == "shadow" or self.env.render_mode not in IMAGE_MODES:
             return None
-        image = self.env.render()
+        image = render(self.env)
         return image[-1] if isinstance(image, list) and image else image
 
     def _note(self, text: str) -> None:
