@@ -54,6 +54,10 @@ def test_what_killed_trainers_leave_behind_is_removed(rings: Path, election: Ele
     finder.look()
     assert list(finder.guests) == ["mine"]
     assert not left.exists()
+    left.write_bytes(ring.file.read_bytes())
+    finder.close()
+    assert not left.exists()
+    assert ring.file.exists()
     ring.close()
 
 

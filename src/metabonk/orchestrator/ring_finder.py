@@ -63,8 +63,10 @@ class RingFinder:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, and remove what killed trainers left behind since its last look."""
         self._thread.close()
+        if self._election.is_won:
+            _remove_ended()
 
     def revive(self) -> bool:
         """Start the thread again if an error has ended it; return whether it was."""
@@ -125,8 +127,7 @@ class RingFinder:
 
     def _find(self) -> list[Path]:
         """Return the rings, and remove what killed trainers left behind."""
-        for folder in ring_folders():
-            remove_ended(folder)
+        _remove_ended()
         return find_rings()
 
     def _look_into(self, file: Path) -> _Seen | None:
@@ -142,6 +143,11 @@ class RingFinder:
         if mistake is not None and (known is None or known.mistake != mistake):
             log.warning("%s can't be shown: %s", file, mistake)
         return _Seen(identity, mistake)
+
+
+def _remove_ended() -> None:
+    for folder in ring_folders():
+        remove_ended(folder)
 
 
 def guest_name(stem: str, taken: Iterable[str]) -> str:
