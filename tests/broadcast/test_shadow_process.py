@@ -1,6 +1,7 @@
 """Shadows in processes of their own: what they show, whom they outlive, and whom they don't."""
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
@@ -245,6 +246,19 @@ def test_a_faster_trainer_is_shown_in_whole_episodes_and_spared_the_others(
         assert all(steps == length for _, steps, length in found), found
         speed = viewer.reports[-1].steps_per_s
         assert speed is not None and speed > 500
+
+
+def test_a_game_engine_ends_with_a_shadow_that_is_killed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)  # ViZDoom leaves a folder there.
+    importlib.import_module("vizdoom.gymnasium_wrapper")
+    trainer = Trainer(gymnasium.make("VizdoomBasic-v1"))
+    with shown(name, trainer, 20) as viewer:
+        trainer.play(2, viewer.read)
+        (engine,) = until("its engine", psutil.Process(viewer.pid).children)
+        os.kill(viewer.pid, signal.SIGKILL)
+        until("the end of both", lambda: viewer.has_ended() and not engine.is_running())
 
 
 def test_an_environment_that_depends_on_time_is_found_out_at_its_first_differing_reward(

@@ -113,6 +113,9 @@ class ShadowHost:
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
             # NumPy's threads, of which this warns, are made anew in the child.
             pid = os.fork()
+        # What an environment starts, such as a game engine, ends with its shadow.
+        with contextlib.suppress(OSError):  # Whichever of the two comes second.
+            os.setpgid(pid, pid)
         if pid:
             self._shadows[pid] = _Forked(connection, os.pidfd_open(pid))
             return False
@@ -126,7 +129,10 @@ class ShadowHost:
             abandoned_at = shadow.abandoned_at
             if abandoned_at is not None and time.monotonic() - abandoned_at > GRACE_S:
                 os.kill(pid, signal.SIGKILL)  # A child keeps its number until it is reaped.
-            if os.waitpid(pid, os.WNOHANG) != (0, 0):
+            # Its number stays taken until it is reaped.
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
                 self._shadows.pop(pid).close()
 
 
