@@ -33,21 +33,25 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:De
 @pytest.fixture(autouse=True)
 def _rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METABONK_PATHS_RUNTIME", str(tmp_path / "runtime"))
+    monkeypatch.setenv("METABONK_HUB", "0")
     monkeypatch.setattr(channel, "BATCH_S", 0.0)
+
+
+def forked(vector: Any) -> dict[str, str]:
+    """Return arguments with which processes have this test's environment and patches."""
+    return {"start_method": "fork"} if vector is SubprocVecEnv else {}
 
 
 @contextlib.contextmanager
 def made(vector: Any, game: str = POLE, **options: Any) -> Iterator[PPO]:
     """Yield a model that stays as it is, whose environments are broadcast."""
-    # Forked children have this test's environment and patches.
-    arguments = {"start_method": "fork"} if vector is SubprocVecEnv else {}
     environments = make_vec_env(
         game,
         2,
         seed=3,
         wrapper_class=Broadcast,
         vec_env_cls=vector,
-        vec_env_kwargs=arguments,
+        vec_env_kwargs=forked(vector),
     )
     options = {"learning_rate": 0.0, "n_steps": 64, "seed": 3, "device": "cpu"} | options
     model = PPO("MlpPolicy", environments, **options)
@@ -159,7 +163,7 @@ def test_probabilities_of_several_actions_stand_side_by_side():
 
 def test_environments_that_are_not_broadcast_have_no_thoughts():
     for vector in (DummyVecEnv, SubprocVecEnv):
-        environments = make_vec_env(POLE, 2, vec_env_cls=vector)
+        environments = make_vec_env(POLE, 2, vec_env_cls=vector, vec_env_kwargs=forked(vector))
         model = PPO("MlpPolicy", environments, n_steps=32, device="cpu")
         model.learn(64, callback=Thoughts())
         assert len(model.policy._forward_hooks) == 0

@@ -125,11 +125,11 @@ def test_each_process_of_a_vector_environment_has_its_ring(start_method: str, ri
     environments.reset()
     for _ in range(60):
         environments.step(np.ones(3, np.int64))
+    environments.close()
+    until("the rings are gone", lambda: find_rings() == [])
     for reader in readers:
         assert len(shadow_returns(reader, read(reader))) >= 3
         reader.close()
-    environments.close()
-    until("the rings are gone", lambda: find_rings() == [])
     assert list(rings.iterdir()) == []
 
 
