@@ -30,6 +30,7 @@ from metabonk.streaming.snapshot import QUALITY
 from tests.support.broadcasting_trainer import BroadcastingTrainer, broadcasting
 from tests.support.clocked import ID as CLOCKED
 from tests.support.guests import START_S, ShownGuest, guest_process, shown_guest
+from tests.support.processes import kill_tree
 from tests.support.waiting import until
 
 POLE = "CartPole-v1"
@@ -97,7 +98,7 @@ def test_a_guest_shows_the_trainers_own_pictures_and_returns(
         assert guest.drawn is Drawn.SHADOW and guest.note is None
         assert guest.trainer_pid == trainer.process.pid
         assert actions is None or actions_of(shown) == actions
-        trainer.process.kill()
+        kill_tree(trainer.process)
         assert running.wait(START_S) == 0, "its ring is gone"
     assert "stops" in (tmp_path / "guest.log").read_text()
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from metabonk.broadcast.places import find_rings
 from metabonk.broadcast.wrapper import Broadcast
+from tests.support.processes import kill_tree
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +77,7 @@ def broadcasting(folder: Path, name: str, **options: Any) -> Iterator[Broadcasti
             until("its ring", find_rings)
             yield BroadcastingTrainer(folder, process)
         finally:
-            process.kill()
+            kill_tree(process)  # An environment may be an engine of its own.
 
 
 def main(name: str, *given: str) -> None:

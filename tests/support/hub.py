@@ -19,7 +19,7 @@ from metabonk.orchestrator.election import Election, ElectionRecord
 from metabonk.orchestrator.lock import lock_files, read_record
 from metabonk.system import shared_memory
 from tests.support import http
-from tests.support.processes import kill
+from tests.support.processes import kill, kill_tree
 from tests.support.serving import free_ports
 from tests.support.waiting import until
 
@@ -191,7 +191,7 @@ def place(folder: Path, **variables: str) -> Iterator[Place]:
         yield here
     finally:
         for training in here.trainings:
-            training.kill()
+            kill_tree(training)
             training.communicate()
         until("all have ended", lambda: not _kill_all(here))
         shutil.rmtree(runtime, ignore_errors=True)
