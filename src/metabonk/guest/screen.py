@@ -1,6 +1,7 @@
 """Pictures on their way into the stream, at its pace."""
 
 import dataclasses
+import math
 import time
 
 from metabonk.broadcast.records import FrameRecord
@@ -87,8 +88,8 @@ class Screen:
     def _repeat_at(self, drawn_at: float, frames: int) -> tuple[float, ...]:
         """Return when to repeat a picture: in its tic's slots, and while the next one is late."""
         assert self._clock is not None
-        tic_s = max(1 / self._tics_per_s, 1 / self._fps)
-        late = drawn_at + tic_s + 0.5 / self._fps
+        tics = math.ceil(self._tics_per_s / self._fps)  # At most, until the next one is drawn.
+        late = drawn_at + tics / self._tics_per_s + 0.5 / self._fps
         in_time = self._clock.repeat_at(drawn_at, frames)
         return (*in_time, *_slots(drawn_at, late, self._fps))
 
