@@ -1,6 +1,11 @@
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import gymnasium
 import pytest
+
+from metabonk.broadcast.wrapper import Broadcast
 
 
 @pytest.fixture(autouse=True)
@@ -9,3 +14,11 @@ def rings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("METABONK_PATHS_RUNTIME", str(tmp_path / "runtime"))
     monkeypatch.setenv("METABONK_HUB", "0")
     return tmp_path / "runtime" / "rings"
+
+
+@pytest.fixture
+def environment() -> Iterator[Broadcast]:
+    made = Broadcast(gymnasium.make("Pendulum-v1", render_mode="rgb_array"), budget=1.0)
+    made.reset(seed=1)
+    with contextlib.closing(made):
+        yield made

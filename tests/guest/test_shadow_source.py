@@ -1,43 +1,24 @@
-"""Where pictures come from: shadows that are started, and given up; trainers that are asked."""
+"""Shadows as guests have them: started, shared, followed by others, and given up."""
 
 import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import psutil
 import pytest
 
 from metabonk.broadcast.announcement import Announcement, Recipe
-from metabonk.broadcast.records import FrameRecord, Record
-from metabonk.broadcast.ring_layout import Demand
 from metabonk.broadcast.ring_reader import RingReader
 from metabonk.broadcast.wrapper import Broadcast
 from metabonk.errors import ReplayError
 from metabonk.guest import shadow_source as module
-from metabonk.guest.inline_source import InlineSource
 from metabonk.guest.shadow_source import ShadowSource, host_name
-from metabonk.guest.source import Source
 from metabonk.messages import Drawn
+from tests.support.broadcasts import ring_of, watch
 from tests.support.waiting import until
-
-
-@pytest.fixture
-def environment() -> Iterator[Broadcast]:
-    made = Broadcast(gymnasium.make("Pendulum-v1", render_mode="rgb_array"), budget=1.0)
-    made.reset(seed=1)
-    with contextlib.closing(made):
-        yield made
-
-
-def ring_of(environment: Broadcast) -> Path:
-    file = environment._channel.ring.file  # type: ignore[union-attr]
-    assert file is not None
-    return file
 
 
 def recipe_of(environment: Broadcast) -> Recipe:
@@ -50,46 +31,6 @@ def recipe_of(environment: Broadcast) -> Recipe:
 def shadow_of(environment: Broadcast, **changes: Any) -> ShadowSource:
     recipe = dataclasses.replace(recipe_of(environment), **changes)
     return ShadowSource(ring_of(environment), os.getpid(), recipe, os.getpid())
-
-
-def step(environment: Broadcast) -> None:
-    _, _, terminated, truncated, _ = environment.step(environment.action_space.sample())
-    if terminated or truncated:
-        environment.reset()
-
-
-def watch(source: Source, environment: Broadcast, seconds: float, fps: int) -> list[Record]:
-    """Play in real time for a while, and return what is shown meanwhile."""
-    seen, until_s = list[Record](), time.monotonic() + seconds
-    while time.monotonic() < until_s:
-        source.ask(fps)
-        step(environment)
-        seen += source.read()[0]
-        time.sleep(0.01)
-    return seen
-
-
-def test_a_trainer_draws_every_frame_or_about_one_a_second(environment: Broadcast):
-    source = InlineSource(RingReader(ring_of(environment)))
-    assert (source.drawn, source.note) == (Drawn.INLINE, "")
-    live = watch(source, environment, 2.0, 30)
-    frames = sum(isinstance(each, FrameRecord) for each in live)
-    assert frames > 20
-    assert source.steps_per_s is not None and source.steps_per_s > 20
-    source.close()
-    assert environment._channel.ring.demand is Demand.NOTHING
-    watch(source, environment, 0.2, 1)
-    seen = watch(source, environment, 3.0, 1)
-    assert sum(isinstance(each, FrameRecord) for each in seen) in range(2, 16)
-    source.close()
-
-
-def test_a_trainer_that_can_not_draw_is_not_asked(environment: Broadcast):
-    source = InlineSource(RingReader(ring_of(environment)), "it can't")
-    with pytest.raises(ReplayError, match="it can't"):
-        source.ask(30)
-    source.close()
-    assert environment._channel.ring.demand is Demand.NOTHING
 
 
 def test_a_shadow_is_started_shows_and_ends(environment: Broadcast):
