@@ -137,6 +137,8 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
 def summary(fleet: Fleet) -> str:
     """Summarize the fleet in one line."""
     workers = list(fleet.workers.values())
+    if not workers and fleet.run is None:
+        return "nothing is broadcast"
     live = sum(worker.stream_state is StreamState.LIVE for worker in workers)
     steps = sum(worker.steps_per_s for worker in workers)
     returns = [worker.episode_return for worker in workers if worker.episode_return is not None]
