@@ -118,9 +118,10 @@ function Caption({ worker, place, pinKey, onPin }: CaptionProps) {
         type="button"
         className="button"
         aria-label={`Pin ${worker.instance_id}`}
+        data-key={pinKey}
         onClick={onPin}
       >
-        Pin {pinKey !== null && <kbd>{pinKey}</kbd>}
+        Pin
       </button>
       {place === "standby" && !isGuest(worker) && <WatchLast worker={worker} />}
     </p>

@@ -38,7 +38,7 @@ test("the live worker is on stage, and all players join as the broadcast audienc
   expect((await tile("omega-0")).dataset.place).toBe("stage");
   expect((await tile("omega-1")).dataset.place).toBe("standby");
   expect(screen.getByText("player of omega-2, broadcast")).toBeTruthy();
-  expect(screen.getByRole("button", { name: "Pin omega-2" }).textContent).toBe("Pin 3");
+  expect(screen.getByRole("button", { name: "Pin omega-2" }).dataset.key).toBe("3");
   expect(await screen.findByText("Next: omega-1 in 12 s.")).toBeTruthy();
 });
 
