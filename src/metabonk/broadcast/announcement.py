@@ -1,4 +1,4 @@
-"""What a ring says of the environment that writes to it."""
+"""Announcement in a ring of the environment that writes to it."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""How often drawing in the trainer keeps to its share of the trainer's time. Pure."""
+"""Share of a trainer's time that drawing in it may take. Pure."""
 
 MEMORY_S = 5.0
 """Time that a share is kept over: after a pause, at most this much is drawn for."""

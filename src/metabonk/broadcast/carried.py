@@ -20,7 +20,7 @@ ALE = "ale"
 """State of the Atari emulator, whose sticky actions have random numbers of their own."""
 
 WRAPPERS = "wrappers"
-"""What wrappers carry from one episode into the next (``known_wrappers``)."""
+"""State that wrappers carry from one episode into the next (``known_wrappers``)."""
 
 OWN = "own"
 """Bytes of the environment's own ``get_carried_state``, for its ``set_carried_state``."""

@@ -19,7 +19,7 @@ STARTING = "hub-starting.lock"
 """Locked from the decision to start a hub until it shows its page, or has failed."""
 
 START_LOG = "hub-start.log"
-"""What a hub says while it starts; removed once it runs."""
+"""Output of a hub while it starts; removed once it runs."""
 
 PAGE = "page"
 """Key of the page's address in the lock's file, which is JSON; empty while it is starting."""
@@ -28,7 +28,7 @@ TOLD = "hub-told-"
 """Beginning of the names of files whose lock says that a process group was told of the page."""
 
 LINE = "metabonk: watch at {page}\n"
-"""What a training is told of the page."""
+"""Line that tells a training of the page."""
 
 MAX_RECORD_BYTES = 1 << 16
 

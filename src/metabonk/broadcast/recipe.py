@@ -1,4 +1,4 @@
-"""How a copy of an environment is made in another process."""
+"""Recipe of a copy of an environment, which another process follows."""
 
 import dataclasses
 import itertools

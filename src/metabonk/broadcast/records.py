@@ -1,4 +1,4 @@
-"""What a trainer says of its episodes, as bytes. Pure.
+"""Records of a trainer's episodes, as bytes. Pure.
 
 A record is a byte for its kind, and its content as a ``values.encode``d value; a step has its
 numbers first. Steps whose actions are scalars of one type, of which there are the most, are one

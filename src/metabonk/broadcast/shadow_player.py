@@ -1,4 +1,4 @@
-"""What a shadow's process does: it plays episodes back at the game's speed, into a ring."""
+"""Playing episodes back at the game's speed, into a ring: the work of a shadow's process."""
 
 import contextlib
 import os

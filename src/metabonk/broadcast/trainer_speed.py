@@ -1,4 +1,4 @@
-"""How fast a trainer steps an environment, from what is recorded of it. Pure."""
+"""Speed at which a trainer steps an environment, from what is recorded of it. Pure."""
 
 from collections import deque
 from collections.abc import Sequence

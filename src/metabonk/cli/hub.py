@@ -100,7 +100,7 @@ def _on_ready(starting: "_Starting", page: str) -> None:
 
 
 class _Starting(contextlib.AbstractContextManager["_Starting"]):
-    """What a trainer gives its hub: a lock that keeps others from starting one, and its terminal.
+    """Descriptors that a trainer hands its hub: a lock that keeps others from starting one, and its terminal.
 
     Args:
         lock: descriptor; None without one.

@@ -1,4 +1,4 @@
-"""What commands share that serve a page: its address, its token, and the log."""
+"""Common parts of the commands that serve a page: its address, its token, and the log."""
 
 import logging
 import secrets

@@ -1,4 +1,4 @@
-"""What a guest says of an announced environment. Pure."""
+"""Words of a guest about an announced environment. Pure."""
 
 import json
 

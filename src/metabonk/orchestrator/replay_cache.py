@@ -47,7 +47,7 @@ WORK_PREFIX = "rendering-"
 VIDEO_SUFFIX = ".mp4"
 WORK_VIDEO = f"video{VIDEO_SUFFIX}"
 SUFFIXES = (TRACK_SUFFIX, SALIENCY_SUFFIX, VIDEO_SUFFIX)
-"""Of a whole video's files, in the order in which they move into the cache: the video is last."""
+"""Files of a whole video, in the order in which they move into the cache: the video is last."""
 
 
 def replay_key(log: bytes, size: tuple[int, int], policy: str = "") -> str:

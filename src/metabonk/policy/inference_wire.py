@@ -1,4 +1,4 @@
-"""What a worker and an inference server exchange: messages, and the memory that they share.
+"""Messages between a worker and an inference server, and the memory that they share.
 
 A worker connects, sends ``Hello`` with its memory, and is accepted or told why not. From then on it
 writes observations into the memory and sends their number; the server writes what the network made

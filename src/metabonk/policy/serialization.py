@@ -117,7 +117,7 @@ class _Tensor(BaseModel):
 
 
 class _Index(BaseModel, extra="allow"):
-    """What safetensors begin with (github.com/huggingface/safetensors, "Format")."""
+    """Beginning of safetensors (github.com/huggingface/safetensors, "Format")."""
 
     metadata: dict[str, str] = Field(default_factory=dict, alias="__metadata__")
     __pydantic_extra__: dict[str, _Tensor]

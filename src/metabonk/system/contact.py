@@ -1,4 +1,4 @@
-"""Whether another process answers, said once."""
+"""Log lines that another process does not answer, and that it does again: one of each."""
 
 import logging
 import time

@@ -9,7 +9,7 @@ from metabonk.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a worker is known by.
+    """Name, number and port by which a worker is known.
 
     Attributes:
         name: in addresses, logs and on the page.

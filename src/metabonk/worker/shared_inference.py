@@ -26,6 +26,7 @@ class InferenceLane:
 
     Attributes:
         socket: connected to the server; None while there is none.
+        version: of the weights that made the last pass; None while there is no server.
     """
 
     def __init__(self, contact: Contact) -> None:
@@ -33,7 +34,6 @@ class InferenceLane:
         self._is_asked = False
         self.socket: InferenceSocket | None = None
         self.version: int | None = None
-        """Of the weights that made the last pass; None: there is no server."""
 
     def request(self, observations: Sequence[Observation], memory: NDArray[np.float32]) -> None:
         """Ask for a forward pass; one that was asked for before is forgotten.
