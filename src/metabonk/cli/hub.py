@@ -100,7 +100,7 @@ def _on_ready(starting: "_Starting", page: str) -> None:
 
 
 class _Starting(contextlib.AbstractContextManager["_Starting"]):
-    """Descriptors that a trainer hands its hub: a lock that keeps others from starting one, and its terminal.
+    """Lock and terminal that a trainer hands its hub, so that no other starts one.
 
     Args:
         lock: descriptor; None without one.
