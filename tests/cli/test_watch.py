@@ -12,6 +12,7 @@ import pytest
 
 from metabonk.broadcast.meeting import START_LOG, STARTING, meeting_folder
 from metabonk.cli import hub as hub_command
+from metabonk.cli import serving
 from metabonk.cli import start as start_command
 from metabonk.cli import watch as watch_command
 from metabonk.cli.main import main
@@ -63,7 +64,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """Return what is written to the terminal of ``metabonk watch``."""
     written = io.StringIO()
-    monkeypatch.setattr(watch_command, "open_terminal", lambda stream: Terminal(written))
+    monkeypatch.setattr(serving, "open_terminal", lambda stream: Terminal(written))
     return written
 
 

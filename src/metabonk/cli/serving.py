@@ -1,12 +1,16 @@
 """Common parts of the commands that serve a page: its address, its token, and the log."""
 
+import contextlib
 import logging
 import secrets
 import signal
 import socket
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from metabonk.errors import StartError
+from metabonk.cli.terminal import Terminal, open_terminal
+from metabonk.errors import ERROR_PREFIX, MetaBonkError, StartError
 from metabonk.orchestrator import children, preflight
 from metabonk.settings import Settings
 from metabonk.settings.public_url import url_host
@@ -21,6 +25,25 @@ def stop_signal() -> StopSignal:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, lambda number, frame: stop.set())
     return stop
+
+
+def serve(run: Callable[[Terminal, StopSignal], None]) -> int:
+    """Run a command in the foreground until it is stopped; return the exit code.
+
+    Args:
+        run: the command; prints to the terminal.
+    """
+    stop = stop_signal()
+    with contextlib.closing(open_terminal(sys.stdout)) as terminal:
+        try:
+            run(terminal, stop)
+        except MetaBonkError as error:
+            terminal.close()
+            # Not by ``main``, which waits for a terminal.
+            with contextlib.closing(open_terminal(sys.stderr)) as errors:
+                errors.print(f"{ERROR_PREFIX}{error}")
+            return error.exit_code
+    return 0
 
 
 def page_address(settings: Settings) -> str:

@@ -2,9 +2,9 @@
 
 import argparse
 import contextlib
+import functools
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from metabonk.cli.serving import (
     log_to,
     make_token,
     page_address,
+    serve,
     shown_address,
-    stop_signal,
 )
-from metabonk.cli.terminal import Terminal, open_terminal
-from metabonk.errors import ERROR_PREFIX, MetaBonkError, SettingsError, StartError
+from metabonk.cli.terminal import Terminal
+from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode
 from metabonk.orchestrator import go2rtc, preflight, process
 from metabonk.orchestrator.election import Election
@@ -81,17 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the fleet; return the exit code."""
-    stop = stop_signal()
-    with contextlib.closing(open_terminal(sys.stdout)) as terminal:
-        try:
-            _run(arguments, terminal, stop)
-        except MetaBonkError as error:
-            terminal.close()
-            # Not by ``main``, which waits for a terminal.
-            with contextlib.closing(open_terminal(sys.stderr)) as errors:
-                errors.print(f"{ERROR_PREFIX}{error}")
-            return error.exit_code
-    return 0
+    return serve(functools.partial(_run, arguments))
 
 
 def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) -> None:

@@ -2,15 +2,15 @@
 
 import argparse
 import contextlib
+import functools
 import logging
 import os
-import sys
 from pathlib import Path
 
 from metabonk.cli.display import make_display
-from metabonk.cli.serving import log_to, make_token, page_address, shown_address, stop_signal
-from metabonk.cli.terminal import Terminal, open_terminal
-from metabonk.errors import ERROR_PREFIX, MetaBonkError, StartError
+from metabonk.cli.serving import log_to, make_token, page_address, serve, shown_address
+from metabonk.cli.terminal import Terminal
+from metabonk.errors import StartError
 from metabonk.orchestrator import hub, preflight
 from metabonk.orchestrator.election import Election
 from metabonk.orchestrator.hub_settings import hub_settings
@@ -33,17 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show what is broadcast; return the exit code."""
-    stop = stop_signal()
-    with contextlib.closing(open_terminal(sys.stdout)) as terminal:
-        try:
-            _run(arguments, terminal, stop)
-        except MetaBonkError as error:
-            terminal.close()
-            # Not by ``main``, which waits for a terminal.
-            with contextlib.closing(open_terminal(sys.stderr)) as errors:
-                errors.print(f"{ERROR_PREFIX}{error}")
-            return error.exit_code
-    return 0
+    return serve(functools.partial(_run, arguments))
 
 
 def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) -> None:
