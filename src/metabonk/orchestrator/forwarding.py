@@ -17,8 +17,7 @@ from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-MAX_MESSAGE_BYTES = 16 << 20
-MAX_QUEUED_MESSAGES = 4
+from metabonk.streaming.relay import close_code
 
 
 class ForwardedResponse(StreamingResponse):
@@ -77,9 +76,3 @@ async def _body(response: httpx.Response) -> AsyncIterator[bytes]:
     with contextlib.suppress(httpx.HTTPError):
         async for chunk in response.aiter_raw():
             yield chunk
-
-
-def close_code(server: ClientConnection) -> int:
-    """Return the server's close code; the reserved ones must not be sent (RFC 6455, 7.4.1)."""
-    code = server.close_code
-    return 1011 if code is None or code in (1005, 1006, 1015) else code

@@ -19,8 +19,8 @@ from starlette.websockets import WebSocketDisconnect
 from metabonk.http.errors import error_response
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.forwarding import ForwardedResponse
-from metabonk.orchestrator.relay import RelayedResponse, Relays, StreamUnreachable
 from metabonk.streaming.http import MP4_DOC, TS_DOC, Container, Wait, live_response
+from metabonk.streaming.relay import RelayedResponse, Relays, StreamUnreachable
 from metabonk.streaming.sdp import MAX_OFFER_BYTES
 from metabonk.streaming.viewer import Audience
 from metabonk.streaming.websocket import serve_viewer

@@ -21,13 +21,12 @@ from metabonk.http.disconnect import run_until_disconnect
 from metabonk.http.errors import error_response
 from metabonk.http.server import HttpServer
 from metabonk.orchestrator.forwarding import (
-    MAX_MESSAGE_BYTES,
-    MAX_QUEUED_MESSAGES,
     ForwardedResponse,
     relay,
 )
 from metabonk.orchestrator.go2rtc import API_PATHS, NAME, is_used, socket_path
 from metabonk.settings import Settings
+from metabonk.streaming.relay import MAX_MESSAGE_BYTES, MAX_QUEUED_MESSAGES
 from metabonk.streaming.sdp import MAX_OFFER_BYTES
 
 CONNECT_TIMEOUT_S = 2.0

@@ -19,7 +19,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from metabonk.errors import WireError
-from metabonk.orchestrator.forwarding import MAX_MESSAGE_BYTES, MAX_QUEUED_MESSAGES, close_code
 from metabonk.stream_messages import (
     EpochMessage,
     PolicyMessage,
@@ -32,6 +31,9 @@ from metabonk.streaming.gop import Epoch
 from metabonk.streaming.unpack import read_epoch, read_fragment
 
 log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 16 << 20
+MAX_QUEUED_MESSAGES = 4
 
 OPEN_TIMEOUT_S = 2.0
 """For the connection, and then for the stream's first messages."""
@@ -242,3 +244,9 @@ class RelayedResponse(Response):
                 await self._make(relay.fanout)(scope, receive, send)
         except StreamUnreachable as error:
             await self._refuse(error)(scope, receive, send)
+
+
+def close_code(server: ClientConnection) -> int:
+    """Return the server's close code; the reserved ones must not be sent (RFC 6455, 7.4.1)."""
+    code = server.close_code
+    return 1011 if code is None or code in (1005, 1006, 1015) else code

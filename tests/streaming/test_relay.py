@@ -19,11 +19,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from metabonk.http.app import make_http_app
 from metabonk.messages import StreamState
-from metabonk.orchestrator import relay
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
+from metabonk.streaming import relay
 from metabonk.streaming.fmp4 import sequence_number
 from tests.support.frames import encode_frames, padded, regular_times
 from tests.support.recordings import thought
