@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from metabonk import (
     messages,
+    program_messages,
     replay_messages,
     run_messages,
     session_messages,
@@ -23,7 +24,10 @@ from metabonk import (
 )
 
 TARGET = Path(__file__).with_name("openapi.json")
-MODULES = (messages, replay_messages, run_messages, session_messages, stream_messages)
+MODULES = (
+    *(messages, program_messages, replay_messages),
+    *(run_messages, session_messages, stream_messages),
+)
 REF_TEMPLATE = "#/components/schemas/{model}"
 
 

@@ -80,6 +80,7 @@ def test_it_loads_nothing_that_runs_programs_or_changes_its_configuration():
 def test_it_gets_a_stream_for_each_worker_and_stays_on_loopback():
     config = configuration(host="0.0.0.0")
     assert config["streams"] == {
+        "program": "http://127.0.0.1:8040/program.ts?wait=1",
         "omega-0": "http://127.0.0.1:5000/stream.ts?wait=1",
         "omega-1": "http://127.0.0.1:5001/stream.ts?wait=1",
     }

@@ -41,12 +41,16 @@ COMMANDS = {
     "inference-server": "decides for the workers of a GPU (started by 'start')",
     "fork-server": "the parent of workers and the learner (started by 'start')",
     "render": "the renderer of one replay (started by 'start')",
+    "program": "one stream that follows the director (started by 'start')",
     "games": "games of a worker (started by 'worker')",
     "go2rtc": "go2rtc beside a fleet (started by 'start')",
     "cleanup-games": "remove what killed games left behind",
 }
 
-CHILDREN = ("worker", "guest", "learner", "inference-server", "fork-server", "render", "games")
+CHILDREN = (
+    *("worker", "guest", "learner", "inference-server"),
+    *("fork-server", "render", "games", "program"),
+)
 """Commands whose standard error is their log."""
 
 INTERNAL = (*CHILDREN, "hub", "go2rtc", "cleanup-games")

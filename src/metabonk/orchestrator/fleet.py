@@ -21,6 +21,7 @@ from metabonk.messages import (
 from metabonk.orchestrator.director import Assignment, Director, candidates_of
 from metabonk.orchestrator.event_log import EventLog
 from metabonk.orchestrator.handover import Handover
+from metabonk.orchestrator.program_demand import ProgramDemand
 from metabonk.orchestrator.registry import Registry
 from metabonk.orchestrator.roster import Roster
 from metabonk.runs.episodes import EpisodeStore
@@ -41,6 +42,7 @@ class FleetState:
     Attributes:
         events: for viewers.
         roster: of the workers.
+        program: who wants the program, and where it is served.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class FleetState:
         self._clock = clock
         self._lock = threading.Lock()
         self.roster = Roster(settings)
+        self.program = ProgramDemand()
         self._registry = Registry() if store is None else Registry(store.counters())
         self._director = Director(settings.featured.rotate_s)
         self._handover = Handover()

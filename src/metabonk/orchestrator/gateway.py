@@ -19,6 +19,8 @@ from starlette.websockets import WebSocketDisconnect
 from metabonk.http.errors import error_response
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.forwarding import ForwardedResponse
+from metabonk.orchestrator.program_routes import ProgramGate
+from metabonk.program_messages import PROGRAM
 from metabonk.streaming.http import MP4_DOC, TS_DOC, Container, Wait, live_response
 from metabonk.streaming.relay import RelayedResponse, Relays, StreamUnreachable
 from metabonk.streaming.sdp import MAX_OFFER_BYTES
@@ -64,6 +66,7 @@ class Gateway:
         self._state = state
         self._client: httpx.AsyncClient | None = None
         self._relays = Relays()
+        self._program = ProgramGate(state)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -74,12 +77,13 @@ class Gateway:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         ) as self._client:
-            yield
+            async with self._program.lifespan(app):
+                yield
             await self._relays.close()
 
     def routes(self) -> APIRouter:
-        """Return ``/api/worker/{instance_id}/…`` and ``/whep``; include them before the page."""
-        router = APIRouter()
+        """Return the routes of workers and of the program; include them before the page."""
+        router = self._program.routes()
 
         @router.websocket("/api/worker/{instance_id}/stream")
         async def stream(
@@ -125,7 +129,9 @@ class Gateway:
         @router.options("/whep")
         @router.post("/whep")
         async def offer(worker: str, request: Request) -> Response:
-            """Forward the worker's ``/whep``: start a WebRTC connection."""
+            """Forward a worker's or the program's ``/whep``: start a WebRTC connection."""
+            if worker == PROGRAM:
+                await self._program.authority()
             return await self._forward_offer(worker, "whep", request)
 
         @router.patch("/whep/{session}")
@@ -211,11 +217,13 @@ class Gateway:
         return f"ws://{self._authority(instance_id)}/stream?relay=true"
 
     def _authority(self, instance_id: str) -> str:
-        """Return a worker's host and port, as the roster has it.
+        """Return a worker's host and port, as the roster has it, or the program's.
 
         Raises:
             HTTPException: 404 if the fleet has no such worker.
         """
+        if instance_id == PROGRAM and (port := self._state.program.port) is not None:
+            return self._state.settings.internal_authority(port)
         roster = self._state.roster
         if (member := roster.find(instance_id)) is None:
             raise HTTPException(404, roster.absence(instance_id))

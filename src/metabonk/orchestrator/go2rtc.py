@@ -1,7 +1,7 @@
 """go2rtc (github.com/AlexxIT/go2rtc) beside the fleet: restreaming over RTSP, HLS and WebRTC.
 
-It gets one stream per worker, fed by the worker's MPEG-TS, and reads a stream only while it has a
-consumer; the director counts that as a viewer of the worker.
+It gets the program and one stream per worker, fed by their MPEG-TS, and reads a stream only while
+it has a consumer; the director counts that as a viewer of the worker.
 
 go2rtc checks neither ``Host`` nor ``Origin``, its API can replace its configuration, and some of
 its sources run programs: to a web page in a browser on this machine it would be a shell. So its API
@@ -18,6 +18,7 @@ from typing import Any
 from metabonk.messages import instance_id
 from metabonk.orchestrator.children import metabonk
 from metabonk.orchestrator.supervisor import ChildSpec
+from metabonk.program_messages import PROGRAM
 from metabonk.settings import Settings
 from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.process_ids import PARENT
@@ -102,6 +103,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         },
         "log": {"format": "text"},
         "streams": {
+            PROGRAM: (
+                f"http://{settings.internal_authority(ports.orchestrator)}/program.ts?wait=1"
+            ),
+        }
+        | {
             instance_id(index): (
                 # It asks once and waits: its page never asks again after a refusal.
                 f"http://{settings.internal_authority(settings.worker_port(index))}/stream.ts?wait=1"

@@ -23,6 +23,7 @@ from metabonk.orchestrator.children import INFERENCE, LEARNER
 from metabonk.orchestrator.faults import Faults
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.liveness import Liveness, Stall
+from metabonk.program_messages import PROGRAM
 from metabonk.system import peers
 from metabonk.system.periodic_thread import PeriodicThread
 from metabonk.system.process_ids import ProcessId
@@ -58,8 +59,8 @@ class HangMonitor:
     """Thread that follows the progress of the children, and polls the learner.
 
     A worker's progress comes with its heartbeats. One that sends none is asked, as are all others
-    that have to be, at the same time. Of go2rtc and inference servers, an answer is all that can be
-    expected.
+    that have to be, at the same time. Of go2rtc, inference servers and the program, an answer is
+    all that can be expected.
 
     Args:
         state: has the workers' reports, receives the learner's.
@@ -198,6 +199,8 @@ class HangMonitor:
         """Return how to ask a child that only answers; None for one that reports turns."""
         if name == go2rtc.NAME:
             return self._ask_go2rtc
+        if name == PROGRAM:
+            return self._ask_program
         if name.startswith(INFERENCE):
             return partial(self._ask_inference_server, int(name.removeprefix(INFERENCE)))
         return None
@@ -223,14 +226,20 @@ class HangMonitor:
                 _raise_if_out_of_resources(error)
                 return False
 
-    def _get(self, authority: str) -> bytes | None:
-        """Return the status of a child; None if it does not answer.
+    def _ask_program(self) -> bool:
+        """Return whether it answers."""
+        if (port := self._state.program.port) is None:
+            return False
+        return self._get(self._state.settings.internal_authority(port), "healthz") is not None
+
+    def _get(self, authority: str, path: str = "status") -> bytes | None:
+        """Return what a child answers, by default its status; None if it does not.
 
         Raises:
             OSError: this process could not even ask.
         """
         try:
-            return self._client.get(f"http://{authority}/status").raise_for_status().content
+            return self._client.get(f"http://{authority}/{path}").raise_for_status().content
         except httpx.HTTPError as error:
             _raise_if_out_of_resources(error)
             return None

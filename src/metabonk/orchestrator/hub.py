@@ -26,6 +26,7 @@ from metabonk.orchestrator.process import (
     Display,
     problems,
 )
+from metabonk.orchestrator.program import Program
 from metabonk.orchestrator.registry import SuspendAwareClock
 from metabonk.orchestrator.ring_finder import RingFinder
 from metabonk.orchestrator.servers import make_servers, stop_servers
@@ -123,6 +124,7 @@ def run(
             folder=folder,
             gpus=pools.inventory.gpus,
         )
+        program = Program(state, supervisor, rotation, settings_file=settings_file, folder=folder)
         health = HealthMonitor(
             state,
             lambda: measure_capacity(
@@ -148,7 +150,7 @@ def run(
             EncoderQuarantine(pools, probes),
             health,
             hangs,
-            parts=(guests,),
+            parts=(guests, program),
             threads=(finder,),
         )
         idleness = Idleness(idle_s, time.monotonic())

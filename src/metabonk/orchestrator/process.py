@@ -21,6 +21,7 @@ from metabonk.orchestrator.guests import Guests
 from metabonk.orchestrator.hang_monitor import HangMonitor
 from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
 from metabonk.orchestrator.lock import FleetLock
+from metabonk.orchestrator.program import Program
 from metabonk.orchestrator.registry import SuspendAwareClock
 from metabonk.orchestrator.replays import make_replays
 from metabonk.orchestrator.ring_finder import RingFinder
@@ -124,6 +125,7 @@ def run(
             folder=run_dir,
             gpus=gpus,
         )
+        program = Program(state, supervisor, rotation, settings_file=settings_file, folder=run_dir)
         cleanup = GameCleanup(children.metabonk("cleanup-games"))
         replays = make_replays(settings, fork_server, cleanup.request)
         servers = make_servers(state, supervisor.restarts, pools, replays, token)
@@ -147,7 +149,7 @@ def run(
             EncoderQuarantine(pools, probes),
             health,
             hangs,
-            parts=(replays, cleanup, guests),
+            parts=(replays, cleanup, guests, program),
             threads=(replays, finder),
             on_exit=lambda report: cleanup.request(),
         )

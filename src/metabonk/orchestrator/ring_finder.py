@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
 
-RESERVED = re.compile(r"orchestrator|learner|inference-\d+|fork-server|renderers|go2rtc", re.ASCII)
+RESERVED = re.compile(
+    r"orchestrator|learner|inference-\d+|fork-server|renderers|go2rtc|program|air", re.ASCII
+)
 """Names of other processes and their logs."""
 
 USABLE = re.compile(r"\w[\w.-]*", re.ASCII)

@@ -29,6 +29,7 @@ from metabonk.orchestrator.gateway import Gateway
 from metabonk.orchestrator.highlights import highlight_routes
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.page import Page
+from metabonk.orchestrator.program_routes import ProgramGate, order_routes, pin_routes
 from metabonk.orchestrator.replay_errors import NoReplay
 from metabonk.orchestrator.replay_finder import ReplayFinder
 from metabonk.orchestrator.replay_response import no_replay
@@ -80,11 +81,13 @@ def make_apps(
         fleet_routes(state, lambda: pool_statuses(pools)),
         event_routes(state.events),
         metrics_routes(FleetMetrics(state, restarts)),
+        pin_routes(state),
     ]
     if catalog is not None:
         routers += [run_routes(catalog), highlight_routes(catalog)]
     gateway = Gateway(state)
-    api = make_http_app("MetaBonk orchestrator")
+    program = ProgramGate(state)
+    api = make_http_app("MetaBonk orchestrator", lifespan=program.lifespan)
     page = make_http_app(
         "MetaBonk",
         lifespan=gateway.lifespan,
@@ -102,6 +105,9 @@ def make_apps(
             app.include_router(router)
     # Workers are on this machine; a viewer must not be able to report for them.
     api.include_router(heartbeat_routes(state))
+    api.include_router(order_routes(state))
+    # For go2rtc and what goes on air, which have no token.
+    api.include_router(program.routes())
     page.include_router(gateway.routes())
     if catalog is not None and replays is not None:
         page.include_router(replay_routes(ReplayFinder(catalog), replays))

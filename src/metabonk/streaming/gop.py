@@ -95,12 +95,14 @@ class Timeline:
 
     Args:
         fps: nominal frames per second.
+        shortens_pauses: False keeps them, for viewers that don't use Media Source Extensions.
 
     Attributes:
         duration: declared by every sample, ``1/TIMESCALE`` seconds.
     """
 
-    def __init__(self, fps: int) -> None:
+    def __init__(self, fps: int, *, shortens_pauses: bool = True) -> None:
+        self._shortens_pauses = shortens_pauses
         self.duration = round(max(1 / fps, MIN_DURATION_S) * TIMESCALE)
         # A millisecond below the limit: players round to units of their own clock.
         self._max_gap = 2 * self.duration - TIMESCALE // 1000
@@ -121,7 +123,7 @@ class Timeline:
             self._zero = captured_at
         time = round((captured_at - self._zero) * TIMESCALE)
         excess = time - self._last - self._max_gap
-        if self._last >= 0 and excess > 0:
+        if self._shortens_pauses and self._last >= 0 and excess > 0:
             self._zero += excess / TIMESCALE
             time -= excess
         self._last = max(time, self._last + 1)
@@ -165,12 +167,16 @@ class CurrentGop:
 class Packer:
     """Packs the access units of one encoder after another.
 
+    Args:
+        shortens_pauses: see ``Timeline``.
+
     Attributes:
         epoch: the current one; None before its first keyframe.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shortens_pauses: bool = True) -> None:
         self.epoch: Epoch | None = None
+        self._shortens_pauses = shortens_pauses
         self._number = 0
         self._shape = (0, 0, 1)
         self._parameters: ParameterSets | None = None
@@ -221,7 +227,7 @@ class Packer:
         width, height, fps = self._shape
         self._number += 1
         self._parameters = parameters
-        self._timeline = Timeline(fps)
+        self._timeline = Timeline(fps, shortens_pauses=self._shortens_pauses)
         init = init_segment(parameters, width, height)
         self.epoch = Epoch(self._number, parameters, width, height, fps, init)
         return self.epoch

@@ -37,8 +37,8 @@ from fastapi import FastAPI
 from metabonk.encoding.access_unit import TIMESCALE
 from metabonk.messages import StreamState
 from metabonk.stream_messages import StateMessage
+from metabonk.streaming.fanout import Fanout
 from metabonk.streaming.gop import Fragment
-from metabonk.streaming.hub import Hub
 from metabonk.streaming.sdp import InvalidOffer, complete_answer, ice_users, sanitize_offer
 from metabonk.streaming.viewer import Viewer
 
@@ -101,7 +101,7 @@ class WebRtc:
         viewer_timeout_s: without reports from a viewer until its connection ends, seconds.
     """
 
-    def __init__(self, hub: Hub, *, viewer_timeout_s: float = VIEWER_TIMEOUT_S) -> None:
+    def __init__(self, hub: Fanout, *, viewer_timeout_s: float = VIEWER_TIMEOUT_S) -> None:
         self._hub = hub
         self._viewer_timeout_s = viewer_timeout_s
         self._connections: dict[str, _Connection] = {}
@@ -183,7 +183,7 @@ class _Connection:
     """One viewer's connection, and the task that ends it."""
 
     def __init__(
-        self, hub: Hub, dedicated: bool, viewer_timeout_s: float, on_end: Callable[[], None]
+        self, hub: Fanout, dedicated: bool, viewer_timeout_s: float, on_end: Callable[[], None]
     ) -> None:
         self.ice_users: frozenset[str] = frozenset()
         self._on_end = on_end
@@ -278,7 +278,7 @@ class _LiveTrack(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, hub: Hub, dedicated: bool) -> None:
+    def __init__(self, hub: Fanout, dedicated: bool) -> None:
         super().__init__()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._hub = hub

@@ -71,12 +71,15 @@ export interface Messages {
   PolicyMessage: PolicyMessage;
   PoolStatus: PoolStatus;
   Problem: Problem;
+  ProgramPin: ProgramPin;
+  ProgramSource: ProgramSource;
   RenderOutcome: RenderOutcome;
   ReplaySaliency: ReplaySaliency;
   ReplayState: ReplayState;
   ReplayStatus: ReplayStatus;
   ReplayTrack: ReplayTrack;
   RunSummary: RunSummary;
+  RunningOrder: RunningOrder;
   SaliencyMessage: SaliencyMessage;
   SlotHolder: SlotHolder;
   StateMessage: StateMessage;
@@ -704,6 +707,29 @@ export interface SlotHolder {
   ours: boolean;
 }
 /**
+ * ``/api/program/pin``: the worker that somebody chose for the program.
+ */
+export interface ProgramPin {
+  /**
+   * its name; null: the director chooses
+   */
+  worker: string | null;
+}
+/**
+ * A worker whose stream may be shown.
+ */
+export interface ProgramSource {
+  name: string;
+  /**
+   * of its WebSocket, ws://…, for a relay
+   */
+  address: string;
+  /**
+   * it has video now; otherwise it is about to
+   */
+  live: boolean;
+}
+/**
  * Final report of a renderer, to the process that started it.
  */
 export interface RenderOutcome {
@@ -828,6 +854,23 @@ export interface RunSummary {
    * the run in progress
    */
   current: boolean;
+}
+/**
+ * What the program is to show.
+ */
+export interface RunningOrder {
+  /**
+   * the one that should be shown first
+   */
+  sources: ProgramSource[];
+  /**
+   * worker that somebody chose; null: the director chooses
+   */
+  pin: string | null;
+  /**
+   * some of them are encoded in hardware
+   */
+  hardware: boolean;
 }
 /**
  * WebSocket ``/stream?saliency=true``, text: regions that the chosen action depends on.
