@@ -10,6 +10,7 @@ from metabonk.cli.main import main
 from metabonk.doctor import browser
 from metabonk.settings import commands
 from metabonk.system import shared_memory
+from tests.support.desktop import small_game
 from tests.support.serving import free_ports
 
 
@@ -64,3 +65,13 @@ def test_missing_parts_are_reported_with_the_command_that_adds_them(
     assert "✗ the web page is not built\n    → run './start' to build it" in output
     assert "--shm-size=1g" in output
     assert output.splitlines()[-1] == "fix what is marked ✗"
+
+
+def test_what_a_desktop_game_lacks_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    entry = small_game(tmp_path, replace=('needs = ["love"]', 'needs = ["no-such-program"]'))
+    assert main(["doctor", "--game", entry.game_id]) == 1
+    output = capsys.readouterr().out
+    assert "game.toml needs no-such-program, which is missing" in output
+    assert "→ run 'sudo apt install love util-linux xvfb'" in output
+    assert main(["doctor", "--game", "desktop:nope"]) == 1
+    assert "✗ unknown game 'desktop:nope'" in capsys.readouterr().out

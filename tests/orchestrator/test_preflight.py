@@ -9,12 +9,13 @@ import pytest
 from metabonk.doctor.host import MIN_FREE_DISK
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import FailedGpu, Gpu, GpuInventory, Nvml
-from metabonk.errors import SettingsError, StartError
+from metabonk.errors import GameStartError, SettingsError, StartError
 from metabonk.messages import Mode
 from metabonk.orchestrator import preflight
 from metabonk.orchestrator.preflight import check, localhost_conflict
 from metabonk.settings import Settings, commands
 from metabonk.settings.schema import Nvenc
+from tests.support.desktop import small_game
 from tests.support.serving import free_port, free_ports
 
 
@@ -151,3 +152,10 @@ def test_a_package_that_the_core_does_not_have_is_named_before_anything_starts(
     for mode in ("train", "play"):
         with pytest.raises(StartError, match=r"a fleet needs nowhere, .* run \./start"):
             check(settings(tmp_path, mode=mode))
+
+
+def test_a_desktop_game_without_its_programs_is_not_started(tmp_path: Path):
+    entry = small_game(tmp_path, replace=('needs = ["love"]', 'needs = ["no-such-program"]'))
+    given = settings(tmp_path).model_copy(update={"game": entry.game_id})
+    with pytest.raises(GameStartError, match=r"can't start without no-such-program: run 'sudo apt"):
+        check(given)

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from metabonk.desktop import cleanup as desktop
 from metabonk.games import list_orphans, remove_orphans
 
 
@@ -13,6 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Remove orphans, and print what was removed."""
-    for line in list_orphans() if arguments.dry_run else remove_orphans():
+    of_doom, of_desktop = (
+        (list_orphans, desktop.list_orphans)
+        if arguments.dry_run
+        else (remove_orphans, desktop.remove_orphans)
+    )
+    for line in (*of_doom(), *of_desktop()):
         sys.stdout.write(f"{line}\n")
     return 0

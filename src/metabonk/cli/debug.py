@@ -28,7 +28,7 @@ from metabonk.settings import Settings, load_settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is played and for how long."""
-    parser.add_argument("--game", metavar="ID", help="doom:<scenario> or gym:<Gymnasium id>")
+    parser.add_argument("--game", metavar="ID", help="doom:<name>, gym:<id> or desktop:<name>")
     parser.add_argument(
         "--env-arg",
         action="append",

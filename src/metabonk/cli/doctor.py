@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from metabonk.cli.inspection import usable_settings
+from metabonk.desktop import catalog
 from metabonk.doctor.browser import browser_finding
 from metabonk.doctor.encoders import encoder_findings, gstreamer_finding
 from metabonk.doctor.gpus import gpu_findings, gpu_problems
@@ -18,6 +19,7 @@ from metabonk.doctor.host import (
 )
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
+from metabonk.errors import GameError
 from metabonk.orchestrator.page import PAGE_DIR
 from metabonk.orchestrator.preflight import port_problems
 from metabonk.printable import printable
@@ -27,7 +29,8 @@ from metabonk.settings.schema import available_cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare no arguments."""
+    """Declare the options."""
+    parser.add_argument("--game", metavar="ID", help="also examine what this desktop game needs")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,8 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
         MetaBonkError: the runtime or slot directory can't be used.
     """
     settings, mistakes = usable_settings()
+    game = arguments.game or settings.game
     blocked = False
-    for finding in itertools.chain(map(_setting_finding, mistakes), examine(settings)):
+    for finding in itertools.chain(
+        map(_setting_finding, mistakes), _game_findings(game), examine(settings)
+    ):
         sys.stdout.write(f"{finding.mark} {printable(finding.message)}\n")
         if finding.action is not None:
             sys.stdout.write(f"    → {printable(finding.action)}\n")
@@ -78,6 +84,23 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _setting_finding(mistake: str) -> Finding:
     action = "correct it in metabonk.toml or the environment: no fleet starts with it"
     return Finding(mistake, action, blocking=True)
+
+
+def _game_findings(game_id: str) -> Iterator[Finding]:
+    """Report what a desktop game needs; of others nothing, since they are Python packages."""
+    if not catalog.is_desktop(game_id):
+        return
+    try:
+        definition = catalog.load(game_id).definition
+    except GameError as error:
+        yield Finding(str(error), "correct the definition", blocking=True)
+        return
+    missing = list(catalog.missing_needs(definition))
+    for need in missing:
+        action = f"run '{catalog.install_command(definition)}'"
+        yield Finding(f"{game_id} needs {need}, which is missing", action, blocking=True)
+    if not missing:
+        yield Finding(f"{game_id} ({definition.name}) has all that it needs")
 
 
 def _package_findings() -> Iterator[Finding]:

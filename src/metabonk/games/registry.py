@@ -1,8 +1,10 @@
 """The games by id."""
 
+from metabonk.desktop import catalog
 from metabonk.errors import GameStartError, UnknownGame
-from metabonk.games import doom, gym
+from metabonk.games import desktop, doom, gym
 from metabonk.games.atari import AtariGame, atari_interface, describe_atari, is_atari
+from metabonk.games.desktop import DesktopGame, describe_desktop, desktop_interface
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.doom_scenarios import scenario_names
 from metabonk.games.game import Game, GameDescription
@@ -14,10 +16,11 @@ from metabonk.settings.schema import Learning
 
 DOOM = "doom"
 GYM = "gym"
+DESKTOP = "desktop"
 
 
 def available_games() -> list[str]:
-    """Return the ids of the bundled games; any ``gym:<Gymnasium id>`` can be played besides."""
+    """Return the ids of the bundled games; ``gym`` and ``desktop`` ones can be played besides."""
     return [f"{DOOM}:{name}" for name in scenario_names()]
 
 
@@ -32,7 +35,8 @@ def make_game(
     """Start a game.
 
     Args:
-        game_id: ``doom:<scenario>``, ``gym:<Gymnasium id>`` or ``gym:<module>:<id>``.
+        game_id: ``doom:<scenario>``, ``gym:<Gymnasium id>``, ``gym:<module>:<id>``,
+            ``desktop:<name>`` or ``desktop:<file>.toml``.
         learning: settings of the policy's observation, the environment's arguments, and the frame
             skip of Doom and Atari games.
         observation_fn: makes the observations of a Doom game.
@@ -45,7 +49,7 @@ def make_game(
     """
     kind, name = _parse(game_id)
     if kind == DOOM:
-        spec = _doom_spec(game_id, learning)
+        spec = _drawn_spec(game_id, learning, doom.DEFAULT_SPEC)
         return Doom(
             name,
             frame_skip=learning.frame_skip,
@@ -53,6 +57,10 @@ def make_game(
             observation_fn=observation_fn,
             render_size=render_size,
         )
+    if kind == DESKTOP:
+        entry = catalog.load(game_id)
+        spec = _drawn_spec(game_id, learning, desktop.default_spec(entry))
+        return DesktopGame(entry, spec, learning.frame_stack, render_size=render_size)
     view, arguments = _gym_view(learning), learning.env_args
     if is_atari(name):
         game: GymGame = AtariGame(
@@ -77,7 +85,11 @@ def describe_game(game_id: str, learning: Learning) -> GameDescription:
     """
     kind, name = _parse(game_id)
     if kind == DOOM:
-        return describe_doom(name, _doom_spec(game_id, learning))
+        return describe_doom(name, _drawn_spec(game_id, learning, doom.DEFAULT_SPEC))
+    if kind == DESKTOP:
+        entry = catalog.load(game_id)
+        spec = _drawn_spec(game_id, learning, desktop.default_spec(entry))
+        return describe_desktop(entry, spec, learning.frame_stack)
     describe = describe_atari if is_atari(name) else describe_gym
     return describe(name, _gym_view(learning), learning.env_args)
 
@@ -95,23 +107,27 @@ def env_interface(game_id: str, learning: Learning) -> EnvInterface:
     """
     kind, name = _parse(game_id)
     if kind == DOOM:
-        return doom_interface(name, _doom_spec(game_id, learning))
+        return doom_interface(name, _drawn_spec(game_id, learning, doom.DEFAULT_SPEC))
+    if kind == DESKTOP:
+        entry = catalog.load(game_id)
+        spec = _drawn_spec(game_id, learning, desktop.default_spec(entry))
+        return desktop_interface(entry, spec, learning.frame_stack)
     interface = atari_interface if is_atari(name) else gym_interface
     return interface(name, _gym_view(learning), learning.env_args)
 
 
-def _doom_spec(game_id: str, learning: Learning) -> ObservationSpec:
+def _drawn_spec(game_id: str, learning: Learning, default: ObservationSpec) -> ObservationSpec:
     if learning.observation == "vector":
         raise GameStartError(
             f"{game_id} has no vector observation: set learning.observation to 'auto' or 'pixels', "
-            "not 'vector', for Doom games"
+            "not 'vector'"
         )
     if learning.env_args:
         raise GameStartError(
             f"{game_id} takes no arguments, and learning.env_args is {show(learning.env_args)}: "
             "only Gymnasium environments have constructors"
         )
-    return _spec(learning, doom.DEFAULT_SPEC)
+    return _spec(learning, default)
 
 
 def _gym_view(learning: Learning) -> View:
@@ -124,7 +140,7 @@ def _spec(learning: Learning, default: ObservationSpec) -> ObservationSpec:
     return ObservationSpec(
         learning.observation_width or default.width,
         learning.observation_height or default.height,
-        learning.grayscale,
+        learning.grayscale or default.grayscale,
     )
 
 
@@ -132,7 +148,7 @@ def _parse(game_id: str) -> tuple[str, str]:
     kind, _, name = game_id.partition(":")
     if kind == DOOM and name in scenario_names():
         return kind, name
-    if kind == GYM and name:
+    if kind in (GYM, DESKTOP) and name:
         return kind, name
     raise UnknownGame(game_id, _available())
 
@@ -141,5 +157,7 @@ def _available() -> str:
     listed = "\n  ".join(available_games())
     return (
         f"games on this machine are\n  {listed}\n"
-        f"  {GYM}:<id>   any Gymnasium environment that renders rgb_array"
+        f"  {GYM}:<id>   any Gymnasium environment that renders rgb_array\n"
+        f"  {', '.join(f'{DESKTOP}:{name}' for name in catalog.embedded_names())}   desktop games\n"
+        f"  {DESKTOP}:<file>.toml   a desktop game of your own"
     )

@@ -11,6 +11,7 @@ from importlib.metadata import (
 
 import gymnasium
 
+from metabonk.desktop import catalog
 from metabonk.games.gym_catalog import import_package
 
 ENGINES = {
@@ -28,9 +29,15 @@ def game_versions(game_id: str) -> dict[str, str]:
         game_id: of a game that was made. A module outside any distribution has no version.
     """
     kind, _, name = game_id.partition(":")
-    own = ["vizdoom"] if kind == "doom" else ["gymnasium", "numpy", *_of_environment(name)]
+    if catalog.is_desktop(game_id):
+        entry = catalog.load(game_id)
+        others = {"definition": entry.digest, **catalog.package_versions(entry.definition)}
+        own = []
+    else:
+        others = {}
+        own = ["vizdoom"] if kind == "doom" else ["gymnasium", "numpy", *_of_environment(name)]
     found = (_distribution(each) for each in ("metabonk", *own))
-    return {each.name: each.version for each in found if each is not None}
+    return {each.name: each.version for each in found if each is not None} | others
 
 
 def _of_environment(name: str) -> Iterator[str]:

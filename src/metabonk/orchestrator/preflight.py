@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from metabonk.desktop import catalog
 from metabonk.doctor.host import MIN_FREE_DISK, free_disk, megabytes
 from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.nvml import GpuInventory
@@ -29,16 +30,19 @@ class _Port(NamedTuple):
 
 
 def check(settings: Settings) -> None:
-    """Check packages, the ports, the slot directory, the selected GPUs and free disk space.
+    """Check packages, game, ports, the slot directory, the selected GPUs and free disk space.
 
     Raises:
         SettingsError: a tracker's package is missing.
+        GameStartError: the definition of a desktop game can't be used, or lacks a program.
         StartError: names the package, port, GPU or folder, and what to do.
         SlotFolderError: sessions can't be leased in the slot directory.
     """
     if problem := missing_for_fleet():
         raise StartError(f"{problem}: run {add_fleet()}")
     _check_trackers(settings)
+    if catalog.is_desktop(settings.game):
+        catalog.require(catalog.load(settings.game))
     owners: dict[int, str] = {}
     for port in _ports(settings):
         if port.number in owners:

@@ -301,7 +301,9 @@ class Settings(Section):
     mode: Mode = Field(
         Mode.TRAIN, description="train; or play: the newest checkpoint plays and nothing learns"
     )
-    game: str = Field("doom:defend_the_center", description="doom:<scenario> or gym:<Gymnasium id>")
+    game: str = Field(
+        "doom:defend_the_center", description="doom:<name>, gym:<id> or desktop:<name>"
+    )
     workers: int = Field(2, ge=0, le=256, description="number of workers")
     host: str = Field(
         "127.0.0.1", description="address of the page; beyond loopback viewers need a token"

@@ -1,0 +1,164 @@
+"""The definition of a desktop game: the schema of its TOML file. Pure.
+
+docs/desktop-games.md explains how to write one, and shows every key.
+"""
+
+import re
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic_core import ErrorDetails
+
+from metabonk.settings.section import Section
+
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+Side = Annotated[int, Field(ge=64, le=4096)]
+Size = tuple[Side, Side]
+
+PLACEHOLDERS = ("game", "home")
+"""Names that a command may have in braces: the prepared game, and the folder that is its home."""
+
+
+def _check_placeholders(word: str) -> str:
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(word) if name is not None]
+    except ValueError:
+        raise ValueError("it has a single brace; write {{ or }} for one") from None
+    for name in names:
+        if name not in PLACEHOLDERS:
+            allowed = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+            raise ValueError(f"{{{name}}} is unknown; known are {allowed}")
+    return word
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("it must be a name of letters, digits and underscores")
+    return name
+
+
+class Clock(Section):
+    """The game's time."""
+
+    kind: Literal["adapter"] = Field(description="who moves it: adapter: the engine, when told")
+    tics_per_second: int = Field(60, ge=1, le=240, description="updates of the game in a second")
+    tics_per_step: int = Field(4, ge=1, le=120, description="tics that an action is held")
+
+
+class Adapter(Section):
+    """Code that runs inside the game, and what it evaluates there, in the game's own language."""
+
+    engine: Literal["love"] = Field(description="the game's engine")
+    source: Path = Field(description="the game: a .love file, or a folder with its main.lua")
+    begin: str = Field(min_length=1, description="statements that begin an episode")
+    each_tic: str = Field("", description="statements after each tic, such as to skip a dialog")
+    resize: str = Field("", description="statements that apply the variables width and height")
+
+
+class Reward(Section):
+    """What is learned: the growth of a number."""
+
+    origin: Literal["adapter"] = Field(alias="from", description="where the number is read")
+    value: str = Field(min_length=1, description="expression in the game's language")
+    scale: float = Field(1.0, gt=0, description="factor that brings returns near 1")
+
+
+class Episode(Section):
+    """How an episode ends."""
+
+    over: str = Field("", description="expression: the game is over")
+    limit_s: float = Field(300.0, gt=0, le=86400, description="game time after which it is cut off")
+    stuck_s: float = Field(
+        0.0, ge=0, description="game time without any change to see, after which it is cut off"
+    )
+    restart_after: int = Field(
+        1000, ge=1, description="episodes after which the program is started anew"
+    )
+
+
+class View(Section):
+    """What the policy sees."""
+
+    width: int = Field(128, ge=36, le=1024, description="of the image, pixels")
+    height: int = Field(0, ge=0, le=1024, description="0: in the aspect ratio of the game")
+    grayscale: bool = Field(False, description="one channel instead of three")
+    frame_stack: int = Field(1, ge=1, le=16, description="images at once")
+
+    def of(self, size: Size) -> tuple[int, int]:
+        """Return width and height of the image of a game of this size."""
+        return self.width, self.height or max(36, round(self.width * size[1] / size[0]))
+
+
+class Definition(Section):
+    """A desktop game."""
+
+    name: Word
+    command: Annotated[
+        tuple[Annotated[Word, AfterValidator(_check_placeholders)], ...], Field(min_length=1)
+    ] = Field(description="the program and its arguments")
+    sizes: tuple[Size, ...] = Field(
+        min_length=1, description="widths and heights that it can draw; several need adapter.resize"
+    )
+    environment: dict[str, str] = Field({}, description="variables of the program")
+    needs: tuple[Word, ...] = Field((), description="programs and files it consists of")
+    packages: tuple[Word, ...] = Field((), description="Debian packages that have them")
+    clock: Clock
+    actions: dict[Annotated[str, AfterValidator(_check_name)], tuple[Word, ...]] = Field(
+        min_length=2, max_length=256, description="the keys that each action holds"
+    )
+    reward: Reward
+    episode: Episode = Episode()
+    view: View = View()
+    adapter: Adapter | None = None
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if self.clock.kind == "adapter" and self.adapter is None:
+            raise ValueError("clock.kind is 'adapter', which needs a section [adapter]")
+        if len(self.sizes) > 1 and not (self.adapter and self.adapter.resize):
+            raise ValueError("several sizes need adapter.resize, which changes the size")
+        return self
+
+    @property
+    def largest_size(self) -> Size:
+        """Width and height of the display."""
+        return max(size[0] for size in self.sizes), max(size[1] for size in self.sizes)
+
+    def drawn_size(self, wanted: Size | None) -> Size:
+        """Return the largest size that fits into what viewers want; the smallest if there is none.
+
+        Args:
+            wanted: width and height, pixels; None: nobody watches.
+        """
+        width, height = wanted or (0, 0)
+        fitting = [size for size in self.sizes if size[0] <= width and size[1] <= height]
+        return max(fitting) if fitting else min(self.sizes)
+
+
+def describe_mistake(details: ErrorDetails) -> str:
+    """Return a sentence about an invalid key of a definition, without the file's name."""
+    path = [str(part) for part in details["loc"] if part != "[key]"]
+    key, message = ".".join(path), details["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if details["type"] == "extra_forbidden":
+        return f"there is no key {key}; known there are {', '.join(_keys(path[:-1]))}"
+    if details["type"] == "missing":
+        return f"{key} is missing"
+    return f"{key} is {details['input']!r}: {message}" if path else message
+
+
+def _keys(path: list[str]) -> Iterator[str]:
+    """Yield the keys that a section of a definition may have."""
+    model: Any = Definition
+    for name in path:
+        annotation = model.model_fields[name].annotation
+        model = next(
+            each
+            for each in (annotation, *getattr(annotation, "__args__", ()))
+            if isinstance(each, type) and issubclass(each, BaseModel)
+        )
+    for name, field in model.model_fields.items():
+        yield field.alias or name

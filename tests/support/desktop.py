@@ -1,0 +1,83 @@
+"""A small LÖVE game, and its definition."""
+
+from pathlib import Path
+
+from metabonk.desktop.catalog import Entry, load
+
+MAIN = """
+x, fallen = 0, 0
+function love.load() wind = 0 end
+function love.update(dt)
+  if love.keyboard.isDown("right") then x = x + 60 * dt end
+  fallen, wind = fallen + dt, math.random()
+end
+function love.keypressed(key)
+  if key == "e" then error("out of luck") end
+  if key == "q" then love.event.quit() end
+  if key == "x" then os.exit(7) end
+  if key == "l" then while true do end end
+  if key == "g" then love.window.setMode(320, 240) end
+  if key == "p" then print("a word") end
+end
+function love.draw()
+  love.graphics.rectangle("fill", x, 20, 10 + math.random(), 10)
+end
+"""
+
+DEFINITION = """
+name = "A small game"
+command = ["love", "{{game}}"]
+sizes = [[160, 120]]
+needs = ["love"]
+packages = ["love"]
+
+[clock]
+kind = "adapter"
+tics_per_second = 60
+tics_per_step = 4
+
+[adapter]
+engine = "love"
+source = "{source}"
+begin = "x, fallen = 0, 0"
+resize = "love.window.setMode(width, height)"
+
+[actions]
+wait = []
+right = ["right"]
+fail = ["e"]
+leave = ["q"]
+exit = ["x"]
+hang = ["l"]
+grow = ["g"]
+speak = ["p"]
+
+[reward]
+from = "adapter"
+value = "x"
+scale = 0.5
+
+[episode]
+over = "x >= 20"
+limit_s = 1
+"""
+
+
+def small_game(folder: Path, *, replace: tuple[str, str] = ("", "")) -> Entry:
+    """Write the game and its definition, and read that.
+
+    Args:
+        folder: to write to.
+        replace: text of the definition, and what stands in its place.
+    """
+    source = folder / "source"
+    source.mkdir(exist_ok=True)
+    (source / "main.lua").write_text(MAIN, encoding="utf-8")
+    return load(write_definition(folder, DEFINITION.format(source=source).replace(*replace)))
+
+
+def write_definition(folder: Path, text: str) -> str:
+    """Write a definition; return the game's id."""
+    file = folder / "game.toml"
+    file.write_text(text, encoding="utf-8")
+    return f"desktop:{file}"
