@@ -6,7 +6,7 @@ Weights and rollouts travel as safetensors instead (``policy.weights``, ``policy
 
 from base64 import b64decode, b64encode
 from enum import StrEnum
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -174,6 +174,7 @@ class WorkerStatus(Message):
     instance_id: ShortText = Field(description="omega-<worker_index>; of a guest, its ring's name")
     worker_index: Count = Field(description="of a guest, the lowest that no other worker has")
     kind: WorkerKind = WorkerKind.FLEET
+    node: ShortText | None = Field(None, description="its machine, where there are several")
     pid: Count
     game: ShortText
     mode: Mode
@@ -315,6 +316,18 @@ class Problem(Message):
     action: Text = Field(description="what to do about it")
 
 
+class NodeStatus(Message):
+    """Machine that plays for a fleet, as its head knows it."""
+
+    node: ShortText
+    state: Literal["present", "silent", "lost"]
+    address: ShortText = Field(description="by which the head reaches its agent")
+    cores: Count
+    gpus: list[ShortText]
+    sessions: Count = Field(description="encoder sessions that its workers may use")
+    workers: list[ShortText] = Field(description="instance ids of those it is to run")
+
+
 class Fleet(Message):
     """Everything on the page's first screen."""
 
@@ -324,6 +337,7 @@ class Fleet(Message):
     workers: dict[str, WorkerStatus]
     learner: LearnerStatus | None
     problems: list[Problem]
+    nodes: list[NodeStatus] = Field(default_factory=list, description="empty on a single machine")
     go2rtc: str | None = Field(
         None, description="URL of go2rtc's page on this machine; null if it is not running"
     )

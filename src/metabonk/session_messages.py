@@ -21,6 +21,7 @@ class PoolStatus(Message):
     """Sessions of one pool."""
 
     pool: Literal["nvenc", "cpu"]
+    node: Text | None = Field(None, description="machine; null: that of the page")
     gpu_index: int | None
     gpu_name: str | None
     gpu_indices: list[int] = Field(

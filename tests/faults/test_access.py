@@ -20,8 +20,8 @@ from websockets.sync.client import connect
 import metabonk
 from metabonk.encoding.sessions import open_pools
 from metabonk.http.auth import cookie_value
+from metabonk.http.weights import WeightsStore
 from metabonk.learner.rollouts import RolloutQueue
-from metabonk.learner.server import WeightsStore
 from metabonk.learner.server import make_app as make_learner_app
 from metabonk.learner.stats import LearnerStats
 from metabonk.orchestrator.fleet import FleetState

@@ -13,11 +13,11 @@ import pytest
 
 from metabonk.errors import CheckpointError, StartError, UnknownGame
 from metabonk.games import describe_game
+from metabonk.http.weights import WeightsStore
 from metabonk.learner import process
 from metabonk.learner.checkpoint import save_checkpoint
 from metabonk.learner.ppo import Learner
 from metabonk.learner.process import learn
-from metabonk.learner.server import WeightsStore
 from metabonk.policy import Actor, PolicySpec
 from metabonk.policy.defaults import with_defaults
 from metabonk.policy.rollout_socket import RolloutSocket

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from metabonk.http.weights import WeightsStore
 from metabonk.learner.ppo import Counters, Update
 from metabonk.learner.rollouts import RolloutQueue, max_rollout_bytes
-from metabonk.learner.server import WeightsStore, make_app
+from metabonk.learner.server import make_app
 from metabonk.learner.stats import LearnerStats
 from metabonk.messages import ErrorBody, LearnerStatus
 from tests.support import serving

@@ -493,7 +493,7 @@ def test_a_guest_that_was_found_reports_beside_the_fleet(client: httpx.Client, s
     assert client.get("/api/worker/CartPole-v1-0/log").json() == {"lines": []}
     featured = client.get("/api/featured").json()
     assert {*featured["live"], featured["next"]} == {"CartPole-v1-0", "omega-0"}
-    state.remove_guest("CartPole-v1-0")
+    state.remove("CartPole-v1-0")
     assert list(client.get("/workers").json()) == ["omega-0"]
     assert "CartPole-v1-0" not in client.get("/api/featured").text
     assert client.get("/api/worker/CartPole-v1-0/log").status_code == 404
@@ -502,7 +502,7 @@ def test_a_guest_that_was_found_reports_beside_the_fleet(client: httpx.Client, s
 def test_a_report_that_comes_after_a_guest_has_left_brings_it_not_back(state: FleetState):
     late = Heartbeat(status=guest_status(state.roster.add_guest("mine").index, "mine"))
     state.heartbeat(late)
-    state.remove_guest("mine")
+    state.remove("mine")
     assert state.heartbeat(late).reason == "its trainer is gone"
     assert state.workers() == {}
     assert state.silent() == {}

@@ -302,7 +302,8 @@ def test_candidates_are_the_workers_that_may_stream():
         status(4, stream_state=StreamState.STARTING),
         status(5, stream_state=StreamState.LIVE),
     ]
-    assert candidates_of(statuses) == [
+    seats = {each.instance_id: each.worker_index for each in statuses}
+    assert candidates_of(statuses, seats) == [
         Candidate(0, watched=True, name="omega-0"),
         Candidate(1, name="omega-1"),
         Candidate(3, failing=True, name="omega-3"),

@@ -165,5 +165,5 @@ def test_a_guest_is_reached_at_the_port_that_it_was_given(tmp_path: Path, worker
         member = state.roster.add_guest("mine")
         with served(worker.app, member.port):
             assert page.get("/api/worker/mine/status?a=1").json()["query"] == "a=1"
-        state.remove_guest("mine")
+        state.remove("mine")
         assert page.get("/api/worker/mine/status").status_code == 404

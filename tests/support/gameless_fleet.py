@@ -1,4 +1,4 @@
-"""Run ``metabonk start`` with workers that play no game, without a learner or inference servers.
+"""Run ``metabonk start`` or ``join`` with workers that play no game, without inference servers.
 
 ``python -m tests.support.gameless_fleet [--learner] start …``: the workers are processes of
 ``tests.support.gameless_worker``; with ``--learner`` there is a learner; all else is real.
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from metabonk.cli import main
 from metabonk.encoding.sessions.nvml import Gpu
@@ -21,6 +22,7 @@ WORKER = "tests.support.gameless_worker"
 LEARNER_OPTION = "--learner"
 
 real_child_specs = children.child_specs
+real_worker_spec = children.worker_spec
 arguments = sys.argv[1:]
 has_learner = LEARNER_OPTION in arguments[:1]
 
@@ -33,11 +35,15 @@ def child_specs(
     counters: Callable[[int], Counters],
 ) -> Iterator[ChildSpec]:
     for spec in real_child_specs(settings, settings_file, run_dir, gpus, counters):
-        if spec.name == children.LEARNER:
-            if has_learner:
-                yield replace(spec, forked=False)
-        elif not spec.name.startswith(children.INFERENCE):
-            yield replace(spec, command=gameless(spec.command))
+        if spec.name != children.LEARNER:
+            yield spec
+        elif has_learner:
+            yield replace(spec, forked=False)
+
+
+def worker_spec(*described: Any) -> ChildSpec:
+    spec = real_worker_spec(*described)
+    return replace(spec, command=gameless(spec.command))
 
 
 def gameless(command: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str]]:
@@ -50,5 +56,7 @@ def gameless(command: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str]
 
 
 children.child_specs = child_specs
+children.worker_spec = worker_spec
+children.inference_specs = lambda *described: iter(())
 children.fork_server = partial(children.fork_server, preload=(WORKER,))
 sys.exit(main.main(arguments[has_learner:]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from metabonk.policy import weights_poller
+from metabonk.http import weights_poller
 from metabonk.policy.rollout_socket import Answer, RolloutListener
 from metabonk.worker import learner_client as client_module
 from metabonk.worker.learner_client import QUEUED_ROLLOUTS, LearnerClient

@@ -10,7 +10,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from metabonk.messages import Fleet, LearnerStatus, StreamState, WorkerKind, WorkerStatus
+from metabonk.messages import (
+    Fleet,
+    LearnerStatus,
+    NodeStatus,
+    StreamState,
+    WorkerKind,
+    WorkerStatus,
+)
 from metabonk.orchestrator import go2rtc
 from metabonk.orchestrator.children import INFERENCE
 from metabonk.orchestrator.supervisor import ChildState
@@ -119,15 +126,23 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
         if not _is_worker(name):
             words = _learner(fleet.learner, process) if name == LEARNER else process
             head.add_row(Text(name, "dim"), Text(words))
+    if fleet.nodes:
+        head.add_row(Text("nodes", "dim"), Text(", ".join(map(_node, fleet.nodes))))
     table = Table(expand=False)
     table.add_column("worker")
+    if fleet.nodes:
+        table.add_column("node")
     table.add_column("state", min_width=10)
     for title in ("FPS", "size", "steps/s", "return", "viewers"):
         table.add_column(title, justify="right")
     table.add_column("backend")
-    for name, process in processes.items():
+    nodes = _nodes_of_workers(fleet)
+    for name, process in _by_node(processes, nodes):
         if _is_worker(name):
-            table.add_row(*_row(name, fleet.workers.get(name), process))
+            row = _row(name, fleet.workers.get(name), process)
+            if fleet.nodes:
+                row.insert(1, Text(nodes.get(name, NOTHING)))
+            table.add_row(*row)
     problems = [
         Text(f"{problem.message}\n  → {problem.action}", "yellow") for problem in fleet.problems
     ]
@@ -153,6 +168,23 @@ def summary(fleet: Fleet) -> str:
     return "; ".join(parts)
 
 
+def _node(node: NodeStatus) -> str:
+    silent = "" if node.state == "present" else f", {node.state}"
+    return f"{node.node} ({len(node.workers)} workers, {node.sessions} sessions{silent})"
+
+
+def _nodes_of_workers(fleet: Fleet) -> dict[str, str]:
+    """Return the node of each worker that has one."""
+    return {name: node.node for node in fleet.nodes for name in node.workers}
+
+
+def _by_node(
+    processes: Mapping[str, ChildState], nodes: Mapping[str, str]
+) -> list[tuple[str, ChildState]]:
+    """Return processes with those of one node after another; those without one come first."""
+    return sorted(processes.items(), key=lambda process: nodes.get(process[0], ""))
+
+
 def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple[str, str]]:
     for name, process in processes.items():
         worker = fleet.workers.get(name)
@@ -163,7 +195,8 @@ def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple
         elif worker is not None and process is ChildState.RUNNING:
             backend = f" ({worker.stream_backend})" if worker.stream_backend else ""
             quality = f", {worker.stream_quality}" if worker.stream_quality else ""
-            yield name, f"{worker.stream_state}{backend}{quality}"
+            where = f" on {worker.node}" if worker.node else ""
+            yield name, f"{worker.stream_state}{where}{backend}{quality}"
         else:
             yield name, _process_state(process)
 

@@ -25,7 +25,8 @@ from metabonk.system.text_streams import SHOWABLE, make_streams_showable
 COMMANDS = {
     "start": "run a fleet until it is stopped",
     "watch": "show the environments that other trainers broadcast",
-    "stop": "stop a running fleet or hub",
+    "join": "play for a fleet whose page and learner are on another machine",
+    "stop": "stop a running fleet, hub or node",
     "eval": "play a trained policy and report its returns",
     "replay": "draw an episode of a run again, as a video",
     "export": "write a trained policy to a file for PyTorch or ONNX Runtime",

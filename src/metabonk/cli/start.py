@@ -33,6 +33,7 @@ from metabonk.runs.layout import (
 )
 from metabonk.settings import Settings, env_args, load_settings, unknown_variables
 from metabonk.settings.commands import command
+from metabonk.settings.nodes import TOKEN_FILE, head_token
 from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.process import StopSignal
 
@@ -73,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also serve the streams through go2rtc, if it is installed",
     )
+    parser.add_argument(
+        "--nodes", metavar="K", help="machines that play, each with 'metabonk join'; waits for K"
+    )
+    parser.add_argument(
+        "--token-file", metavar="F", help="secret of the nodes (default: runs/node-token, made)"
+    )
     parser.add_argument("--host", metavar="H", help="address of the page (default: 127.0.0.1)")
     parser.add_argument(
         "--public-url", metavar="URL", help="address under which a proxy serves the page"
@@ -92,7 +99,7 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
         terminal.print(f"note: {missing}")
     if conflict := preflight.localhost_conflict(settings):
         terminal.print(f"note: {conflict}")
-    token = make_token(settings)
+    token, of_nodes = make_token(settings), _node_token(settings)
     page, shown = page_address(settings), shown_address(settings, token)
     folder, port = runtime_dir(settings.paths.runtime), settings.ports.orchestrator
 
@@ -114,7 +121,17 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
         log.info("pid %d, run %s", os.getpid(), run_dir.absolute())
         terminal.open_display(lambda: make_display(terminal.console, shown))
         try:
-            process.run(settings, run_dir, lock, terminal, stop, election, page=shown, token=token)
+            process.run(
+                settings,
+                run_dir,
+                lock,
+                terminal,
+                stop,
+                election,
+                page=shown,
+                token=token,
+                node_token=of_nodes,
+            )
         except SettingsError:
             # Such as an unknown game: nothing was run.
             if resumed is None:
@@ -122,6 +139,21 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
             raise
         log.info("stopped")
     terminal.print(f"stopped; the run is in {run_dir}")
+
+
+def _node_token(settings: Settings) -> str | None:
+    """Return the secret of the nodes; None where workers play on this machine.
+
+    Raises:
+        SettingsError: it can't be used, or what is asked for can't be had with nodes.
+    """
+    if not settings.nodes.count:
+        return None
+    if settings.go2rtc.enabled:
+        raise SettingsError("go2rtc shows workers of this machine, and with --nodes there are none")
+    if settings.mode is Mode.PLAY:
+        raise SettingsError("mode is play, but nodes only train; start without --nodes to play")
+    return head_token(settings.nodes.token_file or settings.paths.runs / TOKEN_FILE)
 
 
 def take_over(election: Election) -> Iterator[str]:
@@ -147,6 +179,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None, lis
         "worker": {"games_per_worker": arguments.games_per_worker},
         "learning": {"seed": arguments.seed, "env_args": arguments.env_arg},
         "go2rtc": {"enabled": arguments.go2rtc or None},
+        "nodes": {"count": arguments.nodes, "token_file": arguments.token_file},
     }
     settings = load_settings(given)
     if not settings.workers:

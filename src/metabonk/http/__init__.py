@@ -9,5 +9,7 @@
 ``app``         the FastAPI application with its guards
 ``errors``      an ``ErrorBody`` for every refusal
 ``disconnect``  responses that end when their client has left
+``weights``     the newest weights of the policy
+``weights_poller``  fetches them
 ``metrics``     Prometheus metrics of a status object
 """

@@ -146,6 +146,8 @@ def _bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
+        # Two may bind the same port (SO_REUSEADDR); only one can listen.
+        listener.listen(1)
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

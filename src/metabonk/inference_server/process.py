@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from metabonk.errors import PolicyError, StartError
+from metabonk.http.weights_poller import WeightsPoller
 from metabonk.inference_server.batch import BatchedForward, Request
 from metabonk.inference_server.server import InferenceServer
 from metabonk.policy import ActorCritic, PolicySpec, decode_weights
 from metabonk.policy.shared_network import SharedNetwork
-from metabonk.policy.weights_poller import WeightsPoller
 from metabonk.settings import Settings
 from metabonk.system import peers
 from metabonk.system.contact import Contact

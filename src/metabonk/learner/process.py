@@ -11,11 +11,12 @@ import torch
 from metabonk.errors import SettingsError
 from metabonk.games import GameDescription, describe_game
 from metabonk.http.server import HttpServer
+from metabonk.http.weights import WeightsStore
 from metabonk.learner.checkpoint import Checkpointer, ReturnTracker, restore_newest
 from metabonk.learner.memory import available_bytes, check_memory, required_bytes
 from metabonk.learner.ppo import Learner, Update
 from metabonk.learner.rollouts import RolloutQueue, max_rollout_bytes, receive_rollout
-from metabonk.learner.server import WeightsStore, make_app
+from metabonk.learner.server import make_app
 from metabonk.learner.stats import LearnerStats, TensorBoardWriter
 from metabonk.learner.trackers import open_trackers
 from metabonk.messages import LearnerStatus

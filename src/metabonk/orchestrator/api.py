@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Literal, TypeVar
 
+import httpx
 from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
@@ -29,6 +30,7 @@ from metabonk.messages import (
 )
 from metabonk.orchestrator.event_log import EventLog
 from metabonk.orchestrator.fleet import FleetState
+from metabonk.orchestrator.roster import WorkerAddress
 from metabonk.run_messages import Checkpoint, CurvePoint, Episode, RunSummary
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog, TakesLong
 from metabonk.runs.database import Order
@@ -36,6 +38,7 @@ from metabonk.session_messages import PoolStatus, SlotHolder
 from metabonk.system.log_files import read_log
 
 MAX_LOG_BYTES = 256 << 10
+REMOTE_TIMEOUT_S = 5.0
 
 EVENT_POLL_S = 0.25
 RECONNECT_MS = 1000
@@ -94,7 +97,11 @@ def fleet_routes(state: FleetState, sessions: Callable[[], list[PoolStatus]]) ->
     @router.get("/api/worker/{instance_id}/log")
     def get_log(instance_id: str, lines: Lines = 200) -> LogTail:
         """End of a worker's log."""
-        _check_worker(state, instance_id)
+        member = state.roster.find(instance_id)
+        if member is None:
+            raise HTTPException(404, state.roster.absence(instance_id))
+        if member.address is not None and member.address.node is not None:
+            return remote_log(member.address, lines)
         text = read_log(state.settings.paths.logs / f"{instance_id}.log", MAX_LOG_BYTES)
         return LogTail(lines=text.splitlines()[-lines:])
 
@@ -264,6 +271,27 @@ def no_such_episode(request: Request, error: Exception) -> JSONResponse:
     return error_response(404, "no_such_episode", str(error))
 
 
+def remote_log(address: WorkerAddress, lines: int) -> LogTail:
+    """Return the end of the log of a worker on a node.
+
+    Raises:
+        HTTPException: 502 if the node does not answer.
+    """
+    try:
+        answer = httpx.get(
+            f"{address.url}/log",
+            params={"lines": lines},
+            headers=dict(address.headers),
+            timeout=REMOTE_TIMEOUT_S,
+            trust_env=False,
+            verify=False,  # Plain HTTP: certificates would be loaded for nothing.
+        )
+        return LogTail.model_validate_json(answer.raise_for_status().content)
+    except (httpx.HTTPError, ValidationError) as error:
+        reason = str(error) or type(error).__name__
+        raise HTTPException(502, f"node {address.node} does not answer: {reason}") from None
+
+
 def pool_statuses(pools: Pools) -> list[PoolStatus]:
     """Return every usable pool, NVENC first; GPUs that share a limit are one.
 
@@ -297,8 +325,3 @@ def _pool_status(pool: Pool, kind: Literal["nvenc", "cpu"], gpus: Sequence[Gpu])
         holders=[*ours, *[external] * usage.external],
         note=usage.note,
     )
-
-
-def _check_worker(state: FleetState, name: str) -> None:
-    if state.roster.find(name) is None:
-        raise HTTPException(404, state.roster.absence(name))

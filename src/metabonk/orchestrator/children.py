@@ -35,7 +35,8 @@ def child_specs(
     """Yield the first worker, the learner, the inference servers, and the other workers.
 
     The first stream comes first. Each child sees one GPU: workers are spread over them, the learner
-    has the first, and those that have workers an inference server.
+    has the first, and those that have workers an inference server. The head of a fleet on many
+    machines runs the learner alone.
 
     Args:
         settings: of the fleet.
@@ -45,32 +46,64 @@ def child_specs(
         counters: returns where a worker continues to count; asked at each of its starts.
     """
     common = common_arguments(settings_file, run_dir)
-    servers = inference_gpus(settings, gpus)
+    here = 0 if settings.nodes.count else settings.workers
+    learner = metabonk(LEARNER, *common)
+    if not here and settings.mode is Mode.TRAIN:
+        yield _child(settings, LEARNER, lambda: learner, gpu_of_worker(0, gpus))
+    for index in range(here):
+        yield worker_spec(settings, common, index, index, gpus, counters)
+        if index == 0 and settings.mode is Mode.TRAIN:
+            yield _child(settings, LEARNER, lambda: learner, gpu_of_worker(0, gpus))
+            yield from inference_specs(settings, common, gpus)
 
-    def worker(index: int) -> Callable[[], tuple[str, ...]]:
-        inference = ("--inference", str(index % len(servers))) if servers else ()
-        return lambda: metabonk(
+
+def worker_spec(
+    settings: Settings,
+    common: tuple[str, ...],
+    index: int,
+    seat: int,
+    gpus: Sequence[Gpu],
+    counters: Callable[[int], Counters],
+) -> ChildSpec:
+    """Return a worker.
+
+    Args:
+        settings: of the fleet.
+        common: arguments of every child.
+        index: of the worker.
+        seat: on this machine; chooses the GPU.
+        gpus: usable ones.
+        counters: returns where the worker continues to count; asked at each of its starts.
+    """
+    servers = inference_gpus(settings, gpus)
+    inference = ("--inference", str(seat % len(servers))) if servers else ()
+
+    def command() -> tuple[str, ...]:
+        return metabonk(
             *("worker", *common, "--index", str(index)),
             *("--counted", str(counters(index)), *inference),
         )
 
-    def child(name: str, command: Callable[[], tuple[str, ...]], gpu: Gpu | None) -> ChildSpec:
-        log = settings.paths.logs / f"{name}.log"
-        return ChildSpec(
-            name, command, log, environment=gpu.environment if gpu else {}, forked=True
-        )
+    return _child(settings, instance_id(index), command, gpu_of_worker(seat, gpus))
 
-    def inference_server(number: int) -> tuple[str, ...]:
+
+def inference_specs(
+    settings: Settings, common: tuple[str, ...], gpus: Sequence[Gpu]
+) -> Iterator[ChildSpec]:
+    """Yield the inference servers."""
+
+    def command(number: int) -> tuple[str, ...]:
         return metabonk("inference-server", *common, "--number", str(number))
 
-    learner = metabonk(LEARNER, *common)
-    for index in range(settings.workers):
-        gpu = gpu_of_worker(index, gpus)
-        yield child(instance_id(index), worker(index), gpu)
-        if index == 0 and settings.mode is Mode.TRAIN:
-            yield child(LEARNER, lambda: learner, gpu)
-            for number, each in enumerate(servers):
-                yield child(f"{INFERENCE}{number}", partial(inference_server, number), each)
+    for number, gpu in enumerate(inference_gpus(settings, gpus)):
+        yield _child(settings, f"{INFERENCE}{number}", partial(command, number), gpu)
+
+
+def _child(
+    settings: Settings, name: str, command: Callable[[], tuple[str, ...]], gpu: Gpu | None
+) -> ChildSpec:
+    log = settings.paths.logs / f"{name}.log"
+    return ChildSpec(name, command, log, environment=gpu.environment if gpu else {}, forked=True)
 
 
 def common_arguments(settings_file: Path, run_dir: Path) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ class Candidate:
     """A worker as the director sees it.
 
     Attributes:
-        index: of the worker.
+        index: of the worker, or its seat on a node.
         watched: a viewer has its page open.
         failing: it can't open any encoder.
         preparing: it was told to go live and is not ready yet.
@@ -64,10 +64,10 @@ class Candidate:
         return self.name or instance_id(self.index)
 
     @classmethod
-    def of(cls, status: WorkerStatus) -> "Candidate":
-        """Return the candidate for a worker's status."""
+    def of(cls, status: WorkerStatus, seat: int | None = None) -> "Candidate":
+        """Return the candidate for a worker's status; ``seat`` differs from its index on nodes."""
         return cls(
-            status.worker_index,
+            status.worker_index if seat is None else seat,
             watched=status.stream_dedicated_clients > 0,
             failing=status.stream_state is StreamState.ERROR,
             preparing=status.stream_state is StreamState.STARTING,
@@ -76,9 +76,18 @@ class Candidate:
         )
 
 
-def candidates_of(statuses: Sequence[WorkerStatus]) -> list[Candidate]:
-    """Return the workers that may stream; with streaming switched off there are none."""
-    return [Candidate.of(status) for status in statuses if status.stream_enabled]
+def candidates_of(statuses: Sequence[WorkerStatus], seats: Mapping[str, int]) -> list[Candidate]:
+    """Return the workers that may stream; with streaming switched off there are none.
+
+    Args:
+        statuses: of workers, wherever they are.
+        seats: of this machine's, by name.
+    """
+    return [
+        Candidate.of(status, seats[status.instance_id])
+        for status in statuses
+        if status.stream_enabled and status.instance_id in seats
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from metabonk.system.file_lock import is_same_file, lock, try_lock
 from metabonk.system.json_text import from_json, to_json
 from metabonk.system.process_ids import ProcessId, boot_id, end, process_id
 
-Kind: TypeAlias = Literal["fleet", "watch", "hub"]
+Kind: TypeAlias = Literal["fleet", "watch", "hub", "join"]
 
 HUB_STOP_S = 5.0
 """Longest time that a hub gets to end by itself."""

@@ -113,12 +113,13 @@ class EventLog:
             self._add(EventKind.DIED, name, message)
 
     def on_left(self, name: str) -> None:
-        """Log that a guest is gone for good."""
+        """Log that a guest, or a worker of this node, is gone for good."""
         with self._lock:
             self._refused.discard(name)
             self._release(name)
-            if self._statuses.pop(name, None) is not None:
-                self._add(EventKind.LEFT, name, f"{name} is no longer broadcast")
+            if (last := self._statuses.pop(name, None)) is not None:
+                what = "broadcast" if last.kind is WorkerKind.GUEST else "played here"
+                self._add(EventKind.LEFT, name, f"{name} is no longer {what}")
 
     def on_episodes(self, episodes: Sequence[EpisodeResult]) -> None:
         """Log a best return since this start, once there are enough to compare with."""

@@ -1,18 +1,21 @@
 """Current state of the fleet under one lock, as the routes and the terminal show it."""
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from metabonk.encoding.capacity import Capacity
 from metabonk.messages import (
     Counters,
     DesiredState,
+    EpisodeReport,
     Featured,
     Fleet,
     Heartbeat,
     HeartbeatReply,
     LearnerStatus,
+    NodeStatus,
     Problem,
     StreamState,
     WorkerStatus,
@@ -36,8 +39,10 @@ class FleetState:
 
     Args:
         settings: of the fleet, or of the hub.
-        store: receives finished episodes; None in a hub, which has no run.
+        store: receives finished episodes; None in a hub and on a node, which have no run.
         clock: monotonic seconds.
+        roster: of the workers; None: those of the fleet, from the beginning.
+        on_episodes: receives them where there is no store.
 
     Attributes:
         events: for viewers.
@@ -50,14 +55,18 @@ class FleetState:
         settings: Settings,
         store: EpisodeStore | None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        roster: Roster | None = None,
+        on_episodes: Callable[[Sequence[EpisodeReport]], None] = lambda episodes: None,
     ) -> None:
         self.settings = settings
         self.store = store
         self.events = EventLog()
         self._clock = clock
         self._lock = threading.Lock()
-        self.roster = Roster(settings)
+        self.roster = roster or Roster(settings)
         self.program = ProgramDemand()
+        self._record = on_episodes if store is None else store.record
         self._registry = Registry() if store is None else Registry(store.counters())
         self._director = Director(settings.featured.rotate_s)
         self._handover = Handover()
@@ -65,24 +74,50 @@ class FleetState:
         self._learner: LearnerStatus | None = None
         self._problems: list[Problem] = []
         self._go2rtc: str | None = None
+        self._nodes: Sequence[NodeStatus] = ()
+        self._featured: dict[str, Featured] = {}
 
     def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatReply:
-        """Take a worker's report, and return the state it should be in."""
+        """Take the report of a worker of this machine; return the state it should be in."""
         status, now = heartbeat.status, self._clock()
         with self._lock:
-            if not self.roster.matches(status):
+            seats = self.roster.seats()
+            if not self.roster.matches(status) or status.instance_id not in seats:
                 return HeartbeatReply(desired=GONE.desired, reason=GONE.reason)
             self._registry.record(status, now)
-            candidates = candidates_of(self._registry.fresh(now))
+            candidates = candidates_of(self._registry.fresh(now), seats)
             assignments = self._director.decide(candidates, self._capacity, now)
             assignments = self._handover.apply(assignments, candidates, self._capacity, now)
-        assignment = assignments.get(status.worker_index, STREAMING_OFF)
+        assignment = assignments.get(seats[status.instance_id], STREAMING_OFF)
         refused = assignment.desired is DesiredState.STANDBY and assignment is not STREAMING_OFF
-        if self.store is not None:
-            self.store.record(heartbeat.episodes)
+        self._record(heartbeat.episodes)
         self.events.on_status(status, assignment.reason, refused=refused)
         self.events.on_episodes(heartbeat.episodes)
         return HeartbeatReply(desired=assignment.desired, reason=assignment.reason)
+
+    def take_report(
+        self,
+        node: str,
+        statuses: Sequence[WorkerStatus],
+        featured: Featured,
+        episodes: Sequence[EpisodeReport],
+    ) -> None:
+        """Take what a node says of the workers that it has been given, whom its agent directs."""
+        statuses = [status.model_copy(update={"node": node}) for status in statuses]
+        now = self._clock()
+        with self._lock:
+            for status in statuses:
+                self._registry.record(status, now)
+            self._featured[node] = featured
+        self._record(episodes)
+        for status in statuses:
+            self.events.on_status(status, status.stream_error or "others have their turn")
+        self.events.on_episodes(episodes)
+
+    def set_counters(self, worker_index: int, counters: Counters) -> None:
+        """Set where the first process of a worker on this node continues to count."""
+        with self._lock:
+            self._registry.set_counters(worker_index, counters)
 
     def counters(self, worker_index: int) -> Counters:
         """Return where the next process of a worker continues to count."""
@@ -93,6 +128,16 @@ class FleetState:
         """Return the last status of every worker, by instance id."""
         with self._lock:
             return {status.instance_id: status for status in self._registry.known()}
+
+    def fresh(self) -> list[WorkerStatus]:
+        """Return the status of every worker that was heard from lately."""
+        with self._lock:
+            return self._registry.fresh(self._clock())
+
+    def machine_problems(self) -> list[Problem]:
+        """Return the problems but for those that statuses tell."""
+        with self._lock:
+            return [*self._problems, *self._silences()]
 
     def fleet(self) -> Fleet:
         """Return what the page's first screen and the terminal show."""
@@ -106,20 +151,24 @@ class FleetState:
                 workers={status.instance_id: status for status in self._registry.known()},
                 learner=self._learner,
                 problems=[*self._problems, *unsaved, *self._status_problems()],
+                nodes=list(self._nodes),
                 go2rtc=self._go2rtc,
             )
 
     def featured(self) -> Featured:
-        """Return the live workers and the one that follows."""
+        """Return the live workers and the one that follows, of this machine and all nodes."""
         now = self._clock()
         with self._lock:
-            schedule = self._director.schedule(candidates_of(self._registry.fresh(now)), now)
-        return Featured(
-            live=[self.roster.name_of(index) for index in schedule.live],
+            candidates = candidates_of(self._registry.fresh(now), self.roster.seats())
+            schedule = self._director.schedule(candidates, now)
+            elsewhere = list(self._featured.values())
+        here = Featured(
+            live=[self.roster.name_of(seat) for seat in schedule.live],
             rotate_s=self.settings.featured.rotate_s,
             next=None if schedule.next is None else self.roster.name_of(schedule.next),
             next_in_s=schedule.next_in_s,
         )
+        return join_schedules([here, *elsewhere])
 
     def silent(self) -> dict[str, float]:
         """Return the seconds of silence of workers whose heartbeat is overdue, by instance id."""
@@ -146,6 +195,15 @@ class FleetState:
         with self._lock:
             self._problems = list(problems)
 
+    def set_nodes(self, nodes: Sequence[NodeStatus]) -> None:
+        """Set the nodes of the fleet; a node that isn't present features no worker."""
+        present = {each.node for each in nodes if each.state == "present"}
+        with self._lock:
+            self._nodes = nodes
+            self._featured = {
+                node: featured for node, featured in self._featured.items() if node in present
+            }
+
     def set_go2rtc(self, address: str | None) -> None:
         """Set the address of go2rtc's page; None while it doesn't run."""
         with self._lock:
@@ -164,25 +222,48 @@ class FleetState:
             if name == "learner":
                 self._learner = None
 
-    def remove_guest(self, name: str) -> None:
-        """Forget a guest that is gone for good."""
+    def forget(self, name: str) -> None:
+        """Forget what a worker said, which is elsewhere now, or nowhere."""
+        with self._lock:
+            self._registry.forget(name)
+
+    def remove(self, name: str) -> None:
+        """Forget a guest, or a worker of this node, that is gone for good."""
         member = self.roster.find(name)
-        assert member is not None, "guests are removed once"
+        assert member is not None, "each is removed once"
         with self._lock:
             self.roster.remove(name)
             self._registry.forget(name)
-            self._director.forget(member.index)
-            self._handover.forget(member.index)
+            self._director.forget(member.seat)
+            self._handover.forget(member.seat)
         self.events.on_left(name)
 
     def _status_problems(self) -> Iterator[Problem]:
         if self._learner is not None and self._learner.save_error is not None:
             yield _unsaved(self._learner.save_error)
-        for name, silence_s in self._registry.silent(self._clock()).items():
-            yield _silent(name, silence_s)
+        yield from self._silences()
         for status in self._registry.known():
             if status.stream_state is StreamState.ERROR:
                 yield no_video(status)
+
+    def _silences(self) -> Iterator[Problem]:
+        here = self.roster.seats()
+        for name, silence_s in self._registry.silent(self._clock()).items():
+            if name in here:  # Of a node, only its agent knows.
+                yield _silent(name, silence_s)
+
+
+def join_schedules(schedules: Iterable[Featured]) -> Featured:
+    """Return one schedule of machines whose workers don't compete; at least one is given."""
+    first, *others = schedules
+    coming = [each for each in (first, *others) if each.next is not None]
+    soonest = min(
+        coming,
+        key=lambda each: math.inf if each.next_in_s is None else each.next_in_s,
+        default=first,
+    )
+    live = [name for each in (first, *others) for name in each.live]
+    return soonest.model_copy(update={"live": live})
 
 
 def _unsaved(error: str) -> Problem:

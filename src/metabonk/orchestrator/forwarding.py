@@ -14,10 +14,17 @@ from fastapi import WebSocket
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from metabonk.streaming.relay import close_code
+from metabonk.streaming.relay import (
+    CLOSE_TIMEOUT_S,
+    MAX_MESSAGE_BYTES,
+    MAX_QUEUED_MESSAGES,
+    OPEN_TIMEOUT_S,
+    StreamAddress,
+    close_code,
+)
 
 
 class ForwardedResponse(StreamingResponse):
@@ -39,6 +46,29 @@ class ForwardedResponse(StreamingResponse):
         finally:
             with anyio.CancelScope(shield=True):
                 await self._response.aclose()
+
+
+async def pass_on(address: StreamAddress, viewer: WebSocket) -> None:
+    """Join a stream for one viewer, and relay its messages as they are.
+
+    Raises:
+        OSError: it can't be joined; the viewer has not been accepted.
+        TimeoutError: likewise.
+        InvalidHandshake: likewise.
+    """
+    server = await connect(
+        address.url,
+        additional_headers=address.headers,
+        proxy=None,
+        compression=None,
+        open_timeout=OPEN_TIMEOUT_S,
+        close_timeout=CLOSE_TIMEOUT_S,
+        max_size=MAX_MESSAGE_BYTES,
+        max_queue=MAX_QUEUED_MESSAGES,
+    )
+    async with server:
+        await viewer.accept()
+        await relay(server, viewer)
 
 
 async def relay(server: ClientConnection, viewer: WebSocket) -> None:

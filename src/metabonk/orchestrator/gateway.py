@@ -20,9 +20,15 @@ from metabonk.http.errors import error_response
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.forwarding import ForwardedResponse
 from metabonk.orchestrator.program_routes import ProgramGate
+from metabonk.orchestrator.roster import WorkerAddress
 from metabonk.program_messages import PROGRAM
 from metabonk.streaming.http import MP4_DOC, TS_DOC, Container, Wait, live_response
-from metabonk.streaming.relay import RelayedResponse, Relays, StreamUnreachable
+from metabonk.streaming.relay import (
+    RelayedResponse,
+    Relays,
+    StreamAddress,
+    StreamUnreachable,
+)
 from metabonk.streaming.sdp import MAX_OFFER_BYTES
 from metabonk.streaming.viewer import Audience
 from metabonk.streaming.websocket import serve_viewer
@@ -163,19 +169,20 @@ class Gateway:
         body: bytes | None = None,
     ) -> Response:
         assert self._client is not None, "served within its lifespan"
+        address = self._address(instance_id)
         # The viewer's headers are not forwarded: the access token is among them.
         forwarded = self._client.build_request(
             request.method,
-            f"http://{self._authority(instance_id)}/{path}",
+            f"{address.url}/{path}",
             params=request.query_params,
-            headers={"Accept-Encoding": "identity", **headers},
+            headers={"Accept-Encoding": "identity", **headers, **dict(address.headers)},
             content=body,
         )
         try:
             async with asyncio.timeout(RESPONSE_TIMEOUT_S):
                 response = await self._client.send(forwarded, stream=True)
         except (httpx.HTTPError, TimeoutError) as error:
-            return _unreachable(instance_id, error)
+            return unreachable(instance_id, error)
         kept = (name for name in FORWARDED_HEADERS if name in response.headers)
         return ForwardedResponse(response, {name: response.headers[name] for name in kept})
 
@@ -185,7 +192,8 @@ class Gateway:
         try:
             address = self._stream(instance_id)
         except HTTPException as error:
-            denial = error_response(error.status_code, "not_found", error.detail)
+            error_name = "not_found" if error.status_code == 404 else "no_node"
+            denial = error_response(error.status_code, error_name, error.detail)
             await viewer.send_denial_response(denial)
             return
         try:
@@ -197,7 +205,7 @@ class Gateway:
                 with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                     await viewer.close(relay.close_code, relay.close_reason)
         except StreamUnreachable as error:
-            await viewer.send_denial_response(_unreachable(instance_id, error))
+            await viewer.send_denial_response(unreachable(instance_id, error))
 
     def _relayed(
         self, instance_id: str, container: Container, audience: Audience, wait: bool | None
@@ -209,28 +217,32 @@ class Gateway:
             self._relays,
             self._stream(instance_id),
             lambda fanout: live_response(fanout, container, audience, wait, enabled=enabled),
-            lambda error: _unreachable(instance_id, error),
+            lambda error: unreachable(instance_id, error),
         )
 
-    def _stream(self, instance_id: str) -> str:
+    def _stream(self, instance_id: str) -> StreamAddress:
         """Return the address of a worker's stream, for a relay."""
-        return f"ws://{self._authority(instance_id)}/stream?relay=true"
+        address = self._address(instance_id)
+        return StreamAddress(f"{address.stream}?relay=true", address.headers)
 
-    def _authority(self, instance_id: str) -> str:
-        """Return a worker's host and port, as the roster has it, or the program's.
+    def _address(self, instance_id: str) -> WorkerAddress:
+        """Return a worker's address, as the roster has it, or the program's.
 
         Raises:
-            HTTPException: 404 if the fleet has no such worker.
+            HTTPException: 404 if the fleet has no such worker, 503 while it waits for a node.
         """
         if instance_id == PROGRAM and (port := self._state.program.port) is not None:
-            return self._state.settings.internal_authority(port)
+            return WorkerAddress(f"http://{self._state.settings.internal_authority(port)}")
         roster = self._state.roster
         if (member := roster.find(instance_id)) is None:
             raise HTTPException(404, roster.absence(instance_id))
-        return self._state.settings.internal_authority(member.port)
+        if member.address is None:
+            raise HTTPException(503, f"{instance_id} waits for a node that plays it")
+        return member.address
 
 
-def _unreachable(instance_id: str, error: Exception) -> Response:
+def unreachable(instance_id: str, error: Exception) -> Response:
+    """Return the response for a worker that does not answer."""
     reason = str(error) or type(error).__name__
     return error_response(
         502,

@@ -53,7 +53,7 @@ class Guests:
         for name in [name for name, ring in self._shown.items() if found.get(name) != ring]:
             del self._shown[name]
             self._supervisor.remove(name)
-            self._state.remove_guest(name)
+            self._state.remove(name)
         running = self._supervisor.states()
         for name, ring in found.items():
             # A guest of the same name may still be ending.

@@ -128,7 +128,7 @@ def _ports(settings: Settings) -> Iterator[_Port]:
         yield _Port("go2rtc", "go2rtc", internal, ports.go2rtc)
         yield _Port("go2rtc's RTSP", "go2rtc_rtsp", internal, ports.go2rtc_rtsp)
         yield _Port("go2rtc's WebRTC", "go2rtc_media", internal, ports.go2rtc_media)
-    for index in range(settings.workers):
+    for index in range(0 if settings.nodes.count else settings.workers):
         yield _Port(instance_id(index), "worker", internal, settings.worker_port(index))
 
 

@@ -21,6 +21,7 @@ from metabonk.orchestrator.guests import Guests
 from metabonk.orchestrator.hang_monitor import HangMonitor
 from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
 from metabonk.orchestrator.lock import FleetLock
+from metabonk.orchestrator.nodes import Nodes
 from metabonk.orchestrator.program import Program
 from metabonk.orchestrator.registry import SuspendAwareClock
 from metabonk.orchestrator.replays import make_replays
@@ -32,6 +33,9 @@ from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
 from metabonk.runs.pruning import hold_run
 from metabonk.settings import Settings
+from metabonk.settings.commands import command
+from metabonk.settings.load import settings_values
+from metabonk.settings.public_url import url_host
 from metabonk.system.log_files import LogRotation
 from metabonk.system.process import StopSignal
 
@@ -63,6 +67,7 @@ def run(
     *,
     page: str,
     token: str | None = None,
+    node_token: str | None = None,
 ) -> None:
     """Run the fleet until ``stop`` is set, and end all of it.
 
@@ -77,6 +82,7 @@ def run(
         election: of the process that shows environments of other trainers.
         page: address of the page, with the token if that is required.
         token: required of the page's viewers; None if the page is served on loopback.
+        node_token: required of nodes; None where workers play on this machine.
 
     Raises:
         MetaBonkError: the fleet can't start, or a child can't use its settings.
@@ -128,7 +134,10 @@ def run(
         program = Program(state, supervisor, rotation, settings_file=settings_file, folder=run_dir)
         cleanup = GameCleanup(children.metabonk("cleanup-games"))
         replays = make_replays(settings, fork_server, cleanup.request)
-        servers = make_servers(state, supervisor.restarts, pools, replays, token)
+        nodes = None
+        if node_token is not None:
+            nodes = make_nodes(state, run_dir, node_token, clock)
+        servers = make_servers(state, supervisor.restarts, pools, replays, token, nodes)
         cleanups.callback(stop_servers, servers)
         cleanups.callback(_clean_up, supervisor, cleanup)
         cleanup.request()
@@ -136,6 +145,8 @@ def run(
         cleanups.callback(replays.close)
         for server in servers:
             server.start()
+        if nodes is not None:
+            cleanups.callback(nodes.close)
         election.announce(page)
         hangs = HangMonitor(state, clock)
         stop.watch_threads(revived=(health.name, hangs.name, replays.name, finder.name))
@@ -149,7 +160,7 @@ def run(
             EncoderQuarantine(pools, probes),
             health,
             hangs,
-            parts=(replays, cleanup, guests, program),
+            parts=(replays, cleanup, guests, program, *((nodes,) if nodes is not None else ())),
             threads=(replays, finder),
             on_exit=lambda report: cleanup.request(),
         )
@@ -157,11 +168,27 @@ def run(
         while not stop.is_set():
             supervision.tick()
             if time.monotonic() >= next_display:
-                display.show(state.fleet(), supervisor.states())
+                elsewhere = nodes.processes() if nodes is not None else {}
+                display.show(state.fleet(), supervisor.states() | elsewhere)
                 next_display = time.monotonic() + DISPLAY_INTERVAL_S
             stop.wait(TICK_S)
         stop.raise_failure()
         log.info("stopping on request")
+
+
+def make_nodes(state: FleetState, run_dir: Path, token: str, clock: SuspendAwareClock) -> Nodes:
+    """Return the nodes of a fleet on many machines."""
+    settings = state.settings
+    host = settings.host if settings.is_remote else "HEAD"
+    join = f"http://{url_host(host)}:{settings.ports.page} --token-file FILE"
+    return Nodes(
+        state,
+        run_dir.name,
+        settings_values(settings),
+        token,
+        how_to_join=command("join", join),
+        clock=clock,
+    )
 
 
 def problems(findings: Iterable[Finding]) -> list[Problem]:

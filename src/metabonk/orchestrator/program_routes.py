@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, HTTPException, Response
 from metabonk.http.errors import error_response
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.program import in_order, is_hardware
+from metabonk.orchestrator.roster import Member
 from metabonk.program_messages import PROGRAM, ProgramPin, ProgramSource, RunningOrder
 from metabonk.streaming.http import (
     CONTAINERS,
@@ -20,7 +21,12 @@ from metabonk.streaming.http import (
     Wait,
     live_response,
 )
-from metabonk.streaming.relay import RelayedResponse, Relays, StreamUnreachable
+from metabonk.streaming.relay import (
+    RelayedResponse,
+    Relays,
+    StreamAddress,
+    StreamUnreachable,
+)
 
 START_TIMEOUT_S = 8.0
 """For its process; less than restreamers wait for an answer."""
@@ -101,7 +107,7 @@ class ProgramGate:
         enabled = self._state.settings.stream.enabled
         return RelayedResponse(
             self._relays,
-            f"ws://{authority}/stream?relay=true",
+            StreamAddress(f"ws://{authority}/stream?relay=true"),
             lambda fanout: live_response(
                 fanout, container, "broadcast", None if wait else wait, enabled=enabled
             ),
@@ -153,7 +159,7 @@ def running_order(state: FleetState, now: float) -> RunningOrder:
     sources = [
         ProgramSource(
             name=name,
-            address=(f"ws://{state.settings.internal_authority(member.port)}/stream?relay=true"),
+            address=_stream_of(state, member),
             live=name in live,
         )
         for name in in_order(state.featured(), workers, pin, now)
@@ -161,6 +167,14 @@ def running_order(state: FleetState, now: float) -> RunningOrder:
     ]
     hardware = any(is_hardware(workers[name]) for name in live)
     return RunningOrder(sources=sources, pin=pin, hardware=hardware)
+
+
+def _stream_of(state: FleetState, member: Member) -> str:
+    """Return the address of a worker's stream for the program's process, which has no token."""
+    if member.is_here and member.address is not None:
+        return f"{member.address.stream}?relay=true"
+    api = state.settings.internal_authority(state.settings.ports.orchestrator)
+    return f"ws://{api}/worker/{member.name}/stream?relay=true"
 
 
 def _head(container: Container) -> Response:

@@ -56,6 +56,10 @@ class Registry:
         """Drop a worker whose process has ended; its counters are kept for the next one."""
         self._last.pop(instance_id, None)
 
+    def set_counters(self, worker_index: int, counters: Counters) -> None:
+        """Set where the next process of a worker continues to count."""
+        self._counters[worker_index] = counters
+
     def counters(self, worker_index: int) -> Counters:
         """Return where the next process of a worker continues to count."""
         return self._counters.get(worker_index, Counters())

@@ -1,8 +1,9 @@
 """HTTP servers of the orchestrator: its API, and the page with the API and every worker."""
 
+import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
@@ -28,6 +29,8 @@ from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
 from metabonk.orchestrator.highlights import highlight_routes
 from metabonk.orchestrator.metrics import FleetMetrics
+from metabonk.orchestrator.node_routes import LearnerLink, NodesMiddleware, stream_routes
+from metabonk.orchestrator.nodes import Nodes
 from metabonk.orchestrator.page import Page
 from metabonk.orchestrator.program_routes import ProgramGate, order_routes, pin_routes
 from metabonk.orchestrator.replay_errors import NoReplay
@@ -36,6 +39,7 @@ from metabonk.orchestrator.replay_response import no_replay
 from metabonk.orchestrator.replay_routes import replay_routes
 from metabonk.orchestrator.replays import Replays
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
+from metabonk.session_messages import PoolStatus
 from metabonk.settings.public_url import split_public_url
 
 COMPRESSION = 6
@@ -48,10 +52,11 @@ def make_servers(
     pools: Pools,
     replays: Replays | None,
     token: str | None = None,
+    nodes: Nodes | None = None,
 ) -> list[HttpServer]:
     """Return the page's server, the API's, and go2rtc's if it is used."""
     settings = state.settings
-    api, page = make_apps(state, restarts, pools, replays, token)
+    api, page = make_apps(state, restarts, pools, replays, token, nodes)
     servers = [
         HttpServer(page, settings.host, settings.ports.page),
         HttpServer(api, settings.internal_host, settings.ports.orchestrator),
@@ -66,6 +71,7 @@ def make_apps(
     pools: Pools,
     replays: Replays | None,
     token: str | None,
+    nodes: Nodes | None = None,
 ) -> tuple[FastAPI, FastAPI]:
     """Return the application of the API's port and of the page's.
 
@@ -75,10 +81,15 @@ def make_apps(
         pools: of encoder sessions.
         replays: of the runs' episodes; None in a hub, which has no runs.
         token: required of the page's viewers; None serves loopback only, without a token.
+        nodes: of a fleet on many machines; None on a single one.
     """
     catalog = None if state.store is None else RunCatalog(state.settings.paths.runs, state.store)
+
+    def sessions() -> list[PoolStatus]:
+        return [*pool_statuses(pools), *(nodes.sessions() if nodes is not None else ())]
+
     routers = [
-        fleet_routes(state, lambda: pool_statuses(pools)),
+        fleet_routes(state, sessions),
         event_routes(state.events),
         metrics_routes(FleetMetrics(state, restarts)),
         pin_routes(state),
@@ -86,13 +97,23 @@ def make_apps(
     if catalog is not None:
         routers += [run_routes(catalog), highlight_routes(catalog)]
     gateway = Gateway(state)
+    learner = LearnerLink(
+        f"http://{state.settings.internal_authority(state.settings.ports.learner)}"
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with gateway.lifespan(app), learner.opened():
+            yield
+
+    public_url = state.settings.public_url
     program = ProgramGate(state)
     api = make_http_app("MetaBonk orchestrator", lifespan=program.lifespan)
     page = make_http_app(
         "MetaBonk",
-        lifespan=gateway.lifespan,
+        lifespan=lifespan,
         token=token,
-        public_url=state.settings.public_url,
+        public_url=public_url,
     )
     # Video, pictures and events pass as they are.
     page.add_middleware(GZipMiddleware, compresslevel=COMPRESSION)
@@ -106,6 +127,8 @@ def make_apps(
     # Workers are on this machine; a viewer must not be able to report for them.
     api.include_router(heartbeat_routes(state))
     api.include_router(order_routes(state))
+    if nodes is not None:
+        api.include_router(stream_routes(state))
     # For go2rtc and what goes on air, which have no token.
     api.include_router(program.routes())
     page.include_router(gateway.routes())
@@ -113,7 +136,10 @@ def make_apps(
         page.include_router(replay_routes(ReplayFinder(catalog), replays))
     page.add_exception_handler(NoReplay, no_replay)
     # Not mounted: a mount would also take other methods of a route's path.
-    page.router.default = Page(prefix=split_public_url(state.settings.public_url)[1])
+    prefix = split_public_url(public_url)[1]
+    page.router.default = Page(prefix=prefix)
+    if nodes is not None:
+        page.add_middleware(NodesMiddleware, nodes=nodes, learner=learner, prefix=prefix)
     return api, page
 
 

@@ -18,7 +18,6 @@
 ``episode_recorder``    records them while games are played
 ``saliency``            maps of the image regions that an action depends on
 ``weights``             a network's weights as safetensors bytes
-``weights_poller``      fetches the learner's newest weights
 ``transfer``            copies between host and device memory
 ``cuda_graph``          work of a GPU that is recorded and repeated
 ``serialization``       named arrays and a header as safetensors bytes

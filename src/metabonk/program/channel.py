@@ -19,7 +19,7 @@ from metabonk.settings.schema import Stream
 from metabonk.stream_messages import AudienceMessage
 from metabonk.streaming.fanout import Fanout
 from metabonk.streaming.gop import Packer
-from metabonk.streaming.relay import Relays
+from metabonk.streaming.relay import Relays, StreamAddress
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ class _Showing:
         wanted = order.sources[:1]
         wanted += [each for each in order.sources if each.live and each not in wanted][:1]
         self._cutter.set_order([source.name for source in order.sources])
-        addresses = {source.name: source.address for source in wanted}
+        addresses = {source.name: StreamAddress(source.address) for source in wanted}
         for name, source in list(self._sources.items()):
             is_needed = name in addresses or name == self._cutter.in_front
             if not is_needed or addresses.get(name, source.address) != source.address:

@@ -11,7 +11,7 @@ from metabonk.messages import StreamState
 from metabonk.program.resizer import Resizer
 from metabonk.stream_messages import AudienceMessage, StateMessage
 from metabonk.streaming.gop import Epoch, Fragment
-from metabonk.streaming.relay import Relay, Relays, StreamUnreachable
+from metabonk.streaming.relay import Relay, Relays, StreamAddress, StreamUnreachable
 from metabonk.streaming.viewer import Viewer
 
 RETRY_S = 0.5
@@ -35,7 +35,7 @@ class Source:
     def __init__(
         self,
         name: str,
-        address: str,
+        address: StreamAddress,
         relays: Relays,
         settings: EncoderSettings,
         on_unit: Callable[[str, AccessUnit], None],

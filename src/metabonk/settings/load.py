@@ -4,11 +4,12 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from metabonk.errors import SettingsError
+from metabonk.settings.nodes import TOKEN_VARIABLE
 from metabonk.settings.schema import Learning, Settings
 from metabonk.settings.validation import PREFIX, RENAMED, leaves, validate, variable
 from metabonk.system.files import write_atomically
@@ -18,8 +19,8 @@ CONFIG_FILE = Path("metabonk.toml")
 PROFILE_FOLDERS = (Path("profiles"), Path(__file__).resolve().parents[1] / "profiles")
 """Folders of named stream profiles: the user's own take precedence over those of the package."""
 
-TRAINERS_VARIABLES = frozenset({f"{PREFIX}BROADCAST", f"{PREFIX}HUB"})
-"""Variables for ``broadcast`` in other trainers, which have no settings."""
+OTHER_VARIABLES = frozenset({f"{PREFIX}BROADCAST", f"{PREFIX}HUB", TOKEN_VARIABLE})
+"""Variables for ``broadcast`` in other trainers, which have no settings, and the nodes' secret."""
 
 
 def load_settings(
@@ -74,13 +75,21 @@ def load_usable_settings(
 def write_settings(settings: Settings, file: Path) -> None:
     """Write the effective settings for child processes and for the record.
 
-    Settings of learning that nobody has set are left out: their defaults depend on the game.
-
     Raises:
         OSError: they can't be written; the file is unchanged.
     """
-    unset = Learning.model_fields.keys() - settings.learning.model_fields_set
-    write_atomically(file, to_json(settings, indent=2, exclude={"learning": unset}) + b"\n")
+    write_atomically(file, to_json(settings, indent=2, exclude=_unset(settings)) + b"\n")
+
+
+def settings_values(settings: Settings) -> dict[str, Any]:
+    """Return the effective settings as JSON values, as ``write_settings`` writes them."""
+    values: dict[str, Any] = json.loads(to_json(settings, exclude=_unset(settings)))
+    return values
+
+
+def _unset(settings: Settings) -> dict[str, Set[str]]:
+    """Return the settings of learning that nobody has set: their defaults depend on the game."""
+    return {"learning": Learning.model_fields.keys() - settings.learning.model_fields_set}
 
 
 def read_settings(file: Path) -> Settings:
@@ -123,7 +132,7 @@ def read_values(file: Path) -> dict[str, Any]:
 
 def unknown_variables(environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Yield a sentence for every ``METABONK_*`` variable that is not a setting."""
-    names = {variable(path) for path in leaves(Settings)} | TRAINERS_VARIABLES
+    names = {variable(path) for path in leaves(Settings)} | OTHER_VARIABLES
     for name in environment if environment is not None else os.environ:
         if name.startswith(PREFIX) and name not in names:
             close = difflib.get_close_matches(name, names, 1)

@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    SecretStr,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from metabonk.messages import Mode
 from metabonk.settings.env_args import EnvArgsSetting
 from metabonk.settings.hub import Hub
+from metabonk.settings.nodes import Nodes
 from metabonk.settings.programs import Go2rtc, Tracking
 from metabonk.settings.public_url import PublicUrl, url_host
 from metabonk.settings.section import Section
@@ -334,6 +330,7 @@ class Settings(Section):
     cpu: Cpu = Cpu()
     featured: Featured = Featured()
     hub: Hub = Hub()
+    nodes: Nodes = Nodes()
     go2rtc: Go2rtc = Go2rtc()
     replays: Replays = Replays()
     learning: Learning = Learning()

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 from starlette.responses import Response
@@ -40,10 +40,26 @@ OPEN_TIMEOUT_S = 2.0
 
 CLOSE_TIMEOUT_S = 2.0
 
+PING_INTERVAL_S = 5.0
+PING_TIMEOUT_S = 10.0
+"""A worker's machine that has vanished sends nothing that would end the connection."""
+
 StreamMessage = PolicyMessage | StateMessage | EpochMessage | ThoughtMessage | SaliencyMessage
 MESSAGE: TypeAdapter[StreamMessage] = TypeAdapter(
     Annotated[StreamMessage, Field(discriminator="type")]
 )
+
+
+class StreamAddress(NamedTuple):
+    """Where a stream is joined.
+
+    Attributes:
+        url: ``ws://…``; its query must ask for a relay.
+        headers: sent with the request.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class StreamUnreachable(Exception):
@@ -54,7 +70,7 @@ class Relay:
     """One stream, on the running loop, until its server or ``close`` ends it.
 
     Args:
-        address: of the stream, ``ws://…``; its query must ask for a relay.
+        address: of the stream.
 
     Attributes:
         fanout: its viewers.
@@ -64,7 +80,7 @@ class Relay:
         close_reason: likewise.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: StreamAddress) -> None:
         self._address = address
         self._audience_changed = asyncio.Event()
         self.fanout = Fanout(on_audience=self._audience_changed.set)
@@ -101,9 +117,12 @@ class Relay:
         reason = "it closed the connection"
         try:
             async with connect(
-                self._address,
+                self._address.url,
+                additional_headers=self._address.headers,
                 proxy=None,
                 compression=None,
+                ping_interval=PING_INTERVAL_S,
+                ping_timeout=PING_TIMEOUT_S,
                 open_timeout=OPEN_TIMEOUT_S,
                 close_timeout=CLOSE_TIMEOUT_S,
                 max_size=MAX_MESSAGE_BYTES,
@@ -114,7 +133,7 @@ class Relay:
             reason = str(error) or type(error).__name__
         except (WireError, ValidationError) as error:
             reason = "what it sends is no stream"
-            log.warning("%s is not relayed: %s", self._address, error)
+            log.warning("%s is not relayed: %s", self._address.url, error)
         finally:
             self.fanout.close()
             if not self._opened.done() and self.users:
@@ -178,15 +197,15 @@ class Relays:
     """The streams that are watched through this process, for one event loop."""
 
     def __init__(self) -> None:
-        self._relays: dict[str, Relay] = {}
+        self._relays: dict[StreamAddress, Relay] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def join(self, address: str) -> AsyncIterator[Relay]:
+    async def join(self, address: StreamAddress) -> AsyncIterator[Relay]:
         """Open a stream, or share it with those who have; the last one to leave closes it.
 
         Args:
-            address: of the stream, ``ws://…``.
+            address: of the stream.
 
         Raises:
             StreamUnreachable: it can't be joined.
@@ -219,7 +238,7 @@ class RelayedResponse(Response):
 
     Args:
         relays: of this process.
-        address: of the stream, ``ws://…``.
+        address: of the stream.
         make: returns the response for a viewer of the fan-out.
         refuse: returns the response for a stream that can't be joined.
     """
@@ -227,7 +246,7 @@ class RelayedResponse(Response):
     def __init__(
         self,
         relays: Relays,
-        address: str,
+        address: StreamAddress,
         make: Callable[[Fanout], Response],
         refuse: Callable[[StreamUnreachable], Response],
     ) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import httpx
 
+from metabonk.http.weights_poller import WeightsPoller
 from metabonk.policy.rollout_socket import Answer, RolloutSocket
-from metabonk.policy.weights_poller import WeightsPoller
 from metabonk.system.contact import Contact
 
 log = logging.getLogger(__name__)

@@ -68,6 +68,7 @@ export interface Messages {
   LogTail: LogTail;
   Loop: Loop;
   Mode: Mode;
+  NodeStatus: NodeStatus;
   PolicyMessage: PolicyMessage;
   PoolStatus: PoolStatus;
   Problem: Problem;
@@ -377,6 +378,10 @@ export interface Fleet {
   learner: LearnerStatus | null;
   problems: Problem[];
   /**
+   * empty on a single machine
+   */
+  nodes: NodeStatus[];
+  /**
    * URL of go2rtc's page on this machine; null if it is not running
    */
   go2rtc: string | null;
@@ -394,6 +399,10 @@ export interface WorkerStatus {
    */
   worker_index: number;
   kind: WorkerKind;
+  /**
+   * its machine, where there are several
+   */
+  node: string | null;
   pid: number;
   game: string;
   mode: Mode;
@@ -585,6 +594,27 @@ export interface Problem {
   action: string;
 }
 /**
+ * Machine that plays for a fleet, as its head knows it.
+ */
+export interface NodeStatus {
+  node: string;
+  state: "present" | "silent" | "lost";
+  /**
+   * by which the head reaches its agent
+   */
+  address: string;
+  cores: number;
+  gpus: string[];
+  /**
+   * encoder sessions that its workers may use
+   */
+  sessions: number;
+  /**
+   * instance ids of those it is to run
+   */
+  workers: string[];
+}
+/**
  * Server-sent event of ``/api/events``, with the id of the event stream.
  */
 export interface FleetEvent {
@@ -670,6 +700,10 @@ export interface PolicyMessage {
  */
 export interface PoolStatus {
   pool: "nvenc" | "cpu";
+  /**
+   * machine; null: that of the page
+   */
+  node: string | null;
   gpu_index: number | null;
   gpu_name: string | null;
   /**

@@ -63,3 +63,11 @@ test("a failed request and a missing encoder have different messages", async () 
   await vi.advanceTimersByTimeAsync(2_100);
   expect(await screen.findByText("No video encoder on this machine.")).toBeTruthy();
 });
+
+test("pools of other machines say which", async () => {
+  respond("/api/fleet", makeFleet([]));
+  respond("/api/sessions", [makePool(), makePool({ node: "b", used: 1 })]);
+  openPage("/");
+  expect(await screen.findByText("b: Software encoding (CPU)")).toBeTruthy();
+  expect(screen.getByText("Software encoding (CPU)")).toBeTruthy();
+});

@@ -2,14 +2,14 @@ import { useSessions } from "../api/queries";
 import type { PoolStatus } from "../api/schema";
 import { formatCount } from "./format";
 
-/** Encoder sessions of this machine: used, limit and holders of each pool. */
+/** Encoder sessions of every machine: used, limit and holders of each pool. */
 export function Sessions() {
   const { data: pools, error } = useSessions();
   return (
     <section className="card" aria-labelledby="sessions">
       <h2 id="sessions">Encoder sessions</h2>
       {pools?.map((pool) => (
-        <Pool key={`${pool.pool} ${pool.gpu_index}`} pool={pool} />
+        <Pool key={`${pool.node} ${pool.pool} ${pool.gpu_index}`} pool={pool} />
       ))}
       {pools?.length === 0 && <p className="empty">No video encoder on this machine.</p>}
       {!pools && (
@@ -28,7 +28,7 @@ function Pool({ pool }: { pool: PoolStatus }) {
     <div className="pool">
       <p className="pool-count">
         <strong>{formatCount(pool.used)}</strong> of {formatCount(pool.limit)} used
-        <span>{poolName(pool)}</span>
+        <span>{pool.node === null ? poolName(pool) : `${pool.node}: ${poolName(pool)}`}</span>
       </p>
       <ul className="slots">
         {pool.holders.map(({ slot, instance_id, pid, gpu_index, ours }) => (

@@ -34,8 +34,14 @@ function resolution(worker: WorkerStatus): ReactNode {
   );
 }
 
-/** Table of the fleet's workers. */
-export function WorkerTable({ workers }: { workers: WorkerStatus[] }) {
+/** Table of the fleet's workers, or of those of one machine. */
+export function WorkerTable({
+  workers,
+  caption = "Workers",
+}: {
+  workers: WorkerStatus[];
+  caption?: string;
+}) {
   if (workers.length === 0) {
     return (
       <p className="empty">
@@ -44,5 +50,5 @@ export function WorkerTable({ workers }: { workers: WorkerStatus[] }) {
       </p>
     );
   }
-  return <StatusTable caption="Workers" name="Worker" columns={COLUMNS} rows={workers} />;
+  return <StatusTable caption={caption} name="Worker" columns={COLUMNS} rows={workers} />;
 }

@@ -188,3 +188,20 @@ test("an empty hub says how to broadcast", async () => {
   expect(await screen.findByText("Encoder sessions")).toBeTruthy();
   expect(screen.getByText(/env = metabonk\.Broadcast\(env\)/)).toBeTruthy();
 });
+
+test("workers on several machines are grouped by machine", async () => {
+  const node = { state: "present" as const, cores: 16, gpus: [], sessions: 2 };
+  const nodes = [
+    { ...node, node: "a", address: "http://a:8070", workers: ["omega-0"] },
+    { ...node, node: "b", address: "http://b:8070", workers: [], state: "lost" as const },
+  ];
+  respond("/api/fleet", makeFleet([{ ...live, node: "a" }], { nodes }));
+  openPage("/");
+  const table = await screen.findByRole("table", { name: "Workers of a" });
+  expect(within(table).getByRole("link", { name: "omega-0" })).toBeTruthy();
+  const headings = screen.getAllByRole("heading", { level: 3 });
+  expect(headings.map((heading) => heading.textContent)).toEqual([
+    "a 1 worker, 16 cores, 2 encoder sessions",
+    "b lost, 0 workers, 16 cores, 2 encoder sessions",
+  ]);
+});

@@ -7,6 +7,7 @@ import { formatCompact, formatCount, formatDuration, formatNumber } from "../com
 import { GuestTable, splitGuests } from "../components/Guest";
 import { HowToBroadcast } from "../components/HowToBroadcast";
 import { LearningCurve } from "../components/LearningCurve";
+import { NodeTables } from "../components/NodeTables";
 import { Problems } from "../components/Problems";
 import { Sessions } from "../components/Sessions";
 import { type Stat, Stats } from "../components/Stats";
@@ -41,7 +42,11 @@ function FleetOverview({ fleet }: { fleet: Fleet }) {
       <Problems problems={fleet.problems} />
       <section className="card" aria-labelledby="workers">
         <h2 id="workers">Workers</h2>
-        <WorkerTable workers={workers} />
+        {fleet.nodes.length > 0 ? (
+          <NodeTables nodes={fleet.nodes} workers={workers} />
+        ) : (
+          <WorkerTable workers={workers} />
+        )}
       </section>
       {guests.length > 0 && <GuestsCard guests={guests} />}
       <div className="side-by-side">

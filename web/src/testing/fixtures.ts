@@ -20,6 +20,7 @@ export function makeWorker(index: number, changes: Partial<WorkerStatus> = {}): 
   return {
     instance_id: `omega-${index}`,
     worker_index: index,
+    node: null,
     pid: 1000 + index,
     game: "doom:defend_the_center",
     mode: "train",
@@ -104,6 +105,7 @@ export function makeFleet(workers: WorkerStatus[], changes: Partial<Fleet> = {})
     workers: Object.fromEntries(workers.map((worker) => [worker.instance_id, worker])),
     learner: null,
     problems: [],
+    nodes: [],
     go2rtc: null,
     ...changes,
   };
@@ -150,6 +152,7 @@ export function makeReplaySaliency(
 export function makePool(changes: Partial<PoolStatus> = {}): PoolStatus {
   return {
     pool: "cpu",
+    node: null,
     gpu_index: null,
     gpu_name: null,
     gpu_indices: [],

@@ -9,11 +9,12 @@ import httpx
 import pytest
 
 from metabonk.errors import PolicyError, WireError
+from metabonk.http import weights_poller
+from metabonk.http.weights import WeightsStore
+from metabonk.http.weights_poller import WeightsPoller
 from metabonk.learner.rollouts import RolloutQueue
-from metabonk.learner.server import WeightsStore, make_app
+from metabonk.learner.server import make_app
 from metabonk.learner.stats import LearnerStats
-from metabonk.policy import weights_poller
-from metabonk.policy.weights_poller import WeightsPoller
 from tests.support.serving import free_port, served
 from tests.support.specs import TINY
 from tests.support.waiting import until

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import httpx
 
@@ -32,6 +33,7 @@ class WeightsPoller:
         on_answer: called on that thread whenever the learner has answered.
         on_failure: called on that thread whenever it has not.
         pause_s: called after newer weights; returns how long they do, seconds.
+        headers: sent with every request.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class WeightsPoller:
         on_answer: Callable[[], None],
         on_failure: Callable[[httpx.HTTPError], None],
         pause_s: Callable[[], float] = lambda: 0.0,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._headers = dict(headers)
         self._url = f"{url}/weights"
         self._on_weights = on_weights
         self._on_answer = on_answer
@@ -85,7 +89,9 @@ class WeightsPoller:
                 return
             self._polling = loop, task
         timeout = httpx.Timeout(TIMEOUT_S, read=WAIT_S + TIMEOUT_S)
-        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            timeout=timeout, trust_env=False, headers=self._headers
+        ) as client:
             while True:
                 due = loop.time() + INTERVAL_S
                 if not await self._fetch(client):
