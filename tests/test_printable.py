@@ -2,7 +2,8 @@
 
 import pytest
 
-from metabonk.messages import FleetEvent, Problem
+from metabonk.feed_messages import FleetEvent
+from metabonk.messages import Problem
 from metabonk.printable import printable, printable_line
 
 

@@ -1,12 +1,36 @@
 /// <reference types="vitest/config" />
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
+
+/** Have the browser load the page itself beside its entry, which asks for video meanwhile. */
+function preloadRoot(): Plugin {
+  return {
+    name: "preload-root",
+    transformIndexHtml: {
+      order: "post",
+      handler(_, { bundle }) {
+        const chunks = Object.values(bundle ?? {}).filter((output) => output.type === "chunk");
+        const root = chunks.find(({ facadeModuleId }) => facadeModuleId?.endsWith("/src/root.tsx"));
+        const files = root ? [root.fileName, ...root.imports] : [];
+        return files.map((file) => ({
+          tag: "link",
+          attrs: { rel: "modulepreload", crossorigin: true, href: `/${file}` },
+          injectTo: "head",
+        }));
+      },
+    },
+  };
+}
 
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), preloadRoot()],
   build: {
     outDir: "../src/metabonk/orchestrator/page",
     emptyOutDir: true,
+  },
+  // What a script loads later is found beside it, under whatever path a proxy serves the page.
+  experimental: {
+    renderBuiltUrl: (_, { hostType }) => (hostType === "js" ? { relative: true } : undefined),
   },
   // `npm run dev` shows the fleet running on this machine.
   server: {

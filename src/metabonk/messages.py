@@ -328,13 +328,26 @@ class NodeStatus(Message):
     workers: list[ShortText] = Field(description="instance ids of those it is to run")
 
 
+class Start(Message):
+    """A process of the fleet that is not there yet, or not again."""
+
+    waited_s: Number = Field(description="how long it has been awaited, seconds")
+    reason: Text = Field(description="what is awaited, in a sentence")
+
+
 class Fleet(Message):
     """Everything on the page's first screen."""
 
     run: Text | None = Field(description="null in a hub, which shows guests only")
     game: str | None = Field(description="null in a hub")
     mode: Mode | None = Field(description="null in a hub")
-    workers: dict[str, WorkerStatus]
+    workers: dict[str, WorkerStatus] = Field(
+        description="last status of each; one whose process has ended is starting"
+    )
+    starting: dict[str, Start] = Field(
+        default_factory=dict, description="processes that do not answer yet, by name"
+    )
+    viewers: Count = Field(0, description="who watch; someone who watches several workers is one")
     learner: LearnerStatus | None
     problems: list[Problem]
     nodes: list[NodeStatus] = Field(default_factory=list, description="empty on a single machine")
@@ -356,28 +369,6 @@ class Featured(Message):
     rotate_s: float
     next: str | None = Field(description="next instance id to be shown; null if none is waiting")
     next_in_s: float | None = Field(description="null while viewers hold every session")
-
-
-class EventKind(StrEnum):
-    """Kinds of fleet events."""
-
-    REGISTERED = "registered"
-    LIVE = "live"
-    STANDBY = "standby"
-    DIED = "died"
-    RESTARTED = "restarted"
-    LEFT = "left"
-    BEST_RETURN = "best_return"
-
-
-class FleetEvent(Message):
-    """Server-sent event of ``/api/events``, with the id of the event stream."""
-
-    id: int
-    at: float = Field(description="Unix time, seconds")
-    kind: EventKind
-    instance_id: str = Field(description="worker, or 'learner'")
-    message: Text
 
 
 class ErrorBody(Message):

@@ -80,6 +80,23 @@ class SaliencyMessage(Message):
     cost: float = Field(description="share of a core that the maps cost the worker, 0 to 1")
 
 
+class StillsRequest(Message):
+    """WebSocket ``/api/worker/{instance_id}/stream``, text, from a viewer: stills it can use."""
+
+    type: Literal["stills"] = "stills"
+    max_width: int | None = Field(ge=16, le=3840, description="pixels; null: it needs none")
+
+
+class StillMessage(Message):
+    """WebSocket ``/api/worker/{instance_id}/stream``, text: newest frame of a worker without video.
+
+    Sent once a second to viewers that have asked for stills.
+    """
+
+    type: Literal["still"] = "still"
+    jpeg: str = Field(description="base64 of a JPEG")
+
+
 class AudienceMessage(Message):
     """WebSocket ``/stream?relay=true``, text, from a relay: the viewers that it stands for."""
 

@@ -20,12 +20,13 @@ SETTLE_MS = 1_000
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("/", ".worker-table"),
+        ("/", ".data-table"),
         ("/neural/broadcast", ".tile"),
+        ("/wall?stage=1", ".tile"),
         ("/neural/broadcast?clean=1", ".tile"),
         ("/stream?worker=omega-0", ".stats"),
         ("/stream", "main"),
-        ("/runs", ".table"),
+        ("/runs", ".data-table"),
         ("/replay", ".notice"),
         ("/nowhere", "main"),
     ],

@@ -1,5 +1,7 @@
 """A page that loses its orchestrator recovers, and a player gets a worker that is in standby."""
 
+import signal
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -11,25 +13,25 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.mark.parametrize(
-    ("path", "words", "known"),
+    ("path", "known"),
     [
-        ("/", "Lost connection to the orchestrator", ".worker-table"),
-        ("/neural/broadcast", "Lost connection to the orchestrator", ".tile"),
-        ("/stream?worker=omega-0", "omega-0 does not answer", ".stats"),
-        ("/runs", "Lost connection to the orchestrator", ".table"),
+        ("/", ".data-table"),
+        ("/stream?worker=omega-0", ".stats"),
+        ("/runs", ".data-table"),
     ],
 )
-def test_a_page_recovers_without_a_reload(
-    fleet: FleetUnderTest, page: Page, path: str, words: str, known: str
-):
+def test_a_page_recovers_without_a_reload(fleet: FleetUnderTest, page: Page, path: str, known: str):
+    notice = page.get_by_role("heading", name="Lost connection to the orchestrator")
     page.goto(f"{fleet.page}{path}")
     expect(page.locator(known).first).to_be_visible(timeout=30_000)
     page.evaluate("window.sameDocument = true")
-    page.context.set_offline(True)
-    expect(page.get_by_role("heading", name=words)).to_be_visible(timeout=30_000)
-    expect(page.locator(known).first).to_be_visible()
-    page.context.set_offline(False)
-    expect(page.get_by_role("heading", name=words)).to_have_count(0, timeout=30_000)
+    fleet.process.send_signal(signal.SIGSTOP)
+    try:
+        expect(notice).to_be_visible(timeout=30_000)
+        expect(page.locator(known).first).to_be_visible()
+    finally:
+        fleet.process.send_signal(signal.SIGCONT)
+    expect(notice).to_have_count(0, timeout=30_000)
     assert page.evaluate("window.sameDocument")
 
 

@@ -35,6 +35,7 @@ from metabonk.orchestrator.api import (
     no_such_run,
     run_routes,
 )
+from metabonk.orchestrator.feed import Feed
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.registry import STALE_AFTER_S
@@ -91,7 +92,7 @@ def client(state: FleetState) -> Iterator[httpx.Client]:
         heartbeat_routes(state),
         fleet_routes(state, lambda: [POOL]),
         run_routes(RunCatalog(state.settings.paths.runs, state.store)),
-        event_routes(state.events),
+        event_routes(state.events, Feed(state)),
         metrics_routes(FleetMetrics(state, lambda: {"omega-0": 2})),
     ):
         app.include_router(router)
@@ -448,6 +449,21 @@ def test_past_events_come_first_and_each_event_once(client: httpx.Client, state:
     state.events.on_exit("omega-0", "second")
     assert received(client, 2) == ["first", "second"]
     assert received(client, 1, b"1") == ["second"]
+
+
+def test_a_page_is_told_of_the_fleet_as_it_changes(client: httpx.Client, state: FleetState):
+    beat(client, 0)
+    with client.stream("GET", "/api/events?fleet=true") as answer:
+        changes = (
+            json.loads(line.removeprefix("data: "))
+            for line in answer.iter_lines()
+            if line.startswith("data: ") and '"workers"' in line
+        )
+        first = next(changes)
+        assert first["fleet"]["run"] == "now"
+        assert first["workers"]["omega-0"]["step"] == 0
+        beat(client, 0, step=7)
+        assert next(changes)["workers"] == {"omega-0": {"step": 7}}
 
 
 def test_an_event_carries_its_id_and_is_sent_as_it_happens(client: httpx.Client, state: FleetState):

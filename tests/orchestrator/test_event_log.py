@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from metabonk.messages import EventKind, FleetEvent, StreamState
+from metabonk.feed_messages import EventKind, FleetEvent
+from metabonk.messages import StreamState
 from metabonk.orchestrator.event_log import MAX_EVENTS, MIN_EPISODES, EventLog
 from tests.support.statuses import episode, guest_status, status
 

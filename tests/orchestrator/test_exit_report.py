@@ -62,6 +62,19 @@ def test_without_an_error_it_is_the_last_line():
     assert fatal_message("") == ""
 
 
+def test_a_last_line_that_only_logs_what_it_did_is_not_the_error():
+    log = "2026-11-30 14:03:27,120 {level:7} omega-0 {message}\n"
+    assert fatal_message(log.format(level="INFO", message="is live")) == ""
+    assert fatal_message(log.format(level="CRITICAL", message="thread play died")) == (
+        "thread play died"
+    )
+
+
+def test_what_a_killed_process_wrote_does_not_explain_its_end():
+    report = ExitReport("omega-0", -signal.SIGKILL, "WHEP viewer left")
+    assert "WHEP" not in report.message
+
+
 def test_a_crash_in_native_code_is_located():
     assert fatal_message(CRASH) == "Segmentation fault in /av.py:77 (encode)"
     assert fatal_message("Fatal Python error: Aborted\n") == "Aborted"

@@ -27,7 +27,21 @@ def test_a_silent_worker_is_known_but_not_fresh_until_its_next_heartbeat():
     assert len(registry.fresh(later)) == 2
 
 
-def test_a_worker_whose_process_ended_is_forgotten():
+def test_a_worker_whose_process_ended_stays_known_with_its_counts_but_does_not_run():
+    registry = Registry()
+    registry.record(status(0, step=90, stream_state="live", stream_active_clients=2), 0.0)
+    registry.end("omega-0", "omega-0 was killed")
+    registry.end("omega-1", "omega-1 was killed")
+    (known,) = registry.known()
+    assert (known.stream_state, known.stream_error) == ("starting", "omega-0 was killed")
+    assert (known.step, known.stream_active_clients, known.steps_per_s) == (90, 0, 0.0)
+    assert registry.running() == registry.fresh(0.0) == []
+    assert registry.silent(1_000.0) == {}
+    registry.record(status(0, step=91), 1.0)
+    assert registry.running() == registry.known() == [status(0, step=91)]
+
+
+def test_a_worker_that_is_gone_for_good_is_forgotten():
     registry = Registry()
     registry.record(status(0), 0.0)
     registry.forget("omega-0")
@@ -42,7 +56,7 @@ def test_the_first_process_of_a_worker_counts_from_zero():
 def test_a_restarted_worker_counts_on_from_its_last_heartbeat():
     registry = Registry()
     registry.record(status(0, pid=1, step=90, episode=3), 0.0)
-    registry.forget("omega-0")
+    registry.end("omega-0", "omega-0 was killed")
     assert registry.counters(0) == Counters(step=90, episode=3)
     registry.record(status(0, pid=2, step=120, episode=4), 1.0)
     assert registry.counters(0) == Counters(step=120, episode=4)

@@ -249,6 +249,9 @@ class Checkpointer:
         if self._best is None or mean > self._best:
             self._best, self._best_at = mean, now
             self._write(lambda: save_best(self._learner, self._run_dir, mean))
+            # Who resumes the newest one must not lose what the best one has learned.
+            self._saved_at = now
+            self.save()
 
     def save(self) -> None:
         """Write a checkpoint, unless nothing has been learned yet."""

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Literal, TypeVar
@@ -29,6 +30,7 @@ from metabonk.messages import (
     WorkerStatus,
 )
 from metabonk.orchestrator.event_log import EventLog
+from metabonk.orchestrator.feed import INTERVAL_S, NOTHING, Feed
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.roster import WorkerAddress
 from metabonk.run_messages import Checkpoint, CurvePoint, Episode, RunSummary
@@ -53,6 +55,7 @@ T = TypeVar("T")
 
 RUNS = TypeAdapter(list[RunSummary])
 CURVE = TypeAdapter(list[CurvePoint])
+TRENDS = TypeAdapter(dict[int, list[float]])
 EPISODE = TypeAdapter(Episode)
 EPISODES = TypeAdapter(list[Episode])
 CHECKPOINTS = TypeAdapter(list[Checkpoint])
@@ -205,6 +208,13 @@ def run_routes(catalog: RunCatalog) -> APIRouter:
         """Learning curve of the current run, or of one worker."""
         return await curve(catalog.current, points, worker)
 
+    @router.get("/api/trends", response_model=dict[int, list[float]])
+    async def get_trends(points: Points = 40) -> Response:
+        """Mean returns of each worker of the current run, by its index."""
+        return await answer(
+            TRENDS, lambda patient: catalog.trends(catalog.current, points, patient=patient)
+        )
+
     @router.get("/api/episodes", response_model=list[Episode])
     async def get_episodes(
         limit: Limit = 100,
@@ -218,8 +228,13 @@ def run_routes(catalog: RunCatalog) -> APIRouter:
     return router
 
 
-def event_routes(events: EventLog) -> APIRouter:
-    """Return the route that streams events (server-sent events, WHATWG HTML, section 9.2)."""
+def event_routes(events: EventLog, feed: Feed) -> APIRouter:
+    """Return the route that streams events (server-sent events, WHATWG HTML, section 9.2).
+
+    Args:
+        events: of the fleet.
+        feed: of the fleet as it changes.
+    """
     router = APIRouter()
 
     @router.get(
@@ -229,15 +244,24 @@ def event_routes(events: EventLog) -> APIRouter:
     )
     async def get_events(
         last_event_id: Annotated[str | None, Header()] = None,
+        fleet: bool = False,
     ) -> AsyncIterator[ServerSentEvent]:
-        """Events as they happen, preceded by those kept since ``Last-Event-ID``."""
+        """Events as they happen, preceded by those kept since ``Last-Event-ID``.
+
+        On request also the fleet, as it changes: an event named ``fleet`` about once a second.
+        """
         known = EVENT_ID.fullmatch(last_event_id or "")
         last_id = int(known[0]) if known else 0
         if last_id > events.last_id:
             # Of an earlier start of the orchestrator.
             last_id = 0
         yield ServerSentEvent(retry=RECONNECT_MS)
+        shown, due = NOTHING, 0.0
         while True:
+            if fleet and (now := time.monotonic()) >= due:
+                view, due = feed.view(), now + INTERVAL_S
+                yield ServerSentEvent(event="fleet", data=view.since(shown))
+                shown = view
             for event in events.since(last_id):
                 last_id = event.id
                 yield ServerSentEvent(id=str(event.id), data=event)

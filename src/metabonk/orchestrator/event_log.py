@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from metabonk.encoding.ladder import RUNGS
+from metabonk.feed_messages import EventKind, FleetEvent
 from metabonk.messages import (
     EpisodeResult,
-    EventKind,
-    FleetEvent,
     StreamState,
     WorkerKind,
     WorkerStatus,

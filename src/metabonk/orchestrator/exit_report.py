@@ -23,6 +23,9 @@ FATAL_ERROR = re.compile(
 )
 """Output of Python's faulthandler when native code crashes."""
 
+LOGGED = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (?P<level>[A-Z]+) +\S+ (?P<message>.*)")
+"""Line of a log, see ``system.process.configure_logging``."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
@@ -54,12 +57,16 @@ class ExitReport:
         """Sentence for the operator."""
         if self.stopped_because is not None:
             return f"{self.name} was stopped because {self.stopped_because}"
-        error = f": {self.error}" if self.error else ""
+        # Nothing that a process has written explains why another one killed it.
+        error = f": {self.error}" if self.error and self.code != -signal.SIGKILL else ""
         return f"{self.name} {_manner(self.code)}{error}"
 
 
 def fatal_message(output: str) -> str:
-    """Return the error that ended a process: MetaBonk's, a native crash, else the last line."""
+    """Return the error that ended a process: MetaBonk's, a native crash, else the last line.
+
+    A last line that only logs what the process was doing says nothing about its end.
+    """
     output = printable(output)
     start = f"\n{output}".rfind(f"\n{ERROR_PREFIX}")
     if start >= 0:
@@ -68,7 +75,10 @@ def fatal_message(output: str) -> str:
         where = f" in {crash['file']}:{crash['line']} ({crash['name']})" if crash["file"] else ""
         return f"{crash['error']}{where}"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1][:MAX_LINE] if lines else ""
+    last = lines[-1] if lines else ""
+    if logged := LOGGED.match(last):
+        last = logged["message"] if logged["level"] in ("ERROR", "CRITICAL") else ""
+    return last[:MAX_LINE]
 
 
 def _manner(code: int) -> str:

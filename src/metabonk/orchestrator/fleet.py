@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from metabonk.encoding.capacity import Capacity
 from metabonk.messages import (
@@ -17,6 +17,7 @@ from metabonk.messages import (
     LearnerStatus,
     NodeStatus,
     Problem,
+    Start,
     StreamState,
     WorkerStatus,
     no_video,
@@ -27,8 +28,12 @@ from metabonk.orchestrator.handover import Handover
 from metabonk.orchestrator.program_demand import ProgramDemand
 from metabonk.orchestrator.registry import Registry
 from metabonk.orchestrator.roster import Roster
+from metabonk.orchestrator.viewers import Viewers
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
+
+LEARNER = "learner"
+"""Name of its process."""
 
 GONE = Assignment(DesiredState.STANDBY, "its trainer is gone")
 STREAMING_OFF = Assignment(DesiredState.STANDBY, "streaming is switched off (stream.enabled)")
@@ -48,6 +53,7 @@ class FleetState:
         events: for viewers.
         roster: of the workers.
         program: who wants the program, and where it is served.
+        viewers: of their streams.
     """
 
     def __init__(
@@ -67,12 +73,14 @@ class FleetState:
         self.roster = roster or Roster(settings)
         self.program = ProgramDemand()
         self._record = on_episodes if store is None else store.record
+        self.viewers = Viewers()
         self._registry = Registry() if store is None else Registry(store.counters())
         self._director = Director(settings.featured.rotate_s)
         self._handover = Handover()
         self._capacity = Capacity()
         self._learner: LearnerStatus | None = None
         self._problems: list[Problem] = []
+        self._starting: Mapping[str, Start] = {}
         self._go2rtc: str | None = None
         self._nodes: Sequence[NodeStatus] = ()
         self._featured: dict[str, Featured] = {}
@@ -125,9 +133,9 @@ class FleetState:
             return self._registry.counters(worker_index)
 
     def workers(self) -> dict[str, WorkerStatus]:
-        """Return the last status of every worker, by instance id."""
+        """Return the last status of every worker that runs, by instance id."""
         with self._lock:
-            return {status.instance_id: status for status in self._registry.known()}
+            return {status.instance_id: status for status in self._registry.running()}
 
     def fresh(self) -> list[WorkerStatus]:
         """Return the status of every worker that was heard from lately."""
@@ -144,11 +152,14 @@ class FleetState:
         store = self.store
         unsaved = [] if store is None else store.problems()
         with self._lock:
+            running = self._registry.running()
             return Fleet(
                 run=None if store is None else store.run,
                 game=None if store is None else self.settings.game,
                 mode=None if store is None else self.settings.mode,
                 workers={status.instance_id: status for status in self._registry.known()},
+                starting=self._awaited(running),
+                viewers=self.viewers.count(running),
                 learner=self._learner,
                 problems=[*self._problems, *unsaved, *self._status_problems()],
                 nodes=list(self._nodes),
@@ -204,6 +215,11 @@ class FleetState:
                 node: featured for node, featured in self._featured.items() if node in present
             }
 
+    def set_starting(self, starts: Mapping[str, Start]) -> None:
+        """Set what is awaited of each process that may not answer yet, by name."""
+        with self._lock:
+            self._starting = starts
+
     def set_go2rtc(self, address: str | None) -> None:
         """Set the address of go2rtc's page; None while it doesn't run."""
         with self._lock:
@@ -218,8 +234,8 @@ class FleetState:
         """
         self.events.on_exit(name, message)
         with self._lock:
-            self._registry.forget(name)
-            if name == "learner":
+            self._registry.end(name, message)
+            if name == LEARNER:
                 self._learner = None
 
     def forget(self, name: str) -> None:
@@ -238,11 +254,18 @@ class FleetState:
             self._handover.forget(member.seat)
         self.events.on_left(name)
 
+    def _awaited(self, running: Iterable[WorkerStatus]) -> dict[str, Start]:
+        answering = {status.instance_id for status in running}
+        awaited = {name for name in self._starting if self.roster.find(name)} - answering
+        if self._learner is None:
+            awaited.add(LEARNER)
+        return {name: start for name, start in self._starting.items() if name in awaited}
+
     def _status_problems(self) -> Iterator[Problem]:
         if self._learner is not None and self._learner.save_error is not None:
             yield _unsaved(self._learner.save_error)
         yield from self._silences()
-        for status in self._registry.known():
+        for status in self._registry.running():
             if status.stream_state is StreamState.ERROR:
                 yield no_video(status)
 

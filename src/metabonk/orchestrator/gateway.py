@@ -7,12 +7,13 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 from urllib.parse import quote
 
 import httpx
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response, WebSocket
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.websockets import WebSocketDisconnect
 
@@ -21,6 +22,7 @@ from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.forwarding import ForwardedResponse
 from metabonk.orchestrator.program_routes import ProgramGate
 from metabonk.orchestrator.roster import WorkerAddress
+from metabonk.orchestrator.stills import Stills, StillSender
 from metabonk.program_messages import PROGRAM
 from metabonk.streaming.http import MP4_DOC, TS_DOC, Container, Wait, live_response
 from metabonk.streaming.relay import (
@@ -49,6 +51,11 @@ FORWARDED_HEADERS = (
 VIEWER_HEADER = "X-Forwarded-For"
 """Names the viewer that a WebRTC connection is for."""
 
+Page = Annotated[
+    str | None,
+    Query(max_length=64, description="names the page: its viewer counts once for all its streams"),
+]
+
 Resource = Literal["status", "snapshot.jpg", "stream.mp4", "stream.ts", "clip.mp4", "clip.json"]
 
 
@@ -73,6 +80,7 @@ class Gateway:
         self._client: httpx.AsyncClient | None = None
         self._relays = Relays()
         self._program = ProgramGate(state)
+        self._stills = Stills()
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -97,9 +105,10 @@ class Gateway:
             instance_id: str,
             audience: Audience = "dedicated",
             saliency: bool = False,
+            page: Page = None,
         ) -> None:
-            """Relay the worker's stream."""
-            await self._watch(websocket, instance_id, audience, saliency=saliency)
+            """Relay the worker's stream; without video, stills to whoever has asked for them."""
+            await self._watch(websocket, instance_id, audience, page, saliency=saliency)
 
         @router.get(
             "/api/worker/{instance_id}/stream.mp4", response_class=Response, responses=MP4_DOC
@@ -187,7 +196,13 @@ class Gateway:
         return ForwardedResponse(response, {name: response.headers[name] for name in kept})
 
     async def _watch(
-        self, viewer: WebSocket, instance_id: str, audience: Audience, *, saliency: bool
+        self,
+        viewer: WebSocket,
+        instance_id: str,
+        audience: Audience,
+        page: str | None,
+        *,
+        saliency: bool,
     ) -> None:
         try:
             address = self._stream(instance_id)
@@ -199,13 +214,27 @@ class Gateway:
         try:
             async with self._relays.join(address) as relay:
                 await viewer.accept()
-                with relay.fanout.join(audience == "dedicated", saliency=saliency) as joined:
-                    await serve_viewer(viewer, joined, relay.policy)
+                stills = StillSender(viewer, relay.fanout, partial(self._still, instance_id))
+                with (
+                    relay.fanout.join(audience == "dedicated", saliency=saliency) as joined,
+                    self._state.viewers.watching(instance_id, page or str(id(viewer))),
+                    stills,
+                ):
+                    await serve_viewer(viewer, joined, relay.policy, stills.take)
                 # Fails if it is the viewer who has left.
                 with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                     await viewer.close(relay.close_code, relay.close_reason)
         except StreamUnreachable as error:
             await viewer.send_denial_response(unreachable(instance_id, error))
+
+    async def _still(self, instance_id: str, max_width: int) -> bytes | None:
+        """Return the newest frame of a worker as JPEG; None while there is none."""
+        assert self._client is not None, "served within its lifespan"
+        try:
+            address = self._address(instance_id)
+        except HTTPException:
+            return None  # It has left, or waits for a node.
+        return await self._stills.newest(self._client, address, max_width)
 
     def _relayed(
         self, instance_id: str, container: Container, audience: Audience, wait: bool | None

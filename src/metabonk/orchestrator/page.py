@@ -1,9 +1,10 @@
 """The web page built into the package."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import HTTPException, Response
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
@@ -16,6 +17,9 @@ PAGE_DIR = Path(__file__).with_name("page")
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 
+OPENING, EMPTY = '<script type="application/json" id="opening">', "null"
+"""Element of ``index.html``, and its content where nothing is known yet."""
+
 
 class Page(StaticFiles):
     """Built files; any other path is a page of the application and gets ``index.html``.
@@ -23,14 +27,21 @@ class Page(StaticFiles):
     Args:
         folder: contains ``index.html`` and ``assets/``.
         prefix: path under which a proxy serves the page.
+        opening: returns what the page shows first, as JSON; see ``Feed.opening``.
     """
 
-    def __init__(self, folder: Path = PAGE_DIR, prefix: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path = PAGE_DIR,
+        prefix: str = "",
+        opening: Callable[[], str] = lambda: EMPTY,
+    ) -> None:
         super().__init__(directory=folder, check_dir=False)
         # Starlette's check would answer 500 to a missing folder; see ``get_response``.
         self.config_checked = True
         self._folder = folder
         self._prefix = prefix
+        self._opening = opening
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a file; refuse a WebSocket."""
@@ -55,11 +66,11 @@ class Page(StaticFiles):
             raise HTTPException(404, "there is no such route; /openapi.json lists them")
         if is_asset or (path != "." and self._is_file(path)):
             response = await super().get_response(path, scope)
-        elif self._prefix:
-            index = (self._folder / "index.html").read_text(encoding="utf-8")
-            response = HTMLResponse(_with_prefix(index, self._prefix))
         else:
-            response = FileResponse(self._folder / "index.html")
+            index = (self._folder / "index.html").read_text(encoding="utf-8")
+            if self._prefix:
+                index = _with_prefix(index, self._prefix)
+            response = HTMLResponse(index.replace(f"{OPENING}{EMPTY}", OPENING + self._opening()))
         response.headers["Cache-Control"] = IMMUTABLE if is_asset else REVALIDATE
         return response
 

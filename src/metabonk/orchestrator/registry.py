@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from metabonk.messages import Counters, WorkerKind, WorkerStatus
+from metabonk.messages import Counters, StreamState, WorkerKind, WorkerStatus
 
 STALE_AFTER_S = 5.0
 """Ten heartbeats: a worker silent for longer hangs, or its process has ended."""
@@ -14,13 +14,35 @@ STALE_AFTER_S = 5.0
 SUSPENDED_AFTER_S = 1.0
 """A longer gap between two readings is a suspension: the fleet reads its clock far more often."""
 
+ENDED = {
+    "stream_state": StreamState.STARTING,
+    "stream_backend": "",
+    "stream_quality": None,
+    "stream_active_clients": 0,
+    "stream_dedicated_clients": 0,
+    "stream_fps": 0.0,
+    "stream_bitrate": 0,
+    "frames_fps": 0.0,
+    "steps_per_s": 0.0,
+    "uptime_s": 0.0,
+    "nvenc_slot": None,
+}
+"""What is true of every worker whose process has ended; its counts stay."""
+
 
 @dataclass(frozen=True, slots=True)
 class LastStatus:
-    """A status and its time of arrival (monotonic, seconds)."""
+    """A status and its time of arrival (monotonic, seconds).
+
+    Attributes:
+        status: of the worker.
+        at: when it arrived.
+        ended: its process has ended, and the next one has not reported yet.
+    """
 
     status: WorkerStatus
     at: float
+    ended: bool = False
 
     def silence_s(self, now: float) -> float:
         """Return the seconds since it arrived."""
@@ -52,8 +74,19 @@ class Registry:
             step=max(known.step, status.step), episode=max(known.episode, status.episode)
         )
 
+    def end(self, instance_id: str, message: str) -> None:
+        """Note that a worker's process has ended, for as long as the next one has not reported.
+
+        Args:
+            instance_id: of the worker.
+            message: how it ended.
+        """
+        if (last := self._last.get(instance_id)) is not None:
+            status = last.status.model_copy(update={**ENDED, "stream_error": message})
+            self._last[instance_id] = LastStatus(status, last.at, ended=True)
+
     def forget(self, instance_id: str) -> None:
-        """Drop a worker whose process has ended; its counters are kept for the next one."""
+        """Drop a worker that is gone for good; its counters are kept."""
         self._last.pop(instance_id, None)
 
     def set_counters(self, worker_index: int, counters: Counters) -> None:
@@ -66,17 +99,26 @@ class Registry:
 
     def fresh(self, now: float) -> list[WorkerStatus]:
         """Return the workers heard from lately, by index."""
-        return _by_index(last for last in self._last.values() if not last.is_stale(now))
+        return _by_index(last for last in self._running() if not last.is_stale(now))
+
+    def running(self) -> list[WorkerStatus]:
+        """Return the last status of every worker that runs, silent ones included, by index."""
+        return _by_index(self._running())
 
     def known(self) -> list[WorkerStatus]:
-        """Return every worker's last status, silent ones included, by index."""
+        """Return every worker's last status, also while its process starts again, by index."""
         return _by_index(self._last.values())
 
     def silent(self, now: float) -> dict[str, float]:
         """Return the seconds of silence of stale workers, by instance id."""
         return {
-            name: last.silence_s(now) for name, last in self._last.items() if last.is_stale(now)
+            last.status.instance_id: last.silence_s(now)
+            for last in self._running()
+            if last.is_stale(now)
         }
+
+    def _running(self) -> Iterator[LastStatus]:
+        return (last for last in self._last.values() if not last.ended)
 
 
 def _by_index(last: Iterable[LastStatus]) -> list[WorkerStatus]:

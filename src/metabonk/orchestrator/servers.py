@@ -25,6 +25,7 @@ from metabonk.orchestrator.api import (
     run_routes,
     sessions_unreadable,
 )
+from metabonk.orchestrator.feed import Feed
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway
 from metabonk.orchestrator.highlights import highlight_routes
@@ -88,9 +89,10 @@ def make_apps(
     def sessions() -> list[PoolStatus]:
         return [*pool_statuses(pools), *(nodes.sessions() if nodes is not None else ())]
 
+    feed = Feed(state)
     routers = [
         fleet_routes(state, sessions),
-        event_routes(state.events),
+        event_routes(state.events, feed),
         metrics_routes(FleetMetrics(state, restarts)),
         pin_routes(state),
     ]
@@ -137,7 +139,7 @@ def make_apps(
     page.add_exception_handler(NoReplay, no_replay)
     # Not mounted: a mount would also take other methods of a route's path.
     prefix = split_public_url(public_url)[1]
-    page.router.default = Page(prefix=prefix)
+    page.router.default = Page(prefix=prefix, opening=feed.opening)
     if nodes is not None:
         page.add_middleware(NodesMiddleware, nodes=nodes, learner=learner, prefix=prefix)
     return api, page

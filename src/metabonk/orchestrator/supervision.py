@@ -1,5 +1,6 @@
 """One round of supervision after another, in the thread that the children end with."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from metabonk.orchestrator.exit_report import ExitReport
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.hang_monitor import HangMonitor
 from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
+from metabonk.orchestrator.starts import Starts
 from metabonk.orchestrator.supervisor import ChildState, Supervisor
 
 
@@ -52,6 +54,7 @@ class Supervision:
         parts: what else has something to do.
         threads: those that are started again after an error, beside ``health`` and ``hangs``.
         on_exit: called with each exit.
+        clock: monotonic seconds.
     """
 
     state: FleetState
@@ -62,12 +65,15 @@ class Supervision:
     parts: Sequence[Part]
     threads: Sequence[Revivable]
     on_exit: Callable[[ExitReport], None] = lambda report: None
+    clock: Callable[[], float] = time.monotonic
     _revivals: Counter[str] = field(default_factory=Counter)
+    _starts: Starts = field(default_factory=Starts)
 
     def tick(self) -> None:
         """Make one round; nothing in it waits."""
         for report in self.supervisor.tick():
             self.state.on_exit(report.name, report.message)
+            self._starts.on_exit(report.name, report.message, self.clock())
             self.quarantine.on_exit(report)
             self.on_exit(report)
         self.hangs.watch(self.supervisor.running())
@@ -88,7 +94,9 @@ class Supervision:
                 *self._deaths(),
             ]
         )
-        go2rtc_runs = self.supervisor.states().get(go2rtc.NAME) is ChildState.RUNNING
+        states = self.supervisor.states()
+        self.state.set_starting(self._starts.update(states, self.clock()))
+        go2rtc_runs = states.get(go2rtc.NAME) is ChildState.RUNNING
         self.state.set_go2rtc(go2rtc.address(self.state.settings) if go2rtc_runs else None)
 
     def _deaths(self) -> Iterator[Problem]:

@@ -107,6 +107,19 @@ class RunCatalog:
         """
         return self._history(self.folder(run), patient).points(points, worker)
 
+    def trends(self, run: str, points: int, *, patient: bool = True) -> dict[int, list[float]]:
+        """Return the mean returns of each worker in a run, by its index.
+
+        Args:
+            run: name of the run.
+            points: most numbers of each.
+            patient: see above.
+
+        Raises:
+            NoSuchRun: there is none of this name.
+        """
+        return self._history(self.folder(run), patient).trends(points)
+
     def episodes(
         self,
         run: str,

@@ -81,6 +81,14 @@ class History:
         curve = self.curves.get(ALL_WORKERS if worker is None else worker)
         return curve.points(at_most) if curve else []
 
+    def trends(self, at_most: int) -> dict[int, list[float]]:
+        """Return the mean returns of each worker, by its index, ``at_most`` or fewer of each."""
+        return {
+            index: [point.mean_return for point in curve.points(at_most)]
+            for index, curve in self.curves.items()
+            if index != ALL_WORKERS
+        }
+
     def extended(self, slices: Iterable[Sequence[WorkerBucket]]) -> "History":
         """Return the curves with later episodes appended.
 

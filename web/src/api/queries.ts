@@ -1,6 +1,16 @@
-/** Queries of the pages and how often they poll. Polling also serves as the retry. */
+/**
+ * Queries of the pages and how often they poll. Polling also serves as the retry.
+ *
+ * The fleet is delivered (`feed`), and polled only while the feed is not connected.
+ */
 
-import { keepPreviousData, QueryClient, useQueries, useQuery } from "@tanstack/react-query";
+import {
+  keepPreviousData,
+  QueryClient,
+  skipToken,
+  useQueries,
+  useQuery,
+} from "@tanstack/react-query";
 import {
   type EpisodeChoice,
   type EpisodeKey,
@@ -9,9 +19,10 @@ import {
   replayTrackUrl,
   type Side,
 } from "../replays/urls";
-import { logUrl, statusUrl } from "../streams/urls";
+import { logUrl } from "../streams/urls";
 import { API } from "./base-path";
 import { checkOrigin, getJson, NetworkError } from "./client";
+import { FEATURED_URL, FEED, type Feed, FLEET_URL, SILENT } from "./feed";
 import type {
   Checkpoint,
   CurvePoint,
@@ -25,10 +36,11 @@ import type {
   ReplayStatus,
   ReplayTrack,
   RunSummary,
-  WorkerStatus,
 } from "./schema";
 
 const FAST_POLL_MS = 1_000;
+/** The feed says something each second, and each time puts off the next poll. */
+const FED_POLL_MS = 3_000;
 const POLL_MS = 2_000;
 const SLOW_POLL_MS = 5_000;
 const REPLAY_POLL_MS = 500;
@@ -37,7 +49,7 @@ const EMPTY_POLL_MS = 300;
 /** The rematch is played before its track is known. */
 const TRACK_TIMEOUT_MS = 120_000;
 const CURVE_POINTS = 2_000;
-const SPARKLINE_POINTS = 40;
+const TREND_POINTS = 40;
 const LOG_LINES = 200;
 
 export function createQueryClient(): QueryClient {
@@ -61,8 +73,21 @@ function polled<Body>(url: string, refetchInterval: number) {
   };
 }
 
+/** Events, and whether the feed is connected. */
+export function useFeed(): Feed {
+  return useQuery<Feed>({ queryKey: [FEED], queryFn: skipToken }).data ?? SILENT;
+}
+
+function useFed<Body>(url: string) {
+  const { connected } = useFeed();
+  return useQuery({
+    ...polled<Body>(url, connected ? FED_POLL_MS : FAST_POLL_MS),
+    staleTime: FED_POLL_MS,
+  });
+}
+
 export function useFleet() {
-  return useQuery(polled<Fleet>(`${API}/fleet`, FAST_POLL_MS));
+  return useFed<Fleet>(FLEET_URL);
 }
 
 /** Whether the server takes this page for its own; it doesn't change while the page is open. */
@@ -75,15 +100,14 @@ export function useOriginCheck() {
 }
 
 export function useFeatured() {
-  return useQuery(polled<Featured>(`${API}/featured`, FAST_POLL_MS));
+  return useQuery({
+    ...polled<Featured>(FEATURED_URL, FAST_POLL_MS),
+    refetchInterval: useFeed().connected ? false : FAST_POLL_MS,
+  });
 }
 
 export function useSessions() {
-  return useQuery(polled<PoolStatus[]>(`${API}/sessions`, POLL_MS));
-}
-
-export function useWorkerStatus(worker: string) {
-  return useQuery(polled<WorkerStatus>(statusUrl(worker), FAST_POLL_MS));
+  return useQuery(polled<PoolStatus[]>(`${API}/sessions`, SLOW_POLL_MS));
 }
 
 export function useLog(worker: string) {
@@ -99,13 +123,16 @@ export function useCurve(worker?: number) {
   });
 }
 
-export function useSparkline(worker: number) {
-  const url = `${API}/curve?points=${SPARKLINE_POINTS}&worker=${worker}`;
-  return useQuery(polled<CurvePoint[]>(url, SLOW_POLL_MS));
+/** Returns of each worker, by its index: one request for all of them. */
+export function useTrends() {
+  return useQuery(
+    polled<Record<string, number[]>>(`${API}/trends?points=${TREND_POINTS}`, SLOW_POLL_MS),
+  );
 }
 
 export function useEpisodes(worker: number, limit: number) {
-  return useQuery(polled<Episode[]>(`${API}/episodes?limit=${limit}&worker=${worker}`, POLL_MS));
+  const url = `${API}/episodes?limit=${limit}&worker=${worker}`;
+  return useQuery(polled<Episode[]>(url, SLOW_POLL_MS));
 }
 
 export function useRuns() {

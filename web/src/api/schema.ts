@@ -59,6 +59,7 @@ export interface Messages {
   EventKind: EventKind;
   Featured: Featured;
   Fleet: Fleet;
+  FleetChange: FleetChange;
   FleetEvent: FleetEvent;
   GuestStatus: GuestStatus;
   Heartbeat: Heartbeat;
@@ -69,6 +70,7 @@ export interface Messages {
   Loop: Loop;
   Mode: Mode;
   NodeStatus: NodeStatus;
+  Opening: Opening;
   PolicyMessage: PolicyMessage;
   PoolStatus: PoolStatus;
   Problem: Problem;
@@ -83,7 +85,10 @@ export interface Messages {
   RunningOrder: RunningOrder;
   SaliencyMessage: SaliencyMessage;
   SlotHolder: SlotHolder;
+  Start: Start;
   StateMessage: StateMessage;
+  StillMessage: StillMessage;
+  StillsRequest: StillsRequest;
   StreamState: StreamState;
   Thought: Thought;
   ThoughtMessage: ThoughtMessage;
@@ -372,9 +377,22 @@ export interface Fleet {
    * null in a hub
    */
   mode: Mode | null;
+  /**
+   * last status of each; one whose process has ended is starting
+   */
   workers: {
     [k: string]: WorkerStatus;
   };
+  /**
+   * processes that do not answer yet, by name
+   */
+  starting: {
+    [k: string]: Start;
+  };
+  /**
+   * who watch; someone who watches several workers is one
+   */
+  viewers: number;
   learner: LearnerStatus | null;
   problems: Problem[];
   /**
@@ -546,6 +564,19 @@ export interface GuestStatus {
   note: string | null;
 }
 /**
+ * A process of the fleet that is not there yet, or not again.
+ */
+export interface Start {
+  /**
+   * how long it has been awaited, seconds
+   */
+  waited_s: number;
+  /**
+   * what is awaited, in a sentence
+   */
+  reason: string;
+}
+/**
  * Current state of the learner.
  */
 export interface LearnerStatus {
@@ -613,6 +644,35 @@ export interface NodeStatus {
    * instance ids of those it is to run
    */
   workers: string[];
+}
+/**
+ * Server-sent event ``fleet`` of ``/api/events?fleet=true``: what has changed since the last.
+ *
+ * The first one has everything.
+ */
+export interface FleetChange {
+  /**
+   * changed fields of Fleet, without its workers
+   */
+  fleet: {
+    [k: string]: unknown;
+  };
+  /**
+   * changed fields of WorkerStatus
+   */
+  workers: {
+    [k: string]: {
+      [k: string]: unknown;
+    };
+  };
+  /**
+   * workers that there are no more
+   */
+  gone: string[];
+  /**
+   * null if it has not changed
+   */
+  featured: Featured | null;
 }
 /**
  * Server-sent event of ``/api/events``, with the id of the event stream.
@@ -684,6 +744,13 @@ export interface Highlight {
  */
 export interface LogTail {
   lines: string[];
+}
+/**
+ * Contents of ``#opening`` in the page's HTML: it asks for video before it asks for this.
+ */
+export interface Opening {
+  fleet: Fleet;
+  featured: Featured;
 }
 /**
  * WebSocket ``/stream``, text: the policy's actions; sent once, on joining.
@@ -937,6 +1004,28 @@ export interface StateMessage {
    * the reason, in a sentence for the viewer
    */
   reason: string;
+}
+/**
+ * WebSocket ``/api/worker/{instance_id}/stream``, text: newest frame of a worker without video.
+ *
+ * Sent once a second to viewers that have asked for stills.
+ */
+export interface StillMessage {
+  type: "still";
+  /**
+   * base64 of a JPEG
+   */
+  jpeg: string;
+}
+/**
+ * WebSocket ``/api/worker/{instance_id}/stream``, text, from a viewer: stills it can use.
+ */
+export interface StillsRequest {
+  type: "stills";
+  /**
+   * pixels; null: it needs none
+   */
+  max_width: number | null;
 }
 /**
  * Policy output for one step.

@@ -1,6 +1,8 @@
+import { useMemo } from "react";
 import { Link } from "react-router";
 import type { Episode } from "../api/schema";
 import { replayPath } from "../replays/urls";
+import { type Column, DataTable } from "./DataTable";
 import { formatCount, formatDateTime, formatNumber, formatTime } from "./format";
 
 interface EpisodeTableProps {
@@ -14,40 +16,55 @@ interface EpisodeTableProps {
 
 /** Table of episodes, each linked to its replay. */
 export function EpisodeTable({ caption, run, episodes, detailed = false }: EpisodeTableProps) {
+  const columns = useMemo(() => columnsOf(run, detailed), [run, detailed]);
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
-    <section className="scroll" aria-label={caption} tabIndex={0}>
-      <table className="table">
-        <caption className="visually-hidden">{caption}</caption>
-        <thead>
-          <tr>
-            {detailed && <th scope="col">Worker</th>}
-            <th scope="col">Episode</th>
-            <th scope="col">Return</th>
-            <th scope="col">Steps</th>
-            <th scope="col">Policy</th>
-            <th scope="col">Ended</th>
-          </tr>
-        </thead>
-        <tbody>
-          {episodes.map((episode) => (
-            <tr key={`${episode.worker_index} ${episode.episode} ${episode.ended_at}`}>
-              {detailed && <td>omega-{episode.worker_index}</td>}
-              <td>
-                <EpisodeLink run={run} episode={episode} />
-              </td>
-              <td>
-                <strong>{formatNumber(episode.total_reward)}</strong>
-              </td>
-              <td>{formatCount(episode.length)}</td>
-              <td>{formatCount(episode.policy_version)}</td>
-              <td>{(detailed ? formatDateTime : formatTime)(episode.ended_at * 1000)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
+    <DataTable
+      caption={caption}
+      columns={columns}
+      rows={episodes}
+      rowKey={({ worker_index, episode, ended_at }) => `${worker_index} ${episode} ${ended_at}`}
+    />
   );
+}
+
+function columnsOf(run: string | undefined, detailed: boolean): Column<Episode>[] {
+  const worker: Column<Episode> = {
+    name: "Worker",
+    value: ({ worker_index }) => worker_index,
+    cell: ({ worker_index }) => `omega-${worker_index}`,
+  };
+  return [
+    {
+      name: "Episode",
+      value: ({ episode }) => episode,
+      cell: (episode) => <EpisodeLink run={run} episode={episode} />,
+    },
+    ...(detailed ? [worker] : []),
+    {
+      name: "Return",
+      numeric: true,
+      value: ({ total_reward }) => total_reward,
+      cell: ({ total_reward }) => <strong>{formatNumber(total_reward)}</strong>,
+    },
+    {
+      name: "Steps",
+      numeric: true,
+      value: ({ length }) => length,
+      cell: ({ length }) => formatCount(length),
+    },
+    {
+      name: "Policy",
+      numeric: true,
+      value: ({ policy_version }) => policy_version,
+      cell: ({ policy_version }) => formatCount(policy_version),
+    },
+    {
+      name: "Ended",
+      numeric: true,
+      value: ({ ended_at }) => ended_at,
+      cell: ({ ended_at }) => (detailed ? formatDateTime : formatTime)(ended_at * 1000),
+    },
+  ];
 }
 
 interface EpisodeLinkProps {

@@ -1,4 +1,4 @@
-import { act, screen } from "@testing-library/react";
+import { act, screen, within } from "@testing-library/react";
 import { beforeEach, expect, test, vi } from "vitest";
 import type { FleetEvent } from "../api/schema";
 import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
@@ -9,11 +9,14 @@ let source: FakeEventSource;
 class FakeEventSource {
   static CLOSED = 2;
   readyState = 1;
-  onopen?: () => void;
+  onFleet?: (event: { data: string }) => void;
   onmessage?: (event: { data: string }) => void;
   onerror?: () => void;
   constructor() {
     source = this;
+  }
+  addEventListener(_: string, listener: (event: { data: string }) => void) {
+    this.onFleet = listener;
   }
   close() {}
 }
@@ -34,11 +37,16 @@ function emit(id: number, changes: Partial<FleetEvent>): void {
 test("events appear at once, newest first, with a link to the worker", async () => {
   openPage("/");
   await screen.findByText("Connecting…");
-  act(() => source.onopen?.());
-  expect(screen.getByText("No events since this page was opened.")).toBeTruthy();
+  const { workers, ...fleet } = makeFleet([]);
+  const change = { fleet, workers, gone: [], featured: null };
+  act(() => source.onFleet?.({ data: JSON.stringify(change) }));
+  expect(await screen.findByText("No events since this page was opened.")).toBeTruthy();
   emit(1, { message: "omega-0 is live on av:libx264" });
   emit(2, { message: "learner restarted", instance_id: "learner", kind: "restarted" });
-  const shown = screen.getAllByRole("listitem").map((item) => item.textContent);
+  await screen.findByText("learner restarted");
+  const shown = within(screen.getByRole("log"))
+    .getAllByRole("listitem")
+    .map((item) => item.textContent);
   expect(shown[0]).toContain("learner restarted");
   expect(shown[1]).toContain("omega-0 is live on av:libx264");
   const link = screen.getByRole("link", { name: "omega-0" });
@@ -50,6 +58,6 @@ test("a lost connection is reported and earlier events stay", async () => {
   await screen.findByText("Connecting…");
   emit(1, { message: "omega-0 died" });
   act(() => source.onerror?.());
-  expect(screen.getByText(/Not connected/)).toBeTruthy();
+  expect(await screen.findByText(/Not connected/)).toBeTruthy();
   expect(screen.getByText("died", { exact: false })).toBeTruthy();
 });

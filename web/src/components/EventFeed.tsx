@@ -1,11 +1,11 @@
 import { Link } from "react-router";
-import { useFleetEvents } from "../api/events";
+import { useFeed } from "../api/queries";
 import { streamPath } from "../streams/urls";
 import { formatTime } from "./format";
 
 /** Fleet events, newest first. */
 export function EventFeed() {
-  const { events, connected } = useFleetEvents();
+  const { events, connected } = useFeed();
   return (
     <section className="card" aria-labelledby="events">
       <h2 id="events">Events</h2>

@@ -4,9 +4,7 @@ import type { WorkerStatus } from "../api/schema";
 import { toSentence } from "../streams/stream-status";
 import { type Guest, isGuest } from "../streams/workers";
 import { formatCount, formatFinePercent, formatNumber } from "./format";
-import { StateTag } from "./StateTag";
 import { type Stat, Stats } from "./Stats";
-import { type Column, StatusTable } from "./StatusTable";
 
 /** Headlines of a guest on stage. */
 export function guestStats({ guest, episode_return }: Guest): Stat[] {
@@ -42,46 +40,14 @@ export function TrainerStats({ worker }: { worker: Guest }) {
   );
 }
 
-const COLUMNS: Column<Guest>[] = [
-  { name: "State", cell: (guest) => <StateTag state={guest.stream_state} /> },
-  {
-    name: "FPS",
-    numeric: true,
-    cell: ({ stream_state, frames_fps }) =>
-      formatNumber(stream_state === "live" ? frames_fps : null),
-  },
-  { name: "Return so far", numeric: true, cell: ({ guest }) => formatNumber(guest.episode_return) },
-  { name: "Step", numeric: true, cell: ({ guest }) => formatCount(guest.episode_step) },
-  { name: "Last return", numeric: true, cell: (guest) => formatNumber(guest.episode_return) },
-  {
-    name: "Trainer's steps/s",
-    numeric: true,
-    cell: ({ guest }) => formatNumber(guest.trainer_steps_per_s),
-  },
-  { name: "Drawn by", cell: drawn },
-  { name: "Viewers", numeric: true, cell: (guest) => formatCount(guest.stream_active_clients) },
-];
-
-/** Table of the environments of other trainers. */
-export function GuestTable({ guests }: { guests: Guest[] }) {
-  return <StatusTable caption="Broadcasts" name="Environment" columns={COLUMNS} rows={guests} />;
-}
-
-function drawn(worker: Guest) {
-  const { note } = worker.guest;
-  return (
-    <span title={note === null ? undefined : toSentence(note)}>
-      {drawnBy(worker)} {worker.guest.drawing_cost !== null && <small>{drawingCost(worker)}</small>}
-    </span>
-  );
-}
-
-function drawnBy({ guest }: Guest): string {
+/** Whoever draws a guest, in words. */
+export function drawnBy({ guest }: Guest): string {
   if (guest.drawn === "shadow") return "its shadow";
   return guest.drawn === "inline" ? "its trainer" : "nobody now";
 }
 
-function drawingCost({ guest }: Guest): string | undefined {
+/** What drawing costs the trainer, if that is known. */
+export function drawingCost({ guest }: Guest): string | undefined {
   return guest.drawing_cost === null
     ? undefined
     : `${formatFinePercent(guest.drawing_cost)} of its time`;

@@ -10,11 +10,13 @@ import { useShortcuts } from "./shortcuts";
 const PAGES = [
   { path: "/", name: "Fleet" },
   { path: "/neural/broadcast", name: "Broadcast" },
+  { path: "/wall", name: "Wall" },
   { path: "/runs", name: "Runs" },
 ];
 /** A hub trains nothing, so it has no runs. */
 const HUB_PAGES = [
   { path: "/neural/broadcast", name: "Broadcast" },
+  { path: "/wall", name: "Wall" },
   { path: "/", name: "Environments" },
 ];
 

@@ -2,6 +2,7 @@ import { Link } from "react-router";
 import { useBestEpisodes, useCheckpoints } from "../api/queries";
 import type { Checkpoint } from "../api/schema";
 import { replayPath } from "../replays/urls";
+import { type Column, DataTable } from "./DataTable";
 import { EpisodeTable } from "./EpisodeTable";
 import { formatBytes, formatCompact, formatCount, formatDateTime, formatNumber } from "./format";
 import { RunHighlight } from "./RunHighlight";
@@ -76,38 +77,52 @@ interface CheckpointTableProps {
   checkpoints: readonly Checkpoint[];
 }
 
+const CHECKPOINT_COLUMNS: Column<Checkpoint>[] = [
+  {
+    name: "Kind",
+    value: ({ kind }) => kind,
+    cell: ({ kind, name }) => <span title={name}>{kind}</span>,
+  },
+  {
+    name: "Policy",
+    numeric: true,
+    value: ({ policy_version }) => policy_version,
+    cell: ({ policy_version }) => formatCount(policy_version),
+  },
+  {
+    name: "Steps",
+    numeric: true,
+    value: ({ steps }) => steps,
+    cell: ({ steps }) => formatCompact(steps),
+  },
+  {
+    name: "Mean return",
+    numeric: true,
+    value: ({ mean_return }) => mean_return,
+    cell: ({ mean_return }) => formatNumber(mean_return),
+  },
+  {
+    name: "Saved",
+    numeric: true,
+    value: ({ saved_at }) => saved_at,
+    cell: ({ saved_at }) => formatDateTime(saved_at * 1000),
+  },
+  {
+    name: "Size",
+    numeric: true,
+    value: ({ bytes }) => bytes,
+    cell: ({ bytes }) => formatBytes(bytes),
+  },
+];
+
 function CheckpointTable({ run, checkpoints }: CheckpointTableProps) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
-    <section className="scroll" aria-label={`Checkpoint files of ${run}`} tabIndex={0}>
-      <table className="table">
-        <caption className="visually-hidden">Checkpoints of {run}, newest first</caption>
-        <thead>
-          <tr>
-            <th scope="col">Kind</th>
-            <th scope="col">Policy</th>
-            <th scope="col">Steps</th>
-            <th scope="col">Mean return</th>
-            <th scope="col">Saved</th>
-            <th scope="col">Size</th>
-          </tr>
-        </thead>
-        <tbody>
-          {checkpoints.map((checkpoint) => (
-            <tr key={checkpoint.name}>
-              <th scope="row" title={checkpoint.name}>
-                {checkpoint.kind}
-              </th>
-              <td>{formatCount(checkpoint.policy_version)}</td>
-              <td>{formatCompact(checkpoint.steps)}</td>
-              <td>{formatNumber(checkpoint.mean_return)}</td>
-              <td>{formatDateTime(checkpoint.saved_at * 1000)}</td>
-              <td>{formatBytes(checkpoint.bytes)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
+    <DataTable
+      caption={`Checkpoints of ${run}, newest first`}
+      columns={CHECKPOINT_COLUMNS}
+      rows={checkpoints}
+      rowKey={({ name }) => name}
+    />
   );
 }
 

@@ -1,4 +1,6 @@
+import { useMemo } from "react";
 import type { RunSummary } from "../api/schema";
+import { type Column, DataTable } from "./DataTable";
 import { formatCompact, formatCount, formatDateTime, formatNumber, MISSING } from "./format";
 
 interface RunTableProps {
@@ -12,55 +14,72 @@ interface RunTableProps {
 
 /** Table of runs with a checkbox that adds a run's curve to the plot. */
 export function RunTable({ runs, selected, isFull, onSelect }: RunTableProps) {
+  const columns = useMemo<Column<RunSummary>[]>(
+    () => [
+      {
+        name: "Run",
+        value: ({ run }) => run,
+        cell: ({ run, current }) => {
+          const index = selected.indexOf(run);
+          return (
+            <label className="run-select" data-series={index >= 0 ? (index % 5) + 1 : undefined}>
+              <input
+                type="checkbox"
+                checked={index >= 0}
+                disabled={isFull && index < 0}
+                onChange={({ target }) => onSelect(run, target.checked)}
+              />
+              {run}
+              {current && <span className="badge">current</span>}
+            </label>
+          );
+        },
+      },
+      ...COLUMNS,
+    ],
+    [selected, isFull, onSelect],
+  );
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be focusable
-    <section className="scroll" aria-label="Runs" tabIndex={0}>
-      <table className="table">
-        <caption className="visually-hidden">Runs, newest first</caption>
-        <thead>
-          <tr>
-            <th scope="col">Run</th>
-            <th scope="col">Game</th>
-            <th scope="col">Started</th>
-            <th scope="col">Steps</th>
-            <th scope="col">Episodes</th>
-            <th scope="col">Recent return</th>
-            <th scope="col">Best return</th>
-          </tr>
-        </thead>
-        <tbody>
-          {runs.map(({ run, ...summary }) => {
-            const index = selected.indexOf(run);
-            return (
-              <tr key={run}>
-                <th scope="row">
-                  <label
-                    className="run-select"
-                    data-series={index >= 0 ? (index % 5) + 1 : undefined}
-                  >
-                    <input
-                      type="checkbox"
-                      checked={index >= 0}
-                      disabled={isFull && index < 0}
-                      onChange={({ target }) => onSelect(run, target.checked)}
-                    />
-                    {run}
-                    {summary.current && <span className="badge">current</span>}
-                  </label>
-                </th>
-                <td>{summary.game || MISSING}</td>
-                <td>{formatDateTime(summary.started_at * 1000)}</td>
-                <td>{formatCompact(summary.steps)}</td>
-                <td>{formatCount(summary.episodes)}</td>
-                <td>
-                  <strong>{formatNumber(summary.recent_return)}</strong>
-                </td>
-                <td>{formatNumber(summary.best_return)}</td>
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </section>
+    <DataTable
+      caption="Runs, newest first"
+      columns={columns}
+      rows={runs}
+      rowKey={({ run }) => run}
+      text={({ run, game }) => `${run} ${game}`}
+    />
   );
 }
+
+const COLUMNS: Column<RunSummary>[] = [
+  { name: "Game", value: ({ game }) => game || null, cell: ({ game }) => game || MISSING },
+  {
+    name: "Started",
+    numeric: true,
+    value: ({ started_at }) => started_at,
+    cell: ({ started_at }) => formatDateTime(started_at * 1000),
+  },
+  {
+    name: "Steps",
+    numeric: true,
+    value: ({ steps }) => steps,
+    cell: ({ steps }) => formatCompact(steps),
+  },
+  {
+    name: "Episodes",
+    numeric: true,
+    value: ({ episodes }) => episodes,
+    cell: ({ episodes }) => formatCount(episodes),
+  },
+  {
+    name: "Recent return",
+    numeric: true,
+    value: ({ recent_return }) => recent_return,
+    cell: ({ recent_return }) => <strong>{formatNumber(recent_return)}</strong>,
+  },
+  {
+    name: "Best return",
+    numeric: true,
+    value: ({ best_return }) => best_return,
+    cell: ({ best_return }) => formatNumber(best_return),
+  },
+];

@@ -60,7 +60,7 @@ test("a failed request and a missing encoder have different messages", async () 
   openPage("/");
   expect(await screen.findByText(/Could not load the sessions/)).toBeTruthy();
   respond("/api/sessions", []);
-  await vi.advanceTimersByTimeAsync(2_100);
+  await vi.advanceTimersByTimeAsync(5_100);
   expect(await screen.findByText("No video encoder on this machine.")).toBeTruthy();
 });
 

@@ -1,4 +1,4 @@
-import { useSparkline } from "../api/queries";
+import { useTrends } from "../api/queries";
 import { formatNumber, MISSING } from "./format";
 import { polylinePoints } from "./polyline";
 
@@ -7,9 +7,9 @@ const HEIGHT = 24;
 
 /** Trend of one worker's returns. */
 export function Sparkline({ worker }: { worker: number }) {
-  const { data: points } = useSparkline(worker);
-  if (!points || points.length < 2) return <>{MISSING}</>;
-  const returns = points.map((point) => point.mean_return);
+  const { data: trends } = useTrends();
+  const returns = trends?.[worker] ?? [];
+  if (returns.length < 2) return <>{MISSING}</>;
   const xs = returns.map((_, i) => (WIDTH * i) / (returns.length - 1));
   return (
     <svg

@@ -24,6 +24,7 @@ interface StreamViewProps {
   large: boolean;
   audience?: Audience;
   holdFrame?: boolean;
+  isStandby?: boolean;
   /** Offer saliency maps; guests have none. */
   hasSaliency?: boolean;
   /** Hide the controls. */
@@ -42,6 +43,7 @@ export function StreamView({
   large,
   audience,
   holdFrame,
+  isStandby = false,
   hasSaliency = true,
   clean = false,
   fullscreenRoot,
@@ -97,6 +99,7 @@ export function StreamView({
       <Player
         worker={worker}
         saliency={large && saliency}
+        isStandby={isStandby}
         covered={replaying}
         lowLatency={large && audience !== "broadcast" && !thoughts && !saliency}
         onPlayer={listeners.onPlayer}

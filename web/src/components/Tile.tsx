@@ -46,6 +46,7 @@ export function Tile(props: TileProps) {
         // A dedicated viewer makes the director give the worker a session.
         audience={pinned ? "dedicated" : "broadcast"}
         holdFrame={large && holdFrame}
+        isStandby={place === "standby"}
         onState={onPlayerState}
       >
         <StageTitle worker={worker} pinned={pinned} />

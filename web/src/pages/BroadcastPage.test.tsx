@@ -120,8 +120,9 @@ test("saliency follows a cut, and is requested for the worker on stage only", as
 test("a pinned worker stays on stage while it restarts", async () => {
   openPage("/neural/broadcast?pin=omega-0");
   expect((await tile("omega-0")).dataset.place).toBe("stage");
+  const ended = makeWorker(0, { stream_state: "starting", stream_error: "omega-0 was killed" });
   const others = [makeWorker(1, { stream_state: "live" }), makeWorker(2)];
-  respond("/api/fleet", makeFleet(others));
+  respond("/api/fleet", makeFleet([ended, ...others]));
   respond("/api/featured", makeFeatured(["omega-1"], "omega-2"));
   await act(() => vi.advanceTimersByTimeAsync(2_100));
   act(() => playerStates.get("omega-0")?.("reconnecting"));
@@ -147,10 +148,34 @@ test("the clean view has no header, controls or tiles", async () => {
   expect(await screen.findByRole("banner")).toBeTruthy();
 });
 
-test("has a notice when there are no workers", async () => {
-  respond("/api/fleet", makeFleet([]));
+test("a fleet that starts says what is awaited and for how long", async () => {
+  const starting = { "omega-0": { reason: "waits for its turn", waited_s: 4.2 } };
+  respond("/api/fleet", makeFleet([], { starting }));
   openPage("/neural/broadcast");
-  expect(await screen.findByText("No workers yet")).toBeTruthy();
+  expect(await screen.findByText("The fleet is starting")).toBeTruthy();
+  expect(screen.getByText("omega-0 waits for its turn. 4 s so far.")).toBeTruthy();
+});
+
+test("the first page has the live picture, and as many others as fit beside it", async () => {
+  const many = Array.from({ length: 16 }, (_, i) =>
+    makeWorker(i, { stream_state: i === 9 ? "live" : "standby" }),
+  );
+  respond("/api/fleet", makeFleet([makeWorker(0, { stream_state: "live" }), ...many.slice(1)]));
+  openPage("/");
+  expect((await tile("omega-0")).dataset.place).toBe("stage");
+  expect(screen.getAllByRole("article")).toHaveLength(7);
+  expect((await tile("omega-9")).dataset.place).toBe("side");
+  expect(screen.getByText("9 more on the", { exact: false })).toBeTruthy();
+  expect(await screen.findByRole("table", { name: "Workers" })).toBeTruthy();
+});
+
+test("the wall has a tile for every worker, and a stage on request", async () => {
+  openPage("/wall");
+  expect((await tile("omega-0")).dataset.place).toBe("side");
+  expect(screen.getAllByRole("article")).toHaveLength(3);
+  fireEvent.keyDown(window, { key: "w" });
+  expect((await tile("omega-0")).dataset.place).toBe("stage");
+  expect(screen.getByLabelText("location").textContent).toBe("/wall?stage=1");
 });
 
 test("a guest on stage has its episode's return and its trainer's speed, and no policy", async () => {

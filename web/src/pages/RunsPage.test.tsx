@@ -108,7 +108,9 @@ test("best episodes, and every point of a curve, lead to replays of their run", 
     "/replay?run=second&episode=worst",
   );
   act(() => pickLine(1, 700));
-  expect(screen.getByLabelText("location").textContent).toBe("/replay?run=first&step=700");
+  await vi.waitFor(() =>
+    expect(screen.getByLabelText("location").textContent).toBe("/replay?run=first&step=700"),
+  );
 });
 
 test("the best live episode of a run can be watched and saved", async () => {

@@ -1,5 +1,6 @@
-import { fireEvent, screen } from "@testing-library/react";
+import { act, fireEvent, screen } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
+import type { PlayerState } from "../player/player-state";
 import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
 import {
   makeCurve,
@@ -12,6 +13,14 @@ import {
   makeWorker,
 } from "../testing/fixtures";
 
+interface FakePlayer {
+  worker: string;
+  saliency?: boolean;
+  onState?: (state: PlayerState) => void;
+}
+
+let onState: FakePlayer["onState"];
+
 // Plot needs a canvas and Player needs video; both have their own tests.
 vi.mock("../components/Plot", () => ({
   Plot: ({ label, onPick }: { label: string; onPick: (line: number, step: number) => void }) => (
@@ -21,12 +30,15 @@ vi.mock("../components/Plot", () => ({
   ),
 }));
 vi.mock("../player/Player", () => ({
-  Player: ({ worker, saliency }: { worker: string; saliency?: boolean }) => (
-    <p>
-      player of {worker}
-      {saliency && " with saliency"}
-    </p>
-  ),
+  Player: ({ worker, saliency, onState: listen }: FakePlayer) => {
+    onState = listen;
+    return (
+      <p>
+        player of {worker}
+        {saliency && " with saliency"}
+      </p>
+    );
+  },
 }));
 installFakeOrchestrator();
 
@@ -37,9 +49,9 @@ const live = makeWorker(0, {
 });
 
 test("shows the player and the worker's statistics", async () => {
-  respond("/api/worker/omega-0/status", { ...live, stream_bitrate: 4_100_000, frames_dropped: 3 });
+  respond("/api/fleet", makeFleet([{ ...live, stream_bitrate: 4_100_000, frames_dropped: 3 }]));
   openPage("/stream?worker=omega-0");
-  expect(screen.getByText("player of omega-0")).toBeTruthy();
+  expect(await screen.findByText("player of omega-0")).toBeTruthy();
   expect(await screen.findByText("4.1 Mbit/s")).toBeTruthy();
   expect(screen.getByText("of 3; – in this browser")).toBeTruthy();
   expect(screen.getByText("software")).toBeTruthy();
@@ -48,7 +60,7 @@ test("shows the player and the worker's statistics", async () => {
 
 test("shows the slot of the software encoder", async () => {
   const holder = { slot: 1, instance_id: "omega-0", gpu_index: null, pid: 1_000, ours: true };
-  respond("/api/worker/omega-0/status", live);
+  respond("/api/fleet", makeFleet([live]));
   respond("/api/sessions", [makePool({ used: 1, limit: 2, holders: [holder] })]);
   openPage("/stream?worker=omega-0");
   expect(await screen.findByText("software, slot 1")).toBeTruthy();
@@ -57,12 +69,8 @@ test("shows the slot of the software encoder", async () => {
 test("shows the stream's quality and why it is reduced", async () => {
   const quality = "640×360 at 20 frames/s instead of 1280×720 at 30: this machine can't keep up";
   const shown = { spectator_width: 640, spectator_height: 360, stream_target_fps: 20 };
-  respond("/api/worker/omega-0/status", {
-    ...live,
-    ...shown,
-    frames_fps: 19.8,
-    stream_quality: quality,
-  });
+  const reduced = { ...live, ...shown, frames_fps: 19.8, stream_quality: quality };
+  respond("/api/fleet", makeFleet([reduced]));
   openPage("/stream?worker=omega-0");
   expect(await screen.findByText(`${quality}.`)).toBeTruthy();
   expect(screen.getByText("640 × 360")).toBeTruthy();
@@ -77,29 +85,41 @@ test("offers all workers when none is named", async () => {
 });
 
 test("says that a worker is unknown and offers the others", async () => {
-  const body = { error: "unknown_worker", message: "There is only omega-0." };
-  respond("/api/worker/omega-9/status", body, 404);
   respond("/api/fleet", makeFleet([live]));
   openPage("/stream?worker=omega-9");
   expect(await screen.findByText("There is no worker omega-9")).toBeTruthy();
-  expect(screen.getByText("There is only omega-0.")).toBeTruthy();
   expect(await screen.findByRole("link", { name: "omega-0" })).toBeTruthy();
 });
 
-test("keeps the player and the last statistics while the worker restarts", async () => {
-  respond("/api/worker/omega-0/status", { ...live, step: 4_321 });
+test("a worker that restarts keeps its statistics, and says why and for how long", async () => {
+  const ended = { ...live, stream_state: "starting" as const, step: 4_321 };
+  const reason = "starts again: omega-0 was killed by SIGKILL";
+  const starting = { "omega-0": { reason, waited_s: 7.4 } };
+  respond("/api/fleet", makeFleet([ended], { starting }));
   openPage("/stream?worker=omega-0");
-  await screen.findByText("4,321");
-  const body = { error: "worker_gone", message: "omega-0 is being restarted." };
-  respond("/api/worker/omega-0/status", body, 503);
-  await vi.advanceTimersByTimeAsync(1_100);
-  expect(await screen.findByText(/omega-0 is being restarted/)).toBeTruthy();
+  expect(await screen.findByText(`omega-0 ${reason}. 7 s so far.`)).toBeTruthy();
   expect(screen.getByText("4,321")).toBeTruthy();
   expect(screen.getByText("player of omega-0")).toBeTruthy();
 });
 
+test("a worker that starts has a page before it has reported", async () => {
+  const starting = { "omega-1": { reason: "waits for its turn", waited_s: 2 } };
+  respond("/api/fleet", makeFleet([live], { starting }));
+  openPage("/stream?worker=omega-1");
+  expect(await screen.findByText("omega-1 waits for its turn. 2 s so far.")).toBeTruthy();
+  expect(screen.getByText("player of omega-1")).toBeTruthy();
+});
+
+test("what the stream itself says comes first", async () => {
+  respond("/api/fleet", makeFleet([makeWorker(0)]));
+  openPage("/stream?worker=omega-0");
+  expect(await screen.findByText(/Session requested/)).toBeTruthy();
+  act(() => onState?.("live"));
+  expect(screen.getByText(/Stays live while this page is open/)).toBeTruthy();
+});
+
 test("shows the returns, the recent episodes and the end of the log", async () => {
-  respond("/api/worker/omega-0/status", live);
+  respond("/api/fleet", makeFleet([live]));
   respond("/api/curve?points=2000&worker=0", makeCurve(-300, 80));
   respond("/api/episodes?limit=20&worker=0", [makeEpisode(8), makeEpisode(7)]);
   respond("/api/worker/omega-0/log?lines=200", { lines: ["first", "Acquired a session"] });
@@ -110,7 +130,7 @@ test("shows the returns, the recent episodes and the end of the log", async () =
 });
 
 test("episodes and the curve lead to replays of this worker", async () => {
-  respond("/api/worker/omega-0/status", live);
+  respond("/api/fleet", makeFleet([live]));
   respond("/api/curve?points=2000&worker=0", makeCurve(-300, 80));
   respond("/api/episodes?limit=20&worker=0", [
     makeEpisode(8, { id: 12 }),
@@ -120,12 +140,14 @@ test("episodes and the curve lead to replays of this worker", async () => {
   const link = await screen.findByRole("link", { name: "Watch episode 8 of omega-0" });
   expect(link.getAttribute("href")).toBe("/replay?episode=12");
   expect(screen.queryByRole("link", { name: /Watch episode 7/ })).toBeNull();
-  fireEvent.click(screen.getByRole("button", { name: /Learning curve/ }));
-  expect(screen.getByLabelText("location").textContent).toBe("/replay?step=4000&worker=0");
+  fireEvent.click(await screen.findByRole("button", { name: /Learning curve/ }));
+  await vi.waitFor(() =>
+    expect(screen.getByLabelText("location").textContent).toBe("/replay?step=4000&worker=0"),
+  );
 });
 
 test("says why each of these is empty", async () => {
-  respond("/api/worker/omega-0/status", live);
+  respond("/api/fleet", makeFleet([live]));
   respond("/api/curve?points=2000&worker=0", []);
   respond("/api/episodes?limit=20&worker=0", []);
   respond("/api/worker/omega-0/log?lines=200", { message: "there is no log" }, 404);
@@ -136,7 +158,7 @@ test("says why each of these is empty", async () => {
 });
 
 test("says when a worker in standby gets its session", async () => {
-  respond("/api/worker/omega-1/status", makeWorker(1));
+  respond("/api/fleet", makeFleet([makeWorker(1)]));
   respond("/api/featured", makeFeatured(["omega-0"], "omega-1"));
   openPage("/stream?worker=omega-1");
   expect(await screen.findByText(/Gets the next session in about 12 s/)).toBeTruthy();
@@ -144,7 +166,7 @@ test("says when a worker in standby gets its session", async () => {
 });
 
 test("a worker in standby offers its last episode", async () => {
-  respond("/api/worker/omega-1/status", makeWorker(1, { episode: 3 }));
+  respond("/api/fleet", makeFleet([makeWorker(1, { episode: 3 })]));
   openPage("/stream?worker=omega-1");
   const link = await screen.findByRole("link", { name: /Watch its last episode/ });
   expect(link.getAttribute("href")).toBe("/replay?episode=last&worker=1");
@@ -173,7 +195,7 @@ test("the arrow keys move to the neighbouring workers", async () => {
 
 test("a guest's page is of its trainer, and has no episodes of a run", async () => {
   const guest = { drawn: "inline" as const, drawing_cost: 0.0123, note: "it is a stream" };
-  respond("/api/worker/robot/status", makeGuest("robot", 0, { stream_state: "live", guest }));
+  respond("/api/fleet", makeFleet([makeGuest("robot", 0, { stream_state: "live", guest })]));
   openPage("/stream?worker=robot");
   expect(await screen.findByText("its trainer")).toBeTruthy();
   expect(screen.getByText("1.2% of its time")).toBeTruthy();
@@ -185,7 +207,6 @@ test("a guest's page is of its trainer, and has no episodes of a run", async () 
 });
 
 test("a name that nobody has leads to the environments of a hub", async () => {
-  respond("/api/worker/gone/status", { error: "unknown_worker", message: "no such worker" }, 404);
   respond("/api/fleet", makeHub([makeGuest("robot", 0)]));
   openPage("/stream?worker=gone");
   expect(await screen.findByRole("link", { name: "robot" })).toBeTruthy();

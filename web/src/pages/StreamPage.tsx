@@ -1,17 +1,17 @@
 import { type ReactNode, useMemo, useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
-import { ApiError } from "../api/client";
-import { useCurve, useEpisodes, useFeatured, useFleet, useWorkerStatus } from "../api/queries";
-import type { Fleet, WorkerStatus } from "../api/schema";
+import { useCurve, useEpisodes, useFeatured, useFleet } from "../api/queries";
+import type { Fleet, Start, WorkerStatus } from "../api/schema";
 import { EpisodeTable } from "../components/EpisodeTable";
 import { FleetLoader } from "../components/FleetLoader";
-import { formatTime } from "../components/format";
 import { Go2rtcLink } from "../components/Go2rtcLink";
-import { GuestTable, splitGuests, TrainerStats } from "../components/Guest";
+import { splitGuests, TrainerStats } from "../components/Guest";
+import { GuestTable } from "../components/GuestTable";
 import { HowToBroadcast } from "../components/HowToBroadcast";
-import { LearningCurve } from "../components/LearningCurve";
+import { LearningCurve } from "../components/LazyCurves";
 import { LogTail } from "../components/LogTail";
-import { Notice } from "../components/Notice";
+import { ConnectionNotice } from "../components/Notice";
+import { StartStatus } from "../components/Starts";
 import { StateTag } from "../components/StateTag";
 import { StreamStats, TrainingStats } from "../components/StreamStats";
 import { StreamView } from "../components/StreamView";
@@ -19,7 +19,8 @@ import { useShortcuts } from "../components/shortcuts";
 import { WatchLast } from "../components/WatchLast";
 import { WorkerTable } from "../components/WorkerTable";
 import type { LivePlayer } from "../player/live-player";
-import { describeStream } from "../streams/stream-status";
+import type { PlayerState } from "../player/player-state";
+import { describeStream, streamState } from "../streams/stream-status";
 import { streamPath } from "../streams/urls";
 import { byIndex, isGuest, isHub } from "../streams/workers";
 
@@ -34,15 +35,20 @@ export function StreamPage() {
 }
 
 function WorkerStream({ worker }: { worker: string }) {
-  const { data: status, error, dataUpdatedAt } = useWorkerStatus(worker);
+  const { data: fleet, error, dataUpdatedAt } = useFleet();
   const [player, setPlayer] = useState<LivePlayer | null>(null);
-  if (!status && error instanceof ApiError && error.status === 404) {
+  const [playerState, setPlayerState] = useState<PlayerState>("waiting");
+  const reported = fleet?.workers[worker];
+  const start = fleet?.starting[worker];
+  if (fleet && !reported && !start) {
     return (
       <WorkerChoice title={`There is no worker ${worker}`}>
-        <p>{error.message}</p>
+        <p>It may be an environment whose trainer has ended. These are there now.</p>
       </WorkerChoice>
     );
   }
+  // The stream itself says first what becomes of it.
+  const status = reported && { ...reported, stream_state: streamState(reported, playerState) };
   return (
     <>
       <title>{`${worker} · MetaBonk`}</title>
@@ -50,23 +56,20 @@ function WorkerStream({ worker }: { worker: string }) {
         <h1>{worker}</h1>
         <WorkerNav worker={worker} />
       </div>
-      {status && <StreamStatus status={status} />}
+      {status ? (
+        <StreamStatus status={status} start={start} />
+      ) : (
+        start && <StartStatus name={worker} start={start} />
+      )}
       <StreamView
         worker={worker}
         large
         hasSaliency={!status || !isGuest(status)}
         onPlayer={setPlayer}
+        onState={setPlayerState}
       />
       <Go2rtcLink worker={worker} />
-      {error && (
-        <Notice title={`${worker} does not answer`} tone="warning">
-          <p>
-            {error instanceof ApiError ? error.message : "Cannot reach the orchestrator."}{" "}
-            {status && `Showing statistics from ${formatTime(dataUpdatedAt)}. `}
-            Reconnecting automatically.
-          </p>
-        </Notice>
-      )}
+      {error && <ConnectionNotice error={error} dataUpdatedAt={fleet ? dataUpdatedAt : null} />}
       {status ? (
         <div className="loaded" data-stale={error !== null}>
           <div className="side-by-side">
@@ -82,14 +85,15 @@ function WorkerStream({ worker }: { worker: string }) {
           <LogTail worker={worker} />
         </div>
       ) : (
-        !error && <p className="empty">Loading {worker}…</p>
+        !error && !start && <p className="empty">Loading {worker}…</p>
       )}
     </>
   );
 }
 
-function StreamStatus({ status }: { status: WorkerStatus }) {
+function StreamStatus({ status, start }: { status: WorkerStatus; start: Start | undefined }) {
   const { data: featured } = useFeatured();
+  if (start) return <StartStatus name={status.instance_id} start={start} />;
   return (
     <p className="stream-status">
       <StateTag state={status.stream_state} />

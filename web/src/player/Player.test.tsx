@@ -10,7 +10,10 @@ class FakeSocket {
   onopen?: (() => void) | null;
   onclose?: (() => void) | null;
   onmessage?: ((event: { data: string }) => void) | null;
+  static OPEN = 1;
+  readyState = 0;
   close = vi.fn();
+  send = vi.fn();
   constructor(readonly url: URL) {
     FakeSocket.instances.push(this);
   }
@@ -34,11 +37,6 @@ beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal("WebSocket", FakeSocket);
   vi.stubGlobal("IntersectionObserver", FakeObserver);
-  vi.stubGlobal(
-    "fetch",
-    vi.fn(async () => new Response(new Blob(["jpeg"]))),
-  );
-  vi.spyOn(URL, "createObjectURL").mockImplementation(() => `blob:here/${Math.random()}`);
 });
 
 afterEach(() => {
@@ -67,35 +65,36 @@ test("downloads nothing before it is in view", () => {
   expect(FakeSocket.last.url.pathname).toBe("/api/worker/omega-1/stream");
 });
 
-test("standby shows its label, the reason and a snapshot a second", async () => {
+test("standby shows its label, the reason and the newest still", () => {
   const player = renderPlayer();
   FakeSocket.last.receive({ type: "state", state: "standby", reason: "omega-0 has the session." });
   expect(player.dataset.state).toBe("standby");
   expect(screen.getByRole("status").textContent).toBe("STANDBY — TRAINING WITHOUT A SESSION");
   expect(screen.getByText("omega-0 has the session.")).toBeTruthy();
-  await act(() => vi.advanceTimersByTimeAsync(50));
-  const first = screen.getByRole("img").getAttribute("src");
-  expect(first).toMatch(/^blob:/);
-  await act(() => vi.advanceTimersByTimeAsync(1_000));
-  expect(screen.getByRole("img").getAttribute("src")).not.toBe(first);
+  FakeSocket.last.receive({ type: "still", jpeg: "Zmlyc3Q=" });
+  FakeSocket.last.receive({ type: "still", jpeg: "c2Vjb25k" });
+  expect(screen.getByRole("img").getAttribute("src")).toBe("data:image/jpeg;base64,c2Vjb25k");
 });
 
-test("out of view it closes the socket, stops fetching snapshots and is paused", async () => {
+test("asks for stills as wide as it is", () => {
+  vi.spyOn(HTMLElement.prototype, "clientWidth", "get").mockReturnValue(300);
+  renderPlayer();
+  const [text] = FakeSocket.last.send.mock.calls.at(-1) as [string];
+  expect(JSON.parse(text)).toEqual({ type: "stills", max_width: 320 });
+});
+
+test("out of view it closes the socket and is paused", () => {
   const player = renderPlayer();
   FakeSocket.last.receive({ type: "state", state: "standby", reason: "" });
-  await act(() => vi.advanceTimersByTimeAsync(50));
   setInView(false);
   expect(player.dataset.state).toBe("paused");
   expect(FakeSocket.last.close).toHaveBeenCalledOnce();
-  const requests = vi.mocked(fetch).mock.calls.length;
-  await act(() => vi.advanceTimersByTimeAsync(5_000));
-  expect(fetch).toHaveBeenCalledTimes(requests);
 });
 
-test("a lost connection is shown with the last snapshot, and reopened", async () => {
+test("a lost connection is shown with the last still, and reopened", async () => {
   const player = renderPlayer();
   FakeSocket.last.receive({ type: "state", state: "standby", reason: "" });
-  await act(() => vi.advanceTimersByTimeAsync(50));
+  FakeSocket.last.receive({ type: "still", jpeg: "Zmlyc3Q=" });
   act(() => FakeSocket.last.onclose?.());
   expect(player.dataset.state).toBe("reconnecting");
   expect(screen.getByRole("img")).toBeTruthy();

@@ -1,11 +1,11 @@
 import { useEffect, useRef } from "react";
 import { toSentence } from "../streams/stream-status";
 import { type Audience, socketUrl, whepUrl } from "../streams/urls";
-import { useSnapshot } from "../streams/use-snapshot";
 import type { LivePlayer } from "./live-player";
 import type { PlayerState } from "./player-state";
 import { preferredTransport } from "./transport";
 import { useLivePlayer } from "./use-live-player";
+import { useStillWidth } from "./use-still-width";
 import { useVisible } from "./use-visible";
 
 /** A word, and the rest of the label where there is room. */
@@ -19,9 +19,6 @@ const LABELS: Record<PlayerState, [string, string]> = {
   error: ["NO PICTURE", ""],
 };
 
-/** In these states the video element is empty and the worker's snapshot takes its place. */
-const NEEDS_SNAPSHOT: ReadonlySet<PlayerState> = new Set(["waiting", "standby", "error"]);
-
 interface PlayerProps {
   worker: string;
   audience?: Audience;
@@ -29,9 +26,11 @@ interface PlayerProps {
   saliency?: boolean;
   /** Prefer the transport with the least delay; set where nothing overlays the video. */
   lowLatency?: boolean;
+  /** The worker is known to be without video. */
+  isStandby?: boolean;
   /** Something else is shown in front of it. */
   covered?: boolean;
-  /** Keep the last live frame instead of showing snapshots, because a cut is coming. */
+  /** Keep the last live frame instead of showing stills, because a cut is coming. */
   holdFrame?: boolean;
   onState?: (state: PlayerState) => void;
   onPlayer?: (player: LivePlayer | null) => void;
@@ -43,6 +42,7 @@ export function Player({
   audience = "dedicated",
   saliency = false,
   lowLatency = false,
+  isStandby = false,
   covered = false,
   holdFrame = false,
   onState,
@@ -53,21 +53,19 @@ export function Player({
   const lastFrame = useRef<HTMLCanvasElement>(null);
   const visible = useVisible(root);
   const webRtc = preferredTransport(location.search, lowLatency) === "webrtc";
-  const { player, status } = useLivePlayer(
+  const stillWidth = useStillWidth(root);
+  const { player, status, still } = useLivePlayer(
     video,
     lastFrame,
     {
       socket: socketUrl(worker, audience, saliency),
       whep: webRtc ? whepUrl(worker, audience) : null,
+      hasVideo: !isStandby,
     },
     visible,
+    holdFrame ? null : stillWidth,
   );
   const { state, reason } = status;
-  const snapshot = useSnapshot(
-    worker,
-    visible && !holdFrame && NEEDS_SNAPSHOT.has(state),
-    state === "live",
-  );
 
   useEffect(() => onState?.(state), [onState, state]);
   useEffect(() => onPlayer?.(player), [onPlayer, player]);
@@ -81,7 +79,7 @@ export function Player({
       inert={covered}
     >
       <canvas ref={lastFrame} />
-      {snapshot && <img src={snapshot} alt={`Latest frame of ${worker}`} />}
+      {still && <img src={still} alt={`Latest frame of ${worker}`} />}
       <video ref={video} muted autoPlay playsInline aria-label={`Live video of ${worker}`} />
       <div className="player-labels">
         <p className="player-state" role="status">

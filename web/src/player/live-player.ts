@@ -9,7 +9,7 @@ import {
   type PlayerStatus,
 } from "./player-state";
 import { PolicyTrack } from "./policy-track";
-import { openSocket, type StreamMessage } from "./socket";
+import { openSocket, type StreamMessage, type StreamSocket } from "./socket";
 import { TransportSelector } from "./transport";
 import { watchFrames } from "./video-frames";
 import { openWebRtc } from "./webrtc";
@@ -23,6 +23,8 @@ export interface StreamUrls {
   socket: string;
   /** WHEP endpoint; null unless WebRTC is preferred. */
   whep: string | null;
+  /** The worker has video to show, as far as is known. */
+  hasVideo: boolean;
 }
 
 /** Measurements that only this viewer's player can make. */
@@ -61,6 +63,9 @@ export class LivePlayer {
   #transport: TransportSelector;
   #epoch: number | null = null;
   #closeConnection: (() => void) | null = null;
+  #socket: StreamSocket | null = null;
+  #stillWidth: number | null = null;
+  #still: string | null = null;
   #source: MseSource | null = null;
   #latency: number | null = null;
   /** True once a frame of the current source was painted. */
@@ -90,7 +95,15 @@ export class LivePlayer {
     return this.#status;
   }
 
-  /** Call `listener` whenever `status` changes; returns the unsubscribe function. */
+  /**
+   * Newest picture of a worker without video, as a URL; null before the first, and once there is
+   * video. After a lost connection the last one stays.
+   */
+  get still(): string | null {
+    return this.#still;
+  }
+
+  /** Call `listener` whenever `status` or `still` changes; returns the unsubscribe function. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -115,8 +128,8 @@ export class LivePlayer {
   /** Move to another URL; the last frame stays until the new stream paints. */
   setUrls(urls: StreamUrls): void {
     const { socket, whep } = this.#urls;
-    if (urls.socket === socket && urls.whep === whep) return;
     this.#urls = urls;
+    if (urls.socket === socket && urls.whep === whep) return;
     this.#transport = selectorFor(urls);
     this.#handle({ type: "url-changed" });
   }
@@ -124,6 +137,12 @@ export class LivePlayer {
   /** Report whether the player can be seen; nothing is downloaded while it can't. */
   setVisible(visible: boolean): void {
     this.#handle({ type: "visibility", visible });
+  }
+
+  /** Set how wide stills should be, pixels; null: none are shown. */
+  setStillWidth(width: number | null): void {
+    this.#stillWidth = width;
+    this.#requestStills();
   }
 
   /** Start playback; called from a click where the browser blocks autoplay. */
@@ -150,12 +169,29 @@ export class LivePlayer {
     const { state, reason } = this.#machine.status;
     if (state === this.#status.state && reason === this.#status.reason) return;
     this.#status = { state, reason };
+    if (state === "live") this.#still = null;
+    this.#notify();
+  }
+
+  #notify(): void {
     for (const listener of this.#listeners) listener();
+  }
+
+  #requestStills(): void {
+    this.#socket?.requestStills({ type: "stills", max_width: this.#stillWidth });
+  }
+
+  #showStill(jpeg: string): void {
+    // One that was on its way when video came, or when none was to be shown any more.
+    if (this.#status.state === "live" || this.#stillWidth === null) return;
+    this.#still = `data:image/jpeg;base64,${jpeg}`;
+    this.#notify();
   }
 
   #onMessage(message: StreamMessage): void {
     if (message.type === "state" || message.type === "epoch")
       this.#handle({ type: "message", message });
+    else if (message.type === "still") this.#showStill(message.jpeg);
     else this.policyTrack.push(message);
   }
 
@@ -187,7 +223,7 @@ export class LivePlayer {
   }
 
   #connect(): () => void {
-    const { socket, whep } = this.#urls;
+    const { socket, whep, hasVideo } = this.#urls;
     const transport = this.#transport.current;
     this.#video.dataset.transport = transport;
     if (transport === "webrtc" && whep) {
@@ -201,13 +237,20 @@ export class LivePlayer {
       });
     }
     // A media source takes as long to open as the connection. One that still shows a frame stays.
-    if (!this.#source && MSE_SUPPORTED) this.#source = this.#createSource();
-    return openSocket(socket, {
+    // Each takes a decoder, of which browsers have some 75.
+    if (!this.#source && hasVideo && MSE_SUPPORTED) this.#source = this.#createSource();
+    const opened = openSocket(socket, {
       opened: () => this.#handle({ type: "opened" }),
       closed: () => this.#handle({ type: "closed" }),
       message: (message) => this.#onMessage(message),
       bytes: (bytes) => this.#handle({ type: "bytes", bytes }),
     });
+    this.#socket = opened;
+    this.#requestStills();
+    return () => {
+      this.#socket = null;
+      opened.close();
+    };
   }
 
   #attachTrack(stream: MediaStream): void {

@@ -1,13 +1,17 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { openSocket, parseMessage, type SocketEvents } from "./socket";
+import { openEarly } from "./early-socket";
+import { openSocket, parseMessage, type SocketEvents, type StreamSocket } from "./socket";
 
 class FakeSocket {
   static last: FakeSocket;
   onopen: (() => void) | null = null;
   onclose: (() => void) | null = null;
   onmessage: ((event: { data: string | ArrayBuffer }) => void) | null = null;
+  static OPEN = 1;
+  readyState = 1;
   close = vi.fn();
+  send = vi.fn();
   constructor(readonly url: URL) {
     FakeSocket.last = this;
   }
@@ -22,9 +26,9 @@ afterEach(() => {
   vi.clearAllMocks();
 });
 
-function open(url: string): { socket: FakeSocket; close: () => void } {
-  const close = openSocket(url, events satisfies SocketEvents);
-  return { socket: FakeSocket.last, close };
+function open(url: string): { socket: FakeSocket; opened: StreamSocket } {
+  const opened = openSocket(url, events satisfies SocketEvents);
+  return { socket: FakeSocket.last, opened };
 }
 
 test("connects to the page's own origin", () => {
@@ -50,8 +54,44 @@ test("unknown message types are ignored", () => {
 });
 
 test("a closed socket delivers no events", () => {
-  const { socket, close } = open("/stream");
-  close();
+  const { socket, opened } = open("/stream");
+  opened.close();
   expect(socket.close).toHaveBeenCalledOnce();
   expect([socket.onopen, socket.onclose, socket.onmessage]).toEqual([null, null, null]);
+});
+
+test("a connection that was opened early is taken over with what it has received", async () => {
+  openEarly("/stream?early");
+  const early = FakeSocket.last;
+  early.onmessage?.({ data: '{"type":"state","state":"live","reason":"playing"}' });
+  early.onmessage?.({ data: new Uint8Array([1]).buffer });
+  const { socket } = open("/stream?early");
+  expect(socket).toBe(early);
+  expect(events.opened).not.toHaveBeenCalled();
+  await Promise.resolve();
+  early.onmessage?.({ data: new Uint8Array([2]).buffer });
+  expect(events.opened).toHaveBeenCalledOnce();
+  expect(events.message).toHaveBeenCalledOnce();
+  expect(events.bytes.mock.calls).toEqual([[new Uint8Array([1])], [new Uint8Array([2])]]);
+});
+
+test("a connection that was opened early for another stream ends by itself", () => {
+  vi.useFakeTimers();
+  openEarly("/other");
+  const early = FakeSocket.last;
+  expect(open("/stream").socket).not.toBe(early);
+  vi.advanceTimersByTime(5_000);
+  expect(early.close).toHaveBeenCalledOnce();
+  vi.useRealTimers();
+});
+
+test("which stills are wanted is said once the socket is open, and again when that changes", () => {
+  const { socket, opened } = open("/stream");
+  socket.readyState = 0;
+  opened.requestStills({ type: "stills", max_width: 320 });
+  expect(socket.send).not.toHaveBeenCalled();
+  socket.readyState = 1;
+  socket.onopen?.();
+  opened.requestStills({ type: "stills", max_width: null });
+  expect(socket.send.mock.calls.map(([text]) => JSON.parse(text).max_width)).toEqual([320, null]);
 });

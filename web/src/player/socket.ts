@@ -1,11 +1,12 @@
 /** WebSocket of one worker's stream. */
 
-import type { EpochMessage, StateMessage } from "../api/schema";
+import type { EpochMessage, StateMessage, StillMessage, StillsRequest } from "../api/schema";
+import { takeEarly, webSocketUrl } from "./early-socket";
 import type { TrackMessage } from "./policy-track";
 
-export type StreamMessage = StateMessage | EpochMessage | TrackMessage;
+export type StreamMessage = StateMessage | EpochMessage | StillMessage | TrackMessage;
 
-const MESSAGE_TYPES = ["state", "epoch", "policy", "thought", "saliency"];
+const MESSAGE_TYPES = ["state", "epoch", "still", "policy", "thought", "saliency"];
 
 export interface SocketEvents {
   opened(): void;
@@ -14,20 +15,50 @@ export interface SocketEvents {
   bytes(bytes: Uint8Array<ArrayBuffer>): void;
 }
 
-/** Open the stream; returns a function that closes it, after which no event is delivered. */
-export function openSocket(url: string, events: SocketEvents): () => void {
-  const socket = new WebSocket(new URL(url, location.href.replace(/^http/, "ws")));
-  socket.binaryType = "arraybuffer";
-  socket.onopen = () => events.opened();
-  socket.onclose = () => events.closed();
-  socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
+export interface StreamSocket {
+  /** Say which stills the page can use; may be called before the socket is open. */
+  requestStills(request: StillsRequest): void;
+  /** Close it; no event is delivered from then on. */
+  close(): void;
+}
+
+/** Open the stream, or take over the connection that was opened for it while the page loaded. */
+export function openSocket(url: string, events: SocketEvents): StreamSocket {
+  const early = takeEarly(url);
+  const socket = early?.socket ?? new WebSocket(webSocketUrl(url));
+  let stills: string | null = null;
+  let closed = false;
+  const deliver = (data: string | ArrayBuffer) => {
     if (typeof data !== "string") return events.bytes(new Uint8Array(data));
     const message = parseMessage(data);
     if (message) events.message(message);
   };
-  return () => {
-    socket.onopen = socket.onclose = socket.onmessage = null;
-    socket.close();
+  const opened = () => {
+    if (stills) socket.send(stills);
+    events.opened();
+  };
+  socket.binaryType = "arraybuffer";
+  socket.onopen = opened;
+  socket.onclose = () => events.closed();
+  socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => deliver(data);
+  if (early && socket.readyState === WebSocket.OPEN) {
+    // Not at once: the caller has no socket yet.
+    queueMicrotask(() => {
+      if (closed) return;
+      opened();
+      for (const data of early.received) deliver(data);
+    });
+  }
+  return {
+    requestStills: (request) => {
+      stills = JSON.stringify(request);
+      if (socket.readyState === WebSocket.OPEN) socket.send(stills);
+    },
+    close: () => {
+      closed = true;
+      socket.onopen = socket.onclose = socket.onmessage = null;
+      socket.close();
+    },
   };
 }
 

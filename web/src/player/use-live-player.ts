@@ -9,15 +9,20 @@ import {
 import { LivePlayer, type StreamUrls } from "./live-player";
 import { CONNECTING, type PlayerStatus } from "./player-state";
 
-/** Run a player on the given elements for as long as they are mounted. */
+/**
+ * Run a player on the given elements for as long as they are mounted.
+ *
+ * @param stillWidth of the pictures that are shown without video, pixels; null: none are
+ */
 export function useLivePlayer(
   video: RefObject<HTMLVideoElement | null>,
   lastFrame: RefObject<HTMLCanvasElement | null>,
-  { socket, whep }: StreamUrls,
+  { socket, whep, hasVideo }: StreamUrls,
   visible: boolean,
-): { player: LivePlayer | null; status: PlayerStatus } {
+  stillWidth: number | null,
+): { player: LivePlayer | null; status: PlayerStatus; still: string | null } {
   const [player, setPlayer] = useState<LivePlayer | null>(null);
-  const initialUrls = useRef({ socket, whep });
+  const initialUrls = useRef({ socket, whep, hasVideo });
 
   useEffect(() => {
     if (!video.current || !lastFrame.current) return;
@@ -29,7 +34,9 @@ export function useLivePlayer(
     };
   }, [video, lastFrame]);
 
-  useEffect(() => player?.setUrls({ socket, whep }), [player, socket, whep]);
+  useEffect(() => player?.setUrls({ socket, whep, hasVideo }), [player, socket, whep, hasVideo]);
+
+  useEffect(() => player?.setStillWidth(stillWidth), [player, stillWidth]);
 
   useEffect(() => player?.setVisible(visible), [player, visible]);
 
@@ -38,5 +45,6 @@ export function useLivePlayer(
     [player],
   );
   const status = useSyncExternalStore(subscribe, () => player?.status ?? CONNECTING);
-  return { player, status };
+  const still = useSyncExternalStore(subscribe, () => player?.still ?? null);
+  return { player, status, still };
 }

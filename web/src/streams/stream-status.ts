@@ -1,6 +1,19 @@
 /** What happens next with a worker's stream, in a sentence for the viewer of its page. */
 
-import type { Featured, WorkerStatus } from "../api/schema";
+import type { Featured, StreamState, WorkerStatus } from "../api/schema";
+import type { PlayerState } from "../player/player-state";
+
+/** What the stream tells its player, which is half a second ahead of what the worker reports. */
+const TOLD: Partial<Record<PlayerState, StreamState>> = {
+  live: "live",
+  standby: "standby",
+  error: "error",
+};
+
+/** Return the state of a stream that this page plays. */
+export function streamState(reported: WorkerStatus, player: PlayerState): StreamState {
+  return TOLD[player] ?? reported.stream_state;
+}
 
 /**
  * Describe the stream's state and what follows.

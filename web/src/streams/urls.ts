@@ -2,19 +2,14 @@
 
 import { API, BASE_PATH } from "../api/base-path";
 
+/** Names this page: its viewer counts once, however many streams it shows. */
+const PAGE_ID = Math.random().toString(36).slice(2);
+
 /** Viewers of the broadcast did not ask for this worker in particular. */
 export type Audience = "dedicated" | "broadcast";
 
 function workerUrl(worker: string, resource: string): string {
   return `${API}/worker/${encodeURIComponent(worker)}/${resource}`;
-}
-
-export function statusUrl(worker: string): string {
-  return workerUrl(worker, "status");
-}
-
-export function snapshotUrl(worker: string): string {
-  return workerUrl(worker, "snapshot.jpg");
 }
 
 /** Return the URL of a file of the stream's last seconds. */
@@ -42,10 +37,10 @@ export function logUrl(worker: string, lines: number): string {
  * @param saliency whether to send saliency maps, which take computing time from the worker
  */
 export function socketUrl(worker: string, audience: Audience, saliency = false): string {
-  const query = new URLSearchParams();
+  const query = new URLSearchParams({ page: PAGE_ID });
   if (audience === "broadcast") query.set("audience", audience);
   if (saliency) query.set("saliency", "true");
-  return workerUrl(worker, query.size > 0 ? `stream?${query}` : "stream");
+  return workerUrl(worker, `stream?${query}`);
 }
 
 /** Return the WHEP endpoint, which takes an SDP offer by POST. */

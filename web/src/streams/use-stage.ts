@@ -17,20 +17,15 @@ export interface Stage {
 /**
  * Follow the director, or stay with the pinned worker; cross-fade between workers, never to black.
  *
- * @param reporting workers that report now
- * @param workers those, and the ones that are restarting
+ * @param workers of the fleet, also those that are restarting
  */
-export function useStage(
-  reporting: readonly WorkerStatus[],
-  workers: readonly WorkerStatus[],
-  pinned: string | null,
-): Stage {
+export function useStage(workers: readonly WorkerStatus[], pinned: string | null): Stage {
   const { data: featured, dataUpdatedAt } = useFeatured();
   const [current, setCurrent] = useState<string | null>(null);
   const [playerStates, setPlayerStates] = useState<ReadonlyMap<string, PlayerState>>(new Map());
   const known = workers.map(({ instance_id }) => instance_id);
   const pin = pinned !== null && known.includes(pinned) ? pinned : null;
-  const target = pin ?? featuredWorker(featured, reporting, playerStates, dataUpdatedAt);
+  const target = pin ?? featuredWorker(featured, workers, playerStates, dataUpdatedAt);
   const cut = target !== null && shouldCut(target, current, pin !== null, playerStates, known);
 
   useEffect(() => {

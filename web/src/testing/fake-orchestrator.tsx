@@ -5,6 +5,7 @@ import { cleanup, render } from "@testing-library/react";
 import { MemoryRouter, useLocation } from "react-router";
 import { afterEach, beforeEach, vi } from "vitest";
 import { App } from "../App";
+import { followFleet } from "../api/feed";
 import { createQueryClient } from "../api/queries";
 
 /** Responses, text or JSON, by URL, after the method if it isn't GET; any other request is not answered. */
@@ -12,8 +13,11 @@ export const responses = new Map<string, { status: number; body: unknown }>();
 
 class SilentEventSource {
   static CLOSED = 2;
+  addEventListener() {}
   close() {}
 }
+
+let unfollow = () => {};
 
 /** Install the fake orchestrator for each test of the file. */
 export function installFakeOrchestrator(): void {
@@ -33,6 +37,7 @@ export function installFakeOrchestrator(): void {
 
   afterEach(() => {
     cleanup();
+    unfollow();
     vi.useRealTimers();
   });
 }
@@ -48,8 +53,10 @@ function Location() {
 }
 
 export function openPage(path: string): void {
+  const client = createQueryClient();
+  unfollow = followFleet(client);
   render(
-    <QueryClientProvider client={createQueryClient()}>
+    <QueryClientProvider client={client}>
       <MemoryRouter initialEntries={[path]}>
         <App />
         <Location />

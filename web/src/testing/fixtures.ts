@@ -103,6 +103,8 @@ export function makeFleet(workers: WorkerStatus[], changes: Partial<Fleet> = {})
     game: "doom:defend_the_center",
     mode: "train",
     workers: Object.fromEntries(workers.map((worker) => [worker.instance_id, worker])),
+    starting: {},
+    viewers: 0,
     learner: null,
     problems: [],
     nodes: [],
