@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 from fastapi import FastAPI
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -104,7 +105,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         lifespan=webrtc.lifespan,
     )
     learner = make_learner_app(
-        TINY, RolloutQueue(64), WeightsStore(), LearnerStats(), rollout_steps=8
+        TINY,
+        RolloutQueue(64),
+        WeightsStore(),
+        LearnerStats(),
+        rollout_steps=8,
+        device=torch.device("cpu"),
     )
     apps = {"orchestrator": orchestrator, "page": page, "worker": worker, "learner": learner}
     apps["remote"] = remote

@@ -3,10 +3,14 @@
 import threading
 import time
 
+import torch
+
 from metabonk.learner.rollouts import RolloutQueue, receive_rollout
 from tests.support.rollouts import make_rollout
 from tests.support.specs import OTHER_GAME, TINY
 from tests.support.waiting import GENEROUS_S
+
+CPU = torch.device("cpu")
 
 
 def test_the_oldest_rollouts_are_taken_first_until_there_are_enough_steps():
@@ -66,9 +70,9 @@ def test_take_gives_up_at_its_timeout():
 
 def test_a_rollout_is_queued_and_one_that_is_none_is_refused():
     queue = RolloutQueue(8)
-    assert receive_rollout(make_rollout(4).to_bytes(), TINY, queue) is None
-    malformed = receive_rollout(b"nonsense", TINY, queue)
-    foreign = receive_rollout(make_rollout(4).to_bytes(), OTHER_GAME, queue)
+    assert receive_rollout(make_rollout(4).to_bytes(), TINY, queue, CPU) is None
+    malformed = receive_rollout(b"nonsense", TINY, queue, CPU)
+    foreign = receive_rollout(make_rollout(4).to_bytes(), OTHER_GAME, queue, CPU)
     assert malformed is not None and malformed.status == 400
     assert foreign is not None and foreign.status == 409
     assert queue.steps == 4

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+import torch
 
 from metabonk.http.weights import WeightsStore
 from metabonk.learner.ppo import Counters, Update
@@ -34,7 +35,7 @@ class Served:
 @pytest.fixture
 def served() -> Iterator[Served]:
     queue, weights, stats = RolloutQueue(2 * STEPS), WeightsStore(), LearnerStats()
-    app = make_app(TINY, queue, weights, stats, rollout_steps=STEPS)
+    app = make_app(TINY, queue, weights, stats, rollout_steps=STEPS, device=torch.device("cpu"))
     with serving.served(app) as client:
         yield Served(client, queue, weights, stats)
 

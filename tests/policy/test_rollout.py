@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ from tests.support.specs import ALL_SPECS, CONTINUOUS, MULTI_DISCRETE, RECURRENT
 from tests.support.worker_stand_ins import DESCRIPTION, SteppingGame, decision
 
 ARRAYS = [
-    field.name for field in dataclasses.fields(Rollout) if field.name not in ("spec", "episodes")
+    field.name
+    for field in dataclasses.fields(Rollout)
+    if field.init and field.name not in ("spec", "episodes")
 ]
 
 PROBABILITIES = np.full(3, 1 / 3, np.float32)
@@ -90,6 +93,13 @@ def test_a_truncation_ends_a_rollout_with_the_final_observation():
     assert first.observations[-1, 0, 0, 0] == 2
     assert len(second) == 4
     assert second.observations[0, 0, 0, 0] == 2
+
+
+def test_observations_are_uploaded_once():
+    cpu = torch.device("cpu")
+    uploaded = ROLLOUT.observations_on(cpu)
+    assert np.array_equal(uploaded.numpy(), ROLLOUT.observations)
+    assert ROLLOUT.observations_on(cpu) is uploaded
 
 
 def test_a_rollout_survives_encoding():

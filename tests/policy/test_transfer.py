@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from metabonk.policy.transfer import download, host_memory, upload, upload_joined
+from metabonk.policy.transfer import download, host_memory, upload
 
 CPU = torch.device("cpu")
 
@@ -13,15 +13,6 @@ def test_an_array_on_the_cpu_shares_its_memory():
     tensor = upload(array, CPU)
     array[1] = 5
     assert tensor.tolist() == [0, 5, 0]
-
-
-def test_arrays_are_joined_along_the_first_dimension():
-    arrays = [np.full((rows, 2, 3), rows, np.uint8) for rows in (2, 1, 4)]
-    joined = upload_joined(arrays, CPU)
-    assert joined.dtype == torch.uint8
-    assert np.array_equal(joined.numpy(), np.concatenate(arrays))
-    arrays[0][:] = 9
-    assert not (joined == 9).any(), "the rollouts stay as they are, and so does the batch"
 
 
 def test_tensors_become_arrays_of_the_same_names_and_types():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
 from metabonk.policy.recurrent import RecurrentLayer
-from metabonk.policy.transfer import upload, upload_joined
+from metabonk.policy.transfer import upload
 
 CPU_CHUNK = 128
 """Images encoded at once on the CPU, whose buffers the next chunk reuses. glibc returns
@@ -127,7 +127,7 @@ def make_batch(
         steps=len(valid),
         valid=upload(valid, device),
         obs_of_valid=upload(layout.obs_index[layout.valid], device),
-        observations=upload_joined([rollout.observations for rollout in rollouts], device),
+        observations=torch.cat([rollout.observations_on(device) for rollout in rollouts]),
         obs_index=upload(layout.obs_index, device),
         next_obs_index=upload(layout.next_obs_index, device),
         actions=upload(actions, device),

@@ -83,6 +83,7 @@ class Learner:
 
     Attributes:
         counters: since the start of the run.
+        device: that it learns on.
         network: that is trained.
         optimizer: of the network.
         random: shuffles the minibatches.
@@ -107,13 +108,13 @@ class Learner:
         self.spec = spec
         self.counters = Counters()
         self.settings = settings
-        self._device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.network = ActorCritic(spec).to(self._device)
+            self.network = ActorCritic(spec).to(self.device)
         self.network.set_return_scale(1.0 / (settings.reward_scale or reward_scale))
         # On the device, where the rate of a recorded step is looked up.
-        rate = torch.tensor(settings.learning_rate, device=self._device)
+        rate = torch.tensor(settings.learning_rate, device=self.device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), rate, eps=1e-5, fused=True)
         self.random = torch.Generator().manual_seed(settings.seed)
         self._step = GradientStep(self.network, self.optimizer, settings)
@@ -131,7 +132,7 @@ class Learner:
             rollouts,
             version=self.counters.version,
             max_lag=self.settings.max_policy_lag,
-            device=self._device,
+            device=self.device,
         )
         total = sum(map(len, rollouts))
         dropped = total - batch.steps

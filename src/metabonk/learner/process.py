@@ -87,7 +87,8 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     weights = WeightsStore()
     _publish(learner, weights)
     queue = RolloutQueue(capacity)
-    app = make_app(spec, queue, weights, stats, rollout_steps=learning.rollout_steps)
+    steps, device = learning.rollout_steps, learner.device
+    app = make_app(spec, queue, weights, stats, rollout_steps=steps, device=device)
     server = HttpServer(app, settings.internal_host, settings.ports.learner)
     server.start()
     log.info("learning %s on port %d", settings.game, settings.ports.learner)
@@ -95,7 +96,7 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
     trackers = [*open_trackers(settings, run_dir)]
     try:
         with (
-            _listening(settings.ports.learner, learning, spec, queue),
+            _listening(settings.ports.learner, learning, spec, queue, device),
             contextlib.closing(TensorBoardWriter(run_dir)) as curves,
         ):
             _train(queue, learner, weights, stats, checkpointer, [curves, *trackers], stop)
@@ -117,12 +118,12 @@ def learn(settings: Settings, run_dir: Path, stop: Stop) -> None:
 
 @contextlib.contextmanager
 def _listening(
-    port: int, learning: Learning, spec: PolicySpec, queue: RolloutQueue
+    port: int, learning: Learning, spec: PolicySpec, queue: RolloutQueue, device: torch.device
 ) -> Iterator[None]:
     """Take rollouts through shared memory too; where that is impossible, they come by HTTP."""
 
     def receive(rollout: Data) -> Answer:
-        refusal = receive_rollout(rollout, spec, queue)
+        refusal = receive_rollout(rollout, spec, queue, device)
         return Answer(202) if refusal is None else Answer(refusal.status, refusal.message)
 
     try:

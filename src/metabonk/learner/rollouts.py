@@ -7,6 +7,7 @@ from collections import deque
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from metabonk.errors import WireError
 from metabonk.policy import PolicySpec, Rollout
@@ -91,13 +92,16 @@ class Refusal(NamedTuple):
     message: str
 
 
-def receive_rollout(data: Data, spec: PolicySpec, queue: RolloutQueue) -> Refusal | None:
+def receive_rollout(
+    data: Data, spec: PolicySpec, queue: RolloutQueue, device: torch.device
+) -> Refusal | None:
     """Queue a rollout from an untrusted source, after waiting for room if need be.
 
     Args:
         data: the rollout as safetensors, supposedly.
         spec: of the learner's policy.
         queue: of the learner.
+        device: of the learner, which the observations are uploaded to here, beside its training.
     """
     try:
         rollout = Rollout.from_bytes(data)
@@ -105,6 +109,7 @@ def receive_rollout(data: Data, spec: PolicySpec, queue: RolloutQueue) -> Refusa
         return Refusal(400, "malformed_rollout", str(error))
     if difference := spec.difference(rollout.spec):
         return Refusal(409, "other_policy", f"the rollout doesn't fit: {difference}")
+    rollout.observations_on(device)
     if not queue.put(rollout, PUT_TIMEOUT_S):
         words = f"{queue.steps} steps are queued already; send it again later"
         return Refusal(503, "queue_full", words)

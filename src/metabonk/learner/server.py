@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 from prometheus_client import Metric
@@ -26,6 +27,7 @@ def make_app(
     stats: LearnerStats,
     *,
     rollout_steps: int,
+    device: torch.device,
 ) -> FastAPI:
     """Create the learner's application.
 
@@ -35,6 +37,7 @@ def make_app(
         weights: served to workers.
         stats: source of the status.
         rollout_steps: maximum steps of a rollout.
+        device: of the learner.
     """
     app = make_http_app("MetaBonk learner", max_body_bytes=max_rollout_bytes(spec, rollout_steps))
 
@@ -58,7 +61,9 @@ def make_app(
     )
     async def post_rollout(request: Request) -> Response:
         """Receive one rollout as safetensors."""
-        refusal = await run_in_threadpool(receive_rollout, await request.body(), spec, queue)
+        refusal = await run_in_threadpool(
+            receive_rollout, await request.body(), spec, queue, device
+        )
         if refusal is None:
             return Response(status_code=202)
         headers = {"Retry-After": str(RETRY_AFTER_S)} if refusal.status == 503 else {}

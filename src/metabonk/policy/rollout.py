@@ -1,11 +1,13 @@
 """Rollouts: steps of one game on their way from worker to learner."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
+from torch import Tensor
 
 from metabonk.errors import WireError
 from metabonk.games import ActionKind, Observation, Transition
@@ -13,6 +15,7 @@ from metabonk.messages import MAX_EPISODE_STEPS
 from metabonk.policy.actor import Decision
 from metabonk.policy.serialization import Array, Data, pack, unpack
 from metabonk.policy.spec import PolicySpec
+from metabonk.policy.transfer import upload
 
 MAX_REWARD = 1e6
 """Magnitude of one step's reward. Beyond it, a broken game is likelier than a generous one."""
@@ -83,10 +86,22 @@ class Rollout:
     versions: NDArray[np.int64]
     memory: NDArray[np.float32]
     episodes: tuple[EpisodeEnd, ...] = ()
+    _uploaded: dict[torch.device, Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         """Return the number of steps, T."""
         return len(self.actions)
+
+    def observations_on(self, device: torch.device) -> Tensor:
+        """Return the observations as a tensor on a device, uploading them the first time.
+
+        The upload is only enqueued. On the CPU the tensor shares their memory.
+        """
+        if device not in self._uploaded:
+            self._uploaded[device] = upload(self.observations, device)
+        return self._uploaded[device]
 
     def to_bytes(self) -> bytes:
         """Encode the rollout as safetensors."""

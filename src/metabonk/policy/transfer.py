@@ -30,21 +30,6 @@ def host_memory(shape: Sequence[int], dtype: type[np.generic], device: torch.dev
     return zeros if device.type == "cpu" else zeros.pin_memory()
 
 
-def upload_joined(arrays: Sequence[NDArray[Any]], device: torch.device) -> Tensor:
-    """Return arrays as one tensor on a device, joined along the first dimension.
-
-    Args:
-        arrays: at least one; alike but for the first dimension.
-        device: for the tensor.
-    """
-    if device.type == "cpu":
-        return torch.from_numpy(np.concatenate(arrays))
-    shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
-    pinned = torch.from_numpy(arrays[0]).new_empty(shape, pin_memory=True)
-    np.concatenate(arrays, out=pinned.numpy())
-    return pinned.to(device, non_blocking=True)
-
-
 def download(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
     """Return tensors of one device as arrays by the same names; a GPU is waited for only once.
 
