@@ -70,9 +70,9 @@ def test_take_gives_up_at_its_timeout():
 
 def test_a_rollout_is_queued_and_one_that_is_none_is_refused():
     queue = RolloutQueue(8)
-    assert receive_rollout(make_rollout(4).to_bytes(), TINY, queue, CPU) is None
-    malformed = receive_rollout(b"nonsense", TINY, queue, CPU)
-    foreign = receive_rollout(make_rollout(4).to_bytes(), OTHER_GAME, queue, CPU)
+    assert receive_rollout(make_rollout(4).to_bytes(), TINY, queue, CPU, 0) is None
+    malformed = receive_rollout(b"nonsense", TINY, queue, CPU, 0)
+    foreign = receive_rollout(make_rollout(4).to_bytes(), OTHER_GAME, queue, CPU, 0)
     assert malformed is not None and malformed.status == 400
     assert foreign is not None and foreign.status == 409
     assert queue.steps == 4

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from metabonk.policy import rollout_socket
 from metabonk.policy.rollout_socket import Answer, RolloutListener, RolloutSocket
@@ -37,7 +39,7 @@ class Listening:
         self.listener = RolloutListener(self.port, MAX_BYTES, self._receive)
         self.listener.start()
 
-    def _receive(self, rollout: bytes) -> Answer:
+    def _receive(self, rollout: NDArray[np.uint8], _: float) -> Answer:
         self.received.append(bytes(rollout))
         return self.answer
 
@@ -52,11 +54,6 @@ def listening() -> Iterator[Listening]:
 def descriptors() -> int:
     """Return the number of open descriptors of this process."""
     return len([*Path("/proc/self/fd").iterdir()])
-
-
-def serving() -> int:
-    """Return the number of connections that are served."""
-    return sum(each.name == "rollouts-local" for each in threading.enumerate())
 
 
 def test_rollouts_of_any_size_arrive_whole(listening: Listening):
@@ -81,7 +78,7 @@ def test_nobody_listens():
 
 def test_one_port_has_one_listener(listening: Listening):
     with pytest.raises(OSError, match="in use"):
-        RolloutListener(listening.port, MAX_BYTES, lambda _: Answer(202))
+        RolloutListener(listening.port, MAX_BYTES, lambda *_: Answer(202))
 
 
 def test_a_sender_that_is_killed_leaves_nothing_behind(listening: Listening):
@@ -89,9 +86,9 @@ def test_a_sender_that_is_killed_leaves_nothing_behind(listening: Listening):
     command = [sys.executable, "-c", SENDER, str(listening.port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as sender:
         assert sender.stdout is not None and sender.stdout.readline() == b"sent\n"
-        assert serving() == 1
+        assert listening.listener.connections == 1
         sender.kill()
-    until("its connection has ended", lambda: serving() == 0)
+    until("its connection has ended", lambda: listening.listener.connections == 0)
     assert descriptors() == before
     with contextlib.closing(RolloutSocket(listening.port)) as client:
         assert client.send(b"another") == Answer(202)
@@ -109,7 +106,7 @@ def test_a_sender_gives_up_on_a_listener_that_hangs(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(rollout_socket, "TIMEOUT_S", 0.05)
     gate = threading.Event()
 
-    def hang(_: bytes) -> Answer:
+    def hang(*_: object) -> Answer:
         gate.wait(20)
         return Answer(202)
 

@@ -172,7 +172,7 @@ def test_rollouts_go_through_shared_memory_where_the_learner_listens(learner: Le
     received: list[bytes] = []
     answers = iter([Answer(503, "full"), Answer(409, "of another game")])
 
-    def receive(rollout: NDArray[np.uint8]) -> Answer:
+    def receive(rollout: NDArray[np.uint8], _: float) -> Answer:
         received.append(bytes(rollout))
         return next(answers, Answer(202))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -122,8 +123,9 @@ def _listening(
 ) -> Iterator[None]:
     """Take rollouts through shared memory too; where that is impossible, they come by HTTP."""
 
-    def receive(rollout: Data) -> Answer:
-        refusal = receive_rollout(rollout, spec, queue, device)
+    def receive(rollout: Data, deadline: float) -> Answer:
+        timeout = max(0.0, deadline - time.monotonic())
+        refusal = receive_rollout(rollout, spec, queue, device, timeout)
         return Answer(202) if refusal is None else Answer(refusal.status, refusal.message)
 
     try:

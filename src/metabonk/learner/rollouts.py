@@ -13,10 +13,6 @@ from metabonk.errors import WireError
 from metabonk.policy import PolicySpec, Rollout
 from metabonk.policy.serialization import Data
 
-PUT_TIMEOUT_S = 1.0
-"""Longest wait of a rollout while the queue is full. An update usually takes less; a refused worker
-would come back later, when the learner has run out of rollouts."""
-
 
 class RolloutQueue:
     """FIFO queue of rollouts, from any number of threads to one learner.
@@ -93,7 +89,7 @@ class Refusal(NamedTuple):
 
 
 def receive_rollout(
-    data: Data, spec: PolicySpec, queue: RolloutQueue, device: torch.device
+    data: Data, spec: PolicySpec, queue: RolloutQueue, device: torch.device, timeout: float
 ) -> Refusal | None:
     """Queue a rollout from an untrusted source, after waiting for room if need be.
 
@@ -102,6 +98,7 @@ def receive_rollout(
         spec: of the learner's policy.
         queue: of the learner.
         device: of the learner, which the observations are uploaded to here, beside its training.
+        timeout: longest wait for room, seconds.
     """
     try:
         rollout = Rollout.from_bytes(data)
@@ -110,7 +107,7 @@ def receive_rollout(
     if difference := spec.difference(rollout.spec):
         return Refusal(409, "other_policy", f"the rollout doesn't fit: {difference}")
     rollout.observations_on(device)
-    if not queue.put(rollout, PUT_TIMEOUT_S):
+    if not queue.put(rollout, timeout):
         words = f"{queue.steps} steps are queued already; send it again later"
         return Refusal(503, "queue_full", words)
     return None

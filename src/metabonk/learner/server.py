@@ -18,6 +18,7 @@ from metabonk.learner.rollouts import RolloutQueue, max_rollout_bytes, receive_r
 from metabonk.learner.stats import LearnerStats
 from metabonk.messages import ErrorBody, LearnerStatus
 from metabonk.policy import PolicySpec
+from metabonk.policy.rollout_socket import ROOM_TIMEOUT_S
 
 
 def make_app(
@@ -62,7 +63,7 @@ def make_app(
     async def post_rollout(request: Request) -> Response:
         """Receive one rollout as safetensors."""
         refusal = await run_in_threadpool(
-            receive_rollout, await request.body(), spec, queue, device
+            receive_rollout, await request.body(), spec, queue, device, ROOM_TIMEOUT_S
         )
         if refusal is None:
             return Response(status_code=202)

@@ -8,14 +8,15 @@ The memory has no name and the socket no file: whoever dies leaves nothing behin
 only to processes of the same user.
 """
 
-import contextlib
 import logging
 import mmap
+import selectors
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 10.0
 """For an answer."""
+
+ROOM_TIMEOUT_S = 1.0
+"""Longest wait of a rollout for room in the learner. An update usually takes less, and a refused
+rollout is sent again at once."""
 
 MAX_ANSWER_BYTES = 4096
 GROWTH = 1.25
@@ -96,27 +101,41 @@ class RolloutSocket:
 
 
 class RolloutListener:
-    """The learner's end, with a thread for each connection.
+    """The learner's end: one thread for all connections.
+
+    Training shares the interpreter lock with it. With a thread for each connection, training would
+    wait for the lock behind all of them whenever there is room for rollouts again.
 
     Args:
         port: the learner's HTTP port, which no other process has.
         max_bytes: of a rollout.
-        receive: called with every rollout, on many threads; keeps it, and may wait for room.
+        receive: called with every rollout, and with the time on ``time.monotonic()`` until which it
+            may wait for room; keeps the rollout.
 
     Raises:
         OSError: another process listens.
     """
 
     def __init__(
-        self, port: int, max_bytes: int, receive: Callable[[NDArray[np.uint8]], Answer]
+        self,
+        port: int,
+        max_bytes: int,
+        receive: Callable[[NDArray[np.uint8], float], Answer],
     ) -> None:
         self._max_bytes = max_bytes
         self._receive = receive
-        self._connections: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        self._closed = False
         self._socket = peers.listen(_name(port))
-        self._thread = threading.Thread(target=self._accept, name="rollouts-accept", daemon=True)
+        self._memories: dict[socket.socket, mmap.mmap | None] = {}
+        self._closing, self._closed = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        for each in (self._socket, self._closed):
+            self._selector.register(each, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name="rollouts-local", daemon=True)
+
+    @property
+    def connections(self) -> int:
+        """Connections that are served."""
+        return len(self._memories)
 
     def start(self) -> None:
         """Start accepting connections."""
@@ -124,59 +143,75 @@ class RolloutListener:
 
     def close(self) -> None:
         """End all connections, and accept none any more."""
-        with self._lock:
-            self._closed = True
-            for each in (self._socket, *self._connections):
-                with contextlib.suppress(OSError):  # The other end has gone.
-                    each.shutdown(socket.SHUT_RDWR)
+        self._closing.close()
         if self._thread.is_alive():
             self._thread.join()
-        self._socket.close()
+        self._selector.close()
+        for each in (self._socket, self._closed, *self._memories):
+            each.close()
+
+    def _run(self) -> None:
+        while True:
+            ready = [cast(socket.socket, key.fileobj) for key, _ in self._selector.select()]
+            if self._closed in ready:
+                return
+            # The same for all: nobody waits longer because others wait too.
+            deadline = time.monotonic() + ROOM_TIMEOUT_S
+            for each in ready:
+                if each is self._socket:
+                    self._accept()
+                else:
+                    self._serve(each, deadline)
 
     def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError as error:
-                if not self._closed:
-                    log.error("accepts no more rollouts through shared memory: %s", error.strerror)
-                return
-            with self._lock:
-                if self._closed:
-                    connection.close()
-                    return
-                self._connections.add(connection)
-            serving = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-            serving.name = "rollouts-local"
-            serving.start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        memory: mmap.mmap | None = None
         try:
-            with connection:
-                peers.require_same_user(connection)
-                while True:
-                    message, descriptors, _, _ = socket.recv_fds(connection, _LENGTH.size, 1)
-                    for descriptor in descriptors:
-                        memory = peers.map_memory(descriptor)
-                    if len(message) != _LENGTH.size:
-                        return
-                    (length,) = _LENGTH.unpack(message)
-                    connection.send(self._answer(memory, length).to_bytes())
+            connection, _ = self._socket.accept()
         except OSError as error:
-            if not self._closed and not isinstance(error, ConnectionError):
-                log.warning("a worker's rollouts can't be read: %s", error)
-        finally:
-            with self._lock:
-                self._connections.discard(connection)
+            log.error("accepts no more workers through shared memory: %s", error.strerror)
+            self._selector.unregister(self._socket)
+            return
+        try:
+            peers.require_same_user(connection)
+        except PermissionError as error:
+            log.warning("a worker's rollouts can't be read: %s", error)
+            connection.close()
+            return
+        # Whoever doesn't take the answers must not make the others wait.
+        connection.setblocking(False)
+        self._memories[connection] = None
+        self._selector.register(connection, selectors.EVENT_READ)
 
-    def _answer(self, memory: mmap.mmap | None, length: int) -> Answer:
+    def _serve(self, connection: socket.socket, deadline: float) -> None:
+        try:
+            if self._answer_one(connection, deadline):
+                return
+        except ConnectionError:
+            pass  # The worker has ended.
+        except OSError as error:
+            log.warning("a worker's rollouts can't be read: %s", error)
+        self._selector.unregister(connection)
+        connection.close()
+        del self._memories[connection]
+
+    def _answer_one(self, connection: socket.socket, deadline: float) -> bool:
+        """Answer a message; return whether it was one."""
+        message, descriptors, _, _ = socket.recv_fds(connection, _LENGTH.size, 1)
+        for descriptor in descriptors:
+            self._memories[connection] = peers.map_memory(descriptor)
+        if len(message) != _LENGTH.size:
+            return False
+        (length,) = _LENGTH.unpack(message)
+        answer = self._receive_from(self._memories[connection], length, deadline)
+        connection.send(answer.to_bytes())
+        return True
+
+    def _receive_from(self, memory: mmap.mmap | None, length: int, deadline: float) -> Answer:
         if memory is None or length > len(memory):
             return Answer(400, f"the rollout's {length} bytes are not in the shared memory")
         if length > self._max_bytes:
             return Answer(413, f"the rollout has {length} bytes; at most {self._max_bytes} fit")
         # Copied by numpy, which other threads need not wait for.
-        return self._receive(np.frombuffer(memory, np.uint8, length).copy())
+        return self._receive(np.frombuffer(memory, np.uint8, length).copy(), deadline)
 
 
 def _name(port: int) -> str:
