@@ -3,7 +3,8 @@
 ``python -m benchmarks.full_speed [--game doom:defend_the_center] [--workers 8] [--live 1]
 [--seconds 40] [--set worker.inference=own] [--json FILE]`` starts a fleet, waits until it learns,
 and measures it for a while: decisions played and learned from, the age of what is learned from, the
-live streams' frames and size, CPU cores by kind of process, and the GPU. ``--live 0`` shows nobody.
+learner's wait for rollouts, the live streams' frames and size, CPU cores by kind of process, and
+the GPU. ``--live 0`` shows nobody.
 """
 
 import argparse
@@ -86,10 +87,12 @@ def _observe(fleet: FleetUnderTest, seconds: float) -> dict[str, Any]:
     gpu = _Gpu()
     before, learned = fleet.statuses(), learner_of(fleet)
     cpu, began = _cpu(fleet), time.monotonic()
-    lags, streams, busy = [], [], []
+    lags, waits, streams, busy = [], [], [], []
     while (elapsed := time.monotonic() - began) < seconds:
         time.sleep(min(SAMPLE_S, seconds - elapsed))
-        lags.append(learner_of(fleet).policy_lag)
+        learner = learner_of(fleet)
+        lags.append(learner.policy_lag)
+        waits.append(learner.waiting)
         streams += [s for s in fleet.statuses().values() if s.stream_state is StreamState.LIVE]
         busy.append(gpu.utilization())
     after, learner = fleet.statuses(), learner_of(fleet)
@@ -101,6 +104,7 @@ def _observe(fleet: FleetUnderTest, seconds: float) -> dict[str, Any]:
         "trained_per_s": round((learner.steps_trained - learned.steps_trained) / elapsed),
         "dropped_per_s": round(dropped / elapsed, 1),
         "lag": round(statistics.fmean(lags), 1),
+        "learner_waits": round(statistics.fmean(waits), 2),
         "versions_per_s": round((learner.updates - learned.updates) / elapsed, 1),
         "cores": {
             kind: round((spent[kind] - cpu[kind]) / elapsed, 2)

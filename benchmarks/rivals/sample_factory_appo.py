@@ -1,7 +1,7 @@
 """Sample Factory's own ViZDoom recipe, with its network, settings and environments.
 
 Runs in a separate virtual environment. Only the machine-dependent settings differ from the recipe:
-two workers of eight environments for two cores, on the CPU.
+the device, and the number of workers of eight environments (by default two, on the CPU).
 """
 
 import argparse
@@ -49,6 +49,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--scenario", required=True, choices=sorted(GAMES))
     parser.add_argument("--skip", type=int, required=True)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "gpu"))
     arguments = parser.parse_args()
     register_vizdoom_components()
     with tempfile.TemporaryDirectory() as folder:
@@ -58,8 +60,8 @@ def main() -> None:
                 f"--env={GAMES[arguments.scenario]}",
                 "--experiment=throughput",
                 f"--train_dir={folder}",
-                "--device=cpu",
-                "--num_workers=2",
+                f"--device={arguments.device}",
+                f"--num_workers={arguments.workers}",
                 "--num_envs_per_worker=8",
                 f"--env_frameskip={arguments.skip}",
                 # Count steps instead of tics, as the other contestants do.

@@ -302,6 +302,9 @@ class LearnerStatus(Message):
     steps_dropped: int = Field(description="steps not learned from: too old, or the queue was full")
     updates: int
     policy_lag: float = Field(description="mean age of the last batch, in policy versions")
+    waiting: float = Field(
+        description="share of its time spent waiting for rollouts; near 0, it limits the fleet"
+    )
     losses: dict[str, float] = Field(default_factory=dict)
     save_error: Text | None = Field(
         None, description="why the last checkpoint was not written; null once one is written"

@@ -13,6 +13,7 @@ PAGE = "http://localhost:5173"
 LEARNER = LearnerStatus(
     pid=1, uptime_s=1, policy_version=12, steps_trained=3000, steps_per_s=400, steps_dropped=0,
     updates=5, policy_lag=0.5,
+ waiting=0.0,
 )  # fmt: skip
 LIVE = status(
     0, stream_state=StreamState.LIVE, stream_backend="av:libx264", frames_fps=29.97,

@@ -169,7 +169,7 @@ def test_before_the_first_weights_retry_after_is_sent(served: Served):
 
 def test_status_and_metrics_agree(served: Served):
     losses = {"value": 0.5}
-    served.stats.updated(Update(64, 2, 0.5, losses), Counters(1, 64, 2, 1, 3))
+    served.stats.updated(Update(64, 2, 0.5, losses), Counters(1, 64, 2, 1, 3), 0.0)
     served.queue.put(make_rollout(STEPS))
     status = LearnerStatus.model_validate(served.client.get("/status").json())
     assert status.steps_trained == 64

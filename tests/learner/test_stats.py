@@ -20,17 +20,19 @@ def test_the_step_rate_covers_only_the_last_window():
     clock = Clock(100.0)
     stats = LearnerStats(clock)
     clock.now += 10
-    stats.updated(Update(500, 3, 1.5, {"value": 0.25}), Counters(1, 500, 3, 1, 0))
+    stats.updated(Update(500, 3, 1.5, {"value": 0.25}), Counters(1, 500, 3, 1, 0), 0.5)
     status = stats.status()
     assert status.steps_per_s == 50
     assert status.steps_trained == 500
     assert status.steps_dropped == 3
     assert status.policy_version == status.updates == 1
     assert status.policy_lag == 1.5
+    assert status.waiting == 0.95
     assert status.losses == {"value": 0.25}
     assert status.uptime_s == 10
     clock.now += WINDOW_S
     assert stats.status().steps_per_s == 0
+    assert stats.status().waiting == 1
 
 
 def test_a_new_learner_starts_at_zero():
@@ -48,8 +50,8 @@ def test_counters_continue_from_a_checkpoint():
 
 def test_an_update_without_steps_keeps_the_last_losses():
     stats = LearnerStats()
-    stats.updated(Update(10, 0, 2.0, {"value": 1.0}), Counters(1, 10, 0, 1, 0))
-    stats.updated(Update(0, 10, 0.0), Counters(1, 10, 10, 1, 0))
+    stats.updated(Update(10, 0, 2.0, {"value": 1.0}), Counters(1, 10, 0, 1, 0), 0.0)
+    stats.updated(Update(0, 10, 0.0), Counters(1, 10, 10, 1, 0), 0.0)
     assert stats.status().losses == {"value": 1.0}
     assert stats.status().policy_lag == 2.0
     assert stats.status().steps_dropped == 10

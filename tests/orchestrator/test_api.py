@@ -169,6 +169,7 @@ def test_the_fleet_shows_workers_learner_and_problems(
     learner = LearnerStatus(
         pid=1, uptime_s=1, policy_version=2, steps_trained=3, steps_per_s=4, steps_dropped=0,
         updates=5, policy_lag=0.5,
+        waiting=0.1,
     )  # fmt: skip
     state.set_learner(learner)
     state.set_problems([Problem(message="a", action="b")])
@@ -190,7 +191,7 @@ def test_a_checkpoint_that_was_not_written_is_a_problem(client: httpx.Client, st
     state.set_learner(
         LearnerStatus(
             pid=1, uptime_s=1, policy_version=2, steps_trained=3, steps_per_s=4, steps_dropped=0,
-            updates=5, policy_lag=0.5, save_error="the disk is full",
+            updates=5, policy_lag=0.5, waiting=0.1, save_error="the disk is full",
         )
     )  # fmt: skip
     (problem,) = Fleet.model_validate(client.get("/api/fleet").json()).problems

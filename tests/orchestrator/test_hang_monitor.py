@@ -34,7 +34,7 @@ WORKERS = 12
 def learner(turns: int) -> LearnerStatus:
     return LearnerStatus(
         pid=os.getpid(), uptime_s=1, policy_version=2, steps_trained=3, steps_per_s=4,
-        steps_dropped=0, updates=5, policy_lag=0.5, turns={Loop.TRAIN: turns},
+        steps_dropped=0, updates=5, policy_lag=0.5, waiting=0.1, turns={Loop.TRAIN: turns},
     )  # fmt: skip
 
 

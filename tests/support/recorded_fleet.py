@@ -44,6 +44,7 @@ def recorded_fleet(count: int) -> Fleet:
         steps_dropped=12,
         updates=90,
         policy_lag=1.5,
+        waiting=0.0,
     )
     return Fleet(
         run=RUN,

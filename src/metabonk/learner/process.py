@@ -163,12 +163,13 @@ def _train(
     while not stop.is_set():
         stats.turns += 1
         if rollouts := queue.take(learner.settings.batch_size, POLL_S):
+            began = time.monotonic()
             for rollout in rollouts:
                 checkpointer.returns.add(rollout.episodes)
             update = learner.update(rollouts)
             if update.steps:
                 _publish(learner, weights)
-            stats.updated(update, learner.counters)
+            stats.updated(update, learner.counters, time.monotonic() - began)
             if update.steps:
                 values = scalars(stats.status(), update, checkpointer.returns)
                 for each in curves:

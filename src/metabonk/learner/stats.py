@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
@@ -41,7 +42,7 @@ class LearnerStats:
         self._clock = clock
         self._started = clock()
         self._lock = threading.Lock()
-        self._recent: deque[tuple[float, int]] = deque()
+        self._recent: deque[_Recorded] = deque()
         self._counters = Counters()
         self._lag = 0.0
         self._losses: dict[str, float] = {}
@@ -53,11 +54,17 @@ class LearnerStats:
         with self._lock:
             self._counters = _copy(counters)
 
-    def updated(self, update: Update, counters: Counters) -> None:
-        """Record an update."""
+    def updated(self, update: Update, counters: Counters, took_s: float) -> None:
+        """Record an update.
+
+        Args:
+            update: that was made.
+            counters: after it.
+            took_s: since its rollouts were there, seconds.
+        """
         with self._lock:
             self._counters = _copy(counters)
-            self._recent.append((self._clock(), update.steps))
+            self._recent.append(_Recorded(self._clock(), update.steps, took_s))
             if update.steps:
                 self._lag = update.lag
                 self._losses = update.losses
@@ -66,10 +73,11 @@ class LearnerStats:
         """Return the current status object."""
         with self._lock:
             now = self._clock()
-            while self._recent and self._recent[0][0] <= now - WINDOW_S:
+            while self._recent and self._recent[0].at <= now - WINDOW_S:
                 self._recent.popleft()
             elapsed = min(WINDOW_S, now - self._started)
-            steps = sum(steps for _, steps in self._recent)
+            steps = sum(each.steps for each in self._recent)
+            busy_s = sum(each.took_s for each in self._recent)
             return LearnerStatus(
                 pid=os.getpid(),
                 uptime_s=round(now - self._started, 3),
@@ -79,6 +87,7 @@ class LearnerStats:
                 steps_dropped=self._counters.steps_dropped,
                 updates=self._counters.updates,
                 policy_lag=round(self._lag, 3),
+                waiting=round(max(0.0, 1 - busy_s / elapsed), 3) if elapsed > 0 else 1.0,
                 losses=dict(self._losses),
                 save_error=self.save_error,
                 turns={Loop.TRAIN: self.turns},
@@ -88,6 +97,12 @@ class LearnerStats:
         """Return the number of gradient steps skipped as non-finite."""
         with self._lock:
             return self._counters.skipped
+
+
+class _Recorded(NamedTuple):
+    at: float
+    steps: int
+    took_s: float
 
 
 def _copy(counters: Counters) -> Counters:

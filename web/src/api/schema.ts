@@ -597,6 +597,10 @@ export interface LearnerStatus {
    * mean age of the last batch, in policy versions
    */
   policy_lag: number;
+  /**
+   * share of its time spent waiting for rollouts; near 0, it limits the fleet
+   */
+  waiting: number;
   losses: {
     [k: string]: number;
   };

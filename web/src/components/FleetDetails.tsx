@@ -6,7 +6,7 @@ import { byIndex, type Guest } from "../streams/workers";
 import { hasRoomBeside } from "./Broadcast";
 import { CurveCard } from "./CurveCard";
 import { EventFeed } from "./EventFeed";
-import { formatCompact, formatCount, formatDuration, formatNumber } from "./format";
+import { formatCompact, formatCount, formatDuration, formatNumber, formatPercent } from "./format";
 import { splitGuests } from "./Guest";
 import { GuestTable } from "./GuestTable";
 import { HowToBroadcast } from "./HowToBroadcast";
@@ -164,6 +164,7 @@ function learnerStats(learner: LearnerStatus): Stat[] {
     { name: "Steps trained", value: formatCompact(learner.steps_trained) },
     { name: "Steps dropped", value: formatCompact(learner.steps_dropped) },
     { name: "Policy lag", value: formatNumber(learner.policy_lag), note: "versions" },
+    { name: "Waiting for games", value: formatPercent(learner.waiting), note: "of its time" },
     { name: "Uptime", value: formatDuration(learner.uptime_s) },
   ];
 }
