@@ -17,4 +17,10 @@ _client = httpx.Client(
     limits=httpx.Limits(max_keepalive_connections=0),
 )
 
-get, head, post, stream = _client.get, _client.head, _client.post, _client.stream
+get, head, post, put, stream = (
+    _client.get,
+    _client.head,
+    _client.post,
+    _client.put,
+    _client.stream,
+)

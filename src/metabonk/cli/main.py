@@ -42,6 +42,7 @@ COMMANDS = {
     "inference-server": "decides for the workers of a GPU (started by 'start')",
     "fork-server": "the parent of workers and the learner (started by 'start')",
     "render": "the renderer of one replay (started by 'start')",
+    "air": "puts that stream on air (started by 'start')",
     "program": "one stream that follows the director (started by 'start')",
     "games": "games of a worker (started by 'worker')",
     "go2rtc": "go2rtc beside a fleet (started by 'start')",
@@ -50,7 +51,7 @@ COMMANDS = {
 
 CHILDREN = (
     *("worker", "guest", "learner", "inference-server"),
-    *("fork-server", "render", "games", "program"),
+    *("fork-server", "render", "games", "program", "air"),
 )
 """Commands whose standard error is their log."""
 

@@ -33,6 +33,7 @@ from metabonk.runs.layout import (
 )
 from metabonk.settings import Settings, env_args, load_settings, unknown_variables
 from metabonk.settings.commands import command
+from metabonk.settings.environment import forget_air_key
 from metabonk.settings.nodes import TOKEN_FILE, head_token
 from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.process import StopSignal
@@ -80,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--token-file", metavar="F", help="secret of the nodes (default: runs/node-token, made)"
     )
+    parser.add_argument(
+        "--air", metavar="TO", help="go on air: rtmp://…, whip+https://… or hls:FOLDER"
+    )
     parser.add_argument("--host", metavar="H", help="address of the page (default: 127.0.0.1)")
     parser.add_argument(
         "--public-url", metavar="URL", help="address under which a proxy serves the page"
@@ -93,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) -> None:
     settings, resumed, notes = _settings(arguments)
+    forget_air_key()
     for sentence in (*unknown_variables(), *notes):
         terminal.print(f"note: {sentence}")
     if missing := go2rtc.note(settings):
@@ -180,6 +185,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None, lis
         "learning": {"seed": arguments.seed, "env_args": arguments.env_arg},
         "go2rtc": {"enabled": arguments.go2rtc or None},
         "nodes": {"count": arguments.nodes, "token_file": arguments.token_file},
+        "air": {"to": arguments.air},
     }
     settings = load_settings(given)
     if not settings.workers:

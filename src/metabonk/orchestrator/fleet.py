@@ -22,6 +22,7 @@ from metabonk.messages import (
     WorkerStatus,
     no_video,
 )
+from metabonk.orchestrator.air import OnAir
 from metabonk.orchestrator.director import Assignment, Director, candidates_of
 from metabonk.orchestrator.event_log import EventLog
 from metabonk.orchestrator.handover import Handover
@@ -52,6 +53,7 @@ class FleetState:
     Attributes:
         events: for viewers.
         roster: of the workers.
+        on_air: what goes on air.
         program: who wants the program, and where it is served.
         viewers: of their streams.
     """
@@ -72,6 +74,7 @@ class FleetState:
         self._lock = threading.Lock()
         self.roster = roster or Roster(settings)
         self.program = ProgramDemand()
+        self.on_air = OnAir(settings.air.to)
         self._record = on_episodes if store is None else store.record
         self.viewers = Viewers()
         self._registry = Registry() if store is None else Registry(store.counters())

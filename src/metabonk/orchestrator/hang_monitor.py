@@ -12,6 +12,7 @@ from functools import partial
 import httpx
 from pydantic import ValidationError
 
+from metabonk.air_messages import AIR
 from metabonk.messages import (
     LearnerStatus,
     Mode,
@@ -152,6 +153,9 @@ class HangMonitor:
     ) -> dict[str, int] | None:
         if name in self._answers:
             return {"serve": self._answers[name]}
+        if name == AIR:
+            on_air = self._state.on_air.report
+            return {"send": on_air.turns} if on_air and on_air.pid == process.pid else None
         report = reports.get(name)
         if report is None or report.pid != process.pid:  # A worker's may be its predecessor's.
             return None

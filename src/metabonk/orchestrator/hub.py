@@ -13,6 +13,7 @@ from metabonk.encoding.capacity import measure_capacity
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
 from metabonk.orchestrator import children
+from metabonk.orchestrator.air import Transmission
 from metabonk.orchestrator.election import Election
 from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.guests import Guests
@@ -125,6 +126,14 @@ def run(
             gpus=pools.inventory.gpus,
         )
         program = Program(state, supervisor, rotation, settings_file=settings_file, folder=folder)
+        transmission = Transmission(
+            state.on_air,
+            settings,
+            supervisor,
+            rotation,
+            settings_file=settings_file,
+            folder=folder,
+        )
         health = HealthMonitor(
             state,
             lambda: measure_capacity(
@@ -150,7 +159,7 @@ def run(
             EncoderQuarantine(pools, probes),
             health,
             hangs,
-            parts=(guests, program),
+            parts=(guests, program, transmission),
             threads=(finder,),
         )
         idleness = Idleness(idle_s, time.monotonic())

@@ -6,6 +6,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from metabonk.air_messages import AirState, AirStatus
 from metabonk.messages import StreamState
 from metabonk.orchestrator.fleet import FleetState
 
@@ -43,6 +44,7 @@ class FleetMetrics(Collector):
         yield GaugeMetricFamily(
             "metabonk_problems", "problems that need an operator", len(fleet.problems)
         )
+        yield from _on_air(self._state.on_air.status())
         if store is not None:
             yield CounterMetricFamily(
                 "metabonk_episodes", "finished episodes of this run", store.episodes
@@ -56,3 +58,19 @@ class FleetMetrics(Collector):
         for name, count in self._restarts().items():
             restarts.add_metric([name], count)
         yield restarts
+
+
+def _on_air(status: AirStatus) -> Iterator[Metric]:
+    """Yield how it works to be on air, where that is wanted."""
+    if not status.wanted:
+        return
+    report = status.report
+    is_on_air = report is not None and report.state is AirState.ON_AIR
+    yield GaugeMetricFamily("metabonk_on_air", "1 while the program is on air", float(is_on_air))
+    if report is not None:
+        yield CounterMetricFamily(
+            "metabonk_air_frames", "frames sent since the process started", report.frames
+        )
+        yield CounterMetricFamily(
+            "metabonk_air_connections", "connections since the process started", report.connections
+        )

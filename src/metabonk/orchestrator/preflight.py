@@ -13,6 +13,7 @@ from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode, instance_id
 from metabonk.orchestrator import go2rtc
 from metabonk.settings import Settings
+from metabonk.settings.air import KEY_HINT
 from metabonk.settings.commands import add_extra, add_fleet, is_installed, missing_for_fleet
 from metabonk.settings.public_url import url_host
 from metabonk.settings.schema import LOOPBACK, LOOPBACK_HOSTS
@@ -41,6 +42,7 @@ def check(settings: Settings) -> None:
     if problem := missing_for_fleet():
         raise StartError(f"{problem}: run {add_fleet()}")
     _check_trackers(settings)
+    _check_air(settings)
     if catalog.is_desktop(settings.game):
         catalog.require(catalog.load(settings.game))
     owners: dict[int, str] = {}
@@ -58,6 +60,18 @@ def check(settings: Settings) -> None:
     _check_gpus(settings, pools.inventory)
     for folder in (settings.paths.runs, settings.paths.logs):
         _check_disk(folder)
+
+
+def _check_air(settings: Settings) -> None:
+    """Check that the address to go on air to is no secret.
+
+    Raises:
+        SettingsError: it seems to end with a key.
+    """
+    if settings.air.has_bare_key:
+        raise SettingsError(
+            f"air.to must end with the application, as in rtmp://host/app: {KEY_HINT}"
+        )
 
 
 def check_hub(settings: Settings) -> None:

@@ -14,6 +14,7 @@ from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
 from metabonk.messages import Fleet, Problem
 from metabonk.orchestrator import children, go2rtc
+from metabonk.orchestrator.air import Transmission
 from metabonk.orchestrator.cleanup import GameCleanup
 from metabonk.orchestrator.election import Election
 from metabonk.orchestrator.fleet import FleetState
@@ -132,6 +133,14 @@ def run(
             gpus=gpus,
         )
         program = Program(state, supervisor, rotation, settings_file=settings_file, folder=run_dir)
+        transmission = Transmission(
+            state.on_air,
+            settings,
+            supervisor,
+            rotation,
+            settings_file=settings_file,
+            folder=run_dir,
+        )
         cleanup = GameCleanup(children.metabonk("cleanup-games"))
         replays = make_replays(settings, fork_server, cleanup.request)
         nodes = None
@@ -160,7 +169,10 @@ def run(
             EncoderQuarantine(pools, probes),
             health,
             hangs,
-            parts=(replays, cleanup, guests, program, *((nodes,) if nodes is not None else ())),
+            parts=(
+                *(replays, cleanup, guests, program, transmission),
+                *((nodes,) if nodes is not None else ()),
+            ),
             threads=(replays, finder),
             on_exit=lambda report: cleanup.request(),
         )

@@ -5,7 +5,8 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, FastAPI, HTTPException, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Response, WebSocket
+from starlette.websockets import WebSocketDisconnect
 
 from metabonk.http.errors import error_response
 from metabonk.orchestrator.fleet import FleetState
@@ -27,6 +28,7 @@ from metabonk.streaming.relay import (
     StreamAddress,
     StreamUnreachable,
 )
+from metabonk.streaming.websocket import serve_viewer
 
 START_TIMEOUT_S = 8.0
 """For its process; less than restreamers wait for an answer."""
@@ -80,6 +82,24 @@ class ProgramGate:
             """Endless MPEG-TS of the program, H.264, for players and restreamers."""
             return await self._stream("ts", wait)
 
+        @router.websocket("/program/stream")
+        async def stream(viewer: WebSocket) -> None:
+            """Relay the program, for programs of this machine."""
+            try:
+                address = self._address(await self.authority())
+                async with self._relays.join(address) as relay:
+                    await viewer.accept()
+                    with relay.fanout.join(dedicated=False) as joined:
+                        await serve_viewer(viewer, joined, relay.policy)
+                    # Fails if it is the viewer who has left.
+                    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                        await viewer.close(relay.close_code, relay.close_reason)
+            except HTTPException as error:
+                denial = error_response(error.status_code, "program_unreachable", error.detail)
+                await viewer.send_denial_response(denial)
+            except StreamUnreachable as error:
+                await viewer.send_denial_response(_unreachable(error))
+
         @router.head("/program.mp4", response_class=Response)
         def head_mp4() -> Response:
             """Tell the type; the program is always on."""
@@ -91,6 +111,9 @@ class ProgramGate:
             return _head("ts")
 
         return router
+
+    def _address(self, authority: str) -> StreamAddress:
+        return StreamAddress(f"ws://{authority}/stream?relay=true")
 
     async def _listens(self, port: int) -> bool:
         try:
@@ -107,7 +130,7 @@ class ProgramGate:
         enabled = self._state.settings.stream.enabled
         return RelayedResponse(
             self._relays,
-            StreamAddress(f"ws://{authority}/stream?relay=true"),
+            self._address(authority),
             lambda fanout: live_response(
                 fanout, container, "broadcast", None if wait else wait, enabled=enabled
             ),

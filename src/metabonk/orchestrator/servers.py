@@ -14,6 +14,7 @@ from metabonk.http.app import make_http_app
 from metabonk.http.metrics import metrics_routes
 from metabonk.http.server import HttpServer
 from metabonk.orchestrator import go2rtc_proxy
+from metabonk.orchestrator.air import air_routes, report_routes
 from metabonk.orchestrator.api import (
     episodes_unreadable,
     event_routes,
@@ -95,6 +96,7 @@ def make_apps(
         event_routes(state.events, feed),
         metrics_routes(FleetMetrics(state, restarts)),
         pin_routes(state),
+        air_routes(state.on_air),
     ]
     if catalog is not None:
         routers += [run_routes(catalog), highlight_routes(catalog)]
@@ -129,6 +131,7 @@ def make_apps(
     # Workers are on this machine; a viewer must not be able to report for them.
     api.include_router(heartbeat_routes(state))
     api.include_router(order_routes(state))
+    api.include_router(report_routes(state.on_air))
     if nodes is not None:
         api.include_router(stream_routes(state))
     # For go2rtc and what goes on air, which have no token.

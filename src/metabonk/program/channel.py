@@ -27,6 +27,9 @@ ORDER_INTERVAL_S = 0.5
 LINGER_S = 3.0
 """How long sources stay joined after the last viewer: many players connect twice."""
 
+MIN_STEP_S = 0.002
+"""Between two frames: formats count in milliseconds."""
+
 LIVE = "the program is always on"
 
 GetOrder = Callable[[], Awaitable[RunningOrder | None]]
@@ -204,7 +207,7 @@ class _Showing:
             source.request_keyframe()
 
     def _publish(self, unit: AccessUnit) -> None:
-        at = max(unit.captured_at, self._published_at + 0.001)
+        at = max(unit.captured_at, self._published_at + MIN_STEP_S)
         self._published_at = at
         epoch, fragment = self._packer.add(AccessUnit(unit.data, at, unit.keyframe))
         if epoch is not None:

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
 from metabonk.messages import StreamState
+from metabonk.program.clock import SourceClock
 from metabonk.program.resizer import Resizer
 from metabonk.stream_messages import AudienceMessage, StateMessage
 from metabonk.streaming.gop import Epoch, Fragment
@@ -50,6 +52,7 @@ class Source:
         self._loop = asyncio.get_running_loop()
         self._audience = AudienceMessage()
         self._joined: tuple[Relay, Viewer] | None = None
+        self._clock = SourceClock()
         self._resizer: Resizer | None = None
         self._asked_at = float("-inf")
         self._running = asyncio.create_task(self._run())
@@ -104,16 +107,23 @@ class Source:
         match item:
             case Epoch():
                 self._stop_resizing()
+                self._clock.restart()
                 if (item.width, item.height) != (self._settings.width, self._settings.height):
                     self._resizer = Resizer(self._settings, self._pass_on_later, self.name)
-            case Fragment() if self._resizer is not None:
-                self._resizer.put(item.unit)
             case Fragment():
-                self._on_unit(self.name, item.unit)
+                self._take_frame(item)
             case StateMessage() if item.state is not StreamState.LIVE:
                 self._end()
             case _:
                 pass
+
+    def _take_frame(self, fragment: Fragment) -> None:
+        at = self._clock.at(fragment.decode_time, fragment.unit.captured_at)
+        unit = replace(fragment.unit, captured_at=at)
+        if self._resizer is not None:
+            self._resizer.put(unit)
+        else:
+            self._on_unit(self.name, unit)
 
     def _pass_on_later(self, unit: AccessUnit) -> None:
         # Fails once the loop is closed, when nobody is there to see it.

@@ -8,6 +8,7 @@ from pathlib import Path
 M_ARENA_MAX = -8
 """Option of glibc's ``mallopt`` (malloc.h): the maximum number of heaps."""
 
+AIR_KEY = "METABONK_AIR_KEY"
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
@@ -50,6 +51,16 @@ def draw_without_display() -> None:
 def disable_mlflow_telemetry() -> None:
     """Keep MLflow from reporting its use, unless the user has set that; call before its import."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def air_key() -> str | None:
+    """Return the stream key; None: there is none."""
+    return os.environ.get(AIR_KEY) or None
+
+
+def forget_air_key() -> None:
+    """Keep the stream key from children that have no use for it."""
+    os.environ.pop(AIR_KEY, None)
 
 
 def visible_devices() -> str | None:

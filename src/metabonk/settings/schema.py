@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from metabonk.messages import Mode
+from metabonk.settings.air import Air
 from metabonk.settings.env_args import EnvArgsSetting
 from metabonk.settings.hub import Hub
 from metabonk.settings.nodes import Nodes
@@ -332,6 +333,7 @@ class Settings(Section):
     hub: Hub = Hub()
     nodes: Nodes = Nodes()
     go2rtc: Go2rtc = Go2rtc()
+    air: Air = Air()
     replays: Replays = Replays()
     learning: Learning = Learning()
     tracking: Tracking = Tracking()

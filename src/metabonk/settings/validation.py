@@ -61,6 +61,10 @@ def _without(values: dict[str, Any], path: tuple[int | str, ...]) -> dict[str, A
     return kept
 
 
+SECRET = ("access_token", "air.key", "air.to")
+"""Settings that are, or may contain by mistake, what nobody should read."""
+
+
 def _describe(details: ErrorDetails) -> str:
     """Return a line about an invalid setting."""
     path = tuple(str(part) for part in details["loc"])
@@ -76,7 +80,7 @@ def _describe(details: ErrorDetails) -> str:
         return f"there is no setting {setting}{hint}"
     if not path:
         return message
-    given = "invalid" if setting == "access_token" else f"{details['input']!r}"
+    given = "invalid" if setting in SECRET else f"{details['input']!r}"
     return f"{setting} ({variable(path)}) is {given}: {message[0].lower()}{message[1:]}"
 
 

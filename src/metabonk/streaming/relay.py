@@ -10,25 +10,19 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from metabonk.errors import WireError
-from metabonk.stream_messages import (
-    EpochMessage,
-    PolicyMessage,
-    SaliencyMessage,
-    StateMessage,
-    ThoughtMessage,
-)
+from metabonk.stream_messages import PolicyMessage, SaliencyMessage, StateMessage
 from metabonk.streaming.fanout import Fanout
-from metabonk.streaming.gop import Epoch
-from metabonk.streaming.unpack import read_epoch, read_fragment
+from metabonk.streaming.gop import Epoch, Fragment
+from metabonk.streaming.unpack import StreamReader
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +37,6 @@ CLOSE_TIMEOUT_S = 2.0
 PING_INTERVAL_S = 5.0
 PING_TIMEOUT_S = 10.0
 """A worker's machine that has vanished sends nothing that would end the connection."""
-
-StreamMessage = PolicyMessage | StateMessage | EpochMessage | ThoughtMessage | SaliencyMessage
-MESSAGE: TypeAdapter[StreamMessage] = TypeAdapter(
-    Annotated[StreamMessage, Field(discriminator="type")]
-)
 
 
 class StreamAddress(NamedTuple):
@@ -158,28 +147,18 @@ class Relay:
                 await server.send(audience.model_dump_json())
 
     async def _receive(self, server: ClientConnection) -> None:
-        epoch: Epoch | None = None
-        announced: EpochMessage | None = None
-        thoughts: list[str] = []
+        reader = StreamReader()
         with contextlib.suppress(ConnectionClosed):
             async for message in server:
-                if isinstance(message, str):
-                    match MESSAGE.validate_json(message):
-                        case ThoughtMessage():
-                            thoughts.append(message)
-                        case EpochMessage() as announced:
-                            pass
-                        case told:
-                            self._pass_on(told)
-                elif announced is not None:
-                    epoch, announced = read_epoch(announced, message), None
-                    self.fanout.begin_epoch(epoch)
-                elif epoch is not None:
-                    now = time.monotonic()
-                    self.fanout.send(read_fragment(epoch, message, now, tuple(thoughts)))
-                    thoughts.clear()
-                else:
-                    raise WireError(f"{len(message)} bytes came before any epoch was announced")
+                match reader.read(message, time.monotonic()):
+                    case Epoch() as epoch:
+                        self.fanout.begin_epoch(epoch)
+                    case Fragment() as fragment:
+                        self.fanout.send(fragment)
+                    case None:
+                        pass
+                    case told:
+                        self._pass_on(told)
 
     def _pass_on(self, told: PolicyMessage | StateMessage | SaliencyMessage) -> None:
         match told:

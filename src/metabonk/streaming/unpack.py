@@ -3,9 +3,19 @@
 The inverse of ``fmp4``, for relays: it reads what that module writes and nothing else.
 """
 
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
+
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.errors import WireError
-from metabonk.stream_messages import EpochMessage
+from metabonk.stream_messages import (
+    EpochMessage,
+    PolicyMessage,
+    SaliencyMessage,
+    StateMessage,
+    ThoughtMessage,
+)
 from metabonk.streaming.fmp4 import DECODE_TIME_AT, SYNC_SAMPLE, ParameterSets, sample_of
 from metabonk.streaming.gop import Epoch, Fragment
 
@@ -13,6 +23,52 @@ MOOF_SIZE = 100
 """Bytes of the ``moof`` of every fragment; the last four are its sample's flags."""
 
 START_CODE = b"\0\0\0\1"
+
+StreamMessage = PolicyMessage | StateMessage | EpochMessage | ThoughtMessage | SaliencyMessage
+MESSAGE: TypeAdapter[StreamMessage] = TypeAdapter(
+    Annotated[StreamMessage, Field(discriminator="type")]
+)
+Read = PolicyMessage | StateMessage | SaliencyMessage | Epoch | Fragment
+
+
+class StreamReader:
+    """Reads the messages of one connection to a stream, in order."""
+
+    def __init__(self) -> None:
+        self._epoch: Epoch | None = None
+        self._announced: EpochMessage | None = None
+        self._thoughts: list[str] = []
+
+    def read(self, message: str | bytes, received_at: float) -> Read | None:
+        """Return what a message completes; None: something that belongs to the next one.
+
+        Args:
+            message: of the WebSocket.
+            received_at: seconds, monotonic.
+
+        Raises:
+            WireError: it belongs to nothing.
+            pydantic.ValidationError: it is malformed.
+        """
+        if isinstance(message, str):
+            return self._read_text(message)
+        if self._announced is not None:
+            self._epoch, self._announced = read_epoch(self._announced, message), None
+            return self._epoch
+        if self._epoch is None:
+            raise WireError(f"{len(message)} bytes came before any epoch was announced")
+        thoughts, self._thoughts = tuple(self._thoughts), []
+        return read_fragment(self._epoch, message, received_at, thoughts)
+
+    def _read_text(self, text: str) -> Read | None:
+        match MESSAGE.validate_json(text):
+            case ThoughtMessage():
+                self._thoughts.append(text)
+            case EpochMessage() as announced:
+                self._announced = announced
+            case told:
+                return told
+        return None
 
 
 def read_epoch(announcement: EpochMessage, init: bytes) -> Epoch:

@@ -27,6 +27,7 @@ from aiortc import (
     RTCConfiguration,
     RTCPeerConnection,
     RTCRtpSender,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
@@ -189,7 +190,7 @@ class _Connection:
         self._on_end = on_end
         self._viewer_timeout_s = viewer_timeout_s
         self._hub = hub
-        self._track = _LiveTrack(hub, dedicated)
+        self._track = LiveTrack(hub, dedicated)
         # No STUN servers: candidates are this machine's own addresses, and no one outside is asked.
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._opened_at = time.monotonic()
@@ -200,15 +201,7 @@ class _Connection:
         self.ice_users = ice_users(offer)
         peer = self._peer
         transceiver = peer.addTransceiver(self._track, direction="sendonly")
-        transceiver.setCodecPreferences(
-            [
-                codec
-                for codec in RTCRtpSender.getCapabilities("video").codecs
-                if codec.mimeType in ("video/H264", "video/rtx")
-            ]
-        )
-        # aiortc passes keyframe requests (PLI, FIR) to its own encoders only.
-        setattr(transceiver.sender, "_send_keyframe", self._hub.request_keyframe)  # noqa: B010
+        prefer_h264(transceiver, self._hub)
         try:
             await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             for other in peer.getTransceivers():
@@ -263,6 +256,19 @@ class _Connection:
         return f"no report from the viewer for {silence:.0f} s"
 
 
+def prefer_h264(transceiver: RTCRtpTransceiver, hub: Fanout) -> None:
+    """Let a transceiver send H.264 as it comes from a hub, which is told of lost frames."""
+    transceiver.setCodecPreferences(
+        [
+            codec
+            for codec in RTCRtpSender.getCapabilities("video").codecs
+            if codec.mimeType in ("video/H264", "video/rtx")
+        ]
+    )
+    # aiortc passes keyframe requests (PLI, FIR) to its own encoders only.
+    setattr(transceiver.sender, "_send_keyframe", hub.request_keyframe)  # noqa: B010
+
+
 async def _seconds_since_report(sender: RTCRtpSender) -> float:
     """Return the age of the receiver's last report; infinite before the first."""
     reports = (await sender.getStats()).values()
@@ -273,8 +279,16 @@ async def _seconds_since_report(sender: RTCRtpSender) -> float:
     return (datetime.now(UTC) - last).total_seconds()
 
 
-class _LiveTrack(MediaStreamTrack):
-    """The hub's frames as packets; joins the hub when the first is requested."""
+class LiveTrack(MediaStreamTrack):
+    """A hub's frames as packets; joins the hub when the first is requested.
+
+    Args:
+        hub: of the stream.
+        dedicated: True if its viewer chose this stream.
+
+    Attributes:
+        ended: done once there are no more frames.
+    """
 
     kind = "video"
 
