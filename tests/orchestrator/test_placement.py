@@ -4,10 +4,12 @@ from metabonk.node_messages import NodeResources
 from metabonk.orchestrator.placement import place, shares, weight
 
 
-def test_a_node_weighs_its_cores_or_what_its_encoders_want():
+def test_a_node_weighs_its_cores_and_more_for_gpus_and_sessions():
     assert weight(NodeResources(cores=8)) == 8
-    assert weight(NodeResources(cores=2, sessions=3)) == 6
-    assert weight(NodeResources(cores=2, gpus=["H200"], sessions=0)) == 4
+    assert weight(NodeResources(cores=8, sessions=3)) == 11
+    assert weight(NodeResources(cores=2, sessions=12)) == 4
+    assert weight(NodeResources(cores=16, gpus=["H200", "H200"])) == 24
+    assert weight(NodeResources(cores=2, gpus=["H200"], sessions=2)) == 6
 
 
 def test_every_worker_is_placed_in_proportion_to_the_weights():

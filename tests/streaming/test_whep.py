@@ -9,9 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver, RTCSessionDescription
+from aiortc import RTCRtpReceiver, RTCSessionDescription
 from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket
-from av.video.frame import VideoFrame
 
 from metabonk.messages import StreamState
 from metabonk.streaming.fanout import MIN_KEYFRAME_INTERVAL_S
@@ -20,9 +19,9 @@ from metabonk.streaming.webrtc import VIEWER_TIMEOUT_S, NoCommonCodec, WebRtc
 from tests.support import http
 from tests.support.offers import READER_JS, READER_JS_CANDIDATES
 from tests.support.stage import FPS, Stage, stage
-from tests.support.waiting import GENEROUS_S, until_async
+from tests.support.waiting import until_async
+from tests.support.whep_player import SDP, Watcher
 
-SDP = {"Content-Type": "application/sdp"}
 KEY = "a=fingerprint:sha-256 AB:CD\r\n"
 
 
@@ -34,37 +33,6 @@ def staged() -> Iterator[Stage]:
 
 def run(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(scene(), 60))
-
-
-class Watcher:
-    """A player: one connection that asks for one video."""
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.receiver: RTCRtpReceiver = self.connection.addTransceiver(
-            "video", direction="recvonly"
-        ).receiver
-        self.answer = ""
-        self.location = ""
-
-    async def offer(self) -> str:
-        await self.connection.setLocalDescription(await self.connection.createOffer())
-        return str(self.connection.localDescription.sdp)
-
-    async def post(self, query: str = "") -> httpx.Response:
-        return await self.client.post(f"/whep{query}", content=await self.offer(), headers=SDP)
-
-    async def connect(self, query: str = "") -> None:
-        response = await self.post(query)
-        assert response.status_code == 201, response.text
-        self.answer, self.location = response.text, response.headers["Location"]
-        await self.connection.setRemoteDescription(RTCSessionDescription(self.answer, "answer"))
-
-    async def frame(self) -> VideoFrame:
-        frame = await asyncio.wait_for(self.receiver.track.recv(), GENEROUS_S)
-        assert isinstance(frame, VideoFrame)
-        return frame
 
 
 @contextlib.asynccontextmanager

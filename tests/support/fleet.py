@@ -124,6 +124,7 @@ def run_gameless_fleet(
     folder: Path,
     *arguments: str,
     environment: Mapping[str, str] | None = None,
+    ports: Sequence[int] | None = None,
     learner: bool = False,
 ) -> AbstractContextManager[FleetUnderTest]:
     """Run a fleet whose workers show a moving pattern instead of a game.
@@ -135,6 +136,7 @@ def run_gameless_fleet(
         folder: working directory.
         arguments: of ``metabonk start``.
         environment: additional variables.
+        ports: from ``fleet_ports``, for a fleet that is restarted where it was.
         learner: also run the real learner.
     """
     variables = {
@@ -145,7 +147,7 @@ def run_gameless_fleet(
     variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), variables["PYTHONPATH"]])
     options = ("--learner",) if learner else ()
     command = ("tests.support.gameless_fleet", *options, "start", *arguments)
-    return _run(command, folder, variables, None)
+    return _run(command, folder, variables, ports)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ def run_node(
     environment: Mapping[str, str] | None = None,
     token: Path | None = None,
     url: str | None = None,
+    inside: Sequence[str] = (),
 ) -> Iterator[NodeUnderTest]:
     """Run ``metabonk join`` for the block, on ports that nothing else uses.
 
@@ -61,6 +62,7 @@ def run_node(
         environment: further variables.
         token: file with the token.
         url: of the head, if not its page.
+        inside: command that runs another one, as in a network namespace.
     """
     folder.mkdir(exist_ok=True)
     ports = free_ports(3)
@@ -76,7 +78,7 @@ def run_node(
     output = folder / "terminal.txt"
     with output.open("a") as terminal:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [*inside, sys.executable, "-m", *command],
             cwd=folder,
             env={**variables, "PYTHONPATH": str(ROOT)},
             stdout=terminal,

@@ -5,6 +5,7 @@ nobody watches instead of playing with old weights.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import threading
@@ -67,8 +68,7 @@ class RolloutQueue:
             if self._closed:
                 return None
             taken = self._rollouts.popleft()
-            if self._loop is not None and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self._room.set)
+            self._tell_of_room()
         return taken
 
     def close(self) -> None:
@@ -77,6 +77,12 @@ class RolloutQueue:
             self._closed = True
             self._rollouts.clear()
             self._changed.notify_all()
+            self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # The server has ended.
+                self._loop.call_soon_threadsafe(self._room.set)
 
     def _try_put(self, rollout: bytes) -> bool:
         with self._changed:

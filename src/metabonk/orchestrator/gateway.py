@@ -6,10 +6,10 @@ A stream is joined once for all its viewers (``relay``); everything else is forw
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Protocol, get_args
 from urllib.parse import quote
 
 import httpx
@@ -68,19 +68,40 @@ class _ResourceConvertor(StringConvertor):
 register_url_convertor("worker_resource", _ResourceConvertor())
 
 
+class NodeWhep(Protocol):
+    """WebRTC for workers of nodes, see ``node_whep``."""
+
+    def lifespan(self, app: FastAPI) -> contextlib.AbstractAsyncContextManager[None]:
+        """End every connection when the server stops."""
+        ...
+
+    def response(
+        self,
+        name: str,
+        address: StreamAddress,
+        refuse: Callable[[StreamUnreachable], Response],
+    ) -> Response:
+        """Return the response to a request for ``/whep`` or below."""
+        ...
+
+
 class Gateway:
     """Proxy to the workers, for one event loop.
 
     Args:
         state: names the workers.
+        make_node_whep: makes what serves WebRTC for workers of nodes; None on a single machine.
     """
 
-    def __init__(self, state: FleetState) -> None:
+    def __init__(
+        self, state: FleetState, make_node_whep: Callable[[Relays], NodeWhep] | None = None
+    ) -> None:
         self._state = state
         self._client: httpx.AsyncClient | None = None
         self._relays = Relays()
         self._program = ProgramGate(state)
         self._stills = Stills()
+        self._node_whep = make_node_whep(self._relays) if make_node_whep is not None else None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -91,7 +112,10 @@ class Gateway:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=32),
             timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         ) as self._client:
-            async with self._program.lifespan(app):
+            async with contextlib.AsyncExitStack() as parts:
+                await parts.enter_async_context(self._program.lifespan(app))
+                if self._node_whep is not None:
+                    await parts.enter_async_context(self._node_whep.lifespan(app))
                 yield
             await self._relays.close()
 
@@ -158,7 +182,16 @@ class Gateway:
         return router
 
     async def _forward_offer(self, instance_id: str, path: str, request: Request) -> Response:
-        """Forward a request with its body, which is small or refused, in one piece."""
+        """Forward a request with its body, which is small or refused, in one piece.
+
+        The peer of a worker on a node is this process.
+        """
+        if self._node_whep is not None and self._address(instance_id).node is not None:
+            return self._node_whep.response(
+                instance_id,
+                self._stream(instance_id),
+                lambda error: unreachable(instance_id, error),
+            )
         size = int(request.headers.get("content-length", 0))
         if size > MAX_OFFER_BYTES:
             reason = f"the offer has {size} bytes; at most {MAX_OFFER_BYTES} are accepted"

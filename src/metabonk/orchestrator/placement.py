@@ -4,20 +4,18 @@ from collections.abc import Mapping
 
 from metabonk.node_messages import NodeResources
 
-CORES_PER_SESSION = 2
-"""As many as a software session stands for (``Cpu.effective_max_sessions``)."""
-
 CORES_PER_GPU = 4
 """A GPU makes the decisions of several cores' games."""
 
 
 def weight(resources: NodeResources) -> int:
-    """Return a node's share relative to others: its cores, or more where its encoders want more."""
-    return max(
-        resources.cores,
-        CORES_PER_SESSION * resources.sessions,
-        CORES_PER_GPU * len(resources.gpus),
-    )
+    """Return a node's share relative to others: its cores, and more for GPUs and encoder sessions.
+
+    Neither adds more than the cores once again: it is these that play.
+    """
+    cores = resources.cores
+    gpus = CORES_PER_GPU * len(resources.gpus)
+    return cores + min(cores, gpus) + min(cores, resources.sessions)
 
 
 def shares(workers: int, weights: Mapping[str, int]) -> dict[str, int]:

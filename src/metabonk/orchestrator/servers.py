@@ -1,6 +1,7 @@
 """HTTP servers of the orchestrator: its API, and the page with the API and every worker."""
 
 import contextlib
+import importlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -28,7 +29,7 @@ from metabonk.orchestrator.api import (
 )
 from metabonk.orchestrator.feed import Feed
 from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.gateway import Gateway
+from metabonk.orchestrator.gateway import Gateway, NodeWhep
 from metabonk.orchestrator.highlights import highlight_routes
 from metabonk.orchestrator.metrics import FleetMetrics
 from metabonk.orchestrator.node_routes import LearnerLink, NodesMiddleware, stream_routes
@@ -43,6 +44,7 @@ from metabonk.orchestrator.replays import Replays
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
 from metabonk.session_messages import PoolStatus
 from metabonk.settings.public_url import split_public_url
+from metabonk.streaming.relay import Relays
 
 COMPRESSION = 6
 """Level; higher ones take longer and save little."""
@@ -100,7 +102,7 @@ def make_apps(
     ]
     if catalog is not None:
         routers += [run_routes(catalog), highlight_routes(catalog)]
-    gateway = Gateway(state)
+    gateway = Gateway(state, _node_whep(state) if nodes is not None else None)
     learner = LearnerLink(
         f"http://{state.settings.internal_authority(state.settings.ports.learner)}"
     )
@@ -146,6 +148,21 @@ def make_apps(
     if nodes is not None:
         page.add_middleware(NodesMiddleware, nodes=nodes, learner=learner, prefix=prefix)
     return api, page
+
+
+def _node_whep(state: FleetState) -> Callable[[Relays], NodeWhep]:
+    """Return what makes the WebRTC of nodes."""
+    # Here, since aiortc takes a third of a second to import.
+    node_whep = importlib.import_module("metabonk.orchestrator.node_whep")
+    settings = state.settings
+
+    def make(relays: Relays) -> NodeWhep:
+        made: NodeWhep = node_whep.NodeWhep(
+            relays, settings.media_addresses, enabled=settings.stream.enabled
+        )
+        return made
+
+    return make
 
 
 def stop_servers(servers: Iterable[HttpServer]) -> None:

@@ -34,6 +34,9 @@ OPEN_TIMEOUT_S = 2.0
 
 CLOSE_TIMEOUT_S = 2.0
 
+KEYFRAME_POLL_S = 0.5
+"""A viewer over WebRTC may lose a frame at any time, and then asks for a keyframe."""
+
 PING_INTERVAL_S = 5.0
 PING_TIMEOUT_S = 10.0
 """A worker's machine that has vanished sends nothing that would end the connection."""
@@ -140,11 +143,15 @@ class Relay:
         """Tell the server about the viewers; it may be slow, and nobody else waits for it."""
         with contextlib.suppress(ConnectionClosed):
             while True:
-                await self._audience_changed.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(KEYFRAME_POLL_S):
+                        await self._audience_changed.wait()
+                has_changed = self._audience_changed.is_set()
                 self._audience_changed.clear()
                 audience = self.fanout.audience()
                 audience.keyframe = self.fanout.keyframe_wanted()
-                await server.send(audience.model_dump_json())
+                if has_changed or audience.keyframe:
+                    await server.send(audience.model_dump_json())
 
     async def _receive(self, server: ClientConnection) -> None:
         reader = StreamReader()
