@@ -18,10 +18,11 @@ from metabonk.messages import (
     WorkerKind,
     WorkerStatus,
 )
-from metabonk.orchestrator import go2rtc
+from metabonk.orchestrator import go2rtc, ray_agents
 from metabonk.orchestrator.children import INFERENCE
 from metabonk.orchestrator.supervisor import ChildState
 from metabonk.printable import printable
+from metabonk.program_messages import PROGRAM
 
 SUMMARY_INTERVAL_S = 10.0
 STYLES = {
@@ -203,7 +204,8 @@ def _states(fleet: Fleet, processes: Mapping[str, ChildState]) -> Iterator[tuple
 
 def _is_worker(name: str) -> bool:
     """Tell whether this is the name of a worker or a guest; no guest has that of another child."""
-    return name not in (LEARNER, go2rtc.NAME) and not name.startswith(INFERENCE)
+    others = (LEARNER, go2rtc.NAME, PROGRAM, ray_agents.NAME)
+    return name not in others and not name.startswith(INFERENCE)
 
 
 def _without_numbers(sentence: str) -> str:

@@ -43,6 +43,7 @@ COMMANDS = {
     "fork-server": "the parent of workers and the learner (started by 'start')",
     "render": "the renderer of one replay (started by 'start')",
     "air": "puts that stream on air (started by 'start')",
+    "ray": "starts node agents on a Ray cluster (started by 'start')",
     "program": "one stream that follows the director (started by 'start')",
     "games": "games of a worker (started by 'worker')",
     "go2rtc": "go2rtc beside a fleet (started by 'start')",
@@ -51,7 +52,7 @@ COMMANDS = {
 
 CHILDREN = (
     *("worker", "guest", "learner", "inference-server"),
-    *("fork-server", "render", "games", "program", "air"),
+    *("fork-server", "render", "games", "program", "air", "ray"),
 )
 """Commands whose standard error is their log."""
 

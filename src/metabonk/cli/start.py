@@ -32,7 +32,7 @@ from metabonk.runs.layout import (
     new_run,
 )
 from metabonk.settings import Settings, env_args, load_settings, unknown_variables
-from metabonk.settings.commands import command
+from metabonk.settings.commands import add_extra, command, is_installed
 from metabonk.settings.environment import forget_air_key
 from metabonk.settings.nodes import TOKEN_FILE, head_token
 from metabonk.settings.runtime_dir import runtime_dir
@@ -77,6 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--nodes", metavar="K", help="machines that play, each with 'metabonk join'; waits for K"
+    )
+    parser.add_argument(
+        "--ray", metavar="A", help="start agents on a Ray cluster: auto, or ray://HOST:PORT"
     )
     parser.add_argument(
         "--token-file", metavar="F", help="secret of the nodes (default: runs/node-token, made)"
@@ -146,6 +149,23 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
     terminal.print(f"stopped; the run is in {run_dir}")
 
 
+def _with_nodes(settings: Settings) -> Settings:
+    """Return the settings with a node to wait for, where Ray starts agents.
+
+    Raises:
+        SettingsError: Ray is not installed.
+    """
+    if settings.nodes.ray is None or settings.nodes.count:
+        return settings
+    if not is_installed("ray"):
+        raise SettingsError(
+            f"nodes.ray is {settings.nodes.ray!r}, but the package ray is not installed: run "
+            f"{add_extra('ray')!r}, or start agents yourself with '{command('join')}'"
+        )
+    nodes = settings.nodes.model_copy(update={"count": 1})
+    return settings.model_copy(update={"nodes": nodes})
+
+
 def _node_token(settings: Settings) -> str | None:
     """Return the secret of the nodes; None where workers play on this machine.
 
@@ -184,10 +204,14 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None, lis
         "worker": {"games_per_worker": arguments.games_per_worker},
         "learning": {"seed": arguments.seed, "env_args": arguments.env_arg},
         "go2rtc": {"enabled": arguments.go2rtc or None},
-        "nodes": {"count": arguments.nodes, "token_file": arguments.token_file},
+        "nodes": {
+            "count": arguments.nodes,
+            "ray": arguments.ray,
+            "token_file": arguments.token_file,
+        },
         "air": {"to": arguments.air},
     }
-    settings = load_settings(given)
+    settings = _with_nodes(load_settings(given))
     if not settings.workers:
         raise SettingsError(
             f"workers is 0, but a fleet has at least one; '{command('watch')}' shows environments "
@@ -205,7 +229,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None, lis
     # What else it was trained with is kept where nothing is given now.
     learning = learning_of(run_dir)
     learning.pop("env_args", None)
-    settings = load_settings({**given, "game": game}, {"learning": learning})
+    settings = _with_nodes(load_settings({**given, "game": game}, {"learning": learning}))
     kept, notes = _keep_env_args(settings, run_dir, replace=arguments.env_arg is not None)
     return kept, run_dir, notes
 

@@ -7,5 +7,6 @@
 ``workers``       the workers that it gives to this node
 ``learner_port``  the learner as the node's workers see it
 ``port``          the node's port, by which the head reaches workers
+``ray_launcher``  starts agents on a Ray cluster, each in an actor (``ray_agent``)
 ``settings``      settings of a node: the fleet's, with what belongs to the machine
 """

@@ -19,7 +19,7 @@ from metabonk.messages import (
     Problem,
     WorkerStatus,
 )
-from metabonk.orchestrator import go2rtc
+from metabonk.orchestrator import go2rtc, ray_agents
 from metabonk.orchestrator.children import INFERENCE, LEARNER
 from metabonk.orchestrator.faults import Faults
 from metabonk.orchestrator.fleet import FleetState
@@ -205,13 +205,16 @@ class HangMonitor:
             return self._ask_go2rtc
         if name == PROGRAM:
             return self._ask_program
+        if name == ray_agents.NAME:
+            return partial(self._ask_peer, ray_agents.peer_name(self._state.settings))
         if name.startswith(INFERENCE):
-            return partial(self._ask_inference_server, int(name.removeprefix(INFERENCE)))
+            number = int(name.removeprefix(INFERENCE))
+            learner = self._state.settings.ports.learner
+            return partial(self._ask_peer, peers.inference_server_name(learner, number))
         return None
 
-    def _ask_inference_server(self, number: int) -> bool:
-        """Return whether it answers."""
-        name = peers.inference_server_name(self._state.settings.ports.learner, number)
+    def _ask_peer(self, name: str) -> bool:
+        """Return whether the process that listens under a name answers."""
         try:
             return peers.answers(name, RESPONSE_TIMEOUT_S)
         except OSError as error:

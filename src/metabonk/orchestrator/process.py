@@ -13,7 +13,7 @@ from metabonk.encoding.capacity import measure_capacity
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
 from metabonk.messages import Fleet, Problem
-from metabonk.orchestrator import children, go2rtc
+from metabonk.orchestrator import children, go2rtc, ray_agents
 from metabonk.orchestrator.air import Transmission
 from metabonk.orchestrator.cleanup import GameCleanup
 from metabonk.orchestrator.election import Election
@@ -106,6 +106,7 @@ def run(
         specs = [
             *children.child_specs(settings, settings_file, run_dir, gpus, state.counters),
             *go2rtc.child_specs(settings),
+            *ray_agents.child_specs(settings, page.partition("/?")[0], node_token),
         ]
         rotation = LogRotation(children.log_files(settings, specs))
         fork_server = children.fork_server(settings)

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 1.0
 
 RESERVED = re.compile(
-    r"orchestrator|learner|inference-\d+|fork-server|renderers|go2rtc|program|air", re.ASCII
+    r"orchestrator|learner|inference-\d+|fork-server|renderers|go2rtc|program|air|ray", re.ASCII
 )
 """Names of other processes and their logs."""
 

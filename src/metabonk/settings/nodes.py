@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -23,6 +24,11 @@ class Nodes(Section):
     )
     port: int = Field(
         8070, ge=1, le=65535, description="port of an agent for its head, or the next that is free"
+    )
+    ray: Annotated[str, Field(pattern=r"^(auto|(ray://)?[^\s/]+:\d+)$")] | None = Field(
+        None,
+        description="Ray cluster on whose machines agents are started: auto, HOST:PORT or "
+        "ray://HOST:PORT; needs metabonk[ray]",
     )
     token_file: Path | None = Field(
         None,
