@@ -86,7 +86,7 @@ def run(
     """
     agent = secrets.token_hex(8)
     port = NodePort(agent, token)
-    server, number = serve_port(port, place)
+    server, number = serve_port(port, place, orchestrator)
     request = JoinRequest(
         version=version("metabonk"),
         node=place.name,
@@ -135,13 +135,13 @@ def run(
             reason = f"{lost}; the workers of this node have ended"
 
 
-def serve_port(port: NodePort, place: NodePlace) -> tuple[HttpServer, int]:
-    """Serve a node's port; return the server, and the number that it got.
+def serve_port(port: NodePort, place: NodePlace, taken: int) -> tuple[HttpServer, int]:
+    """Serve a node's port, which is not ``taken``; return the server, and the number it got.
 
     Raises:
         StartError: it can't be had.
     """
-    tried: set[int] = set()
+    tried = {taken}
     while True:
         try:
             number = place.port
