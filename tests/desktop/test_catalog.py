@@ -58,7 +58,17 @@ def test_a_name_that_contains_a_path_is_unknown():
         ("{game}", "{game", "command.1 is '{game': it has a single brace"),
         ('right = ["right"]', 'right = "right"', "actions.right is 'right': input should be a val"),
         ("wait = []", '"wait!" = []', "actions.wait! is 'wait!': it must be a name of letters"),
-        ('from = "adapter"', 'from = "luck"', "reward.from is 'luck': input should be 'adapter'"),
+        (
+            'from = "adapter"',
+            'from = "luck"',
+            "reward.from is 'luck': input should be 'adapter' or",
+        ),
+        ('from = "adapter"', "", "reward.from is missing"),
+        (
+            'value = "x"',
+            "values = 1",
+            "reward.value is missing; there is no key reward.values; known",
+        ),
         ("scale = 0.5", "scale = 0", "reward.scale is 0: input should be greater than 0"),
         ("limit_s = 1", 'limit_s = "long"', "episode.limit_s is 'long': input should be a valid n"),
         ('engine = "love"', 'engine = "hate"', "adapter.engine is 'hate': input should be 'love'"),

@@ -106,6 +106,11 @@ def test_a_policy_outside_metabonk_is_told_the_keys(tmp_path: Path):
     assert interface.observe(np.zeros((120, 160, 3), np.uint8)).shape == (96, 128, 3)
 
 
+def test_only_games_with_an_adapter_can_be_repeated():
+    assert describe_game(MR_RESCUE, Learning()).repeatable
+    assert not describe_game("desktop:lbreakout2", Learning()).repeatable
+
+
 def test_versions_change_with_the_definition(tmp_path: Path):
     first = game_versions(small_game(tmp_path).game_id)
     game_versions.cache_clear()

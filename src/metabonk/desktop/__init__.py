@@ -1,12 +1,20 @@
 """Any Linux program as a game: its definition, its display, its clock. A library below ``games``.
 
-``definition``   the schema of a game's TOML file
-``catalog``      finding and reading definitions, and what they need
-``game_folder``  the private folder of one running game
-``child``        programs that end with this process
-``display``      an X display of a game's own, without a screen
-``adapter``      requests to code inside a game
-``love``         preparation of a LÖVE game
-``engine``       a running game
-``cleanup``      removing what dead owners left behind
+``definition``      the schema of a game's TOML file
+``catalog``         finding and reading definitions, and what they need
+``engine``          the interface of running games
+``engines``         starting one, whatever moves its clock
+``adapter_engine``  games that code inside them moves
+``adapter``         requests to that code
+``love``            preparation of a LÖVE game
+``screen_engine``   games that know nothing of MetaBonk
+``clock``           holding their clock
+``keys``            a keyboard and a mouse
+``frame_buffer``    what is on a display
+``digits``          reading a number from a picture
+``stage``           folder, display and program of one game
+``game_folder``     its private folder
+``display``         its display, without a screen
+``child``           programs that end with this process
+``cleanup``         removing what dead owners left behind
 """

@@ -25,30 +25,16 @@ import contextlib
 import mmap
 import os
 import select
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metabonk.desktop.engine import State
 from metabonk.errors import GameError
 from metabonk.printable import printable
 
 PROTOCOL = "1"
 MAX_LINE = 4096
-
-
-class State(NamedTuple):
-    """State of a game after a request.
-
-    Attributes:
-        value: the number whose growth is the reward.
-        over: the episode has ended by the game's rules.
-        tics: that have passed.
-    """
-
-    value: float
-    over: bool
-    tics: int
 
 
 class GameEnded(GameError):

@@ -22,6 +22,9 @@ DISPLAY_NEEDS = {"Xvfb": "xvfb", "setpriv": "util-linux"}
 """Programs that every desktop game needs, and the Debian package of each."""
 
 
+LIBFAKETIME = "libfaketime"
+
+
 class Entry(NamedTuple):
     """A definition that was read.
 
@@ -90,6 +93,8 @@ def require(entry: Entry) -> None:
 
 def missing_needs(definition: Definition) -> Iterator[str]:
     """Yield the programs and files of a game that are not on this machine."""
+    if definition.clock.kind == "frozen" and find_libfaketime() is None:
+        yield LIBFAKETIME
     for need in (*DISPLAY_NEEDS, *definition.needs):
         if not (Path(need).exists() if need.startswith("/") else find_program(need)):
             yield need
@@ -97,7 +102,15 @@ def missing_needs(definition: Definition) -> Iterator[str]:
 
 def install_command(definition: Definition) -> str:
     """Return the command that installs all that a game needs, on Debian and Ubuntu."""
-    return f"sudo apt install {' '.join(sorted({*DISPLAY_NEEDS.values(), *definition.packages}))}"
+    packages = {*DISPLAY_NEEDS.values(), *definition.packages}
+    if definition.clock.kind == "frozen":
+        packages.add(LIBFAKETIME)
+    return f"sudo apt install {' '.join(sorted(packages))}"
+
+
+def find_libfaketime() -> Path | None:
+    """Return the library that gives a program another clock."""
+    return next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
 def package_versions(definition: Definition) -> dict[str, str]:

@@ -63,7 +63,7 @@ class Child:
         with output.open("ab") as printed:
             try:
                 self._process = subprocess.Popen(
-                    (*nice, "setpriv", "--pdeathsig", "KILL", *command),
+                    (*nice, "setpriv", "--no-new-privs", "--pdeathsig", "KILL", *command),
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
                     stderr=subprocess.STDOUT,

@@ -12,14 +12,24 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 from pydantic_core import ErrorDetails
 
+from metabonk.desktop.keys import BUTTONS, KEYSYMS, is_key
 from metabonk.settings.section import Section
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 Side = Annotated[int, Field(ge=64, le=4096)]
 Size = tuple[Side, Side]
+Place = Annotated[int, Field(ge=0, le=4096)]
+Extent = Annotated[int, Field(ge=1, le=4096)]
+Region = tuple[Place, Place, Extent, Extent]
+"""Left, top, width and height of a part of the screen, pixels."""
 
 PLACEHOLDERS = ("game", "home")
 """Names that a command may have in braces: the prepared game, and the folder that is its home."""
+
+NO_KEY = (
+    "there is no such key; a key is a character, mouse@X,Y or one of "
+    f"{', '.join((*KEYSYMS, *BUTTONS))}"
+)
 
 
 def _check_placeholders(word: str) -> str:
@@ -34,16 +44,39 @@ def _check_placeholders(word: str) -> str:
     return word
 
 
+def _check_key(name: str) -> str:
+    if not is_key(name):
+        raise ValueError(NO_KEY)
+    return name
+
+
+def _check_rows(rows: tuple[str, ...]) -> tuple[str, ...]:
+    if len({len(row) for row in rows}) != 1 or not set("".join(rows)) <= {"#", "."} or not rows[0]:
+        raise ValueError("rows must be of one length, of # and .")
+    return rows
+
+
 def _check_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError("it must be a name of letters, digits and underscores")
     return name
 
 
+Keys = tuple[Annotated[str, AfterValidator(_check_key)], ...]
+Rows = Annotated[
+    tuple[Annotated[str, Field(max_length=200)], ...],
+    Field(min_length=1, max_length=100),
+    AfterValidator(_check_rows),
+]
+
+
 class Clock(Section):
     """The game's time."""
 
-    kind: Literal["adapter"] = Field(description="who moves it: adapter: the engine, when told")
+    kind: Literal["adapter", "frozen", "real"] = Field(
+        description="adapter: code in the game moves it, when told; frozen: the program is stopped "
+        "while the policy decides, and its clock with it; real: nobody stops it"
+    )
     tics_per_second: int = Field(60, ge=1, le=240, description="updates of the game in a second")
     tics_per_step: int = Field(4, ge=1, le=120, description="tics that an action is held")
 
@@ -61,21 +94,61 @@ class Adapter(Section):
 class Reward(Section):
     """What is learned: the growth of a number."""
 
-    origin: Literal["adapter"] = Field(alias="from", description="where the number is read")
-    value: str = Field(min_length=1, description="expression in the game's language")
     scale: float = Field(1.0, gt=0, description="factor that brings returns near 1")
 
 
-class Episode(Section):
-    """How an episode ends."""
+class AdapterReward(Reward):
+    """A number inside the game."""
 
-    over: str = Field("", description="expression: the game is over")
+    origin: Literal["adapter"] = Field(alias="from")
+    value: str = Field(min_length=1, description="expression in the game's language")
+
+    def __str__(self) -> str:
+        return repr(self.value)
+
+
+class DigitsReward(Reward):
+    """A number on the screen."""
+
+    origin: Literal["digits"] = Field(alias="from")
+    region: Region
+    threshold: int = Field(128, ge=1, le=255, description="brightness of the digits' pixels")
+    pitch: int = Field(
+        0, ge=0, le=200, description="width of a digit with its gap; 0: gaps separate them"
+    )
+    glyphs: dict[Annotated[str, Field(pattern="^[0-9]$")], Rows] = Field(
+        min_length=10, description="each digit, as rows of # and ."
+    )
+
+    def __str__(self) -> str:
+        return f"the number at {', '.join(map(str, self.region))}"
+
+
+REWARDS = {"adapter": AdapterReward, "digits": DigitsReward}
+
+
+class Sign(Section):
+    """Something that appears on the screen."""
+
+    region: Region
+    threshold: int = Field(128, ge=1, le=255, description="brightness of its bright pixels")
+    rows: Rows = Field(description="the region as rows of # (bright) and .")
+
+
+class Episode(Section):
+    """How an episode begins and ends."""
+
+    begin: tuple[Annotated[float, Field(ge=0, le=60)] | Keys, ...] = Field(
+        (), description="keys that are held, and seconds to wait, after the program's start"
+    )
+    over: str = Field("", description="expression in the game's language: the game is over")
+    over_sign: Sign | None = Field(None, description="the game is over once this is on the screen")
     limit_s: float = Field(300.0, gt=0, le=86400, description="game time after which it is cut off")
     stuck_s: float = Field(
         0.0, ge=0, description="game time without any change to see, after which it is cut off"
     )
     restart_after: int = Field(
-        1000, ge=1, description="episodes after which the program is started anew"
+        1000, ge=1, description="episodes after which a game with an adapter is started anew"
     )
 
 
@@ -109,18 +182,36 @@ class Definition(Section):
     actions: dict[Annotated[str, AfterValidator(_check_name)], tuple[Word, ...]] = Field(
         min_length=2, max_length=256, description="the keys that each action holds"
     )
-    reward: Reward
+    reward: Annotated[AdapterReward | DigitsReward, Field(discriminator="origin")]
     episode: Episode = Episode()
     view: View = View()
     adapter: Adapter | None = None
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:
-        if self.clock.kind == "adapter" and self.adapter is None:
-            raise ValueError("clock.kind is 'adapter', which needs a section [adapter]")
+        with_adapter = self.clock.kind == "adapter"
+        if with_adapter != (self.adapter is not None):
+            raise ValueError(
+                f"clock.kind is {self.clock.kind!r}, and a section [adapter] belongs to 'adapter'"
+            )
+        if with_adapter != isinstance(self.reward, AdapterReward):
+            allowed = "'adapter'" if with_adapter else "'digits'"
+            raise ValueError(
+                f"reward.from must be {allowed} where clock.kind is {self.clock.kind!r}"
+            )
+        if not with_adapter:
+            for name, keys in self.actions.items():
+                for key in keys:
+                    if not is_key(key):
+                        raise ValueError(f"actions.{name} has {key!r}: {NO_KEY}")
         if len(self.sizes) > 1 and not (self.adapter and self.adapter.resize):
             raise ValueError("several sizes need adapter.resize, which changes the size")
         return self
+
+    @property
+    def episodes_per_start(self) -> int:
+        """Episodes that one process of the program plays."""
+        return 1 if self.adapter is None else self.episode.restart_after
 
     @property
     def largest_size(self) -> Size:
@@ -141,8 +232,15 @@ class Definition(Section):
 def describe_mistake(details: ErrorDetails) -> str:
     """Return a sentence about an invalid key of a definition, without the file's name."""
     path = [str(part) for part in details["loc"] if part != "[key]"]
-    key, message = ".".join(path), details["msg"].removeprefix("Value error, ")
+    # Of a kind of reward, the path has its name as well.
+    key = ".".join(part for at, part in enumerate(path) if (at, path[0]) != (1, "reward"))
+    message = details["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
+    if details["type"] == "union_tag_invalid":
+        allowed = " or ".join(map(repr, REWARDS))
+        return f"{key}.from is {details['input'].get('from')!r}: input should be {allowed}"
+    if details["type"] == "union_tag_not_found":
+        return f"{key}.from is missing"
     if details["type"] == "extra_forbidden":
         return f"there is no key {key}; known there are {', '.join(_keys(path[:-1]))}"
     if details["type"] == "missing":
@@ -154,6 +252,9 @@ def _keys(path: list[str]) -> Iterator[str]:
     """Yield the keys that a section of a definition may have."""
     model: Any = Definition
     for name in path:
+        if name in REWARDS:
+            model = REWARDS[name]
+            continue
         annotation = model.model_fields[name].annotation
         model = next(
             each

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from metabonk.desktop.catalog import find_program
 from metabonk.desktop.child import Child
+from metabonk.desktop.keys import COOKIE
 from metabonk.errors import GameError
 from metabonk.settings.environment import environment_with
 
 START_S = 15.0
 
-COOKIE = b"MIT-MAGIC-COOKIE-1"
 FAMILY_WILD = 0xFFFF  # Xauth.h: any host, any display
 
 
@@ -32,13 +32,17 @@ class Display:
         GameError: it does not start.
 
     Attributes:
+        number: of the display.
+        cookie: that it asks for.
         environment: variables by which programs find it.
+        frame_buffer: file that holds its picture.
         pid: of the server.
     """
 
     def __init__(self, folder: Path, size: tuple[int, int]) -> None:
         authority = folder / "Xauthority"
-        authority.write_bytes(_authority(secrets.token_bytes(16)))
+        self.cookie = secrets.token_bytes(16)
+        authority.write_bytes(_authority(self.cookie))
         reader, writer = os.pipe()
         try:
             try:
@@ -65,6 +69,7 @@ class Display:
             self._server.close()
             raise GameError(f"the display (Xvfb) does not start: {words}")
         self.pid = self._server.pid
+        self.number = number
         self.environment = {"DISPLAY": f":{number}", "XAUTHORITY": str(authority)}
         self.frame_buffer = folder / "Xvfb_screen0"
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from metabonk.desktop.adapter import State
 from metabonk.desktop.catalog import Entry
-from metabonk.desktop.engine import AdapterEngine
+from metabonk.desktop.engine import Engine, State
+from metabonk.desktop.engines import open_engine
 from metabonk.errors import GameError
 from metabonk.frame import Frame
 from metabonk.games.game import (
@@ -46,6 +46,7 @@ def describe_desktop(entry: Entry, spec: ObservationSpec, frame_stack: int = 0) 
         action_names=tuple(definition.actions),
         reward_scale=definition.reward.scale,
         tics_per_s=float(definition.clock.tics_per_second),
+        repeatable=definition.adapter is not None,
     )
 
 
@@ -92,7 +93,7 @@ class DesktopGame(Game):
         self._render_size = self._next_render_size = render_size
         # Programs end with the thread that started them; those that play come and go.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="desktop-game")
-        self._engine: AdapterEngine | None = None
+        self._engine: Engine | None = None
         self._episodes = self._unrewarded = 0
         self._playing = False
         self._start()
@@ -112,7 +113,7 @@ class DesktopGame(Game):
     def reset(self, seed: int) -> Observation:
         """Start the next episode."""
         before, self._render_size = self._render_size, self._next_render_size
-        is_worn = self._episodes >= self._definition.episode.restart_after
+        is_worn = self._episodes >= self._definition.episodes_per_start
         if self._engine is None or is_worn or self._way(before) != self._way(self._render_size):
             self._stop()
             self._start()
@@ -169,7 +170,7 @@ class DesktopGame(Game):
         self._starter.shutdown()
 
     def _move(
-        self, engine: AdapterEngine, keys: tuple[str, ...], tics: int, on_frame: FrameSink | None
+        self, engine: Engine, keys: tuple[str, ...], tics: int, on_frame: FrameSink | None
     ) -> tuple[State, Frame | None]:
         """Hold keys; return the state, and the frame of the last tic if that was drawn."""
         if on_frame is None:
@@ -189,7 +190,7 @@ class DesktopGame(Game):
                 break
         return state._replace(tics=number), drawn[-1] if drawn else None
 
-    def _draw(self, engine: AdapterEngine) -> Frame:
+    def _draw(self, engine: Engine) -> Frame:
         return Frame(engine.draw(), time.monotonic())
 
     def _fit(self, frame: Frame) -> Frame:
@@ -211,10 +212,10 @@ class DesktopGame(Game):
         self._unrewarded = 0 if self._is_rewarded else self._unrewarded + 1
         if self._unrewarded == UNREWARDED_EPISODES:
             log.warning(
-                "%s: %d episodes without any reward; is %r what is to grow?",
+                "%s: %d episodes without any reward; is %s what is to grow?",
                 self.id,
                 UNREWARDED_EPISODES,
-                self._definition.reward.value,
+                self._definition.reward,
             )
 
     def _way(self, render_size: tuple[int, int] | None) -> tuple[tuple[int, int], bool]:
@@ -222,7 +223,7 @@ class DesktopGame(Game):
         return self._definition.drawn_size(render_size), render_size is None
 
     def _start(self) -> None:
-        started = self._starter.submit(AdapterEngine, self._entry, self._render_size)
+        started = self._starter.submit(open_engine, self._entry, self._render_size)
         self._engine = started.result()
         self._episodes = 0
 
@@ -232,7 +233,7 @@ class DesktopGame(Game):
         if engine is not None:
             engine.close()
 
-    def _running_engine(self) -> AdapterEngine:
+    def _running_engine(self) -> Engine:
         if self._engine is None:
             raise GameError(f"{self.id} is closed")
         return self._engine

@@ -78,6 +78,7 @@ class GameDescription:
         tics_per_s: its own pace, at which people play or watch it.
         in_process: it runs in this process, not in an engine of its own: all calls must be made on
             the thread that started it.
+        repeatable: an episode comes out the same from its seed and its actions.
     """
 
     id: str
@@ -88,6 +89,7 @@ class GameDescription:
     action_sizes: tuple[int, ...] = ()
     tics_per_s: float = 30.0
     in_process: bool = False
+    repeatable: bool = True
 
 
 class Game(ABC):

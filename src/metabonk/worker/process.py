@@ -238,7 +238,7 @@ class Worker:
         return RolloutBuilder(self.actor.spec, learning.rollout_steps)
 
     def _make_recorder(self) -> EpisodeRecorder | None:
-        if not self._settings.replays.keep_mb:
+        if not self._settings.replays.keep_mb or not self.game.description.repeatable:
             return None
         return EpisodeRecorder(EpisodeSetup.of(self.game.description, self._settings.learning))
 

@@ -10,8 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
-from metabonk.desktop import engine as engines
-from metabonk.desktop.engine import AdapterEngine
+from metabonk.desktop import adapter_engine as engines
+from metabonk.desktop.adapter_engine import AdapterEngine
 from metabonk.errors import GameError, GameStartError
 from tests.support.desktop import small_game
 from tests.support.requirements import require_desktop

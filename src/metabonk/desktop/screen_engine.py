@@ -1,0 +1,126 @@
+"""A desktop game that knows nothing of MetaBonk: keys in, pictures out."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metabonk.desktop.catalog import Entry, find_libfaketime
+from metabonk.desktop.clock import Clock, FrozenClock, RealClock
+from metabonk.desktop.definition import DigitsReward, Region, Sign
+from metabonk.desktop.digits import DigitReader, appears
+from metabonk.desktop.engine import Engine, State
+from metabonk.desktop.frame_buffer import FrameBuffer
+from metabonk.desktop.keys import Keyboard
+from metabonk.desktop.stage import Stage
+from metabonk.errors import GameError
+
+START_S = 30.0
+
+POLL_S = 0.05
+
+
+class ScreenEngine(Engine):
+    """A game that is read from its display; see ``open_engine``.
+
+    Each episode is another process of the program: only its first menu is known.
+    """
+
+    def __init__(self, entry: Entry, wanted: tuple[int, int] | None) -> None:
+        definition = entry.definition
+        assert isinstance(definition.reward, DigitsReward), "the definition was checked"
+        self._definition = definition
+        reward = definition.reward
+        self._reader = DigitReader(reward.glyphs, reward.threshold, reward.pitch)
+        self._region = reward.region
+        self._tic_s = 1 / definition.clock.tics_per_second
+        self.size = definition.drawn_size(wanted)
+        with contextlib.ExitStack() as owned:
+            self._stage = owned.enter_context(contextlib.closing(Stage(entry)))
+            display = self._stage.display
+            self._keyboard = owned.enter_context(
+                contextlib.closing(Keyboard(display.number, display.cookie))
+            )
+            self._buffer = owned.enter_context(
+                contextlib.closing(FrameBuffer(display.frame_buffer))
+            )
+            self._clock: Clock = self._start(background=wanted is None)
+            with self._explained():
+                self._begin()
+            self._value = 0.0
+            self._owned = owned.pop_all()
+
+    def reset(self, seed: int) -> State:
+        """Begin an episode; the program has just been started for it."""
+        self._value = 0.0
+        with self._explained():
+            return self._state(0)
+
+    def step(self, keys: tuple[str, ...], tics: int) -> State:
+        """Hold keys, by X's names, while the program runs for some tics."""
+        with self._explained():
+            self._keyboard.hold(keys)
+            self._clock.run(tics * self._tic_s)
+            return self._state(tics)
+
+    def draw(self) -> NDArray[np.uint8]:
+        """Return what is on the display."""
+        return self._buffer.read()[: self.size[1], : self.size[0]]
+
+    def close(self) -> None:
+        """End the game and its display."""
+        self._owned.close()
+
+    def _start(self, *, background: bool) -> Clock:
+        if self._definition.clock.kind == "real":
+            self._stage.start({}, background=background)
+            return RealClock()
+        library = find_libfaketime()
+        assert library is not None, "what the game needs was checked"
+        clock = FrozenClock(library, self._stage.folder.path)
+        self._stage.start(clock.environment, background=background)
+        clock.attach(self._stage.child.pid)
+        return clock
+
+    def _begin(self) -> None:
+        """Wait for the program's window, and go through its menus."""
+        waited_s = 0.0
+        while not self._keyboard.has_window():
+            if self._stage.child.has_ended() or waited_s >= START_S:
+                raise GameError(f"it has opened no window within {waited_s:.0f} s")
+            self._clock.run(POLL_S)
+            waited_s += POLL_S
+        for part in self._definition.episode.begin:
+            if isinstance(part, float):
+                self._clock.run(part)
+            else:
+                self._keyboard.hold(part)
+        self._keyboard.hold(())
+
+    def _state(self, tics: int) -> State:
+        if self._stage.child.has_ended():
+            raise GameError("it ended unexpectedly")
+        self._keyboard.wait()  # What the program drew last has arrived.
+        pixels = self._buffer.read()
+        number = self._reader.read(_part(pixels, self._region))
+        if number is not None:  # Otherwise something covers it for a moment.
+            self._value = float(number)
+        sign = self._definition.episode.over_sign
+        return State(self._value, sign is not None and _is_there(pixels, sign), tics)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except GameError as error:
+            raise self._stage.failed(error, has_ended=self._stage.child.has_ended()) from None
+
+
+def _part(pixels: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
+    left, top, width, height = region
+    return pixels[top : top + height, left : left + width]
+
+
+def _is_there(pixels: NDArray[np.uint8], sign: Sign) -> bool:
+    return appears(_part(pixels, sign.region), sign.rows, sign.threshold)

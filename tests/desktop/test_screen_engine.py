@@ -1,0 +1,154 @@
+"""LBreakout2, which knows nothing of MetaBonk: read from its display, its clock held."""
+
+import contextlib
+import itertools
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from metabonk.desktop.catalog import find_libfaketime, load
+from metabonk.desktop.engines import open_engine
+from metabonk.desktop.screen_engine import ScreenEngine
+from metabonk.errors import GameError
+from tests.support.desktop import write_definition
+from tests.support.requirements import require, require_desktop
+
+LBREAKOUT = "desktop:lbreakout2"
+SPRITES = Path("/usr/share/games/lbreakout2/gfx/ball.png")
+TICS = 3
+SHORT_S, LONG_S = 0.005, 0.25
+
+
+@pytest.fixture(autouse=True)
+def _own_runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_desktop("lbreakout2", apt="lbreakout2 libfaketime")
+    require(find_libfaketime(), "libfaketime", apt="libfaketime")
+    folder = tmp_path / "runtime"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+
+
+@contextlib.contextmanager
+def playing(game_id: str = LBREAKOUT) -> Iterator[ScreenEngine]:
+    engine = open_engine(load(game_id), None)
+    assert isinstance(engine, ScreenEngine)
+    with contextlib.closing(engine):
+        yield engine
+
+
+def program(name: str = "lbreakout2") -> psutil.Process:
+    return next(each for each in psutil.Process().children() if each.name() == name)
+
+
+def ball_in(pixels: NDArray[np.uint8]) -> tuple[int, int] | None:
+    """Return where the ball is; None where none is in sight."""
+    ball = np.array(Image.open(SPRITES).convert("RGB"))[:12, :12]
+    mask = np.repeat(ball.max(axis=2, keepdims=True) > 20, 3, axis=2).astype(np.uint8)
+    differences = cv2.matchTemplate(pixels, ball, cv2.TM_SQDIFF, mask=mask)
+    smallest, _, place, _ = cv2.minMaxLoc(differences)
+    return (int(place[0]), int(place[1])) if smallest < 1000 else None
+
+
+def distances(pause_s: float, *, steps: int = 14) -> list[float]:
+    """Return how far the ball flies in each step between two bounces, with a policy this slow."""
+    with playing() as game:
+        game.reset(0)
+        places = []
+        for _ in range(steps):
+            game.step((), TICS)
+            places.append(ball_in(game.draw()))
+            time.sleep(pause_s)  # The policy decides.
+    moves = [
+        np.subtract(after, before)
+        for before, after in itertools.pairwise(places)
+        if before is not None and after is not None and before != after
+    ]
+    straight = [
+        float(np.hypot(*move))
+        for before, move in itertools.pairwise(moves)
+        if before @ move > 0.98 * np.hypot(*before) * np.hypot(*move)
+    ]
+    assert len(straight) >= 5
+    return straight
+
+
+def test_a_step_takes_the_same_game_time_however_long_the_policy_decides():
+    fast, slow = distances(SHORT_S), distances(LONG_S)
+    tic = float(np.median(fast)) / TICS
+    assert np.median(slow) == pytest.approx(np.median(fast), abs=tic)
+    near = [abs(each - np.median(fast)) <= tic for each in fast + slow]
+    assert np.mean(near) >= 0.9
+
+
+def test_the_score_and_the_end_are_read_and_nothing_moves_while_it_is_frozen():
+    with playing() as game:
+        assert game.reset(0).value == 0
+        values = []
+        for step in range(400):
+            # Balls are thrown up and come down beside the paddle; some of them break bricks.
+            state = game.step(("space",) if step % 2 else (), 6)
+            values.append(state.value)
+            if state.over:
+                break
+        assert state.over
+        assert values == sorted(values)
+        assert values[-1] % 100 == 0  # That of a whole brick; it is counted up to.
+        before = game.draw()
+        time.sleep(0.2)
+        assert np.array_equal(game.draw(), before)
+
+
+def test_the_policy_waits_for_the_game_in_real_time(tmp_path: Path):
+    text = Path(__file__).parents[2] / "src/metabonk/desktop/definitions/lbreakout2.toml"
+    real = text.read_text(encoding="utf-8").replace('"frozen"', '"real"')
+    with playing(write_definition(tmp_path, real)) as game:
+        game.reset(0)
+        game.step((), 1)
+        began = time.monotonic()
+        for _ in range(10):
+            game.step((), 4)
+        assert 0.55 < time.monotonic() - began < 1.5
+
+
+def test_a_program_that_ends_is_a_sentence():
+    with playing() as game:
+        game.reset(0)
+        program().send_signal(signal.SIGKILL)
+        with pytest.raises(GameError, match=r"lbreakout2 failed: it ended unexpectedly; .*SIGKILL"):
+            for _ in range(100):
+                game.step((), 1)
+
+
+def test_a_display_that_ends_is_a_sentence():
+    with playing() as game:
+        game.reset(0)
+        program("Xvfb").send_signal(signal.SIGKILL)
+        with pytest.raises(GameError, match=r"lbreakout2 failed: "):
+            for _ in range(100):
+                game.step((), 1)
+
+
+def test_a_program_without_a_window_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("metabonk.desktop.screen_engine.START_S", 0.5)
+    text = Path(__file__).parents[2] / "src/metabonk/desktop/definitions/lbreakout2.toml"
+    sleeping = text.read_text(encoding="utf-8").replace('["lbreakout2"]', '["sleep", "60"]', 1)
+    with pytest.raises(GameError, match=r"failed: it has opened no window within"):
+        open_engine(load(write_definition(tmp_path, sleeping)), None)
+    assert not [each for each in psutil.Process().children() if each.name() == "sleep"]
+
+
+def test_a_frozen_program_ends_with_its_engine():
+    with playing() as game:
+        game.reset(0)
+        game.step((), 1)
+        frozen = program()
+        assert frozen.status() == psutil.STATUS_STOPPED
+    assert not frozen.is_running()
