@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from websockets.sync.client import connect
 
 from metabonk.messages import Fleet, StreamState, WorkerStatus
 from tests.support import http
@@ -91,6 +92,12 @@ def test_two_nodes_play_for_one_head(head: FleetUnderTest):
             until("all viewers see frames", lambda: all(each.arrivals() for each in viewers))
             assert connections(b) <= idle + 1
             until("they are counted", lambda: head.statuses()[shown].stream_dedicated_clients == 5)
+
+        # Programs of the head's machine reach it without a token.
+        assert http.head(head.statuses()[shown].stream_url).status_code == 200
+        order = http.get(f"{head.orchestrator}/api/program/order").json()
+        with connect(order["sources"][0]["address"], proxy=None, max_size=None) as program:
+            assert '"type":"policy"' in str(program.recv(10))
 
         # All of a node's processes die with its agent, and it comes back to the same workers.
         tree = b.tree()

@@ -103,8 +103,8 @@ def fleet_routes(state: FleetState, sessions: Callable[[], list[PoolStatus]]) ->
         member = state.roster.find(instance_id)
         if member is None:
             raise HTTPException(404, state.roster.absence(instance_id))
-        if member.address is not None and member.address.node is not None:
-            return remote_log(member.address, lines)
+        if (address := state.roster.address_on_node(instance_id)) is not None:
+            return remote_log(address, lines)
         text = read_log(state.settings.paths.logs / f"{instance_id}.log", MAX_LOG_BYTES)
         return LogTail(lines=text.splitlines()[-lines:])
 

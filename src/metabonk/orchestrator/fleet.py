@@ -22,6 +22,7 @@ from metabonk.messages import (
     WorkerStatus,
     no_video,
 )
+from metabonk.node_messages import WORKERS_PATH
 from metabonk.orchestrator.air import OnAir
 from metabonk.orchestrator.director import Assignment, Director, candidates_of
 from metabonk.orchestrator.event_log import EventLog
@@ -114,7 +115,7 @@ class FleetState:
         episodes: Sequence[EpisodeReport],
     ) -> None:
         """Take what a node says of the workers that it has been given, whom its agent directs."""
-        statuses = [status.model_copy(update={"node": node}) for status in statuses]
+        statuses = [self._as_seen_here(status, node) for status in statuses]
         now = self._clock()
         with self._lock:
             for status in statuses:
@@ -263,6 +264,12 @@ class FleetState:
         if self._learner is None:
             awaited.add(LEARNER)
         return {name: start for name, start in self._starting.items() if name in awaited}
+
+    def _as_seen_here(self, status: WorkerStatus, node: str) -> WorkerStatus:
+        """Return the status of a worker of a node, with an address that leads there from here."""
+        api = self.settings.internal_authority(self.settings.ports.orchestrator)
+        url = f"http://{api}{WORKERS_PATH}/{status.instance_id}/stream.mp4"
+        return status.model_copy(update={"node": node, "stream_url": url})
 
     def _status_problems(self) -> Iterator[Problem]:
         if self._learner is not None and self._learner.save_error is not None:

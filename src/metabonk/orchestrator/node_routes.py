@@ -8,9 +8,8 @@ from importlib.metadata import version
 from typing import Annotated
 
 import httpx
-from fastapi import APIRouter, Header, Request, Response, WebSocket
+from fastapi import APIRouter, Header, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from websockets.exceptions import InvalidHandshake
 
 from metabonk.http.app import make_http_app
 from metabonk.http.errors import error_response
@@ -21,20 +20,16 @@ from metabonk.node_messages import (
     HEAD_HEADER,
     NODES_PATH,
     ROLLOUT_HEADER,
-    WORKERS_PATH,
     JoinReply,
     JoinRequest,
     NodeName,
     NodeOrders,
     NodeReport,
 )
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.forwarding import ForwardedResponse, pass_on
-from metabonk.orchestrator.gateway import unreachable
+from metabonk.orchestrator.forwarding import ForwardedResponse
 from metabonk.orchestrator.node_table import NodeRefused, StaleEpoch
 from metabonk.orchestrator.nodes import Nodes
 from metabonk.settings.public_url import url_host
-from metabonk.streaming.relay import StreamAddress
 
 MAX_BODY_BYTES = 256 << 20
 """Larger than any rollout that a learner takes; that one refuses smaller ones as well."""
@@ -201,26 +196,6 @@ def node_routes(nodes: Nodes, learner: LearnerLink) -> APIRouter:
         nodes.require(node, head, epoch)
         known = request.headers.get("if-none-match")
         return await learner.fetch_weights(known, min(max(0.0, wait), MAX_WAIT_S))
-
-    return router
-
-
-def stream_routes(state: FleetState) -> APIRouter:
-    """Return the way to streams of nodes for processes of this machine, which have no token."""
-    router = APIRouter()
-
-    @router.websocket(f"{WORKERS_PATH}/{{name}}/stream")
-    async def stream(socket: WebSocket, name: str) -> None:
-        """Pass the stream of a worker on a node on."""
-        member = state.roster.find(name)
-        if member is None or member.address is None:
-            await socket.send_denial_response(error_response(404, "not_found", f"no {name} now"))
-            return
-        url = f"{member.address.stream}?{socket.url.query}"
-        try:
-            await pass_on(StreamAddress(url, member.address.headers), socket)
-        except (OSError, TimeoutError, InvalidHandshake) as error:
-            await socket.send_denial_response(unreachable(name, error))
 
     return router
 

@@ -96,6 +96,13 @@ class Roster:
         with self._lock:
             return {each.name: each.seat for each in self._members.values() if each.is_here}
 
+    def address_on_node(self, name: str) -> WorkerAddress | None:
+        """Return the address of a worker on a node; None if it isn't on any."""
+        member = self.find(name)
+        if member is None or member.address is None or member.address.node is None:
+            return None
+        return member.address
+
     def absence(self, name: str) -> str:
         """Return the sentence for a name that no worker has."""
         with self._lock:

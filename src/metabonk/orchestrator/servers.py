@@ -32,7 +32,7 @@ from metabonk.orchestrator.fleet import FleetState
 from metabonk.orchestrator.gateway import Gateway, NodeWhep
 from metabonk.orchestrator.highlights import highlight_routes
 from metabonk.orchestrator.metrics import FleetMetrics
-from metabonk.orchestrator.node_routes import LearnerLink, NodesMiddleware, stream_routes
+from metabonk.orchestrator.node_routes import LearnerLink, NodesMiddleware
 from metabonk.orchestrator.nodes import Nodes
 from metabonk.orchestrator.page import Page
 from metabonk.orchestrator.program_routes import ProgramGate, order_routes, pin_routes
@@ -41,6 +41,7 @@ from metabonk.orchestrator.replay_finder import ReplayFinder
 from metabonk.orchestrator.replay_response import no_replay
 from metabonk.orchestrator.replay_routes import replay_routes
 from metabonk.orchestrator.replays import Replays
+from metabonk.orchestrator.worker_pipe import WorkerPipe
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
 from metabonk.session_messages import PoolStatus
 from metabonk.settings.public_url import split_public_url
@@ -114,7 +115,14 @@ def make_apps(
 
     public_url = state.settings.public_url
     program = ProgramGate(state)
-    api = make_http_app("MetaBonk orchestrator", lifespan=program.lifespan)
+    pipe = WorkerPipe(state.roster.address_on_node)
+
+    @contextlib.asynccontextmanager
+    async def api_lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with program.lifespan(app), pipe.lifespan(app):
+            yield
+
+    api = make_http_app("MetaBonk orchestrator", lifespan=api_lifespan)
     page = make_http_app(
         "MetaBonk",
         lifespan=lifespan,
@@ -135,7 +143,7 @@ def make_apps(
     api.include_router(order_routes(state))
     api.include_router(report_routes(state.on_air))
     if nodes is not None:
-        api.include_router(stream_routes(state))
+        api.include_router(pipe.routes())
     # For go2rtc and what goes on air, which have no token.
     api.include_router(program.routes())
     page.include_router(gateway.routes())
