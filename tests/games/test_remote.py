@@ -79,6 +79,21 @@ def test_an_episode_is_the_same_in_another_process(
     there.close()
 
 
+def test_games_of_one_process_may_be_called_before_others_have_answered(process: GameProcess):
+    here, one = remote(process, "gym:CartPole-v1")
+    other = RemoteGame(process, 2, "gym:CartPole-v1", LEARNING, here.description)
+    one.reset(1)
+    other.reset(2)
+    assert other.begin_step(1)
+    restarted = one.reset(3)
+    outcome = other.step(1)
+    assert np.array_equal(restarted, here.reset(3))
+    here.reset(2)
+    assert np.array_equal(outcome.observation, here.step(1).observation)
+    for game in (one, other, here):
+        game.close()
+
+
 def test_a_game_that_cant_start_there_says_why(process: GameProcess):
     description = make_game("gym:CartPole-v1", LEARNING).description
     with pytest.raises(GameStartError, match="NoSuchThing"):

@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -116,6 +117,29 @@ def test_games_bound_to_a_thread_move_on_it_one_after_another(sampling: Sampling
     assert set().union(*(game.threads for game in games)) == {"bound_0"}
     assert [game.steps for game in games] == [3] * count
     assert sorted(sampling.stepped) == sorted(3 * [*range(count)])
+
+
+class ElsewhereGame(SteppingGame):
+    """A game whose steps begin before they are asked for the outcome."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = 0
+
+    def begin_step(self, action: Any) -> bool:
+        self.begun += 1
+        return True
+
+
+def test_games_that_move_elsewhere_begin_all_at_once_and_need_no_thread(sampling: Sampling):
+    games = [ElsewhereGame() for _ in range(4)]
+    for game in games:
+        sampling.add(game)
+    begun: list[tuple[int, int]] = []
+    sampling.run(4, lambda _: begun.append((sum(g.begun for g in games), len(sampling.stepped))))
+    assert begun == [(0, 0), (2, 0), (4, 0), (6, 2), (8, 4)]
+    assert sampling.stepped == [0, 2, 1, 3, 0, 2, 1, 3]
+    assert set().union(*(game.threads for game in games)) == {threading.current_thread().name}
 
 
 def test_games_that_open_later_run_from_the_next_turn_on(sampling: Sampling):

@@ -149,6 +149,20 @@ class Game(ABC):
             GameError: the game failed.
         """
 
+    def begin_step(self, action: Any) -> bool:
+        """Begin a step, if the game moves elsewhere while this process does something else.
+
+        Args:
+            action: that ``step`` is called with next, for the outcome.
+
+        Returns:
+            False if nothing has begun, since ``step`` does it all.
+
+        Raises:
+            GameError: the game failed.
+        """
+        return False
+
     @abstractmethod
     def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
         """Take a step.

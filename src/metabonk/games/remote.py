@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
@@ -14,8 +15,8 @@ from metabonk.games.game import FrameSink, Game, GameDescription, Observation, T
 from metabonk.games.remote_wire import (
     Call,
     Recipe,
+    Reply,
     Request,
-    content_of,
     pack_action,
     pack_seed,
     unpack_observation,
@@ -29,9 +30,10 @@ END_S = 2.0
 
 
 class GameProcess:
-    """A process that runs games, at a lower priority. For one thread.
+    """A process that runs games, at a lower priority. Thread-safe.
 
-    It ends with the thread that started it, however that ends, and logs where this process does.
+    It makes one call after another. It ends with the thread that started it, however that ends, and
+    logs where this process does.
 
     Raises:
         GameError: it can't be started.
@@ -52,27 +54,51 @@ class GameProcess:
                 ours.close()
                 raise GameError(f"can't start a process for games: {error.strerror}") from None
         self._connection = Connection(ours.detach())
+        self._sending, self._receiving = threading.Lock(), threading.Lock()
+        self._replies: dict[int, Reply] = {}
 
     @property
     def pid(self) -> int:
         """Id of the process."""
         return self._process.pid
 
-    def call(self, request: Request) -> memoryview:
-        """Make a call, and return its content.
+    def send(self, request: Request) -> None:
+        """Ask for a call, whose reply is to be received before the game is called again.
 
         Raises:
-            GameError: it raised one, or the process has ended.
+            GameError: the process has ended.
         """
         try:
-            self._connection.send_bytes(request.to_bytes())
-            return content_of(self._connection.recv_bytes())
-        except (EOFError, OSError):
-            code = self._process.wait()
-            raise GameError(
-                f"a process of games ended unexpectedly (exit code {code}); its last words are "
-                "above in this log"
-            ) from None
+            with self._sending:
+                self._connection.send_bytes(request.to_bytes())
+        except OSError:
+            raise self._ended() from None
+
+    def receive(self, game: int) -> memoryview:
+        """Wait for the reply to a game's call, and return its content.
+
+        Args:
+            game: its number.
+
+        Raises:
+            GameError: the call raised one, or the process has ended.
+        """
+        # Whoever waits takes in what comes for others too.
+        with self._receiving:
+            while game not in self._replies:
+                try:
+                    reply = Reply.from_bytes(self._connection.recv_bytes())
+                except (EOFError, OSError):
+                    raise self._ended() from None
+                self._replies[reply.game] = reply
+            return self._replies.pop(game).result()
+
+    def _ended(self) -> GameError:
+        code = self._process.wait()
+        return GameError(
+            f"a process of games ended unexpectedly (exit code {code}); its last words are above "
+            "in this log"
+        )
 
     def close(self) -> None:
         """End the process and its games; may be called twice."""
@@ -88,7 +114,7 @@ class RemoteGame(Game):
     """A game in another process, which nobody watches: it has no frames.
 
     Args:
-        process: runs it; all calls must be made on its thread.
+        process: runs it.
         number: of the game, unique in the process.
         game_id: see ``make_game``.
         learning: see ``make_game``.
@@ -109,6 +135,7 @@ class RemoteGame(Game):
         super().__init__(description)
         self._process = process
         self._number = number
+        self._has_begun = False
         recipe = Recipe(game=game_id, learning=learning)
         self._call(Call.OPEN, recipe.model_dump_json().encode())
 
@@ -129,11 +156,20 @@ class RemoteGame(Game):
         """Start the next episode."""
         return unpack_observation(self._call(Call.RESET, pack_seed(seed)), self.description)
 
-    def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
-        """Take a step, undrawn."""
-        assert on_frame is None, "nobody watches it"
+    def begin_step(self, action: Any) -> bool:
+        """Begin a step."""
         packed = pack_action(action, self.description)
-        return unpack_transition(self._call(Call.STEP, packed), self.description)
+        self._process.send(Request(Call.STEP, self._number, packed))
+        self._has_begun = True
+        return True
+
+    def step(self, action: Any, on_frame: FrameSink | None = None) -> Transition:
+        """Take a step, undrawn, or complete the one that has begun."""
+        assert on_frame is None, "nobody watches it"
+        if not self._has_begun:
+            self.begin_step(action)
+        self._has_begun = False
+        return unpack_transition(self._process.receive(self._number), self.description)
 
     def set_render_size(self, size: tuple[int, int] | None) -> NoReturn:
         """Not to be called."""
@@ -149,4 +185,5 @@ class RemoteGame(Game):
             self._call(Call.CLOSE)
 
     def _call(self, call: Call, content: bytes = b"") -> memoryview:
-        return self._process.call(Request(call, self._number, content))
+        self._process.send(Request(call, self._number, content))
+        return self._process.receive(self._number)

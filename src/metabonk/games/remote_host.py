@@ -35,9 +35,9 @@ class GameHost:
                 except EOFError:
                     return
                 try:
-                    reply = done(self._answer(request))
+                    reply = done(request.game, self._answer(request))
                 except GameError as error:
-                    reply = failed(error)
+                    reply = failed(request.game, error)
                 connection.send_bytes(reply)
 
     def _answer(self, request: Request) -> bytes:

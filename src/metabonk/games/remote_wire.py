@@ -1,7 +1,7 @@
 """Messages to a process that runs games: a request, and one reply to it. Pure.
 
-Requests begin with what is asked for and the number of the game; replies with how it went. Numbers
-are little-endian.
+Requests begin with what is asked for and the number of the game; replies with how it went and that
+number. Numbers are little-endian; an observation begins at a multiple of eight bytes.
 """
 
 import struct
@@ -18,7 +18,8 @@ from metabonk.settings.schema import Learning
 
 _HEADER = struct.Struct("<BI")
 _SEED = struct.Struct("<q")
-_TRANSITION = struct.Struct("<dd???H")
+_REPLY = struct.Struct("<B3xI")
+_TRANSITION = struct.Struct("<dd???xH2x")
 
 
 class Call(IntEnum):
@@ -67,28 +68,46 @@ class Request(NamedTuple):
         return cls(Call(call), game, data[_HEADER.size :])
 
 
-def done(content: bytes = b"") -> bytes:
+class Reply(NamedTuple):
+    """Outcome of a call of one game.
+
+    Attributes:
+        outcome: of the call.
+        game: number of the game.
+        content: that it returned, or the words of its error.
+    """
+
+    outcome: Outcome
+    game: int
+    content: memoryview
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Reply":
+        """Decode the reply that ``done`` or ``failed`` encoded."""
+        outcome, game = _REPLY.unpack_from(data)
+        return cls(Outcome(outcome), game, memoryview(data)[_REPLY.size :])
+
+    def result(self) -> memoryview:
+        """Return the content.
+
+        Raises:
+            GameError: the call raised it; ``GameStartError`` likewise.
+        """
+        if self.outcome is Outcome.DONE:
+            return self.content
+        words = bytes(self.content).decode()
+        raise GameStartError(words) if self.outcome is Outcome.CANT_START else GameError(words)
+
+
+def done(game: int, content: bytes = b"") -> bytes:
     """Return the reply to a call that went well."""
-    return bytes([Outcome.DONE]) + content
+    return _REPLY.pack(Outcome.DONE, game) + content
 
 
-def failed(error: GameError) -> bytes:
+def failed(game: int, error: GameError) -> bytes:
     """Return the reply to a call that raised an error."""
     kind = Outcome.CANT_START if isinstance(error, GameStartError) else Outcome.FAILED
-    return bytes([kind]) + str(error).encode()
-
-
-def content_of(reply: bytes) -> memoryview:
-    """Return the content of a reply.
-
-    Raises:
-        GameError: the call raised it; ``GameStartError`` likewise.
-    """
-    content = memoryview(reply)[1:]
-    if reply[0] == Outcome.DONE:
-        return content
-    words = bytes(content).decode()
-    raise GameStartError(words) if reply[0] == Outcome.CANT_START else GameError(words)
+    return _REPLY.pack(kind, game) + str(error).encode()
 
 
 def pack_seed(seed: int) -> bytes:

@@ -84,6 +84,10 @@ class EnvRunner:
         assert self._observation is not None, "a runner is reset before its first step"
         return self._observation
 
+    def begin_step(self, decision: Decision) -> bool:
+        """Begin the step that ``step`` completes; see ``Game.begin_step``."""
+        return self.game.begin_step(decision.action)
+
     def step(self, decision: Decision, on_frame: FrameSink | None = None) -> StepResult:
         """Take the action decided on, and begin the next episode where it ends this one.
 

@@ -3,8 +3,8 @@
 Much of what environments use is bound to the thread that made it, such as an OpenGL context.
 So every call of a game that runs in this process is made on one thread: the shown game has its own,
 which keeps the priority of the process, and the others share one of lower priority. Where they are
-slow, they run in processes instead, each with a thread that calls them (``games.remote``). Engines
-that are processes of their own may be called from any thread.
+slow, they run in processes instead (``games.remote``). These, and engines that are processes of
+their own, may be called from any thread.
 """
 
 import contextlib
@@ -63,7 +63,8 @@ class EnvPool:
         first: the shown game.
         first_thread: of the shown game.
         count: games wanted in all.
-        has_threads: each game may be called by one thread only.
+        has_threads: the shown game may be called by one thread only, and others too that run in
+            this process.
         shares_lock: all games run in this process, and so share its interpreter lock.
     """
 
@@ -127,9 +128,9 @@ class EnvPool:
 
     def thread_of(self, runner: EnvRunner) -> Executor | None:
         """Return the only thread that may call a game; None: any may."""
-        if not self.first.game.description.in_process:
-            return None
-        return self.first_thread if runner is self.first else self._thread(runner.number)
+        if runner is self.first:
+            return self.first_thread if self.has_threads else None
+        return self._thread(runner.number) if self.shares_lock else None
 
     def _open_all(self) -> None:
         lower_priority()

@@ -5,12 +5,13 @@ forward pass, the other half moves (double-buffered sampling, Petrenko et al. 20
 and other workers can use every core, the policy decides for all games at once, which costs less for
 each. ViZDoom releases the interpreter lock while its engine moves, and each engine is a process, so
 threads are enough to move several at once. Games of this process move one after another on their
-thread (``env_pool``), which is woken once for all of them.
+thread (``env_pool``), which is woken once for all of them, and those of other processes need none
+(``games.remote``).
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from metabonk.games import Observation
 from metabonk.policy import Decision
@@ -18,6 +19,17 @@ from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.system import shared_core
 
 Outcomes: TypeAlias = list[tuple[EnvRunner, StepResult]]
+
+
+class Begun(NamedTuple):
+    """A step that a game makes elsewhere."""
+
+    runner: EnvRunner
+    decision: Decision
+
+
+Moving: TypeAlias = dict[int, Future[Outcomes] | Begun]
+"""Steps that are being made, by the number of the game."""
 
 
 class DoubleBufferedSampler:
@@ -71,7 +83,7 @@ class DoubleBufferedSampler:
         Raises:
             GameError: a game broke.
         """
-        moving: dict[int, Future[Outcomes]] = {}
+        moving: Moving = {}
         turn = 0
         try:
             while keep_running():
@@ -82,12 +94,10 @@ class DoubleBufferedSampler:
                 if part:
                     self._dispatch(moving, part, alone=len(current) == 1)
         finally:
-            wait(moving.values())
+            wait([each for each in moving.values() if isinstance(each, Future)])
         self._collect(moving, list(moving))
 
-    def _dispatch(
-        self, moving: dict[int, Future[Outcomes]], part: Sequence[EnvRunner], *, alone: bool
-    ) -> None:
+    def _dispatch(self, moving: Moving, part: Sequence[EnvRunner], *, alone: bool) -> None:
         """Decide for these games, and set them moving."""
         decisions = self._act(
             [runner.observation for runner in part], [runner.number for runner in part]
@@ -95,7 +105,9 @@ class DoubleBufferedSampler:
         bound: dict[Executor, list[tuple[EnvRunner, Decision]]] = {}
         free: list[tuple[EnvRunner, Decision]] = []
         for runner, decision in zip(part, decisions, strict=True):
-            if (thread := self._thread_of(runner)) is not None:
+            if runner.begin_step(decision):
+                moving[runner.number] = Begun(runner, decision)
+            elif (thread := self._thread_of(runner)) is not None:
                 bound.setdefault(thread, []).append((runner, decision))
             elif alone:
                 # Waking another thread for it would only cost time.
@@ -113,11 +125,12 @@ class DoubleBufferedSampler:
     def _step_all(self, decided: Sequence[tuple[EnvRunner, Decision]]) -> Outcomes:
         return [(runner, self._step(runner, decision)) for runner, decision in decided]
 
-    def _collect(self, moving: dict[int, Future[Outcomes]], numbers: Sequence[int]) -> None:
+    def _collect(self, moving: Moving, numbers: Sequence[int]) -> None:
         """Wait for those of these games that are moving, and pass their outcomes on."""
         for number in numbers:
             if number in moving:
-                outcomes = moving[number].result()
+                step = moving[number]
+                outcomes = self._step_all([step]) if isinstance(step, Begun) else step.result()
                 for runner, result in outcomes:
                     del moving[runner.number]
                     self._on_step(runner, result)
