@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from metabonk import (
     air_messages,
+    alert_messages,
     feed_messages,
     messages,
     program_messages,
@@ -27,7 +28,7 @@ from metabonk import (
 
 TARGET = Path(__file__).with_name("openapi.json")
 MODULES = (
-    *(air_messages, feed_messages, messages, program_messages, replay_messages),
+    *(air_messages, alert_messages, feed_messages, messages, program_messages, replay_messages),
     *(run_messages, session_messages, stream_messages),
 )
 REF_TEMPLATE = "#/components/schemas/{model}"

@@ -301,6 +301,7 @@ class LearnerStatus(Message):
     steps_per_s: float
     steps_dropped: int = Field(description="steps not learned from: too old, or the queue was full")
     updates: int
+    gradient_steps_skipped: int = Field(0, description="of which the gradient was not finite")
     policy_lag: float = Field(description="mean age of the last batch, in policy versions")
     waiting: float = Field(
         description="share of its time spent waiting for rollouts; near 0, it limits the fleet"

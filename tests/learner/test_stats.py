@@ -45,7 +45,7 @@ def test_counters_continue_from_a_checkpoint():
     stats = LearnerStats()
     stats.restored(Counters(7, 700, 1, 7, 2))
     assert stats.status().policy_version == 7
-    assert stats.skipped() == 2
+    assert stats.status().gradient_steps_skipped == 2
 
 
 def test_an_update_without_steps_keeps_the_last_losses():

@@ -1,6 +1,7 @@
 """Common parts of the commands that serve a page: its address, its token, and the log."""
 
 import contextlib
+import io
 import logging
 import secrets
 import signal
@@ -8,6 +9,8 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import segno
 
 from metabonk.cli.terminal import Terminal, open_terminal
 from metabonk.errors import ERROR_PREFIX, MetaBonkError, StartError
@@ -55,6 +58,13 @@ def shown_address(settings: Settings, token: str | None) -> str:
     """Return the address to open, with the token if it is required."""
     shown = settings.public_url or page_address(settings)
     return shown if token is None else f"{shown}/?token={token}"
+
+
+def qr_code(address: str) -> str:
+    """Return an address as a QR code, for the camera of a phone."""
+    drawn = io.StringIO()
+    segno.make(address, error="l").terminal(out=drawn, compact=True, border=2)
+    return drawn.getvalue().rstrip("\n")
 
 
 def make_token(settings: Settings) -> str | None:

@@ -13,6 +13,7 @@ from metabonk.cli.serving import (
     log_to,
     make_token,
     page_address,
+    qr_code,
     serve,
     shown_address,
 )
@@ -127,6 +128,8 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
         log_to(settings.paths.logs)
         run_dir = resumed or new_run(settings)
         log.info("pid %d, run %s", os.getpid(), run_dir.absolute())
+        if settings.is_remote and terminal.console.is_terminal:
+            terminal.print(qr_code(shown))
         terminal.open_display(lambda: make_display(terminal.console, shown))
         try:
             process.run(

@@ -44,9 +44,6 @@ def make_app(
 
     def more(status: LearnerStatus) -> Iterator[Metric]:
         yield GaugeMetricFamily("metabonk_learner_steps_queued", "steps queued", queue.steps)
-        yield GaugeMetricFamily(
-            "metabonk_learner_gradient_steps_skipped", "gradient steps skipped", stats.skipped()
-        )
         losses = GaugeMetricFamily("metabonk_learner_loss", "of the last update", labels=["term"])
         for term, value in status.losses.items():
             losses.add_metric([term], value)

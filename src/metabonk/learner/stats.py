@@ -86,17 +86,13 @@ class LearnerStats:
                 steps_per_s=round(steps / elapsed, 2) if elapsed > 0 else 0.0,
                 steps_dropped=self._counters.steps_dropped,
                 updates=self._counters.updates,
+                gradient_steps_skipped=self._counters.skipped,
                 policy_lag=round(self._lag, 3),
                 waiting=round(max(0.0, 1 - busy_s / elapsed), 3) if elapsed > 0 else 1.0,
                 losses=dict(self._losses),
                 save_error=self.save_error,
                 turns={Loop.TRAIN: self.turns},
             )
-
-    def skipped(self) -> int:
-        """Return the number of gradient steps skipped as non-finite."""
-        with self._lock:
-            return self._counters.skipped
 
 
 class _Recorded(NamedTuple):

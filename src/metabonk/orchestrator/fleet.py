@@ -27,6 +27,7 @@ from metabonk.orchestrator.air import OnAir
 from metabonk.orchestrator.director import Assignment, Director, candidates_of
 from metabonk.orchestrator.event_log import EventLog
 from metabonk.orchestrator.handover import Handover
+from metabonk.orchestrator.incidents import Incidents
 from metabonk.orchestrator.program_demand import ProgramDemand
 from metabonk.orchestrator.registry import Registry
 from metabonk.orchestrator.roster import Roster
@@ -54,6 +55,7 @@ class FleetState:
     Attributes:
         events: for viewers.
         roster: of the workers.
+        incidents: what somebody should be woken for.
         on_air: what goes on air.
         program: who wants the program, and where it is served.
         viewers: of their streams.
@@ -75,6 +77,7 @@ class FleetState:
         self._lock = threading.Lock()
         self.roster = roster or Roster(settings)
         self.program = ProgramDemand()
+        self.incidents = Incidents()
         self.on_air = OnAir(settings.air.to)
         self._record = on_episodes if store is None else store.record
         self.viewers = Viewers()

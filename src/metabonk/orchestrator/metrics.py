@@ -1,12 +1,13 @@
 """Prometheus metrics of the whole fleet; every worker and the learner serve their own."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from metabonk.air_messages import AirState, AirStatus
+from metabonk.alert_messages import Incident, IncidentKind
 from metabonk.messages import StreamState
 from metabonk.orchestrator.fleet import FleetState
 
@@ -44,6 +45,7 @@ class FleetMetrics(Collector):
         yield GaugeMetricFamily(
             "metabonk_problems", "problems that need an operator", len(fleet.problems)
         )
+        yield _incidents(self._state.incidents.active)
         yield from _on_air(self._state.on_air.status())
         if store is not None:
             yield CounterMetricFamily(
@@ -58,6 +60,16 @@ class FleetMetrics(Collector):
         for name, count in self._restarts().items():
             restarts.add_metric([name], count)
         yield restarts
+
+
+def _incidents(active: Sequence[Incident]) -> Metric:
+    """Return how many incidents there are of each kind, none included."""
+    metric = GaugeMetricFamily(
+        "metabonk_incidents", "incidents that somebody should be woken for", labels=["kind"]
+    )
+    for kind in IncidentKind:
+        metric.add_metric([kind], sum(incident.kind is kind for incident in active))
+    return metric
 
 
 def _on_air(status: AirStatus) -> Iterator[Metric]:

@@ -15,6 +15,7 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.messages import Fleet, Problem
 from metabonk.orchestrator import children, go2rtc, ray_agents
 from metabonk.orchestrator.air import Transmission
+from metabonk.orchestrator.alerts import Alerts
 from metabonk.orchestrator.cleanup import GameCleanup
 from metabonk.orchestrator.election import Election
 from metabonk.orchestrator.fleet import FleetState
@@ -159,9 +160,11 @@ def run(
             cleanups.callback(nodes.close)
         election.announce(page)
         hangs = HangMonitor(state, clock)
-        stop.watch_threads(revived=(health.name, hangs.name, replays.name, finder.name))
+        alerts = Alerts(state, supervisor.restarts, run_dir.name)
+        revived = (health, hangs, replays, finder, alerts)
+        stop.watch_threads(revived=[thread.name for thread in revived])
         replays.start()
-        for thread in (health, hangs, rotation, finder):
+        for thread in (health, hangs, rotation, finder, alerts):
             thread.start()
             cleanups.callback(thread.close)
         supervision = Supervision(
@@ -171,10 +174,10 @@ def run(
             health,
             hangs,
             parts=(
-                *(replays, cleanup, guests, program, transmission),
+                *(replays, cleanup, guests, program, transmission, alerts),
                 *((nodes,) if nodes is not None else ()),
             ),
-            threads=(replays, finder),
+            threads=(replays, finder, alerts),
             on_exit=lambda report: cleanup.request(),
         )
         next_display = time.monotonic()

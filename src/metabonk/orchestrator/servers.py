@@ -16,6 +16,7 @@ from metabonk.http.metrics import metrics_routes
 from metabonk.http.server import HttpServer
 from metabonk.orchestrator import go2rtc_proxy
 from metabonk.orchestrator.air import air_routes, report_routes
+from metabonk.orchestrator.alerts import incident_routes
 from metabonk.orchestrator.api import (
     episodes_unreadable,
     event_routes,
@@ -100,6 +101,7 @@ def make_apps(
         metrics_routes(FleetMetrics(state, restarts)),
         pin_routes(state),
         air_routes(state.on_air),
+        incident_routes(state),
     ]
     if catalog is not None:
         routers += [run_routes(catalog), highlight_routes(catalog)]

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from metabonk.messages import Mode
 from metabonk.settings.air import Air
+from metabonk.settings.alerts import Alerts
 from metabonk.settings.env_args import EnvArgsSetting
 from metabonk.settings.hub import Hub
 from metabonk.settings.nodes import Nodes
@@ -68,10 +69,7 @@ class Worker(Section):
         None, ge=0, le=60, description="seconds between two worker starts; default: by cores"
     )
     restart_backoff_max_s: float = Field(
-        10.0,
-        gt=0,
-        le=600,
-        description="longest pause before a dead worker is restarted, seconds",
+        10.0, gt=0, le=600, description="longest pause before a dead worker is restarted, seconds"
     )
 
     @property
@@ -334,6 +332,7 @@ class Settings(Section):
     nodes: Nodes = Nodes()
     go2rtc: Go2rtc = Go2rtc()
     air: Air = Air()
+    alerts: Alerts = Alerts()
     replays: Replays = Replays()
     learning: Learning = Learning()
     tracking: Tracking = Tracking()

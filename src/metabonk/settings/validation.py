@@ -61,7 +61,7 @@ def _without(values: dict[str, Any], path: tuple[int | str, ...]) -> dict[str, A
     return kept
 
 
-SECRET = ("access_token", "air.key", "air.to")
+SECRET = ("access_token", "air.key", "air.to", "alerts.webhook")
 """Settings that are, or may contain by mistake, what nobody should read."""
 
 

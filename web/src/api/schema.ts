@@ -29,6 +29,14 @@ export type WorkerKind = "fleet" | "guest";
  */
 export type StreamState = "live" | "starting" | "standby" | "error";
 /**
+ * What somebody should be woken for.
+ */
+export type IncidentKind = "learner" | "not_finite" | "no_progress" | "disk" | "restarts" | "encoder";
+/**
+ * How bad an incident is.
+ */
+export type Severity = "critical" | "warning";
+/**
  * Main loops of a worker and of the learner.
  */
 export type Loop = "live" | "background" | "train";
@@ -73,6 +81,8 @@ export interface Messages {
   Heartbeat: Heartbeat;
   HeartbeatReply: HeartbeatReply;
   Highlight: Highlight;
+  Incident: Incident;
+  IncidentKind: IncidentKind;
   LearnerStatus: LearnerStatus;
   LogTail: LogTail;
   Loop: Loop;
@@ -92,6 +102,7 @@ export interface Messages {
   RunSummary: RunSummary;
   RunningOrder: RunningOrder;
   SaliencyMessage: SaliencyMessage;
+  Severity: Severity;
   SlotHolder: SlotHolder;
   Start: Start;
   StateMessage: StateMessage;
@@ -649,6 +660,10 @@ export interface LearnerStatus {
   steps_dropped: number;
   updates: number;
   /**
+   * of which the gradient was not finite
+   */
+  gradient_steps_skipped: number;
+  /**
    * mean age of the last batch, in policy versions
    */
   policy_lag: number;
@@ -797,6 +812,29 @@ export interface Highlight {
    * false: the video lacks a part, which was not live or too long
    */
   whole: boolean;
+}
+/**
+ * One incident, from its beginning to its end.
+ */
+export interface Incident {
+  kind: IncidentKind;
+  /**
+   * process or folder that it is about; empty: the fleet
+   */
+  subject: string;
+  severity: Severity;
+  /**
+   * what happened
+   */
+  message: string;
+  /**
+   * what to do about it
+   */
+  action: string;
+  /**
+   * Unix time, seconds
+   */
+  since: number;
 }
 /**
  * Last lines of a log.

@@ -1,0 +1,45 @@
+"""Messages about incidents."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from metabonk.messages import Message, Text
+
+
+class IncidentKind(StrEnum):
+    """What somebody should be woken for."""
+
+    LEARNER = "learner"
+    """It died or hung."""
+
+    NOT_FINITE = "not_finite"
+    """Gradient steps are skipped, since a loss or a gradient is not finite."""
+
+    NO_PROGRESS = "no_progress"
+    DISK = "disk"
+    RESTARTS = "restarts"
+    """A process is restarted again and again."""
+
+    ENCODER = "encoder"
+    """Workers that should be seen can't encode."""
+
+
+class Severity(StrEnum):
+    """How bad an incident is."""
+
+    CRITICAL = "critical"
+    """Nothing is learned, or soon will be."""
+
+    WARNING = "warning"
+
+
+class Incident(Message):
+    """One incident, from its beginning to its end."""
+
+    kind: IncidentKind
+    subject: Text = Field(description="process or folder that it is about; empty: the fleet")
+    severity: Severity
+    message: Text = Field(description="what happened")
+    action: Text = Field(description="what to do about it")
+    since: float = Field(0.0, description="Unix time, seconds")
