@@ -39,6 +39,8 @@ SMALL = {
     "METABONK_ACCESS_TOKEN": TOKEN,
 }
 VIEWERS = 20
+PREFIX = "metabonk-machines-"
+"""Of the folder that all processes have in their command lines."""
 
 
 def ip(*words: str) -> None:
@@ -97,7 +99,8 @@ def workers_by_index() -> Counter[str]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
-            if "tests.support.gameless_worker" in words and "--index" in words:
+            # Other fleets of this machine are none of ours.
+            if "--index" in words and any(PREFIX in word for word in words):
                 found[words[words.index("--index") + 1]] += 1
     return found
 
@@ -151,7 +154,7 @@ def viewers(head: FleetUnderTest, page: str, nodes: Mapping[str, NodeUnderTest])
     address = f"{page.replace('http', 'ws')}/api/worker/{shown.instance_id}/stream?token={TOKEN}"
     with contextlib.ExitStack() as stack:
         for _ in range(VIEWERS):
-            stack.enter_context(connect(address, max_size=None, compression=None, proxy=None))
+            stack.enter_context(connect(address, max_size=None, ping_interval=None, proxy=None))
         name = shown.instance_id
         until("all count", lambda: head.statuses()[name].stream_dedicated_clients == VIEWERS, 60)
         added = streams_to(node) - before
@@ -286,7 +289,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if os.geteuid():
         parser.error("network namespaces need root")
-    with tempfile.TemporaryDirectory(prefix="mb-") as folder, network():
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder, network():
         run(arguments.workers, arguments.seconds, Path(folder))
 
 
