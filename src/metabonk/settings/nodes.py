@@ -62,7 +62,7 @@ def head_token(file: Path) -> str:
 
 
 def node_token(file: Path | None) -> str:
-    """Return the secret of the nodes.
+    """Return the secret of the nodes, which no process that is started from now on inherits.
 
     Args:
         file: that holds it, unless ``METABONK_TOKEN`` does.
@@ -70,7 +70,7 @@ def node_token(file: Path | None) -> str:
     Raises:
         SettingsError: there is none, it is too short, or its file can't be read.
     """
-    token, where = os.environ.get(TOKEN_VARIABLE), TOKEN_VARIABLE
+    token, where = os.environ.pop(TOKEN_VARIABLE, None), TOKEN_VARIABLE
     if token is None:
         if file is None:
             raise SettingsError(
