@@ -81,3 +81,52 @@ def write_definition(folder: Path, text: str) -> str:
     file = folder / "game.toml"
     file.write_text(text, encoding="utf-8")
     return f"desktop:{file}"
+
+
+COUNTER = """
+function love.load()
+  love.window.setMode(320, 120, {vsync = 0})
+  love.graphics.setNewFont(24)
+  count = 123456780
+end
+function love.keypressed(key)
+  if key == "space" then count = count + 1 end
+end
+function love.draw() love.graphics.print(count, 20, 40) end
+"""
+
+COUNTER_DEFINITION = """
+name = "A counter"
+command = ["love", "{source}"]
+sizes = [[320, 120]]
+needs = ["love"]
+packages = ["love"]
+
+[clock]
+kind = "real"
+tics_per_second = 60
+tics_per_step = 3
+
+[actions]
+count = ["space"]
+wait = []
+
+[reward]
+from = "digits"
+region = [10, 40, 300, 36]
+threshold = 128
+
+[episode]
+begin = [2.0]
+"""
+
+
+def counter(folder: Path) -> str:
+    """Write a game that counts how often space is pressed, without glyphs; return its id.
+
+    It is a LÖVE game without an adapter.
+    """
+    source = folder / "counter"
+    source.mkdir(exist_ok=True)
+    (source / "main.lua").write_text(COUNTER, encoding="utf-8")
+    return write_definition(folder, COUNTER_DEFINITION.format(source=source))

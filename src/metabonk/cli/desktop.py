@@ -1,4 +1,4 @@
-"""``metabonk desktop try``: play a definition at random, and say what of it doesn't hold."""
+"""``metabonk desktop``: try a definition, and learn the digits of a score."""
 
 import argparse
 import contextlib
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metabonk.broadcast.stream import Stream
+from metabonk.cli import desktop_calibrate
 from metabonk.desktop.catalog import PREFIX
 from metabonk.frame import Frame
 from metabonk.games import FrameSink, Game, Purpose, episode_seeds, make_game
@@ -51,13 +52,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="desktop_command", required=True, metavar="COMMAND")
     trial = commands.add_parser("try", help="play it at random, and say what doesn't hold")
     trial.add_argument("game", metavar="FILE.toml", help="the definition, or the name of one")
-    trial.add_argument(
-        "--seconds", type=float, default=30.0, metavar="S", help="to play (default: 30)"
-    )
+    learning = commands.add_parser("calibrate", help="learn the digits of a score, asking for them")
+    learning.add_argument("game", metavar="FILE.toml", help="the definition")
+    for each, seconds in ((trial, 30), (learning, 300)):
+        each.add_argument(
+            "--seconds",
+            type=float,
+            default=float(seconds),
+            metavar="S",
+            help=f"to play (default: {seconds})",
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play a game at random, shown on the page.
+    """Play a game at random, shown on the page; or see ``desktop_calibrate``.
 
     Returns:
         0 if all of its definition holds, else 1.
@@ -66,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         GameError: the definition can't be used, or the game broke.
     """
     game_id = arguments.game if arguments.game.startswith(PREFIX) else PREFIX + arguments.game
+    if arguments.desktop_command == "calibrate":
+        return desktop_calibrate.run(game_id, arguments.seconds)
     learning = load_settings().learning.model_copy(update={"env_args": {}})
     began = time.monotonic()
     with contextlib.closing(make_game(game_id, learning, render_size=SIZE)) as game:

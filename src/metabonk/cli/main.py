@@ -31,7 +31,7 @@ COMMANDS = {
     "replay": "draw an episode of a run again, as a video",
     "export": "write a trained policy to a file for PyTorch or ONNX Runtime",
     "doctor": "show what this machine can do and what is missing",
-    "desktop": "try the definition of a desktop game",
+    "desktop": "try the definition of a desktop game, or learn the digits of its score",
     "validate": "check a running fleet",
     "runs": "list the runs, or delete old ones",
     "nvenc": "show or clean up encoder sessions",

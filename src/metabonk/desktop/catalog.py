@@ -2,17 +2,19 @@
 
 import functools
 import shutil
+import string
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from metabonk.desktop.definition import Definition, describe_mistake
+from metabonk.desktop.definition import Definition, DigitsReward, describe_mistake
 from metabonk.errors import GameStartError, UnknownGame
+from metabonk.settings.commands import command
 
 PREFIX = "desktop:"
 SUFFIX = ".toml"
@@ -30,11 +32,13 @@ class Entry(NamedTuple):
 
     Attributes:
         game_id: ``desktop:<name>`` or ``desktop:<file>.toml``.
+        file: of the definition.
         definition: of the game.
         digest: of its file.
     """
 
     game_id: str
+    file: Path
     definition: Definition
     digest: str
 
@@ -74,10 +78,30 @@ def load(game_id: str) -> Entry:
         data = file.read_bytes()
     except OSError as error:
         raise GameStartError(f"can't read {file}: {(error.strerror or '').lower()}") from None
-    return Entry(game_id, _parse(file, data), blake2b(data, digest_size=4).hexdigest())
+    return Entry(game_id, file, _parse(file, data), blake2b(data, digest_size=4).hexdigest())
 
 
 def require(entry: Entry) -> None:
+    """Check that a game can be played.
+
+    Raises:
+        GameStartError: names what is missing, and the command that adds it.
+    """
+    require_installed(entry)
+    reward = entry.definition.reward
+    if isinstance(reward, DigitsReward) and (missing := missing_digits(reward.glyphs)):
+        raise GameStartError(
+            f"{entry.file}: reward.glyphs lacks {', '.join(missing)}: "
+            f"{command('desktop calibrate', str(entry.file))!r} learns them"
+        )
+
+
+def missing_digits(glyphs: Collection[str]) -> list[str]:
+    """Return the digits that have no glyph."""
+    return [digit for digit in string.digits if digit not in glyphs]
+
+
+def require_installed(entry: Entry) -> None:
     """Check that what a game needs is installed.
 
     Raises:

@@ -117,7 +117,7 @@ class DigitsReward(Reward):
         0, ge=0, le=200, description="width of a digit with its gap; 0: gaps separate them"
     )
     glyphs: dict[Annotated[str, Field(pattern="^[0-9]$")], Rows] = Field(
-        min_length=10, description="each digit, as rows of # and ."
+        {}, description="each digit, as rows of # and ."
     )
 
     def __str__(self) -> str:

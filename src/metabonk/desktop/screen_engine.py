@@ -68,6 +68,10 @@ class ScreenEngine(Engine):
         """Return what is on the display."""
         return self._buffer.read()[: self.size[1], : self.size[0]]
 
+    def region(self) -> NDArray[np.uint8]:
+        """Return the part of the display that has the score."""
+        return _part(self._buffer.read(), self._region)
+
     def close(self) -> None:
         """End the game and its display."""
         self._owned.close()
