@@ -2,9 +2,12 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from metabonk.messages import Count, EpisodeResult, Message, Text
+from metabonk.messages import Count, EpisodeResult, Message, ShortText, Text
+
+MAX_TAGS = 20
+MAX_NOTE = 20_000
 
 
 class Episode(EpisodeResult):
@@ -23,6 +26,33 @@ class CurvePoint(Message):
     episodes: int = Field(description="number of episodes")
 
 
+class RunNotes(Message):
+    """What people say about a run."""
+
+    title: ShortText = Field("", description="shown beside its name")
+    note: Text = Field("", max_length=MAX_NOTE)
+    tags: list[ShortText] = Field(default_factory=list)
+    archived: bool = Field(False, description="left out of the list unless that is asked for")
+
+    @field_validator("tags")
+    @classmethod
+    def _check_number(cls, tags: list[str]) -> list[str]:
+        if len(tags) > MAX_TAGS:
+            raise ValueError(f"{len(tags)} are too many; at most {MAX_TAGS} are kept")
+        return tags
+
+
+class LearningCurves(Message):
+    """What the learner has recorded, as in the run's files for TensorBoard.
+
+    All lists are of one length: a point is the mean of neighbouring updates.
+    """
+
+    steps: list[int] = Field(description="steps trained")
+    times: list[float] = Field(description="Unix time, seconds")
+    values: dict[str, list[float | None]] = Field(description="by name; null where unknown")
+
+
 class RunSummary(Message):
     """Summary of a run, from its first start until now."""
 
@@ -35,6 +65,7 @@ class RunSummary(Message):
     best_return: float | None = Field(description="best return of an episode")
     recent_return: float | None = Field(description="mean return of the last 100 episodes")
     current: bool = Field(description="the run in progress")
+    notes: RunNotes
 
 
 class Checkpoint(Message):

@@ -42,6 +42,7 @@ from metabonk.orchestrator.replay_finder import ReplayFinder
 from metabonk.orchestrator.replay_response import no_replay
 from metabonk.orchestrator.replay_routes import replay_routes
 from metabonk.orchestrator.replays import Replays
+from metabonk.orchestrator.run_routes import learning_routes
 from metabonk.orchestrator.worker_pipe import WorkerPipe
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
 from metabonk.session_messages import PoolStatus
@@ -105,6 +106,8 @@ def make_apps(
     ]
     if catalog is not None:
         routers += [run_routes(catalog), highlight_routes(catalog)]
+        may_delete = not state.settings.is_remote
+        routers.append(learning_routes(catalog, may_delete=may_delete))
     gateway = Gateway(state, _node_whep(state) if nodes is not None else None)
     learner = LearnerLink(
         f"http://{state.settings.internal_authority(state.settings.ports.learner)}"

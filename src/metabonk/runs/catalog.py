@@ -20,7 +20,7 @@ from safetensors import safe_open
 
 from metabonk.errors import MetaBonkError
 from metabonk.messages import LARGEST_COUNT
-from metabonk.run_messages import Checkpoint, CurvePoint, Episode, RunSummary
+from metabonk.run_messages import Checkpoint, CurvePoint, Episode, RunNotes, RunSummary
 from metabonk.runs.database import (
     Order,
     missing_indexes,
@@ -40,6 +40,7 @@ from metabonk.runs.layout import (
     checkpoint_files,
     game_of,
 )
+from metabonk.runs.notes import read_notes
 
 RECENT_EPISODES = 100
 
@@ -251,9 +252,10 @@ class RunCatalog:
         return self._histories.get(folder, folder, read)
 
     def _summary(self, folder: Path, patient: bool) -> RunSummary:
-        return self._summaries.get(
+        summary = self._summaries.get(
             folder, folder, lambda earlier: self._read_summary(folder, patient)
         )
+        return summary.model_copy(update={"notes": read_notes(folder)})
 
     def _read_summary(self, folder: Path, patient: bool) -> RunSummary:
         history = self._history(folder, patient)
@@ -271,6 +273,7 @@ class RunCatalog:
             best_return=history.best_return,
             recent_return=sum(last) / len(last) if last else None,
             current=folder.name == self.current,
+            notes=RunNotes(),
         )
 
 

@@ -43,6 +43,24 @@ export async function getJson<Body>(
 }
 
 /**
+ * Change something on the server.
+ *
+ * @param body sent as JSON; nothing if it is left out
+ * @throws ApiError for an error status
+ */
+export async function send(method: "PUT" | "DELETE", url: string, body?: object): Promise<null> {
+  const response = await fetch(url, {
+    method,
+    ...(body && {
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    }),
+  });
+  if (!response.ok) throw new ApiError(response.status, await errorMessage(response));
+  return null;
+}
+
+/**
  * Ask whether this page may open streams. Browsers name the page's origin with such a request, but
  * not with those that only read; a proxy that passes on another host makes the server refuse it.
  *

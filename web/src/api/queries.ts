@@ -8,8 +8,10 @@ import {
   keepPreviousData,
   QueryClient,
   skipToken,
+  useMutation,
   useQueries,
   useQuery,
+  useQueryClient,
 } from "@tanstack/react-query";
 import {
   type EpisodeChoice,
@@ -21,7 +23,7 @@ import {
 } from "../replays/urls";
 import { logUrl } from "../streams/urls";
 import { API } from "./base-path";
-import { checkOrigin, getJson, NetworkError } from "./client";
+import { checkOrigin, getJson, NetworkError, send } from "./client";
 import { FEATURED_URL, FEED, type Feed, FLEET_URL, SILENT } from "./feed";
 import type {
   Checkpoint,
@@ -30,11 +32,13 @@ import type {
   Featured,
   Fleet,
   Highlight,
+  LearningCurves,
   LogTail,
   PoolStatus,
   ReplayState,
   ReplayStatus,
   ReplayTrack,
+  RunNotes,
   RunSummary,
 } from "./schema";
 
@@ -50,6 +54,9 @@ const EMPTY_POLL_MS = 300;
 const TRACK_TIMEOUT_MS = 120_000;
 const CURVE_POINTS = 2_000;
 const TREND_POINTS = 40;
+const LEARNING_POINTS = 1_000;
+const LEARNING_POLL_MS = 10_000;
+const RUNS_URL = `${API}/runs`;
 const LOG_LINES = 200;
 
 export function createQueryClient(): QueryClient {
@@ -136,7 +143,7 @@ export function useEpisodes(worker: number, limit: number) {
 }
 
 export function useRuns() {
-  return useQuery(polled<RunSummary[]>(`${API}/runs`, SLOW_POLL_MS));
+  return useQuery(polled<RunSummary[]>(RUNS_URL, SLOW_POLL_MS));
 }
 
 /** Learning curves in the order of `runs`; null for those still loading. */
@@ -145,7 +152,50 @@ export function useRunCurves(runs: readonly string[]): (CurvePoint[] | null)[] {
     queries: runs.map((run) =>
       polled<CurvePoint[]>(`${runUrl(run)}/curve?points=${CURVE_POINTS}`, SLOW_POLL_MS),
     ),
-    combine: (results) => results.map(({ data }) => data ?? null),
+    combine: resultsOrNull,
+  });
+}
+
+/** What the learners of runs have recorded, in their order; null for those still loading. */
+export function useLearning(runs: readonly string[]): (LearningCurves | null)[] {
+  return useQueries({
+    queries: runs.map((run) =>
+      polled<LearningCurves>(`${runUrl(run)}/learning?points=${LEARNING_POINTS}`, LEARNING_POLL_MS),
+    ),
+    combine: resultsOrNull,
+  });
+}
+
+/** Settings of runs, in their order; null for those still loading. */
+export function useRunSettings(runs: readonly string[]): (Record<string, string> | null)[] {
+  return useQueries({
+    queries: runs.map((run) => ({
+      ...polled<Record<string, string>>(`${runUrl(run)}/settings`, SLOW_POLL_MS),
+      refetchInterval: false as const,
+    })),
+    combine: resultsOrNull,
+  });
+}
+
+function resultsOrNull<Body>(results: { data: Body | undefined }[]): (Body | null)[] {
+  return results.map(({ data }) => data ?? null);
+}
+
+export function useSaveNotes(run: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (notes: RunNotes) => send("PUT", `${runUrl(run)}/notes`, notes),
+    onSuccess: () => client.invalidateQueries({ queryKey: [RUNS_URL] }),
+    networkMode: "always",
+  });
+}
+
+export function useDeleteRun(run: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => send("DELETE", runUrl(run)),
+    onSuccess: () => client.invalidateQueries({ queryKey: [RUNS_URL] }),
+    networkMode: "always",
   });
 }
 

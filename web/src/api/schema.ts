@@ -84,6 +84,7 @@ export interface Messages {
   Incident: Incident;
   IncidentKind: IncidentKind;
   LearnerStatus: LearnerStatus;
+  LearningCurves: LearningCurves;
   LogTail: LogTail;
   Loop: Loop;
   Mode: Mode;
@@ -99,6 +100,7 @@ export interface Messages {
   ReplayState: ReplayState;
   ReplayStatus: ReplayStatus;
   ReplayTrack: ReplayTrack;
+  RunNotes: RunNotes;
   RunSummary: RunSummary;
   RunningOrder: RunningOrder;
   SaliencyMessage: SaliencyMessage;
@@ -837,6 +839,27 @@ export interface Incident {
   since: number;
 }
 /**
+ * What the learner has recorded, as in the run's files for TensorBoard.
+ *
+ * All lists are of one length: a point is the mean of neighbouring updates.
+ */
+export interface LearningCurves {
+  /**
+   * steps trained
+   */
+  steps: number[];
+  /**
+   * Unix time, seconds
+   */
+  times: number[];
+  /**
+   * by name; null where unknown
+   */
+  values: {
+    [k: string]: (number | null)[];
+  };
+}
+/**
  * Last lines of a log.
  */
 export interface LogTail {
@@ -1022,6 +1045,21 @@ export interface ReplayTrack {
   no_saliency: string | null;
 }
 /**
+ * What people say about a run.
+ */
+export interface RunNotes {
+  /**
+   * shown beside its name
+   */
+  title: string;
+  note: string;
+  tags: string[];
+  /**
+   * left out of the list unless that is asked for
+   */
+  archived: boolean;
+}
+/**
  * Summary of a run, from its first start until now.
  */
 export interface RunSummary {
@@ -1052,6 +1090,7 @@ export interface RunSummary {
    * the run in progress
    */
   current: boolean;
+  notes: RunNotes;
 }
 /**
  * What the program is to show.

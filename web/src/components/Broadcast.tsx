@@ -3,6 +3,7 @@ import { Link, useSearchParams } from "react-router";
 import type { Fleet, WorkerStatus } from "../api/schema";
 import { useStage } from "../streams/use-stage";
 import { byIndex, isHub } from "../streams/workers";
+import { AfterPicture } from "./AfterPicture";
 import { formatCount } from "./format";
 import { useIsFullscreen } from "./fullscreen";
 import { HowToBroadcast } from "./HowToBroadcast";
@@ -118,7 +119,9 @@ export function Broadcast({ fleet, arrangement, hasStage = true, children }: Bro
           />
         ))}
         {children && !clean && !fullscreen && hasRoomBeside(fleet) && (
-          <div className="beside">{children}</div>
+          <div className="beside">
+            <AfterPicture>{children}</AfterPicture>
+          </div>
         )}
       </div>
       {omitted > 0 && !clean && (

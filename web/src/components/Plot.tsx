@@ -2,30 +2,40 @@ import { useEffect, useMemo, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { downsample, type Line, lastKnown, nearestLine } from "./downsample";
-import { formatCount, formatNumber, formatTicks } from "./format";
+import { formatAxisTimes, formatCount, formatDateTime, formatNumber, formatTicks } from "./format";
+import type { Band } from "./smoothing";
 import { isZoomed } from "./zoom";
 
 const HEIGHT_PX = 280;
 /** About the width of a wide plot in pixels. */
 const COLUMNS = 1_200;
+const BAND_OPACITY = "2e";
+/** Name of uPlot's scales that are a number's logarithm, or that of one which may be negative. */
+const LOGARITHMIC = 3;
+const INVERSE_HYPERBOLIC = 4;
 
 export interface Series extends Line {
   name: string;
   /** CSS custom property that holds the color. */
   color: string;
   width: number;
+  /** Shaded behind the line. */
+  band?: Band;
 }
 
 interface PlotProps {
   series: readonly Series[];
   /** Text alternative of the plot. */
   label: string;
-  /** Called on a click, with the number of the nearest line and the step below the pointer. */
-  onPick: (line: number, step: number) => void;
+  /** The x axis has Unix times in seconds; else steps. */
+  overTime?: boolean;
+  logarithmic?: boolean;
+  /** Called on a click, with the number of the nearest line and the x below the pointer. */
+  onPick?: (line: number, x: number) => void;
 }
 
-/** Line plot of returns over steps; the legend follows the pointer. */
-export function Plot({ series, label, onPick }: PlotProps) {
+/** Line plot over steps or time; the legend follows the pointer. */
+export function Plot({ series, label, overTime = false, logarithmic = false, onPick }: PlotProps) {
   const root = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const data = useMemo(() => alignedData(series), [series]);
@@ -33,20 +43,25 @@ export function Plot({ series, label, onPick }: PlotProps) {
   latestData.current = data;
   const latestOnPick = useRef(onPick);
   latestOnPick.current = onPick;
+  const distribution = logarithmic ? logScale(series) : 1;
   // uPlot must be recreated when a line is added, removed or renamed, but not for new points.
-  const shape = series.map(({ name, color, width }) => `${name}\n${color}\n${width}`).join("\n\n");
+  const shape = JSON.stringify({
+    lines: series.map(({ name, color, width, band }) => ({ name, color, width, banded: !!band })),
+    overTime,
+    distribution,
+  });
 
   useEffect(() => {
     const element = root.current;
     if (!element) return;
-    const lines = shape.split("\n\n").map((line) => line.split("\n") as [string, string, string]);
-    const created = new uPlot(options(element, lines), latestData.current, element);
+    const wanted = JSON.parse(shape) as Shape;
+    const created = new uPlot(options(element, wanted), latestData.current, element);
     plot.current = created;
     const observer = new ResizeObserver(() =>
       created.setSize({ width: element.clientWidth, height: HEIGHT_PX }),
     );
     observer.observe(element);
-    created.over.addEventListener("click", () => pick(created, latestOnPick.current));
+    created.over.addEventListener("click", () => pick(created, wanted, latestOnPick.current));
     return () => {
       observer.disconnect();
       created.destroy();
@@ -57,14 +72,35 @@ export function Plot({ series, label, onPick }: PlotProps) {
     if (plot.current) setData(plot.current, data);
   }, [data]);
 
-  return <div className="plot" ref={root} role="img" aria-label={label} />;
+  return (
+    <div
+      className="plot"
+      data-picks={onPick !== undefined}
+      ref={root}
+      role="img"
+      aria-label={label}
+    />
+  );
+}
+
+interface Shape {
+  lines: { name: string; color: string; width: number; banded: boolean }[];
+  overTime: boolean;
+  distribution: 1 | 3 | 4;
+}
+
+/** Return the kind of logarithmic scale that shows all values. */
+function logScale(series: readonly Series[]): 3 | 4 {
+  const isPositive = series.every(({ ys }) => ys.every((y) => y > 0));
+  return isPositive ? LOGARITHMIC : INVERSE_HYPERBOLIC;
 }
 
 /** Join all lines on a common x axis, with gaps where a line has no point. */
 function alignedData(series: readonly Series[]): uPlot.AlignedData {
-  const tables = series.map((line) => {
-    const { xs, ys } = downsample(line, COLUMNS);
-    return [[...xs], [...ys]] as uPlot.AlignedData;
+  const tables = series.map(({ xs, ys, band }) => {
+    if (band) return [[...xs], [...ys], band.low, band.high] as uPlot.AlignedData;
+    const line = downsample({ xs, ys }, COLUMNS);
+    return [[...line.xs], [...line.ys]] as uPlot.AlignedData;
   });
   return tables.length > 0 ? uPlot.join(tables) : [[]];
 }
@@ -77,19 +113,30 @@ function setData(plot: uPlot, data: uPlot.AlignedData): void {
 }
 
 /** Report the point below the pointer; uPlot keeps clicks that end a zoom to itself. */
-function pick(plot: uPlot, onPick: PlotProps["onPick"]): void {
+function pick(plot: uPlot, { lines }: Shape, onPick: PlotProps["onPick"]): void {
   const { idx, top } = plot.cursor;
-  const step = idx == null ? undefined : plot.data[0][idx];
-  if (idx == null || step === undefined || top === undefined) return;
-  const line = nearestLine(plot.data.slice(1), idx, plot.posToVal(top, "y"));
-  if (line !== null) onPick(line, step);
+  const x = idx == null ? undefined : plot.data[0][idx];
+  if (!onPick || idx == null || x === undefined || top === undefined) return;
+  const columns = lineColumns(lines).map((column) => plot.data[column] ?? []);
+  const line = nearestLine(columns, idx, plot.posToVal(top, "y"));
+  if (line !== null) onPick(line, x);
+}
+
+/** Return the column of each line; those of its band follow it. */
+function lineColumns(lines: Shape["lines"]): number[] {
+  let next = 1;
+  return lines.map(({ banded }) => {
+    const column = next;
+    next += banded ? 3 : 1;
+    return column;
+  });
 }
 
 function showNewest(plot: uPlot): void {
   if (plot.cursor.idx == null) plot.setLegend({ idx: plot.data[0].length - 1 });
 }
 
-function options(element: HTMLElement, lines: [string, string, string][]): uPlot.Options {
+function options(element: HTMLElement, { lines, overTime, distribution }: Shape): uPlot.Options {
   const style = getComputedStyle(element);
   const token = (name: string) => style.getPropertyValue(name).trim();
   const axis: uPlot.Axis = {
@@ -98,30 +145,52 @@ function options(element: HTMLElement, lines: [string, string, string][]): uPlot
     grid: { stroke: token("--line"), width: 1 },
     ticks: { show: false },
   };
+  const edge: uPlot.Series = { class: "band-edge", width: 0, points: { show: false } };
   return {
     width: element.clientWidth,
     height: HEIGHT_PX,
-    scales: { x: { time: false } },
+    scales: { x: { time: overTime }, y: { distr: distribution } },
     axes: [
-      { ...axis, values: (_, steps, _axis, _space, increment) => formatTicks(steps, increment) },
+      {
+        ...axis,
+        values: (_, xs, _axis, _space, increment) =>
+          overTime ? formatAxisTimes(xs, increment) : formatTicks(xs, increment),
+      },
       {
         ...axis,
         size: 56,
-        values: (_, returns, _axis, _space, increment) => formatTicks(returns, increment),
+        values: (_, ys, _axis, _space, increment) =>
+          distribution === 1 ? formatTicks(ys, increment) : ys.map((y) => formatNumber(y)),
       },
     ],
     series: [
-      { label: "Steps", value: (_, step) => formatCount(step) },
-      ...lines.map(([label, color, width]) => ({
-        label,
-        stroke: token(color),
-        width: Number(width),
-        spanGaps: true,
-        points: { show: false },
-        value: (plot: uPlot, _: number | null, line: number, index: number | null) =>
-          formatNumber(index === null ? null : lastKnown(plot.data[line] ?? [], index)),
-      })),
+      {
+        label: overTime ? "Time" : "Steps",
+        value: (_, x) => (overTime ? formatDateTime(1000 * x) : formatCount(x)),
+      },
+      ...lines.flatMap(({ name, color, width, banded }): uPlot.Series[] => [
+        {
+          label: name,
+          stroke: token(color),
+          width,
+          spanGaps: true,
+          points: { show: false },
+          value: (plot: uPlot, _: number | null, line: number, index: number | null) =>
+            formatNumber(index === null ? null : lastKnown(plot.data[line] ?? [], index)),
+        },
+        ...(banded
+          ? [
+              { ...edge, spanGaps: true },
+              { ...edge, spanGaps: true },
+            ]
+          : []),
+      ]),
     ],
+    bands: lineColumns(lines).flatMap((column, i) => {
+      const line = lines[i];
+      const fill = `${token(line?.color ?? "--accent")}${BAND_OPACITY}`;
+      return line?.banded ? [{ series: [column + 2, column + 1] as [number, number], fill }] : [];
+    }),
     cursor: { y: false },
     // Without a pointer over the plot the legend shows the newest values.
     hooks: { setCursor: [showNewest], setData: [showNewest] },

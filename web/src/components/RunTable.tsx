@@ -19,7 +19,7 @@ export function RunTable({ runs, selected, isFull, onSelect }: RunTableProps) {
       {
         name: "Run",
         value: ({ run }) => run,
-        cell: ({ run, current }) => {
+        cell: ({ run, current, notes }) => {
           const index = selected.indexOf(run);
           return (
             <label className="run-select" data-series={index >= 0 ? (index % 5) + 1 : undefined}>
@@ -30,7 +30,14 @@ export function RunTable({ runs, selected, isFull, onSelect }: RunTableProps) {
                 onChange={({ target }) => onSelect(run, target.checked)}
               />
               {run}
+              {notes.title && <span className="run-title">{notes.title}</span>}
               {current && <span className="badge">current</span>}
+              {notes.archived && <span className="badge">archived</span>}
+              {notes.tags.map((tag) => (
+                <span key={tag} className="badge">
+                  {tag}
+                </span>
+              ))}
             </label>
           );
         },
@@ -45,7 +52,9 @@ export function RunTable({ runs, selected, isFull, onSelect }: RunTableProps) {
       columns={columns}
       rows={runs}
       rowKey={({ run }) => run}
-      text={({ run, game }) => `${run} ${game}`}
+      text={({ run, game, notes: { title, tags, note } }) =>
+        [run, game, title, note, ...tags].join(" ")
+      }
     />
   );
 }

@@ -24,6 +24,7 @@ const UNITS = [
   { from: 0, size: 1, sign: "" },
 ] as const;
 const MAX_DECIMALS = 12;
+const SECONDS_A_DAY = 86_400;
 
 function format(value: Value, toText: (value: number) => string): string {
   return value === null || value === undefined || !Number.isFinite(value)
@@ -147,17 +148,31 @@ export function formatLatency(seconds: Value): string {
   );
 }
 
-/** 14:03:27, local time */
+/** 14:03:27, local time as the viewer writes it */
 export function formatTime(unixMs: number): string {
-  return new Date(unixMs).toLocaleTimeString("en-GB");
+  return new Date(unixMs).toLocaleTimeString();
 }
 
-/** 23 Nov, 14:03, local time */
+/** 23 Nov, 14:03, local time as the viewer writes it */
 export function formatDateTime(unixMs: number): string {
-  return new Date(unixMs).toLocaleString("en-GB", {
+  return new Date(unixMs).toLocaleString(undefined, {
     day: "numeric",
     month: "short",
     hour: "2-digit",
     minute: "2-digit",
   });
+}
+
+/**
+ * Format the labels of an axis of times.
+ *
+ * @param unixS Unix times, seconds
+ * @param increment between two labels, seconds
+ */
+export function formatAxisTimes(unixS: readonly number[], increment: number): string[] {
+  const options: Intl.DateTimeFormatOptions =
+    increment >= SECONDS_A_DAY
+      ? { day: "numeric", month: "short" }
+      : { hour: "2-digit", minute: "2-digit", ...(increment < 60 && { second: "2-digit" }) };
+  return unixS.map((s) => new Date(1000 * s).toLocaleString(undefined, options));
 }

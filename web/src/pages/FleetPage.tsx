@@ -1,5 +1,6 @@
 import { lazy, Suspense } from "react";
 import { Navigate, useLocation } from "react-router";
+import { AfterPicture } from "../components/AfterPicture";
 import { Broadcast } from "../components/Broadcast";
 import { CurveCard } from "../components/CurveCard";
 import { FleetLoader } from "../components/FleetLoader";
@@ -33,9 +34,11 @@ export function FleetPage() {
             <Broadcast fleet={fleet} arrangement="home">
               <CurveCard />
             </Broadcast>
-            <Suspense>
-              <FleetDetails fleet={fleet} />
-            </Suspense>
+            <AfterPicture>
+              <Suspense>
+                <FleetDetails fleet={fleet} />
+              </Suspense>
+            </AfterPicture>
           </>
         );
       }}

@@ -1,4 +1,4 @@
-import { act, fireEvent, screen } from "@testing-library/react";
+import { act, fireEvent, screen, within } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
 import {
   installFakeOrchestrator,
@@ -123,7 +123,7 @@ test("the best live episode of a run can be watched and saved", async () => {
   const url = "/api/runs/second/highlight.mp4?ended_at=1790000000";
   expect(video.getAttribute("src")).toBe(url);
   expect(screen.getByRole("link", { name: "Save it" }).getAttribute("href")).toBe(url);
-  expect(screen.getByRole("figure").textContent).toContain("Part of it was not live.");
+  expect(video.closest("figure")?.textContent).toContain("Part of it was not live.");
   expect(screen.queryByLabelText("Best live episode of first")).toBeNull();
 });
 
@@ -145,4 +145,71 @@ test("keeps the last data when the connection is lost, and recovers by itself", 
   await vi.advanceTimersByTimeAsync(5_100);
   expect(await screen.findByText("curves of second and first")).toBeTruthy();
   expect(screen.queryByText("Lost connection to the orchestrator")).toBeNull();
+});
+
+test("each curve that was recorded has a chart, with what it means", async () => {
+  respondRuns("second");
+  const learning = {
+    steps: [1_024, 2_048],
+    times: [1_790_000_000, 1_790_000_010],
+    values: { "update/entropy": [0.9, 0.5], "update/kl": [null, null] },
+  };
+  respond("/api/runs/second/learning?points=1000", learning);
+  openPage("/runs");
+  expect(await screen.findByRole("heading", { name: "Entropy" })).toBeTruthy();
+  expect(screen.getByText(/How undecided the policy is/)).toBeTruthy();
+  expect(screen.queryByRole("heading", { name: "KL divergence" })).toBeNull();
+});
+
+test("how curves are shown is part of the address", async () => {
+  respondRuns("second");
+  openPage("/runs");
+  fireEvent.change(await screen.findByLabelText("Over"), { target: { value: "time" } });
+  fireEvent.click(screen.getByRole("checkbox", { name: "Log scale" }));
+  fireEvent.click(screen.getByRole("checkbox", { name: "Band" }));
+  fireEvent.change(screen.getByRole("slider"), { target: { value: "0.1" } });
+  expect(screen.getByLabelText("location").textContent).toBe(
+    "/runs?x=time&log=1&band=0&smooth=0.1",
+  );
+});
+
+test("settings of two runs are compared", async () => {
+  respondRuns("second", "first");
+  respond("/api/runs/second/settings", { game: "doom:basic", "learning.gamma": "0.99" });
+  respond("/api/runs/first/settings", { game: "doom:basic", "learning.gamma": "0.9" });
+  openPage("/runs");
+  const table = await screen.findByRole("table", { name: "Settings of the selected runs" });
+  expect(
+    within(table)
+      .getAllByRole("rowheader")
+      .map((row) => row.textContent),
+  ).toEqual(["learning.gamma"]);
+  fireEvent.click(screen.getByRole("checkbox", { name: /Only those in which/ }));
+  expect(within(table).getAllByRole("rowheader")).toHaveLength(2);
+});
+
+test("notes are saved, and a run that is archived leaves the list", async () => {
+  respondRuns("second", "first");
+  const notes = { title: "larger net", note: "", tags: ["sweep"], archived: true };
+  respond("PUT /api/runs/second/notes", notes);
+  openPage("/runs?runs=second");
+  const form = within(await screen.findByRole("region", { name: "Notes on second" }));
+  fireEvent.change(form.getByLabelText("Title"), { target: { value: "larger net" } });
+  respond("/api/runs", [makeRun("second", { notes }), makeRun("first")]);
+  fireEvent.click(form.getByRole("button", { name: "Archive" }));
+  expect(await form.findByText("Saved.")).toBeTruthy();
+  const table = within(screen.getByRole("table", { name: /^Runs/ }));
+  await vi.waitFor(() => expect(table.queryByText("larger net")).toBeNull());
+  fireEvent.click(screen.getByRole("checkbox", { name: "Show archived runs" }));
+  expect(table.getByText("larger net")).toBeTruthy();
+  expect(table.getByText("sweep")).toBeTruthy();
+});
+
+test("a run is deleted only after a question, and says so if it can't be", async () => {
+  respondRuns("second");
+  respond("DELETE /api/runs/second", { error: "conflict", message: "run second is in use" }, 409);
+  openPage("/runs");
+  fireEvent.click(await screen.findByRole("button", { name: "Delete…" }));
+  fireEvent.click(screen.getByRole("button", { name: "Delete it" }));
+  expect(await screen.findByText("Not done: run second is in use")).toBeTruthy();
 });

@@ -1,11 +1,15 @@
-import { useMemo } from "react";
+import { useCallback, useMemo } from "react";
 import { useSearchParams } from "react-router";
-import { useRunCurves, useRuns } from "../api/queries";
+import { useLearning, useRunCurves, useRuns } from "../api/queries";
 import type { RunSummary } from "../api/schema";
-import { type RunCurve, RunCurves } from "../components/LearningCurve";
+import { LearningCharts } from "../components/LearningCharts";
 import { ConnectionNotice, Notice } from "../components/Notice";
 import { RunDetails } from "../components/RunDetails";
+import { RunNotes } from "../components/RunNotes";
+import { RunSettings } from "../components/RunSettings";
 import { RunTable } from "../components/RunTable";
+import { useQueryFlag } from "../components/use-query-flag";
+import type { RunRecord } from "../learning/charts";
 
 /** More lines than this are hard to tell apart. */
 const MAX_SELECTED = 5;
@@ -13,7 +17,7 @@ const SELECTED_BY_DEFAULT = 2;
 /** With more runs their details are folded up. */
 const MAX_UNFOLDED = 2;
 
-/** `/runs`: learning curves, checkpoints and best episodes of all runs. */
+/** `/runs`: what runs have learned, how they were set, their checkpoints and best episodes. */
 export function RunsPage() {
   const { data: runs, error, dataUpdatedAt } = useRuns();
   return (
@@ -41,16 +45,28 @@ export function RunsPage() {
 
 function Runs({ runs }: { runs: RunSummary[] }) {
   const [query, setQuery] = useSearchParams();
+  const [showsArchived, toggleArchived] = useQueryFlag("archived", false);
   const requested = query.get("runs");
+  const listed = runs.filter(({ notes }) => showsArchived || !notes.archived);
   const known = new Map(runs.map((run) => [run.run, run]));
-  const names = requested === null ? newestOfOneGame(runs) : requested.split(",");
+  const names = requested === null ? newestOfOneGame(listed) : requested.split(",");
   const selected = names.flatMap((name) => known.get(name) ?? []).slice(0, MAX_SELECTED);
-  const selectedNames = selected.map(({ run }) => run);
+  const joined = selected.map(({ run }) => run).join();
+  const selectedNames = useMemo(() => (joined ? joined.split(",") : []), [joined]);
 
-  const select = (run: string, add: boolean) => {
-    const others = selectedNames.filter((other) => other !== run);
-    setQuery({ runs: (add ? [...others, run] : others).join() }, { replace: true });
-  };
+  const select = useCallback(
+    (run: string, add: boolean) => {
+      const others = selectedNames.filter((other) => other !== run);
+      setQuery(
+        (params) => {
+          params.set("runs", (add ? [...others, run] : others).join());
+          return params;
+        },
+        { replace: true },
+      );
+    },
+    [selectedNames, setQuery],
+  );
 
   return (
     <>
@@ -62,23 +78,39 @@ function Runs({ runs }: { runs: RunSummary[] }) {
             ? `Select up to ${MAX_SELECTED} runs to compare their curves.`
             : `${MAX_SELECTED} runs are selected; deselect one to compare another.`}
         </p>
+        {runs.some(({ notes }) => notes.archived) && (
+          <label className="choice">
+            <input type="checkbox" checked={showsArchived} onChange={toggleArchived} />
+            Show archived runs
+          </label>
+        )}
         <RunTable
-          runs={runs}
+          runs={listed}
           selected={selectedNames}
           isFull={selected.length === MAX_SELECTED}
           onSelect={select}
         />
       </section>
-      {selectedNames.map((run) =>
+      {selected.length > 0 && <RunSettings runs={selectedNames} />}
+      {selected.map((summary) =>
         selected.length <= MAX_UNFOLDED ? (
-          <RunDetails key={run} run={run} />
+          <Details key={summary.run} summary={summary} />
         ) : (
-          <details key={run} className="run-fold">
-            <summary>{run}</summary>
-            <RunDetails run={run} />
+          <details key={summary.run} className="run-fold">
+            <summary>{summary.run}</summary>
+            <Details summary={summary} />
           </details>
         ),
       )}
+    </>
+  );
+}
+
+function Details({ summary }: { summary: RunSummary }) {
+  return (
+    <>
+      <RunDetails run={summary.run} />
+      <RunNotes run={summary} />
     </>
   );
 }
@@ -92,34 +124,31 @@ function newestOfOneGame(runs: readonly RunSummary[]): string[] {
     .map(({ run }) => run);
 }
 
-/** Learning curves of the selected runs, a plot for each game: their returns don't compare. */
+/** Curves of the selected runs, with plots for each game: their returns don't compare. */
 function CurvesCard({ selected }: { selected: readonly RunSummary[] }) {
-  const results = useRunCurves(selected.map(({ run }) => run));
-  const plots = useMemo(() => {
-    const byGame = new Map<string, RunCurve[]>();
+  const names = selected.map(({ run }) => run);
+  const returns = useRunCurves(names);
+  const learning = useLearning(names);
+  const games = useMemo(() => {
+    const byGame = new Map<string, RunRecord[]>();
     selected.forEach(({ run, game }, number) => {
-      const points = results[number] ?? [];
-      if (points.length === 0) return;
-      byGame.set(game, [...(byGame.get(game) ?? []), { run, points, number }]);
+      const record = {
+        run,
+        number,
+        returns: returns[number] ?? [],
+        learning: learning[number] ?? null,
+      };
+      byGame.set(game, [...(byGame.get(game) ?? []), record]);
     });
-    return [...byGame];
-  }, [selected, results]);
+    return [...byGame].map(([game, records]) => ({ game, records }));
+  }, [selected, returns, learning]);
   return (
     <section className="card" aria-labelledby="curves">
       <h2 id="curves">Learning curves</h2>
-      {plots.length > 0 ? (
-        plots.map(([game, curves]) => (
-          <div key={game}>
-            {plots.length > 1 && <h3>{game}</h3>}
-            <RunCurves curves={curves} />
-          </div>
-        ))
+      {selected.length === 0 ? (
+        <p className="empty">No run selected.</p>
       ) : (
-        <p className="empty">
-          {selected.length === 0
-            ? "No run selected."
-            : "The selected runs have no finished episodes yet."}
-        </p>
+        <LearningCharts games={games} />
       )}
     </section>
   );

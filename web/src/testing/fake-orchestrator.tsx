@@ -24,6 +24,8 @@ export function installFakeOrchestrator(): void {
   beforeEach(() => {
     responses.clear();
     vi.useFakeTimers({ shouldAdvanceTime: true });
+    // The page was opened a while ago, and holds nothing back for its first picture.
+    vi.advanceTimersByTime(2_000);
     vi.stubGlobal("EventSource", SilentEventSource);
     vi.stubGlobal("fetch", async (url: string, { method = "GET" }: RequestInit = {}) => {
       const response = responses.get(method === "GET" ? url : `${method} ${url}`);

@@ -181,6 +181,7 @@ export function makeRun(run: string, changes: Partial<RunSummary> = {}): RunSumm
     best_return: 95,
     recent_return: 70.5,
     current: false,
+    notes: { title: "", note: "", tags: [], archived: false },
     ...changes,
   };
 }
