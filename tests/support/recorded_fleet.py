@@ -12,21 +12,37 @@ from PIL import Image
 from metabonk.feed_messages import Opening
 from metabonk.messages import Featured, Fleet, LearnerStatus, Mode, StreamState, WorkerStatus
 from metabonk.orchestrator.page import Page
+from metabonk.run_messages import CurvePoint, LearningCurves, RunNotes, RunSummary
 from metabonk.stream_messages import PolicyMessage, StateMessage, StillMessage
 from tests.support.statuses import status
 
 RUN = "20261130-120000-doom-basic"
+RUNS = (RUN, "20261129-090000-doom-basic")
+STARTED_AT = 1_790_000_000.0
+POINTS = 800
+RECORDED = {
+    "episode/length": 120.0,
+    "learner/steps_per_s": 320.0,
+    "update/entropy": 1.1,
+    "update/explained_variance": 0.9,
+    "update/kl": 0.01,
+    "update/clip_fraction": 0.15,
+    "update/policy": -0.02,
+    "update/value": 0.4,
+}
+"""Names of curves, and about their first values."""
+
 STILL_S = 1.0
 STILL_SIZE = (320, 180)
 
 
 def recorded_fleet(count: int) -> Fleet:
-    """Return a fleet of ``count`` workers in the midst of a training, one of them live."""
+    """Return a fleet of ``count`` workers in the midst of a training."""
     workers = [
         status(
             index,
-            stream_state=StreamState.STANDBY if index else StreamState.LIVE,
-            stream_backend="" if index else "av:libx264",
+            stream_state=StreamState.STANDBY,
+            stream_backend="",
             step=10_000 + 97 * index,
             steps_per_s=140.0 + index,
             episode=120 + index,
@@ -62,7 +78,7 @@ def make_recorded_app(fleet: Fleet) -> FastAPI:
     Every stream is in standby and sends stills, so that a page of many tiles needs no encoder.
     """
     app = FastAPI()
-    featured = Featured(live=["omega-0"], rotate_s=30.0, next="omega-1", next_in_s=12.0)
+    featured = Featured(live=[], rotate_s=30.0, next="omega-0", next_in_s=12.0)
     opening = Opening(fleet=fleet, featured=featured).model_dump_json()
 
     @app.options("/api/fleet")
@@ -84,14 +100,46 @@ def make_recorded_app(fleet: Fleet) -> FastAPI:
             for worker in fleet.workers.values()
         }
 
-    for path in ("runs", "curve", "sessions", "episodes"):
+    @app.get("/api/runs")
+    def get_runs() -> list[RunSummary]:
+        return [_summary(run, current=run == RUN) for run in RUNS]
+
+    @app.get("/api/curve")
+    @app.get("/api/runs/{run}/curve")
+    def get_curve(run: str = RUN) -> list[CurvePoint]:
+        return [
+            CurvePoint(
+                fleet_step=100 * number,
+                ended_at=STARTED_AT + 2 * number,
+                mean_return=_noisy(80 * number / (number + 200 + len(run)), 12, number),
+                episodes=3,
+            )
+            for number in range(POINTS)
+        ]
+
+    @app.get("/api/runs/{run}/learning")
+    def get_learning(run: str) -> LearningCurves:
+        steps = [1024 * number for number in range(1, POINTS)]
+        values = {
+            name: [_noisy(first * 0.998**number, first / 5, number) for number in range(1, POINTS)]
+            for name, first in RECORDED.items()
+        }
+        return LearningCurves(
+            steps=steps, times=[STARTED_AT + step / 300 for step in steps], values={**values}
+        )
+
+    @app.get("/api/runs/{run}/settings")
+    def get_settings(run: str) -> dict[str, str]:
+        return {"game": "doom:basic", "learning.gamma": "0.99" if run == RUN else "0.95"}
+
+    for path in ("sessions", "episodes", "runs/{run}/episodes", "runs/{run}/checkpoints"):
         app.get(f"/api/{path}")(_nothing)
 
     @app.websocket("/api/worker/{instance_id}/stream")
     async def stream(socket: WebSocket, instance_id: str) -> None:
         await socket.accept()
         await socket.send_text(PolicyMessage(actions=[]).model_dump_json())
-        reason = "omega-0 has the only session"
+        reason = "another program has the only session"
         state = StateMessage(state=StreamState.STANDBY, reason=reason)
         await socket.send_text(state.model_dump_json())
         index = fleet.workers[instance_id].worker_index
@@ -102,6 +150,25 @@ def make_recorded_app(fleet: Fleet) -> FastAPI:
 
     app.router.default = Page(opening=lambda: opening)
     return app
+
+
+def _summary(run: str, *, current: bool) -> RunSummary:
+    return RunSummary(
+        run=run,
+        game="doom:basic",
+        started_at=STARTED_AT,
+        updated_at=STARTED_AT + 2 * POINTS,
+        episodes=3 * POINTS,
+        steps=100 * POINTS,
+        best_return=95.0,
+        recent_return=61.5,
+        current=current,
+        notes=RunNotes() if current else RunNotes(title="shorter horizon", tags=["sweep"]),
+    )
+
+
+def _noisy(value: float, amplitude: float, number: int) -> float:
+    return value + amplitude * (number * 7919 % 100 / 50 - 1)
 
 
 def _nothing() -> Sequence[WorkerStatus]:

@@ -43,7 +43,7 @@ export function LearningCurve({ points, worker }: LearningCurveProps) {
     <>
       <Plot series={series} label={describeCurve("Learning curve", points)} onPick={onPick} />
       <p className="detail curve-hint">
-        The band has four in five returns. Click the curve to watch an episode from then.
+        The band has four in five of its points. Click the curve to watch an episode from then.
       </p>
     </>
   );

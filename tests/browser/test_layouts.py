@@ -1,0 +1,57 @@
+"""The page in front of any number of workers, in windows of every shape."""
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.support.browser import axe_violations
+from tests.support.recorded_fleet import make_recorded_app, recorded_fleet
+from tests.support.serving import served
+
+pytestmark = pytest.mark.timeout(240)
+
+WINDOWS = {"desktop": (1440, 900), "phone": (390, 844), "landscape": (844, 390)}
+SETTLE_MS = 800
+IN_VIEW = """() => {
+  const player = document.querySelector(".tile .player").getBoundingClientRect();
+  return player.top >= 0 && player.bottom <= innerHeight;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("workers", "path"),
+    [(2, "/"), (2, "/wall"), (2, "/runs"), (5, "/"), (16, "/wall?stage=1"), (64, "/")],
+)
+def test_a_page_fits_into_every_window_and_axe_finds_nothing(
+    browser: Browser, workers: int, path: str
+):
+    with served(make_recorded_app(recorded_fleet(workers))) as client:
+        found = {
+            window: _problems(browser, f"{client.base_url}{path}", size)
+            for window, size in WINDOWS.items()
+        }
+    assert found == dict.fromkeys(WINDOWS, [])
+
+
+def test_a_wall_of_64_shows_a_still_in_each_tile_that_is_in_view(browser: Browser):
+    with served(make_recorded_app(recorded_fleet(64))) as client:
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(f"{client.base_url}/wall")
+        page.wait_for_function("document.querySelectorAll('.player img').length >= 24")
+        assert page.locator(".tile").count() == 64
+        page.close()
+
+
+def _problems(browser: Browser, url: str, size: tuple[int, int]) -> list[str]:
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url)
+    page.locator("main h1").first.wait_for(state="attached")
+    page.wait_for_timeout(SETTLE_MS)
+    problems = [*errors, *axe_violations(page)]
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        problems.append("it is wider than its window")
+    if page.locator(".tile .player").count() and not page.evaluate(IN_VIEW):
+        problems.append("the first picture is not in view as a whole")
+    page.close()
+    return problems
