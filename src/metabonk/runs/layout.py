@@ -12,6 +12,7 @@
         highlight.json          its description
         tensorboard/            event files
         starts/                 of each worker, see ``starts``
+        notes.json              what people say about it, see ``notes``
 """
 
 import re
