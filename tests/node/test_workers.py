@@ -113,3 +113,17 @@ def test_seats_are_given_in_turn_and_again(setup: Setup):
     setup.workers.order([grant(40), grant(60), grant(7)])
     setup.tick()
     assert setup.state.roster.seats()["omega-7"] == 1
+
+
+def test_a_game_that_this_machine_lacks_is_a_problem_and_not_the_end_of_the_agent(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+):
+    fails = "import sys; sys.stderr.write('metabonk: unknown game: install it\\n'); sys.exit(2)"
+    command = (sys.executable, "-c", fails)
+    spec = ChildSpec("omega-3", lambda: command, setup.folder / "3.log")
+    monkeypatch.setattr(children, "worker_spec", lambda *given: spec)
+    setup.workers.order([grant(3)])
+    until("it has failed", lambda: setup.tick() or setup.supervisor.problems())
+    (problem,) = setup.supervisor.problems()
+    assert "unknown game: install it" in problem.message
+    assert setup.workers.held() == [3]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from metabonk.encoding.sessions.nvml import Gpu
@@ -10,7 +11,7 @@ from metabonk.node_messages import Grant
 from metabonk.orchestrator import children
 from metabonk.orchestrator.faults import Faults
 from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.supervisor import Supervisor
+from metabonk.orchestrator.supervisor import ChildSpec, Supervisor
 from metabonk.runs.layout import STARTS_DIR
 from metabonk.settings import Settings, write_settings
 from metabonk.system.log_files import LogRotation
@@ -100,8 +101,7 @@ class NodeWorkers:
         if not self._has_inference:
             self._has_inference = True
             for spec in children.inference_specs(self._settings, self._common, self._gpus):
-                self._rotation.add(spec.log)
-                self._supervisor.add(spec)
+                self._run(spec)
 
     def _add(self, grant: Grant) -> None:
         index = grant.worker_index
@@ -117,5 +117,9 @@ class NodeWorkers:
         spec = children.worker_spec(
             self._settings, self._common, index, member.seat, self._gpus, self._state.counters
         )
+        self._run(spec)
+
+    def _run(self, spec: ChildSpec) -> None:
+        # Not vital: what this machine lacks is reported to the head, and others may have it.
         self._rotation.add(spec.log)
-        self._supervisor.add(spec)
+        self._supervisor.add(replace(spec, vital=False))

@@ -34,8 +34,11 @@ class FleetMetrics(Collector):
             count = sum(worker.stream_state is state for worker in fleet.workers.values())
             workers.add_metric([state], count)
         yield workers
+        elsewhere = sum(node.sessions for node in fleet.nodes if node.state == "present")
         yield GaugeMetricFamily(
-            "metabonk_encoder_sessions", "sessions the fleet may hold", self._state.capacity.total
+            "metabonk_encoder_sessions",
+            "sessions the fleet may hold, on all its machines",
+            self._state.capacity.total + elsewhere,
         )
         yield GaugeMetricFamily(
             "metabonk_steps_per_second",

@@ -37,9 +37,8 @@ CLOSE_TIMEOUT_S = 2.0
 KEYFRAME_POLL_S = 0.5
 """A viewer over WebRTC may lose a frame at any time, and then asks for a keyframe."""
 
-PING_INTERVAL_S = 5.0
-PING_TIMEOUT_S = 10.0
-"""A worker's machine that has vanished sends nothing that would end the connection."""
+LOCAL_PING_S, REMOTE_PING_S = 20.0, 5.0
+"""A machine that has vanished sends nothing that would end the connection."""
 
 
 class StreamAddress(NamedTuple):
@@ -113,8 +112,7 @@ class Relay:
                 additional_headers=self._address.headers,
                 proxy=None,
                 compression=None,
-                ping_interval=PING_INTERVAL_S,
-                ping_timeout=PING_TIMEOUT_S,
+                ping_interval=REMOTE_PING_S if self._address.headers else LOCAL_PING_S,
                 open_timeout=OPEN_TIMEOUT_S,
                 close_timeout=CLOSE_TIMEOUT_S,
                 max_size=MAX_MESSAGE_BYTES,
