@@ -10,13 +10,10 @@ import pytest
 
 from metabonk.errors import PolicyError, WireError
 from metabonk.http import weights_poller
-from metabonk.http.weights import WeightsStore
+from metabonk.http.app import make_http_app
+from metabonk.http.weights import WeightsStore, weights_routes
 from metabonk.http.weights_poller import WeightsPoller
-from metabonk.learner.rollouts import RolloutQueue
-from metabonk.learner.server import make_app
-from metabonk.learner.stats import LearnerStats
 from tests.support.serving import free_port, served
-from tests.support.specs import TINY
 from tests.support.waiting import until
 
 CLOSE_S = 10.0
@@ -31,9 +28,10 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def learner(port: int) -> Iterator[WeightsStore]:
-    """Serve weights as a learner does."""
+    """Serve weights by the learner's route."""
     store = WeightsStore()
-    app = make_app(TINY, RolloutQueue(64), store, LearnerStats(), rollout_steps=8)
+    app = make_http_app("learner")
+    app.include_router(weights_routes(store))
     with served(app, port):
         try:
             yield store
