@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from metabonk.cli.display import SUMMARY_INTERVAL_S, Lines, draw, summary
-from metabonk.messages import Fleet, LearnerStatus, Mode, Problem, StreamState
+from metabonk.messages import Fleet, LearnerStatus, Mode, NodeStatus, Problem, StreamState
 from metabonk.orchestrator.supervisor import ChildState
 from tests.support.statuses import guest_status, status
 
@@ -138,3 +138,20 @@ def test_a_problem_is_reported_once_despite_changing_seconds_and_again_when_it_r
         "problem: silent for 5 s; look",
         "problem: silent for 9 s; look",
     ]
+
+
+def test_workers_of_one_node_follow_each_other_below_the_list_of_nodes():
+    node = {"address": "http://10.0.0.2:8070", "cores": 16, "gpus": [], "sessions": 2}
+    nodes = [
+        NodeStatus(node="a", state="present", workers=["omega-0", "omega-2"], **node),
+        NodeStatus(node="b", state="silent", workers=["omega-1"], **node),
+    ]
+    workers = {"omega-0": LIVE.model_copy(update={"node": "a"})}
+    snapshot = fleet().model_copy(update={"nodes": nodes, "workers": workers})
+    text = render(snapshot, PROCESSES)
+    rows = [line.split()[1:4:2] for line in text.splitlines() if "omega-" in line]
+    assert rows == [["omega-0", "a"], ["omega-2", "a"], ["omega-1", "b"]]
+    assert "a (2 workers, 2 sessions), b (1 workers, 2 sessions, silent)" in text
+    out = io.StringIO()
+    Lines(out, PAGE).show(snapshot, PROCESSES)
+    assert "omega-0: live on a (av:libx264)" in out.getvalue()

@@ -120,7 +120,7 @@ def test_an_agent_that_leaves_gives_its_workers_to_the_others(head: FleetUnderTe
     with ExitStack() as stack:
         a, _ = node(stack, head, "a"), node(stack, head, "b")
         until("all workers play", lambda: sum(map(len, running(head).values())) == 5, 60)
-        a.process.send_signal(signal.SIGTERM)
+        assert f"stopped 'metabonk join' (pid {a.process.pid}, page {head.page})" in a.stop()
         assert a.process.wait(30) == 0
         until("b plays for all", lambda: len(running(head).get("b", [])) == 5, 60)
         assert [each.node for each in fleet_of(head).nodes] == ["b"]

@@ -25,11 +25,25 @@ class NodeUnderTest:
         process: of ``metabonk join``.
         port: of the node.
         output: file with what it prints.
+        environment: variables of the process.
     """
 
     process: subprocess.Popen[str]
     port: int
     output: Path
+    environment: dict[str, str]
+
+    def stop(self) -> str:
+        """Stop it by ``metabonk stop``; return what that prints."""
+        return subprocess.run(
+            [sys.executable, "-m", "metabonk.cli.main", "stop", "--all"],
+            cwd=self.output.parent,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
 
     def tree(self) -> list[psutil.Process]:
         """Return the agent's process and all its descendants."""
@@ -88,6 +102,6 @@ def run_node(
             preexec_fn=partial(die_with_parent, os.getpid()),
         )
     try:
-        yield NodeUnderTest(process, ports[2], output)
+        yield NodeUnderTest(process, ports[2], output, variables)
     finally:
         kill_tree(process)
