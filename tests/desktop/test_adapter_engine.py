@@ -1,7 +1,6 @@
 """A LÖVE game that is moved by its adapter: real programs on a real display."""
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from metabonk.desktop import adapter_engine as engines
 from metabonk.desktop.adapter_engine import AdapterEngine
+from metabonk.desktop.keys import Keyboard
 from metabonk.errors import GameError, GameStartError
 from tests.support.desktop import small_game
 from tests.support.requirements import require_desktop
@@ -150,8 +150,11 @@ def test_nothing_is_left_of_a_closed_game(tmp_path: Path):
 
 
 def test_another_user_can_not_open_the_display(game: AdapterEngine):
-    with Path(f"/proc/{child('Xvfb').pid}/cmdline").open("rb") as arguments:
-        words = arguments.read().split(b"\0")
-    authority = Path(os.fsdecode(words[words.index(b"-auth") + 1]))
+    words = child("Xvfb").cmdline()
+    authority = Path(words[words.index("-auth") + 1])
     assert authority.parent.stat().st_mode & 0o077 == 0
-    assert len(authority.read_bytes()) > 16
+    number = child("love").environ()["DISPLAY"].removeprefix(":")
+    Keyboard(number, authority.read_bytes()[-16:]).close()
+    for guess in (b"", b"sixteen letters!"):
+        with pytest.raises(GameError, match="its display refused the connection"):
+            Keyboard(number, guess)

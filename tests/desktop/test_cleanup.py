@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from metabonk.desktop.cleanup import list_orphans, remove_orphans
+from metabonk.desktop.clock import shared_files
 from metabonk.desktop.game_folder import GameFolder
 from tests.support.census import runs
 from tests.support.desktop import small_game
@@ -38,9 +39,9 @@ def _own_runtime_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def player(folder: Path) -> Iterator[tuple[psutil.Process, list[psutil.Process]]]:
+def player(game_id: str) -> Iterator[tuple[psutil.Process, list[psutil.Process]]]:
     """Run a process that plays; yield it and the programs that it started."""
-    command = [sys.executable, "-c", PLAYER, small_game(folder).game_id]
+    command = [sys.executable, "-c", PLAYER, game_id]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             assert process.stdout is not None
@@ -54,7 +55,7 @@ def player(folder: Path) -> Iterator[tuple[psutil.Process, list[psutil.Process]]
 @pytest.mark.parametrize("victim", ["player", "love", "Xvfb"])
 def test_whatever_is_killed_nothing_is_left(tmp_path: Path, victim: str):
     require_desktop("love", apt="love")
-    with player(tmp_path) as (playing, programs):
+    with player(small_game(tmp_path).game_id) as (playing, programs):
         assert {each.name() for each in programs} == {"love", "Xvfb"}
         by_name = {"player": playing, **{each.name(): each for each in programs}}
         by_name[victim].send_signal(signal.SIGKILL)
@@ -62,6 +63,18 @@ def test_whatever_is_killed_nothing_is_left(tmp_path: Path, victim: str):
     remove_orphans()
     assert list_orphans() == []
     assert not list((tmp_path / "runtime").glob("metabonk/desktop/*"))
+
+
+def test_a_frozen_game_ends_with_its_player(tmp_path: Path):
+    require_desktop("lbreakout2", apt="lbreakout2 libfaketime")
+    with player("desktop:lbreakout2") as (playing, programs):
+        game = next(each for each in programs if each.name() == "lbreakout2")
+        playing.kill()
+        until("the game has ended", lambda: not any(map(runs, programs)))
+    assert len(shared_files(game.pid)) == 2
+    remove_orphans()
+    assert list_orphans() == []
+    assert not shared_files(game.pid)
 
 
 def test_a_process_that_outlives_its_player_is_found_by_its_environment(tmp_path: Path):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metabonk.desktop.catalog import find_libfaketime, load
+from metabonk.desktop.clock import shared_files
 from metabonk.desktop.engines import open_engine
 from metabonk.desktop.screen_engine import ScreenEngine
 from metabonk.errors import GameError
@@ -145,10 +146,15 @@ def test_a_program_without_a_window_is_a_sentence(tmp_path: Path, monkeypatch: p
     assert not [each for each in psutil.Process().children() if each.name() == "sleep"]
 
 
-def test_a_frozen_program_ends_with_its_engine():
+def test_a_frozen_program_has_no_further_rights_and_ends_with_its_engine():
     with playing() as game:
         game.reset(0)
         game.step((), 1)
         frozen = program()
         assert frozen.status() == psutil.STATUS_STOPPED
+        # It is setgid; without this its clock could not be held, nor would it end with us.
+        status = Path(f"/proc/{frozen.pid}/status").read_text(encoding="utf-8")
+        assert "NoNewPrivs:\t1" in status
+        assert shared_files(frozen.pid)
     assert not frozen.is_running()
+    assert not shared_files(frozen.pid)

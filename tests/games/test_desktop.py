@@ -132,6 +132,15 @@ def test_an_episode_ends_by_its_rule_or_its_limit(tmp_path: Path):
         assert [each.truncated for each in steps] == [False] * 14 + [True]
 
 
+def test_a_large_reward_counts_less_for_learning(tmp_path: Path):
+    entry = small_game(tmp_path, replace=("scale = 0.5", "scale = 0.5\nclip = 3"))
+    with playing(entry.game_id) as game:
+        game.reset(1)
+        result = game.step(RIGHT)
+        assert (result.reward, result.shaping) == (pytest.approx(4), pytest.approx(-1))
+        assert game.step(WAIT).shaping == 0
+
+
 def test_an_episode_in_which_nothing_moves_is_cut_off(tmp_path: Path):
     entry = small_game(tmp_path, replace=("limit_s = 1", "limit_s = 9\nstuck_s = 0.5"))
     with playing(entry.game_id) as game:

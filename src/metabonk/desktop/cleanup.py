@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 
 from metabonk.desktop.child import FOLDER
-from metabonk.desktop.game_folder import abandoned_folders
+from metabonk.desktop.clock import shared_files
+from metabonk.desktop.game_folder import PROGRAM, abandoned_folders
 from metabonk.system.process_ids import ProcessId, process_id, send, wait_until_ended
 
 END_S = 2.0
@@ -25,6 +26,7 @@ def list_orphans() -> list[str]:
         for folder in abandoned_folders()
         for sentence in (
             *(f"desktop game without a player (pid {each.pid})" for each in _users(folder)),
+            *(f"unused {file}" for file in _shared_files(folder)),
             f"unused {folder}",
         )
     ]
@@ -46,9 +48,21 @@ def remove_orphans() -> list[str]:
             if send(process, signal.SIGKILL):
                 done.append(f"ended desktop game without a player (pid {process.pid})")
         wait_until_ended(users, END_S)
+        for file in _shared_files(folder):
+            file.unlink(missing_ok=True)
+            done.append(f"removed unused {file}")
         shutil.rmtree(folder, ignore_errors=True)
         done.append(f"removed unused {folder}")
     return done
+
+
+def _shared_files(folder: Path) -> list[Path]:
+    """Return what the program of a game has left in shared memory."""
+    try:
+        pid = int((folder / PROGRAM).read_text(encoding="ascii"))
+    except (OSError, ValueError):  # It had not started yet.
+        return []
+    return shared_files(pid)
 
 
 def _users(folder: Path) -> list[ProcessId]:

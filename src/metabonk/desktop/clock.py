@@ -6,8 +6,16 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from metabonk.system import shared_memory
+
 MAX_LATE_S = 0.1
 """Longest time that a program ran too long and that is taken from its next runs."""
+
+
+def shared_files(pid: int) -> list[Path]:
+    """Return what libfaketime leaves in shared memory of a process that was killed."""
+    names = f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"
+    return [file for name in names if (file := shared_memory.PATH / name).exists()]
 
 
 class Clock(ABC):

@@ -95,6 +95,9 @@ class Reward(Section):
     """What is learned: the growth of a number."""
 
     scale: float = Field(1.0, gt=0, description="factor that brings returns near 1")
+    clip: float = Field(
+        0.0, ge=0, description="largest growth in a step that counts for learning; 0: any"
+    )
 
 
 class AdapterReward(Reward):

@@ -14,6 +14,7 @@ from metabonk.system.file_lock import is_locked, try_lock
 from metabonk.system.private_folder import private_folder
 
 LOCK = "owner.lock"
+PROGRAM = "program.pid"
 NAME_PREFIX = "game-"
 
 
@@ -37,6 +38,7 @@ class GameFolder:
         path: of the folder.
         home: of the program.
         output: file that receives what the program prints.
+        program: file with the program's pid, once it has started.
     """
 
     def __init__(self) -> None:
@@ -54,6 +56,7 @@ class GameFolder:
             raise GameError(f"can't make a folder in {parent}: {error.strerror}") from None
         self.home = self.path / "home"
         self.output = self.path / "output.txt"
+        self.program = self.path / PROGRAM
 
     def close(self) -> None:
         """Remove the folder; all processes that use it have ended."""

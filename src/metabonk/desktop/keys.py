@@ -86,6 +86,9 @@ class Keyboard:
         except OSError as error:
             self._socket.close()
             raise GameError(f"its display can't be reached: {error}") from None
+        except GameError:
+            self._socket.close()
+            raise
 
     def hold(self, names: Collection[str]) -> None:
         """Hold these keys and buttons, and no others; they have arrived when this returns.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metabonk.desktop.catalog import Entry, find_program
 from metabonk.desktop.child import Child
+from metabonk.desktop.clock import shared_files
 from metabonk.desktop.display import Display
 from metabonk.desktop.game_folder import GameFolder
 from metabonk.errors import GameError
@@ -88,8 +89,9 @@ class Stage:
             descriptors=descriptors,
             background=background,
         )
-        self._owned.callback(child.close)
+        self._owned.callback(_end, child)
         self._child = child
+        self.folder.program.write_text(str(child.pid), encoding="ascii")
 
     def failed(self, error: GameError, *, has_ended: bool) -> GameError:
         """Return an error with the game's name, and its last words where it ended with them."""
@@ -99,3 +101,9 @@ class Stage:
     def close(self) -> None:
         """End the program and its display; may be called twice."""
         self._owned.close()
+
+
+def _end(child: Child) -> None:
+    child.close()
+    for file in shared_files(child.pid):
+        file.unlink(missing_ok=True)

@@ -158,7 +158,11 @@ class DesktopGame(Game):
         truncated = not state.over and (self._tics >= limit or is_stuck)
         if state.over or truncated:
             self._end(is_stuck=is_stuck)
-        return Transition(self._observation, reward, state.over, truncated, tics=state.tics)
+        clip = self._definition.reward.clip or float("inf")
+        shaping = min(clip, max(-clip, reward)) - reward
+        return Transition(
+            self._observation, reward, state.over, truncated, shaping, tics=state.tics
+        )
 
     def frame(self) -> Frame:
         """Return the newest frame, fitted into the viewers' size."""
