@@ -9,10 +9,15 @@ from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from tests.support.requirements import STRICT
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

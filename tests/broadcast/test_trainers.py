@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
@@ -77,7 +78,9 @@ def shadow_returns(reader: RingReader, records: list[Record]) -> list[float]:
 def train(folder: Path, wrapper: Any, *, is_watched: bool = False) -> list[float]:
     """Return the parameters that PPO learns in CartPole, and write its log."""
     environments = make_vec_env(POLE, 4, seed=3, wrapper_class=wrapper, monitor_dir=str(folder))
-    model = PPO("MlpPolicy", environments, n_steps=64, seed=3, device="cpu")
+    # Threads that wait for each other make a small network slower on a busy machine.
+    torch.set_num_threads(1)
+    model = PPO("MlpPolicy", environments, n_steps=64, n_epochs=3, seed=3, device="cpu")
     readers = list[RingReader]()
     if is_watched:
         environments.reset()
