@@ -4,6 +4,7 @@ import pytest
 
 from metabonk.node_messages import JoinRequest, NodeResources
 from metabonk.orchestrator.node_table import (
+    FORGOTTEN_AFTER_S,
     LOST_AFTER_S,
     SILENT_AFTER_S,
     VOID_AFTER_S,
@@ -109,6 +110,19 @@ def test_a_node_that_comes_later_gets_its_share(table: NodeTable):
         table.hear(node, running, 1.0)
     assert sorted([*table.orders(a), *table.orders(b), *table.orders(c)]) == [0, 1, 2, 3]
     assert len(table.orders(c)) == 1
+
+
+def test_a_node_that_never_returns_is_listed_for_a_while(table: NodeTable):
+    b = table.nodes["b"]
+    table.hear(b, [], FORGOTTEN_AFTER_S)
+    list(table.expire(FORGOTTEN_AFTER_S - 1))
+    assert table.nodes["a"].state(FORGOTTEN_AFTER_S - 1) == "lost"
+    list(table.expire(FORGOTTEN_AFTER_S))
+    assert list(table.nodes) == ["b"]
+    # Its home is not forgotten.
+    joined(table, "a", FORGOTTEN_AFTER_S)
+    table.hear(b, [2, 3], FORGOTTEN_AFTER_S)
+    assert table.orders(table.nodes["a"]) == [0, 1]
 
 
 def test_when_the_last_node_is_gone_the_workers_wait(table: NodeTable):

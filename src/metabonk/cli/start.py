@@ -109,6 +109,11 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
     if conflict := preflight.localhost_conflict(settings):
         terminal.print(f"note: {conflict}")
     token, of_nodes = make_token(settings), _node_token(settings)
+    if of_nodes is not None and not settings.is_remote:
+        terminal.print(
+            f"note: the page is on {settings.host}, which agents of other machines reach by a "
+            "tunnel only; --host 0.0.0.0 lets them and viewers in"
+        )
     page, shown = page_address(settings), shown_address(settings, token)
     folder, port = runtime_dir(settings.paths.runtime), settings.ports.orchestrator
 

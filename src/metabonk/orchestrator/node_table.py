@@ -20,6 +20,9 @@ LOST_AFTER_S = 10.0
 VOID_AFTER_S = 30.0
 """Its workers are given to others."""
 
+FORGOTTEN_AFTER_S = 600.0
+"""It is not listed any more; machines of a cluster come and go."""
+
 State = Literal["present", "silent", "lost"]
 
 
@@ -157,10 +160,12 @@ class NodeTable:
 
     def expire(self, now: float) -> Iterator[Node]:
         """Yield the nodes whose epoch ends now; their workers are given to others."""
-        for node in self.nodes.values():
+        for node in list(self.nodes.values()):
             if not node.is_void and node.silence_s(now) >= VOID_AFTER_S:
                 self._void(node)
                 yield node
+            if node.silence_s(now) >= FORGOTTEN_AFTER_S:
+                del self.nodes[node.name]
         self._plan()
 
     def missing(self) -> int:

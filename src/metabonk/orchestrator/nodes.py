@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 CLOCKS_AGREE_S = 2.0
 """Clocks that differ by less need no mention; a report is on its way meanwhile."""
 
+TICK_S = 0.25
+"""Rounds of supervision are more frequent; reports come twice a second."""
+
 FAREWELL_S = 1.5
 """For all nodes to be told that the fleet stops: three reports."""
 
@@ -61,7 +64,7 @@ class Nodes:
         run: name of the run.
         settings: of the fleet, for agents.
         token: shared with the agents.
-        how_to_join: command for another machine.
+        how_to_join: command for another machine, and its file.
         clock: monotonic seconds, without times when this process was suspended.
 
     Attributes:
@@ -90,6 +93,7 @@ class Nodes:
         self._table = NodeTable(state.settings.workers, state.settings.nodes.count)
         self._told: dict[str, _Told] = {}
         self._stopping = False
+        self._ticked_at = float("-inf")
         self._all_told = threading.Event()
 
     def join(self, request: JoinRequest, url: str) -> JoinReply:
@@ -176,6 +180,9 @@ class Nodes:
     def tick(self) -> None:
         """Give the workers of nodes that are gone to others, and tell where each is."""
         now = self._clock()
+        if now - self._ticked_at < TICK_S:
+            return
+        self._ticked_at = now
         with self._lock:
             for node in self._table.expire(now):
                 log.warning(
@@ -284,7 +291,7 @@ class Nodes:
             of = f"{missing} of {self._table.expected} nodes"
             yield Problem(
                 message=f"waiting for {of} before any worker plays; come so far: {come}",
-                action=f"on each machine that is to play, run {self._how_to_join!r}",
+                action=f"on each machine that is to play, run {self._how_to_join}",
             )
 
     def _silences(self, now: float) -> Iterator[Problem]:

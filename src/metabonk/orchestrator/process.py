@@ -37,7 +37,7 @@ from metabonk.runs.pruning import hold_run
 from metabonk.settings import Settings
 from metabonk.settings.commands import command
 from metabonk.settings.load import settings_values
-from metabonk.settings.public_url import url_host
+from metabonk.settings.nodes import TOKEN_FILE
 from metabonk.system.log_files import LogRotation
 from metabonk.system.process import StopSignal
 
@@ -104,10 +104,11 @@ def run(
         clock = SuspendAwareClock()
         state = FleetState(settings, store, clock)
         gpus = pools.inventory.gpus
+        head = page.partition("/?")[0]
         specs = [
             *children.child_specs(settings, settings_file, run_dir, gpus, state.counters),
             *go2rtc.child_specs(settings),
-            *ray_agents.child_specs(settings, page.partition("/?")[0], node_token),
+            *ray_agents.child_specs(settings, head, node_token),
         ]
         rotation = LogRotation(children.log_files(settings, specs))
         fork_server = children.fork_server(settings)
@@ -147,7 +148,7 @@ def run(
         replays = make_replays(settings, fork_server, cleanup.request)
         nodes = None
         if node_token is not None:
-            nodes = make_nodes(state, run_dir, node_token, clock)
+            nodes = make_nodes(state, run_dir, node_token, clock, head)
         servers = make_servers(state, supervisor.restarts, pools, replays, token, nodes)
         cleanups.callback(stop_servers, servers)
         cleanups.callback(_clean_up, supervisor, cleanup)
@@ -192,17 +193,25 @@ def run(
         log.info("stopping on request")
 
 
-def make_nodes(state: FleetState, run_dir: Path, token: str, clock: SuspendAwareClock) -> Nodes:
-    """Return the nodes of a fleet on many machines."""
-    settings = state.settings
-    host = settings.host if settings.is_remote else "HEAD"
-    join = f"http://{url_host(host)}:{settings.ports.page} --token-file FILE"
+def make_nodes(
+    state: FleetState, run_dir: Path, token: str, clock: SuspendAwareClock, head: str
+) -> Nodes:
+    """Return the nodes of a fleet on many machines.
+
+    Args:
+        state: of the fleet.
+        run_dir: folder of the run.
+        token: of the nodes.
+        clock: monotonic seconds.
+        head: address of the page, without the viewers' token.
+    """
+    file = state.settings.nodes.token_file or state.settings.paths.runs / TOKEN_FILE
     return Nodes(
         state,
         run_dir.name,
-        settings_values(settings),
+        settings_values(state.settings),
         token,
-        how_to_join=command("join", join),
+        how_to_join=f"'{command('join', head)} --token-file F' with a copy of {file} as F",
         clock=clock,
     )
 
