@@ -2,10 +2,19 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from metabonk.cli.display import SUMMARY_INTERVAL_S, Lines, draw, summary
-from metabonk.messages import Fleet, LearnerStatus, Mode, NodeStatus, Problem, StreamState
+from metabonk.messages import (
+    Fleet,
+    LearnerStatus,
+    Mode,
+    NodeStatus,
+    Problem,
+    Start,
+    StreamState,
+)
 from metabonk.orchestrator.supervisor import ChildState
 from tests.support.statuses import guest_status, status
 
@@ -35,9 +44,9 @@ def fleet(*problems: Problem, live: bool = True) -> Fleet:
     )
 
 
-def render(snapshot: Fleet, processes: dict[str, ChildState]) -> str:
+def render(snapshot: Fleet, processes: dict[str, ChildState], width: int = 120) -> str:
     out = io.StringIO()
-    Console(file=out, width=120).print(draw(snapshot, processes, PAGE))
+    Console(file=out, width=width).print(draw(snapshot, processes, PAGE))
     return out.getvalue()
 
 
@@ -58,6 +67,21 @@ def test_a_dead_worker_has_its_problem_and_no_stale_figures():
     row = next(line for line in text.splitlines() if "omega-0 " in line)
     assert "waiting" in row and "30.0" not in row
     assert "omega-0 was killed" in text and "started again in 3 s" in text
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_has_fewer_columns_and_whole_names(width: int):
+    lines = render(fleet(), PROCESSES, width).splitlines()
+    rows = [line for line in lines if "omega-" in line]
+    assert [row.split()[1] for row in rows] == ["omega-0", "omega-1", "omega-2"]
+    assert all(len(line) <= width and "…" not in line for line in rows)
+    assert ("viewers" in "".join(lines)) == (width == 80)
+
+
+def test_a_start_says_what_is_awaited_and_for_how_long():
+    snapshot = fleet()
+    snapshot.starting["omega-2"] = Start(waited_s=4.2, reason="waits for its turn")
+    assert "omega-2 waits for its turn (4 s)" in render(snapshot, PROCESSES)
 
 
 def test_guests_have_rows_and_a_hub_has_neither_run_nor_learner():

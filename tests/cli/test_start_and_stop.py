@@ -190,18 +190,18 @@ def test_stop_does_not_touch_a_later_process_with_the_same_pid(terminal: Termina
     assert process.poll() is None
 
 
-def test_an_unknown_game_stops_the_start_with_the_workers_message(
+def test_a_game_that_only_a_worker_knows_not_to_exist_stops_the_start_with_its_message(
     terminal: Terminal,
 ):
     program = """
 import sys, time
 if sys.argv[-1] != "omega-0": time.sleep(600)
-print("metabonk: unknown game 'doom:x'. Games on this machine:\\n  doom:basic")
+print("metabonk: unknown game 'gym:x'. Games on this machine:\\n  doom:basic")
 sys.exit(2)
 """
-    process = terminal.start(program, "--game", "doom:x")
+    process = terminal.start(program, "--game", "gym:x")
     assert process.wait(TIMEOUT_S) == 2
-    assert "metabonk: unknown game 'doom:x'. Games" in terminal.text
+    assert "metabonk: unknown game 'gym:x'. Games" in terminal.text
     assert terminal.text.rstrip().endswith("doom:basic")
     assert "Traceback" not in terminal.text
     assert terminal.locks() == []

@@ -99,7 +99,7 @@ def test_without_the_bindings_the_command_that_installs_them_is_named(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(ladder, "version", lambda name: "2.13.0+cu130")
     reasons = unavailable()
-    assert "pip install 'metabonk[gst]'" in reasons[GST]
+    assert "pip install '.[gst]'" in reasons[GST]
     assert {backend.partition(":")[0] for backend in reasons} == {"gst"}
 
 

@@ -3,9 +3,10 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO
+from dataclasses import dataclass
+from typing import IO, Literal
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -129,25 +130,70 @@ def draw(fleet: Fleet, processes: Mapping[str, ChildState], page: str) -> Render
             head.add_row(Text(name, "dim"), Text(words))
     if fleet.nodes:
         head.add_row(Text("nodes", "dim"), Text(", ".join(map(_node, fleet.nodes))))
-    table = Table(expand=False)
-    table.add_column("worker")
-    if fleet.nodes:
-        table.add_column("node")
-    table.add_column("state", min_width=10)
-    for title in ("FPS", "size", "steps/s", "return", "viewers"):
-        table.add_column(title, justify="right")
-    table.add_column("backend")
-    nodes = _nodes_of_workers(fleet)
-    for name, process in _by_node(processes, nodes):
-        if _is_worker(name):
-            row = _row(name, fleet.workers.get(name), process)
-            if fleet.nodes:
-                row.insert(1, Text(nodes.get(name, NOTHING)))
-            table.add_row(*row)
+    starts = [
+        Text(f"{name} {start.reason} ({start.waited_s:.0f} s)", "dim")
+        for name, start in fleet.starting.items()
+    ]
     problems = [
         Text(f"{problem.message}\n  → {problem.action}", "yellow") for problem in fleet.problems
     ]
-    return Group(head, table, *problems, Text("Ctrl-C stops everything", "dim"))
+    table = WorkerTable(fleet, processes)
+    return Group(head, table, *starts, *problems, Text("Ctrl-C stops everything", "dim"))
+
+
+class WorkerTable:
+    """Table of the workers, with as many columns as the terminal has room for.
+
+    Args:
+        fleet: whose workers they are.
+        processes: states of its processes, by name.
+    """
+
+    def __init__(self, fleet: Fleet, processes: Mapping[str, ChildState]) -> None:
+        self._fleet = fleet
+        self._processes = processes
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table for a width."""
+        fleet, nodes = self._fleet, _nodes_of_workers(self._fleet)
+        columns = [column for column in COLUMNS if options.max_width >= column.min_width]
+        table = Table(expand=False)
+        table.add_column("worker", no_wrap=True)
+        if fleet.nodes:
+            table.add_column("node", no_wrap=True)
+        for column in columns:
+            table.add_column(column.title, justify=column.justify, no_wrap=True)
+        for name, process in _by_node(self._processes, nodes):
+            if not _is_worker(name):
+                continue
+            row = [Text(name)]
+            if fleet.nodes:
+                row.append(Text(nodes.get(name, NOTHING)))
+            worker = fleet.workers.get(name)
+            if worker is None or process is not ChildState.RUNNING or name in fleet.starting:
+                row.append(Text(_process_state(process), "yellow"))
+                row += [Text(NOTHING)] * (len(columns) - 1)
+            else:
+                row += [column.cell(worker) for column in columns]
+            table.add_row(*row)
+        yield table
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Column of the table of workers.
+
+    Attributes:
+        title: of the column.
+        cell: returns what it shows of a worker.
+        justify: of its cells.
+        min_width: of a terminal that has room for it, characters.
+    """
+
+    title: str
+    cell: Callable[[WorkerStatus], Text]
+    justify: Literal["left", "right"] = "right"
+    min_width: int = 0
 
 
 def summary(fleet: Fleet) -> str:
@@ -213,20 +259,16 @@ def _without_numbers(sentence: str) -> str:
     return re.sub(r"[0-9.]+", "#", sentence)
 
 
-def _row(name: str, worker: WorkerStatus | None, process: ChildState) -> list[Text]:
-    if worker is None or process is not ChildState.RUNNING:
-        return [Text(name), Text(_process_state(process), "yellow"), *([Text(NOTHING)] * 6)]
-    last_return = worker.episode_return
-    return [
-        Text(name),
-        Text(worker.stream_state, STYLES[worker.stream_state]),
-        Text(f"{worker.frames_fps:.1f}" if worker.stream_backend else NOTHING),
-        _size(worker),
-        Text(f"{worker.steps_per_s:.0f}"),
-        Text(NOTHING if last_return is None else f"{last_return:.1f}"),
-        Text(str(worker.stream_active_clients)),
-        Text(worker.stream_backend or NOTHING),
-    ]
+def _state(worker: WorkerStatus) -> Text:
+    return Text(worker.stream_state, STYLES[worker.stream_state])
+
+
+def _fps(worker: WorkerStatus) -> Text:
+    return Text(f"{worker.frames_fps:.1f}" if worker.stream_backend else NOTHING)
+
+
+def _return(worker: WorkerStatus) -> Text:
+    return Text(NOTHING if worker.episode_return is None else f"{worker.episode_return:.1f}")
 
 
 def _size(worker: WorkerStatus) -> Text:
@@ -248,3 +290,15 @@ def _learner(learner: LearnerStatus | None, process: ChildState) -> str:
         f"version {learner.policy_version}, {learner.steps_trained} steps trained, "
         f"{learner.steps_per_s:.0f} steps/s"
     )
+
+
+COLUMNS = (
+    Column("state", _state, "left"),
+    Column("FPS", _fps),
+    Column("size", _size, min_width=70),
+    Column("steps/s", lambda worker: Text(f"{worker.steps_per_s:.0f}")),
+    Column("return", _return),
+    Column("viewers", lambda worker: Text(str(worker.stream_active_clients)), min_width=62),
+    Column("backend", lambda worker: Text(worker.stream_backend or NOTHING), "left", min_width=100),
+)
+"""The columns after the names, in their order."""

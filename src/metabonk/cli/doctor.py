@@ -5,7 +5,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 
-from metabonk.cli.inspection import usable_settings
+from metabonk.cli.inspection import running_fleet, usable_settings
 from metabonk.desktop import catalog
 from metabonk.doctor.browser import browser_finding
 from metabonk.doctor.encoders import encoder_findings, gstreamer_finding
@@ -25,6 +25,7 @@ from metabonk.orchestrator.preflight import port_problems
 from metabonk.printable import printable
 from metabonk.settings import Settings
 from metabonk.settings.commands import add_fleet, command, missing_for_fleet, repair
+from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.settings.schema import available_cores
 
 
@@ -109,6 +110,10 @@ def _package_findings() -> Iterator[Finding]:
 
 
 def _port_findings(settings: Settings) -> Iterator[Finding]:
+    folder, port = runtime_dir(settings.paths.runtime), settings.ports.orchestrator
+    if (fleet := running_fleet(folder, port)) is not None:
+        yield Finding(f"a fleet is running here, with its page at {fleet.page}")
+        return
     problems = list(port_problems(settings))
     for problem in problems:
         yield Finding(problem, f"'{command('stop', '--all')}' stops a fleet that is running")

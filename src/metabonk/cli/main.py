@@ -60,6 +60,15 @@ CHILDREN = (
 INTERNAL = (*CHILDREN, "hub", "go2rtc", "cleanup-games")
 """Commands whose output goes to a log, or to a process of MetaBonk."""
 
+EXAMPLES = """examples:
+  metabonk start --mode train --workers 2     then open http://localhost:5173
+  metabonk eval --episodes 20                 how good is the newest policy?
+  metabonk replay newest best                 the best episode as a video
+  metabonk doctor                             what can this machine do?
+
+'metabonk COMMAND --help' lists the options of a command.
+"""
+
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 CRASH_LOG = Path("logs") / "crash.log"
 
@@ -73,7 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     make_streams_showable(as_utf8=bool(given) and given[0] in INTERNAL)
     parser = argparse.ArgumentParser(
-        prog="metabonk", description="A live eye on a fleet of reinforcement-learning workers."
+        prog="metabonk",
+        description="A live eye on a fleet of reinforcement-learning workers.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"metabonk {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metabonk.cli.display import make_display
+from metabonk.cli.game_name import require_game
 from metabonk.cli.serving import (
     log_to,
     make_token,
@@ -17,6 +18,7 @@ from metabonk.cli.serving import (
     serve,
     shown_address,
 )
+from metabonk.cli.start_options import add_arguments as add_arguments
 from metabonk.cli.terminal import Terminal
 from metabonk.errors import SettingsError, StartError
 from metabonk.messages import Mode
@@ -42,56 +44,6 @@ from metabonk.system.process import StopSignal
 log = logging.getLogger(__name__)
 
 TOP_LEVEL = ("mode", "workers", "game", "stream_profile", "host", "public_url")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options; everything else is a setting."""
-    parser.add_argument("--mode", choices=[mode.value for mode in Mode], help="default: train")
-    parser.add_argument("--workers", metavar="N", help="number of workers (default: 2)")
-    parser.add_argument(
-        "--games-per-worker", metavar="N", help="games that each plays at once (default: by cores)"
-    )
-    parser.add_argument("--game", metavar="ID", help="doom:<name>, gym:<id> or desktop:<name>")
-    parser.add_argument(
-        "--env-arg",
-        action="append",
-        metavar="KEY=VALUE",
-        help="argument for the constructor of a Gymnasium environment; repeatable",
-    )
-    parser.add_argument(
-        "--seed", metavar="N", help="seed of networks, episodes and actions (default: 0)"
-    )
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const=NEWEST,
-        metavar="RUN",
-        help="resume an earlier run; without a name, the newest",
-    )
-    parser.add_argument(
-        "--stream-profile", metavar="NAME|FILE", help="a name in profiles/, or a TOML file"
-    )
-    parser.add_argument(
-        "--go2rtc",
-        action="store_true",
-        help="also serve the streams through go2rtc, if it is installed",
-    )
-    parser.add_argument(
-        "--nodes", metavar="K", help="machines that play, each with 'metabonk join'; waits for K"
-    )
-    parser.add_argument(
-        "--ray", metavar="A", help="start agents on a Ray cluster: auto, or ray://HOST:PORT"
-    )
-    parser.add_argument(
-        "--token-file", metavar="F", help="secret of the nodes (default: runs/node-token, made)"
-    )
-    parser.add_argument(
-        "--air", metavar="TO", help="go on air: rtmp://…, whip+https://… or hls:FOLDER"
-    )
-    parser.add_argument("--host", metavar="H", help="address of the page (default: 127.0.0.1)")
-    parser.add_argument(
-        "--public-url", metavar="URL", help="address under which a proxy serves the page"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -226,6 +178,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, Path | None, lis
             "of other trainers without a fleet"
         )
     if arguments.resume is None and settings.mode is Mode.TRAIN:
+        require_game(settings.game)
         return settings, None, []
     run_dir = find_run(settings.paths.runs, arguments.resume or NEWEST, mode=settings.mode)
     game = game_of(run_dir)

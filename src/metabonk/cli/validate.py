@@ -49,13 +49,21 @@ def _running_fleet(given: Settings) -> tuple[Settings, str]:
 
 
 def as_text(checks: list[Check]) -> str:
-    """Format the checks for people: findings, and a fix for each problem."""
-    lines = []
+    """Format the checks for people: findings, and a fix for each problem.
+
+    A problem that makes several checks fail is explained once.
+    """
+    lines: list[str] = []
+    explained: dict[str, int] = {}
     for number, check in enumerate(checks, 1):
         lines.append(f"{'PASS' if check.passed else 'FAIL'}  {number}. {check.name}")
         lines += [f"        {fact}" for fact in check.facts]
         for problem in check.problems:
-            lines += [f"      ✗ {problem.message}", f"        → {problem.action}"]
+            first = explained.setdefault(problem.message, number)
+            if first == number:
+                lines += [f"      ✗ {problem.message}", f"        → {problem.action}"]
+            elif f"      ✗ as in check {first}" not in lines[-1:]:
+                lines.append(f"      ✗ as in check {first}")
     passed = sum(check.passed for check in checks)
     return "\n".join([*lines, f"{passed} of {len(checks)} checks passed", ""])
 

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from metabonk.encoding.sessions import Pool, Pools
 from metabonk.encoding.sessions.pools import RENDER_NODES
+from metabonk.settings.commands import add_extra
 
 CUDA_SOURCE = "cuda_appsrc"
 CUDA_SOURCES = {CUDA_SOURCE, "cuda"}
@@ -162,7 +163,7 @@ def unavailable(engine: str = "any") -> dict[str, str]:
         if engine not in ("any", rung_engine):
             reasons[rung.backend] = f"stream.engine is {engine!r}"
         elif rung_engine == "gst" and not has_gstreamer():
-            reasons[rung.backend] = "PyGObject is not installed: run pip install 'metabonk[gst]'"
+            reasons[rung.backend] = f"PyGObject is not installed: run {add_extra('gst')}"
         elif rung.pool_kind is PoolKind.VA and not RENDER_NODES.exists():
             reasons[rung.backend] = f"this machine has no GPU for VA-API ({RENDER_NODES})"
         elif CUDA_SOURCES.intersection(words) and (reason := _no_torch_with_cuda()):

@@ -153,6 +153,15 @@ def _parse(game_id: str) -> tuple[str, str]:
     raise UnknownGame(game_id, _available())
 
 
+def require_known(game_id: str) -> None:
+    """Check the name of a game, without starting it.
+
+    Raises:
+        UnknownGame: there is none of this name.
+    """
+    _parse(game_id)
+
+
 def _available() -> str:
     listed = "\n  ".join(available_games())
     return (

@@ -16,6 +16,7 @@ from typing import Any
 
 from metabonk.encoding.backends.gst_elements import OLDEST, PACKAGES, Version
 from metabonk.errors import EncoderUnavailable
+from metabonk.settings.commands import add_extra
 from metabonk.settings.environment import disable_gstreamer_scan
 
 APT = (
@@ -104,9 +105,7 @@ def namespace(name: str) -> Any:
     try:
         gi = importlib.import_module("gi")
     except ImportError:
-        raise EncoderUnavailable(
-            "PyGObject is not installed: run pip install 'metabonk[gst]'"
-        ) from None
+        raise EncoderUnavailable(f"PyGObject is not installed: run {add_extra('gst')}") from None
     try:
         gi.require_version(name, "1.0")
         return importlib.import_module(f"gi.repository.{name}")

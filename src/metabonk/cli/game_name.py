@@ -1,0 +1,31 @@
+"""Refusal of a game that there is not, before anything is started.
+
+Imports games only to say which ones there are: that takes half a second, and starts don't wait.
+"""
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+ANY_NAME = ("gym", "desktop")
+"""Kinds of games whose names only a worker can check."""
+
+
+def require_game(game_id: str) -> None:
+    """Check the name of a game.
+
+    Raises:
+        UnknownGame: there is none of this name.
+    """
+    kind, _, name = game_id.partition(":")
+    if name and (kind in ANY_NAME or (kind == "doom" and _has_scenario(name))):
+        return
+    importlib.import_module("metabonk.games.registry").require_known(game_id)
+
+
+def _has_scenario(name: str) -> bool:
+    """Look for a scenario of ViZDoom without importing it."""
+    spec = importlib.util.find_spec("vizdoom")
+    if spec is None or spec.origin is None:
+        return True  # Whatever needs ViZDoom says that it is missing.
+    return (Path(spec.origin).parent / "scenarios" / f"{name}.cfg").is_file()
