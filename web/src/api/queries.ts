@@ -26,12 +26,15 @@ import { API } from "./base-path";
 import { checkOrigin, getJson, NetworkError, send } from "./client";
 import { FEATURED_URL, FEED, type Feed, FLEET_URL, SILENT } from "./feed";
 import type {
+  AirStatus,
+  AirSwitch,
   Checkpoint,
   CurvePoint,
   Episode,
   Featured,
   Fleet,
   Highlight,
+  Incident,
   LearningCurves,
   LogTail,
   PoolStatus,
@@ -47,6 +50,7 @@ const FAST_POLL_MS = 1_000;
 const FED_POLL_MS = 3_000;
 const POLL_MS = 2_000;
 const SLOW_POLL_MS = 5_000;
+const INCIDENT_POLL_MS = 15_000;
 const REPLAY_POLL_MS = 500;
 /** Until the first episode, so that it is plotted within a second: a heartbeat takes half of that. */
 const EMPTY_POLL_MS = 300;
@@ -111,6 +115,24 @@ export function useFeatured() {
     ...polled<Featured>(FEATURED_URL, FAST_POLL_MS),
     refetchInterval: useFeed().connected ? false : FAST_POLL_MS,
   });
+}
+
+const AIR_URL = `${API}/air`;
+
+/** What goes on air, and its switch. */
+export function useAir() {
+  const client = useQueryClient();
+  const { data } = useQuery(polled<AirStatus>(AIR_URL, SLOW_POLL_MS));
+  const switchAir = async (on: boolean) => {
+    await send("PUT", AIR_URL, { on } satisfies AirSwitch);
+    await client.invalidateQueries({ queryKey: [AIR_URL] });
+  };
+  return { air: data, switchAir };
+}
+
+/** What somebody should be woken for. */
+export function useIncidents() {
+  return useQuery(polled<Incident[]>(`${API}/incidents`, INCIDENT_POLL_MS));
 }
 
 export function useSessions() {

@@ -1,9 +1,11 @@
 import { type CSSProperties, type ReactNode, useCallback, useMemo, useRef } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Fleet, WorkerStatus } from "../api/schema";
+import { overlayParts } from "../streams/overlay";
 import { useStage } from "../streams/use-stage";
 import { byIndex, isHub } from "../streams/workers";
 import { AfterPicture } from "./AfterPicture";
+import { CleanOverlay } from "./CleanOverlay";
 import { formatCount } from "./format";
 import { useIsFullscreen } from "./fullscreen";
 import { HowToBroadcast } from "./HowToBroadcast";
@@ -52,6 +54,7 @@ interface BroadcastProps {
 export function Broadcast({ fleet, arrangement, hasStage = true, children }: BroadcastProps) {
   const [query, setQuery] = useSearchParams();
   const clean = query.get("clean") === "1";
+  const overlay = clean ? overlayParts(query) : null;
   const root = useRef<HTMLDivElement>(null);
   const fullscreen = useIsFullscreen(root);
   const pinned = query.get("pin");
@@ -100,6 +103,7 @@ export function Broadcast({ fleet, arrangement, hasStage = true, children }: Bro
         className="broadcast"
         data-arrangement={arrangement}
         data-clean={clean}
+        data-overlay={overlay?.join(" ")}
         ref={root}
         data-rail={arrangement === "wall" ? undefined : rail(rendered.length - 1, arrangement)}
         style={gridSizes(rendered.length)}
@@ -118,6 +122,9 @@ export function Broadcast({ fleet, arrangement, hasStage = true, children }: Bro
             onPin={(pin) => setParam("pin", pin ? worker.instance_id : null)}
           />
         ))}
+        {clean && (
+          <CleanOverlay parts={overlay ?? []} transparent={query.get("bg") === "transparent"} />
+        )}
         {children && !clean && !fullscreen && hasRoomBeside(fleet) && (
           <div className="beside">
             <AfterPicture>{children}</AfterPicture>

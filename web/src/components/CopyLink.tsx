@@ -3,7 +3,7 @@ import { useEffect, useState } from "react";
 const SHOWN_MS = 2_000;
 
 /** Button that copies an address; renders nothing where the browser forbids it, as over HTTP. */
-export function CopyLink({ address }: { address: () => string }) {
+export function CopyLink({ address, what = "link" }: { address: () => string; what?: string }) {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
     if (!copied) return;
@@ -18,7 +18,7 @@ export function CopyLink({ address }: { address: () => string }) {
   };
   return (
     <button type="button" className="button" onClick={copy}>
-      <span role="status">{copied ? "Copied" : "Copy link"}</span>
+      <span role="status">{copied ? "Copied" : `Copy ${what}`}</span>
     </button>
   );
 }

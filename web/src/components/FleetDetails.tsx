@@ -11,8 +11,10 @@ import { splitGuests } from "./Guest";
 import { GuestTable } from "./GuestTable";
 import { HowToBroadcast } from "./HowToBroadcast";
 import { NodeTables } from "./NodeTables";
+import { OnAir } from "./OnAir";
 import { Problems } from "./Problems";
 import { Sessions } from "./Sessions";
+import { Share } from "./Share";
 import { describeStart, StartList } from "./Starts";
 import { type Stat, Stats } from "./Stats";
 import { WorkerTable } from "./WorkerTable";
@@ -45,6 +47,8 @@ export function FleetDetails({ fleet }: { fleet: Fleet }) {
           <LearnerCard fleet={fleet} />
         </div>
         <div className="stack">
+          <OnAir />
+          <Share worker={null} />
           <Sessions />
           <EventFeed />
         </div>

@@ -3,6 +3,7 @@ import { NavLink, Outlet, useLocation, useNavigate, useSearchParams } from "reac
 import { ApiError } from "../api/client";
 import { useFleet, useOriginCheck } from "../api/queries";
 import { isHub } from "../streams/workers";
+import { AlertMark } from "./AlertMark";
 import { Notice } from "./Notice";
 import { ShortcutsDialog } from "./ShortcutsDialog";
 import { useShortcuts } from "./shortcuts";
@@ -58,6 +59,7 @@ export function Layout() {
   const clean = query.get("clean") === "1";
   return (
     <>
+      <AlertMark />
       {!clean && <Header onShowShortcuts={() => setShortcutsOpen(true)} />}
       <main id="main" ref={main} tabIndex={-1} data-clean={clean}>
         {originError instanceof ApiError ? (

@@ -11,6 +11,7 @@ import { HowToBroadcast } from "../components/HowToBroadcast";
 import { LearningCurve } from "../components/LazyCurves";
 import { LogTail } from "../components/LogTail";
 import { ConnectionNotice } from "../components/Notice";
+import { Share } from "../components/Share";
 import { StartStatus } from "../components/Starts";
 import { StateTag } from "../components/StateTag";
 import { StreamStats, TrainingStats } from "../components/StreamStats";
@@ -68,6 +69,7 @@ function WorkerStream({ worker }: { worker: string }) {
         onPlayer={setPlayer}
         onState={setPlayerState}
       />
+      <Share worker={worker} />
       <Go2rtcLink worker={worker} />
       {error && <ConnectionNotice error={error} dataUpdatedAt={fleet ? dataUpdatedAt : null} />}
       {status ? (
