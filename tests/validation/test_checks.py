@@ -205,3 +205,9 @@ def test_without_a_fleet_every_check_explains_how_to_start_one():
     failures = failures_of(replace(HEALTHY, workers=None, streams={}, page=PageObservation(None)))
     assert set(failures) == set(CHECKS)
     assert all("./start" in message for message in failures.values())
+
+
+def test_a_worker_of_a_node_has_its_lease_there():
+    elsewhere = replace(with_worker(0, node="b"), pools=HEALTHY.pools[1:])
+    assert failures_of(elsewhere) == {}
+    assert "omega-0: leased on b" in validate(elsewhere)[0].facts

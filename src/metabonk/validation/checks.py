@@ -79,7 +79,10 @@ def _check_sessions(fleet: FleetObservation, check: Check) -> None:
     leases = {lease.worker: lease for pool in fleet.pools for lease in pool.leases}
     for name in sorted(fleet.steady):
         lease, backend = leases.get(name), fleet.statuses[name].stream_backend
-        if lease is None:
+        if (node := fleet.statuses[name].node) is not None:
+            # Its lease is a file of that machine, as are the sessions that it counts among.
+            check.facts.append(f"{name}: leased on {node}")
+        elif lease is None:
             check.fail(
                 f"{name} is live without a lease",
                 "set METABONK_NVENC_SLOT_DIR to the same folder here as for the fleet",
