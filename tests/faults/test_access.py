@@ -90,7 +90,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     store = EpisodeStore(run, settings.game)
     state = FleetState(settings, store)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Page.__init__, "__defaults__", (folder / "page", ""))
+        _, *others = Page.__init__.__defaults__ or ()
+        patched.setattr(Page.__init__, "__defaults__", (folder / "page", *others))
         pools, replays = open_pools(settings), make_replays(settings)
         orchestrator, page = make_apps(state, dict, pools, replays, None)
         _, remote = make_apps(state, dict, pools, replays, TOKEN)
