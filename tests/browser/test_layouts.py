@@ -11,6 +11,7 @@ pytestmark = pytest.mark.timeout(240)
 
 WINDOWS = {"desktop": (1440, 900), "phone": (390, 844), "landscape": (844, 390)}
 SETTLE_MS = 800
+LIGHT = "rgb(244, 246, 248)"
 IN_VIEW = """() => {
   const player = document.querySelector(".tile .player").getBoundingClientRect();
   return player.top >= 0 && player.bottom <= innerHeight;
@@ -31,6 +32,16 @@ def test_a_page_fits_into_every_window_and_axe_finds_nothing(
             for problem in _problems(browser, f"{client.base_url}{path}", size)
         ]
     assert found == []
+
+
+def test_axe_finds_nothing_where_the_system_is_light(browser: Browser):
+    with served(make_recorded_app(recorded_fleet(5))) as client:
+        page = browser.new_page(color_scheme="light")
+        page.goto(f"{client.base_url}/")
+        page.locator(".data-table").wait_for()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == LIGHT
+        assert axe_violations(page) == []
+        page.close()
 
 
 def test_a_wall_of_64_shows_a_still_in_each_tile_that_is_in_view(browser: Browser):

@@ -4,6 +4,7 @@ import "uplot/dist/uPlot.min.css";
 import { downsample, type Line, lastKnown, nearestLine } from "./downsample";
 import { formatAxisTimes, formatCount, formatDateTime, formatNumber, formatTicks } from "./format";
 import type { Band } from "./smoothing";
+import { useLightTheme } from "./use-light-theme";
 import { isZoomed } from "./zoom";
 
 const HEIGHT_PX = 280;
@@ -49,6 +50,8 @@ export function Plot({ series, label, overTime = false, logarithmic = false, onP
     lines: series.map(({ name, color, width, band }) => ({ name, color, width, banded: !!band })),
     overTime,
     distribution,
+    // A canvas keeps the colors that it was drawn with.
+    light: useLightTheme(),
   });
 
   useEffect(() => {

@@ -7,6 +7,7 @@ import type { Audience } from "../streams/urls";
 import { toggleFullscreen } from "./fullscreen";
 import { InstantReplayBar } from "./InstantReplayBar";
 import { InstantReplayScreen } from "./InstantReplayScreen";
+import { togglePictureInPicture } from "./picture-in-picture";
 import { LiveSaliency } from "./SaliencyOverlay";
 import { SaveClip } from "./SaveClip";
 import { useShortcuts } from "./shortcuts";
@@ -67,6 +68,7 @@ export function StreamView({
   const actions = useMemo(
     () => ({
       f: () => toggleFullscreen((fullscreenRoot ?? root).current),
+      i: () => void togglePictureInPicture(root.current),
       t: toggleThoughts,
       h: toggleSaliency,
       r: () => instantReplay.goBack(),
@@ -123,6 +125,11 @@ export function StreamView({
             Back 10 s <kbd>r</kbd>
           </button>
           <SaveClip worker={worker} replay={instantReplay} live={state === "live"} />
+          {document.pictureInPictureEnabled && (
+            <button type="button" className="button" onClick={actions.i}>
+              In a window <kbd>i</kbd>
+            </button>
+          )}
           {document.fullscreenEnabled && (
             <button type="button" className="button" onClick={actions.f}>
               Full screen <kbd>f</kbd>

@@ -13,6 +13,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { keys: "?", action: "Show or hide this list", pages: "All pages" },
   { keys: "g", action: "Go to the next page", pages: "All pages" },
   { keys: "f", action: "Toggle full screen", pages: "Live, stream, replay" },
+  { keys: "i", action: "Toggle picture in picture", pages: "Live, stream" },
   { keys: "t", action: "Toggle the policy's thoughts", pages: "Live, stream, replay" },
   { keys: "h", action: "Toggle the saliency overlay", pages: "Live, stream, replay" },
   { keys: "r", action: "Instant replay: 10 seconds back, and 10 more", pages: "Live, stream" },
