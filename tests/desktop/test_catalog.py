@@ -13,7 +13,7 @@ from metabonk.desktop.catalog import (
     require,
 )
 from metabonk.errors import GameStartError, UnknownGame
-from tests.support.desktop import DEFINITION, small_game, write_definition
+from tests.support.desktop import DEFINITION, pygame_game, small_game, write_definition
 
 TEXT = DEFINITION.format(source="/tmp")
 
@@ -32,7 +32,7 @@ def mistake(folder: Path, text: str) -> str:
 def test_every_embedded_definition_is_valid(name: str):
     entry = load(f"desktop:{name}")
     assert entry.game_id == f"desktop:{name}"
-    assert entry.definition.packages
+    assert entry.definition.packages or entry.definition.modules
 
 
 def test_an_unknown_name_lists_the_known_ones():
@@ -54,7 +54,11 @@ def test_a_name_that_contains_a_path_is_unknown():
         ('kind = "adapter"', 'kind = "sundial"', "clock.kind is 'sundial': input should be "),
         ("tics_per_step = 4", "tics_per_step = 0", "clock.tics_per_step is 0: input should be gre"),
         ("[160, 120]", "[160, 12]", "sizes.0.1 is 12: input should be greater than or equal to 64"),
-        ("{game}", "{gone}", "command.1 is '{gone}': {gone} is unknown; known are {game}, {home}"),
+        (
+            "{game}",
+            "{gone}",
+            "command.1 is '{gone}': {gone} is unknown; known are {game}, {home}, {py",
+        ),
         ("{game}", "{game", "command.1 is '{game': it has a single brace"),
         ('right = ["right"]', 'right = "right"', "actions.right is 'right': input should be a val"),
         ("wait = []", '"wait!" = []', "actions.wait! is 'wait!': it must be a name of letters"),
@@ -71,7 +75,11 @@ def test_a_name_that_contains_a_path_is_unknown():
         ),
         ("scale = 0.5", "scale = 0", "reward.scale is 0: input should be greater than 0"),
         ("limit_s = 1", 'limit_s = "long"', "episode.limit_s is 'long': input should be a valid n"),
-        ('engine = "love"', 'engine = "hate"', "adapter.engine is 'hate': input should be 'love'"),
+        (
+            'engine = "love"',
+            'engine = "hate"',
+            "adapter.engine is 'hate': input should be 'love' or 'pygame'",
+        ),
         ("[adapter]", "[adaptor]", "there is no key adaptor; known there are name, command"),
         (
             'resize = "love.window.setMode(width, height)"',
@@ -106,6 +114,13 @@ def test_a_missing_program_is_named_with_the_line_that_adds_it(tmp_path: Path):
     assert list(missing_needs(entry.definition))[-2:] == ["no-such-program", "/no/such/file"]
     assert install_command(entry.definition) == "sudo apt install util-linux what-has-it xvfb"
     with pytest.raises(GameStartError, match=r"without .*no-such-program.*sudo apt install util"):
+        require(entry)
+
+
+def test_a_missing_module_is_named_with_the_line_that_adds_it(tmp_path: Path):
+    entry = pygame_game(tmp_path, replace=("sizes =", 'modules = ["no_such_module"]\nsizes ='))
+    message = r"without the Python module no_such_module: .*pip install --no-deps no_such_module"
+    with pytest.raises(GameStartError, match=message):
         require(entry)
 
 

@@ -1,5 +1,6 @@
 """A small LÖVE game, and its definition."""
 
+import sys
 from pathlib import Path
 
 from metabonk.desktop.catalog import Entry, load
@@ -130,3 +131,70 @@ def counter(folder: Path) -> str:
     source.mkdir(exist_ok=True)
     (source / "main.lua").write_text(COUNTER, encoding="utf-8")
     return write_definition(folder, COUNTER_DEFINITION.format(source=source))
+
+
+PYGAME = """
+import random, sys, time
+import pygame
+
+class Player:
+    x = 0.0
+
+def draw(screen, player):
+    screen.fill((0, 0, 0))
+    screen.fill((255, 255, 255), (player.x, 20, 10, 10))
+    pygame.display.flip()
+
+def main():
+    pygame.init()
+    screen = pygame.display.set_mode((160, 120))
+    clock, player, started = pygame.time.Clock(), Player(), time.time()
+    while True:
+        for event in pygame.event.get():
+            if event.type == pygame.KEYDOWN and event.key == pygame.K_e:
+                raise RuntimeError("out of luck")
+            if event.type == pygame.KEYDOWN and event.key == pygame.K_q:
+                sys.exit()
+        if pygame.key.get_pressed()[pygame.K_RIGHT]:
+            player.x += 60 * clock.tick(60) / 1000
+        wind, passed = random.random(), time.time() - started
+        draw(screen, player)
+
+main()
+"""
+
+PYGAME_DEFINITION = """
+name = "A pygame game"
+command = ["{python}", "{{game}}"]
+sizes = [[160, 120]]
+
+[clock]
+kind = "adapter"
+tics_per_second = 50
+tics_per_step = 5
+
+[adapter]
+engine = "pygame"
+source = "{source}"
+
+[actions]
+wait = []
+right = ["right"]
+fail = ["e"]
+leave = ["q"]
+
+[reward]
+from = "adapter"
+value = "player.x"
+
+[episode]
+over = "player.x >= 20"
+"""
+
+
+def pygame_game(folder: Path, *, replace: tuple[str, str] = ("", "")) -> Entry:
+    """Write a pygame game whose state is local to a function, and its definition; read that."""
+    source = folder / "game.py"
+    source.write_text(PYGAME, encoding="utf-8")
+    text = PYGAME_DEFINITION.format(python=sys.executable, source=source)
+    return load(write_definition(folder, text.replace(*replace)))

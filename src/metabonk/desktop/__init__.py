@@ -6,6 +6,7 @@
 ``engines``         starting one, whatever moves its clock
 ``adapter_engine``  games that code inside them moves
 ``adapter``         requests to that code
+``adapters``        that code, by engine
 ``love``            preparation of a LÖVE game
 ``screen_engine``   games that know nothing of MetaBonk
 ``clock``           holding their clock

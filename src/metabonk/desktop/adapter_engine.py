@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ from metabonk.desktop.stage import Stage
 from metabonk.errors import GameError
 from metabonk.system.shared_core import Callee
 
+PYGAME = Path(__file__).parent / "adapters" / "pygame_adapter.py"
+
 START_S = 30.0
 REPLY_S = 10.0
 
@@ -29,8 +32,10 @@ class AdapterEngine(Engine):
         self.size = definition.drawn_size(wanted)
         with contextlib.ExitStack() as owned:
             self._stage = owned.enter_context(contextlib.closing(Stage(entry)))
-            game = self._stage.folder.path / "game"
-            love.prepare(adapter.source, game)
+            game = PYGAME
+            if adapter.engine == "love":
+                game = self._stage.folder.path / "game"
+                love.prepare(adapter.source, game)
             self._link = owned.enter_context(contextlib.closing(AdapterLink(self.size)))
             variables = self._link.environment | _settings(definition, adapter, self.size)
             with self._explained():
@@ -82,6 +87,7 @@ def _settings(definition: Definition, adapter: Adapter, size: tuple[int, int]) -
         "METABONK_TICS_PER_SECOND": str(definition.clock.tics_per_second),
         "METABONK_WIDTH": str(size[0]),
         "METABONK_HEIGHT": str(size[1]),
+        "METABONK_SOURCE": str(adapter.source),
         "METABONK_BEGIN": adapter.begin,
         "METABONK_EACH_TIC": adapter.each_tic,
         "METABONK_RESIZE": adapter.resize,

@@ -4,6 +4,7 @@ import functools
 import shutil
 import string
 import subprocess
+import sys
 import tomllib
 from collections.abc import Collection, Iterator
 from hashlib import blake2b
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from metabonk.desktop.definition import Definition, DigitsReward, describe_mistake
 from metabonk.errors import GameStartError, UnknownGame
-from metabonk.settings.commands import command
+from metabonk.settings.commands import command, is_installed
 
 PREFIX = "desktop:"
 SUFFIX = ".toml"
@@ -122,6 +123,9 @@ def missing_needs(definition: Definition) -> Iterator[str]:
     for need in (*DISPLAY_NEEDS, *definition.needs):
         if not (Path(need).exists() if need.startswith("/") else find_program(need)):
             yield need
+    for module in definition.modules:
+        if not is_installed(module):
+            yield f"the Python module {module}"
 
 
 def install_command(definition: Definition) -> str:
@@ -129,7 +133,11 @@ def install_command(definition: Definition) -> str:
     packages = {*DISPLAY_NEEDS.values(), *definition.packages}
     if definition.clock.kind == "frozen":
         packages.add(LIBFAKETIME)
-    return f"sudo apt install {' '.join(sorted(packages))}"
+    line = f"sudo apt install {' '.join(sorted(packages))}"
+    if definition.modules:
+        # Without what they depend on: pygame and pygame-ce are one module, of which only one fits.
+        line += f" && {sys.executable} -m pip install --no-deps {' '.join(definition.modules)}"
+    return line
 
 
 def find_libfaketime() -> Path | None:

@@ -23,8 +23,9 @@ Extent = Annotated[int, Field(ge=1, le=4096)]
 Region = tuple[Place, Place, Extent, Extent]
 """Left, top, width and height of a part of the screen, pixels."""
 
-PLACEHOLDERS = ("game", "home")
-"""Names that a command may have in braces: the prepared game, and the folder that is its home."""
+PLACEHOLDERS = ("game", "home", "python")
+"""Names that a command may have in braces: the prepared game, the folder that is its home, and
+MetaBonk's own interpreter."""
 
 NO_KEY = (
     "there is no such key; a key is a character, mouse@X,Y or one of "
@@ -84,9 +85,14 @@ class Clock(Section):
 class Adapter(Section):
     """Code that runs inside the game, and what it evaluates there, in the game's own language."""
 
-    engine: Literal["love"] = Field(description="the game's engine")
-    source: Path = Field(description="the game: a .love file, or a folder with its main.lua")
-    begin: str = Field(min_length=1, description="statements that begin an episode")
+    engine: Literal["love", "pygame"] = Field(description="the game's engine")
+    source: Path = Field(
+        description="love: a .love file, or a folder with its main.lua; pygame: a .py file, or the "
+        "name of a module"
+    )
+    begin: str = Field(
+        "", description="statements that begin an episode; pygame: before the game is started"
+    )
     each_tic: str = Field("", description="statements after each tic, such as to skip a dialog")
     resize: str = Field("", description="statements that apply the variables width and height")
 
@@ -181,6 +187,7 @@ class Definition(Section):
     environment: dict[str, str] = Field({}, description="variables of the program")
     needs: tuple[Word, ...] = Field((), description="programs and files it consists of")
     packages: tuple[Word, ...] = Field((), description="Debian packages that have them")
+    modules: tuple[Word, ...] = Field((), description="Python modules, installed by these names")
     clock: Clock
     actions: dict[Annotated[str, AfterValidator(_check_name)], tuple[Word, ...]] = Field(
         min_length=2, max_length=256, description="the keys that each action holds"
@@ -209,12 +216,17 @@ class Definition(Section):
                         raise ValueError(f"actions.{name} has {key!r}: {NO_KEY}")
         if len(self.sizes) > 1 and not (self.adapter and self.adapter.resize):
             raise ValueError("several sizes need adapter.resize, which changes the size")
+        if self.adapter and self.adapter.engine == "love" and not self.adapter.begin:
+            raise ValueError("adapter.begin is missing: a LÖVE game begins an episode by it")
+        if self.adapter and self.adapter.engine == "pygame" and self.adapter.resize:
+            raise ValueError("adapter.resize is for LÖVE games")
         return self
 
     @property
     def episodes_per_start(self) -> int:
         """Episodes that one process of the program plays."""
-        return 1 if self.adapter is None else self.episode.restart_after
+        can_begin_again = self.adapter is not None and self.adapter.engine == "love"
+        return self.episode.restart_after if can_begin_again else 1
 
     @property
     def largest_size(self) -> Size:

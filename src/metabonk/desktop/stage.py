@@ -1,6 +1,7 @@
 """Folder, display and program of one running desktop game."""
 
 import contextlib
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -74,7 +75,7 @@ class Stage:
             GameError: it can't be started.
         """
         home = str(self.folder.home)
-        values = {"game": "" if game is None else str(game), "home": home}
+        values = {"game": "" if game is None else str(game), "home": home, "python": sys.executable}
         command = [word.format(**values) for word in self._entry.definition.command]
         command[0] = find_program(command[0]) or command[0]
         variables = {"HOME": home, "XDG_RUNTIME_DIR": home, **QUIET, **ON_DISPLAY, **ONE_THREAD}

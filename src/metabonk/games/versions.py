@@ -32,7 +32,7 @@ def game_versions(game_id: str) -> dict[str, str]:
     if catalog.is_desktop(game_id):
         entry = catalog.load(game_id)
         others = {"definition": entry.digest, **catalog.package_versions(entry.definition)}
-        own = []
+        own = list(entry.definition.modules)
     else:
         others = {}
         own = ["vizdoom"] if kind == "doom" else ["gymnasium", "numpy", *_of_environment(name)]
