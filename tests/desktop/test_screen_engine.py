@@ -116,7 +116,7 @@ def test_the_policy_waits_for_the_game_in_real_time(tmp_path: Path):
         began = time.monotonic()
         for _ in range(10):
             game.step((), 4)
-        assert 0.55 < time.monotonic() - began < 1.5
+        assert 0.55 < time.monotonic() - began < 5
 
 
 def test_a_program_that_ends_is_a_sentence():
