@@ -216,6 +216,9 @@ NOT_RUN = {
     "sudo systemctl daemon-reload": "changes the system",
     "sudo systemctl enable --now metabonk": "changes the system",
     "systemctl status metabonk": "needs the unit to be installed",
+    "METABONK_ALERTS_WEBHOOK=https://hooks.slack.com/services/… ./start --mode train --workers 4": (
+        "posts to a webhook of Slack"
+    ),
     "journalctl -u metabonk -f": "needs the unit to be installed",
     "sudo -u metabonk METABONK_PATHS_RUNTIME=/run/metabonk python3 "
     "/opt/metabonk/scripts/nvenc_status.py": "needs the unit to be installed",

@@ -154,3 +154,22 @@ def test_the_next_one_is_joined_before_it_is_live(director: Director):
         relays = lambda index: len(director.stages[index].hub._viewers)  # noqa: E731
         until("both are joined", lambda: relays(0) == relays(1) == 1, GENEROUS_S)
         assert viewers(director) == [1, 0]
+
+
+def test_an_internal_error_is_logged_and_reported_so_that_the_process_is_restarted(
+    director: Director, caplog: pytest.LogCaptureFixture
+):
+    async def broken() -> RunningOrder | None:
+        raise ValueError("broken")
+
+    program = Channel(Stream(width=WIDTH, height=HEIGHT, fps=30), broken)
+    app = make_http_app("program", lifespan=program.lifespan)
+
+    @app.get("/program.ts")
+    def get_ts() -> object:
+        return live_response(program.fanout, "ts", "broadcast", None, enabled=True, wait_s=0.5)
+
+    with served(app) as client:
+        assert client.get("/program.ts").status_code == 503
+        until("it has failed", lambda: program.has_failed)
+    assert "an internal error has ended the program" in caplog.text

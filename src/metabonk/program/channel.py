@@ -44,6 +44,7 @@ class Channel:
 
     Attributes:
         fanout: its viewers.
+        has_failed: an internal error has ended it; only a restart helps.
     """
 
     def __init__(self, stream: Stream, order: GetOrder) -> None:
@@ -52,17 +53,23 @@ class Channel:
         self._audience_changed = asyncio.Event()
         self.fanout = Fanout(on_audience=self._audience_changed.set)
         self.fanout.set_state(StreamState.LIVE, LIVE)
+        self.has_failed = False
 
     @contextlib.asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Make the program while the application is served."""
         running = asyncio.create_task(self._run())
+        running.add_done_callback(self._note_end)
         try:
             yield
         finally:
             running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+            await asyncio.wait([running])
+
+    def _note_end(self, running: "asyncio.Task[None]") -> None:
+        if not running.cancelled() and (error := running.exception()) is not None:
+            self.has_failed = True
+            log.error("an internal error has ended the program", exc_info=error)
 
     async def _run(self) -> None:
         while True:

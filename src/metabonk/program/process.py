@@ -1,13 +1,12 @@
 """The program's process."""
 
-import asyncio
 import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
 
 import httpx
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.responses import PlainTextResponse
 from pydantic import ValidationError
 
@@ -79,8 +78,9 @@ def make_app(settings: Settings) -> FastAPI:
 
     @app.get("/healthz", response_class=PlainTextResponse)
     async def get_health() -> str:
-        """Liveness of the event loop."""
-        await asyncio.sleep(0)
+        """Liveness of the program; it is restarted if this does not answer."""
+        if channel.has_failed:
+            raise HTTPException(500, "an internal error has ended the program")
         return "ok\n"
 
     return app
