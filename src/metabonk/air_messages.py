@@ -1,10 +1,13 @@
 """Messages about what goes on air."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from metabonk.messages import Count, LongText, Message, NumberOrNone, Text
+
+StrictCount = Annotated[Count, Field(strict=True)]
 
 AIR = "air"
 """Name of its process."""
@@ -22,12 +25,14 @@ class AirState(StrEnum):
 class AirReport(Message):
     """Report of the process to the orchestrator, once a second."""
 
-    pid: Count
-    turns: Count = Field(description="of its loop; one that stops turning hangs")
+    pid: StrictCount
+    turns: StrictCount = Field(description="of its loop; one that stops turning hangs")
     state: AirState
-    connections: Count = Field(description="that were made since the process started")
-    frames: Count = Field(description="sent since the process started")
-    on_air_since: NumberOrNone = Field(None, description="Unix time, seconds; null while it is not")
+    connections: StrictCount = Field(description="that were made since the process started")
+    frames: StrictCount = Field(description="sent since the process started")
+    on_air_since: NumberOrNone = Field(
+        None, strict=True, description="Unix time, seconds; null while it is not"
+    )
     error: LongText = Field(None, description="why it is not on air, in a sentence")
 
 
@@ -42,4 +47,4 @@ class AirStatus(Message):
 class AirSwitch(Message):
     """``PUT /api/air``: go on air, or off."""
 
-    on: bool
+    on: bool = Field(strict=True)
