@@ -94,6 +94,18 @@ def test_every_mistake_is_a_sentence(tmp_path: Path, given: str, instead: str, s
     assert sentence in mistake(tmp_path, text.replace(given, instead))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "sentence"),
+    [
+        ("count", r"reward.pattern is 'count': it has no group, such as (\d+), for the number"),
+        ("(", "reward.pattern is '(': it is no regular expression: missing )"),
+    ],
+)
+def test_a_pattern_needs_a_group(tmp_path: Path, pattern: str, sentence: str):
+    text = TEXT.replace('from = "adapter"\nvalue = "x"', f'from = "output"\npattern = "{pattern}"')
+    assert sentence in mistake(tmp_path, text)
+
+
 def test_all_mistakes_are_said_at_once(tmp_path: Path):
     said = mistake(tmp_path, TEXT.replace("scale = 0.5", "scale = 0").replace("= 60", "= 600"))
     assert "clock.tics_per_second is 600" in said

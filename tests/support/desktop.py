@@ -91,7 +91,11 @@ function love.load()
   count = 123456780
 end
 function love.keypressed(key)
-  if key == "space" then count = count + 1 end
+  if key == "space" then
+    count = count + 1
+    print("count: " .. count)
+    io.stdout:flush()
+  end
 end
 function love.draw() love.graphics.print(count, 20, 40) end
 """

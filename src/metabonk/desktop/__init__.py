@@ -13,6 +13,7 @@
 ``keys``            a keyboard and a mouse
 ``frame_buffer``    what is on a display
 ``digits``          reading a number from a picture
+``output_reader``   reading a number from what a program prints
 ``stage``           folder, display and program of one game
 ``game_folder``     its private folder
 ``display``         its display, without a screen

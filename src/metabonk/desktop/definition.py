@@ -51,6 +51,16 @@ def _check_key(name: str) -> str:
     return name
 
 
+def _check_pattern(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"it is no regular expression: {error}") from None
+    if not groups:
+        raise ValueError("it has no group, such as (\\d+), for the number")
+    return pattern
+
+
 def _check_rows(rows: tuple[str, ...]) -> tuple[str, ...]:
     if len({len(row) for row in rows}) != 1 or not set("".join(rows)) <= {"#", "."} or not rows[0]:
         raise ValueError("rows must be of one length, of # and .")
@@ -133,7 +143,19 @@ class DigitsReward(Reward):
         return f"the number at {', '.join(map(str, self.region))}"
 
 
-REWARDS = {"adapter": AdapterReward, "digits": DigitsReward}
+class OutputReward(Reward):
+    """A number that the program prints."""
+
+    origin: Literal["output"] = Field(alias="from")
+    pattern: Annotated[str, AfterValidator(_check_pattern)] = Field(
+        description="regular expression of a line, with the number as its first group"
+    )
+
+    def __str__(self) -> str:
+        return repr(self.pattern)
+
+
+REWARDS = {"adapter": AdapterReward, "digits": DigitsReward, "output": OutputReward}
 
 
 class Sign(Section):
@@ -192,7 +214,7 @@ class Definition(Section):
     actions: dict[Annotated[str, AfterValidator(_check_name)], tuple[Word, ...]] = Field(
         min_length=2, max_length=256, description="the keys that each action holds"
     )
-    reward: Annotated[AdapterReward | DigitsReward, Field(discriminator="origin")]
+    reward: Annotated[AdapterReward | DigitsReward | OutputReward, Field(discriminator="origin")]
     episode: Episode = Episode()
     view: View = View()
     adapter: Adapter | None = None
@@ -205,7 +227,7 @@ class Definition(Section):
                 f"clock.kind is {self.clock.kind!r}, and a section [adapter] belongs to 'adapter'"
             )
         if with_adapter != isinstance(self.reward, AdapterReward):
-            allowed = "'adapter'" if with_adapter else "'digits'"
+            allowed = "'adapter'" if with_adapter else "'digits' or 'output'"
             raise ValueError(
                 f"reward.from must be {allowed} where clock.kind is {self.clock.kind!r}"
             )

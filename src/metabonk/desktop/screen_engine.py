@@ -1,18 +1,19 @@
 """A desktop game that knows nothing of MetaBonk: keys in, pictures out."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metabonk.desktop.catalog import Entry, find_libfaketime
 from metabonk.desktop.clock import Clock, FrozenClock, RealClock
-from metabonk.desktop.definition import DigitsReward, Region, Sign
+from metabonk.desktop.definition import DigitsReward, OutputReward, Region, Sign
 from metabonk.desktop.digits import DigitReader, appears
 from metabonk.desktop.engine import Engine, State
 from metabonk.desktop.frame_buffer import FrameBuffer
 from metabonk.desktop.keys import Keyboard
+from metabonk.desktop.output_reader import OutputReader
 from metabonk.desktop.stage import Stage
 from metabonk.errors import GameError
 
@@ -29,11 +30,7 @@ class ScreenEngine(Engine):
 
     def __init__(self, entry: Entry, wanted: tuple[int, int] | None) -> None:
         definition = entry.definition
-        assert isinstance(definition.reward, DigitsReward), "the definition was checked"
         self._definition = definition
-        reward = definition.reward
-        self._reader = DigitReader(reward.glyphs, reward.threshold, reward.pitch)
-        self._region = reward.region
         self._tic_s = 1 / definition.clock.tics_per_second
         self.size = definition.drawn_size(wanted)
         with contextlib.ExitStack() as owned:
@@ -46,6 +43,7 @@ class ScreenEngine(Engine):
                 contextlib.closing(FrameBuffer(display.frame_buffer))
             )
             self._clock: Clock = self._start(background=wanted is None)
+            self._read = self._reader(owned)
             with self._explained():
                 self._begin()
             self._value = 0.0
@@ -70,7 +68,9 @@ class ScreenEngine(Engine):
 
     def region(self) -> NDArray[np.uint8]:
         """Return the part of the display that has the score."""
-        return _part(self._buffer.read(), self._region)
+        reward = self._definition.reward
+        assert isinstance(reward, DigitsReward), "it has a place on the screen"
+        return _part(self._buffer.read(), reward.region)
 
     def close(self) -> None:
         """End the game and its display."""
@@ -86,6 +86,18 @@ class ScreenEngine(Engine):
         self._stage.start(clock.environment, background=background)
         clock.attach(self._stage.child.pid)
         return clock
+
+    def _reader(self, owned: contextlib.ExitStack) -> Callable[[NDArray[np.uint8]], float | None]:
+        """Return what reads the reward's number, given the picture."""
+        reward = self._definition.reward
+        if isinstance(reward, OutputReward):
+            output = OutputReader(self._stage.folder.output, reward.pattern)
+            owned.callback(output.close)
+            return lambda pixels: output.read()
+        assert isinstance(reward, DigitsReward), "the definition was checked"
+        reader = DigitReader(reward.glyphs, reward.threshold, reward.pitch)
+        region = reward.region
+        return lambda pixels: reader.read(_part(pixels, region))
 
     def _begin(self) -> None:
         """Wait for the program's window, and go through its menus."""
@@ -107,9 +119,9 @@ class ScreenEngine(Engine):
             raise GameError("it ended unexpectedly")
         self._keyboard.wait()  # What the program drew last has arrived.
         pixels = self._buffer.read()
-        number = self._reader.read(_part(pixels, self._region))
+        number = self._read(pixels)
         if number is not None:  # Otherwise something covers it for a moment.
-            self._value = float(number)
+            self._value = number
         sign = self._definition.episode.over_sign
         return State(self._value, sign is not None and _is_there(pixels, sign), tics)
 
