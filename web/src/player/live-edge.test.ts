@@ -53,6 +53,13 @@ describe("starting", () => {
     expect(correctPlayhead(buffered([0, 0.1]), close).seekTo).toBeNull();
   });
 
+  test("shows the keyframe first where little came after it, and does not seek along", () => {
+    const joining = { time: 0, rate: 1, started: false, sinceSeek: 60, target: TARGET };
+    expect(correctPlayhead(buffered([0, 0.6]), joining).seekTo).toBe(START);
+    const waiting = playhead(0, { started: false, sinceSeek: 0.1 });
+    expect(correctPlayhead(buffered([0, 0.8]), waiting)).toMatchObject({ seekTo: null, rate: 1.1 });
+  });
+
   test("never seeks before the first frame", () => {
     const joining = { time: 0, rate: 1, started: false, sinceSeek: 60, target: TARGET };
     expect(correctPlayhead(buffered([0, 0.03]), joining).seekTo).toBe(START);

@@ -49,12 +49,13 @@ export function correctPlayhead(buffered: readonly TimeRange[], playhead: Playhe
   if (!first || !last) return { seekTo: null, rate: 1, trimBefore: null };
   const { target } = playhead;
   const latency = last.end - playhead.time;
-  const maxLatency = playhead.started ? SEEK_THRESHOLD_S : target + DEAD_BAND_S;
-  const outOfRange = playhead.time < last.start || latency < 0 || latency > maxLatency;
+  const outOfRange = playhead.time < last.start || latency < 0 || latency > SEEK_THRESHOLD_S;
   const seek = outOfRange && (!playhead.started || playhead.sinceSeek >= SEEK_COOLDOWN_S);
   const keepFrom = playhead.time - BACK_BUFFER_S;
+  // The first frame is the keyframe, which is shown soonest: all before a later one are decoded too.
+  const isRecent = !playhead.started && last.end - last.start <= SEEK_THRESHOLD_S;
   return {
-    seekTo: seek ? Math.max(last.start, last.end - target) : null,
+    seekTo: seek ? (isRecent ? last.start : Math.max(last.start, last.end - target)) : null,
     rate: seek ? 1 : correctRate(latency - target, playhead.rate),
     trimBefore: first.start < keepFrom - TRIM_SLACK_S ? keepFrom : null,
   };
