@@ -9,7 +9,7 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from metabonk.cli import start
+from metabonk.cli import start, start_options
 from metabonk.errors import SettingsError
 from metabonk.learner.checkpoint import restore_newest, save_checkpoint
 from metabonk.learner.ppo import Learner
@@ -74,11 +74,9 @@ def make_learner() -> Learner:
 
 
 def test_a_run_of_a_later_version_resumes_with_the_settings_given_now(run_dir: Path):
-    arguments = argparse.Namespace(
-        **dict.fromkeys(start.TOP_LEVEL), games_per_worker=None, seed=None, env_arg=None,
-        go2rtc=False, resume="later",
-    )  # fmt: skip
-    settings, resumed, _ = start._settings(arguments)
+    parser = argparse.ArgumentParser()
+    start_options.add_arguments(parser)
+    settings, resumed, _ = start._settings(parser.parse_args(["--resume", "later"]))
     assert resumed is not None and resumed.name == "later"
     assert settings == Settings(game=TINY.game)
     save_settings(settings, resumed)
