@@ -12,8 +12,9 @@ from metabonk.encoding.sessions.nvml import FailedGpu, Gpu, GpuInventory, Nvml
 from metabonk.errors import GameStartError, SettingsError, StartError
 from metabonk.messages import Mode
 from metabonk.orchestrator import preflight
-from metabonk.orchestrator.preflight import check, localhost_conflict
+from metabonk.orchestrator.preflight import check, check_hub, localhost_conflict
 from metabonk.settings import Settings, commands
+from metabonk.settings.air import Air
 from metabonk.settings.schema import Nvenc
 from tests.support.desktop import small_game
 from tests.support.serving import free_port, free_ports
@@ -159,3 +160,12 @@ def test_a_desktop_game_without_its_programs_is_not_started(tmp_path: Path):
     given = settings(tmp_path).model_copy(update={"game": entry.game_id})
     with pytest.raises(GameStartError, match=r"can't start without no-such-program: run 'sudo apt"):
         check(given)
+
+
+def test_an_address_that_ends_with_a_stream_key_is_refused_without_being_printed(tmp_path: Path):
+    given = settings(tmp_path)
+    air = Air(to="rtmp://host/app/live_secret")
+    for checked in (check, check_hub):
+        with pytest.raises(SettingsError, match="METABONK_AIR_KEY") as refusal:
+            checked(given.model_copy(update={"air": air}))
+        assert "live_secret" not in str(refusal.value)

@@ -2,6 +2,7 @@ import json
 
 from metabonk.alert_messages import Incident, IncidentKind, Severity
 from metabonk.orchestrator.webhook import post_of
+from metabonk.settings import Settings
 
 INCIDENT = Incident(
     kind=IncidentKind.DISK,
@@ -31,3 +32,8 @@ def test_any_other_program_gets_the_incident_as_json():
     assert content.pop("run") == "run-1"
     assert Incident.model_validate(content) == INCIDENT
     assert post.headers["Content-Type"] == "application/json"
+
+
+def test_the_address_of_a_webhook_is_written_nowhere():
+    settings = Settings.model_validate({"alerts": {"webhook": "https://hooks.slack.com/secret"}})
+    assert "secret" not in settings.model_dump_json() + repr(settings)

@@ -18,7 +18,7 @@ from metabonk.orchestrator.hub_settings import hub_settings
 from metabonk.orchestrator.lock import FleetLock, clear_killed
 from metabonk.orchestrator.supervisor import ChildState
 from metabonk.settings import load_usable_settings
-from metabonk.settings.environment import keep_folders
+from metabonk.settings.environment import forget_air_key, keep_folders
 from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.process import SERVING_NICE, StopSignal, lower_priority
 
@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         given, mistakes = load_usable_settings()
         settings = hub_settings(given, fixed_page=False)
+        forget_air_key()
         log_to(settings.paths.logs)
         # The trainer's folder is left alone, and its modules take the place of no others.
         keep_folders(SETTING)

@@ -16,6 +16,7 @@ from metabonk.orchestrator.election import Election
 from metabonk.orchestrator.hub_settings import hub_settings
 from metabonk.orchestrator.lock import FleetLock, clear_killed
 from metabonk.settings import load_settings, unknown_variables
+from metabonk.settings.environment import forget_air_key
 from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system.process import StopSignal
 
@@ -52,6 +53,7 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
         settings = hub_settings(given, fixed_page=arguments.port is not None)
         if conflict := preflight.localhost_conflict(settings):
             terminal.print(f"note: {conflict}")
+        forget_air_key()
         token = make_token(settings)
         shown = shown_address(settings, token)
 

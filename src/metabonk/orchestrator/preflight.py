@@ -78,9 +78,11 @@ def check_hub(settings: Settings) -> None:
     """Check the ports, the slot directory, and the selected GPUs for a hub.
 
     Raises:
+        SettingsError: the address to go on air to seems to end with a key.
         StartError: names the port, GPU or folder, and what to do.
         SlotFolderError: sessions can't be leased in the slot directory.
     """
+    _check_air(settings)
     for port in _own_ports(settings):
         _check_free(port)
     pools = open_pools(settings)
