@@ -14,12 +14,12 @@ AIR = "air"
 
 
 class AirState(StrEnum):
-    """What it is doing."""
+    """Activity of the process."""
 
     CONNECTING = "connecting"
     ON_AIR = "on_air"
     WAITING = "waiting"
-    """Before it tries again."""
+    """Pause before the next attempt."""
 
 
 class AirReport(Message):

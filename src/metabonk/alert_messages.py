@@ -8,7 +8,7 @@ from metabonk.messages import Message, Text
 
 
 class IncidentKind(StrEnum):
-    """What somebody should be woken for."""
+    """Kind of event that somebody should be woken for."""
 
     LEARNER = "learner"
     """It died or hung."""
@@ -26,7 +26,7 @@ class IncidentKind(StrEnum):
 
 
 class Severity(StrEnum):
-    """How bad an incident is."""
+    """Gravity of an incident."""
 
     CRITICAL = "critical"
     """Nothing is learned, or soon will be."""

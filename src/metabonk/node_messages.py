@@ -36,7 +36,7 @@ NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
 
 class NodeResources(Message):
-    """What a node has to play with."""
+    """Resources of a node."""
 
     cores: int = Field(ge=1, le=100_000)
     gpus: list[ShortText] = Field(default_factory=list, max_length=256)

@@ -23,7 +23,7 @@ class ProgramSource(Message):
 
 
 class RunningOrder(Message):
-    """What the program is to show."""
+    """Sources of the program, in the order of preference."""
 
     sources: list[ProgramSource] = Field(description="the one that should be shown first")
     pin: str | None = Field(description="worker that somebody chose; null: the director chooses")

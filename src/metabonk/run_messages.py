@@ -27,7 +27,7 @@ class CurvePoint(Message):
 
 
 class RunNotes(Message):
-    """What people say about a run."""
+    """Title, note and tags of a run."""
 
     title: ShortText = Field("", description="shown beside its name")
     note: Text = Field("", max_length=MAX_NOTE)
@@ -43,7 +43,7 @@ class RunNotes(Message):
 
 
 class LearningCurves(Message):
-    """What the learner has recorded, as in the run's files for TensorBoard.
+    """Curves that the learner has recorded, as in the run's files for TensorBoard.
 
     All lists are of one length: a point is the mean of neighbouring updates.
     """

@@ -1,4 +1,4 @@
-"""Where the program goes, and what must not be shown of that. Pure but for the key's file."""
+"""Destination of the program, and its parts that must stay secret. Pure but for the key's file."""
 
 import logging
 import traceback

@@ -28,7 +28,7 @@ REPEATED_STEPS = 100
 
 @dataclass
 class Trial:
-    """What was seen while a game was played at random.
+    """Findings from a game played at random.
 
     Attributes:
         steps: that were taken.

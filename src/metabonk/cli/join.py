@@ -30,7 +30,7 @@ from metabonk.system.process import StopSignal
 log = logging.getLogger(__name__)
 
 MAX_AGENTS = 16
-"""Of one user on one machine that start at the same time."""
+"""Agents of one user on one machine that may start at the same time."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

@@ -108,7 +108,7 @@ class Adapter(Section):
 
 
 class Reward(Section):
-    """What is learned: the growth of a number."""
+    """Reward: the growth of a number."""
 
     scale: float = Field(1.0, gt=0, description="factor that brings returns near 1")
     clip: float = Field(
@@ -167,7 +167,7 @@ class Sign(Section):
 
 
 class Episode(Section):
-    """How an episode begins and ends."""
+    """Beginning and end of an episode."""
 
     begin: tuple[Annotated[float, Field(ge=0, le=60)] | Keys, ...] = Field(
         (), description="keys that are held, and seconds to wait, after the program's start"
@@ -184,7 +184,7 @@ class Episode(Section):
 
 
 class View(Section):
-    """What the policy sees."""
+    """Input of the policy."""
 
     width: int = Field(128, ge=36, le=1024, description="of the image, pixels")
     height: int = Field(0, ge=0, le=1024, description="0: in the aspect ratio of the game")

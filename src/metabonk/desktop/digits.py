@@ -15,7 +15,7 @@ Glyph: TypeAlias = tuple[str, ...]
 """A digit as rows of text: ``#`` is a bright pixel, ``.`` another."""
 
 MAX_WRONG = 0.3
-"""Of the pixels that are bright in a picture or its template, the share that may be so in one only:
+"""Share of the pixels bright in a picture or its template that may be so in one only:
 fonts are drawn alike, on changing backgrounds."""
 
 

@@ -1,4 +1,4 @@
-"""Where a guest's pictures come from."""
+"""Source of a guest's pictures."""
 
 from typing import Protocol
 

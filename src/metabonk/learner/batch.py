@@ -22,7 +22,7 @@ GPU_CHUNK = 2048
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the steps of B rollouts are, side by side and padded to the longest, T.
+    """Positions of the steps of B rollouts, side by side and padded to the longest, T.
 
     In host memory: what is decided by it need not be asked of a GPU.
 

@@ -39,7 +39,7 @@ MAX_LOG_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """Where a node is and what it is called.
+    """Address and name of a node.
 
     Attributes:
         name: of the node.

@@ -1,4 +1,4 @@
-"""What goes on air: whether it should, how that works, and the process that does it."""
+"""Going on air: the switch, the report, and the process that does it."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ is no excuse for it, as it is for others."""
 
 
 class OnAir:
-    """Whether the program is to go on air, and what its process last said. Thread-safe.
+    """Switch of what goes on air, and the last report of its process. Thread-safe.
 
     Args:
         to: where to, without the key; None: nothing is configured.
@@ -41,7 +41,7 @@ class OnAir:
 
     @property
     def report(self) -> AirReport | None:
-        """What the process last said."""
+        """Last report of the process."""
         return self._report
 
     def status(self) -> AirStatus:
@@ -173,7 +173,7 @@ def air_routes(on_air: OnAir) -> APIRouter:
 
     @router.get("/api/air")
     def get_air() -> AirStatus:
-        """Whether the program goes on air, and how that works."""
+        """State of what goes on air."""
         return on_air.status()
 
     @router.put("/api/air")

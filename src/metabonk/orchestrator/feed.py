@@ -20,7 +20,7 @@ WORKERS = "workers"
 
 @dataclass(frozen=True)
 class View:
-    """What pages show of the fleet at one time.
+    """State of the fleet as pages show it at one time.
 
     Attributes:
         fleet: the fleet; None before a page was told anything.

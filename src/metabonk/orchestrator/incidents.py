@@ -1,4 +1,4 @@
-"""What somebody should be woken for, found in what is known of a fleet. Pure."""
+"""Incidents that somebody should be woken for, found in the state of a fleet. Pure."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ OVER_AFTER_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is known of a fleet at one moment.
+    """State of a fleet at one moment.
 
     Attributes:
         now: monotonic seconds.

@@ -1,4 +1,4 @@
-"""What agents ask of the head, on the page's port and under a token of their own."""
+"""Routes of agents at the head, on the page's port and under a token of their own."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ MAX_BODY_BYTES = 256 << 20
 REACH_TIMEOUT_S = 3.0
 LEARNER_TIMEOUT_S = 20.0
 REMEMBERED_ROLLOUTS = 1024
-"""Of each node; it sends a few at a time."""
+"""Rollouts remembered of each node, which sends a few at a time."""
 
 WEIGHTS_HEADERS = ("content-type", "content-length", "etag", "retry-after")
 

@@ -37,7 +37,7 @@ FAREWELL_S = 1.5
 
 @dataclass(slots=True)
 class _Told:
-    """What a node has said of itself in its epoch.
+    """Reports of a node about itself in its epoch.
 
     Attributes:
         problems: of its machine and its processes.

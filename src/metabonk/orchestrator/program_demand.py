@@ -1,8 +1,8 @@
-"""What the program's viewers ask for, and where it is. Thread-safe."""
+"""Demand for the program, and its port. Thread-safe."""
 
 
 class ProgramDemand:
-    """Whether the program is wanted, and which worker somebody has chosen for it.
+    """Demand for the program, and the worker that somebody has chosen for it.
 
     Attributes:
         port: on which its process listens; None before there is one.

@@ -27,7 +27,7 @@ ENDED = {
     "uptime_s": 0.0,
     "nvenc_slot": None,
 }
-"""What is true of every worker whose process has ended; its counts stay."""
+"""Fields of the status of a worker whose process has ended; its counts stay."""
 
 
 @dataclass(frozen=True, slots=True)

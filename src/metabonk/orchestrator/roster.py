@@ -14,7 +14,7 @@ from metabonk.system.ports import free_port
 
 @dataclass(frozen=True, slots=True)
 class WorkerAddress:
-    """Where a worker is reached; never taken from a heartbeat.
+    """Address of a worker; never taken from a heartbeat.
 
     Attributes:
         url: that its HTTP routes are under.

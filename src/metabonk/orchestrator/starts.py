@@ -1,4 +1,4 @@
-"""What is awaited of processes that start, and for how long. Pure: the caller passes the time."""
+"""Processes that start, and what is awaited of each. Pure: the caller passes the time."""
 
 from collections.abc import Mapping
 

@@ -28,7 +28,7 @@ from metabonk.streaming.relay import StreamAddress
 
 METHODS = ["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"]
 PASSED_HEADERS = ("content-type", VIEWER_HEADER.lower())
-"""Of requests; the token is none of them."""
+"""Headers of requests that are passed on; the token is none of them."""
 
 
 class WorkerPipe:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 ORDER_INTERVAL_S = 0.5
 LINGER_S = 3.0
-"""How long sources stay joined after the last viewer: many players connect twice."""
+"""Time that sources stay joined after the last viewer: many players connect twice."""
 
 MIN_STEP_S = 0.002
 """Between two frames: formats count in milliseconds."""
@@ -131,7 +131,7 @@ def format_of(stream: Stream, order: RunningOrder | None) -> EncoderSettings:
 
 
 class _Showing:
-    """What is shown from one first viewer to the last."""
+    """The program from one first viewer to the last."""
 
     def __init__(self, fanout: Fanout, form: EncoderSettings) -> None:
         self._fanout = fanout

@@ -16,7 +16,7 @@ QUIET_S = 0.25
 
 
 class Verdict(Enum):
-    """What happens to a frame."""
+    """Fate of a frame."""
 
     SHOWN = auto()
     CUT = auto()

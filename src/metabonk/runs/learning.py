@@ -1,4 +1,4 @@
-"""What a run's learner has recorded of its learning: its event files, read as they grow."""
+"""Curves that a run's learner has recorded: its event files, read as they grow."""
 
 import bisect
 import math
@@ -13,7 +13,7 @@ from metabonk.runs.event_file import Scalars, read_scalars
 from metabonk.runs.layout import TENSORBOARD_DIR
 
 MAX_READ_BYTES = 256 << 20
-"""Of one file at a time: some five days of training."""
+"""Points of one file at a time: some five days of training."""
 
 
 class LearningRecord:

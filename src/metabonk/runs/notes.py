@@ -1,4 +1,4 @@
-"""What people say about a run: its title, a note and tags, kept in the run's folder."""
+"""Title, note and tags of a run, kept in its folder."""
 
 import json
 from pathlib import Path

@@ -42,7 +42,7 @@ LOCAL_PING_S, REMOTE_PING_S = 20.0, 5.0
 
 
 class StreamAddress(NamedTuple):
-    """Where a stream is joined.
+    """Address of a stream.
 
     Attributes:
         url: ``ws://…``; its query must ask for a relay.

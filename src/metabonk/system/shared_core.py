@@ -29,7 +29,7 @@ _libc = ctypes.PyDLL(None)
 
 
 class _Thread(threading.local):
-    """Where the calling thread stays.
+    """Core of the calling thread.
 
     Attributes:
         is_staying: it is willing to.

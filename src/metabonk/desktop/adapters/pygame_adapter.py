@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TextIO
 import pygame
 
 START_S = 1_700_000_000.0
-"""What clocks say at the start of an episode, seconds since 1970."""
+"""Time of clocks at the start of an episode, seconds since 1970."""
 
 
 def setting(name: str) -> str:

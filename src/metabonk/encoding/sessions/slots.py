@@ -140,7 +140,7 @@ class Slots:
 
 
 class SlotFolder:
-    """Where the slots of one pool are, and their lock.
+    """Files of the slots of one pool, and their lock.
 
     Args:
         name: of the pool, and of its folder.
