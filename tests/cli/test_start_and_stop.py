@@ -225,13 +225,13 @@ def test_a_port_in_use_stops_the_start_before_a_run_is_created(terminal: Termina
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
-        (("--workers", "two"), "workers (METABONK_WORKERS) is 'two'", 2),
+        (("--workers", "two"), "workers is 'two'", 2),
         (
             ("--games-per-worker", "65"),
-            "worker.games_per_worker (METABONK_WORKER_GAMES_PER_WORKER) is '65'",
+            "worker.games_per_worker is '65'",
             2,
         ),
-        (("--seed", "-1"), "learning.seed (METABONK_LEARNING_SEED) is '-1'", 2),
+        (("--seed", "-1"), "learning.seed is '-1'", 2),
         (("--env-arg", "slippery"), "must be KEY=VALUE, such as is_slippery=false", 2),
         (("--mode", "watch"), "invalid choice: 'watch'", 2),
         (("--host", "my.house"), "0.0.0.0 for all", 2),

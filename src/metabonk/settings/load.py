@@ -67,7 +67,8 @@ def load_usable_settings(
     )
     profile = usable(lambda: _read_toml(_profile_file(str(profile_name))))
     settings, invalid = validate(
-        _merge(_merge(_merge(recorded or {}, profile), file), _merge(environment, given))
+        _merge(_merge(_merge(recorded or {}, profile), file), _merge(environment, given)),
+        os.environ,
     )
     return settings, [*mistakes, *invalid]
 

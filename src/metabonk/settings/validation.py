@@ -1,7 +1,7 @@
 """Validation of settings, with a sentence for each that can't be used. Pure."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -27,15 +27,20 @@ RENAMED = {
 """Section and name of each setting renamed since version 0.1, and what it is called now."""
 
 
-def validate(values: dict[str, Any]) -> tuple[Settings, list[str]]:
-    """Return the settings with defaults for invalid ones, and a sentence for each of those."""
+def validate(values: dict[str, Any], variables: Container[str] = ()) -> tuple[Settings, list[str]]:
+    """Return the settings with defaults for invalid ones, and a sentence for each of those.
+
+    Args:
+        values: nested like the schema.
+        variables: of the environment that are set, and so may hold an invalid value.
+    """
     mistakes: list[str] = []
     while True:
         try:
             return Settings.model_validate(values), mistakes
         except ValidationError as error:
             errors = error.errors()
-            mistakes += map(_describe, errors)
+            mistakes += [_describe(details, variables) for details in errors]
             for path in {_present(values, details["loc"]) for details in errors}:
                 values = _without(values, path)
 
@@ -65,7 +70,7 @@ SECRET = ("access_token", "air.key", "air.to", "alerts.webhook")
 """Settings that are, or may contain by mistake, what nobody should read."""
 
 
-def _describe(details: ErrorDetails) -> str:
+def _describe(details: ErrorDetails, variables: Container[str]) -> str:
     """Return a line about an invalid setting."""
     path = tuple(str(part) for part in details["loc"])
     setting = ".".join(path)
@@ -81,7 +86,8 @@ def _describe(details: ErrorDetails) -> str:
     if not path:
         return message
     given = "invalid" if setting in SECRET else f"{details['input']!r}"
-    return f"{setting} ({variable(path)}) is {given}: {message[0].lower()}{message[1:]}"
+    named = f"{setting} ({variable(path)})" if variable(path) in variables else setting
+    return f"{named} is {given}: {message[0].lower()}{message[1:]}"
 
 
 def variable(path: tuple[str, ...]) -> str:
