@@ -263,7 +263,11 @@ def test_go2rtc_runs_with_the_fleet_is_restarted_and_ends_with_it(terminal: Term
     until("the terminal shows it", lambda: "go2rtc: running" in terminal.text)
     api = f"http://127.0.0.1:{terminal.environment['METABONK_PORTS_GO2RTC']}/api/streams"
     assert http.get(api).json() == {
-        f"omega-{i}": f"http://127.0.0.1:{terminal.ports[3] + i}/stream.ts?wait=1" for i in range(2)
+        "program": f"http://127.0.0.1:{terminal.ports[0]}/program.ts?wait=1",
+        **{
+            f"omega-{i}": f"http://127.0.0.1:{terminal.ports[3] + i}/stream.ts?wait=1"
+            for i in range(2)
+        },
     }
     page = f"http://127.0.0.1:{terminal.ports[1]}/api/fleet"
     address = api.removesuffix("/api/streams")
