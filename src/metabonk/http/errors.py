@@ -20,6 +20,14 @@ ERROR_DOCS: dict[int | str, dict[str, Any]] = {
 }
 """Responses of every route, for the OpenAPI document."""
 
+STREAM_ERROR_DOCS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": ERROR_DOCS["4XX"]["description"],
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
+    }
+}
+"""The same of routes whose responses are otherwise no JSON: FastAPI would document that type."""
+
 
 def error_response(
     status: int, error: str, message: str, headers: dict[str, str] | None = None

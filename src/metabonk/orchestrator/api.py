@@ -18,7 +18,7 @@ from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Pool
 from metabonk.errors import EncodingError
-from metabonk.http.errors import error_response
+from metabonk.http.errors import STREAM_ERROR_DOCS, error_response
 from metabonk.messages import (
     LARGEST_COUNT,
     ErrorBody,
@@ -241,6 +241,7 @@ def event_routes(events: EventLog, feed: Feed) -> APIRouter:
         "/api/events",
         response_class=EventSourceResponse,
         response_description="one FleetEvent as JSON in each event's data",
+        responses=STREAM_ERROR_DOCS,
     )
     async def get_events(
         last_event_id: Annotated[str | None, Header()] = None,
