@@ -97,7 +97,8 @@ def test_no_socket_opens_without_the_token(page: httpx.Client):
 
 
 def test_every_route_is_served_with_the_token(page: httpx.Client):
-    for method, path in routes(page):
+    # Runs are deleted on the machine itself, with or without the token.
+    for method, path in {*routes(page)} - {("DELETE", "/api/runs/run")}:
         for headers in (bearer(), cookie(page)):
             # Not read: some responses are endless.
             with page.stream(method, path, headers=headers) as answer:
