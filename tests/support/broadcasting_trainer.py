@@ -23,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabonk.broadcast.places import find_rings
+from metabonk.broadcast.ring_reader import RingReader
 from metabonk.broadcast.wrapper import Broadcast
+from metabonk.errors import WireError
 from tests.support.processes import kill_tree
 from tests.support.waiting import until
 
@@ -74,10 +76,17 @@ def broadcasting(folder: Path, name: str, **options: Any) -> Iterator[Broadcasti
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as process:
         try:
-            until("its ring", find_rings)
+            until("its ring is complete", _has_ring)
             yield BroadcastingTrainer(folder, process)
         finally:
             kill_tree(process)  # An environment may be an engine of its own.
+
+
+def _has_ring() -> bool:
+    for ring in find_rings():
+        with contextlib.suppress(WireError), contextlib.closing(RingReader(ring)):
+            return True
+    return False
 
 
 def main(name: str, *given: str) -> None:
