@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from metabonk.messages import StreamState, WorkerStatus
+from metabonk.program_messages import PROGRAM
 from tests.integration.conftest import LIMIT
 from tests.integration.test_operations import EIGHT, STOP
 from tests.support import http
@@ -111,7 +112,7 @@ def test_go2rtc_serves_every_worker(eight: Terminal):
     address = "http://127.0.0.1:1984/api/streams"
     # Its port says so too while it starts.
     streams = until("go2rtc answers", lambda: http.get(address).raise_for_status(), 60)
-    assert list(streams.json()) == NAMES
+    assert list(streams.json()) == [PROGRAM, *NAMES]
 
 
 def test_all_are_watchable_at_a_reduced_quality(eight: Terminal):
