@@ -139,7 +139,7 @@ def in_step(page: Page, track: dict[str, Any]) -> int | None:
 
 def test_a_point_of_the_learning_curve_leads_to_a_replay(fleet: FleetUnderTest, page: Page):
     page.goto(f"{fleet.page}/runs")
-    plot = page.locator(".u-over")
+    plot = page.locator(".u-over").first  # Returns come first.
     plot.wait_for()
     plot.hover()
     plot.click()
