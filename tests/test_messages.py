@@ -2,7 +2,7 @@
 
 import pytest
 
-from metabonk.messages import (
+from metabonk.messages.workers import (
     Counters,
     GuestStatus,
     Heartbeat,

@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 
 from metabonk.http.app import make_http_app
 from metabonk.http.connection import ConnectionLimits
-from metabonk.messages import ErrorBody
+from metabonk.messages.base import ErrorBody
 from tests.support.serving import free_port, served
 from tests.support.sockets import flood
 from tests.support.waiting import GENEROUS_S, until
@@ -175,7 +175,9 @@ def test_a_flood_of_connections_takes_no_descriptor_from_the_supervision(tmp_pat
     port = free_port()
     with supervising(port, str(tmp_path / "file")) as process:
         flood(port, FLOODED)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=GENEROUS_S
+        ) as client:
             assert client.get("/short", timeout=60).json() == "short"
         flood(port, FLOODED, b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
         output, log = process.communicate(timeout=60)

@@ -7,7 +7,7 @@ import pytest
 from fastapi import HTTPException
 
 from metabonk.http.app import make_http_app
-from metabonk.messages import ErrorBody, Problem
+from metabonk.messages.base import ErrorBody, Problem
 from tests.support.serving import served
 
 

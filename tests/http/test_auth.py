@@ -12,12 +12,13 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.http.app import make_http_app
 from metabonk.http.auth import cookie_value
 from metabonk.http.server import HttpServer
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.replays import make_replays
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.replays.service import make_replays
 from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from tests.support.serving import free_port, served
+from tests.support.waiting import GENEROUS_S
 
 TOKEN = "a-token-that-nobody-guesses"
 NAVIGATION = {"Accept": "text/html,*/*", "Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}
@@ -110,7 +111,7 @@ def test_every_route_is_served_with_the_token(page: httpx.Client):
 
 
 def test_a_navigation_with_the_token_is_redirected_without_it_and_remembered(page: httpx.Client):
-    with httpx.Client(base_url=page.base_url, trust_env=False) as browser:
+    with httpx.Client(base_url=page.base_url, trust_env=False, timeout=GENEROUS_S) as browser:
         first = browser.get(f"/stream?worker=omega-0&token={TOKEN}&x=%20", headers=NAVIGATION)
         assert (first.status_code, first.headers["Location"]) == (303, "/stream?worker=omega-0&x=+")
         kept = first.headers["Set-Cookie"].lower()
@@ -121,7 +122,7 @@ def test_a_navigation_with_the_token_is_redirected_without_it_and_remembered(pag
 
 
 def test_another_server_of_the_host_name_learns_no_token_from_the_cookie(page: httpx.Client):
-    with httpx.Client(base_url=page.base_url, trust_env=False) as browser:
+    with httpx.Client(base_url=page.base_url, trust_env=False, timeout=GENEROUS_S) as browser:
         browser.get(f"/?token={TOKEN}", headers=NAVIGATION)
         (kept,) = browser.cookies.jar
     assert kept.value and TOKEN not in kept.value
@@ -143,7 +144,9 @@ def test_an_ipv6_address_remembers_browsers_and_knows_its_origin():
     server = HttpServer(make_http_app("test", token=TOKEN), "::1", port)
     server.start()
     try:
-        with httpx.Client(base_url=f"http://[::1]:{port}", trust_env=False) as browser:
+        with httpx.Client(
+            base_url=f"http://[::1]:{port}", trust_env=False, timeout=GENEROUS_S
+        ) as browser:
             browser.get(f"/?token={TOKEN}", headers=NAVIGATION)
             for origin, status in (
                 (f"http://[::1]:{port}", 200),

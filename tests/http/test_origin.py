@@ -11,7 +11,7 @@ from websockets.sync.client import connect
 
 from metabonk.http.app import make_http_app
 from metabonk.http.origin import is_loopback, loopback_refusal, same_origin_refusal
-from metabonk.messages import ErrorBody
+from metabonk.messages.base import ErrorBody
 from tests.support.serving import served
 from tests.support.waiting import GENEROUS_S
 

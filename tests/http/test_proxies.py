@@ -14,12 +14,12 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from metabonk.encoding.sessions import open_pools
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.replays import make_replays
+from metabonk.messages.streams import PolicyMessage
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.replays.service import make_replays
 from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
-from metabonk.stream_messages import PolicyMessage
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.websocket import websocket_routes
 from tests.support.nginx import documented_location, nginx

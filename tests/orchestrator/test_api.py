@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import socket
 import sqlite3
 import threading
@@ -15,35 +16,35 @@ from prometheus_client.parser import text_string_to_metric_families
 from metabonk.encoding.capacity import Capacity
 from metabonk.http.app import make_http_app
 from metabonk.http.metrics import metrics_routes
-from metabonk.messages import (
+from metabonk.messages.base import Problem
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.learner import LearnerStatus
+from metabonk.messages.runs import CurvePoint
+from metabonk.messages.sessions import PoolStatus, SlotHolder
+from metabonk.messages.workers import (
     MAX_EPISODE_LOG_BYTES,
     Counters,
-    Fleet,
     Heartbeat,
-    LearnerStatus,
-    Problem,
     StreamState,
     WorkerStatus,
 )
 from metabonk.orchestrator.api import (
     MAX_LOG_BYTES,
     episodes_unreadable,
-    event_routes,
     fleet_routes,
     heartbeat_routes,
     no_such_episode,
     no_such_run,
     run_routes,
 )
+from metabonk.orchestrator.event_routes import event_routes
 from metabonk.orchestrator.feed import Feed
-from metabonk.orchestrator.fleet import FleetState
+from metabonk.orchestrator.fleet.registry import STALE_AFTER_S
+from metabonk.orchestrator.fleet.state import FleetState
 from metabonk.orchestrator.metrics import FleetMetrics
-from metabonk.orchestrator.registry import STALE_AFTER_S
-from metabonk.run_messages import CurvePoint
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
-from metabonk.session_messages import PoolStatus, SlotHolder
 from metabonk.settings import Settings
 from metabonk.settings.schema import Paths
 from metabonk.system.log_files import rotate
@@ -475,6 +476,33 @@ def test_an_event_carries_its_id_and_is_sent_as_it_happens(client: httpx.Client,
         event = dict(line.split(": ", 1) for line in (next(lines) for _ in range(3)) if line)
     assert event["id"] == "1"
     assert json.loads(event["data"])["message"] == "later"
+
+
+def test_a_page_that_is_left_while_events_arrive_is_no_error(
+    client: httpx.Client, state: FleetState, caplog: pytest.LogCaptureFixture
+):
+    for number in range(200):
+        state.events.on_exit("omega-0", f"death {number}")
+    for _ in range(5):
+        with client.stream("GET", "/api/events?fleet=true") as answer:
+            assert next(answer.iter_lines()) == "retry: 1000"
+    # Served once those before have been left.
+    assert client.get("/healthz").is_success
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_earlier_events_come_in_pages(client: httpx.Client, state: FleetState):
+    for message in ("first", "second", "third"):
+        state.events.on_exit("omega-0", message)
+
+    def page(**query: int | str) -> list[str]:
+        answer = client.get("/api/events/log", params=query)
+        return [event["message"] for event in answer.raise_for_status().json()]
+
+    assert page(limit=2) == ["third", "second"]
+    assert page(before=2) == ["first"]
+    assert page(severity="critical") == []
+    assert client.get("/api/events/log", params={"severity": "loud"}).status_code == 422
 
 
 @pytest.mark.parametrize(

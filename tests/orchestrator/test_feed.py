@@ -1,6 +1,7 @@
 import json
 
-from metabonk.messages import Featured, Fleet, Mode, WorkerStatus
+from metabonk.messages.fleet import Featured, Fleet
+from metabonk.messages.workers import Mode, WorkerStatus
 from metabonk.orchestrator.feed import NOTHING, View
 from tests.support.statuses import status
 

@@ -10,7 +10,7 @@ from metabonk.doctor.host import MIN_FREE_DISK
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import FailedGpu, Gpu, GpuInventory, Nvml
 from metabonk.errors import GameStartError, SettingsError, StartError
-from metabonk.messages import Mode
+from metabonk.messages.workers import Mode
 from metabonk.orchestrator import preflight
 from metabonk.orchestrator.preflight import check, check_hub, localhost_conflict
 from metabonk.settings import Settings, commands

@@ -8,8 +8,8 @@ import pytest
 from starlette.responses import Response
 
 from metabonk.encoding.sessions import open_pools
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.replays import make_replays
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.replays.service import make_replays
 from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings

@@ -6,6 +6,7 @@
 ``origin``      checks of hosts and origins
 ``prefix``      a page under a path of a shared host
 ``auth``        token authentication for a page served beyond this machine
+``embed``       tiles that pages of other origins may embed
 ``app``         the FastAPI application with its guards
 ``errors``      an ``ErrorBody`` for every refusal
 ``disconnect``  responses that end when their client has left

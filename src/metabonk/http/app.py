@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from metabonk.http.auth import TokenAuthMiddleware
+from metabonk.http.embed import NO_TILES, Embedding
 from metabonk.http.errors import ERROR_DOCS, add_error_handlers, error_response
 from metabonk.http.origin import LoopbackOnlyMiddleware
 from metabonk.http.prefix import PrefixMiddleware
@@ -27,6 +28,7 @@ def make_http_app(
     lifespan: Lifespan | None = None,
     token: str | None = None,
     public_url: str | None = None,
+    embedding: Embedding = NO_TILES,
 ) -> FastAPI:
     """Return an application without routes, guarded and with an ``ErrorBody`` for every refusal.
 
@@ -36,6 +38,7 @@ def make_http_app(
         lifespan: entered while it is served, in the server's event loop.
         token: required of every request; None serves loopback only, without a token.
         public_url: under which a proxy serves it.
+        embedding: of tiles in pages of other origins.
     """
     public_origin, prefix = split_public_url(public_url)
     app = FastAPI(
@@ -43,9 +46,11 @@ def make_http_app(
     )
     app.add_middleware(BodyLimitMiddleware, max_bytes=max_body_bytes)
     if token is None:
-        app.add_middleware(LoopbackOnlyMiddleware)
+        app.add_middleware(LoopbackOnlyMiddleware, embedding=embedding)
     else:
-        app.add_middleware(TokenAuthMiddleware, token=token, public_origin=public_origin)
+        app.add_middleware(
+            TokenAuthMiddleware, token=token, public_origin=public_origin, embedding=embedding
+        )
     if prefix:
         app.add_middleware(PrefixMiddleware, prefix=prefix)
     add_error_handlers(app)

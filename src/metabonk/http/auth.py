@@ -10,20 +10,21 @@ It is therefore derived from the token, which it doesn't reveal; it lets browser
 only, and only as a cookie.
 
 Browsers send cookies with requests that other sites' pages make, so pages of another origin are
-refused (``origin``) and none may embed this one. ``SameSite`` alone wouldn't do: to a browser, two
-ports of one machine are the same site.
+refused (``origin``) and none may embed this one, but for its tiles (``embed``). ``SameSite`` alone
+wouldn't do: to a browser, two ports of one machine are the same site.
 """
 
 import hmac
 from urllib.parse import parse_qsl, quote, urlencode
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from metabonk.http.embed import KEY, NO_TILES, Embedding
 from metabonk.http.errors import error_response
-from metabonk.http.origin import same_origin_refusal
+from metabonk.http.origin import same_origin_refusal, with_headers
 
 PARAMETER = "token"
 NO_STORE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
@@ -31,7 +32,6 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
 }
 
 TOKEN_HINT = (
@@ -65,12 +65,20 @@ class TokenAuthMiddleware:
         app: sees neither the token nor the cookie.
         token: compared in constant time, as the cookie is.
         public_origin: at which a proxy serves the page.
+        embedding: opens tiles without the token.
     """
 
-    def __init__(self, app: ASGIApp, token: str, public_origin: str | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str,
+        public_origin: str | None = None,
+        embedding: Embedding = NO_TILES,
+    ) -> None:
         self._app = app
         self._token = token
         self._public_origin = public_origin
+        self._embedding = embedding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request, redirect it or refuse it."""
@@ -84,16 +92,19 @@ class TokenAuthMiddleware:
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
         cookie = cookie_parser(headers.get("cookie", "")).get(_cookie_name(scope), "")
         has_token = any(_equal(given, self._token) for given in (*in_address, bearer))
+        is_known = has_token or _equal(cookie, cookie_value(self._token, _port(scope)))
 
         response: Response
-        if reason := same_origin_refusal(headers, self._public_origin):
+        reason = same_origin_refusal(headers, self._public_origin)
+        if reason and not self._embedding.frames(scope, headers):
             response = error_response(403, "foreign_origin", reason, NO_STORE)
-        elif not has_token and not _equal(cookie, cookie_value(self._token, _port(scope))):
-            response = _unauthorized(scope, headers)
+        elif not is_known and not self._embedding.opens(scope, query):
+            response = self._unauthorized(scope, headers)
         elif in_address and _is_navigation(scope, headers):
             response = self._redirect_without_token(scope, query)
         else:
-            await self._app(_without_secrets(scope, query), receive, _with_security_headers(send))
+            security = SECURITY_HEADERS | self._embedding.headers(scope["path"])
+            await self._app(_without_secrets(scope, query), receive, with_headers(send, security))
             return
         await response(scope, receive, send)
 
@@ -109,6 +120,13 @@ class TokenAuthMiddleware:
             secure="https" in (scope["scheme"], (self._public_origin or "").partition(":")[0]),
         )
         return response
+
+    def _unauthorized(self, scope: Scope, headers: Headers) -> Response:
+        challenge = {**NO_STORE, "WWW-Authenticate": "Bearer"}
+        if not _is_navigation(scope, headers):
+            return error_response(401, "token_required", TOKEN_HINT, challenge)
+        security = SECURITY_HEADERS | self._embedding.headers(scope["path"])
+        return HTMLResponse(LOGIN_PAGE, 401, challenge | security)
 
 
 def _equal(given: str, expected: str) -> bool:
@@ -142,20 +160,5 @@ def _without_secrets(scope: Scope, query: list[tuple[str, str]]) -> Scope:
         for name, value in scope["headers"]
         if name not in (b"authorization", b"cookie")
     ]
-    return {**scope, "headers": kept, "query_string": urlencode(query).encode()}
-
-
-def _with_security_headers(send: Send) -> Send:
-    async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(SECURITY_HEADERS)
-        await send(message)
-
-    return with_headers
-
-
-def _unauthorized(scope: Scope, headers: Headers) -> Response:
-    challenge = {**NO_STORE, "WWW-Authenticate": "Bearer"}
-    if not _is_navigation(scope, headers):
-        return error_response(401, "token_required", TOKEN_HINT, challenge)
-    return HTMLResponse(LOGIN_PAGE, 401, {**challenge, **SECURITY_HEADERS})
+    public = [(name, value) for name, value in query if name != KEY]
+    return {**scope, "headers": kept, "query_string": urlencode(public).encode()}

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
-from metabonk.messages import ErrorBody
+from metabonk.messages.base import ErrorBody
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 

@@ -8,11 +8,13 @@ can't know its own names; it compares origin and host, and asks for a token (``a
 front may pass on another host than a browser asked for; then only ``public_url`` tells the origin.
 """
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from metabonk.http.embed import NO_TILES, TILE_PATH, Embedding
 from metabonk.http.errors import error_response
 from metabonk.settings.schema import LOOPBACK_HOSTS
 
@@ -54,19 +56,42 @@ def same_origin_refusal(headers: Headers, public_origin: str | None = None) -> s
 
 
 class LoopbackOnlyMiddleware:
-    """Answer 403 to foreign host names and to pages of foreign origins."""
+    """Answer 403 to foreign host names and to pages of foreign origins.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: serves the others.
+        embedding: lets pages of other origins embed tiles.
+    """
+
+    def __init__(self, app: ASGIApp, embedding: Embedding = NO_TILES) -> None:
         self._app = app
+        self._embedding = embedding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request or refuse it."""
-        if scope["type"] in ("http", "websocket"):
-            reason = loopback_refusal(Headers(scope=scope))
-            if reason is not None:
-                await error_response(403, "foreign_origin", reason)(scope, receive, send)
-                return
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        # Whoever frames a tile, it is asked for by a name of this machine.
+        is_tile = self._embedding.frames(scope, headers) and is_loopback(headers.get("host", ""))
+        if not is_tile and (reason := loopback_refusal(headers)) is not None:
+            await error_response(403, "foreign_origin", reason)(scope, receive, send)
+            return
+        if scope["path"] == TILE_PATH:
+            send = with_headers(send, self._embedding.headers(TILE_PATH))
         await self._app(scope, receive, send)
+
+
+def with_headers(send: Send, added: Mapping[str, str]) -> Send:
+    """Return ``send`` with headers added to each HTTP response."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(added)
+        await send(message)
+
+    return send_with_headers
 
 
 def _foreign_page(headers: Headers, origin_is_own: bool, own_sites: tuple[str, ...]) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from metabonk.errors import StartError
+from metabonk.errors import PortInUse, StartError
 from metabonk.http.admission import AdmissionMiddleware
 from metabonk.http.connection import (
     ConnectionLimits,
@@ -88,7 +88,8 @@ class HttpServer:
         """Return once connections are accepted.
 
         Raises:
-            StartError: the port is taken, or the address is not one of this machine.
+            PortInUse: another program has the port.
+            StartError: the address is not one of this machine.
         """
         listener = _bind(self._host, self._port)
         self._limits.apply_to(listener)
@@ -151,7 +152,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise StartError(
+            raise PortInUse(
                 f"port {port} is in use by another program; 'ss -ltnp | grep :{port}' shows which. "
                 "Stop it, or choose another port under [ports] in metabonk.toml"
             ) from None

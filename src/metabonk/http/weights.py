@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from metabonk.http.errors import error_response
-from metabonk.messages import ErrorBody
+from metabonk.messages.base import ErrorBody
 
 MAX_WAIT_S = 60.0
 """Longest time that a request is held until there are newer weights."""

@@ -3,29 +3,24 @@
 ``process``      wires everything below, and ends it
 ``hub``          the same without a fleet, for environments of other trainers
 ``hub_settings`` its ports and folders
-``supervision``  one round after another of both
 ``preflight``    checks before a start
 ``lock``         one fleet at a time, and its record for other commands
-``election``     one process of a user that shows environments of other trainers
-``ring_finder``  the look for these
-``guests``       a child for each of them
-``children``     command lines of the learner and the workers
-``go2rtc``       go2rtc as a further child
-``go2rtc_proxy`` go2rtc's port, with the checks of every loopback port
-``supervisor``   child processes: staggered starts, restarts, a clean end
-``exit_report``  cause of a child's end, from its exit status and its log
-``cleanup``      cleanup after killed games
-``roster``       table of the workers, guests included
-``registry``     last status of every worker
-``director``     assignment of workers to live or standby
-``handover``     keeps a worker live until the one that follows is ready
-``event_log``    events for viewers, encoder sessions for the log
-``fleet``        all of that under one lock
-``health``       polling of what nobody reports; quarantine of encoders that crash workers
-``api``          HTTP routes
-``metrics``      Prometheus metrics of the fleet
+``unrecorded``   running fleets whose record was lost
+``processes``    child processes: their command lines, staggered starts, restarts, a clean end
+``fleet``        what is known of the fleet and decided for it, under one lock
+``supervision``  one round after another: hung children, the machine's health
+``guests``       environments of other trainers, and the election of who shows them
+``nodes``        the machines of a fleet of several
+``program``      the stream that follows the director, and what goes on air
+``replays``      episodes rendered on request, and videos of the best
+``alerts``       incidents, told to a webhook
 ``gateway``      every worker's stream through the page's port
-``forwarding``   unbuffered forwarding for both
+``api``          HTTP routes
+``run_routes``   those about runs
+``event_routes`` those about events
+``embed_routes`` addresses of tiles for pages elsewhere
+``feed``         the fleet as it changes, for open pages
+``metrics``      Prometheus metrics of the fleet
 ``page``         the web page's files
 ``servers``      applications of both ports and their servers
 """

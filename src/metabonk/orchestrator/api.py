@@ -1,52 +1,35 @@
 """HTTP routes of the orchestrator; all but the heartbeat's are on the page's port as well."""
 
 import asyncio
-import re
 import sqlite3
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Literal, TypeVar
 
 import httpx
-from fastapi import APIRouter, Header, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import TypeAdapter, ValidationError
 
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Pool
 from metabonk.errors import EncodingError
-from metabonk.http.errors import STREAM_ERROR_DOCS, error_response
-from metabonk.messages import (
-    LARGEST_COUNT,
-    ErrorBody,
-    Featured,
-    Fleet,
-    Heartbeat,
-    HeartbeatReply,
-    LogTail,
-    WorkerStatus,
-)
-from metabonk.orchestrator.event_log import EventLog
-from metabonk.orchestrator.feed import INTERVAL_S, NOTHING, Feed
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.roster import WorkerAddress
-from metabonk.run_messages import Checkpoint, CurvePoint, Episode, RunSummary
+from metabonk.http.errors import error_response
+from metabonk.messages.base import LARGEST_COUNT, ErrorBody
+from metabonk.messages.fleet import Featured, Fleet, LogTail
+from metabonk.messages.runs import Checkpoint, CurvePoint, Episode, RunSummary
+from metabonk.messages.sessions import PoolStatus, SlotHolder
+from metabonk.messages.workers import Heartbeat, HeartbeatReply, WorkerStatus
+from metabonk.orchestrator.fleet.roster import WorkerAddress
+from metabonk.orchestrator.fleet.state import FleetState
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog, TakesLong
 from metabonk.runs.database import Order
-from metabonk.session_messages import PoolStatus, SlotHolder
 from metabonk.system.log_files import read_log
 
 MAX_LOG_BYTES = 256 << 10
 REMOTE_TIMEOUT_S = 5.0
-
-EVENT_POLL_S = 0.25
-RECONNECT_MS = 1000
-
-EVENT_ID = re.compile(r"[0-9]{1,15}")
-"""More digits are not exact in a page's numbers."""
 
 QUICK_THREADS = 2
 """For answers about runs, which take milliseconds; more threads would wait for Python's lock."""
@@ -121,12 +104,15 @@ def heartbeat_routes(state: FleetState) -> APIRouter:
     router = APIRouter()
 
     @router.post("/api/heartbeat")
-    def post_heartbeat(heartbeat: Heartbeat) -> HeartbeatReply:
+    async def post_heartbeat(heartbeat: Heartbeat) -> HeartbeatReply:
         """Take a worker's report and answer with its desired state."""
         name = heartbeat.status.instance_id
         if not state.roster.matches(heartbeat.status):
             raise HTTPException(404, state.roster.absence(name))
-        return state.heartbeat(heartbeat)
+        if state.store is None:
+            return state.heartbeat(heartbeat)
+        # To store episodes may wait for the disk.
+        return await run_in_threadpool(state.heartbeat, heartbeat)
 
     return router
 
@@ -224,49 +210,6 @@ def run_routes(catalog: RunCatalog) -> APIRouter:
     ) -> Response:
         """Episodes of the current run, or of one worker; see a run's."""
         return await episodes(catalog.current, limit, order, worker, replayable)
-
-    return router
-
-
-def event_routes(events: EventLog, feed: Feed) -> APIRouter:
-    """Return the route that streams events (server-sent events, WHATWG HTML, section 9.2).
-
-    Args:
-        events: of the fleet.
-        feed: of the fleet as it changes.
-    """
-    router = APIRouter()
-
-    @router.get(
-        "/api/events",
-        response_class=EventSourceResponse,
-        response_description="one FleetEvent as JSON in each event's data",
-        responses=STREAM_ERROR_DOCS,
-    )
-    async def get_events(
-        last_event_id: Annotated[str | None, Header()] = None,
-        fleet: bool = False,
-    ) -> AsyncIterator[ServerSentEvent]:
-        """Events as they happen, preceded by those kept since ``Last-Event-ID``.
-
-        On request also the fleet, as it changes: an event named ``fleet`` about once a second.
-        """
-        known = EVENT_ID.fullmatch(last_event_id or "")
-        last_id = int(known[0]) if known else 0
-        if last_id > events.last_id:
-            # Of an earlier start of the orchestrator.
-            last_id = 0
-        yield ServerSentEvent(retry=RECONNECT_MS)
-        shown, due = NOTHING, 0.0
-        while True:
-            if fleet and (now := time.monotonic()) >= due:
-                view, due = feed.view(), now + INTERVAL_S
-                yield ServerSentEvent(event="fleet", data=view.since(shown))
-                shown = view
-            for event in events.since(last_id):
-                last_id = event.id
-                yield ServerSentEvent(id=str(event.id), data=event)
-            await asyncio.sleep(EVENT_POLL_S)
 
     return router
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from metabonk.feed_messages import FleetChange, Opening
-from metabonk.messages import Featured, Fleet
-from metabonk.orchestrator.fleet import FleetState
+from metabonk.messages.feed import FleetChange, Opening
+from metabonk.messages.fleet import Featured, Fleet
+from metabonk.orchestrator.fleet.state import FleetState
 
 INTERVAL_S = 1.0
 WORKERS = "workers"

@@ -12,13 +12,11 @@ from metabonk.doctor.quick import find_problems
 from metabonk.encoding.capacity import measure_capacity
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
-from metabonk.orchestrator import children
-from metabonk.orchestrator.air import Transmission
-from metabonk.orchestrator.election import Election
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.guests import Guests
-from metabonk.orchestrator.hang_monitor import HangMonitor
-from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
+from metabonk.orchestrator.fleet.registry import SuspendAwareClock
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.guests.election import Election
+from metabonk.orchestrator.guests.processes import Guests
+from metabonk.orchestrator.guests.ring_finder import RingFinder
 from metabonk.orchestrator.lock import FleetLock
 from metabonk.orchestrator.process import (
     DISPLAY_INTERVAL_S,
@@ -27,12 +25,14 @@ from metabonk.orchestrator.process import (
     Display,
     problems,
 )
-from metabonk.orchestrator.program import Program
-from metabonk.orchestrator.registry import SuspendAwareClock
-from metabonk.orchestrator.ring_finder import RingFinder
+from metabonk.orchestrator.processes import children
+from metabonk.orchestrator.processes.supervisor import Supervisor
+from metabonk.orchestrator.program.air import Transmission
+from metabonk.orchestrator.program.process import Program
 from metabonk.orchestrator.servers import make_servers, stop_servers
-from metabonk.orchestrator.supervision import Supervision
-from metabonk.orchestrator.supervisor import Supervisor
+from metabonk.orchestrator.supervision.hang_monitor import HangMonitor
+from metabonk.orchestrator.supervision.health import EncoderQuarantine, HealthMonitor
+from metabonk.orchestrator.supervision.rounds import Supervision
 from metabonk.runs.layout import write_for_children
 from metabonk.settings import Settings
 from metabonk.settings.runtime_dir import runtime_dir
@@ -163,7 +163,9 @@ def run(
             threads=(finder,),
         )
         idleness = Idleness(idle_s, time.monotonic())
-        next_display = time.monotonic()
+        # With the page's address, even if it is to end at once.
+        display.show(state.fleet(), supervisor.states())
+        next_display = time.monotonic() + DISPLAY_INTERVAL_S
         while not stop.is_set() and not idleness.is_over(finder.count, time.monotonic()):
             supervision.tick()
             if time.monotonic() >= next_display:

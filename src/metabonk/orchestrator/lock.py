@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from metabonk.errors import StartError
-from metabonk.messages import Problem
-from metabonk.orchestrator.election import Kind
+from metabonk.messages.base import Problem
+from metabonk.orchestrator.guests.election import Kind
 from metabonk.settings.commands import command
 from metabonk.system.file_lock import FolderHold, is_same_file, lock, try_lock
 from metabonk.system.json_text import from_json, to_json

@@ -6,10 +6,10 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from metabonk.air_messages import AirState, AirStatus
-from metabonk.alert_messages import Incident, IncidentKind
-from metabonk.messages import StreamState
-from metabonk.orchestrator.fleet import FleetState
+from metabonk.messages.air import AirState, AirStatus
+from metabonk.messages.alerts import Incident, IncidentKind
+from metabonk.messages.workers import StreamState
+from metabonk.orchestrator.fleet.state import FleetState
 
 
 class FleetMetrics(Collector):

@@ -21,6 +21,10 @@ OPENING, EMPTY = '<script type="application/json" id="opening">', "null"
 """Element of ``index.html``, and its content where nothing is known yet."""
 
 
+TILE = "embed"
+"""Path of a tile that pages elsewhere may embed: a page of its own, which knows no fleet."""
+
+
 class Page(StaticFiles):
     """Built files; any other path is a page of the application and gets ``index.html``.
 
@@ -67,12 +71,20 @@ class Page(StaticFiles):
         if is_asset or (path != "." and self._is_file(path)):
             response = await super().get_response(path, scope)
         else:
-            index = (self._folder / "index.html").read_text(encoding="utf-8")
-            if self._prefix:
-                index = _with_prefix(index, self._prefix)
-            response = HTMLResponse(index.replace(f"{OPENING}{EMPTY}", OPENING + self._opening()))
+            response = HTMLResponse(self._tile() if path == TILE else self._index())
         response.headers["Cache-Control"] = IMMUTABLE if is_asset else REVALIDATE
         return response
+
+    def _index(self) -> str:
+        index = self._document("index.html")
+        return index.replace(f"{OPENING}{EMPTY}", OPENING + self._opening())
+
+    def _tile(self) -> str:
+        return self._document(f"{TILE}.html")
+
+    def _document(self, name: str) -> str:
+        text = (self._folder / name).read_text(encoding="utf-8")
+        return _with_prefix(text, self._prefix) if self._prefix else text
 
     def _is_file(self, path: str) -> bool:
         try:
@@ -83,8 +95,8 @@ class Page(StaticFiles):
         return bool(full) and status is not None and not Path(path).name.startswith(".")
 
 
-def _with_prefix(index: str, prefix: str) -> str:
-    """Return the page with its files' addresses, and the one it builds others from, prefixed."""
+def _with_prefix(document: str, prefix: str) -> str:
+    """Return a page with its files' addresses, and the one it builds others from, prefixed."""
     for attribute in ("src", "href"):
-        index = index.replace(f'{attribute}="/', f'{attribute}="{prefix}/')
-    return index.replace('name="base-path" content=""', f'name="base-path" content="{prefix}"')
+        document = document.replace(f'{attribute}="/', f'{attribute}="{prefix}/')
+    return document.replace('name="base-path" content=""', f'name="base-path" content="{prefix}"')

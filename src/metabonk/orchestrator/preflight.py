@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from metabonk.desktop import catalog
+from metabonk.desktop import catalog, retro
 from metabonk.doctor.host import MIN_FREE_DISK, free_disk, megabytes
 from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.nvml import GpuInventory
 from metabonk.errors import SettingsError, StartError
-from metabonk.messages import Mode, instance_id
-from metabonk.orchestrator import go2rtc
+from metabonk.messages.workers import Mode, instance_id
+from metabonk.orchestrator.processes import go2rtc
 from metabonk.settings import Settings
 from metabonk.settings.air import KEY_HINT
 from metabonk.settings.commands import add_extra, add_fleet, is_installed, missing_for_fleet
@@ -35,7 +35,8 @@ def check(settings: Settings) -> None:
 
     Raises:
         SettingsError: a tracker's package is missing.
-        GameStartError: the definition of a desktop game can't be used, or lacks a program.
+        GameStartError: the definition of a desktop game can't be used, or lacks a program; or a
+            console's game can't be opened.
         StartError: names the package, port, GPU or folder, and what to do.
         SlotFolderError: sessions can't be leased in the slot directory.
     """
@@ -45,6 +46,8 @@ def check(settings: Settings) -> None:
     _check_air(settings)
     if catalog.is_desktop(settings.game):
         catalog.require(catalog.load(settings.game))
+    if retro.is_retro(settings.game):
+        catalog.require(retro.load(settings.game))
     owners: dict[int, str] = {}
     for port in _ports(settings):
         if port.number in owners:

@@ -12,25 +12,29 @@ from metabonk.doctor.quick import find_problems
 from metabonk.encoding.capacity import measure_capacity
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
-from metabonk.messages import Fleet, Problem
-from metabonk.orchestrator import children, go2rtc, ray_agents
-from metabonk.orchestrator.air import Transmission
-from metabonk.orchestrator.alerts import Alerts
-from metabonk.orchestrator.cleanup import GameCleanup
-from metabonk.orchestrator.election import Election
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.guests import Guests
-from metabonk.orchestrator.hang_monitor import HangMonitor
-from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
+from metabonk.messages.base import Problem
+from metabonk.messages.fleet import Fleet
+from metabonk.orchestrator.alerts.thread import Alerts
+from metabonk.orchestrator.fleet.event_file import NAME as EVENTS
+from metabonk.orchestrator.fleet.event_file import EventFile
+from metabonk.orchestrator.fleet.event_log import EventLog
+from metabonk.orchestrator.fleet.registry import SuspendAwareClock
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.guests.election import Election
+from metabonk.orchestrator.guests.processes import Guests
+from metabonk.orchestrator.guests.ring_finder import RingFinder
 from metabonk.orchestrator.lock import FleetLock
-from metabonk.orchestrator.nodes import Nodes
-from metabonk.orchestrator.program import Program
-from metabonk.orchestrator.registry import SuspendAwareClock
-from metabonk.orchestrator.replays import make_replays
-from metabonk.orchestrator.ring_finder import RingFinder
+from metabonk.orchestrator.nodes.head import Nodes
+from metabonk.orchestrator.processes import children, go2rtc, ray_agents
+from metabonk.orchestrator.processes.cleanup import GameCleanup
+from metabonk.orchestrator.processes.supervisor import ChildState, Supervisor
+from metabonk.orchestrator.program.air import Transmission
+from metabonk.orchestrator.program.process import Program
+from metabonk.orchestrator.replays.service import make_replays
 from metabonk.orchestrator.servers import make_servers, stop_servers
-from metabonk.orchestrator.supervision import Supervision
-from metabonk.orchestrator.supervisor import ChildState, Supervisor
+from metabonk.orchestrator.supervision.hang_monitor import HangMonitor
+from metabonk.orchestrator.supervision.health import EncoderQuarantine, HealthMonitor
+from metabonk.orchestrator.supervision.rounds import Supervision
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
 from metabonk.runs.pruning import hold_run
@@ -46,9 +50,10 @@ log = logging.getLogger(__name__)
 TICK_S = 0.05
 DISPLAY_INTERVAL_S = 0.25
 GRACE_S = 3.5
-"""For the children to end by themselves; the whole stop fits into five seconds."""
+"""For the children to end by themselves, so that the whole stop fits into five seconds."""
 
-CLEANUP_TIMEOUT_S = 1.0
+CLEANUP_TIMEOUT_S = 4.0
+"""For the cleanup after children that did not. It takes a second, more on a busy machine."""
 
 
 class Display(Protocol):
@@ -102,7 +107,8 @@ def run(
         if go2rtc.is_used(settings):
             cleanups.callback(go2rtc.socket_path(settings).unlink, missing_ok=True)
         clock = SuspendAwareClock()
-        state = FleetState(settings, store, clock)
+        event_file = EventFile(settings.paths.logs / EVENTS)
+        state = FleetState(settings, store, clock, events=EventLog(file=event_file))
         gpus = pools.inventory.gpus
         head = page.partition("/?")[0]
         specs = [
@@ -162,10 +168,10 @@ def run(
         election.announce(page)
         hangs = HangMonitor(state, clock)
         alerts = Alerts(state, supervisor.restarts, run_dir.name)
-        revived = (health, hangs, replays, finder, alerts)
+        revived = (health, hangs, replays, finder, alerts, event_file)
         stop.watch_threads(revived=[thread.name for thread in revived])
         replays.start()
-        for thread in (health, hangs, rotation, finder, alerts):
+        for thread in (event_file, health, hangs, rotation, finder, alerts):
             thread.start()
             cleanups.callback(thread.close)
         supervision = Supervision(
@@ -178,7 +184,7 @@ def run(
                 *(replays, cleanup, guests, program, transmission, alerts),
                 *((nodes,) if nodes is not None else ()),
             ),
-            threads=(replays, finder, alerts),
+            threads=(replays, finder, alerts, event_file),
             on_exit=lambda report: cleanup.request(),
         )
         next_display = time.monotonic()

@@ -11,8 +11,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, HTTPException, Query
 
 from metabonk.errors import SettingsError
-from metabonk.messages import ErrorBody
-from metabonk.run_messages import LearningCurves, RunNotes
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.runs import LearningCurves, RunNotes
 from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.layout import SETTINGS_FILE
 from metabonk.runs.learning import LearningRecord

@@ -12,14 +12,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from metabonk.encoding.sessions import Pools
 from metabonk.errors import EncodingError
 from metabonk.http.app import make_http_app
+from metabonk.http.embed import Embedding
 from metabonk.http.metrics import metrics_routes
 from metabonk.http.server import HttpServer
-from metabonk.orchestrator import go2rtc_proxy
-from metabonk.orchestrator.air import air_routes, report_routes
-from metabonk.orchestrator.alerts import incident_routes
+from metabonk.messages.sessions import PoolStatus
+from metabonk.messages.workers import Mode
+from metabonk.orchestrator.alerts.thread import incident_routes
 from metabonk.orchestrator.api import (
     episodes_unreadable,
-    event_routes,
     fleet_routes,
     heartbeat_routes,
     no_such_episode,
@@ -28,24 +28,27 @@ from metabonk.orchestrator.api import (
     run_routes,
     sessions_unreadable,
 )
+from metabonk.orchestrator.embed_routes import embed_routes
+from metabonk.orchestrator.event_routes import event_routes
 from metabonk.orchestrator.feed import Feed
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.gateway import Gateway, NodeWhep
-from metabonk.orchestrator.highlights import highlight_routes
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.gateway import go2rtc_proxy
+from metabonk.orchestrator.gateway.worker_pipe import WorkerPipe
+from metabonk.orchestrator.gateway.workers import Gateway, NodeWhep
 from metabonk.orchestrator.metrics import FleetMetrics
-from metabonk.orchestrator.node_routes import LearnerLink, NodesMiddleware
-from metabonk.orchestrator.nodes import Nodes
+from metabonk.orchestrator.nodes.head import Nodes
+from metabonk.orchestrator.nodes.routes import LearnerLink, NodesMiddleware
 from metabonk.orchestrator.page import Page
-from metabonk.orchestrator.program_routes import ProgramGate, order_routes, pin_routes
-from metabonk.orchestrator.replay_errors import NoReplay
-from metabonk.orchestrator.replay_finder import ReplayFinder
-from metabonk.orchestrator.replay_response import no_replay
-from metabonk.orchestrator.replay_routes import replay_routes
-from metabonk.orchestrator.replays import Replays
+from metabonk.orchestrator.program.air import air_routes, report_routes
+from metabonk.orchestrator.program.routes import ProgramGate, order_routes, pin_routes
+from metabonk.orchestrator.replays.errors import NoReplay
+from metabonk.orchestrator.replays.finder import ReplayFinder
+from metabonk.orchestrator.replays.highlights import highlight_routes
+from metabonk.orchestrator.replays.response import no_replay
+from metabonk.orchestrator.replays.routes import replay_routes
+from metabonk.orchestrator.replays.service import Replays
 from metabonk.orchestrator.run_routes import learning_routes
-from metabonk.orchestrator.worker_pipe import WorkerPipe
 from metabonk.runs.catalog import NoSuchEpisode, NoSuchRun, RunCatalog
-from metabonk.session_messages import PoolStatus
 from metabonk.settings.public_url import split_public_url
 from metabonk.streaming.relay import Relays
 
@@ -96,11 +99,13 @@ def make_apps(
         return [*pool_statuses(pools), *(nodes.sessions() if nodes is not None else ())]
 
     feed = Feed(state)
+    embedding = Embedding(state.settings.embed.origins, token)
     routers = [
         fleet_routes(state, sessions),
         event_routes(state.events, feed),
         metrics_routes(FleetMetrics(state, restarts)),
         pin_routes(state),
+        embed_routes(embedding),
         air_routes(state.on_air),
         incident_routes(state),
     ]
@@ -110,7 +115,8 @@ def make_apps(
         routers.append(learning_routes(catalog, may_delete=may_delete))
     gateway = Gateway(state, _node_whep(state) if nodes is not None else None)
     learner = LearnerLink(
-        f"http://{state.settings.internal_authority(state.settings.ports.learner)}"
+        f"http://{state.settings.internal_authority(state.settings.ports.learner)}",
+        _checkpoint(state, catalog),
     )
 
     @contextlib.asynccontextmanager
@@ -133,6 +139,7 @@ def make_apps(
         lifespan=lifespan,
         token=token,
         public_url=public_url,
+        embedding=embedding,
     )
     # Video, pictures and events pass as they are.
     page.add_middleware(GZipMiddleware, compresslevel=COMPRESSION)
@@ -148,6 +155,7 @@ def make_apps(
     api.include_router(order_routes(state))
     api.include_router(report_routes(state.on_air))
     if nodes is not None:
+        api.include_router(pipe.ts_routes(enabled=state.settings.stream.enabled))
         api.include_router(pipe.routes())
     # For go2rtc and what goes on air, which have no token.
     api.include_router(program.routes())
@@ -163,10 +171,22 @@ def make_apps(
     return api, page
 
 
+def _checkpoint(state: FleetState, catalog: RunCatalog | None) -> Callable[[], bytes | None] | None:
+    """Return what reads the weights that nodes play with, where there is no learner."""
+    if catalog is None or state.settings.mode is not Mode.PLAY:
+        return None
+
+    def read() -> bytes | None:
+        file = catalog.newest_checkpoint(catalog.current)
+        return None if file is None else file.read_bytes()
+
+    return read
+
+
 def _node_whep(state: FleetState) -> Callable[[Relays], NodeWhep]:
     """Return what makes the WebRTC of nodes."""
     # Here, since aiortc takes a third of a second to import.
-    node_whep = importlib.import_module("metabonk.orchestrator.node_whep")
+    node_whep = importlib.import_module("metabonk.orchestrator.nodes.whep")
     settings = state.settings
 
     def make(relays: Relays) -> NodeWhep:

@@ -14,7 +14,7 @@ import httpx
 import psutil
 from pydantic import ValidationError
 
-from metabonk.messages import Fleet
+from metabonk.messages.fleet import Fleet
 from metabonk.orchestrator.lock import FILE_PREFIX, FleetRecord
 from metabonk.system.process_ids import ProcessId, boot_id, process_id
 
