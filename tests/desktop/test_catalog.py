@@ -78,7 +78,7 @@ def test_a_name_that_contains_a_path_is_unknown():
         (
             'engine = "love"',
             'engine = "hate"',
-            "adapter.engine is 'hate': input should be 'love' or 'pygame'",
+            "adapter.engine is 'hate': input should be 'love', 'pygame' or 'retro'",
         ),
         ("[adapter]", "[adaptor]", "there is no key adaptor; known there are name, command"),
         (
@@ -103,6 +103,30 @@ def test_every_mistake_is_a_sentence(tmp_path: Path, given: str, instead: str, s
 )
 def test_a_pattern_needs_a_group(tmp_path: Path, pattern: str, sentence: str):
     text = TEXT.replace('from = "adapter"\nvalue = "x"', f'from = "output"\npattern = "{pattern}"')
+    assert sentence in mistake(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("reward", "sentence"),
+    [
+        (
+            'type = "i32"',
+            "reward is {'from': 'memory', 'type': 'i32'}: symbol or offset is missing",
+        ),
+        ('symbol = "score"', "reward.type is missing"),
+        ('symbol = "score"\ntype = "int"', "reward.type is 'int': input should be 'i8', 'i16', "),
+        ('symbol = "score"\ntype = "i32"\nsize = 4', "no key reward.size; known there are scale, "),
+        (
+            'symbol = "score"\ntype = "i32"\npointers = 8',
+            "reward.pointers is 8: input should be a ",
+        ),
+        ('symbol = "score"\ntype = "i32"', "reward.from must be 'adapter' where clock.kind is "),
+    ],
+)
+def test_a_place_in_memory_needs_a_symbol_or_an_offset_and_a_type(
+    tmp_path: Path, reward: str, sentence: str
+):
+    text = TEXT.replace('from = "adapter"\nvalue = "x"\nscale = 0.5', f'from = "memory"\n{reward}')
     assert sentence in mistake(tmp_path, text)
 
 

@@ -21,7 +21,7 @@ from tests.support.waiting import until
 PLAYER = """
 import sys
 from metabonk.games import make_game
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 game = make_game(sys.argv[1], Learning())
 game.reset(1)
 print("plays", flush=True)
@@ -75,6 +75,17 @@ def test_a_frozen_game_ends_with_its_player(tmp_path: Path):
     remove_orphans()
     assert list_orphans() == []
     assert not shared_files(game.pid)
+
+
+def test_an_emulator_ends_with_its_player(tmp_path: Path):
+    pytest.importorskip("stable_retro")
+    with player("retro:Airstriker-Genesis-v0") as (playing, programs):
+        assert len(programs) == 1  # It has no display.
+        playing.kill()
+        until("the emulator has ended", lambda: not any(map(runs, programs)))
+    remove_orphans()
+    assert list_orphans() == []
+    assert not list((tmp_path / "runtime").glob("metabonk/desktop/*"))
 
 
 def test_a_process_that_outlives_its_player_is_found_by_its_environment(tmp_path: Path):

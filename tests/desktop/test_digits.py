@@ -1,5 +1,7 @@
 """Numbers read from pictures."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ ROWS = ("#.#.###", "###...#", "#.#.###")
 THRESHOLD = 180
 
 
+@cache
 def reward() -> DigitsReward:
     """Return the reward of a game whose digits have a fixed width."""
     found = load("desktop:lbreakout2").definition.reward
@@ -54,6 +57,7 @@ def test_a_picture_without_a_number_is_none():
     reader = DigitReader(reward().glyphs, THRESHOLD, pitch=8)
     assert reader.read(np.zeros((9, 48, 3), np.uint8)) is None
     assert reader.read(np.full((9, 48, 3), 255, np.uint8)) is None
+    assert DigitReader({}, THRESHOLD, pitch=8).read(picture("123")) is None
     covered = picture("123")
     covered[:, 30:36] = 255
     assert reader.read(covered) is None

@@ -10,7 +10,7 @@ from metabonk.desktop.adapter_engine import AdapterEngine
 from metabonk.desktop.catalog import Entry
 from metabonk.errors import GameError
 from metabonk.games import make_game
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.desktop import pygame_game
 from tests.support.requirements import require_desktop
 

@@ -17,7 +17,7 @@ from metabonk.games import Game, describe_game, env_interface, make_game
 from metabonk.games.atari import MAX_NOOPS, AtariGame
 from metabonk.games.gym import View
 from metabonk.games.preprocessing import ObservationSpec
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.frames import drawing_into
 
 gymnasium.register_envs(ale_py)

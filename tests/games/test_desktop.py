@@ -12,9 +12,10 @@ import pytest
 from metabonk.errors import GameError, GameStartError
 from metabonk.frame import Frame
 from metabonk.games import Game, describe_game, env_interface, game_versions, make_game
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.desktop import small_game
 from tests.support.frames import drawing_into
+from tests.support.native_game import native_game
 from tests.support.requirements import require_desktop
 
 MR_RESCUE = "desktop:mrrescue"
@@ -104,6 +105,16 @@ def test_a_policy_outside_metabonk_is_told_the_keys(tmp_path: Path):
     interface = env_interface(small_game(tmp_path).game_id, Learning())
     assert interface.actions.to_env(RIGHT) == ["right"]
     assert interface.observe(np.zeros((120, 160, 3), np.uint8)).shape == (96, 128, 3)
+
+
+def test_in_real_time_the_policy_sees_its_last_action(tmp_path: Path):
+    reward = 'from = "memory"\nsymbol = "presses"\ntype = "i32"\n'
+    with playing(native_game(tmp_path, reward)) as game:
+        assert game.observation_shape == (96, 128, 4)
+        assert not np.asarray(game.reset(0))[:, :, 3].any()
+        seen = np.asarray(game.step(1).observation)[:, :, 3]
+        assert (seen[:48, 64:] == 255).all()
+        assert np.count_nonzero(seen) == 48 * 64
 
 
 def test_only_games_with_an_adapter_can_be_repeated():

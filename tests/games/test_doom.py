@@ -17,7 +17,7 @@ from metabonk.frame import Frame
 from metabonk.games import FrameSink, Observation, Transition, available_games, make_game
 from metabonk.games.doom import Doom, describe_doom
 from metabonk.games.preprocessing import ObservationSpec, observe
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.census import engines_of
 from tests.support.frames import drawing_into
 from tests.support.waiting import until

@@ -15,7 +15,7 @@ from metabonk.errors import GameError, GameStartError
 from metabonk.frame import Frame
 from metabonk.games import ActionKind, describe_game, make_game
 from metabonk.games.gym import GymGame, View, describe_gym
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.frames import drawing_into
 
 FRAMES = View("pixels", frame_stack=1)

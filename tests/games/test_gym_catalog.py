@@ -8,7 +8,7 @@ import pytest
 from metabonk.errors import UnknownGame
 from metabonk.games import describe_game, make_game
 from metabonk.games.gym_catalog import Package
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 
 def test_a_well_known_package_is_imported_by_the_id_alone():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from metabonk.games import EnvInterface, env_interface, make_game
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 
 def interface(game: str, **learning: object) -> EnvInterface:

@@ -6,7 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from metabonk.games.preprocessing import ObservationSpec, as_rgb, letterbox, preprocess, scale
+from metabonk.games.preprocessing import (
+    ObservationSpec,
+    as_rgb,
+    letterbox,
+    preprocess,
+    scale,
+    with_action,
+)
 
 
 @pytest.mark.parametrize("factor", [2, 5, 10])
@@ -128,3 +135,14 @@ def test_an_image_of_the_right_size_is_copied():
 def test_an_image_may_be_enlarged():
     image = np.array([[[10], [20]]], np.uint8)
     assert scale(image, 4, 2)[:, :, 0].tolist() == [[10, 10, 20, 20]] * 2
+
+
+@pytest.mark.parametrize(("count", "side"), [(2, 2), (4, 2), (5, 3), (256, 16)])
+def test_every_action_has_a_cell_of_its_own(count: int, side: int):
+    image = np.full((36, 40, 3), 7, np.uint8)
+    assert not with_action(image, None, count)[:, :, 3].any()
+    planes = [with_action(image, action, count) for action in range(count)]
+    assert all((each[:, :, :3] == 7).all() for each in planes)
+    white = np.array([each[:, :, 3] == 255 for each in planes])
+    assert white.sum(axis=0).max() == 1
+    assert white.sum(axis=(1, 2)).min() >= (36 // side) * (40 // side)

@@ -6,7 +6,7 @@ import pytest
 
 from metabonk.errors import GameError, GameStartError, UnknownGame
 from metabonk.games import available_games, describe_game, make_game
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 
 def test_the_default_games_are_available():

@@ -14,7 +14,7 @@ from metabonk.errors import GameError, GameStartError
 from metabonk.games import Game, make_game
 from metabonk.games.game import ActionKind
 from metabonk.games.remote import GameProcess, RemoteGame
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.waiting import until
 
 LEARNING = Learning()

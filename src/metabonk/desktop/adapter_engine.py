@@ -17,7 +17,7 @@ from metabonk.desktop.stage import Stage
 from metabonk.errors import GameError
 from metabonk.system.shared_core import Callee
 
-PYGAME = Path(__file__).parent / "adapters" / "pygame_adapter.py"
+ADAPTERS = Path(__file__).parent / "adapters"
 
 START_S = 30.0
 REPLY_S = 10.0
@@ -32,7 +32,7 @@ class AdapterEngine(Engine):
         self.size = definition.drawn_size(wanted)
         with contextlib.ExitStack() as owned:
             self._stage = owned.enter_context(contextlib.closing(Stage(entry)))
-            game = PYGAME
+            game = ADAPTERS / f"{adapter.engine}_adapter.py"
             if adapter.engine == "love":
                 game = self._stage.folder.path / "game"
                 love.prepare(adapter.source, game)

@@ -21,8 +21,9 @@ PREFIX = "desktop:"
 SUFFIX = ".toml"
 EMBEDDED = Path(__file__).parent / "definitions"
 
-DISPLAY_NEEDS = {"Xvfb": "xvfb", "setpriv": "util-linux"}
-"""Programs that every desktop game needs, and the Debian package of each."""
+OWN_NEEDS = {"setpriv": "util-linux"}
+DISPLAY_NEEDS = OWN_NEEDS | {"Xvfb": "xvfb"}
+"""Programs that every game with a display needs, and the Debian package of each."""
 
 
 LIBFAKETIME = "libfaketime"
@@ -120,7 +121,7 @@ def missing_needs(definition: Definition) -> Iterator[str]:
     """Yield the programs and files of a game that are not on this machine."""
     if definition.clock.kind == "frozen" and find_libfaketime() is None:
         yield LIBFAKETIME
-    for need in (*DISPLAY_NEEDS, *definition.needs):
+    for need in (*_basic_needs(definition), *definition.needs):
         if not (Path(need).exists() if need.startswith("/") else find_program(need)):
             yield need
     for module in definition.modules:
@@ -130,7 +131,7 @@ def missing_needs(definition: Definition) -> Iterator[str]:
 
 def install_command(definition: Definition) -> str:
     """Return the command that installs all that a game needs, on Debian and Ubuntu."""
-    packages = {*DISPLAY_NEEDS.values(), *definition.packages}
+    packages = {*_basic_needs(definition).values(), *definition.packages}
     if definition.clock.kind == "frozen":
         packages.add(LIBFAKETIME)
     line = f"sudo apt install {' '.join(sorted(packages))}"
@@ -158,6 +159,10 @@ def package_versions(definition: Definition) -> dict[str, str]:
 def find_program(name: str) -> str | None:
     """Return the path of a program; Debian's games are not always on ``PATH``."""
     return shutil.which(name) or shutil.which(name, path="/usr/games:/usr/local/games")
+
+
+def _basic_needs(definition: Definition) -> dict[str, str]:
+    return DISPLAY_NEEDS if definition.has_display else OWN_NEEDS
 
 
 def _parse(file: Path, data: bytes) -> Definition:

@@ -95,13 +95,15 @@ class Clock(Section):
 class Adapter(Section):
     """Code that runs inside the game, and what it evaluates there, in the game's own language."""
 
-    engine: Literal["love", "pygame"] = Field(description="the game's engine")
+    engine: Literal["love", "pygame", "retro"] = Field(description="the game's engine")
     source: Path = Field(
         description="love: a .love file, or a folder with its main.lua; pygame: a .py file, or the "
-        "name of a module"
+        "name of a module; retro: a game of stable-retro"
     )
     begin: str = Field(
-        "", description="statements that begin an episode; pygame: before the game is started"
+        "",
+        description="statements that begin an episode; pygame: before the game is started; retro: "
+        "a savestate",
     )
     each_tic: str = Field("", description="statements after each tic, such as to skip a dialog")
     resize: str = Field("", description="statements that apply the variables width and height")
@@ -155,7 +157,44 @@ class OutputReward(Reward):
         return repr(self.pattern)
 
 
-REWARDS = {"adapter": AdapterReward, "digits": DigitsReward, "output": OutputReward}
+class MemoryReward(Reward):
+    """A number in the memory of the program."""
+
+    origin: Literal["memory"] = Field(alias="from")
+    module: str = Field("", description="file name of a library; empty: the program itself")
+    symbol: str = Field("", description="name of a variable in the module's symbols")
+    offset: int = Field(0, description="bytes from there, or else from the module's start")
+    pointers: tuple[int, ...] = Field(
+        (), description="for each, the address is read there, and these bytes are added"
+    )
+    type: Literal["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64"]
+
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        if not self.symbol and not self.offset:
+            raise ValueError("symbol or offset is missing: where in the module is the number?")
+        return self
+
+    def __str__(self) -> str:
+        return repr(self.symbol or hex(self.offset))
+
+
+class SocketReward(Reward):
+    """Rewards that the program writes to a socket."""
+
+    origin: Literal["socket"] = Field(alias="from")
+
+    def __str__(self) -> str:
+        return "what it writes to METABONK_REWARDS"
+
+
+REWARDS = {
+    "adapter": AdapterReward,
+    "digits": DigitsReward,
+    "output": OutputReward,
+    "memory": MemoryReward,
+    "socket": SocketReward,
+}
 
 
 class Sign(Section):
@@ -214,7 +253,10 @@ class Definition(Section):
     actions: dict[Annotated[str, AfterValidator(_check_name)], tuple[Word, ...]] = Field(
         min_length=2, max_length=256, description="the keys that each action holds"
     )
-    reward: Annotated[AdapterReward | DigitsReward | OutputReward, Field(discriminator="origin")]
+    reward: Annotated[
+        AdapterReward | DigitsReward | OutputReward | MemoryReward | SocketReward,
+        Field(discriminator="origin"),
+    ]
     episode: Episode = Episode()
     view: View = View()
     adapter: Adapter | None = None
@@ -227,7 +269,8 @@ class Definition(Section):
                 f"clock.kind is {self.clock.kind!r}, and a section [adapter] belongs to 'adapter'"
             )
         if with_adapter != isinstance(self.reward, AdapterReward):
-            allowed = "'adapter'" if with_adapter else "'digits' or 'output'"
+            others = " or ".join(repr(each) for each in REWARDS if each != "adapter")
+            allowed = "'adapter'" if with_adapter else others
             raise ValueError(
                 f"reward.from must be {allowed} where clock.kind is {self.clock.kind!r}"
             )
@@ -240,15 +283,20 @@ class Definition(Section):
             raise ValueError("several sizes need adapter.resize, which changes the size")
         if self.adapter and self.adapter.engine == "love" and not self.adapter.begin:
             raise ValueError("adapter.begin is missing: a LÖVE game begins an episode by it")
-        if self.adapter and self.adapter.engine == "pygame" and self.adapter.resize:
+        if self.adapter and self.adapter.engine != "love" and self.adapter.resize:
             raise ValueError("adapter.resize is for LÖVE games")
         return self
 
     @property
     def episodes_per_start(self) -> int:
         """Episodes that one process of the program plays."""
-        can_begin_again = self.adapter is not None and self.adapter.engine == "love"
+        can_begin_again = self.adapter is not None and self.adapter.engine != "pygame"
         return self.episode.restart_after if can_begin_again else 1
+
+    @property
+    def has_display(self) -> bool:
+        """The program draws on a display, unlike an emulator."""
+        return self.adapter is None or self.adapter.engine != "retro"
 
     @property
     def largest_size(self) -> Size:

@@ -4,7 +4,7 @@ Games draw their score with one font at one place. A digit is a cell of fixed wi
 lies between two columns without any bright pixel.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Bits: TypeAlias = NDArray[np.bool_]
 Glyph: TypeAlias = tuple[str, ...]
 """A digit as rows of text: ``#`` is a bright pixel, ``.`` another."""
+
+MAX_RESIZED = 2
+"""Pixels by which a digit may be wider, narrower, higher or lower than its template."""
 
 MAX_WRONG = 0.3
 """Share of the pixels bright in a picture or its template that may be so in one only:
@@ -57,7 +60,8 @@ class DigitReader:
 
     def __init__(self, glyphs: Mapping[str, Glyph], threshold: int, pitch: int = 0) -> None:
         self._pitch = pitch
-        self._templates = {digit: to_bits(glyph) for digit, glyph in glyphs.items()}
+        self._digits = list(glyphs)
+        self._templates = _Templates([to_bits(glyph) for glyph in glyphs.values()])
         self._threshold = threshold
 
     def read(self, pixels: NDArray[np.uint8]) -> int | None:
@@ -68,17 +72,14 @@ class DigitReader:
         return int("".join(digit for digit in digits if digit is not None))
 
     def _digit(self, part: Bits) -> str | None:
-        digit, wrong = min(
-            ((digit, _difference(part, template)) for digit, template in self._templates.items()),
-            key=lambda each: each[1],
-            default=(None, 1.0),
-        )
-        return digit if wrong <= MAX_WRONG else None
+        wrong = self._templates.differences(part)
+        return self._digits[wrong.argmin()] if wrong.min(initial=1.0) <= MAX_WRONG else None
 
 
 def appears(pixels: NDArray[np.uint8], rows: Glyph, threshold: int) -> bool:
     """Tell whether an image, ``H×W×3`` RGB, is bright where a template is."""
-    return _difference(bright(pixels, threshold), to_bits(rows)) <= MAX_WRONG
+    wrong = _Templates([to_bits(rows)]).differences(bright(pixels, threshold))
+    return bool(wrong[0] <= MAX_WRONG)
 
 
 def learn(
@@ -121,13 +122,30 @@ def _majority(parts: list[Bits]) -> Bits:
     return np.asarray(np.mean(same, axis=0) >= 0.5)
 
 
-def _difference(part: Bits, template: Bits) -> float:
-    """Return the share of bright pixels that only one has, both laid upon the upper left corner."""
-    height, width = np.maximum(part.shape, template.shape)
-    if abs(part.shape[1] - template.shape[1]) > 2 or abs(part.shape[0] - template.shape[0]) > 2:
-        return 1.0
-    first, second = (
-        np.pad(each, ((0, height - each.shape[0]), (0, width - each.shape[1])))
-        for each in (part, template)
-    )
-    return float((first != second).sum() / max(1, (first | second).sum()))
+class _Templates:
+    """Some pictures, compared with another one all at once."""
+
+    def __init__(self, templates: Sequence[Bits]) -> None:
+        self._sizes = np.array([each.shape for each in templates], int).reshape(-1, 2)
+        height, width = self._sizes.max(axis=0, initial=0) + MAX_RESIZED
+        padded = [_pad(each, height, width) for each in templates]
+        self._padded = np.array(padded, bool).reshape(-1, height, width)
+
+    def differences(self, part: Bits) -> NDArray[np.float64]:
+        """Return the share of bright pixels that only ``part`` or a template has, for each of them.
+
+        Both are laid upon the upper left corner; 1 where their sizes differ by too much.
+        """
+        fits = np.all(np.abs(self._sizes - part.shape) <= MAX_RESIZED, axis=1)
+        if not fits.any():
+            return np.ones(len(self._sizes))
+        padded = _pad(part, *self._padded.shape[1:])
+        wrong = (self._padded != padded).sum(axis=(1, 2))
+        either = (self._padded | padded).sum(axis=(1, 2))
+        return np.where(fits, wrong / np.maximum(1, either), 1.0)
+
+
+def _pad(bits: Bits, height: int, width: int) -> Bits:
+    padded = np.zeros((height, width), bool)
+    padded[: bits.shape[0], : bits.shape[1]] = bits
+    return padded

@@ -49,6 +49,7 @@ POINTER = re.compile(r"mouse@(\d{1,4}),(\d{1,4})")
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
 GET_WINDOW_ATTRIBUTES, QUERY_TREE, SET_INPUT_FOCUS, GET_INPUT_FOCUS = 3, 15, 42, 43
 QUERY_EXTENSION, GET_KEYBOARD_MAPPING = 98, 101
+BAD_WINDOW, BAD_MATCH = 3, 8
 VIEWABLE = 2
 FAKE_INPUT = 2
 
@@ -57,6 +58,10 @@ def is_key(name: str) -> bool:
     """Tell whether there is a key, a button or a place for the mouse of this name."""
     is_named = name in KEYSYMS or name in BUTTONS or POINTER.fullmatch(name) is not None
     return is_named or (len(name) == 1 and "!" <= name <= "~")
+
+
+class _WindowGone(Exception):
+    """A window was closed between two requests about it."""
 
 
 class Keyboard:
@@ -73,6 +78,7 @@ class Keyboard:
     def __init__(self, number: str, cookie: bytes) -> None:
         self._held: set[tuple[int, int]] = set()
         self._focused = 0
+        self._sent = 0
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(TIMEOUT_S)
         try:
@@ -137,11 +143,13 @@ class Keyboard:
         tree = self._request(QUERY_TREE, 0, struct.pack("<I", self._root))
         windows = struct.unpack(f"<{(len(tree) - 32) // 4}I", tree[32:])
         for window in reversed(windows):
-            attributes = self._request(GET_WINDOW_ATTRIBUTES, 0, struct.pack("<I", window))
+            try:
+                attributes = self._request(GET_WINDOW_ATTRIBUTES, 0, struct.pack("<I", window))
+            except _WindowGone:
+                continue
             if attributes[26] == VIEWABLE:
                 if window != self._focused:
-                    content = struct.pack("<II", window, 0)
-                    self._socket.sendall(struct.pack("<BBH", SET_INPUT_FOCUS, 1, 3) + content)
+                    self._send(SET_INPUT_FOCUS, 1, struct.pack("<II", window, 0))
                     self._focused = window
                 return
 
@@ -182,18 +190,32 @@ class Keyboard:
         return codes
 
     def _fake(self, kind: int, code: int, x: int = 0, y: int = 0) -> None:
-        content = struct.pack("<BBxxII8xhh8x", kind, code, 0, 0, x, y)
-        self._socket.sendall(struct.pack("<BBH", self._xtest, FAKE_INPUT, 9) + content)
+        self._send(self._xtest, FAKE_INPUT, struct.pack("<BBxxII8xhh8x", kind, code, 0, 0, x, y))
+
+    def _send(self, opcode: int, data: int, content: bytes) -> None:
+        self._socket.sendall(struct.pack("<BBH", opcode, data, 1 + len(content) // 4) + content)
+        self._sent = (self._sent + 1) % 2**16
 
     def _request(self, opcode: int, data: int, content: bytes) -> bytes:
-        """Make a request and return its reply, leaving out events."""
-        self._socket.sendall(struct.pack("<BBH", opcode, data, 1 + len(content) // 4) + content)
+        """Make a request and return its reply, leaving out events.
+
+        Raises:
+            _WindowGone: the program has closed the window meanwhile.
+        """
+        self._send(opcode, data, content)
         while True:
             head = self._receive(32)
-            if head[0] == 0:
-                raise GameError(f"its display refused a request (X error {head[1]})")
             if head[0] == 1:
                 return head + self._receive(4 * struct.unpack_from("<I", head, 4)[0])
+            if head[0] == 0:
+                self._judge(*struct.unpack_from("<xBH", head))
+
+    def _judge(self, error: int, sequence: int) -> None:
+        """Raise the error of a request; not of giving the focus to a window that has gone."""
+        if sequence == self._sent and error == BAD_WINDOW:
+            raise _WindowGone
+        if sequence == self._sent or error not in (BAD_WINDOW, BAD_MATCH):
+            raise GameError(f"its display refused a request (X error {error})")
 
     def _receive(self, size: int) -> bytes:
         received = b""

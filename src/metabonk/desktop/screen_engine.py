@@ -1,19 +1,19 @@
 """A desktop game that knows nothing of MetaBonk: keys in, pictures out."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metabonk.desktop.catalog import Entry, find_libfaketime
 from metabonk.desktop.clock import Clock, FrozenClock, RealClock
-from metabonk.desktop.definition import DigitsReward, OutputReward, Region, Sign
-from metabonk.desktop.digits import DigitReader, appears
+from metabonk.desktop.definition import DigitsReward, Sign
+from metabonk.desktop.digits import appears
 from metabonk.desktop.engine import Engine, State
 from metabonk.desktop.frame_buffer import FrameBuffer
 from metabonk.desktop.keys import Keyboard
-from metabonk.desktop.output_reader import OutputReader
+from metabonk.desktop.reward_sources import crop, open_source
 from metabonk.desktop.stage import Stage
 from metabonk.errors import GameError
 
@@ -42,9 +42,11 @@ class ScreenEngine(Engine):
             self._buffer = owned.enter_context(
                 contextlib.closing(FrameBuffer(display.frame_buffer))
             )
-            self._clock: Clock = self._start(background=wanted is None)
-            self._read = self._reader(owned)
             with self._explained():
+                self._source = owned.enter_context(
+                    contextlib.closing(open_source(definition.reward, self._stage.folder))
+                )
+                self._clock: Clock = self._start(background=wanted is None)
                 self._begin()
             self._value = 0.0
             self._owned = owned.pop_all()
@@ -53,6 +55,7 @@ class ScreenEngine(Engine):
         """Begin an episode; the program has just been started for it."""
         self._value = 0.0
         with self._explained():
+            self._source.begin(self._stage.child)
             return self._state(0)
 
     def step(self, keys: tuple[str, ...], tics: int) -> State:
@@ -70,7 +73,7 @@ class ScreenEngine(Engine):
         """Return the part of the display that has the score."""
         reward = self._definition.reward
         assert isinstance(reward, DigitsReward), "it has a place on the screen"
-        return _part(self._buffer.read(), reward.region)
+        return crop(self._buffer.read(), reward.region)
 
     def close(self) -> None:
         """End the game and its display."""
@@ -78,32 +81,21 @@ class ScreenEngine(Engine):
 
     def _start(self, *, background: bool) -> Clock:
         if self._definition.clock.kind == "real":
-            self._stage.start({}, background=background)
+            self._stage.start(self._source.environment, background=background)
             return RealClock()
         library = find_libfaketime()
         assert library is not None, "what the game needs was checked"
         clock = FrozenClock(library, self._stage.folder.path)
-        self._stage.start(clock.environment, background=background)
+        variables = {**clock.environment, **self._source.environment}
+        self._stage.start(variables, background=background)
         clock.attach(self._stage.child.pid)
         return clock
-
-    def _reader(self, owned: contextlib.ExitStack) -> Callable[[NDArray[np.uint8]], float | None]:
-        """Return what reads the reward's number, given the picture."""
-        reward = self._definition.reward
-        if isinstance(reward, OutputReward):
-            output = OutputReader(self._stage.folder.output, reward.pattern)
-            owned.callback(output.close)
-            return lambda pixels: output.read()
-        assert isinstance(reward, DigitsReward), "the definition was checked"
-        reader = DigitReader(reward.glyphs, reward.threshold, reward.pitch)
-        region = reward.region
-        return lambda pixels: reader.read(_part(pixels, region))
 
     def _begin(self) -> None:
         """Wait for the program's window, and go through its menus."""
         waited_s = 0.0
         while not self._keyboard.has_window():
-            if self._stage.child.has_ended() or waited_s >= START_S:
+            if self._stage.has_ended() or waited_s >= START_S:
                 raise GameError(f"it has opened no window within {waited_s:.0f} s")
             self._clock.run(POLL_S)
             waited_s += POLL_S
@@ -115,28 +107,24 @@ class ScreenEngine(Engine):
         self._keyboard.hold(())
 
     def _state(self, tics: int) -> State:
-        if self._stage.child.has_ended():
-            raise GameError("it ended unexpectedly")
         self._keyboard.wait()  # What the program drew last has arrived.
         pixels = self._buffer.read()
-        number = self._read(pixels)
-        if number is not None:  # Otherwise something covers it for a moment.
-            self._value = number
+        value, is_over = self._source.read(pixels)
+        if value is not None:  # Otherwise something covers it for a moment.
+            self._value = value
         sign = self._definition.episode.over_sign
-        return State(self._value, sign is not None and _is_there(pixels, sign), tics)
+        is_over |= sign is not None and _is_there(pixels, sign)
+        if self._stage.has_ended() and not is_over:
+            raise GameError("it ended unexpectedly")
+        return State(self._value, is_over, tics)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except GameError as error:
-            raise self._stage.failed(error, has_ended=self._stage.child.has_ended()) from None
-
-
-def _part(pixels: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
-    left, top, width, height = region
-    return pixels[top : top + height, left : left + width]
+            raise self._stage.failed(error, has_ended=self._stage.has_ended()) from None
 
 
 def _is_there(pixels: NDArray[np.uint8], sign: Sign) -> bool:
-    return appears(_part(pixels, sign.region), sign.rows, sign.threshold)
+    return appears(crop(pixels, sign.region), sign.rows, sign.threshold)

@@ -24,7 +24,7 @@ ONE_THREAD = {"LP_NUM_THREADS": "0"}
 
 
 class Stage:
-    """A game's folder, display and program. Its display starts at once.
+    """A game's folder, display and program. Its display starts at once, if it has one.
 
     Use it on a thread that lives as long, see ``Child``.
 
@@ -36,24 +36,35 @@ class Stage:
 
     Attributes:
         folder: of the game.
-        display: of the game.
     """
 
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
         self._child: Child | None = None
+        self._display: Display | None = None
         with contextlib.ExitStack() as owned:
             self.folder = owned.enter_context(contextlib.closing(GameFolder()))
-            self.display = owned.enter_context(
-                contextlib.closing(Display(self.folder.path, entry.definition.largest_size))
-            )
+            if entry.definition.has_display:
+                self._display = owned.enter_context(
+                    contextlib.closing(Display(self.folder.path, entry.definition.largest_size))
+                )
             self._owned = owned.pop_all()
+
+    @property
+    def display(self) -> Display:
+        """The display of a game that has one."""
+        assert self._display is not None, "it has one"
+        return self._display
 
     @property
     def child(self) -> Child:
         """The program, once it has started."""
         assert self._child is not None, "it has started"
         return self._child
+
+    def has_ended(self) -> bool:
+        """Tell whether the program was started and has ended."""
+        return self._child is not None and self._child.has_ended()
 
     def start(
         self,
@@ -79,7 +90,8 @@ class Stage:
         command = [word.format(**values) for word in self._entry.definition.command]
         command[0] = find_program(command[0]) or command[0]
         variables = {"HOME": home, "XDG_RUNTIME_DIR": home, **QUIET, **ON_DISPLAY, **ONE_THREAD}
-        variables |= self.display.environment
+        if self._display is not None:
+            variables |= self._display.environment
         variables |= environment
         variables |= self._entry.definition.environment
         child = Child(

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metabonk.desktop.catalog import Entry
 from metabonk.desktop.engine import Engine, State
@@ -22,7 +23,7 @@ from metabonk.games.game import (
 from metabonk.games.gym_actions import Actions
 from metabonk.games.gym_observation import FrameStack
 from metabonk.games.interface import EnvInterface, frame_observer
-from metabonk.games.preprocessing import ObservationSpec, letterbox, preprocess
+from metabonk.games.preprocessing import ObservationSpec, letterbox, preprocess, with_action
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,11 @@ def describe_desktop(entry: Entry, spec: ObservationSpec, frame_stack: int = 0) 
     height, width, channels = spec.shape
     return GameDescription(
         id=entry.game_id,
-        observation_shape=(height, width, channels * _depth(entry, frame_stack)),
+        observation_shape=(
+            height,
+            width,
+            (channels + _sees_action(entry)) * _depth(entry, frame_stack),
+        ),
         action_names=tuple(definition.actions),
         reward_scale=definition.reward.scale,
         tics_per_s=float(definition.clock.tics_per_second),
@@ -59,6 +64,7 @@ def desktop_interface(entry: Entry, spec: ObservationSpec, frame_stack: int = 0)
         frame_observer(spec),
         _depth(entry, frame_stack),
         Actions(ActionKind.DISCRETE, names, (), keys.__getitem__),
+        sees_action=_sees_action(entry),
     )
 
 
@@ -130,7 +136,7 @@ class DesktopGame(Game):
         self._playing = True
         self._stack.reset()
         self._seen = preprocess(self._frame.pixels, self._spec)
-        self._observation = self._stack.push(self._seen)
+        self._observation = self._stack.push(self._with_action(self._seen, None))
         return self._observation
 
     def step(self, action: int, on_frame: FrameSink | None = None) -> Transition:
@@ -146,7 +152,7 @@ class DesktopGame(Game):
         try:
             state, drawn = self._move(engine, self._keys[action], tics, on_frame)
             if not state.over:
-                self._observe(drawn or self._draw(engine), state.tics)
+                self._observe(drawn or self._draw(engine), action, state.tics)
         except GameError:
             self._stop()
             raise
@@ -202,12 +208,15 @@ class DesktopGame(Game):
             return frame
         return Frame(letterbox(frame.pixels, *self._render_size), frame.captured_at)
 
-    def _observe(self, frame: Frame, tics: int) -> None:
+    def _observe(self, frame: Frame, action: int, tics: int) -> None:
         self._frame = frame
         before, self._seen = self._seen, preprocess(frame.pixels, self._spec)
         is_changed = not np.array_equal(before, self._seen)
         self._unchanged_tics = 0 if is_changed else self._unchanged_tics + tics
-        self._observation = self._stack.push(self._seen)
+        self._observation = self._stack.push(self._with_action(self._seen, action))
+
+    def _with_action(self, image: NDArray[np.uint8], action: int | None) -> NDArray[np.uint8]:
+        return with_action(image, action, len(self._keys)) if _sees_action(self._entry) else image
 
     def _end(self, *, is_stuck: bool) -> None:
         self._playing = False
@@ -241,6 +250,11 @@ class DesktopGame(Game):
         if self._engine is None:
             raise GameError(f"{self.id} is closed")
         return self._engine
+
+
+def _sees_action(entry: Entry) -> bool:
+    """Tell whether the policy sees its last action, whose effect a game in real time shows late."""
+    return entry.definition.clock.kind == "real"
 
 
 def _depth(entry: Entry, frame_stack: int) -> int:

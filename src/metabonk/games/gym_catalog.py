@@ -87,6 +87,24 @@ def import_package(name: str) -> None:
             importlib.import_module(package.module)
 
 
+def require_registered(name: str) -> None:
+    """Check the id of an environment that Gymnasium or one of its plugins should have registered.
+
+    Those that are registered once their package is imported are not checked.
+
+    Raises:
+        UnknownGame: there is none; carries the nearest ids.
+    """
+    if any(name.startswith(package.prefixes) for package in PACKAGES):
+        return
+    try:
+        gymnasium.spec(name)
+    except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
+        raise not_registered(name, error) from None
+    except gymnasium.error.Error:
+        return  # An id without a version, for instance: the newest one is made.
+
+
 def not_registered(name: str, error: gymnasium.error.Error) -> UnknownGame:
     """Return the error for an id that is not registered, with Gymnasium's nearest ids."""
     return UnknownGame(

@@ -23,12 +23,14 @@ class EnvInterface:
             ``N`` float32; raises ValueError for one that is not of its space.
         frame_stack: images that the policy sees at once.
         actions: conversion of the policy's actions to the environment's.
+        sees_action: an image has one more channel, see ``preprocessing.with_action``.
     """
 
     description: GameDescription
     observe: Callable[[Any], NDArray[Any]]
     frame_stack: int
     actions: Actions
+    sees_action: bool = False
 
 
 def frame_observer(spec: ObservationSpec) -> Callable[[Any], NDArray[Any]]:

@@ -1,5 +1,6 @@
 """From a drawn frame to the policy's observation, and to a viewer's frame."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -88,6 +89,27 @@ def scale(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8
     ]
     scaled = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
     return np.asarray(scaled, np.uint8)
+
+
+def with_action(image: NDArray[np.uint8], action: int | None, count: int) -> NDArray[np.uint8]:
+    """Add a channel that shows an action: its cell of a grid of all actions is white.
+
+    Args:
+        image: ``H×W×C``.
+        action: that led to it; None: it is the first.
+        count: of actions.
+
+    Returns:
+        ``H×W×(C+1)``.
+    """
+    height, width, _ = image.shape
+    plane = np.zeros((height, width, 1), np.uint8)
+    if action is not None:
+        side = math.isqrt(count - 1) + 1
+        row, column = divmod(action, side)
+        top, bottom = row * height // side, (row + 1) * height // side
+        plane[top:bottom, column * width // side : (column + 1) * width // side] = 255
+    return np.concatenate([image, plane], axis=2)
 
 
 def as_rgb(rendered: Any) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """The games by id."""
 
-from metabonk.desktop import catalog
+from metabonk.desktop import catalog, retro
+from metabonk.desktop.catalog import Entry
 from metabonk.errors import GameStartError, UnknownGame
 from metabonk.games import desktop, doom, gym
 from metabonk.games.atari import AtariGame, atari_interface, describe_atari, is_atari
@@ -12,15 +13,16 @@ from metabonk.games.gym import GymGame, View, describe_gym, gym_interface
 from metabonk.games.interface import EnvInterface, doom_interface
 from metabonk.games.preprocessing import ObservationFn, ObservationSpec, observe
 from metabonk.settings.env_args import show
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 DOOM = "doom"
 GYM = "gym"
 DESKTOP = "desktop"
+RETRO = "retro"
 
 
 def available_games() -> list[str]:
-    """Return the ids of the bundled games; ``gym`` and ``desktop`` ones can be played besides."""
+    """Return the ids of the bundled games; those of other kinds can be played besides."""
     return [f"{DOOM}:{name}" for name in scenario_names()]
 
 
@@ -36,9 +38,10 @@ def make_game(
 
     Args:
         game_id: ``doom:<scenario>``, ``gym:<Gymnasium id>``, ``gym:<module>:<id>``,
-            ``desktop:<name>`` or ``desktop:<file>.toml``.
+            ``desktop:<name>``, ``desktop:<file>.toml``, ``retro:<game>`` or
+            ``retro:<game>:<savestate>``.
         learning: settings of the policy's observation, the environment's arguments, and the frame
-            skip of Doom and Atari games.
+            skip of Doom, Atari games and consoles.
         observation_fn: makes the observations of a Doom game.
         shown: viewers may ask for its frames; see ``GymGame``.
         render_size: to begin with, see ``Game.set_render_size``.
@@ -57,8 +60,8 @@ def make_game(
             observation_fn=observation_fn,
             render_size=render_size,
         )
-    if kind == DESKTOP:
-        entry = catalog.load(game_id)
+    if kind in (DESKTOP, RETRO):
+        entry = _entry(game_id, learning)
         spec = _drawn_spec(game_id, learning, desktop.default_spec(entry))
         return DesktopGame(entry, spec, learning.frame_stack, render_size=render_size)
     view, arguments = _gym_view(learning), learning.env_args
@@ -86,8 +89,8 @@ def describe_game(game_id: str, learning: Learning) -> GameDescription:
     kind, name = _parse(game_id)
     if kind == DOOM:
         return describe_doom(name, _drawn_spec(game_id, learning, doom.DEFAULT_SPEC))
-    if kind == DESKTOP:
-        entry = catalog.load(game_id)
+    if kind in (DESKTOP, RETRO):
+        entry = _entry(game_id, learning)
         spec = _drawn_spec(game_id, learning, desktop.default_spec(entry))
         return describe_desktop(entry, spec, learning.frame_stack)
     describe = describe_atari if is_atari(name) else describe_gym
@@ -108,12 +111,18 @@ def env_interface(game_id: str, learning: Learning) -> EnvInterface:
     kind, name = _parse(game_id)
     if kind == DOOM:
         return doom_interface(name, _drawn_spec(game_id, learning, doom.DEFAULT_SPEC))
-    if kind == DESKTOP:
-        entry = catalog.load(game_id)
+    if kind in (DESKTOP, RETRO):
+        entry = _entry(game_id, learning)
         spec = _drawn_spec(game_id, learning, desktop.default_spec(entry))
         return desktop_interface(entry, spec, learning.frame_stack)
     interface = atari_interface if is_atari(name) else gym_interface
     return interface(name, _gym_view(learning), learning.env_args)
+
+
+def _entry(game_id: str, learning: Learning) -> Entry:
+    if retro.is_retro(game_id):
+        return retro.load(game_id, learning.frame_skip)
+    return catalog.load(game_id)
 
 
 def _drawn_spec(game_id: str, learning: Learning, default: ObservationSpec) -> ObservationSpec:
@@ -148,7 +157,7 @@ def _parse(game_id: str) -> tuple[str, str]:
     kind, _, name = game_id.partition(":")
     if kind == DOOM and name in scenario_names():
         return kind, name
-    if kind in (GYM, DESKTOP) and name:
+    if kind in (GYM, DESKTOP, RETRO) and name:
         return kind, name
     raise UnknownGame(game_id, _available())
 
@@ -168,5 +177,6 @@ def _available() -> str:
         f"games on this machine are\n  {listed}\n"
         f"  {GYM}:<id>   any Gymnasium environment that renders rgb_array\n"
         f"  {', '.join(f'{DESKTOP}:{name}' for name in catalog.embedded_names())}   desktop games\n"
-        f"  {DESKTOP}:<file>.toml   a desktop game of your own"
+        f"  {DESKTOP}:<file>.toml   a desktop game of your own\n"
+        f"  {RETRO}:<game>   a game of a console, such as {RETRO}:Airstriker-Genesis-v0"
     )

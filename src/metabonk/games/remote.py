@@ -22,7 +22,7 @@ from metabonk.games.remote_wire import (
     unpack_observation,
     unpack_transition,
 )
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from metabonk.system.process_ids import PARENT
 
 END_S = 2.0

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from metabonk.errors import GameError, GameStartError
 from metabonk.games.game import ActionKind, GameDescription, Transition
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 _HEADER = struct.Struct("<BI")
 _SEED = struct.Struct("<q")

@@ -11,7 +11,7 @@ from importlib.metadata import (
 
 import gymnasium
 
-from metabonk.desktop import catalog
+from metabonk.desktop import catalog, retro
 from metabonk.games.gym_catalog import import_package
 
 ENGINES = {
@@ -33,6 +33,8 @@ def game_versions(game_id: str) -> dict[str, str]:
         entry = catalog.load(game_id)
         others = {"definition": entry.digest, **catalog.package_versions(entry.definition)}
         own = list(entry.definition.modules)
+    elif retro.is_retro(game_id):
+        own, others = [retro.MODULE], {}
     else:
         others = {}
         own = ["vizdoom"] if kind == "doom" else ["gymnasium", "numpy", *_of_environment(name)]
