@@ -13,10 +13,11 @@ import metabonk
 from metabonk.errors import CheckpointError, PolicyError, StartError
 from metabonk.frame import Frame
 from metabonk.games import describe_game, make_game
-from metabonk.games.preprocessing import ObservationSpec, observe
+from metabonk.games.preprocessing import ObservationSpec, observe, with_action
 from metabonk.policy import Actor, PolicySpec
 from metabonk.runs.checkpoints import newest_weights
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
+from tests.support.desktop import counter
 from tests.support.odd_environment import GAME as ODD
 from tests.support.trained_runs import write_run
 
@@ -79,6 +80,24 @@ def test_it_plays_an_environment_as_eval_does(
     finally:
         played.close()
         own.close()
+
+
+def test_where_a_game_runs_on_it_sees_its_last_action(tmp_path: Path):
+    game, learning = counter(tmp_path), Learning()
+    run_dir = write_run(tmp_path, game)
+    policy, actor = metabonk.load_policy(run_dir), make_actor(run_dir, game, learning)
+    frame = np.random.default_rng(0).integers(0, 256, (120, 320, 3), np.uint8)
+    height, width, _ = describe_game(game, learning).observation_shape
+    image, action = observe(Frame(frame, 0), ObservationSpec(width, height)), None
+    values = set()
+    for _ in range(2):
+        keys = policy.act(frame)
+        (decision,) = actor.act([with_action(image, action, 2)], [0])
+        action = decision.action
+        assert keys == [["space"], []][action]
+        assert policy.value == pytest.approx(decision.value, abs=1e-5)
+        values.add(policy.value)
+    assert len(values) == 2
 
 
 def test_it_sees_a_frame_of_doom_and_presses_the_buttons(tmp_path: Path):

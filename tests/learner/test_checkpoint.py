@@ -23,7 +23,7 @@ from metabonk.policy.rollout import EpisodeEnd
 from metabonk.policy.serialization import pack, unpack
 from metabonk.runs.checkpoints import best_weights, newest_weights
 from metabonk.runs.layout import checkpoint_files
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.rollouts import make_rollout
 from tests.support.specs import OTHER_GAME, RECURRENT, TINY
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metabonk.learner.gradient_step import GradientStep, Report, Targets
 from metabonk.policy import ActorCritic
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.specs import VECTOR
 
 STEPS = 6

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metabonk.learner.losses import gae, learning_rate, surrogate, value_loss, vtrace
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 
 def logs(*probabilities: float) -> Tensor:

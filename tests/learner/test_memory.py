@@ -7,7 +7,7 @@ import pytest
 from metabonk.errors import SettingsError
 from metabonk.learner.memory import available_bytes, check_memory, required_bytes
 from metabonk.policy import ActorCritic
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.specs import TINY, VECTOR
 
 

@@ -15,7 +15,7 @@ from metabonk.learner.ppo import Learner
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
 from metabonk.policy.distributions import LOG_STD_LIMITS
 from metabonk.policy.network import Output
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.plain_ppo import PlainPpo
 from tests.support.rollouts import make_rollout
 from tests.support.specs import ALL_SPECS, CONTINUOUS, TINY, VECTOR

@@ -22,7 +22,7 @@ from metabonk.policy import Actor, PolicySpec
 from metabonk.policy.defaults import with_defaults
 from metabonk.policy.rollout_socket import RolloutSocket
 from metabonk.settings import Settings, read_settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.rollouts import make_rollout
 from tests.support.serving import free_port
 from tests.support.waiting import GENEROUS_S, until

@@ -15,11 +15,12 @@ from metabonk.learner.ppo import Counters, Update
 from metabonk.learner.rollouts import RolloutQueue, max_rollout_bytes
 from metabonk.learner.server import make_app
 from metabonk.learner.stats import LearnerStats
-from metabonk.messages import ErrorBody, LearnerStatus
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.learner import LearnerStatus
 from tests.support import serving
 from tests.support.rollouts import make_rollout
 from tests.support.specs import OTHER_GAME, TINY
-from tests.support.waiting import until
+from tests.support.waiting import GENEROUS_S, until
 
 STEPS = 8
 
@@ -138,7 +139,9 @@ def test_workers_that_wait_delay_nobody_and_nobody_waits_for_a_learner_that_ends
 
     async def wait_together() -> list[int]:
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=served.client.base_url, limits=limits) as client:
+        async with httpx.AsyncClient(
+            base_url=served.client.base_url, limits=limits, timeout=GENEROUS_S
+        ) as client:
             url, params = "/weights", {"wait": 60}
             asked = (client.get(url, params=params, headers=headers, timeout=60) for _ in range(64))
             return [answer.status_code for answer in await asyncio.gather(*asked)]

@@ -11,7 +11,7 @@ from metabonk.policy.defaults import (
     kind_of,
     with_defaults,
 )
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 CART_POLE = GameDescription("gym:CartPole-v1", (4,), ("left", "right"))
 PENDULUM = GameDescription("gym:Pendulum-v1", (3,), ("torque",), action_kind=ActionKind.CONTINUOUS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from metabonk.errors import WireError
 from metabonk.games import ActionKind, describe_game
-from metabonk.messages import MAX_EPISODE_LOG_BYTES
+from metabonk.messages.workers import MAX_EPISODE_LOG_BYTES
 from metabonk.policy import episode_log
 from metabonk.policy.episode_log import (
     DICTIONARY,
@@ -24,7 +24,7 @@ from metabonk.policy.episode_log import (
     checksum_of,
     rounded,
 )
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.episode_logs import CONTINUOUS, DISCRETE, MULTI_DISCRETE, SETUPS, recorded
 
 LOG = recorded()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metabonk.messages import MAX_EPISODE_LOG_BYTES
+from metabonk.messages.workers import MAX_EPISODE_LOG_BYTES
 from metabonk.policy import episode_recorder
 from metabonk.policy.episode_log import EpisodeLog, EpisodeSetup, checksum_of, rounded
 from metabonk.policy.episode_recorder import CHUNK_STEPS, EpisodeRecorder

@@ -7,7 +7,7 @@ from metabonk.errors import PolicyError
 from metabonk.games import GameDescription
 from metabonk.policy import ActorCritic, PolicySpec, encode_weights, load_weights
 from metabonk.policy.encoders import make_encoder
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.specs import CONTINUOUS, MULTI_DISCRETE, RECURRENT, TINY, VECTOR
 
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from metabonk.games import ActionKind, GameDescription
 from metabonk.policy import PolicySpec
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 SPEC = PolicySpec(game="doom:basic", observation_shape=(72, 128, 3), action_names=("wait", "go"))
 

@@ -37,7 +37,7 @@ print(start <= addresses[0] < end)
 
 DRAWS = """
 from metabonk.games import make_game
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 print(make_game("gym:CartPole-v1", Learning()).frame().pixels.shape)
 """

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from metabonk.policy.defaults import TUNED
 from metabonk.settings import Settings, load_settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 EXAMPLE = Path(__file__).parents[2] / "metabonk.example.toml"
 UNSET = re.compile(r"^# (\w+) = (.+)$")

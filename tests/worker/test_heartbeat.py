@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 
 from metabonk.http.app import MAX_BODY_BYTES
-from metabonk.messages import (
-    MAX_EPISODE_LOG_BYTES,
-    Counters,
-    DesiredState,
-    HeartbeatReply,
-)
+from metabonk.messages.workers import MAX_EPISODE_LOG_BYTES, Counters, DesiredState, HeartbeatReply
 from metabonk.policy.episode_log import EpisodeLog
-from metabonk.worker import heartbeat
 from metabonk.worker.heartbeat import MAX_EPISODES, HeartbeatSender
 from metabonk.worker.progress import Progress
 from tests.support.episode_logs import DISCRETE, record
@@ -23,11 +17,6 @@ from tests.support.orchestrator import Orchestrator
 from tests.support.serving import free_ports
 from tests.support.statuses import status
 from tests.support.waiting import GENEROUS_S, until
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "INTERVAL_S", 0.02)
 
 
 @pytest.fixture
@@ -48,9 +37,9 @@ def progress() -> Progress:
 
 @pytest.fixture
 def sender(port: int, replies: list[HeartbeatReply]) -> Iterator[HeartbeatSender]:
-    made = HeartbeatSender(f"http://127.0.0.1:{port}", lambda: status(0), replies.append)
+    made = HeartbeatSender(f"127.0.0.1:{port}", lambda: status(0), replies.append, 0.02)
     # A heartbeat that is given up although it has arrived reports its episodes twice.
-    made._client.timeout = 2 * GENEROUS_S
+    made._connection.timeout = 2 * GENEROUS_S
     yield made
     made.close()
 
@@ -119,8 +108,8 @@ def test_no_heartbeat_is_larger_than_a_server_accepts(
 
 
 def test_the_oldest_episodes_of_a_long_outage_are_dropped(port: int, progress: Progress):
-    sender = HeartbeatSender(f"http://127.0.0.1:{port}", lambda: status(0), lambda reply: None)
-    sender._client.timeout = 2 * GENEROUS_S
+    sender = HeartbeatSender(f"127.0.0.1:{port}", lambda: status(0), lambda reply: None)
+    sender._connection.timeout = 2 * GENEROUS_S
     for _ in range(MAX_EPISODES + 10):
         sender.add_episode(progress.finish_episode(0.0, 1, policy_version=0))
     sender.start()

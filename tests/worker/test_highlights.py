@@ -11,8 +11,8 @@ from pathlib import Path
 import av
 import pytest
 
-from metabonk.messages import EpisodeResult
-from metabonk.replay_messages import Highlight
+from metabonk.messages.replays import Highlight
+from metabonk.messages.workers import EpisodeResult
 from metabonk.runs.highlight import keep_highlight, read_highlight
 from metabonk.streaming.hub import Hub
 from metabonk.worker import highlights

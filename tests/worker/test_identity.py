@@ -1,6 +1,6 @@
 """Name, index and port of workers."""
 
-from metabonk.messages import WorkerKind
+from metabonk.messages.workers import WorkerKind
 from metabonk.settings import Settings
 from metabonk.worker.identity import Identity
 

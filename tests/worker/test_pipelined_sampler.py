@@ -13,7 +13,7 @@ from metabonk.errors import GameError
 from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.worker.pipelined_sampler import PARTS, Decisions, PipelinedSampler
 from tests.support.waiting import until
-from tests.support.worker_stand_ins import SteppingGame, decision
+from tests.support.worker_stand_ins import ElsewhereGame, SteppingGame, decision
 
 
 class Sampling:
@@ -106,6 +106,27 @@ def test_what_was_asked_for_before_it_stopped_is_not_stepped(sampling: Sampling)
     games = [sampling.add(SteppingGame()) for _ in range(4)]
     sampling.run_while(lambda: not sampling.asked)
     assert [game.steps for game in games] == [0] * 4
+
+
+def test_games_that_move_elsewhere_do_so_while_the_server_decides_for_the_others():
+    sampling = Sampling(threads=1)
+    order: list[str] = []
+    for number in range(4):
+        sampling.add(
+            ElsewhereGame(
+                on_begin=lambda number=number: order.append(f"{number} begins"),
+                on_step=lambda number=number: order.append(f"{number} ends"),
+            )
+        )
+    sampling.on_answer = lambda games: order.append(f"{games[0]} answered")
+    with contextlib.closing(sampling.sampler):
+        sampling.run_while(lambda: len(sampling.stepped) < 4)
+    assert order == [
+        *("0 answered", "0 begins", "2 begins"),
+        *("1 answered", "1 begins", "3 begins", "0 ends", "2 ends"),
+        *("0 answered", "0 begins", "2 begins", "1 ends", "3 ends"),
+        *("0 ends", "2 ends"),
+    ]
 
 
 def test_a_game_that_breaks_ends_all_threads_and_is_raised():

@@ -16,7 +16,8 @@ from metabonk.errors import GameError
 from metabonk.frame import Frame
 from metabonk.games import doom
 from metabonk.games.remote import GameProcess
-from metabonk.messages import Counters, EpisodeReport, Loop
+from metabonk.messages.base import Loop
+from metabonk.messages.workers import Counters, EpisodeReport
 from metabonk.policy import PolicySpec, RolloutBuilder
 from metabonk.policy.env_runner import EnvRunner
 from metabonk.policy.episode_recorder import EpisodeRecorder, Recording

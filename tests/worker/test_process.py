@@ -13,12 +13,12 @@ import torch
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.errors import CheckpointError
 from metabonk.games import make_game
-from metabonk.messages import Counters, DesiredState, EpisodeReport, Mode, StreamState
+from metabonk.messages.workers import Counters, DesiredState, EpisodeReport, Mode, StreamState
 from metabonk.policy import defaults
 from metabonk.policy.defaults import GameKind
 from metabonk.policy.episode_log import EpisodeLog, checksum_of
 from metabonk.settings import Settings, write_settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from metabonk.worker import process, stream
 from metabonk.worker.process import Worker, policy_device
 from tests.support import http

@@ -2,7 +2,8 @@
 
 import threading
 
-from metabonk.messages import Counters, Loop
+from metabonk.messages.base import Loop
+from metabonk.messages.workers import Counters
 from metabonk.worker.progress import LoopTurns, Progress
 from tests.support.waiting import until
 

@@ -5,14 +5,13 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from metabonk.errors import GameError
 from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.worker.sampler import DoubleBufferedSampler
-from tests.support.worker_stand_ins import LeftActor, SteppingGame
+from tests.support.worker_stand_ins import ElsewhereGame, LeftActor, SteppingGame
 
 
 class Sampling:
@@ -117,18 +116,6 @@ def test_games_bound_to_a_thread_move_on_it_one_after_another(sampling: Sampling
     assert set().union(*(game.threads for game in games)) == {"bound_0"}
     assert [game.steps for game in games] == [3] * count
     assert sorted(sampling.stepped) == sorted(3 * [*range(count)])
-
-
-class ElsewhereGame(SteppingGame):
-    """A game whose steps begin before they are asked for the outcome."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun = 0
-
-    def begin_step(self, action: Any) -> bool:
-        self.begun += 1
-        return True
 
 
 def test_games_that_move_elsewhere_begin_all_at_once_and_need_no_thread(sampling: Sampling):

@@ -12,7 +12,7 @@ from metabonk.encoding.session import EncoderOpener
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.slots import LOCK_TIMEOUT_S, locked
 from metabonk.http.server import HttpServer
-from metabonk.messages import Counters, Mode, StreamState, WorkerStatus
+from metabonk.messages.workers import Counters, Mode, StreamState, WorkerStatus
 from metabonk.settings import Settings
 from metabonk.streaming.hub import Hub
 from metabonk.worker.identity import Identity

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from metabonk.encoding.sessions import open_pools
-from metabonk.messages import DesiredState, StreamState
+from metabonk.messages.workers import DesiredState, StreamState
 from metabonk.settings import Settings, write_settings
 from tests.support import http
 from tests.support.orchestrator import Orchestrator

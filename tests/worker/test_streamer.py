@@ -15,8 +15,8 @@ from metabonk.encoding.ladder import RUNGS, Rung
 from metabonk.encoding.session import EncoderSession, OpenFailure, SettingsFor
 from metabonk.errors import EncoderBroken
 from metabonk.frame import Frame
-from metabonk.messages import DesiredState, StreamState
-from metabonk.stream_messages import Thought
+from metabonk.messages.streams import Thought
+from metabonk.messages.workers import DesiredState, StreamState
 from metabonk.streaming.hub import Hub
 from metabonk.worker import load, quality
 from metabonk.worker import streamer as streamer_module

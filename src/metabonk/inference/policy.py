@@ -10,7 +10,9 @@ from torch import Tensor
 
 from metabonk.errors import PolicyError
 from metabonk.games.gym_observation import FrameStack
+from metabonk.games.preprocessing import with_action
 from metabonk.inference.trained import Trained, load_trained
+from metabonk.policy.action_choice import choose
 from metabonk.runs.layout import NEWEST
 
 
@@ -54,6 +56,7 @@ class TrainedPolicy:
         self._stack = FrameStack(trained.interface.frame_stack)
         self._random = np.random.default_rng(seed)
         self._memory: Tensor | None = None
+        self._action: int | None = None
         self._probabilities: NDArray[np.float32] = np.zeros(0, np.float32)
         self._value = 0.0
 
@@ -75,7 +78,7 @@ class TrainedPolicy:
 
         Call it whenever the environment is reset.
         """
-        self._memory = None
+        self._memory = self._action = None
         self._stack.reset()
 
     def act(self, observation: Any, *, greedy: bool = True) -> Any:
@@ -93,17 +96,21 @@ class TrainedPolicy:
             PolicyError: the observation is not one of this game.
         """
         try:
-            seen = self._stack.push(self._interface.observe(observation))
+            image = self._interface.observe(observation)
         except ValueError as error:
             raise PolicyError(f"the policy of {self.game} can't see this: {error}") from None
+        if self._interface.sees_action:
+            image = with_action(image, self._action, len(self.action_names))
+        seen = self._stack.push(image)
         with torch.inference_mode():
             output = self._network(torch.from_numpy(np.stack([seen])), self._memory)
-            policy = self._network.spec.distribution(output.parameters)
-            actions = policy.mode() if greedy else policy.sample([self._random])
-            self._probabilities = policy.probabilities()[0].numpy()
             self._value = self._network.denormalize(output.values).item()
+        randoms = None if greedy else [self._random]
+        actions, _, probabilities = choose(self._network.spec, output.parameters.numpy(), randoms)
+        self._probabilities = probabilities[0]
         if self._network.spec.memory:
             self._memory = output.memory
         # An index leaves numpy here; several choices, or axes, stay an array.
         chosen = actions.tolist() if actions.ndim == 1 else actions
+        self._action = chosen[0]
         return self._interface.actions.to_env(chosen[0])

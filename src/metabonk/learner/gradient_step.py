@@ -12,7 +12,7 @@ from metabonk.learner.losses import surrogate, value_loss
 from metabonk.policy import ActorCritic
 from metabonk.policy.distributions import Choices, Distribution
 from metabonk.policy.network import Output
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 KL_MARGIN = 1.5
 """An update ends beyond this multiple of ``target_kl`` (as in Stable-Baselines3)."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 
 class Surrogate(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 
 from metabonk.errors import SettingsError
 from metabonk.policy import ActorCritic
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from metabonk.system.cgroup import ROOT, free_memory
 
 GB = 1e9

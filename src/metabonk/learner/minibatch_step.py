@@ -12,7 +12,7 @@ from metabonk.learner.gradient_step import GradientStep, Targets
 from metabonk.learner.minibatch import Minibatch
 from metabonk.policy import ActorCritic, PolicySpec
 from metabonk.policy.cuda_graph import CudaGraph
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 
 class MinibatchStep:

@@ -22,7 +22,7 @@ from metabonk.learner.gradient_step import GradientStep, Report, Targets
 from metabonk.learner.losses import Advantages, gae, learning_rate, vtrace
 from metabonk.learner.minibatch_step import MinibatchStep
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 log = logging.getLogger(__name__)
 

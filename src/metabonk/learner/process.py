@@ -20,7 +20,7 @@ from metabonk.learner.rollouts import RolloutQueue, max_rollout_bytes, receive_r
 from metabonk.learner.server import make_app
 from metabonk.learner.stats import LearnerStats, TensorBoardWriter
 from metabonk.learner.trackers import open_trackers
-from metabonk.messages import LearnerStatus
+from metabonk.messages.learner import LearnerStatus
 from metabonk.policy import PolicySpec, encode_weights
 from metabonk.policy.defaults import describe_defaults, with_defaults
 from metabonk.policy.rollout import MAX_STEPS
@@ -28,7 +28,8 @@ from metabonk.policy.rollout_socket import Answer, RolloutListener
 from metabonk.policy.serialization import Data
 from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
-from metabonk.settings.schema import Learning, available_cores
+from metabonk.settings.learning import Learning
+from metabonk.settings.schema import available_cores
 from metabonk.system.process import StopSignal
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from metabonk.http.metrics import ModelCollector, metrics_routes
 from metabonk.http.weights import BYTES, RETRY_AFTER_S, WeightsStore, weights_routes
 from metabonk.learner.rollouts import RolloutQueue, max_rollout_bytes, receive_rollout
 from metabonk.learner.stats import LearnerStats
-from metabonk.messages import ErrorBody, LearnerStatus
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.learner import LearnerStatus
 from metabonk.policy import PolicySpec
 from metabonk.policy.rollout_socket import ROOM_TIMEOUT_S
 

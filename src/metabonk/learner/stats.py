@@ -15,7 +15,8 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 
 from metabonk.learner.ppo import Counters, Update
-from metabonk.messages import LearnerStatus, Loop
+from metabonk.messages.base import Loop
+from metabonk.messages.learner import LearnerStatus
 from metabonk.runs.layout import TENSORBOARD_DIR
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,8 @@
 ``spec``                what a policy observes, can do and is made of; carried by every message
 ``encoders``            from observations to features
 ``defaults``            settings of learning by kind of game
-``distributions``       distributions over actions
+``distributions``       distributions over actions, for learning
+``action_choice``       actions by the network's output
 ``recurrent``           the recurrent layer
 ``network``             the actor-critic network
 ``shared_network``      a network that is used while its weights are replaced

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from metabonk.games import Observation
+from metabonk.policy.action_choice import choose
 from metabonk.policy.forward import Forward, forward
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.saliency import saliency_map
@@ -98,28 +99,15 @@ class Actor:
         """
         memory = self.memory(games)
         parameters, values, after, version = made or forward(self._network, observations, memory)
-        with torch.inference_mode():
-            policy = self.spec.distribution(parameters)
-            actions = policy.mode() if self._greedy else policy.sample(self._generators(games))
-            log_probs: NDArray[np.float32] = policy.log_prob(torch.from_numpy(actions)).numpy()
-            probabilities: NDArray[np.float32] = policy.probabilities().numpy()
+        randoms = None if self._greedy else self._generators(games)
+        actions, log_probs, probabilities = choose(self.spec, parameters, randoms)
         if self.spec.memory:
             self._memories |= zip(games, after, strict=True)
         # An index leaves numpy here; several choices, or axes, stay an array.
         chosen = actions.tolist() if actions.ndim == 1 else actions
-        return [
-            Decision(
-                action,
-                float(log_prob),
-                float(value),
-                options,
-                before if self.spec.memory else None,
-                version,
-            )
-            for action, log_prob, value, options, before in zip(
-                chosen, log_probs, values, probabilities, memory, strict=True
-            )
-        ]
+        before = memory if self.spec.memory else [None] * len(games)
+        columns = chosen, log_probs.tolist(), values.tolist(), probabilities, before
+        return [Decision(*row, version) for row in zip(*columns, strict=True)]
 
     def memory(self, games: Sequence[int]) -> NDArray[np.float32]:
         """Return the recurrent states that the next decisions for these games start from."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from metabonk.games import ActionKind, GameDescription
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 
 class GameKind(StrEnum):

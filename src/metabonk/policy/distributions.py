@@ -1,4 +1,4 @@
-"""Distributions over actions.
+"""Distributions over actions, for learning; ``action_choice`` takes actions from them.
 
 ``…`` stands for any batch dimensions. Simultaneous choices are independent, so their
 log-probabilities and entropies add up.
@@ -7,11 +7,8 @@ log-probabilities and entropies add up.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,14 +31,6 @@ class Distribution(ABC):
     @abstractmethod
     def probabilities(self) -> Tensor:
         """Return the probability of every option, ``[…, A]``; A is 0 for continuous actions."""
-
-    @abstractmethod
-    def sample(self, randoms: Sequence[np.random.Generator]) -> NDArray[Any]:
-        """Sample N actions, each with its own generator; CPU only."""
-
-    @abstractmethod
-    def mode(self) -> NDArray[Any]:
-        """Return the most likely of each of N actions; CPU only."""
 
 
 class Choices(Distribution):
@@ -83,23 +72,6 @@ class Categorical(Choices):
         """Return the probability of every option, ``[…, A]``."""
         return self.log_probs.exp()
 
-    def sample(self, randoms: Sequence[np.random.Generator]) -> NDArray[Any]:
-        """Sample actions, ``[N]`` int64."""
-        return self.at(np.array([random.random() for random in randoms]))
-
-    def mode(self) -> NDArray[Any]:
-        """Return the most likely actions, ``[N]`` int64."""
-        mode: NDArray[Any] = self.log_probs.argmax(-1).numpy()
-        return mode
-
-    def at(self, quantiles: NDArray[np.float64]) -> NDArray[Any]:
-        """Return the options at quantiles of the cumulative distribution, ``[N]`` int64."""
-        cumulative = np.add.accumulate(self.probabilities().numpy(), -1, np.float64)
-        # Scaled by the sum, which rounding leaves slightly off 1.
-        passed = cumulative <= (quantiles * cumulative[:, -1])[:, None]
-        chosen: NDArray[Any] = np.minimum(passed.sum(axis=-1), cumulative.shape[-1] - 1)
-        return chosen
-
 
 class MultiCategorical(Choices):
     """K simultaneous choices; actions are ``[…, K]`` int64.
@@ -128,15 +100,6 @@ class MultiCategorical(Choices):
     def probabilities(self) -> Tensor:
         """Return the probabilities of the options of each choice in turn, ``[…, A]``."""
         return torch.cat([choice.probabilities() for choice in self._choices], -1)
-
-    def sample(self, randoms: Sequence[np.random.Generator]) -> NDArray[Any]:
-        """Sample actions, ``[N, K]`` int64."""
-        quantiles = np.stack([random.random(len(self._choices)) for random in randoms])
-        return np.stack([c.at(quantiles[:, k]) for k, c in enumerate(self._choices)], -1)
-
-    def mode(self) -> NDArray[Any]:
-        """Return the most likely actions, ``[N, K]`` int64."""
-        return np.stack([choice.mode() for choice in self._choices], -1)
 
 
 class DiagonalGaussian(Distribution):
@@ -170,13 +133,3 @@ class DiagonalGaussian(Distribution):
     def probabilities(self) -> Tensor:
         """Return none: ``[…, 0]``."""
         return self.mean[..., :0]
-
-    def sample(self, randoms: Sequence[np.random.Generator]) -> NDArray[Any]:
-        """Sample actions, ``[N, K]`` float32."""
-        noise = np.stack([random.standard_normal(self.mean.shape[-1]) for random in randoms])
-        return (self.mean.numpy() + self.std.numpy() * noise).astype(np.float32)
-
-    def mode(self) -> NDArray[Any]:
-        """Return the means, ``[N, K]`` float32."""
-        mean: NDArray[np.float32] = self.mean.numpy()
-        return mean

@@ -28,9 +28,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from metabonk.errors import WireError
 from metabonk.games import ActionKind, GameDescription, game_versions
-from metabonk.messages import MAX_EPISODE_LOG_BYTES
+from metabonk.messages.workers import MAX_EPISODE_LOG_BYTES
 from metabonk.settings.env_args import EnvArgs
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 FORMAT = 1
 

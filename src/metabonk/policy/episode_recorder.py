@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metabonk.games import Transition
-from metabonk.messages import MAX_EPISODE_LOG_BYTES
+from metabonk.messages.workers import MAX_EPISODE_LOG_BYTES
 from metabonk.policy.actor import Decision
 from metabonk.policy.episode_log import (
     MAX_RAW_BYTES,

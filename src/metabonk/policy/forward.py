@@ -16,13 +16,13 @@ class Forward(NamedTuple):
     """Output of the network for N observations, in host memory.
 
     Attributes:
-        parameters: for ``PolicySpec.distribution``, ``[N, P]`` float32.
+        parameters: of the distributions, see ``choose``; ``[N, P]`` float32.
         values: expected discounted returns, in the game's reward units, ``[N]`` float32.
         memory: the recurrent state after the observations, ``[N, H]`` float32; H is 0 without one.
         version: of the weights.
     """
 
-    parameters: torch.Tensor
+    parameters: NDArray[np.float32]
     values: NDArray[np.float32]
     memory: NDArray[np.float32]
     version: int
@@ -44,7 +44,7 @@ def forward(
         recurrent = torch.from_numpy(memory).to(device) if network.spec.memory else None
         output = network(_stacked(observations, device), recurrent)
         return Forward(
-            output.parameters.cpu(),
+            output.parameters.cpu().numpy(),
             network.denormalize(output.values).cpu().numpy(),
             output.memory.cpu().numpy(),
             version,

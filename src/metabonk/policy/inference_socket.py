@@ -4,7 +4,6 @@ import socket
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from metabonk.errors import PolicyError
@@ -78,7 +77,7 @@ class InferenceSocket:
         (version,) = REPLY.unpack(self._receive())
         slab, count = self._slab, self._count
         return Forward(
-            torch.from_numpy(slab.parameters[:count].copy()),
+            slab.parameters[:count].copy(),
             slab.values[:count].copy(),
             slab.next_memory[:count].copy(),
             version,

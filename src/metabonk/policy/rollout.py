@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metabonk.errors import WireError
 from metabonk.games import ActionKind, Observation, Transition
-from metabonk.messages import MAX_EPISODE_STEPS
+from metabonk.messages.base import MAX_EPISODE_STEPS
 from metabonk.policy.actor import Decision
 from metabonk.policy.serialization import Array, Data, pack, unpack
 from metabonk.policy.spec import PolicySpec

@@ -14,7 +14,7 @@ from metabonk.policy.distributions import (
     MultiCategorical,
 )
 from metabonk.policy.encoders import Network, feature_size
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 Extent = Annotated[int, Field(ge=1, le=4096)]
 ImageShape = tuple[Extent, Extent, Annotated[int, Field(ge=1, le=64)]]

@@ -9,7 +9,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from metabonk.errors import PolicyError
-from metabonk.messages import LARGEST_COUNT
+from metabonk.messages.base import LARGEST_COUNT
 from metabonk.policy.network import ActorCritic
 from metabonk.policy.serialization import Array, pack, unpack
 from metabonk.policy.spec import PolicySpec

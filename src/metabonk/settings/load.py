@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from metabonk.errors import SettingsError
+from metabonk.settings.learning import Learning
 from metabonk.settings.nodes import TOKEN_VARIABLE
-from metabonk.settings.schema import Learning, Settings
+from metabonk.settings.schema import Settings
 from metabonk.settings.validation import PREFIX, RENAMED, leaves, validate, variable
 from metabonk.system.files import write_atomically
 from metabonk.system.json_text import to_json

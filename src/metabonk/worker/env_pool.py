@@ -63,8 +63,6 @@ class EnvPool:
         first: the shown game.
         first_thread: of the shown game.
         count: games wanted in all.
-        has_threads: the shown game may be called by one thread only, and others too that run in
-            this process.
         shares_lock: all games run in this process, and so share its interpreter lock.
     """
 
@@ -78,8 +76,8 @@ class EnvPool:
     ) -> None:
         self.first = first
         self.first_thread = first_thread
-        self.has_threads = first.game.description.in_process
-        self.shares_lock = self.has_threads and not processes
+        self._is_bound = first.game.description.in_process
+        self.shares_lock = self._is_bound and not processes
         self._threads = [
             ThreadPoolExecutor(1, "games", initializer=lower_priority)
             for _ in range(max(1, processes))
@@ -129,7 +127,7 @@ class EnvPool:
     def thread_of(self, runner: EnvRunner) -> Executor | None:
         """Return the only thread that may call a game; None: any may."""
         if runner is self.first:
-            return self.first_thread if self.has_threads else None
+            return self.first_thread if self._is_bound else None
         return self._thread(runner.number) if self.shares_lock else None
 
     def _open_all(self) -> None:

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from metabonk.messages import EpisodeResult
-from metabonk.replay_messages import Highlight
+from metabonk.messages.replays import Highlight
+from metabonk.messages.workers import EpisodeResult
 from metabonk.runs.highlight import keep_highlight, read_highlight
 from metabonk.streaming.clip import Clip
 from metabonk.streaming.hub import Hub

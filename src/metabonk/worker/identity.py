@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from metabonk.messages import WorkerKind, instance_id
+from metabonk.messages.workers import WorkerKind, instance_id
 from metabonk.settings import Settings
 
 

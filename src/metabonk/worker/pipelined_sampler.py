@@ -3,13 +3,15 @@
 Each thread has games of its own, in two parts: while it steps the games of one, the server decides
 for those of the other. So threads hand nothing over to each other, and a thread waits only for a
 server that needs longer than half of its games take to move (as the rollout workers of Sample
-Factory, Petrenko et al. 2020).
+Factory, Petrenko et al. 2020). Games of other processes (``games.remote``) move while the thread
+completes the steps of the other part, and the server decides for that.
 """
 
+import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from metabonk.games import Observation
 from metabonk.policy import Decision
@@ -22,6 +24,13 @@ IDLE_S = 0.05
 
 Decisions: TypeAlias = Callable[[], list[Decision]]
 """Waits for the decisions that were asked for."""
+
+
+class Decided(NamedTuple):
+    """A step that is to be made, or that a game makes elsewhere."""
+
+    runner: EnvRunner
+    decision: Decision
 
 
 class PipelinedSampler:
@@ -94,13 +103,10 @@ class PipelinedSampler:
     ) -> None:
         """Step the games of one thread."""
         asked: list[tuple[Sequence[EnvRunner], Decisions]] = [((), list)] * PARTS
-        turn = 0
-        while keep_running() and not ended.is_set():
-            part, turn = turn % PARTS, turn + 1
-            waiting, decisions = asked[part]
-            asked[part] = (), list
-            for runner, decision in zip(waiting, decisions(), strict=True):
-                self._on_step(runner, self._step(runner, decision))
+        moving: list[Sequence[Decided]] = [()] * PARTS
+
+        def ask(part: int) -> bool:
+            """Ask for a part whose games have all moved; return whether the thread has any game."""
             games = runners()[thread :: self._count]
             if share := games[part::PARTS]:
                 asked[part] = (
@@ -111,5 +117,34 @@ class PipelinedSampler:
                         [runner.number for runner in share],
                     ),
                 )
-            elif not games:
+            return bool(games)
+
+        turn = 0
+        while keep_running() and not ended.is_set():
+            part, other = turn % PARTS, (turn + 1) % PARTS
+            turn += 1
+            waiting, decisions = asked[part]
+            asked[part] = (), list
+            moving[part] = self._move(
+                itertools.starmap(Decided, zip(waiting, decisions(), strict=True))
+            )
+            if not moving[part] and not ask(part):
                 ended.wait(IDLE_S)
+            if moving[other]:
+                self._complete(moving[other])
+                moving[other] = ()
+                ask(other)
+        for begun in moving:
+            self._complete(begun)
+
+    def _move(self, decided: Iterable[Decided]) -> Sequence[Decided]:
+        """Set games moving; return the steps of those that move elsewhere, and make the others."""
+        elsewhere, here = list[Decided](), list[Decided]()
+        for step in decided:
+            (elsewhere if step.runner.begin_step(step.decision) else here).append(step)
+        self._complete(here)
+        return elsewhere
+
+    def _complete(self, steps: Sequence[Decided]) -> None:
+        for runner, decision in steps:
+            self._on_step(runner, self._step(runner, decision))

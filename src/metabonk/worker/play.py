@@ -15,10 +15,10 @@ from contextlib import closing
 
 from metabonk.frame import Frame
 from metabonk.games import Observation
-from metabonk.messages import Loop
+from metabonk.messages.base import Loop
+from metabonk.messages.streams import Thought
 from metabonk.policy import Actor, Decision
 from metabonk.policy.env_runner import EnvRunner, StepResult
-from metabonk.stream_messages import Thought
 from metabonk.system import shared_core
 from metabonk.system.process import lower_priority
 from metabonk.system.tic_clock import TicClock
@@ -151,8 +151,8 @@ class PlayLoop:
                 self._apply_desired()
 
     def _sampler(self, parts: int, threads: int) -> DoubleBufferedSampler | PipelinedSampler:
-        if self._inference is not None and not self._pool.has_threads:
-            return PipelinedSampler(self._ask, self._step_unseen, self._on_step, threads=threads)
+        if self._inference is not None and not self._pool.shares_lock:
+            return PipelinedSampler(self._ask, self._step_bound, self._on_step, threads=threads)
         return DoubleBufferedSampler(
             self._decide_unseen,
             self._step_unseen,
@@ -316,6 +316,12 @@ class PlayLoop:
         if runner is self._pool.first:
             self._refresh_snapshot(runner)
         return result
+
+    def _step_bound(self, runner: EnvRunner, decision: Decision) -> StepResult:
+        """Make a step of a game, on the only thread that may call it."""
+        if (thread := self._pool.thread_of(runner)) is None:
+            return self._step_unseen(runner, decision)
+        return call_on(thread, self._step_unseen, runner, decision)
 
     def _on_step(self, runner: EnvRunner, result: StepResult) -> None:
         self._progress.count_step()

@@ -13,7 +13,7 @@ from metabonk.errors import CheckpointError, GameError, GameStartError
 from metabonk.games import Purpose, action_seed, episode_seeds, make_game
 from metabonk.games.preprocessing import ObservationFn, observe
 from metabonk.games.remote import GameProcess, RemoteGame
-from metabonk.messages import Counters, Mode
+from metabonk.messages.workers import Counters, Mode
 from metabonk.policy import Actor, DeviceObserver, PolicySpec, RolloutBuilder
 from metabonk.policy.defaults import with_defaults
 from metabonk.policy.env_runner import EnvRunner

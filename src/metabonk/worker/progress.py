@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
-from metabonk.messages import Counters, EpisodeReport, Loop
+from metabonk.messages.base import Loop
+from metabonk.messages.workers import Counters, EpisodeReport
 from metabonk.system.rate import Rate
 
 

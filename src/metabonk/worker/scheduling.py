@@ -5,7 +5,7 @@ docs/benchmarks.md, "Scheduling of games on few cores", has the measurements.
 
 from dataclasses import dataclass
 
-from metabonk.messages import Mode
+from metabonk.messages.workers import Mode
 from metabonk.settings import Settings
 
 MAX_GAMES = 64

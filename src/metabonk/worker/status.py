@@ -14,15 +14,8 @@ from metabonk.encoding.sessions import Pools
 from metabonk.errors import EncodingError
 from metabonk.http.app import Lifespan, make_http_app
 from metabonk.http.metrics import ModelCollector, metrics_routes
-from metabonk.messages import (
-    MAX_LONG_TEXT,
-    MAX_SHORT_TEXT,
-    Counters,
-    GuestStatus,
-    Loop,
-    StreamState,
-    WorkerStatus,
-)
+from metabonk.messages.base import MAX_LONG_TEXT, MAX_SHORT_TEXT, Loop
+from metabonk.messages.workers import Counters, GuestStatus, StreamState, WorkerStatus
 from metabonk.printable import printable
 from metabonk.settings import Settings
 from metabonk.streaming.hub import Hub

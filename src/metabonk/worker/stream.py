@@ -19,10 +19,10 @@ from metabonk.encoding.sessions import open_pools
 from metabonk.encoding.sessions.gpu_selection import gpu_of_worker
 from metabonk.frame import Frame
 from metabonk.http.server import HttpServer
-from metabonk.messages import EpisodeReport, HeartbeatReply, WorkerKind
+from metabonk.messages.streams import PolicyMessage
+from metabonk.messages.workers import EpisodeReport, HeartbeatReply, WorkerKind
 from metabonk.settings import Settings
 from metabonk.settings.schema import Stream
-from metabonk.stream_messages import PolicyMessage
 from metabonk.streaming.clip_http import clip_routes
 from metabonk.streaming.http import stream_routes
 from metabonk.streaming.hub import Hub
@@ -31,7 +31,7 @@ from metabonk.streaming.webrtc import WebRtc, restrict_ice_addresses
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes
 from metabonk.system.periodic_thread import PeriodicThread
-from metabonk.worker.heartbeat import HeartbeatSender, Recording
+from metabonk.worker.heartbeat import INTERVAL_S, HeartbeatSender, Recording
 from metabonk.worker.identity import Identity
 from metabonk.worker.quality import AdaptiveQuality, renditions
 from metabonk.worker.status import SourceStatus, StatusReport, make_app
@@ -39,6 +39,9 @@ from metabonk.worker.streamer import Streamer
 
 KEEP_LEASES_S = 1.0
 """Interval at which leases are held anew if their folder was removed; see ``slots.FRESH_S``."""
+
+GUEST_HEARTBEAT_S = 1.0
+"""Interval of heartbeats of a guest, of which there may be many."""
 
 GOLDEN_RATIO = 0.618
 """Its multiples, modulo 1, spread evenly from 0 to 1, however many there are."""
@@ -115,18 +118,21 @@ class WorkerStream:
         restrict_ice_addresses(settings.media_addresses)
         webrtc = WebRtc(self.hub)
         enabled = settings.stream.enabled
+        snapshot = Snapshot(self._newest_pixels)
         app = make_app(
             self.name,
             status,
-            stream_routes(self.hub, Snapshot(self._newest_pixels), enabled=enabled),
+            stream_routes(self.hub, snapshot, enabled=enabled),
             clip_routes(self.hub, self._clip_name, action_names),
-            websocket_routes(self.hub, PolicyMessage(actions=list(action_names))),
+            websocket_routes(self.hub, PolicyMessage(actions=list(action_names)), snapshot),
             whep_routes(webrtc, lambda: self.hub.state, self.name, enabled=enabled),
             lifespan=webrtc.lifespan,
         )
         server = HttpServer(app, settings.internal_host, self._identity.port)
         orchestrator = settings.internal_authority(settings.ports.orchestrator)
-        self._heartbeat = HeartbeatSender(f"http://{orchestrator}", status, self._on_reply)
+        is_guest = self._identity.kind is WorkerKind.GUEST
+        interval_s = GUEST_HEARTBEAT_S if is_guest else INTERVAL_S
+        self._heartbeat = HeartbeatSender(orchestrator, status, self._on_reply, interval_s)
         server.start()
         self._started.callback(server.stop)
         keeper = PeriodicThread(self._pools.keep, KEEP_LEASES_S, name="leases")

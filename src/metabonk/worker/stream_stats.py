@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from metabonk.encoding.ladder import RUNGS, FrameKind, PoolKind
 from metabonk.encoding.session import EncoderOpener, EncoderSession, OpenFailure
 from metabonk.errors import EncoderBroken, EncodingError
 from metabonk.frame import Frame
-from metabonk.messages import DesiredState, StreamState
-from metabonk.stream_messages import Thought
+from metabonk.messages.streams import Thought
+from metabonk.messages.workers import DesiredState, StreamState
 from metabonk.streaming.hub import Hub
 from metabonk.system.rate import Rate
 from metabonk.worker.encode_watchdog import HANG_S, EncodeWatchdog
