@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metabonk.broadcast.pixels import as_frame
+from metabonk.broadcast.pixels import as_frame, fit_bytes
 
 COLOR = np.arange(12 * 10 * 3, dtype=np.uint8).reshape(12, 10, 3)
 GRAY = COLOR[:, :, 0]
@@ -41,3 +41,10 @@ def test_color_gray_and_stacked_images_are_frames(image: Any, frame: Any):
 def test_other_things_are_named(image: Any):
     with pytest.raises(ValueError, match="an image of shape"):
         as_frame(image)
+
+
+def test_a_frame_that_is_too_large_loses_every_second_row_and_column():
+    assert fit_bytes(COLOR, COLOR.nbytes) is COLOR
+    assert np.array_equal(fit_bytes(COLOR, COLOR.nbytes - 1), COLOR[::2, ::2])
+    assert np.array_equal(fit_bytes(COLOR, 27), COLOR[::4, ::4])
+    assert fit_bytes(COLOR, 27).flags["C_CONTIGUOUS"]

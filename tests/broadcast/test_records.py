@@ -172,7 +172,7 @@ def test_a_damaged_record_is_an_error_or_another_record(data: st.DataObject):
     cut = bytes(damaged[: data.draw(st.integers(0, len(payload)))])
     with contextlib.suppress(WireError):
         record: Record = decode_record(cut, pixels)
-        assert isinstance(record, EpisodeStart | Step | Thought | FrameRecord | Note)
+        assert isinstance(record, EpisodeStart | Step | Thought | FrameRecord | Progress | Note)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))

@@ -21,10 +21,19 @@ import pytest
 from metabonk.broadcast import channel
 from metabonk.broadcast.records import EpisodeStart, FrameRecord, Record, Step, Thought
 from metabonk.broadcast.ring_reader import RingReader
-from metabonk.broadcast.shadow_link import MAX_MESSAGE, ShadowReport, Wanted, decode, encode
+from metabonk.broadcast.shadow_link import (
+    MARK,
+    MAX_MESSAGE,
+    ShadowReport,
+    Wanted,
+    decode,
+    encode,
+)
 from metabonk.broadcast.wrapper import Broadcast
 from metabonk.system import peers
+from metabonk.system.left_behind import end_lost_sessions
 from tests.support import clocked
+from tests.support.census import runs, shared_memory
 from tests.support.rings import records_of
 from tests.support.waiting import GENEROUS_S, until
 
@@ -95,7 +104,8 @@ class Viewer:
 def host() -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     name = f"shadows-{uuid.uuid4()}"
     command = [sys.executable, "-m", "metabonk.broadcast.shadow_process", name]
-    with subprocess.Popen(command) as process:
+    environment = {**os.environ, MARK: "1"}
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
         yield name, process
         process.kill()
 
@@ -248,17 +258,30 @@ def test_a_faster_trainer_is_shown_in_whole_episodes_and_spared_the_others(
         assert speed is not None and speed > 500
 
 
-def test_a_game_engine_ends_with_a_shadow_that_is_killed(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("victim", ["shadow", "host"])
+def test_a_game_engine_ends_with_a_shadow_or_a_host_that_is_killed(
+    host: tuple[str, "subprocess.Popen[bytes]"],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    victim: str,
 ):
+    name, process = host
     monkeypatch.chdir(tmp_path)  # ViZDoom leaves a folder there.
     importlib.import_module("vizdoom.gymnasium_wrapper")
     trainer = Trainer(gymnasium.make("VizdoomBasic-v1"))
     with shown(name, trainer, 20) as viewer:
         trainer.play(2, viewer.read)
         (engine,) = until("its engine", psutil.Process(viewer.pid).children)
-        os.kill(viewer.pid, signal.SIGKILL)
-        until("the end of both", lambda: viewer.has_ended() and not engine.is_running())
+        memory = until("its memory", lambda: shared_memory([engine]))
+        os.kill(viewer.pid if victim == "shadow" else process.pid, signal.SIGKILL)
+
+        def is_over() -> bool:
+            if victim == "host":
+                end_lost_sessions(MARK)  # As a hub does each second.
+            return viewer.has_ended() and not runs(engine)
+
+        until("the end of both", is_over)
+        until("the end of their memory", lambda: not any(file.exists() for file in memory))
 
 
 def test_an_environment_that_depends_on_time_is_found_out_at_its_first_differing_reward(

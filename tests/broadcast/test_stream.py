@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metabonk.broadcast import channel, places
 from metabonk.broadcast.announcement import Announcement
 from metabonk.broadcast.places import find_rings
 from metabonk.broadcast.records import FrameRecord, Record, Step, Thought
 from metabonk.broadcast.ring_layout import Demand
 from metabonk.broadcast.ring_reader import RingReader, set_demand
+from metabonk.broadcast.ring_writer import RingWriter
 from metabonk.broadcast.stream import Stream
+from metabonk.errors import StartError
 from tests.support.rings import records_of
 from tests.support.waiting import until
 
@@ -113,3 +116,29 @@ def test_no_picture_is_copied_for_those_who_want_records_only(stream: Stream):
     set_demand(reader.file, Demand.RECORDS, 600)
     stream.show(PIXELS, reward=1.0, text="grasps")
     assert [type(each) for each in read(reader)] == [Thought, Step]
+
+
+def test_a_picture_that_no_ring_has_room_for_is_shown_smaller_with_a_warning(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+):
+    def create_small(announcement: Announcement, capacities: tuple[int, ...]) -> RingWriter:
+        if min(capacities) > places.CAPACITY:
+            raise StartError("/dev/shm: No space left on device")
+        return places.create_ring(announcement, capacities)
+
+    monkeypatch.setattr(channel, "create_ring", create_small)
+    stream.show(PIXELS)
+    watch()
+    large = np.arange(600 * 800 * 3, dtype=np.uint8).reshape(600, 800, 3)
+    with pytest.warns(UserWarning, match="800×600 smaller .* No space left"):
+        stream.show(large)
+    with warnings.catch_warnings(action="error"):
+        shown = until("it is shown", lambda: _shown(stream, large))
+    assert np.array_equal(shown.pixels, large[::2, ::2])
+
+
+def _shown(stream: Stream, pixels: np.ndarray) -> FrameRecord | None:
+    reader = watch()
+    stream.show(pixels)
+    frames = [each for each in read(reader) if isinstance(each, FrameRecord)]
+    return frames[-1] if frames else None

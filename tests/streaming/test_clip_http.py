@@ -14,8 +14,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from metabonk.messages import ErrorBody, StreamState
-from metabonk.stream_messages import ClipTrack
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.streams import ClipTrack
+from metabonk.messages.workers import StreamState
 from metabonk.streaming import clip_http
 from metabonk.streaming.clip_http import clip_routes, file_name
 from metabonk.streaming.hub import RECENT_S, Hub

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from metabonk.messages import StreamState
-from metabonk.stream_messages import AudienceMessage
+from metabonk.messages.streams import AudienceMessage
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.fanout import KEYFRAME_REUSE_S, KEYFRAME_TIMEOUT_S, Fanout
 from metabonk.streaming.gop import Epoch, Fragment, Packer
 from tests.support.clock import Clock

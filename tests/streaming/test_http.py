@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from metabonk.encoding.access_unit import TIMESCALE
-from metabonk.messages import ErrorBody, StreamState
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.workers import StreamState
 from metabonk.streaming import fanout
 from metabonk.streaming.fanout import KEYFRAME_REUSE_S
 from metabonk.streaming.gop import Timeline

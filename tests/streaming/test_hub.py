@@ -10,8 +10,8 @@ from typing import TypeVar
 import pytest
 
 from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
-from metabonk.messages import StreamState
-from metabonk.stream_messages import SaliencyMessage, StateMessage, ThoughtMessage
+from metabonk.messages.streams import SaliencyMessage, StateMessage, ThoughtMessage
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.fanout import (
     KEYFRAME_REUSE_S,
     KEYFRAME_TIMEOUT_S,

@@ -18,9 +18,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from metabonk.http.app import make_http_app
-from metabonk.messages import StreamState
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.gateway import Gateway
+from metabonk.messages.workers import StreamState
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.gateway.workers import Gateway
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from metabonk.streaming import relay

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.errors import WireError
-from metabonk.stream_messages import EpochMessage
+from metabonk.messages.streams import EpochMessage
 from metabonk.streaming import fmp4
 from metabonk.streaming.gop import Epoch, Fragment, Packer
 from metabonk.streaming.unpack import MOOF_SIZE, read_epoch, read_fragment

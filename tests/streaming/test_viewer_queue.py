@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metabonk.encoding.access_unit import AccessUnit
-from metabonk.messages import StreamState
-from metabonk.stream_messages import StateMessage
+from metabonk.messages.streams import StateMessage
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.fmp4 import ParameterSets
 from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 from metabonk.streaming.viewer_queue import Item, ViewerQueue

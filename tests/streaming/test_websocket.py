@@ -10,8 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from metabonk.messages import StreamState
-from metabonk.stream_messages import (
+from metabonk.messages.streams import (
     AudienceMessage,
     EpochMessage,
     PolicyMessage,
@@ -20,6 +19,7 @@ from metabonk.stream_messages import (
     Thought,
     ThoughtMessage,
 )
+from metabonk.messages.workers import StreamState
 from tests.support.frames import encode_frames, padded, regular_times
 from tests.support.stage import POLICY, Stage, stage
 from tests.support.waiting import GENEROUS_S

@@ -12,14 +12,14 @@ import pytest
 from aiortc import RTCRtpReceiver, RTCSessionDescription
 from aiortc.rtp import RTCP_PSFB_PLI, RtcpPsfbPacket
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.fanout import MIN_KEYFRAME_INTERVAL_S
 from metabonk.streaming.sdp import InvalidOffer
 from metabonk.streaming.webrtc import VIEWER_TIMEOUT_S, NoCommonCodec, WebRtc
 from tests.support import http
 from tests.support.offers import READER_JS, READER_JS_CANDIDATES
 from tests.support.stage import FPS, Stage, stage
-from tests.support.waiting import until_async
+from tests.support.waiting import GENEROUS_S, until_async
 from tests.support.whep_player import SDP, Watcher
 
 KEY = "a=fingerprint:sha-256 AB:CD\r\n"
@@ -37,7 +37,9 @@ def run(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 @contextlib.asynccontextmanager
 async def watcher(staged: Stage) -> AsyncIterator[Watcher]:
-    async with httpx.AsyncClient(base_url=staged.http, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        base_url=staged.http, trust_env=False, timeout=GENEROUS_S
+    ) as client:
         opened = Watcher(client)
         try:
             yield opened
@@ -238,7 +240,10 @@ def test_an_offer_counts_at_once_and_is_answered_when_the_stream_is_live(staged:
 
 
 def test_without_an_encoder_session_the_response_equals_that_of_stream_mp4():
-    with stage(wait_s=0.05) as staged, httpx.Client(base_url=staged.http) as client:
+    with (
+        stage(wait_s=0.05) as staged,
+        httpx.Client(base_url=staged.http, timeout=GENEROUS_S) as client,
+    ):
         offered = client.post("/whep", content="v=0\r\n", headers=SDP)
         plain = client.get("/stream.mp4")
         assert (offered.status_code, offered.json()) == (503, plain.json())
@@ -289,7 +294,7 @@ def test_a_player_without_h264_is_told_so(staged: Stage):
 
 def test_an_offer_of_audio_and_a_data_channel_too_is_answered_with_video_alone(staged: Stage):
     staged.go_live()
-    with httpx.Client(base_url=staged.http) as client:
+    with httpx.Client(base_url=staged.http, timeout=GENEROUS_S) as client:
         answered = client.post("/whep", content=READER_JS, headers=SDP)
         assert answered.status_code == 201, answered.text
         head, video, audio, data = answered.text.split("m=")
@@ -304,7 +309,7 @@ def test_an_offer_of_audio_and_a_data_channel_too_is_answered_with_video_alone(s
 
 def test_candidates_may_follow_but_ice_is_not_restarted(staged: Stage):
     staged.go_live()
-    with httpx.Client(base_url=staged.http) as client:
+    with httpx.Client(base_url=staged.http, timeout=GENEROUS_S) as client:
         answered = client.post("/whep", content=READER_JS, headers=SDP)
         kind = {"Content-Type": answered.headers["Accept-Patch"], "If-Match": "*"}
 
@@ -322,7 +327,7 @@ def test_candidates_may_follow_but_ice_is_not_restarted(staged: Stage):
 
 def test_another_workers_name_is_not_found(staged: Stage):
     staged.go_live()
-    with httpx.Client(base_url=staged.http) as client:
+    with httpx.Client(base_url=staged.http, timeout=GENEROUS_S) as client:
         assert client.post("/whep?worker=omega-1", content="v=0", headers=SDP).status_code == 404
         assert client.delete("/whep/nothing").status_code == 404
         described = client.options("/whep")

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from metabonk.system.ports import MAX_PORT, bind_error, free_port
+from metabonk.system.ports import MAX_PORT, bind_error, free_port, free_ports
 
 LOOPBACK = "127.0.0.1"
 
@@ -30,3 +30,11 @@ def test_ports_that_belong_to_others_are_left_out(used_port: int):
 def test_without_a_free_port_there_is_an_error():
     with pytest.raises(OSError, match="no port from"):
         free_port(LOOPBACK, MAX_PORT, is_taken=lambda port: True)
+    with pytest.raises(OSError, match="no 2 consecutive ports from"):
+        free_ports(LOOPBACK, MAX_PORT, 2, lambda port: False)
+
+
+def test_consecutive_ports_begin_after_one_that_is_used(used_port: int):
+    first = free_ports(LOOPBACK, used_port - 2, 4, lambda port: False)
+    assert first > used_port
+    assert free_ports(LOOPBACK, first, 4, (first + 3).__eq__) > first + 3

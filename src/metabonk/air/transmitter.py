@@ -16,9 +16,9 @@ from metabonk.air.backoff import Backoff
 from metabonk.air.output import Output
 from metabonk.air.target import KeyMask, Target
 from metabonk.air.whip import WhipError, transmit
-from metabonk.air_messages import AirReport, AirState
 from metabonk.errors import WireError
-from metabonk.messages import MAX_LONG_TEXT
+from metabonk.messages.air import AirReport, AirState
+from metabonk.messages.base import MAX_LONG_TEXT
 from metabonk.streaming.gop import Epoch, Fragment
 from metabonk.streaming.relay import MAX_MESSAGE_BYTES
 from metabonk.streaming.unpack import StreamReader

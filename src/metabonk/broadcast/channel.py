@@ -8,13 +8,16 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import gymnasium
+import numpy as np
+from numpy.typing import NDArray
 
 from metabonk.broadcast.announcement import Announcement
 from metabonk.broadcast.hub import seek_hub
+from metabonk.broadcast.pixels import fit_bytes
 from metabonk.broadcast.places import CAPACITY, SMALL_CAPACITY, create_ring
-from metabonk.broadcast.records import Pending, encode_batch
+from metabonk.broadcast.records import FRAME_SIZE, Pending, encode_batch, encode_frame
 from metabonk.broadcast.ring_layout import MAX_CAPACITY, entry_size
-from metabonk.broadcast.ring_writer import ClosedRing, Pixels, RingClosed, RingWriter
+from metabonk.broadcast.ring_writer import ClosedRing, RingClosed, RingWriter
 from metabonk.errors import StartError
 
 log = logging.getLogger(__name__)
@@ -23,6 +26,9 @@ SWITCH = "METABONK_BROADCAST"
 """Environment variable; 0: nothing is broadcast."""
 
 PAGE = 4096
+
+MAX_RECORD = MAX_CAPACITY // 4
+"""Bytes of a frame that a ring is made for; larger ones are made smaller."""
 
 BATCH_S = 0.05
 BATCH_BYTES = 1 << 13
@@ -55,6 +61,7 @@ class Channel:
         self._batch_until_s = 0.0
         self._next_end_s = 0.0
         self._next_look_s = 0.0
+        self._can_grow = True
 
     @property
     def is_due(self) -> bool:
@@ -138,25 +145,54 @@ class Channel:
             self._next_end_s = now + BATCH_S
             self.flush()
 
-    def send_frame(self, record: bytes, pixels: memoryview) -> None:
-        """Write the batch and a frame to the ring.
+    def send_frame(self, frame: NDArray[np.uint8], drawn_at: float, drawing_s: float) -> None:
+        """Write the batch and a frame to the ring; one that it has no room for is made smaller.
+
+        Args:
+            frame: ``H×W×3``.
+            drawn_at: seconds on ``time.monotonic()``.
+            drawing_s: that drawing it took.
 
         Raises:
             RingClosed: there is no ring.
             StartError: there is no room for a larger one.
         """
         self.flush()
-        self._append(record, pixels)
+        if not self.ring.is_open:
+            raise RingClosed
+        size = min(FRAME_SIZE + frame.nbytes, MAX_RECORD)
+        if self._can_grow and size > self.ring.max_record:
+            try:
+                self._grow(size)
+            except StartError as error:
+                self._can_grow = False
+                height, width = frame.shape[:2]
+                self._warn(f"frames of {width}×{height} smaller than they are: {error}")
+        frame = fit_bytes(frame, self.ring.max_record - FRAME_SIZE)
+        self.ring.append(encode_frame(frame.shape, drawn_at, drawing_s), frame.data.cast("B"))
 
-    def _append(self, payload: bytes, pixels: Pixels = b"") -> None:
-        """Add to the ring; what doesn't fit is dropped, and a larger ring is made."""
-        size = len(payload) + len(pixels)
-        if size <= self.ring.max_record or self._announcement is None or not self.ring.is_open:
-            self.ring.append(payload, pixels)
+    def _append(self, payload: bytes) -> None:
+        """Add to the ring, or to a larger one; what doesn't fit into that either is dropped."""
+        if len(payload) > self.ring.max_record:
+            self._grow(len(payload))
+        self.ring.append(payload)
+
+    def _grow(self, size: int) -> None:
+        """Replace the ring by one for larger records; what is in it is dropped.
+
+        Raises:
+            StartError: there is no room for it; then the ring is as large as at first.
+        """
+        announcement = self._announcement
+        if announcement is None or not self.ring.is_open:
             return
+        least = -(-2 * (entry_size(size, 0) + PAGE) // PAGE) * PAGE
         self.ring.close()
-        least = -(-2 * (entry_size(len(payload), len(pixels)) + PAGE) // PAGE) * PAGE
-        self._create(self._announcement, (min(2 * least, MAX_CAPACITY), least))
+        try:
+            self._create(announcement, (min(2 * least, MAX_CAPACITY), min(least, MAX_CAPACITY)))
+        except StartError:
+            self._create(announcement, (CAPACITY, SMALL_CAPACITY))
+            raise
 
     def close(self) -> None:
         """Write the batch, and say that there is no more; for good."""
@@ -173,6 +209,9 @@ class Channel:
     def _fail(self, error: Exception) -> None:
         self.close()
         words = str(error) if isinstance(error, StartError) else f"{type(error).__name__}: {error}"
+        self._warn(f"nothing of this environment: {words}")
+
+    def _warn(self, what: str) -> None:
         # The user may have made errors of warnings.
         with contextlib.suppress(Warning):
-            gymnasium.logger.warn("metabonk shows nothing of this environment: %s", words)
+            gymnasium.logger.warn("metabonk shows %s", what)

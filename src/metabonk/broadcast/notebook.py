@@ -14,13 +14,19 @@ PATH = "/neural/broadcast"
 POLL_S = 0.1
 
 # A page on this machine may only be part of another one that has the same name for this machine.
+# A cell of Visual Studio Code has none; but the editor forwards the port of a link to this machine,
+# wherever that is clicked.
 CELL = """
 <div><iframe style="border:0;width:100%;height:{height}px" allow="autoplay; fullscreen"></iframe>
+<a target="_blank" rel="noopener">metabonk</a>
 <script>{{
-  const frame = document.currentScript.previousElementSibling;
+  const link = document.currentScript.previousElementSibling;
+  const frame = link.previousElementSibling;
   const address = new URL({address});
   if (["localhost", "127.0.0.1"].includes(location.hostname)) address.hostname = location.hostname;
-  frame.src = address;
+  link.href = link.textContent = address;
+  if (location.protocol.startsWith("http")) frame.src = address;
+  else frame.remove();
 }}</script></div>
 """
 

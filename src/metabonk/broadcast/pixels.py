@@ -33,3 +33,10 @@ def as_frame(image: Any) -> NDArray[np.uint8]:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, np.newaxis], 3, axis=2)
     return np.ascontiguousarray(pixels)
+
+
+def fit_bytes(frame: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    """Leave out every second row and column of a frame until it takes at most so many bytes."""
+    while frame.nbytes > most:
+        frame = np.ascontiguousarray(frame[::2, ::2])
+    return frame

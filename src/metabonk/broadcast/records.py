@@ -24,6 +24,9 @@ MAX_SIDE = 1 << 14
 
 _STEP = struct.Struct("<cdB")
 _FRAME = struct.Struct("<cHHdf")
+FRAME_SIZE = _FRAME.size
+"""Bytes of a frame's record, beside its pixels."""
+
 _COUNT = struct.Struct("<I")
 _TERMINATED, _TRUNCATED = 1, 2
 

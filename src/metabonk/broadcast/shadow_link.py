@@ -21,6 +21,9 @@ MAX_NOTE = 2000
 
 SEND_TIMEOUT_S = 5.0
 
+MARK = "METABONK_SHADOW"
+"""Environment variable of shadows, and so of game engines that these start."""
+
 M = TypeVar("M", "Wanted", "ShadowReport")
 
 

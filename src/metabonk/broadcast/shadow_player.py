@@ -5,10 +5,15 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metabonk.broadcast.announcement import Announcement
+from metabonk.broadcast.pixels import fit_bytes
 from metabonk.broadcast.places import SMALL_CAPACITY
 from metabonk.broadcast.playback import Playback, Shown
 from metabonk.broadcast.records import (
+    FRAME_SIZE,
     EpisodeStart,
     FrameRecord,
     Pending,
@@ -23,9 +28,9 @@ from metabonk.broadcast.records import (
     encode_step,
     encode_thought,
 )
-from metabonk.broadcast.ring_layout import Demand, capacity_for
+from metabonk.broadcast.ring_layout import MAX_CAPACITY, Demand, capacity_for
 from metabonk.broadcast.ring_reader import RingReader, set_demand
-from metabonk.broadcast.ring_writer import Pixels, RingWriter
+from metabonk.broadcast.ring_writer import RingWriter
 from metabonk.broadcast.shadow import Shadow
 from metabonk.broadcast.shadow_link import ShadowLink, ShadowReport, Wanted
 from metabonk.broadcast.trainer_speed import TrainerSpeed
@@ -42,8 +47,8 @@ REPORT_S = 1.0
 MIN_READ_S, MAX_READ_S = 0.01, 0.05
 """Pause between two readings of the trainer's ring: the fuller it is, the shorter."""
 
-MAX_READ_UNSEEN_S = 0.25
-"""Longest pause while only a frame a second is shown."""
+READ_UNSEEN_S = 0.5
+"""The same while only a frame a second is shown, unless the ring fills up."""
 
 FILLED_FAST, FILLED_SLOWLY = 1 / 8, 1 / 64
 """Shares of the ring that the trainer filled in a pause that was too long, or could be longer."""
@@ -64,6 +69,8 @@ FIRST_MESSAGE_S = 10.0
 NO_EPISODE = (
     "its episode began before anybody watched, so it can't be repeated; the next one can be"
 )
+
+NO_ROOM = "it is drawn smaller than it is, since there is no room for its frames in shared memory"
 
 
 def play(link: ShadowLink) -> None:
@@ -106,9 +113,12 @@ class ShadowPlayer:
         self._shadow = Shadow(announcement.recipe)
         self._playback = Playback(self._shadow, announcement.speed)
         self._ring = RingWriter.unnamed(SMALL_CAPACITY)
+        self._no_room_for = MAX_CAPACITY + 1
+        self._is_reduced = False
         self._clock: TicClock | None = None
         self._fps = 0
         self._demand, self._demanded_at = Demand.NOTHING, 0.0
+        self._asked_at: float | None = None
         self._read_pause_s = MIN_READ_S
         self._read_at = self._show_at = self._report_at = self._progress_at = 0.0
         self._shown_at = time.monotonic()
@@ -164,8 +174,12 @@ class ShadowPlayer:
         if demand is not self._demand:
             # What was recorded before may have no end.
             self._read(now)
-            self._read_pause_s = MIN_READ_S
-            self._read_at = min(self._read_at, now + MIN_READ_S)
+            self._read_pause_s = MIN_READ_S if self._fps > 1 else READ_UNSEEN_S
+            self._read_at = now + self._read_pause_s
+            if demand is Demand.NOTHING:
+                self._asked_at = None
+            elif self._asked_at is None:
+                self._asked_at = now
         if demand is not self._demand or is_stale:
             self._demand, self._demanded_at = demand, now
             set_demand(self._file, demand, DEMAND_S)
@@ -184,45 +198,44 @@ class ShadowPlayer:
             self._speed.add(entry.written_at, records, has_gap=has_gap)
             self._playback.add(records, has_gap=has_gap)
             if self._wants_frames(now):
-                self._pass_on(records, entry.pixels)
+                self._pass_on(records)
         if self._demand is Demand.NOTHING:
             self._playback.stop_recording()
         if size > FILLED_FAST * self._reader.capacity:
             self._read_pause_s = max(MIN_READ_S, self._read_pause_s / 4)
         elif size < FILLED_SLOWLY * self._reader.capacity:
-            longest_s = MAX_READ_S if self._fps > 1 else MAX_READ_UNSEEN_S
+            longest_s = MAX_READ_S if self._fps > 1 else READ_UNSEEN_S
             self._read_pause_s = min(longest_s, self._read_pause_s * 2)
         self._read_at = now + self._read_pause_s
         if not size and (successor := self._reader.successor()) is not None:
             self._reader.close()
             self._reader, self._missed = successor, 0
 
-    def _pass_on(self, records: list[Record], pixels: bytes) -> None:
+    def _pass_on(self, records: list[Record]) -> None:
         """Show what the trainer plays and draws itself."""
         for record in records:
             match record:
                 case FrameRecord():
                     self._inline_at = time.monotonic()
-                    shape = record.pixels.shape
-                    self._append(encode_frame(shape, record.captured_at, record.drawing_s), pixels)
+                    self._append_frame(record.pixels, record.captured_at, record.drawing_s)
                 case Step() | Thought():
-                    self._append(encode_batch([_encoded(record)]))
+                    self._ring.append(encode_batch([_encoded(record)]))
 
     def _show(self, now: float) -> float:
         """Play until a tic is drawn; return the time until the next one, seconds."""
         assert self._clock is not None
-        tics, has_news, wait_s = 0, False, 0.0
+        tics, records, wait_s = 0, list[Pending](), 0.0
         while True:
             tics += 1
             is_drawn = self._clock.count_frames() > 0
-            shown = self._playback.tic(draw=False) if has_news or tics == 1 else None
+            shown = self._playback.tic(draw=False) if records or tics == 1 else None
             if shown is not None:
-                has_news = True
-                self._append(encode_batch(self._records(shown, now)))
+                records += self._records(shown, now)
             wait_s = self._clock.wait_s(now)
             if is_drawn:
                 break
-        if has_news:
+        if records:
+            self._ring.append(encode_batch(records))
             self._draw()
         return wait_s
 
@@ -244,19 +257,27 @@ class ShadowPlayer:
         frame = self._playback.draw()
         self._shown_at = drawn = time.monotonic()
         self._has_shown = True
-        self._append(encode_frame(frame.shape, drawn, drawn - began), frame.data.cast("B"))
+        self._append_frame(frame, drawn, drawn - began)
 
-    def _append(self, payload: bytes, pixels: Pixels = b"") -> None:
-        """Add to the own ring, or to a new one that is large enough."""
-        if pixels:
-            fitting = min(MAX_FRAMES_KEPT, RING_BYTES // len(pixels))
-            count = max(MIN_FRAMES_KEPT, fitting) if self._fps > 1 else 2
-            capacity = capacity_for(len(payload), len(pixels), count)
-            if capacity > self._ring.capacity:
+    def _append_frame(self, frame: NDArray[np.uint8], drawn_at: float, drawing_s: float) -> None:
+        """Add to the own ring, or to a larger one; without room for that, a smaller frame."""
+        size = frame.nbytes
+        fitting = min(MAX_FRAMES_KEPT, RING_BYTES // size)
+        count = max(MIN_FRAMES_KEPT, fitting) if self._fps > 1 else 2
+        capacity = capacity_for(FRAME_SIZE, size, count)
+        if capacity > self._ring.capacity and capacity < self._no_room_for:
+            try:
+                ring = RingWriter.unnamed(capacity)
+            except OSError:
+                self._no_room_for = capacity
+            else:
                 self._ring.close()
-                self._ring = RingWriter.unnamed(capacity)
+                self._ring = ring
                 self._send_ring()
-        self._ring.append(payload, pixels)
+        frame = fit_bytes(frame, self._ring.max_record - FRAME_SIZE)
+        self._is_reduced = frame.nbytes < size
+        payload = encode_frame(frame.shape, drawn_at, drawing_s)
+        self._ring.append(payload, frame.data.cast("B"))
 
     def _send_ring(self) -> None:
         self._link.send(self._report(), self._ring.descriptor)
@@ -267,9 +288,9 @@ class ShadowPlayer:
         waits = not self._has_shown and now - self._shown_at > NO_EPISODE_S
         return ShadowReport(
             os.getpid(),
-            self._speed.steps_per_s,
+            self._speed.steps_per_s(self._asked_at, now),
             is_inline,
-            NO_EPISODE if is_inline or waits else "",
+            NO_EPISODE if is_inline or waits else NO_ROOM if self._is_reduced else "",
         )
 
 

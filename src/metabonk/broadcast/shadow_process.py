@@ -4,7 +4,8 @@
 connection it forks a shadow, which begins with Gymnasium and these modules imported: for CartPole
 that takes 0.01 s of CPU and 6 MB instead of 0.3 s and 31 MB. A shadow ends when the one who shows
 it has gone, or with this process; this one ends when it has had no shadow for a while. Of two that
-are started at once, one ends.
+are started at once, one ends. It leads a POSIX session: if it is killed, a hub finds what its
+shadows have started, such as game engines, by that.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ from typing import NoReturn
 from metabonk.broadcast.shadow_link import ShadowLink, ShadowReport
 from metabonk.errors import ReplayError, WireError
 from metabonk.system import peers
+from metabonk.system.left_behind import end_group
 from metabonk.system.process import PR_SET_PDEATHSIG
 
 IDLE_S = 3.0
@@ -131,7 +133,7 @@ class ShadowHost:
                 os.kill(pid, signal.SIGKILL)  # A child keeps its number until it is reaped.
             # Its number stays taken until it is reaped.
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                os.killpg(pid, signal.SIGKILL)
+                end_group(pid)
                 os.waitpid(pid, 0)
                 self._shadows.pop(pid).close()
 

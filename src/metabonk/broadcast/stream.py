@@ -7,7 +7,7 @@ from typing import Any, SupportsFloat
 from metabonk.broadcast.announcement import MAX_FPS, Announcement
 from metabonk.broadcast.channel import Channel
 from metabonk.broadcast.pixels import as_frame
-from metabonk.broadcast.records import Thought, encode_frame, encode_step, encode_thought
+from metabonk.broadcast.records import Thought, encode_step, encode_thought
 from metabonk.broadcast.ring_layout import FRAMES, NOTHING
 from metabonk.broadcast.values import encode
 from metabonk.broadcast.version import metabonk_version
@@ -81,5 +81,4 @@ class Stream:
         if demand is not FRAMES or now < self._next_s:
             return
         self._next_s = max(self._next_s + 1 / self._fps, now)
-        frame = as_frame(pixels)
-        self._channel.send_frame(encode_frame(frame.shape, now, 0.0), frame.data.cast("B"))
+        self._channel.send_frame(as_frame(pixels), now, 0.0)

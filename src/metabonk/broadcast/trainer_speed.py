@@ -8,6 +8,9 @@ from metabonk.broadcast.records import EpisodeStart, Record, Step
 WINDOW_S = 5.0
 """Time that is averaged over; where little is recorded, over several stretches."""
 
+USUAL_S = 1.0
+"""Time between two records of a trainer that takes steps, with that until they are read."""
+
 
 class TrainerSpeed:
     """Steps per second of an environment in its trainer.
@@ -22,10 +25,21 @@ class TrainerSpeed:
         self._episode: int | None = None
         self._has_ended = False
 
-    @property
-    def steps_per_s(self) -> float | None:
-        """Mean of the last seconds that were recorded; None before there are any."""
+    def steps_per_s(self, asked_at: float | None, now: float) -> float | None:
+        """Return the mean of the last seconds that were recorded; None before there are any.
+
+        It falls to 0 while a trainer that is asked for records takes no step, as when it learns.
+
+        Args:
+            asked_at: time since which it is asked all the time; None: it is not.
+            now: time on the same clock.
+        """
         seconds = sum(each for _, each in self._counted)
+        if asked_at is not None and self._written_at is not None and self._written_at >= asked_at:
+            silent_s = max(0.0, now - self._written_at - USUAL_S)
+            if silent_s >= WINDOW_S and self._counted:
+                return 0.0
+            seconds += silent_s
         return sum(steps for steps, _ in self._counted) / seconds if seconds > 0 else None
 
     def add(self, written_at: float, records: Sequence[Record], *, has_gap: bool = False) -> None:
@@ -49,7 +63,8 @@ class TrainerSpeed:
         if not any(isinstance(record, EpisodeStart | Step) for record in records):
             return
         if is_continuous and self._written_at is not None:
-            self._counted.append((steps, written_at - self._written_at))
+            # After a pause, the mean is again one of the last seconds as soon as they have passed.
+            self._counted.append((steps, min(WINDOW_S, written_at - self._written_at)))
             self._forget()
         self._written_at = written_at
 

@@ -17,7 +17,6 @@ from metabonk.broadcast.places import RANK
 from metabonk.broadcast.records import (
     EpisodeStart,
     Note,
-    encode_frame,
     encode_note,
     encode_step,
 )
@@ -203,6 +202,4 @@ class BroadcastVector(_VectorWrapper):  # type: ignore[misc]
 
     def _send(self, drawn: Drawn | None) -> None:
         if drawn is not None:
-            frame = as_frame(as_array(drawn.image))
-            record = encode_frame(frame.shape, drawn.at, drawn.took_s)
-            self._channel.send_frame(record, frame.data.cast("B"))
+            self._channel.send_frame(as_frame(as_array(drawn.image)), drawn.at, drawn.took_s)

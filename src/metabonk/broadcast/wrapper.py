@@ -22,7 +22,6 @@ from metabonk.broadcast.records import (
     EpisodeStart,
     Note,
     Thought,
-    encode_frame,
     encode_note,
     encode_start,
     encode_step,
@@ -259,9 +258,7 @@ class Broadcast(gymnasium.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
                 "render_mode='rgb_array'"
             )
             return
-        frame = as_frame(image)
-        record = encode_frame(frame.shape, began, time.monotonic() - began)
-        self._channel.send_frame(record, frame.data.cast("B"))
+        self._channel.send_frame(as_frame(image), began, time.monotonic() - began)
         self._budget.drew(began, time.monotonic())
 
     def _image(self, observation: Any) -> Any:

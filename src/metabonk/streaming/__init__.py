@@ -9,6 +9,7 @@
 ``hub``           the stream of one encoder: access units, packed, to a fan-out
 ``mpegts``        access units as MPEG-TS
 ``snapshot``      the newest frame as JPEG
+``stills``        the same over the connection of a relay
 ``sdp``           checks on a WebRTC viewer's offer
 ``webrtc``        WebRTC connections that carry the access units
 ``http``, ``websocket``, ``whep``  the routes

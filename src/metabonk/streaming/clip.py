@@ -12,7 +12,7 @@ from itertools import accumulate, groupby, pairwise
 from typing import NamedTuple
 
 from metabonk.encoding.access_unit import TIMESCALE
-from metabonk.stream_messages import ThoughtMessage
+from metabonk.messages.streams import ThoughtMessage
 from metabonk.streaming.boxes import box, full_box, movie_header, sample_table, track
 from metabonk.streaming.fmp4 import (
     ParameterSets,

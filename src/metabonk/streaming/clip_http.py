@@ -19,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from metabonk.http.disconnect import run_until_disconnect
 from metabonk.http.errors import error_response
-from metabonk.messages import ErrorBody
-from metabonk.stream_messages import ClipTrack
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.streams import ClipTrack
 from metabonk.streaming.clip import Clip
 from metabonk.streaming.hub import RECENT_S, Hub
 

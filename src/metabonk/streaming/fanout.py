@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from metabonk.messages import StreamState
-from metabonk.stream_messages import AudienceMessage, SaliencyMessage, StateMessage
+from metabonk.messages.streams import AudienceMessage, SaliencyMessage, StateMessage
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.gop import CurrentGop, Epoch, Fragment, QueueLimits
 from metabonk.streaming.viewer import Viewer
 from metabonk.streaming.viewer_queue import Item

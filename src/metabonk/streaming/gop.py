@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metabonk.encoding.access_unit import TIMESCALE, AccessUnit
-from metabonk.stream_messages import Thought, ThoughtMessage
+from metabonk.messages.streams import Thought, ThoughtMessage
 from metabonk.streaming.fmp4 import (
     ParameterSets,
     fragment,

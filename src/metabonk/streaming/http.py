@@ -20,8 +20,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from metabonk.http.disconnect import run_until_disconnect
 from metabonk.http.errors import error_response
-from metabonk.messages import ErrorBody, StreamState
-from metabonk.stream_messages import StateMessage
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.streams import StateMessage
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.fanout import Fanout
 from metabonk.streaming.gop import Epoch, Fragment
 from metabonk.streaming.mpegts import TransportStream

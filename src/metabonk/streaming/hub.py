@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from metabonk.encoding.access_unit import AccessUnit
-from metabonk.stream_messages import SaliencyMessage, Thought
+from metabonk.messages.streams import SaliencyMessage, Thought
 from metabonk.streaming.fanout import Fanout
 from metabonk.streaming.gop import Packer
 from metabonk.streaming.recent import Gop, RecentGops

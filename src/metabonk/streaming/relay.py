@@ -19,9 +19,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from metabonk.errors import WireError
-from metabonk.stream_messages import PolicyMessage, SaliencyMessage, StateMessage
+from metabonk.messages.streams import (
+    PolicyMessage,
+    SaliencyMessage,
+    StateMessage,
+    StillMessage,
+)
 from metabonk.streaming.fanout import Fanout
 from metabonk.streaming.gop import Epoch, Fragment
+from metabonk.streaming.stills import StillQuestions
 from metabonk.streaming.unpack import StreamReader
 
 log = logging.getLogger(__name__)
@@ -66,6 +72,7 @@ class Relay:
     Attributes:
         fanout: its viewers.
         policy: what the stream says of its policy, once it is open.
+        stills: of the stream, once it is open.
         users: who keep it open.
         close_code: with which its server closed it (RFC 6455, 7.4).
         close_reason: likewise.
@@ -76,9 +83,11 @@ class Relay:
         self._audience_changed = asyncio.Event()
         self.fanout = Fanout(on_audience=self._audience_changed.set)
         self.policy = PolicyMessage(actions=[])
+        self.stills = StillQuestions(self._send)
         self.users = 0
         self.close_code = 1011
         self.close_reason = ""
+        self._server: ClientConnection | None = None
         self._opened = asyncio.get_running_loop().create_future()
         self._running = asyncio.create_task(self._run())
 
@@ -129,27 +138,32 @@ class Relay:
             if not self._opened.done() and self.users:
                 self._opened.set_exception(StreamUnreachable(reason))
 
+    async def _send(self, text: str) -> None:
+        with contextlib.suppress(ConnectionClosed):  # Its viewers are about to be sent away.
+            if self._server is not None:
+                await self._server.send(text)
+
     async def _relay(self, server: ClientConnection) -> None:
-        reporting = asyncio.create_task(self._report(server))
+        self._server = server
+        reporting = asyncio.create_task(self._report())
         try:
             await self._receive(server)
         finally:
             reporting.cancel()
         self.close_code, self.close_reason = close_code(server), server.close_reason or ""
 
-    async def _report(self, server: ClientConnection) -> None:
+    async def _report(self) -> None:
         """Tell the server about the viewers; it may be slow, and nobody else waits for it."""
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(KEYFRAME_POLL_S):
-                        await self._audience_changed.wait()
-                has_changed = self._audience_changed.is_set()
-                self._audience_changed.clear()
-                audience = self.fanout.audience()
-                audience.keyframe = self.fanout.keyframe_wanted()
-                if has_changed or audience.keyframe:
-                    await server.send(audience.model_dump_json())
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KEYFRAME_POLL_S):
+                    await self._audience_changed.wait()
+            has_changed = self._audience_changed.is_set()
+            self._audience_changed.clear()
+            audience = self.fanout.audience()
+            audience.keyframe = self.fanout.keyframe_wanted()
+            if has_changed or audience.keyframe:
+                await self._send(audience.model_dump_json())
 
     async def _receive(self, server: ClientConnection) -> None:
         reader = StreamReader()
@@ -165,8 +179,10 @@ class Relay:
                     case told:
                         self._pass_on(told)
 
-    def _pass_on(self, told: PolicyMessage | StateMessage | SaliencyMessage) -> None:
+    def _pass_on(self, told: PolicyMessage | StateMessage | SaliencyMessage | StillMessage) -> None:
         match told:
+            case StillMessage():
+                self.stills.answer(told)
             case PolicyMessage():
                 self.policy = told
             case SaliencyMessage():

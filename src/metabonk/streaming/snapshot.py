@@ -14,6 +14,9 @@ MAX_AGE_S = 0.1
 """Within this time the last JPEG is served again: a page full of standby workers requests one a
 second for each tile and viewer."""
 
+LEAST_SHARE = 0.75
+"""Of the width that is asked for; browsers blur what they enlarge."""
+
 
 class Snapshot:
     """Encodes the newest frame on request only.
@@ -64,8 +67,20 @@ class Snapshot:
 def _encode(pixels: NDArray[np.uint8], max_width: int | None) -> bytes:
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if max_width is not None and max_width < image.width:
-        height = max(1, round(image.height * max_width / image.width))
-        image = image.resize((max_width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        image = _scaled_down(image, max_width)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
+
+
+def _scaled_down(image: Image.Image, max_width: int) -> Image.Image:
+    """Return an image that is at most this wide.
+
+    The mean of whole pixels takes a quarter of the time of any other size, so it is taken where it
+    is nearly as wide as it may be.
+    """
+    factor = -(-image.width // max_width)
+    if image.width >= LEAST_SHARE * factor * max_width:
+        return image.reduce(factor)
+    height = max(1, round(image.height * max_width / image.width))
+    return image.resize((max_width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)

@@ -9,11 +9,12 @@ from pydantic import Field, TypeAdapter
 
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.errors import WireError
-from metabonk.stream_messages import (
+from metabonk.messages.streams import (
     EpochMessage,
     PolicyMessage,
     SaliencyMessage,
     StateMessage,
+    StillMessage,
     ThoughtMessage,
 )
 from metabonk.streaming.fmp4 import DECODE_TIME_AT, SYNC_SAMPLE, ParameterSets, sample_of
@@ -24,11 +25,13 @@ MOOF_SIZE = 100
 
 START_CODE = b"\0\0\0\1"
 
-StreamMessage = PolicyMessage | StateMessage | EpochMessage | ThoughtMessage | SaliencyMessage
+StreamMessage = (
+    PolicyMessage | StateMessage | EpochMessage | ThoughtMessage | SaliencyMessage | StillMessage
+)
 MESSAGE: TypeAdapter[StreamMessage] = TypeAdapter(
     Annotated[StreamMessage, Field(discriminator="type")]
 )
-Read = PolicyMessage | StateMessage | SaliencyMessage | Epoch | Fragment
+Read = PolicyMessage | StateMessage | SaliencyMessage | StillMessage | Epoch | Fragment
 
 
 class StreamReader:

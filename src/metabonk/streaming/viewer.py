@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal, Self
 
-from metabonk.stream_messages import AudienceMessage
+from metabonk.messages.streams import AudienceMessage
 from metabonk.streaming.gop import QueueLimits
 from metabonk.streaming.viewer_queue import Item, ViewerQueue
 

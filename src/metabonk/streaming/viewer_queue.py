@@ -9,7 +9,7 @@ dropped out of the middle, which would show as corruption.
 from collections import deque
 from collections.abc import Sequence
 
-from metabonk.stream_messages import SaliencyMessage, StateMessage
+from metabonk.messages.streams import SaliencyMessage, StateMessage
 from metabonk.streaming.gop import Epoch, Fragment, QueueLimits
 
 Item = StateMessage | SaliencyMessage | Epoch | Fragment

@@ -36,8 +36,8 @@ from av.packet import Packet
 from fastapi import FastAPI
 
 from metabonk.encoding.access_unit import TIMESCALE
-from metabonk.messages import StreamState
-from metabonk.stream_messages import StateMessage
+from metabonk.messages.streams import StateMessage
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.fanout import Fanout
 from metabonk.streaming.gop import Fragment
 from metabonk.streaming.sdp import InvalidOffer, complete_answer, ice_users, sanitize_offer

@@ -13,7 +13,7 @@ from starlette.types import Message
 
 from metabonk.http.connection import TEXTS_BEFORE
 from metabonk.http.disconnect import run_until_disconnect
-from metabonk.stream_messages import (
+from metabonk.messages.streams import (
     AudienceMessage,
     EpochMessage,
     PolicyMessage,
@@ -22,20 +22,26 @@ from metabonk.stream_messages import (
 )
 from metabonk.streaming.fanout import Fanout
 from metabonk.streaming.gop import Epoch
+from metabonk.streaming.snapshot import Snapshot
+from metabonk.streaming.stills import StillAnswers
 from metabonk.streaming.viewer import Audience, Viewer
 
 MAX_MESSAGE_LENGTH = 1024
 """Bytes or characters; viewers have nothing to send, so this only tolerates greetings."""
 
 
-def websocket_routes(hub: Fanout, policy: PolicyMessage) -> APIRouter:
+def websocket_routes(
+    hub: Fanout, policy: PolicyMessage, snapshot: Snapshot | None = None
+) -> APIRouter:
     """Return the WebSocket route of one stream.
 
     Args:
         hub: of the stream.
         policy: sent to every viewer first.
+        snapshot: of the stream, for relays that ask for stills; None: there are none.
     """
     router = APIRouter(tags=["stream"])
+    stills = snapshot or Snapshot(lambda: None)
 
     @router.websocket("/stream")
     async def watch(
@@ -46,8 +52,12 @@ def websocket_routes(hub: Fanout, policy: PolicyMessage) -> APIRouter:
     ) -> None:
         await socket.accept()
         if relay:
-            with hub.join_for(AudienceMessage()) as viewer:
-                await serve_viewer(socket, viewer, policy, lambda text: _count(hub, viewer, text))
+            with hub.join_for(AudienceMessage()) as viewer, StillAnswers(socket, stills) as answers:
+
+                def accepts(text: str) -> bool:
+                    return answers.take(text) or _count(hub, viewer, text)
+
+                await serve_viewer(socket, viewer, policy, accepts)
         else:
             with hub.join(audience == "dedicated", saliency=saliency) as viewer:
                 await serve_viewer(socket, viewer, policy)

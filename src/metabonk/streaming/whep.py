@@ -12,8 +12,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from metabonk.http.errors import error_response
-from metabonk.messages import ErrorBody, StreamState
-from metabonk.stream_messages import StateMessage
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.streams import StateMessage
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.http import NO_STORE, UNAVAILABLE_DOC, unavailable
 from metabonk.streaming.sdp import MAX_OFFER_BYTES, InvalidOffer
 from metabonk.streaming.viewer import Audience

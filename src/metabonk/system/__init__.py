@@ -2,6 +2,7 @@
 
 ``process``          stop signal, parent-death signal, priority, logging
 ``process_ids``      processes and process groups that are never confused with later ones
+``left_behind``      processes that outlived those they belong to, and their shared memory
 ``contact``          whether another process answers, said once
 ``descriptors``      how many files and sockets a process may open
 ``log_filter``       repeated warnings, folded

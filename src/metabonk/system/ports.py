@@ -35,3 +35,25 @@ def free_port(host: str, first: int, is_taken: Callable[[int], bool] = lambda po
         if not is_taken(port) and bind_error(host, port) is None:
             return port
     raise OSError(errno.EADDRINUSE, f"no port from {first} on is free")
+
+
+def free_ports(host: str, first: int, count: int, is_taken: Callable[[int], bool]) -> int:
+    """Return the first of the lowest consecutive ports that can all be listened on.
+
+    Args:
+        host: to listen on.
+        first: port to try first.
+        count: number of ports.
+        is_taken: tells which ports to leave to others.
+
+    Raises:
+        OSError: there are none.
+    """
+    start = free_port(host, first, is_taken)
+    while start + count - 1 <= MAX_PORT:
+        ports = range(start, start + count)
+        used = [port for port in ports if is_taken(port) or bind_error(host, port) is not None]
+        if not used:
+            return start
+        start = used[-1] + 1
+    raise OSError(errno.EADDRINUSE, f"no {count} consecutive ports from {first} on are free")
