@@ -42,6 +42,10 @@ class StartError(MetaBonkError):
     """A process can't start."""
 
 
+class PortInUse(StartError):
+    """Another program listens on a port."""
+
+
 class GameError(MetaBonkError):
     """A game can't be created, or failed while it was played."""
 

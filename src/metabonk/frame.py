@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metabonk.stream_messages import Thought
+from metabonk.messages.streams import Thought
 
 
 class Frame:

@@ -3,8 +3,8 @@
 import argparse
 
 from metabonk.air import process
-from metabonk.air_messages import AIR
 from metabonk.cli.child import add_child_arguments, setup_child
+from metabonk.messages.air import AIR
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

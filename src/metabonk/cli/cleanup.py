@@ -15,7 +15,7 @@ from metabonk.cli.stop import cleanup_games, fleet_files, lost_fleets, stop_flee
 from metabonk.encoding.sessions import Pools
 from metabonk.encoding.sessions.slots import SlotFolderError
 from metabonk.errors import MetaBonkError
-from metabonk.messages import INSTANCE_PREFIX
+from metabonk.messages.workers import INSTANCE_PREFIX
 from metabonk.printable import printable
 from metabonk.settings import Settings
 from metabonk.system.file_lock import is_locked

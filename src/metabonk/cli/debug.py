@@ -16,7 +16,7 @@ import torch
 from metabonk.games import Purpose, action_seed, describe_game, episode_seeds, make_game
 from metabonk.learner.checkpoint import save_checkpoint
 from metabonk.learner.ppo import Learner, Update
-from metabonk.messages import EpisodeReport
+from metabonk.messages.workers import EpisodeReport
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
 from metabonk.policy.defaults import describe_defaults, with_defaults
 from metabonk.policy.env_runner import EnvRunner
@@ -28,7 +28,9 @@ from metabonk.settings import Settings, load_settings
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is played and for how long."""
-    parser.add_argument("--game", metavar="ID", help="doom:<name>, gym:<id> or desktop:<name>")
+    parser.add_argument(
+        "--game", metavar="ID", help="doom:<name>, gym:<id>, desktop:<name> or retro:<game>"
+    )
     parser.add_argument(
         "--env-arg",
         action="append",

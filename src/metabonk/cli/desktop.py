@@ -18,7 +18,7 @@ from metabonk.frame import Frame
 from metabonk.games import FrameSink, Game, Purpose, episode_seeds, make_game
 from metabonk.printable import printable
 from metabonk.settings import load_settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from metabonk.system.tic_clock import TicClock
 
 SIZE = (1280, 720)

@@ -11,19 +11,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from metabonk.messages import (
-    Fleet,
-    LearnerStatus,
-    NodeStatus,
-    StreamState,
-    WorkerKind,
-    WorkerStatus,
-)
-from metabonk.orchestrator import go2rtc, ray_agents
-from metabonk.orchestrator.children import INFERENCE
-from metabonk.orchestrator.supervisor import ChildState
+from metabonk.messages.fleet import Fleet, NodeStatus
+from metabonk.messages.learner import LearnerStatus
+from metabonk.messages.program import PROGRAM
+from metabonk.messages.workers import StreamState, WorkerKind, WorkerStatus
+from metabonk.orchestrator.processes import go2rtc, ray_agents
+from metabonk.orchestrator.processes.children import INFERENCE
+from metabonk.orchestrator.processes.supervisor import ChildState
 from metabonk.printable import printable
-from metabonk.program_messages import PROGRAM
 
 SUMMARY_INTERVAL_S = 10.0
 STYLES = {

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from metabonk.cli.inspection import running_fleet, usable_settings
-from metabonk.desktop import catalog
+from metabonk.desktop import catalog, retro
 from metabonk.doctor.browser import browser_finding
 from metabonk.doctor.encoders import encoder_findings, gstreamer_finding
 from metabonk.doctor.gpus import gpu_findings, gpu_problems
@@ -88,13 +88,16 @@ def _setting_finding(mistake: str) -> Finding:
 
 
 def _game_findings(game_id: str) -> Iterator[Finding]:
-    """Report what a desktop game needs; of others nothing, since they are Python packages."""
-    if not catalog.is_desktop(game_id):
-        return
+    """Report what a program needs; of other games nothing, since they are Python packages."""
     try:
-        definition = catalog.load(game_id).definition
+        if catalog.is_desktop(game_id):
+            definition = catalog.load(game_id).definition
+        elif retro.is_retro(game_id):
+            definition = retro.load(game_id).definition
+        else:
+            return
     except GameError as error:
-        yield Finding(str(error), "correct the definition", blocking=True)
+        yield Finding(str(error), "correct the game's name or definition", blocking=True)
         return
     missing = list(catalog.missing_needs(definition))
     for need in missing:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from metabonk.cli.child import add_child_arguments, setup_child
 from metabonk.guest import process
-from metabonk.messages import WorkerKind
+from metabonk.messages.workers import WorkerKind
 from metabonk.worker.identity import Identity
 
 

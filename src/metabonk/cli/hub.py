@@ -11,12 +11,12 @@ from metabonk.broadcast import meeting
 from metabonk.broadcast.meeting import LINE, START_LOG, STARTING, meeting_folder
 from metabonk.broadcast.places import SETTING
 from metabonk.cli.serving import log_to, make_token, page_address, shown_address
-from metabonk.messages import Fleet
+from metabonk.messages.fleet import Fleet
 from metabonk.orchestrator import hub, preflight
-from metabonk.orchestrator.election import Election
+from metabonk.orchestrator.guests.election import Election
 from metabonk.orchestrator.hub_settings import hub_settings
 from metabonk.orchestrator.lock import FleetLock, clear_killed
-from metabonk.orchestrator.supervisor import ChildState
+from metabonk.orchestrator.processes.supervisor import ChildState
 from metabonk.settings import load_usable_settings
 from metabonk.settings.environment import forget_air_key, keep_folders
 from metabonk.settings.runtime_dir import runtime_dir

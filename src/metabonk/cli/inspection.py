@@ -75,6 +75,22 @@ def _only_fleet(folder: Path) -> RunningFleet | None:
     return fleets[0] if len(fleets) == 1 else None
 
 
+def fleets_with_nodes(folder: Path) -> list[RunningFleet]:
+    """Return the heads and agents that run here, whose workers are not where the settings say.
+
+    Args:
+        folder: the runtime directory.
+    """
+    found = []
+    for file in lock_files(folder):
+        record, fleet = read_record(file), _fleet(file)
+        if record is None or fleet is None:
+            continue
+        if record.kind == "join" or fleet.settings.nodes.count:
+            found.append(fleet)
+    return found
+
+
 def _fleet(file: Path) -> RunningFleet | None:
     record = read_record(file)
     if record is None or record.settings is None or not is_locked(file):

@@ -10,21 +10,25 @@ import time
 from collections.abc import Iterator, Sequence
 
 import httpx
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from metabonk.cli import cleanup
-from metabonk.cli.inspection import inspection_settings
+from metabonk.cli.inspection import fleets_with_nodes, inspection_settings
 from metabonk.doctor.gpus import gpu_problems
 from metabonk.encoding.ladder import RUNGS, PoolKind, ProbeResult, unavailable
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import Holder, Pools, open_pools
 from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.encoding.sessions.pool import Usage
-from metabonk.messages import WorkerStatus, instance_id
+from metabonk.messages.sessions import PoolStatus
+from metabonk.messages.workers import WorkerStatus, instance_id
 from metabonk.printable import printable
 from metabonk.settings import Settings
+from metabonk.settings.runtime_dir import runtime_dir
 
 WORKER_TIMEOUT_S = 1.0
+_POOLS = TypeAdapter(list[PoolStatus])
+_WORKERS = TypeAdapter(dict[str, WorkerStatus])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +65,12 @@ def status_lines(settings: Settings, pools: Pools) -> Iterator[str]:
     yield from _encoder_lines(pools, settings.stream.engine)
     for problem in gpu_problems(pools, ProbeCache(pools.folder)):
         yield f"Problem: {problem.message} → {problem.action}"
-    for index in range(settings.workers):
-        yield _worker_line(settings, index)
+    if fleets := fleets_with_nodes(runtime_dir(settings.paths.runtime)):
+        for fleet in fleets:
+            yield from _reported_lines(fleet.settings)
+    else:
+        for index in range(settings.workers):
+            yield _worker_line(settings, index)
 
 
 def session_lines(settings: Settings, pools: Pools) -> Iterator[str]:
@@ -162,6 +170,30 @@ def _worker_line(settings: Settings, index: int) -> str:
     if status.instance_id != instance_id(index):
         # A hub's, whose sessions are listed with all others.
         return f"{start} backend= active=false nvenc_used= ({status.instance_id} uses this port)"
+    return _status_line(start, status)
+
+
+def _reported_lines(settings: Settings) -> Iterator[str]:
+    """Yield the sessions of a fleet's nodes, and its workers, as its head or agent knows them."""
+    api = f"http://{settings.internal_authority(settings.ports.orchestrator)}"
+    try:
+        with httpx.Client(base_url=api, timeout=WORKER_TIMEOUT_S, trust_env=False) as client:
+            pools = _POOLS.validate_json(client.get("/api/sessions").raise_for_status().content)
+            workers = _WORKERS.validate_json(client.get("/workers").raise_for_status().content)
+    except (httpx.HTTPError, ValidationError) as error:
+        yield f"Problem: the fleet's workers are not known: {api} does not answer: {error}"
+        return
+    for pool in pools:
+        if pool.node is not None:
+            holders = ", ".join(holder.instance_id or "other program" for holder in pool.holders)
+            held = f" ({holders})" if holders else ""
+            yield f"Node {pool.node}: {pool.pool} {pool.used} of {pool.limit}{held}"
+    for name, status in workers.items():
+        node = "" if status.node is None else f" node={status.node}"
+        yield _status_line(f"- worker={status.worker_index}{node} instance_id={name}", status)
+
+
+def _status_line(start: str, status: WorkerStatus) -> str:
     used = "" if status.nvenc_used is None else status.nvenc_used
     active = "true" if status.stream_backend else "false"
     note = f" ({status.stream_state}: {status.stream_error})" if status.stream_error else ""

@@ -3,8 +3,8 @@
 import argparse
 
 from metabonk.cli.child import add_child_arguments, setup_child
+from metabonk.messages.program import PROGRAM
 from metabonk.program import process
-from metabonk.program_messages import PROGRAM
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 
 from metabonk.node import ray_launcher
-from metabonk.orchestrator.ray_agents import NAME
+from metabonk.orchestrator.processes.ray_agents import NAME
 from metabonk.settings.nodes import node_token
 from metabonk.system.process import StopSignal, configure_logging, die_with_parent
 

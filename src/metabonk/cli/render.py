@@ -15,9 +15,9 @@ from pathlib import Path
 
 from metabonk.cli.replay import video_size
 from metabonk.errors import EpisodeDiffers, MetaBonkError, ReplayError
-from metabonk.messages import Message
+from metabonk.messages.base import Message
+from metabonk.messages.replays import RenderOutcome
 from metabonk.policy.episode_log import EpisodeLog
-from metabonk.replay_messages import RenderOutcome
 from metabonk.replays.rematch import play_rematch
 from metabonk.replays.renderer import draw, opened_game
 from metabonk.replays.saliency import SaliencyWriter, why_no_saliency

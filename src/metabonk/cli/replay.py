@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 from metabonk.errors import ReplayError, StartError, WireError
-from metabonk.messages import Mode, instance_id
+from metabonk.messages.replays import parse_video_size
+from metabonk.messages.runs import Episode
+from metabonk.messages.workers import Mode, instance_id
 from metabonk.policy.episode_log import EpisodeLog
 from metabonk.printable import printable
-from metabonk.replay_messages import parse_video_size
 from metabonk.replays.renderer import draw, opened_game
 from metabonk.replays.video import ReplayVideo
-from metabonk.run_messages import Episode
 from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.episode_logs import why_not_kept
 from metabonk.runs.layout import NEWEST, SETTINGS_FILE, find_run, run_folders

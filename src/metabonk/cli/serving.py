@@ -14,7 +14,8 @@ import segno
 
 from metabonk.cli.terminal import Terminal, open_terminal
 from metabonk.errors import ERROR_PREFIX, MetaBonkError, StartError
-from metabonk.orchestrator import children, preflight
+from metabonk.orchestrator import preflight
+from metabonk.orchestrator.processes import children
 from metabonk.settings import Settings
 from metabonk.settings.public_url import url_host
 from metabonk.settings.schema import LOOPBACK

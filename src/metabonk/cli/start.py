@@ -21,10 +21,11 @@ from metabonk.cli.serving import (
 from metabonk.cli.start_options import add_arguments as add_arguments
 from metabonk.cli.terminal import Terminal
 from metabonk.errors import SettingsError, StartError
-from metabonk.messages import Mode
-from metabonk.orchestrator import go2rtc, preflight, process
-from metabonk.orchestrator.election import Election
+from metabonk.messages.workers import Mode
+from metabonk.orchestrator import preflight, process
+from metabonk.orchestrator.guests.election import Election
 from metabonk.orchestrator.lock import FleetLock, clear_killed
+from metabonk.orchestrator.processes import go2rtc
 from metabonk.runs.layout import (
     NEWEST,
     discard,
@@ -130,14 +131,10 @@ def _node_token(settings: Settings) -> str | None:
     """Return the secret of the nodes; None where workers play on this machine.
 
     Raises:
-        SettingsError: it can't be used, or what is asked for can't be had with nodes.
+        SettingsError: it can't be used.
     """
     if not settings.nodes.count:
         return None
-    if settings.go2rtc.enabled:
-        raise SettingsError("go2rtc shows workers of this machine, and with --nodes there are none")
-    if settings.mode is Mode.PLAY:
-        raise SettingsError("mode is play, but nodes only train; start without --nodes to play")
     return head_token(settings.nodes.token_file or settings.paths.runs / TOKEN_FILE)
 
 

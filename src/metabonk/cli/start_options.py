@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--games-per-worker", metavar="N", help="games that each plays at once (default: by cores)"
     )
-    parser.add_argument("--game", metavar="ID", help="doom:<name>, gym:<id> or desktop:<name>")
+    parser.add_argument(
+        "--game", metavar="ID", help="doom:<name>, gym:<id>, desktop:<name> or retro:<game>"
+    )
     parser.add_argument(
         "--env-arg",
         action="append",

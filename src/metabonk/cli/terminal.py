@@ -12,8 +12,8 @@ from typing import Protocol, TextIO
 
 from rich.console import Console
 
-from metabonk.messages import Fleet
-from metabonk.orchestrator.supervisor import ChildState
+from metabonk.messages.fleet import Fleet
+from metabonk.orchestrator.processes.supervisor import ChildState
 from metabonk.printable import printable
 from metabonk.system.text_streams import SHOWABLE
 

@@ -5,7 +5,7 @@ import json
 import sys
 
 from metabonk.cli.inspection import inspection_settings, running_fleet
-from metabonk.messages import instance_id
+from metabonk.messages.workers import instance_id
 from metabonk.printable import printable
 from metabonk.settings import Settings
 from metabonk.settings.runtime_dir import runtime_dir

@@ -12,7 +12,7 @@ from metabonk.cli.serving import log_to, make_token, page_address, serve, shown_
 from metabonk.cli.terminal import Terminal
 from metabonk.errors import StartError
 from metabonk.orchestrator import hub, preflight
-from metabonk.orchestrator.election import Election
+from metabonk.orchestrator.guests.election import Election
 from metabonk.orchestrator.hub_settings import hub_settings
 from metabonk.orchestrator.lock import FleetLock, clear_killed
 from metabonk.settings import load_settings, unknown_variables

@@ -3,7 +3,7 @@
 import argparse
 
 from metabonk.cli.child import add_child_arguments, setup_child
-from metabonk.messages import Counters, instance_id
+from metabonk.messages.workers import Counters, instance_id
 from metabonk.worker import process
 
 

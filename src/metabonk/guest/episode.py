@@ -8,9 +8,9 @@ import numpy as np
 
 from metabonk.broadcast import records
 from metabonk.broadcast.records import EpisodeStart, Progress, Record, Step
-from metabonk.messages import LARGEST_NUMBER, MAX_SHORT_TEXT
+from metabonk.messages.base import LARGEST_NUMBER, MAX_SHORT_TEXT
+from metabonk.messages.streams import Thought
 from metabonk.printable import printable
-from metabonk.stream_messages import Thought
 
 MAX_PROBABILITIES = 1000
 MAX_THOUGHTS = 64

@@ -8,7 +8,7 @@ from metabonk.broadcast.ring_layout import Demand
 from metabonk.broadcast.ring_reader import RingReader, set_demand
 from metabonk.broadcast.trainer_speed import TrainerSpeed
 from metabonk.errors import ReplayError, WireError
-from metabonk.messages import Drawn
+from metabonk.messages.workers import Drawn
 
 DEMAND_S = 2.0
 """Time that the trainer draws without being asked again."""
@@ -33,6 +33,7 @@ class InlineSource:
         self._speed = TrainerSpeed()
         self._missed = reader.missed
         self._demand, self._demanded_at = Demand.NOTHING, 0.0
+        self._asked_at: float | None = None
         self._fps = 0
         self._drawn_at = self._next_at = float("-inf")
 
@@ -48,8 +49,10 @@ class InlineSource:
 
     @property
     def steps_per_s(self) -> float | None:
-        """Steps per second of the environment in the trainer."""
-        return self._speed.steps_per_s
+        """Steps per second in the trainer; None while that is asked for nothing."""
+        if self._asked_at is None:
+            return None
+        return self._speed.steps_per_s(self._asked_at, time.monotonic())
 
     def ask(self, fps: int) -> None:
         """Ask the trainer for frames; for one a second, only until it has drawn that.
@@ -65,6 +68,8 @@ class InlineSource:
             self._reader.skip()
         self._fps = fps
         now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
         is_due = fps > 1 or now - self._drawn_at > SNAPSHOT_S
         demand = Demand.FRAMES if is_due else Demand.RECORDS
         if demand is not self._demand or now - self._demanded_at > RENEW_S:
@@ -104,6 +109,7 @@ class InlineSource:
 
     def close(self) -> None:
         """Ask the trainer for nothing any more."""
+        self._asked_at = None
         if self._demand is not Demand.NOTHING:
             self._demand = Demand.NOTHING
             with contextlib.suppress(OSError, WireError):  # It may be gone.

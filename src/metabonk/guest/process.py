@@ -17,7 +17,8 @@ from metabonk.guest.inline_source import InlineSource
 from metabonk.guest.screen import Screen
 from metabonk.guest.shadow_source import ShadowSource
 from metabonk.guest.source import Source
-from metabonk.messages import MAX_LONG_TEXT, Counters, Drawn, GuestStatus, Loop
+from metabonk.messages.base import MAX_LONG_TEXT, Loop
+from metabonk.messages.workers import Counters, Drawn, GuestStatus
 from metabonk.settings import Settings
 from metabonk.system.file_lock import is_locked
 from metabonk.system.process import SERVING_NICE, StopSignal, lower_priority
@@ -33,7 +34,7 @@ SNAPSHOT_WANTED_S = 15.0
 """Time for which a frame a second is drawn after somebody asked for a snapshot."""
 
 LIVE_POLL_S = 0.005
-STANDBY_POLL_S = 0.05
+STANDBY_POLL_S = 0.2
 IDLE_POLL_S = 0.1
 """Pauses between two looks at what is new: live, for snapshots, and while nobody looks."""
 

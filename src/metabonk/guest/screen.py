@@ -7,7 +7,7 @@ import time
 from metabonk.broadcast.records import FrameRecord
 from metabonk.frame import Frame
 from metabonk.guest.picture import fit, snapshot_of
-from metabonk.stream_messages import Thought
+from metabonk.messages.streams import Thought
 from metabonk.system.tic_clock import TicClock
 from metabonk.worker.stream import WorkerStream
 

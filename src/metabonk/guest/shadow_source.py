@@ -14,11 +14,11 @@ from metabonk.broadcast.announcement import Recipe
 from metabonk.broadcast.records import Record, decode_payload
 from metabonk.broadcast.ring_layout import FORMAT
 from metabonk.broadcast.ring_reader import RingReader
-from metabonk.broadcast.shadow_link import MAX_MESSAGE, ShadowReport, Wanted, decode, encode
+from metabonk.broadcast.shadow_link import MARK, MAX_MESSAGE, ShadowReport, Wanted, decode, encode
 from metabonk.errors import ReplayError
 from metabonk.guest.description import modules_of
 from metabonk.guest.trainer_environment import trainer_environment
-from metabonk.messages import Drawn
+from metabonk.messages.workers import Drawn
 from metabonk.system import peers
 
 log = logging.getLogger(__name__)
@@ -132,6 +132,7 @@ class ShadowSource:
             **(trainer_environment(self._trainer, self._ring) or os.environ),
             "PYTHONPATH": os.pathsep.join(self._recipe.path),
             "METABONK_BROADCAST": "0",
+            MARK: "1",
         }
         command = (self._recipe.python, "-P", "-m", "metabonk.broadcast.shadow_process")
         try:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from metabonk.broadcast.records import Record
-from metabonk.messages import Drawn
+from metabonk.messages.workers import Drawn
 
 
 class Source(Protocol):

@@ -4,26 +4,29 @@ import contextlib
 import logging
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 from metabonk.encoding.capacity import measure_capacity
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
-from metabonk.errors import StartError
+from metabonk.errors import MetaBonkError, StartError
 from metabonk.http.server import HttpServer
-from metabonk.messages import Fleet, Problem
+from metabonk.messages.base import Problem
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.nodes import JoinReply, JoinRequest, NodeResources
 from metabonk.node.head import Head, HeadUnreachable, Membership
 from metabonk.node.port import NodePort
 from metabonk.node.session import Session
 from metabonk.node.settings import node_settings
-from metabonk.node_messages import JoinReply, JoinRequest, NodeResources
 from metabonk.orchestrator.lock import FleetLock
 from metabonk.orchestrator.process import Display
 from metabonk.runs.episode_queue import EpisodeQueue
 from metabonk.settings import Settings
 from metabonk.settings.schema import available_cores
-from metabonk.system.ports import free_port
+from metabonk.system.ports import free_port, free_ports
 from metabonk.system.process import StopSignal
 from metabonk.system.process_ids import boot_id
 
@@ -107,17 +110,12 @@ def run(
                 episodes, run_name = EpisodeQueue(MAX_EPISODES, MAX_LOG_BYTES), joined.run
             membership = Membership(place.name, joined.head, joined.epoch)
             log.info("joined run %s at %s as epoch %d", joined.run, head.url, joined.epoch)
-            settings = node_settings(
-                local,
-                joined.settings,
-                place.name,
-                orchestrator=orchestrator,
-                learner=_learner_port(local, orchestrator),
-            )
-            lost = None
+            lost, failure = None, ""
             try:
+                ports = _free_ports(local, joined.settings, {orchestrator, number})
+                ports["orchestrator"] = orchestrator
                 session = Session(
-                    settings,
+                    node_settings(local, joined.settings, place.name, ports),
                     joined.run,
                     head,
                     membership,
@@ -126,10 +124,13 @@ def run(
                     port=port,
                 )
                 lost = session.run(stop, display)
+            except MetaBonkError as error:
+                failure = str(error)
+                raise
             finally:
-                port.show(None, settings.paths.logs)
+                port.show(None, local.paths.logs)
                 if lost is None:
-                    head.leave(membership)
+                    head.leave(membership, failure)
             if lost is None:
                 return
             reason = f"{lost}; the workers of this node have ended"
@@ -221,13 +222,24 @@ def _not_joined(head: str, reason: str) -> Fleet:
     return Fleet(run="none yet", game=head, mode=None, workers={}, learner=None, problems=[problem])
 
 
-def _learner_port(local: Settings, orchestrator: int) -> int:
-    """Return a port for rollouts and weights on loopback.
+def _free_ports(local: Settings, fleet: Mapping[str, Any], taken: set[int]) -> dict[str, int]:
+    """Return a port for rollouts and weights on loopback, and the first of the workers'.
+
+    An agent that plays for another fleet may have the usual ones.
+
+    Args:
+        local: settings of the machine.
+        fleet: of the head.
+        taken: ports of this agent.
 
     Raises:
-        StartError: none is free.
+        StartError: none are free.
     """
+    host, workers = local.internal_host, fleet.get("workers", 1)
     try:
-        return free_port(local.internal_host, local.ports.learner, orchestrator.__eq__)
+        learner = free_port(host, local.ports.learner, taken.__contains__)
+        others = {*taken, learner}
+        first = free_ports(host, local.ports.worker, workers, others.__contains__)
     except OSError as error:
-        raise StartError(f"this node's learner port can't be served: {error.strerror}") from None
+        raise StartError(f"this node's workers can't be served: {error.strerror}") from None
+    return {"learner": learner, "worker": first}

@@ -8,8 +8,8 @@ import httpx
 from pydantic import ValidationError
 
 from metabonk.errors import StartError
-from metabonk.messages import ErrorBody
-from metabonk.node_messages import (
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.nodes import (
     EPOCH_HEADER,
     HEAD_HEADER,
     NODES_PATH,
@@ -27,6 +27,9 @@ ANSWER_TIMEOUT_S = 3.0
 
 JOIN_TIMEOUT_S = 10.0
 """The head connects to the node's port meanwhile."""
+
+CHECKPOINT_TIMEOUT_S = 10.0
+"""For each part of a checkpoint to arrive."""
 
 RETRIED = ("name_in_use", "node_unreachable")
 """Refusals of a join that may pass."""
@@ -138,10 +141,32 @@ class Head:
         except ValidationError as error:
             raise HeadUnreachable(f"its orders can't be read: {error}") from None
 
-    def leave(self, membership: Membership) -> None:
-        """Say goodbye; the head may be gone."""
+    def checkpoint(self, membership: Membership) -> bytes:
+        """Return the checkpoint that a fleet without a learner plays with.
+
+        Raises:
+            HeadUnreachable: it can't be had now.
+        """
+        answer = self._send(
+            "GET",
+            f"{self.address_of(membership)}/weights",
+            headers=membership.headers,
+            timeout=httpx.Timeout(CHECKPOINT_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+        )
+        if not answer.is_success:
+            raise HeadUnreachable(_refusal(answer)[1])
+        return answer.content
+
+    def leave(self, membership: Membership, failure: str = "") -> None:
+        """Say goodbye; the head may be gone.
+
+        Args:
+            membership: that ends.
+            failure: that ends the agent; empty if it was asked to stop.
+        """
+        address, told = self.address_of(membership), {"failure": failure} if failure else {}
         try:
-            self._send("DELETE", self.address_of(membership), headers=membership.headers)
+            self._send("DELETE", address, headers=membership.headers, params=told)
         except HeadUnreachable as error:
             log.info("the head doesn't answer the goodbye: %s", error)
 

@@ -19,8 +19,8 @@ from metabonk.http.app import make_http_app
 from metabonk.http.errors import error_response
 from metabonk.http.weights import RETRY_AFTER_S, WeightsStore, weights_routes
 from metabonk.http.weights_poller import WeightsPoller
+from metabonk.messages.nodes import ROLLOUT_HEADER
 from metabonk.node.head import Head, Membership
-from metabonk.node_messages import ROLLOUT_HEADER
 from metabonk.system.contact import Contact
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from fastapi import Query
 from fastapi.responses import PlainTextResponse
 
 from metabonk.http.app import make_http_app
-from metabonk.messages import LogTail
-from metabonk.node_messages import WORKERS_PATH
-from metabonk.orchestrator.roster import Roster, WorkerAddress
-from metabonk.orchestrator.worker_pipe import WorkerPipe
+from metabonk.messages.fleet import LogTail
+from metabonk.messages.nodes import WORKERS_PATH
+from metabonk.orchestrator.fleet.roster import Roster, WorkerAddress
+from metabonk.orchestrator.gateway.worker_pipe import WorkerPipe
 from metabonk.system.log_files import read_log
 
 MAX_LOG_BYTES = 256 << 10

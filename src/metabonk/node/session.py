@@ -11,23 +11,22 @@ from metabonk.doctor.quick import find_problems
 from metabonk.encoding.capacity import measure_capacity
 from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions import open_pools
-from metabonk.errors import EncodingError
+from metabonk.errors import EncodingError, PortInUse, StartError
 from metabonk.http.app import make_http_app
 from metabonk.http.server import HttpServer
-from metabonk.messages import Fleet
-from metabonk.node.head import Head, Membership
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.nodes import NodeExit, NodeOrders, NodeReport
+from metabonk.messages.sessions import PoolStatus
+from metabonk.messages.workers import Mode
+from metabonk.node.head import Head, HeadUnreachable, Membership
 from metabonk.node.learner_port import LearnerPort
 from metabonk.node.port import NodePort
 from metabonk.node.uplink import Uplink
 from metabonk.node.workers import NodeWorkers
-from metabonk.node_messages import NodeExit, NodeOrders, NodeReport
-from metabonk.orchestrator import children
 from metabonk.orchestrator.api import fleet_routes, heartbeat_routes, pool_statuses
-from metabonk.orchestrator.cleanup import GameCleanup
-from metabonk.orchestrator.exit_report import ExitReport
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.hang_monitor import HangMonitor
-from metabonk.orchestrator.health import EncoderQuarantine, HealthMonitor
+from metabonk.orchestrator.fleet.registry import SuspendAwareClock
+from metabonk.orchestrator.fleet.roster import Roster
+from metabonk.orchestrator.fleet.state import FleetState
 from metabonk.orchestrator.lock import FleetLock
 from metabonk.orchestrator.process import (
     CLEANUP_TIMEOUT_S,
@@ -37,21 +36,25 @@ from metabonk.orchestrator.process import (
     Display,
     problems,
 )
-from metabonk.orchestrator.registry import SuspendAwareClock
-from metabonk.orchestrator.roster import Roster
+from metabonk.orchestrator.processes import children
+from metabonk.orchestrator.processes.cleanup import GameCleanup
+from metabonk.orchestrator.processes.exit_report import ExitReport
+from metabonk.orchestrator.processes.supervisor import Supervisor
 from metabonk.orchestrator.servers import stop_servers
-from metabonk.orchestrator.supervision import Supervision
-from metabonk.orchestrator.supervisor import Supervisor
+from metabonk.orchestrator.supervision.hang_monitor import HangMonitor
+from metabonk.orchestrator.supervision.health import EncoderQuarantine, HealthMonitor
+from metabonk.orchestrator.supervision.rounds import Supervision
 from metabonk.runs.episode_queue import EpisodeQueue
-from metabonk.runs.layout import write_for_children
-from metabonk.session_messages import PoolStatus
+from metabonk.runs.layout import CHECKPOINT_SUFFIX, CHECKPOINTS_DIR, write_for_children
 from metabonk.settings import Settings
+from metabonk.system.files import write_atomically
 from metabonk.system.log_files import LogRotation
 from metabonk.system.process import StopSignal
 
 log = logging.getLogger(__name__)
 
 SETTINGS_FILE = "settings.json"
+CHECKPOINT_FILE = f"of-the-head{CHECKPOINT_SUFFIX}"
 MAX_EPISODES_SENT = 1_000
 MAX_LOG_BYTES_SENT = 2 << 20
 MAX_EXITS = 200
@@ -90,8 +93,7 @@ class Session:
         self._exits: deque[NodeExit] = deque(maxlen=MAX_EXITS)
         self._exit_count = 0
         self._is_stopped = False
-        run_dir = settings.paths.runs / run
-        run_dir.mkdir(parents=True, exist_ok=True)
+        self._run_dir = run_dir = settings.paths.runs / run
         settings_file = write_for_children(settings, run_dir / SETTINGS_FILE)
         lock.set_settings_path(settings_file)
         self._pools = open_pools(settings)
@@ -127,7 +129,9 @@ class Session:
             lambda: [*lock.keep(), *problems(find_problems(settings, self._pools, self._probes))],
         )
         self._hangs = HangMonitor(self.state, self._clock)
-        self._learner = LearnerPort(head, membership)
+        self._head = head
+        is_training = settings.mode is Mode.TRAIN
+        self._learner = LearnerPort(head, membership) if is_training else None
         self._uplink = Uplink(head, membership, self._compose, self._on_orders)
         self._supervision = Supervision(
             self.state,
@@ -148,27 +152,52 @@ class Session:
             MetaBonkError: it can't start.
         """
         internal, ports = self._settings.internal_host, self._settings.ports
-        servers = [
-            HttpServer(self._api(), internal, ports.orchestrator),
-            HttpServer(self._learner.app, internal, ports.learner),
-        ]
+        servers = [HttpServer(self._api(), internal, ports.orchestrator)]
+        if self._learner is None and (reason := self._fetch_checkpoint()) is not None:
+            return reason
         with contextlib.ExitStack() as cleanups:
             # The last to end: until its workers have ended, the head must not think that they have.
             cleanups.callback(self._uplink.close)
             cleanups.callback(stop_servers, servers)
             cleanups.callback(self._clean_up)
             cleanups.callback(self._supervisor.stop, GRACE_S)
-            cleanups.callback(self._learner.close)
             self._cleanup.request()
-            for server in servers:
-                server.start()
+            servers[0].start()
+            if self._learner is not None:
+                servers.append(HttpServer(self._learner.app, internal, ports.learner))
+                try:
+                    servers[-1].start()
+                except PortInUse as error:
+                    # Another agent of this machine was faster; there are others.
+                    return str(error)
             stop.watch_threads(revived=(self._health.name, self._hangs.name))
-            self._learner.start()
+            if self._learner is not None:
+                cleanups.callback(self._learner.close)
+                self._learner.start()
             for thread in (self._health, self._hangs, self._rotation):
                 thread.start()
                 cleanups.callback(thread.close)
             self._uplink.start()
             return self._supervise(stop, display)
+
+    def _fetch_checkpoint(self) -> str | None:
+        """Get what the workers play with; return why it can't be had now.
+
+        Raises:
+            StartError: it can't be written.
+        """
+        folder = self._run_dir / CHECKPOINTS_DIR
+        try:
+            checkpoint = self._head.checkpoint(self._membership)
+            folder.mkdir(exist_ok=True)
+            write_atomically(folder / CHECKPOINT_FILE, checkpoint)
+        except HeadUnreachable as error:
+            return f"the checkpoint can't be had from the head: {error}"
+        except OSError as error:
+            raise StartError(
+                f"can't write the checkpoint into {folder}: {error.strerror}; free some disk space"
+            ) from None
+        return None
 
     def _supervise(self, stop: StopSignal, display: Display) -> str | None:
         next_display = time.monotonic()

@@ -1,6 +1,7 @@
 """Settings of a node: those of the fleet, but for what belongs to the machine. Pure."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from metabonk.errors import StartError
@@ -15,7 +16,7 @@ FOLDER = "nodes"
 
 
 def node_settings(
-    local: Settings, fleet: dict[str, Any], name: str, *, orchestrator: int, learner: int
+    local: Settings, fleet: dict[str, Any], name: str, ports: Mapping[str, int]
 ) -> Settings:
     """Return the settings of a node's workers.
 
@@ -23,8 +24,7 @@ def node_settings(
         local: of the machine.
         fleet: of the head, as JSON values.
         name: of the node.
-        orchestrator: port of the agent's API for workers.
-        learner: port of the agent's learner for workers.
+        ports: of the agent for its workers, ``orchestrator`` and ``learner``, and the workers'.
 
     Raises:
         StartError: the fleet's can't be used here.
@@ -33,7 +33,7 @@ def node_settings(
     values = {name: value for name, value in fleet.items() if name not in OF_THE_MACHINE}
     values |= {name: own[name] for name in OF_THE_MACHINE}
     values |= {"host": LOOPBACK, "public_url": None, "nodes": {}, "go2rtc": {}, "tracking": {}}
-    values["ports"] = {**own["ports"], "orchestrator": orchestrator, "learner": learner}
+    values["ports"] = {**own["ports"], **ports}
     values["paths"] = {
         **own["paths"],
         "logs": str(local.paths.logs / FOLDER / name),

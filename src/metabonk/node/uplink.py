@@ -5,15 +5,19 @@ import threading
 import time
 from collections.abc import Callable
 
-from metabonk.messages import Problem
+from metabonk.messages.base import Problem
+from metabonk.messages.nodes import NodeOrders, NodeReport
 from metabonk.node.head import EpochOver, Head, HeadUnreachable, Membership
-from metabonk.node_messages import NodeOrders, NodeReport
+from metabonk.orchestrator.nodes.clocks import clock_problems
 from metabonk.system.contact import Contact
 from metabonk.system.periodic_thread import PeriodicThread
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 0.5
+RETRY_S = 0.1
+"""After a report without an answer: a network that is back must be noticed before the fence."""
+
 LOST_AFTER_S = 10.0
 """The node's workers end by then. The head gives them to others after three times as long."""
 
@@ -54,8 +58,10 @@ class Uplink:
         self._clock = clock
         self._contact = Contact("the head", "workers go on for a few seconds")
         self._answered_at = clock()
+        self._due = float("-inf")
+        self._clock_ahead_s = 0.0
         self._is_over = threading.Event()
-        self._thread = PeriodicThread(self._report, INTERVAL_S, name=self.name)
+        self._thread = PeriodicThread(self._report, RETRY_S, name=self.name)
 
     def start(self) -> None:
         """Start reporting."""
@@ -74,9 +80,9 @@ class Uplink:
         return None
 
     def problems(self) -> list[Problem]:
-        """Report that the head doesn't answer."""
+        """Report that the head doesn't answer, or has another time."""
         if (silence_s := self._silence_s()) < REPORTED_AFTER_S:
-            return []
+            return list(clock_problems("this node", self._clock_ahead_s))
         left_s = max(0.0, LOST_AFTER_S - silence_s)
         return [
             Problem(
@@ -90,7 +96,7 @@ class Uplink:
         return self._clock() - self._answered_at
 
     def _report(self) -> None:
-        if self._is_over.is_set():
+        if self._is_over.is_set() or self._clock() < self._due:
             return
         report, sent_at = self._compose(), self._clock()
         try:
@@ -102,8 +108,21 @@ class Uplink:
             self._is_over.set()
             return
         self._contact.found()
+        self._due = sent_at + INTERVAL_S
         # An answer that comes after the fence has fallen changes nothing.
         if self.why_lost() is None:
             # Not when it arrived: the head may have been silent since it was sent.
             self._answered_at = sent_at
+            self._clock_ahead_s = _ahead_s(report.clock, orders.clock, time.time())
             self._on_orders(orders, report)
+
+
+def _ahead_s(sent_at: float, answered_at: float, arrived_at: float) -> float:
+    """Return by how much this machine's clock is ahead for certain, however slow the answer was.
+
+    Args:
+        sent_at: Unix time here.
+        answered_at: Unix time there.
+        arrived_at: Unix time here.
+    """
+    return max(0.0, sent_at - answered_at) + min(0.0, arrived_at - answered_at)

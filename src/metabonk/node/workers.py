@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.messages import Counters, Problem, instance_id
-from metabonk.node_messages import Grant
-from metabonk.orchestrator import children
-from metabonk.orchestrator.faults import Faults
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.supervisor import ChildSpec, Supervisor
+from metabonk.messages.base import Problem
+from metabonk.messages.nodes import Grant
+from metabonk.messages.workers import Counters, instance_id
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.processes import children
+from metabonk.orchestrator.processes.faults import Faults
+from metabonk.orchestrator.processes.supervisor import ChildSpec, Supervisor
 from metabonk.runs.layout import STARTS_DIR
 from metabonk.settings import Settings, write_settings
 from metabonk.system.log_files import LogRotation

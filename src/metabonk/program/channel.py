@@ -10,13 +10,13 @@ from fastapi import FastAPI
 
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.messages import StreamState
+from metabonk.messages.program import RunningOrder
+from metabonk.messages.streams import AudienceMessage
+from metabonk.messages.workers import StreamState
 from metabonk.program.card import FPS, Card
 from metabonk.program.cutter import Cutter, Verdict
 from metabonk.program.source import Source
-from metabonk.program_messages import RunningOrder
 from metabonk.settings.schema import Stream
-from metabonk.stream_messages import AudienceMessage
 from metabonk.streaming.fanout import Fanout
 from metabonk.streaming.gop import Packer
 from metabonk.streaming.relay import Relays, StreamAddress
@@ -167,14 +167,19 @@ class _Showing:
             was_shown, is_shown = is_shown, self._cutter.is_card_due(now)
             if is_shown:
                 keyframe = self._fanout.keyframe_wanted() or not was_shown
-                self._publish_all(await asyncio.to_thread(card.frame, now, keyframe=keyframe))
+                units = await asyncio.to_thread(card.frame, now, keyframe=keyframe)
+                is_shown = self._publish_card(units)
             await asyncio.sleep(1 / FPS)
 
-    def _publish_all(self, units: Sequence[AccessUnit]) -> None:
-        """Show frames of the card, unless a source has come back."""
-        if self._cutter.in_front is None:
+    def _publish_card(self, units: Sequence[AccessUnit]) -> bool:
+        """Show frames of the card; False if a source was shown meanwhile, which is their end.
+
+        Also where that source has gone again: its frames would be taken for their references.
+        """
+        if self._cutter.shows_card:
             for unit in units:
                 self._publish(unit)
+        return self._cutter.shows_card
 
     def _join(self, order: RunningOrder) -> None:
         wanted = order.sources[:1]

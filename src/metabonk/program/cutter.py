@@ -69,9 +69,14 @@ class Cutter:
         if source == self.in_front:
             self.in_front = None
 
+    @property
+    def shows_card(self) -> bool:
+        """The card is in front, and no source has been since it was due."""
+        return self.in_front is None and self._shown_at == float("-inf")
+
     def is_card_due(self, now: float) -> bool:
         """Tell whether the card is to be shown; it then is in front."""
-        if self.in_front is None and self._shown_at == float("-inf"):
+        if self.shows_card:
             return True
         if now - self._shown_at < CARD_AFTER_S:
             return False

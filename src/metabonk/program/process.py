@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from metabonk.http.app import make_http_app
 from metabonk.http.server import HttpServer
+from metabonk.messages.program import PROGRAM, RunningOrder
+from metabonk.messages.streams import PolicyMessage
 from metabonk.program.channel import Channel
-from metabonk.program_messages import PROGRAM, RunningOrder
 from metabonk.settings import Settings
-from metabonk.stream_messages import PolicyMessage
 from metabonk.streaming.webrtc import WebRtc, restrict_ice_addresses
 from metabonk.streaming.websocket import websocket_routes
 from metabonk.streaming.whep import whep_routes

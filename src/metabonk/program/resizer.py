@@ -47,7 +47,7 @@ class Resizer:
 
     Args:
         settings: of the program.
-        on_unit: gets each access unit, on the thread.
+        on_unit: gets this resizer and each access unit, on the thread.
         name: of the source.
         share: of a core that it may take, 0 to 1; default: by cores.
     """
@@ -55,7 +55,7 @@ class Resizer:
     def __init__(
         self,
         settings: EncoderSettings,
-        on_unit: Callable[[AccessUnit], None],
+        on_unit: Callable[["Resizer", AccessUnit], None],
         name: str,
         share: float | None = None,
     ) -> None:
@@ -120,7 +120,7 @@ class Resizer:
             pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
             is_keyframe = keyframe_at == unit.captured_at
             for resized in encoder.encode(Frame(pixels, unit.captured_at), keyframe=is_keyframe):
-                self._on_unit(resized)
+                self._on_unit(self, resized)
             spent = time.thread_time()
             # From here, so that a share is kept from one encoded frame to the next.
             next_at = now + min(MAX_PAUSE_S, (spent - spent_from) / self._share)

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.encoding.encoder import EncoderSettings
-from metabonk.messages import StreamState
+from metabonk.messages.streams import AudienceMessage, StateMessage
+from metabonk.messages.workers import StreamState
 from metabonk.program.clock import SourceClock
 from metabonk.program.resizer import Resizer
-from metabonk.stream_messages import AudienceMessage, StateMessage
 from metabonk.streaming.gop import Epoch, Fragment
 from metabonk.streaming.relay import Relay, Relays, StreamAddress, StreamUnreachable
 from metabonk.streaming.viewer import Viewer
@@ -125,13 +125,14 @@ class Source:
         else:
             self._on_unit(self.name, unit)
 
-    def _pass_on_later(self, unit: AccessUnit) -> None:
+    def _pass_on_later(self, resizer: Resizer, unit: AccessUnit) -> None:
         # Fails once the loop is closed, when nobody is there to see it.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._pass_on, self._resizer, unit)
+            self._loop.call_soon_threadsafe(self._pass_on, resizer, unit)
 
-    def _pass_on(self, resizer: Resizer | None, unit: AccessUnit) -> None:
-        if resizer is self._resizer and resizer is not None:
+    def _pass_on(self, resizer: Resizer, unit: AccessUnit) -> None:
+        # One that was closed may have been at a frame.
+        if resizer is self._resizer:
             self._on_unit(self.name, unit)
 
     def _end(self) -> None:

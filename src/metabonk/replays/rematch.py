@@ -11,7 +11,7 @@ from metabonk.policy import Actor, PolicySpec
 from metabonk.policy.episode_log import EpisodeLog
 from metabonk.policy.episode_recorder import EpisodeRecorder
 from metabonk.replays.renderer import opened_game
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 MAX_STEPS = 10_000
 """Steps of a rematch, which ends then even if the episode doesn't."""

@@ -10,7 +10,7 @@ from metabonk.frame import Frame
 from metabonk.games import FrameSink, Game, Observation, Transition, game_versions, make_game
 from metabonk.policy.episode_log import EpisodeLog, EpisodeSetup, checksum_of, rounded
 from metabonk.replays.video import ReplayVideo
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 TicSink: TypeAlias = Callable[[int, Callable[[], Frame]], None]
 """Consumer of a tic, by its number in the episode: calls the function at once to have it drawn, or

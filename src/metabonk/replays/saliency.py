@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from metabonk.errors import MetaBonkError, PolicyError
 from metabonk.games import Game, GameDescription, Observation, Transition
+from metabonk.messages.replays import ReplaySaliency
 from metabonk.policy import Actor, Decision, PolicySpec
 from metabonk.policy.episode_log import EpisodeLog, quantized
-from metabonk.replay_messages import ReplaySaliency
 from metabonk.replays.renderer import opened_game
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 log = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from metabonk.games import ActionKind, GameDescription
+from metabonk.messages.replays import ReplayTrack
 from metabonk.policy.episode_log import EpisodeLog
-from metabonk.replay_messages import ReplayTrack
 
 
 def make_track(

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ValidationError
 from safetensors import safe_open
 
 from metabonk.errors import MetaBonkError
-from metabonk.messages import LARGEST_COUNT
-from metabonk.run_messages import Checkpoint, CurvePoint, Episode, RunNotes, RunSummary
+from metabonk.messages.base import LARGEST_COUNT
+from metabonk.messages.runs import Checkpoint, CurvePoint, Episode, RunNotes, RunSummary
 from metabonk.runs.database import (
     Order,
     missing_indexes,
@@ -222,6 +222,15 @@ class RunCatalog:
             _checkpoint(folder / BEST_CHECKPOINT, "best"),
         ]
         return [checkpoint for checkpoint in found if checkpoint is not None]
+
+    def newest_checkpoint(self, run: str) -> Path | None:
+        """Return the file of a run's newest checkpoint that can be read; None without one.
+
+        Raises:
+            NoSuchRun: there is none of this name.
+        """
+        files = checkpoint_files(self.folder(run))
+        return next((file for file in files if _checkpoint(file, "newest") is not None), None)
 
     def folder(self, run: str) -> Path:
         """Return the folder of a run.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metabonk.errors import CheckpointError, WireError
-from metabonk.messages import Mode
+from metabonk.messages.workers import Mode
 from metabonk.policy.weights import decode_weights
 from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.layout import (

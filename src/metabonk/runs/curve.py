@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from metabonk.run_messages import CurvePoint
+from metabonk.messages.runs import CurvePoint
 
 RESOLUTION = 2048
 """Least number of points once there are that many episodes; there are fewer than twice as many."""

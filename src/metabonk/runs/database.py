@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from metabonk.messages import Counters
-from metabonk.run_messages import Episode
+from metabonk.messages.runs import Episode
+from metabonk.messages.workers import Counters
 from metabonk.runs.layout import EPISODES_FILE
 
 Order = Literal["newest", "best", "worst"]

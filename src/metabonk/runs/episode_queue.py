@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 
-from metabonk.messages import EpisodeReport
+from metabonk.messages.workers import EpisodeReport
 
 
 class EpisodeQueue:

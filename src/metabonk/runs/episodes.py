@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from metabonk.errors import StartError
-from metabonk.messages import Counters, EpisodeReport, Problem
-from metabonk.run_messages import CurvePoint
+from metabonk.messages.base import Problem
+from metabonk.messages.runs import CurvePoint
+from metabonk.messages.workers import Counters, EpisodeReport
 from metabonk.runs.curve import Bucket
 from metabonk.runs.database import (
     COLUMNS,

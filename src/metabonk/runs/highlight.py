@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from metabonk.replay_messages import Highlight
+from metabonk.messages.replays import Highlight
 from metabonk.runs.layout import HIGHLIGHT_FILE, HIGHLIGHT_VIDEO
 from metabonk.system.file_lock import lock
 from metabonk.system.files import write_atomically

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from types import MappingProxyType
 
-from metabonk.run_messages import CurvePoint
+from metabonk.messages.runs import CurvePoint
 from metabonk.runs.curve import RESOLUTION, Bucket, Curve
 from metabonk.runs.database import has_table, newest_id
 

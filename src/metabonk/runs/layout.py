@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from metabonk.errors import SettingsError, StartError
-from metabonk.messages import Mode
+from metabonk.messages.workers import Mode
 from metabonk.settings import Settings, read_usable_settings, write_settings
 from metabonk.settings.commands import command
 from metabonk.settings.env_args import EnvArgs
@@ -179,6 +179,7 @@ def write_for_children(settings: Settings, file: Path) -> Path:
         StartError: they can't be written.
     """
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_settings(settings, file)
     except OSError as error:
         raise StartError(

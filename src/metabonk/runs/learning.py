@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from metabonk.run_messages import LearningCurves
+from metabonk.messages.runs import LearningCurves
 from metabonk.runs.event_file import Scalars, read_scalars
 from metabonk.runs.layout import TENSORBOARD_DIR
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from metabonk.run_messages import RunNotes
+from metabonk.messages.runs import RunNotes
 from metabonk.system.files import write_atomically
 
 NOTES_FILE = "notes.json"

@@ -4,7 +4,7 @@ import logging
 import time
 from pathlib import Path
 
-from metabonk.messages import instance_id
+from metabonk.messages.workers import instance_id
 from metabonk.runs.layout import STARTS_DIR
 from metabonk.system.files import write_atomically
 

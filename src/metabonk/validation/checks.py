@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from metabonk.messages import Problem, StreamState, WorkerKind, no_video
+from metabonk.messages.base import Problem
+from metabonk.messages.workers import StreamState, WorkerKind, no_video
 from metabonk.settings.commands import command, repair
 from metabonk.validation.observations import FleetObservation
 

@@ -8,7 +8,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from metabonk.encoding.sessions import Holder, Pools, open_pools
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from metabonk.settings import Settings
 from metabonk.validation.inspect_page import inspect_page
 from metabonk.validation.inspect_stream import TIMEOUT_S, WATCHED_S, fetch_status, inspect_stream

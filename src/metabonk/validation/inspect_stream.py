@@ -8,7 +8,8 @@ import httpx
 from av.error import FFmpegError
 from pydantic import ValidationError
 
-from metabonk.messages import ErrorBody, WorkerStatus
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.workers import WorkerStatus
 from metabonk.validation.observations import DecodedVideo, StreamObservation
 
 WATCHED_S = 3.0

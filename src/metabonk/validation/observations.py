@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 
 
 @dataclass(frozen=True, slots=True)
