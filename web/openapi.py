@@ -1,4 +1,4 @@
-"""Generate ``openapi.json`` from the models of ``metabonk.messages`` and its siblings.
+"""Generate ``openapi.json`` from the models of ``metabonk.messages``.
 
 ``python openapi.py`` writes the file; ``python openapi.py --check`` fails if it is out of date.
 ``scripts/types.js`` generates ``src/api/schema.ts`` from it.
@@ -7,30 +7,25 @@ The models come from the modules, not from the orchestrator's FastAPI applicatio
 needs the WebSocket messages, which belong to no HTTP path.
 """
 
+import importlib
 import inspect
 import json
+import pkgutil
 import sys
 from pathlib import Path
 
 from pydantic.json_schema import models_json_schema
 
-from metabonk import (
-    air_messages,
-    alert_messages,
-    feed_messages,
-    messages,
-    program_messages,
-    replay_messages,
-    run_messages,
-    session_messages,
-    stream_messages,
-)
+import metabonk.messages
+from metabonk.messages.base import Message
 
 TARGET = Path(__file__).with_name("openapi.json")
-MODULES = (
-    *(air_messages, alert_messages, feed_messages, messages, program_messages, replay_messages),
-    *(run_messages, session_messages, stream_messages),
-)
+NOT_FOR_THE_PAGE = "nodes"
+MODULES = [
+    importlib.import_module(f"{metabonk.messages.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(metabonk.messages.__path__)
+    if module.name != NOT_FOR_THE_PAGE
+]
 REF_TEMPLATE = "#/components/schemas/{model}"
 
 
@@ -43,9 +38,9 @@ def document() -> str:
         model
         for module in MODULES
         for _, model in inspect.getmembers(module, inspect.isclass)
-        if issubclass(model, messages.Message) and model.__module__ == module.__name__
+        if issubclass(model, Message) and model.__module__ == module.__name__
     ]
-    models.remove(messages.Message)
+    models.remove(Message)
     _, schema = models_json_schema(
         [(model, "serialization") for model in models], ref_template=REF_TEMPLATE
     )

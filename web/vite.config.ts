@@ -8,11 +8,16 @@ function preloadRoot(): Plugin {
     name: "preload-root",
     transformIndexHtml: {
       order: "post",
-      handler(_, { bundle }) {
+      handler(_, { bundle, filename }) {
+        if (!filename.endsWith("/index.html")) return [];
         const chunks = Object.values(bundle ?? {}).filter((output) => output.type === "chunk");
         const root = chunks.find(({ facadeModuleId }) => facadeModuleId?.endsWith("/src/root.tsx"));
-        const files = root ? [root.fileName, ...root.imports] : [];
-        return files.map((file) => ({
+        const files = new Set(root ? [root.fileName] : []);
+        // A set that grows is walked to its end: what is imported imports others.
+        for (const file of files)
+          for (const needed of chunks.find(({ fileName }) => fileName === file)?.imports ?? [])
+            files.add(needed);
+        return [...files].map((file) => ({
           tag: "link",
           attrs: { rel: "modulepreload", crossorigin: true, href: `/${file}` },
           injectTo: "head",
@@ -27,6 +32,7 @@ export default defineConfig({
   build: {
     outDir: "../src/metabonk/orchestrator/page",
     emptyOutDir: true,
+    rolldownOptions: { input: ["index.html", "embed.html"] },
   },
   // What a script loads later is found beside it, under whatever path a proxy serves the page.
   experimental: {
@@ -39,6 +45,8 @@ export default defineConfig({
   },
   test: {
     pool: "threads",
+    // On a busy machine, where a component test may take as long as ten do elsewhere.
+    testTimeout: 30_000,
     restoreMocks: true,
     unstubGlobals: true,
     // Opening a DOM for a file takes a second, and most logic needs none. A file that does says so
@@ -50,7 +58,12 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "components", environment: "happy-dom", include: ["src/**/*.test.tsx"] },
+        test: {
+          name: "components",
+          environment: "happy-dom",
+          include: ["src/**/*.test.tsx"],
+          setupFiles: "src/testing/patience.ts",
+        },
       },
     ],
   },

@@ -29,7 +29,8 @@ function newest(): FakeEventSource {
 }
 
 function event(id: number, at = id): FleetEvent {
-  return { id, at, kind: "live", instance_id: "omega-0", message: `event ${id}` };
+  const message = `event ${id}`;
+  return { id, at, kind: "live", severity: "info", instance_id: "omega-0", message };
 }
 
 const { workers, ...fields } = makeFleet([makeWorker(0), makeWorker(1)]);
@@ -54,10 +55,10 @@ test("a restarted orchestrator reuses ids for new events", () => {
   expect(addEvent([event(1, 100)], event(1, 200))).toHaveLength(2);
 });
 
-test("only the newest hundred are kept", () => {
-  const known = Array.from({ length: 300 }, (_, i) => event(i)).reduce(addEvent, []);
-  expect(known).toHaveLength(100);
-  expect(known.at(0)?.id).toBe(299);
+test("only the newest thousand are kept", () => {
+  const known = Array.from({ length: 1_300 }, (_, i) => event(i)).reduce(addEvent, []);
+  expect(known).toHaveLength(1_000);
+  expect(known.at(0)?.id).toBe(1_299);
 });
 
 test("a change leaves what it doesn't name, sets a field to null, and removes who is gone", () => {

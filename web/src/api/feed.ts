@@ -18,7 +18,7 @@ export interface Feed {
 export const SILENT: Feed = { events: [], connected: false };
 
 const EVENTS_URL = `${API}/events?fleet=true`;
-const MAX_EVENTS = 100;
+const MAX_EVENTS = 1_000;
 /** A browser gives up for good when another server answers in the orchestrator's place. */
 const RETRY_MS = 2_000;
 

@@ -8,6 +8,7 @@ import {
   keepPreviousData,
   QueryClient,
   skipToken,
+  useInfiniteQuery,
   useMutation,
   useQueries,
   useQuery,
@@ -30,19 +31,23 @@ import type {
   AirSwitch,
   Checkpoint,
   CurvePoint,
+  EmbedLink,
   Episode,
   Featured,
   Fleet,
+  FleetEvent,
   Highlight,
   Incident,
   LearningCurves,
   LogTail,
   PoolStatus,
+  ProgramPin,
   ReplayState,
   ReplayStatus,
   ReplayTrack,
   RunNotes,
   RunSummary,
+  Severity,
 } from "./schema";
 
 const FAST_POLL_MS = 1_000;
@@ -62,6 +67,8 @@ const LEARNING_POINTS = 1_000;
 const LEARNING_POLL_MS = 10_000;
 const RUNS_URL = `${API}/runs`;
 const LOG_LINES = 200;
+const EVENT_LOG_URL = `${API}/events/log`;
+const EVENT_PAGE = 100;
 
 export function createQueryClient(): QueryClient {
   return new QueryClient({
@@ -87,6 +94,25 @@ function polled<Body>(url: string, refetchInterval: number) {
 /** Events, and whether the feed is connected. */
 export function useFeed(): Feed {
   return useQuery<Feed>({ queryKey: [FEED], queryFn: skipToken }).data ?? SILENT;
+}
+
+/**
+ * Events from before those of the feed, of one severity and worse, loaded on request.
+ *
+ * @param before id of the oldest event of the feed
+ */
+export function useEarlierEvents(severity: Severity, before: number) {
+  return useInfiniteQuery({
+    queryKey: [EVENT_LOG_URL, severity],
+    queryFn: ({ signal, pageParam }) =>
+      getJson<FleetEvent[]>(
+        `${EVENT_LOG_URL}?before=${pageParam}&limit=${EVENT_PAGE}&severity=${severity}`,
+        signal,
+      ),
+    initialPageParam: before,
+    getNextPageParam: (page) => (page.length < EVENT_PAGE ? null : page.at(-1)?.id),
+    enabled: false,
+  });
 }
 
 function useFed<Body>(url: string) {
@@ -130,9 +156,24 @@ export function useAir() {
   return { air: data, switchAir };
 }
 
+/** Choose a worker for the program, or leave it to the director; the feed tells every page. */
+export function pinProgram(worker: string | null): Promise<null> {
+  return send("PUT", `${API}/program/pin`, { worker } satisfies ProgramPin);
+}
+
 /** What somebody should be woken for. */
 export function useIncidents() {
   return useQuery(polled<Incident[]>(`${API}/incidents`, INCIDENT_POLL_MS));
+}
+
+/** Address of the tile of a worker or the program for pages elsewhere; it doesn't change. */
+export function useEmbedLink(name: string) {
+  const url = `${API}/embed?worker=${encodeURIComponent(name)}`;
+  return useQuery({
+    queryKey: [url],
+    queryFn: ({ signal }: { signal: AbortSignal }) => getJson<EmbedLink>(url, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
 }
 
 export function useSessions() {

@@ -15,7 +15,7 @@ export type Drawn = "shadow" | "inline";
 /**
  * Kinds of fleet events.
  */
-export type EventKind = "registered" | "live" | "standby" | "died" | "restarted" | "left" | "best_return";
+export type EventKind = "registered" | "live" | "standby" | "died" | "restarted" | "left" | "best_return" | "incident";
 /**
  * Purpose of a fleet.
  */
@@ -29,13 +29,13 @@ export type WorkerKind = "fleet" | "guest";
  */
 export type StreamState = "live" | "starting" | "standby" | "error";
 /**
+ * Gravity of an incident or event.
+ */
+export type Severity = "critical" | "warning" | "info";
+/**
  * Kind of event that somebody should be woken for.
  */
 export type IncidentKind = "learner" | "not_finite" | "no_progress" | "disk" | "restarts" | "encoder";
-/**
- * Gravity of an incident.
- */
-export type Severity = "critical" | "warning";
 /**
  * Main loops of a worker and of the learner.
  */
@@ -67,6 +67,7 @@ export interface Messages {
   CurvePoint: CurvePoint;
   DesiredState: DesiredState;
   Drawn: Drawn;
+  EmbedLink: EmbedLink;
   Episode: Episode;
   EpisodeReport: EpisodeReport;
   EpisodeResult: EpisodeResult;
@@ -293,6 +294,19 @@ export interface CurvePoint {
   episodes: number;
 }
 /**
+ * ``/api/embed``: address of a stream's tile for pages elsewhere.
+ */
+export interface EmbedLink {
+  /**
+   * with its key; null: nobody may embed it
+   */
+  path: string | null;
+  /**
+   * of the pages that may
+   */
+  origins: string[];
+}
+/**
  * An episode of a run.
  */
 export interface Episode {
@@ -458,6 +472,10 @@ export interface Fleet {
     [k: string]: Start;
   };
   /**
+   * worker that somebody chose for the program; null: the director chooses
+   */
+  pin: string | null;
+  /**
    * who watch; someone who watches several workers is one
    */
   viewers: number;
@@ -607,7 +625,7 @@ export interface WorkerStatus {
 export interface GuestStatus {
   trainer_pid: number;
   /**
-   * of this environment in the trainer; null while nothing is recorded
+   * of this environment in the trainer, over the last seconds that were recorded; 0 while it takes no step, as when it learns; null while nothing is recorded
    */
   trainer_steps_per_s: number | null;
   /**
@@ -760,8 +778,9 @@ export interface FleetEvent {
    */
   at: number;
   kind: EventKind;
+  severity: Severity;
   /**
-   * worker, or 'learner'
+   * worker, 'learner', or what an incident is about
    */
   instance_id: string;
   message: string;
@@ -1149,12 +1168,14 @@ export interface StateMessage {
 export interface StillMessage {
   type: "still";
   /**
-   * base64 of a JPEG
+   * base64 of a JPEG; empty, to a relay only: there is none yet
    */
   jpeg: string;
 }
 /**
  * WebSocket ``/api/worker/{instance_id}/stream``, text, from a viewer: stills it can use.
+ *
+ * On ``/stream?relay=true``, from a relay: asks for the newest one.
  */
 export interface StillsRequest {
   type: "stills";

@@ -1,4 +1,4 @@
-import { act, screen } from "@testing-library/react";
+import { act, screen, waitFor } from "@testing-library/react";
 import { beforeEach, expect, test, vi } from "vitest";
 import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
 import { makeFeatured, makeFleet, makeWorker } from "../testing/fixtures";
@@ -29,11 +29,11 @@ test("an incident marks the tab, and its end takes the mark away", async () => {
   respond("/api/incidents", [INCIDENT]);
   openPage("/neural/broadcast");
   await screen.findByText("player");
-  await vi.waitFor(() => expect(document.title).toBe("⚠ Broadcast · MetaBonk"));
+  await waitFor(() => expect(document.title).toBe("⚠ Broadcast · MetaBonk"));
   expect(icon()).toBe("/favicon-alert.svg");
   respond("/api/incidents", []);
   await act(() => vi.advanceTimersByTimeAsync(16_000));
-  await vi.waitFor(() => expect(document.title).toBe("Broadcast · MetaBonk"));
+  await waitFor(() => expect(document.title).toBe("Broadcast · MetaBonk"));
   expect(icon()).toBe("/favicon.svg");
 });
 

@@ -1,6 +1,7 @@
 import { type CSSProperties, type ReactNode, useCallback, useMemo, useRef } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { Fleet, WorkerStatus } from "../api/schema";
+import { type Arrangement, FEW_WORKERS, rail, tilesBeside } from "../streams/arrangement";
 import { overlayParts } from "../streams/overlay";
 import { useStage } from "../streams/use-stage";
 import { byIndex, isHub } from "../streams/workers";
@@ -13,20 +14,8 @@ import { Starting } from "./Starts";
 import { useShortcuts } from "./shortcuts";
 import { type Place, Tile } from "./Tile";
 
-/**
- * Arrangement of the tiles: the one on stage with all others beside it; with as many as fit beside
- * it; or all alike, with the one on stage above them on request.
- */
-export type Arrangement = "broadcast" | "home" | "wall";
-
 /** Workers that a number key pins. */
 const NUMBERED = 9;
-/** Tiles beside the stage of the first page: as many as fit into its height. */
-const BESIDE_STAGE = 6;
-/** With more workers their tiles take the place of what else could be beside the stage. */
-const FEW_WORKERS = 3;
-/** Up to so many tiles beside the stage are in one column. */
-const ONE_COLUMN = 4;
 /** Width of a tile of a wall, of few workers and of many. */
 const WALL_TILES = [
   { workers: 4, width: "26rem" },
@@ -94,7 +83,8 @@ export function Broadcast({ fleet, arrangement, hasStage = true, children }: Bro
   // Where only the stage is seen, the next worker loads behind the current one until it plays.
   const staged = workers.filter(({ instance_id: id }) => id === current || id === target);
   const others = workers.filter((worker) => !staged.includes(worker));
-  const beside = arrangement === "home" ? others.sort(liveFirst).slice(0, BESIDE_STAGE) : others;
+  const shown = tilesBeside(others.length, arrangement);
+  const beside = arrangement === "home" ? others.sort(liveFirst).slice(0, shown) : others;
   const rendered = clean || fullscreen ? staged : [...staged, ...beside].sort(byWorkerIndex);
   const omitted = others.length - beside.length;
   return (
@@ -151,13 +141,6 @@ function byWorkerIndex(a: WorkerStatus, b: WorkerStatus): number {
 function liveFirst(a: WorkerStatus, b: WorkerStatus): number {
   const waits = ({ stream_state }: WorkerStatus) => Number(stream_state !== "live");
   return waits(a) - waits(b) || byWorkerIndex(a, b);
-}
-
-/** Return how the tiles beside the stage are laid out. */
-function rail(tiles: number, arrangement: Arrangement): "none" | "wide" | "single" | "double" {
-  if (tiles === 0) return "none";
-  if (tiles < FEW_WORKERS) return "wide";
-  return arrangement === "home" || tiles > ONE_COLUMN ? "double" : "single";
 }
 
 /** Set enough grid rows for the stage to span all tiles beside it, and the width of a wall's. */

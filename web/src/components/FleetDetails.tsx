@@ -2,6 +2,7 @@
 
 import { useRuns } from "../api/queries";
 import type { Fleet, LearnerStatus, Start, WorkerStatus } from "../api/schema";
+import { RETURNS } from "../learning/terms";
 import { byIndex, type Guest } from "../streams/workers";
 import { hasRoomBeside } from "./Broadcast";
 import { CurveCard } from "./CurveCard";
@@ -13,6 +14,7 @@ import { HowToBroadcast } from "./HowToBroadcast";
 import { NodeTables } from "./NodeTables";
 import { OnAir } from "./OnAir";
 import { Problems } from "./Problems";
+import { ProgramPin } from "./ProgramPin";
 import { Sessions } from "./Sessions";
 import { Share } from "./Share";
 import { describeStart, StartList } from "./Starts";
@@ -45,12 +47,13 @@ export function FleetDetails({ fleet }: { fleet: Fleet }) {
         <div className="stack">
           {!hasRoomBeside(fleet) && <CurveCard />}
           <LearnerCard fleet={fleet} />
+          <EventFeed />
         </div>
         <div className="stack">
+          <ProgramPin fleet={fleet} />
           <OnAir />
-          <Share worker={null} />
           <Sessions />
-          <EventFeed />
+          <Share worker={null} />
         </div>
       </div>
     </>
@@ -131,6 +134,7 @@ function Headlines({ workers, viewers }: { workers: WorkerStatus[]; viewers: num
       name: "Return",
       value: formatNumber(run?.recent_return),
       note: `last 100 episodes; best ${formatNumber(run?.best_return)}`,
+      explanation: RETURNS.mean,
     },
     liveStat(workers, "worker"),
     { name: "Steps/s", value: formatNumber(sum((w) => w.steps_per_s)), note: "all workers" },

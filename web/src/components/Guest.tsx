@@ -1,6 +1,7 @@
 /** What is shown of a guest: an environment of another trainer. */
 
 import type { WorkerStatus } from "../api/schema";
+import { RETURNS } from "../learning/terms";
 import { toSentence } from "../streams/stream-status";
 import { type Guest, isGuest } from "../streams/workers";
 import { formatCount, formatFinePercent, formatNumber } from "./format";
@@ -9,8 +10,12 @@ import { type Stat, Stats } from "./Stats";
 /** Headlines of a guest on stage. */
 export function guestStats({ guest, episode_return }: Guest): Stat[] {
   return [
-    { name: "Return so far", value: formatNumber(guest.episode_return) },
-    { name: "Last return", value: formatNumber(episode_return) },
+    {
+      name: "Return so far",
+      value: formatNumber(guest.episode_return),
+      explanation: RETURNS.soFar,
+    },
+    { name: "Last return", value: formatNumber(episode_return), explanation: RETURNS.last },
     { name: "Step", value: formatCount(guest.episode_step) },
     { name: "Trainer's steps/s", value: formatNumber(guest.trainer_steps_per_s) },
   ];

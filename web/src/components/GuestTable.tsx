@@ -1,6 +1,7 @@
 import { toSentence } from "../streams/stream-status";
 import type { Guest } from "../streams/workers";
 import { type Column, DataTable } from "./DataTable";
+import { Explained } from "./Explained";
 import { formatCount, formatNumber } from "./format";
 import { drawingCost, drawnBy } from "./Guest";
 import { StateTag } from "./StateTag";
@@ -64,8 +65,8 @@ export function GuestTable({ guests }: { guests: Guest[] }) {
 function drawn(worker: Guest) {
   const { note } = worker.guest;
   return (
-    <span title={note === null ? undefined : toSentence(note)}>
+    <Explained explanation={note === null ? null : toSentence(note)}>
       {drawnBy(worker)} {worker.guest.drawing_cost !== null && <small>{drawingCost(worker)}</small>}
-    </span>
+    </Explained>
   );
 }

@@ -1,30 +1,13 @@
-import { useEffect, useMemo, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { NavLink, Outlet, useLocation, useNavigate, useSearchParams } from "react-router";
 import { ApiError } from "../api/client";
 import { useFleet, useOriginCheck } from "../api/queries";
-import { isHub } from "../streams/workers";
+import { removeStage } from "../opening/stage";
+import { describeRun, pagesOf } from "../site";
 import { AlertMark } from "./AlertMark";
 import { Notice } from "./Notice";
 import { ShortcutsDialog } from "./ShortcutsDialog";
 import { useShortcuts } from "./shortcuts";
-
-const PAGES = [
-  { path: "/", name: "Fleet" },
-  { path: "/neural/broadcast", name: "Broadcast" },
-  { path: "/wall", name: "Wall" },
-  { path: "/runs", name: "Runs" },
-];
-/** A hub trains nothing, so it has no runs. */
-const HUB_PAGES = [
-  { path: "/neural/broadcast", name: "Broadcast" },
-  { path: "/wall", name: "Wall" },
-  { path: "/", name: "Environments" },
-];
-
-function usePages() {
-  const { data: fleet } = useFleet();
-  return fleet && isHub(fleet) ? HUB_PAGES : PAGES;
-}
 
 /** Frame of every page: header with navigation, content, shortcuts dialog. */
 export function Layout() {
@@ -35,7 +18,11 @@ export function Layout() {
   const [query] = useSearchParams();
   const { error: originError } = useOriginCheck();
   const [shortcutsOpen, setShortcutsOpen] = useState(false);
-  const pages = usePages();
+  const { data: fleet } = useFleet();
+  const pages = pagesOf(fleet);
+
+  // The picture has moved into this page by then: effects of what is inside come first.
+  useLayoutEffect(removeStage, []);
 
   const actions = useMemo(
     () => ({
@@ -77,7 +64,8 @@ export function Layout() {
 
 function Header({ onShowShortcuts }: { onShowShortcuts: () => void }) {
   const { data: fleet } = useFleet();
-  const pages = usePages();
+  const pages = pagesOf(fleet);
+  const run = fleet && describeRun(fleet);
   return (
     <>
       <a className="skip-link" href="#main">
@@ -94,11 +82,11 @@ function Header({ onShowShortcuts }: { onShowShortcuts: () => void }) {
             </NavLink>
           ))}
         </nav>
-        {fleet && !isHub(fleet) && (
+        {run && (
           <p className="run">
-            <span>{fleet.mode === "train" ? "training" : "playing"}</span>
-            {fleet.game}
-            <span>run {fleet.run}</span>
+            <span>{run[0]}</span>
+            {run[1]}
+            <span>{run[2]}</span>
           </p>
         )}
         <button

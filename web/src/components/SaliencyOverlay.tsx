@@ -1,7 +1,7 @@
 import { type ReactNode, useEffect, useRef } from "react";
 import type { LivePlayer } from "../player/live-player";
-import { usePolicyTrack } from "../player/policy-track";
 import { drawSaliency, type SaliencyCells } from "../player/saliency";
+import { usePolicyTrack } from "../player/use-policy-track";
 import { formatFinePercent } from "./format";
 
 const WIDTH_PX = 320;

@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import { useSessions } from "../api/queries";
 import type { PoolStatus, WorkerStatus } from "../api/schema";
+import { RETURNS } from "../learning/terms";
 import type { LivePlayer, PlayerStats } from "../player/live-player";
 import {
   formatBitrate,
@@ -71,7 +72,11 @@ export function StreamStats({ status, player }: StreamStatsProps) {
 /** Training statistics of one worker. */
 export function TrainingStats({ status }: { status: WorkerStatus }) {
   const stats: Stat[] = [
-    { name: "Last return", value: formatNumber(status.episode_return) },
+    {
+      name: "Last return",
+      value: formatNumber(status.episode_return),
+      explanation: RETURNS.last,
+    },
     { name: "Steps/s", value: formatNumber(status.steps_per_s) },
     { name: "Steps", value: formatCount(status.step) },
     { name: "Episodes", value: formatCount(status.episode) },

@@ -1,10 +1,8 @@
-import {
-  type PolicyTrack,
-  type PolicyView,
-  type ShownThought,
-  usePolicyTrack,
-} from "../player/policy-track";
+import { RETURNS } from "../learning/terms";
+import type { PolicyTrack, PolicyView, ShownThought } from "../player/policy-track";
+import { usePolicyTrack } from "../player/use-policy-track";
 import { ActionProbabilities } from "./ActionProbabilities";
+import { Explained } from "./Explained";
 import { formatNumber, formatSigned } from "./format";
 import { ValueChart } from "./ValueChart";
 
@@ -29,7 +27,9 @@ export function ThoughtsPanel({ label = LABEL, actions, thought, recent }: Thoug
       <div className="returns">
         <dl>
           <div className="returns-total">
-            <dt>Return</dt>
+            <dt>
+              <Explained explanation={RETURNS.soFar}>Return</Explained>
+            </dt>
             <dd>{formatNumber(thought.episode_return)}</dd>
           </div>
           {thought.value !== null && (

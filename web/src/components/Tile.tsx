@@ -2,9 +2,11 @@ import { type RefObject, useCallback } from "react";
 import { Link } from "react-router";
 import { useFeatured } from "../api/queries";
 import type { Featured, WorkerStatus } from "../api/schema";
+import { RETURNS } from "../learning/terms";
 import type { PlayerState } from "../player/player-state";
 import { streamPath } from "../streams/urls";
 import { isGuest } from "../streams/workers";
+import { Explained } from "./Explained";
 import { formatCount, formatNumber } from "./format";
 import { GuestNote, guestStats } from "./Guest";
 import { type Stat, Stats } from "./Stats";
@@ -71,7 +73,11 @@ export function Tile(props: TileProps) {
 function statsOf(worker: WorkerStatus): Stat[] {
   if (isGuest(worker)) return guestStats(worker);
   return [
-    { name: "Last return", value: formatNumber(worker.episode_return) },
+    {
+      name: "Last return",
+      value: formatNumber(worker.episode_return),
+      explanation: RETURNS.last,
+    },
     { name: "Episode", value: formatCount(worker.episode) },
     { name: "Steps/s", value: formatNumber(worker.steps_per_s) },
     { name: "Policy", value: formatCount(worker.policy_version) },
@@ -113,7 +119,8 @@ function Caption({ worker, place, pinKey, onPin }: CaptionProps) {
     <p className="caption">
       <Link to={streamPath(worker.instance_id)}>{worker.instance_id}</Link>
       <span>
-        return <strong>{formatNumber(worker.episode_return)}</strong>
+        <Explained explanation={RETURNS.last}>return</Explained>{" "}
+        <strong>{formatNumber(worker.episode_return)}</strong>
       </span>
       <button
         type="button"

@@ -4,6 +4,7 @@ import type { WorkerStatus } from "../api/schema";
 import { toSentence } from "../streams/stream-status";
 import { streamPath } from "../streams/urls";
 import { type Column, DataTable } from "./DataTable";
+import { Explained } from "./Explained";
 import { formatCount, formatNumber, formatResolution, MISSING } from "./format";
 import { Sparkline } from "./Sparkline";
 import { StateTag } from "./StateTag";
@@ -36,7 +37,7 @@ const COLUMNS: Column<WorkerStatus>[] = [
     cell: ({ episode }) => formatCount(episode),
   },
   {
-    name: "Return",
+    name: "Last return",
     numeric: true,
     value: ({ episode_return }) => episode_return,
     cell: ({ episode_return }) => formatNumber(episode_return),
@@ -68,9 +69,9 @@ export function fps({ stream_state, frames_fps }: WorkerStatus): number | null {
 
 function state({ stream_state, stream_error }: WorkerStatus): ReactNode {
   return (
-    <span title={stream_error ? toSentence(stream_error) : undefined}>
+    <Explained explanation={stream_error ? toSentence(stream_error) : null}>
       <StateTag state={stream_state} />
-    </span>
+    </Explained>
   );
 }
 
@@ -79,9 +80,9 @@ function resolution(worker: WorkerStatus): ReactNode {
   const streamed = formatResolution(worker.spectator_width, worker.spectator_height);
   if (!worker.stream_quality) return streamed;
   return (
-    <span title={worker.stream_quality}>
+    <Explained explanation={worker.stream_quality}>
       {streamed} <small>reduced</small>
-    </span>
+    </Explained>
   );
 }
 

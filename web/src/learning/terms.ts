@@ -59,6 +59,13 @@ export const TERMS: Readonly<Record<string, Term>> = {
   "update/learning_rate": { name: "Learning rate", explanation: "Of Adam, after its schedule." },
 };
 
+/** What a number called a return is the return of. */
+export const RETURNS = {
+  soFar: "Sum of the rewards of the episode that is played, so far.",
+  last: "Sum of the rewards of the last finished episode.",
+  mean: "Mean return of the last 100 finished episodes, of all workers.",
+} as const;
+
 /** Recorded under two names, or of no use as a curve. */
 const LEFT_OUT: ReadonlySet<string> = new Set(["episode/return", "update/gradient_steps"]);
 

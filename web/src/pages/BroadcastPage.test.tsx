@@ -1,5 +1,5 @@
 import { act, fireEvent, screen, within } from "@testing-library/react";
-import { beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import type { PlayerState } from "../player/player-state";
 import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
 import { makeFeatured, makeFleet, makeGuest, makeHub, makeWorker } from "../testing/fixtures";
@@ -65,6 +65,26 @@ test("follows the director once the next worker's video plays", async () => {
   act(() => playerStates.get("omega-1")?.("live"));
   expect((await tile("omega-1")).dataset.place).toBe("stage");
   expect((await tile("omega-0")).dataset.place).toBe("standby");
+});
+
+test("a pin stays though the browser was about to cut to another worker", async () => {
+  openPage("/neural/broadcast");
+  await tile("omega-0");
+  let cut: () => void = () => {};
+  document.startViewTransition = (change) => {
+    cut = change as () => void;
+    return { ready: Promise.resolve() } as unknown as ViewTransition;
+  };
+  onTestFinished(() => void Object.assign(document, { startViewTransition: undefined }));
+  act(() => playerStates.get("omega-1")?.("live"));
+  respond("/api/featured", makeFeatured(["omega-1"], "omega-0"));
+  await act(() => vi.advanceTimersByTimeAsync(1_100));
+  const interrupted = cut;
+  fireEvent.keyDown(window, { key: "p" });
+  act(() => interrupted());
+  const pinned = await tile("omega-0");
+  expect(pinned.dataset.place).toBe("stage");
+  expect(within(pinned).getByText(/Pinned: /)).toBeTruthy();
 });
 
 test("full screen follows the director", async () => {

@@ -1,4 +1,4 @@
-import { fireEvent, screen, within } from "@testing-library/react";
+import { fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
 import {
   installFakeOrchestrator,
@@ -176,7 +176,7 @@ test("a hub's address leads to its environments, whose table has no learner", as
   ];
   respond("/api/fleet", makeHub(guests));
   openPage("/");
-  await vi.waitFor(() =>
+  await waitFor(() =>
     expect(screen.getByLabelText("location").textContent).toBe("/neural/broadcast"),
   );
   fireEvent.click(screen.getByRole("link", { name: "Environments" }));

@@ -1,4 +1,4 @@
-import { act, fireEvent, screen, within } from "@testing-library/react";
+import { act, fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
 import {
   installFakeOrchestrator,
@@ -108,7 +108,7 @@ test("best episodes, and every point of a curve, lead to replays of their run", 
     "/replay?run=second&episode=worst",
   );
   act(() => pickLine(1, 700));
-  await vi.waitFor(() =>
+  await waitFor(() =>
     expect(screen.getByLabelText("location").textContent).toBe("/replay?run=first&step=700"),
   );
 });
@@ -199,7 +199,7 @@ test("notes are saved, and a run that is archived leaves the list", async () => 
   fireEvent.click(form.getByRole("button", { name: "Archive" }));
   expect(await form.findByText("Saved.")).toBeTruthy();
   const table = within(screen.getByRole("table", { name: /^Runs/ }));
-  await vi.waitFor(() => expect(table.queryByText("larger net")).toBeNull());
+  await waitFor(() => expect(table.queryByText("larger net")).toBeNull());
   fireEvent.click(screen.getByRole("checkbox", { name: "Show archived runs" }));
   expect(table.getByText("larger net")).toBeTruthy();
   expect(table.getByText("sweep")).toBeTruthy();

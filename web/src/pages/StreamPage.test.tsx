@@ -1,4 +1,4 @@
-import { act, fireEvent, screen } from "@testing-library/react";
+import { act, fireEvent, screen, waitFor } from "@testing-library/react";
 import { expect, test, vi } from "vitest";
 import type { PlayerState } from "../player/player-state";
 import { installFakeOrchestrator, openPage, respond } from "../testing/fake-orchestrator";
@@ -141,7 +141,7 @@ test("episodes and the curve lead to replays of this worker", async () => {
   expect(link.getAttribute("href")).toBe("/replay?episode=12");
   expect(screen.queryByRole("link", { name: /Watch episode 7/ })).toBeNull();
   fireEvent.click(await screen.findByRole("button", { name: /Learning curve/ }));
-  await vi.waitFor(() =>
+  await waitFor(() =>
     expect(screen.getByLabelText("location").textContent).toBe("/replay?step=4000&worker=0"),
   );
 });

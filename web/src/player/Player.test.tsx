@@ -1,5 +1,7 @@
 import { act, cleanup, render, screen } from "@testing-library/react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { socketUrl } from "../streams/urls";
+import { openEarly, settled } from "./early-player";
 import { Player } from "./Player";
 
 class FakeSocket {
@@ -108,6 +110,41 @@ test("says when the browser cannot play the stream", () => {
   FakeSocket.last.receive({ type: "epoch", epoch: 1, mime: "video/mp4", width: 16, height: 16 });
   expect(player.dataset.state).toBe("error");
   expect(screen.getByText(/lacks Media Source Extensions/)).toBeTruthy();
+});
+
+test("shows at once what was received while the page loaded", () => {
+  openEarly(socketUrl("omega-1", "broadcast"));
+  act(() => FakeSocket.last.onopen?.());
+  FakeSocket.last.receive({ type: "state", state: "standby", reason: "omega-0 has the session." });
+  const player = renderPlayer();
+  expect(FakeSocket.instances).toHaveLength(1);
+  expect(player.dataset.state).toBe("standby");
+  expect(player.querySelector("video")).toBeTruthy();
+});
+
+test("waits until it is known what is shown, but not for long", async () => {
+  const player = openEarly(socketUrl("omega-1", "broadcast"));
+  const known = vi.fn();
+  void settled(player, 500).then(known);
+  act(() => FakeSocket.last.onopen?.());
+  await act(() => vi.advanceTimersByTimeAsync(400));
+  expect(known).not.toHaveBeenCalled();
+  await act(() => vi.advanceTimersByTimeAsync(100));
+  expect(known).toHaveBeenCalledOnce();
+  const soon = settled(player, 500);
+  FakeSocket.last.receive({ type: "state", state: "standby", reason: "" });
+  await soon;
+  await settled(player, 500);
+  player.close();
+});
+
+test("a stream that was opened early and is not shown is closed soon", () => {
+  openEarly(socketUrl("omega-0", "broadcast"));
+  const early = FakeSocket.last;
+  renderPlayer();
+  expect(FakeSocket.instances).toHaveLength(2);
+  act(() => vi.advanceTimersByTime(5_000));
+  expect(early.close).toHaveBeenCalledOnce();
 });
 
 test("nothing stays open after unmounting", () => {

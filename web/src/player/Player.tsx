@@ -22,6 +22,8 @@ const LABELS: Record<PlayerState, [string, string]> = {
 interface PlayerProps {
   worker: string;
   audience?: Audience;
+  /** URL of the stream's WebSocket, where it is not the page's. */
+  socket?: string;
   /** Ask the worker for saliency maps. */
   saliency?: boolean;
   /** Prefer the transport with the least delay; set where nothing overlays the video. */
@@ -40,6 +42,7 @@ interface PlayerProps {
 export function Player({
   worker,
   audience = "dedicated",
+  socket,
   saliency = false,
   lowLatency = false,
   isStandby = false,
@@ -49,16 +52,14 @@ export function Player({
   onPlayer,
 }: PlayerProps) {
   const root = useRef<HTMLElement>(null);
-  const video = useRef<HTMLVideoElement>(null);
-  const lastFrame = useRef<HTMLCanvasElement>(null);
   const visible = useVisible(root);
   const webRtc = preferredTransport(location.search, lowLatency) === "webrtc";
   const stillWidth = useStillWidth(root);
   const { player, status, still } = useLivePlayer(
-    video,
-    lastFrame,
+    root,
+    `Live video of ${worker}`,
     {
-      socket: socketUrl(worker, audience, saliency),
+      socket: socket ?? socketUrl(worker, audience, saliency),
       whep: webRtc ? whepUrl(worker, audience) : null,
       hasVideo: !isStandby,
     },
@@ -78,9 +79,7 @@ export function Player({
       aria-label={`Stream of ${worker}`}
       inert={covered}
     >
-      <canvas ref={lastFrame} />
       {still && <img src={still} alt={`Latest frame of ${worker}`} />}
-      <video ref={video} muted autoPlay playsInline aria-label={`Live video of ${worker}`} />
       <div className="player-labels">
         <p className="player-state" role="status">
           {LABELS[state][0]}

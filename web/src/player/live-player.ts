@@ -49,12 +49,14 @@ function sharesClock(host: string): boolean {
   return ["localhost", "127.0.0.1", "[::1]"].includes(host);
 }
 
+/** Plays one stream, in elements of its own: it may begin before there is a place for them. */
 export class LivePlayer {
   readonly policyTrack = new PolicyTrack();
   readonly #machine = new PlayerStateMachine(() => performance.now(), Math.random);
   readonly #listeners = new Set<() => void>();
-  readonly #video: HTMLVideoElement;
-  readonly #lastFrame: HTMLCanvasElement;
+  readonly #video = document.createElement("video");
+  /** Keeps the last frame on screen while the video element changes its source. */
+  readonly #lastFrame = document.createElement("canvas");
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #abort = new AbortController();
   readonly #targetLatency = new TargetLatency(() => performance.now());
@@ -73,15 +75,14 @@ export class LivePlayer {
   #startedAt = 0;
   #soughtAt = 0;
 
-  /**
-   * @param lastFrame keeps the last frame on screen while the video element changes its source
-   */
-  constructor(video: HTMLVideoElement, lastFrame: HTMLCanvasElement, urls: StreamUrls) {
-    this.#video = video;
-    this.#lastFrame = lastFrame;
+  constructor(urls: StreamUrls) {
     this.#urls = urls;
     this.#transport = selectorFor(urls);
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    const video = this.#video;
+    video.muted = true;
+    video.autoplay = true;
+    video.playsInline = true;
     const { signal } = this.#abort;
     video.addEventListener("error", () => this.#onVideoError(), { signal });
     video.addEventListener("waiting", () => this.#onWaiting(), { signal });
@@ -89,6 +90,16 @@ export class LivePlayer {
       signal,
     });
     this.#watchFrames();
+  }
+
+  /** Put the picture into an element, behind all that is in it. */
+  mount(parent: Element): void {
+    parent.prepend(this.#lastFrame, this.#video);
+  }
+
+  /** Set what screen readers call the video. */
+  setLabel(label: string): void {
+    this.#video.setAttribute("aria-label", label);
   }
 
   get status(): PlayerStatus {
@@ -162,6 +173,8 @@ export class LivePlayer {
     this.#closeConnection?.();
     this.#video.srcObject = null;
     this.#source?.close();
+    this.#video.remove();
+    this.#lastFrame.remove();
   }
 
   #handle(event: PlayerEvent): void {

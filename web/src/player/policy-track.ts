@@ -5,7 +5,6 @@
  * frame is on screen.
  */
 
-import { useCallback, useSyncExternalStore } from "react";
 import type { PolicyMessage, SaliencyMessage, ThoughtMessage } from "../api/schema";
 
 export type TrackMessage = PolicyMessage | ThoughtMessage | SaliencyMessage;
@@ -93,10 +92,4 @@ export class PolicyTrack {
 
 function appendBounded<Message>(messages: readonly Message[], newest: Message): Message[] {
   return [...messages.slice(1 - MAX_MESSAGES), newest];
-}
-
-/** Subscribe a component to the track's view. */
-export function usePolicyTrack(track: PolicyTrack): PolicyView {
-  const subscribe = useCallback((listener: () => void) => track.subscribe(listener), [track]);
-  return useSyncExternalStore(subscribe, () => track.view);
 }

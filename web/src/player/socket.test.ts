@@ -1,6 +1,5 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { openEarly } from "./early-socket";
 import { openSocket, parseMessage, type SocketEvents, type StreamSocket } from "./socket";
 
 class FakeSocket {
@@ -58,31 +57,6 @@ test("a closed socket delivers no events", () => {
   opened.close();
   expect(socket.close).toHaveBeenCalledOnce();
   expect([socket.onopen, socket.onclose, socket.onmessage]).toEqual([null, null, null]);
-});
-
-test("a connection that was opened early is taken over with what it has received", async () => {
-  openEarly("/stream?early");
-  const early = FakeSocket.last;
-  early.onmessage?.({ data: '{"type":"state","state":"live","reason":"playing"}' });
-  early.onmessage?.({ data: new Uint8Array([1]).buffer });
-  const { socket } = open("/stream?early");
-  expect(socket).toBe(early);
-  expect(events.opened).not.toHaveBeenCalled();
-  await Promise.resolve();
-  early.onmessage?.({ data: new Uint8Array([2]).buffer });
-  expect(events.opened).toHaveBeenCalledOnce();
-  expect(events.message).toHaveBeenCalledOnce();
-  expect(events.bytes.mock.calls).toEqual([[new Uint8Array([1])], [new Uint8Array([2])]]);
-});
-
-test("a connection that was opened early for another stream ends by itself", () => {
-  vi.useFakeTimers();
-  openEarly("/other");
-  const early = FakeSocket.last;
-  expect(open("/stream").socket).not.toBe(early);
-  vi.advanceTimersByTime(5_000);
-  expect(early.close).toHaveBeenCalledOnce();
-  vi.useRealTimers();
 });
 
 test("which stills are wanted is said once the socket is open, and again when that changes", () => {

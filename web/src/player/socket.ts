@@ -1,7 +1,6 @@
 /** WebSocket of one worker's stream. */
 
 import type { EpochMessage, StateMessage, StillMessage, StillsRequest } from "../api/schema";
-import { takeEarly, webSocketUrl } from "./early-socket";
 import type { TrackMessage } from "./policy-track";
 
 export type StreamMessage = StateMessage | EpochMessage | StillMessage | TrackMessage;
@@ -22,40 +21,27 @@ export interface StreamSocket {
   close(): void;
 }
 
-/** Open the stream, or take over the connection that was opened for it while the page loaded. */
+/** Open the stream at `url`, on the page's own origin. */
 export function openSocket(url: string, events: SocketEvents): StreamSocket {
-  const early = takeEarly(url);
-  const socket = early?.socket ?? new WebSocket(webSocketUrl(url));
+  const socket = new WebSocket(new URL(url, location.href.replace(/^http/, "ws")));
   let stills: string | null = null;
-  let closed = false;
-  const deliver = (data: string | ArrayBuffer) => {
+  socket.binaryType = "arraybuffer";
+  socket.onopen = () => {
+    if (stills) socket.send(stills);
+    events.opened();
+  };
+  socket.onclose = () => events.closed();
+  socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
     if (typeof data !== "string") return events.bytes(new Uint8Array(data));
     const message = parseMessage(data);
     if (message) events.message(message);
   };
-  const opened = () => {
-    if (stills) socket.send(stills);
-    events.opened();
-  };
-  socket.binaryType = "arraybuffer";
-  socket.onopen = opened;
-  socket.onclose = () => events.closed();
-  socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => deliver(data);
-  if (early && socket.readyState === WebSocket.OPEN) {
-    // Not at once: the caller has no socket yet.
-    queueMicrotask(() => {
-      if (closed) return;
-      opened();
-      for (const data of early.received) deliver(data);
-    });
-  }
   return {
     requestStills: (request) => {
       stills = JSON.stringify(request);
       if (socket.readyState === WebSocket.OPEN) socket.send(stills);
     },
     close: () => {
-      closed = true;
       socket.onopen = socket.onclose = socket.onmessage = null;
       socket.close();
     },

@@ -2,21 +2,24 @@ import {
   type RefObject,
   useCallback,
   useEffect,
+  useLayoutEffect,
   useRef,
   useState,
   useSyncExternalStore,
 } from "react";
+import { takeEarly } from "./early-player";
 import { LivePlayer, type StreamUrls } from "./live-player";
 import { CONNECTING, type PlayerStatus } from "./player-state";
 
 /**
- * Run a player on the given elements for as long as they are mounted.
+ * Run a player in the given element for as long as it is mounted.
  *
+ * @param label of the video, for screen readers
  * @param stillWidth of the pictures that are shown without video, pixels; null: none are
  */
 export function useLivePlayer(
-  video: RefObject<HTMLVideoElement | null>,
-  lastFrame: RefObject<HTMLCanvasElement | null>,
+  root: RefObject<HTMLElement | null>,
+  label: string,
   { socket, whep, hasVideo }: StreamUrls,
   visible: boolean,
   stillWidth: number | null,
@@ -24,15 +27,20 @@ export function useLivePlayer(
   const [player, setPlayer] = useState<LivePlayer | null>(null);
   const initialUrls = useRef({ socket, whep, hasVideo });
 
-  useEffect(() => {
-    if (!video.current || !lastFrame.current) return;
-    const created = new LivePlayer(video.current, lastFrame.current, initialUrls.current);
+  // Before the first paint, which may then have a picture.
+  useLayoutEffect(() => {
+    if (!root.current) return;
+    const urls = initialUrls.current;
+    const created = takeEarly(urls.socket) ?? new LivePlayer(urls);
+    created.mount(root.current);
     setPlayer(created);
     return () => {
       created.close();
       setPlayer(null);
     };
-  }, [video, lastFrame]);
+  }, [root]);
+
+  useEffect(() => player?.setLabel(label), [player, label]);
 
   useEffect(() => player?.setUrls({ socket, whep, hasVideo }), [player, socket, whep, hasVideo]);
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { sharedAddresses } from "./share";
+import { frameOf, sharedAddresses } from "./share";
 
 function addresses(worker: string | null): string[] {
   return sharedAddresses("http://host:5173/path", worker).map(({ address }) => address);
@@ -22,5 +22,14 @@ describe("sharedAddresses", () => {
       'ffplay -fflags nobuffer "http://host:5173/path/api/worker/omega-0/stream.ts"',
       "http://host:5173/path/whep?worker=omega-0",
     ]);
+  });
+});
+
+describe("frameOf", () => {
+  it("is HTML, in which the address is escaped", () => {
+    expect(frameOf("http://host/embed?worker=omega-0&key=1")).toBe(
+      '<iframe src="http://host/embed?worker=omega-0&amp;key=1" width="640" height="360" ' +
+        'style="border:0" allow="autoplay; fullscreen"></iframe>',
+    );
   });
 });

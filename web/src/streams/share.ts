@@ -23,3 +23,10 @@ export function sharedAddresses(base: string, worker: string | null): Shared[] {
     { name: "WHEP", address: `${base}/whep?worker=${id}` },
   ];
 }
+
+/** Return the HTML that shows a tile in another page. */
+export function frameOf(address: string): string {
+  const url = address.replaceAll("&", "&amp;");
+  const size = 'width="640" height="360" style="border:0"';
+  return `<iframe src="${url}" ${size} allow="autoplay; fullscreen"></iframe>`;
+}

@@ -43,6 +43,17 @@ export function socketUrl(worker: string, audience: Audience, saliency = false):
   return workerUrl(worker, `stream?${query}`);
 }
 
+/**
+ * Return the URL of the WebSocket of a tile that a page elsewhere embeds.
+ *
+ * @param key of the tile; null where viewers need no token
+ */
+export function tileSocketUrl(name: string, key: string | null): string {
+  const query = new URLSearchParams({ worker: name, page: PAGE_ID });
+  if (key !== null) query.set("key", key);
+  return `${BASE_PATH}/embed/stream?${query}`;
+}
+
 /** Return the WHEP endpoint, which takes an SDP offer by POST. */
 export function whepUrl(worker: string, audience: Audience): string {
   const query = audience === "broadcast" ? "&audience=broadcast" : "";

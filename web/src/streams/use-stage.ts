@@ -30,7 +30,14 @@ export function useStage(workers: readonly WorkerStatus[], pinned: string | null
 
   useEffect(() => {
     if (!cut) return;
-    crossFade(() => setCurrent(target));
+    // The browser calls back a frame later: the viewer may have pinned another worker by then.
+    let superseded = false;
+    crossFade(() => {
+      if (!superseded) setCurrent(target);
+    });
+    return () => {
+      superseded = true;
+    };
   }, [cut, target]);
 
   const setPlayerState = useCallback(

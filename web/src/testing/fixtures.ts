@@ -104,6 +104,7 @@ export function makeFleet(workers: WorkerStatus[], changes: Partial<Fleet> = {})
     mode: "train",
     workers: Object.fromEntries(workers.map((worker) => [worker.instance_id, worker])),
     starting: {},
+    pin: null,
     viewers: 0,
     learner: null,
     problems: [],
