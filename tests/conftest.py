@@ -5,12 +5,14 @@ that have one.
 """
 
 import fcntl
+import os
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
 from hypothesis import settings
 
+from tests.support.machine_speed import SLOWNESS
 from tests.support.requirements import STRICT
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -21,7 +23,21 @@ settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="the long form of tests/faults")
+    parser.addoption("--long", action="store_true", help="the long form of tests that have one")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure the coverage of tests, and not of processes that they start, which is slow."""
+    if hasattr(config, "workerinput"):
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each test more time on a slower machine."""
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        seconds = float(marker.args[0] if marker else config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(seconds * SLOWNESS), append=False)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from metabonk.feed_messages import FleetEvent
-from metabonk.messages import Problem
+from metabonk.messages.base import Problem
+from metabonk.messages.feed import FleetEvent
 from metabonk.printable import printable, printable_line
 
 
@@ -32,5 +32,7 @@ def test_a_line_has_one_beginning():
 def test_messages_to_pages_and_terminals_are_printable():
     problem = Problem(message="\x1b[2J", action="\u202e")
     assert (problem.message, problem.action) == ("\\x1b[2J", "\\u202e")
-    event = FleetEvent(id=1, at=0.0, kind="died", instance_id="omega-0", message="\x9b2J")
+    event = FleetEvent(
+        id=1, at=0.0, kind="died", severity="warning", instance_id="omega-0", message="\x9b2J"
+    )
     assert event.message == "\\x9b2J"

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Request, Response
 from metabonk.air import backoff, output
 from metabonk.air.target import KeyMask, Target
 from metabonk.air.transmitter import Transmitter
-from metabonk.air_messages import AirState
+from metabonk.messages.air import AirState
 from tests.support.frames import HEIGHT, WIDTH
 from tests.support.serving import free_port, served
 from tests.support.stage import Stage, stage

@@ -7,14 +7,18 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.support import http
-from tests.support.browser import CHROMIUM_FLAGS
+from tests.support.browser import CHROMIUM_FLAGS, open_page
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
+from tests.support.machine_speed import SLOWNESS
 from tests.support.requirements import require
 from tests.support.waiting import until
+
+EXPECTED_WITHIN_MS = 5_000
+"""Playwright's own limit of what is expected of a page."""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=EXPECTED_WITHIN_MS * SLOWNESS)
     chromium = require(shutil.which("chromium"), "chromium", apt="chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
@@ -46,7 +51,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """Open a page of a desktop's size; an exception in it fails the test."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page = open_page(browser, viewport={"width": 1440, "height": 900})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page

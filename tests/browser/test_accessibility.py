@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.support.browser import axe_violations
 from tests.support.fleet import FleetUnderTest
 from tests.support.waiting import until

@@ -5,16 +5,17 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.machine_speed import SLOWNESS
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 
 STAGE = ".tile[data-place=stage]"
-LIVE_MS = 30_000
-DRAWN_MS = 60_000
+LIVE_MS = 30_000 * SLOWNESS
+DRAWN_MS = 60_000 * SLOWNESS
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +63,9 @@ def test_a_standby_tile_shows_changing_snapshots(fleet: FleetUnderTest, page: Pa
         "data-state", "live", timeout=LIVE_MS
     )
     image = page.locator(".tile[data-place=standby] img")
-    expect(image).to_be_visible(timeout=10_000)
+    expect(image).to_be_visible(timeout=10_000 * SLOWNESS)
     first = image.get_attribute("src")
-    expect(image).not_to_have_attribute("src", first or "", timeout=10_000)
+    expect(image).not_to_have_attribute("src", first or "", timeout=10_000 * SLOWNESS)
 
 
 def wait_for_map(page: Page, timeout_ms: int) -> None:
@@ -113,10 +114,12 @@ def test_a_rematch_has_saliency_maps_in_step(fleet: FleetUnderTest, page: Page):
 def test_a_pinned_worker_gets_the_session_and_plays_large(fleet: FleetUnderTest, page: Page):
     standby = fleet.first_in(StreamState.STANDBY)
     page.goto(f"{fleet.page}/neural/broadcast")
-    expect(page.locator(STAGE)).to_be_visible()
-    page.keyboard.press(str(standby.worker_index + 1))
     stage = page.get_by_role("article", name=standby.instance_id)
+    expect(stage).to_be_visible()
+    page.keyboard.press(str(standby.worker_index + 1))
     expect(stage).to_have_attribute("data-place", "stage")
     expect(stage.get_by_text("Pinned:")).to_be_visible()
     expect(page).to_have_url(f"{fleet.page}/neural/broadcast?pin={standby.instance_id}")
-    expect(stage.locator(".player")).to_have_attribute("data-state", "live", timeout=60_000)
+    expect(stage.locator(".player")).to_have_attribute(
+        "data-state", "live", timeout=60_000 * SLOWNESS
+    )

@@ -15,11 +15,12 @@ from metabonk.broadcast.meeting import page_address
 from metabonk.broadcast.notebook import PATH, cell
 from tests.support.browser import displayed
 from tests.support.hub import Place, place
+from tests.support.machine_speed import SLOWNESS
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
-LIVE_MS = 60_000
+LIVE_MS = 60_000 * SLOWNESS
 STAGE = ".tile[data-place=stage]"
 
 TRAINER = """

@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.clip import Clip
 from tests.support import http
-from tests.support.browser import axe_violations
+from tests.support.browser import axe_violations, open_page
 from tests.support.fleet import FleetUnderTest
+from tests.support.machine_speed import SLOWNESS
 from tests.support.recordings import record
 from tests.support.viewer import nobody_yields
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(400)
 
-SHOWN_MS = 60_000
+SHOWN_MS = 60_000 * SLOWNESS
 PAST_S = 12.0
 """Length of the stream before it is watched: more than a press goes back."""
 
@@ -175,10 +176,9 @@ def test_without_a_past_the_page_says_so_and_stays_live(
 def test_on_a_phone_everything_fits_and_can_be_tapped(
     fleet: FleetUnderTest, browser: Browser, worker: str
 ):
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    page = open_page(
+        browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
     )
-    page = context.new_page()
     try:
         watch(fleet, page, worker)
         page.get_by_role("button", name="Back 10 s").tap()
@@ -193,4 +193,4 @@ def test_on_a_phone_everything_fits_and_can_be_tapped(
         page.get_by_role("button", name="Live", exact=True).tap()
         expect(replay).to_have_count(0)
     finally:
-        context.close()
+        page.close()

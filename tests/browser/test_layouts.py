@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import axe_violations
+from tests.support.browser import axe_violations, open_page
 from tests.support.recorded_fleet import make_recorded_app, recorded_fleet
 from tests.support.serving import served
 
@@ -36,7 +36,7 @@ def test_a_page_fits_into_every_window_and_axe_finds_nothing(
 
 def test_axe_finds_nothing_where_the_system_is_light(browser: Browser):
     with served(make_recorded_app(recorded_fleet(5))) as client:
-        page = browser.new_page(color_scheme="light")
+        page = open_page(browser, color_scheme="light")
         page.goto(f"{client.base_url}/")
         page.locator(".data-table").wait_for()
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == LIGHT
@@ -46,7 +46,7 @@ def test_axe_finds_nothing_where_the_system_is_light(browser: Browser):
 
 def test_a_wall_of_64_shows_a_still_in_each_tile_that_is_in_view(browser: Browser):
     with served(make_recorded_app(recorded_fleet(64))) as client:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page = open_page(browser, viewport={"width": 1440, "height": 900})
         page.goto(f"{client.base_url}/wall")
         page.wait_for_function("document.querySelectorAll('.player img').length >= 24")
         assert page.locator(".tile").count() == 64
@@ -54,7 +54,7 @@ def test_a_wall_of_64_shows_a_still_in_each_tile_that_is_in_view(browser: Browse
 
 
 def _problems(browser: Browser, url: str, size: tuple[int, int]) -> list[str]:
-    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page = open_page(browser, viewport={"width": size[0], "height": size[1]})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
+from tests.support.machine_speed import SLOWNESS
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(500)
@@ -36,9 +37,11 @@ def test_nine_streams_play_despite_a_browsers_limit_of_six_connections(
     fleet: FleetUnderTest, page: Page
 ):
     page.goto(f"{fleet.page}/neural/broadcast")
-    expect(page.locator(".player[data-state=live]")).to_have_count(WORKERS, timeout=120_000)
+    expect(page.locator(".player[data-state=live]")).to_have_count(
+        WORKERS, timeout=120_000 * SLOWNESS
+    )
     began = page.evaluate(CLOCKS)
     assert len(began) == WORKERS
-    page.wait_for_function(PLAYED, arg=began, timeout=120_000)
+    page.wait_for_function(PLAYED, arg=began, timeout=120_000 * SLOWNESS)
     # HTTP requests are answered as well.
     expect(page.get_by_text("No worker is waiting for a session.")).to_be_visible()

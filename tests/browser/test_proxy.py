@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
+from tests.support.browser import open_page
 from tests.support.fleet import run_gameless_fleet
+from tests.support.machine_speed import SLOWNESS
 from tests.support.nginx import documented_location, nginx
 from tests.support.serving import free_port
 from tests.support.waiting import until
@@ -26,15 +28,15 @@ def test_every_page_and_stream_works_under_a_path(tmp_path: Path, browser: Brows
         with nginx(documented_location(), page_port, port, tmp_path):
             token = re.search(r"^page: (\S+)$", fleet.output.read_text(), re.M)
             assert token is not None and token[1].startswith(f"{address}/?token=")
-            page = browser.new_context().new_page()
+            page = open_page(browser)
             page.goto(token[1])
             assert page.url == f"{address}/"
             page.get_by_role("rowheader").get_by_role("link", name="omega-0").click()
             expect(page).to_have_url(f"{address}/stream?worker=omega-0")
             player = page.locator(".player[data-state]").first
-            expect(player).to_have_attribute("data-state", "live", timeout=60_000)
+            expect(player).to_have_attribute("data-state", "live", timeout=60_000 * SLOWNESS)
             page.reload()
-            expect(player).to_have_attribute("data-state", "live", timeout=60_000)
+            expect(player).to_have_attribute("data-state", "live", timeout=60_000 * SLOWNESS)
             page.get_by_role("link", name="Broadcast").click()
             expect(page).to_have_url(f"{address}/neural/broadcast")
             page.context.close()

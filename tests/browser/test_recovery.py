@@ -5,9 +5,10 @@ import signal
 import pytest
 from playwright.sync_api import Page, expect
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.support import http
 from tests.support.fleet import FleetUnderTest
+from tests.support.machine_speed import SLOWNESS
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -23,15 +24,15 @@ pytestmark = pytest.mark.timeout(240)
 def test_a_page_recovers_without_a_reload(fleet: FleetUnderTest, page: Page, path: str, known: str):
     notice = page.get_by_role("heading", name="Lost connection to the orchestrator")
     page.goto(f"{fleet.page}{path}")
-    expect(page.locator(known).first).to_be_visible(timeout=30_000)
+    expect(page.locator(known).first).to_be_visible(timeout=30_000 * SLOWNESS)
     page.evaluate("window.sameDocument = true")
     fleet.process.send_signal(signal.SIGSTOP)
     try:
-        expect(notice).to_be_visible(timeout=30_000)
+        expect(notice).to_be_visible(timeout=30_000 * SLOWNESS)
         expect(page.locator(known).first).to_be_visible()
     finally:
         fleet.process.send_signal(signal.SIGCONT)
-    expect(notice).to_have_count(0, timeout=30_000)
+    expect(notice).to_have_count(0, timeout=30_000 * SLOWNESS)
     assert page.evaluate("window.sameDocument")
 
 

@@ -9,8 +9,9 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
+from tests.support.machine_speed import SLOWNESS
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(500)
@@ -73,7 +74,7 @@ def test_the_stage_follows_the_rotation_and_survives_the_death_of_its_worker(
     page.evaluate("window.sameDocument = true")
     every_worker_had_a_turn = "new Set(seen.stages).size === 3"
     page.wait_for_function(
-        f"seen.stages.length > {CUTS} && {every_worker_had_a_turn}", timeout=120_000
+        f"seen.stages.length > {CUTS} && {every_worker_had_a_turn}", timeout=120_000 * SLOWNESS
     )
 
     page.keyboard.press("p")
@@ -81,7 +82,7 @@ def test_the_stage_follows_the_rotation_and_survives_the_death_of_its_worker(
     worker = page.locator(STAGE).get_attribute("aria-label")
     assert worker is not None
     player = page.locator(STAGE).locator(".player")
-    expect(player).to_have_attribute("data-state", "live", timeout=60_000)
+    expect(player).to_have_attribute("data-state", "live", timeout=60_000 * SLOWNESS)
     pid = fleet.statuses()[worker].pid
     psutil.Process(pid).kill()
     # Not expect, which looks once a second: the worker may be back by then.
@@ -93,8 +94,10 @@ def test_the_stage_follows_the_rotation_and_survives_the_death_of_its_worker(
         return status is not None and status.pid != pid
 
     until("it is started again", is_another, 60)
-    page.wait_for_function("before => seen.frames > before + 10", arg=painted, timeout=120_000)
-    expect(player).to_have_attribute("data-state", "live", timeout=60_000)
+    page.wait_for_function(
+        "before => seen.frames > before + 10", arg=painted, timeout=120_000 * SLOWNESS
+    )
+    expect(player).to_have_attribute("data-state", "live", timeout=60_000 * SLOWNESS)
     assert page.locator(STAGE).get_attribute("aria-label") == worker
     assert page.evaluate("seen.kept") < KEPT_S
     assert page.evaluate("window.sameDocument"), "no reload was needed"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.support.browser import open_page
 from tests.support.requirements import require
 from tests.support.stage import Stage, stage
 from tests.support.waiting import until
@@ -51,7 +52,7 @@ def staged() -> Iterator[Stage]:
 
 @pytest.fixture
 def page(staged: Stage, browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
+    page = open_page(browser)
     page.goto(f"{staged.http}/snapshot.jpg")
     yield page
     page.close()

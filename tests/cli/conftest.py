@@ -15,12 +15,13 @@ import pytest
 
 from metabonk.orchestrator.lock import read_record
 from tests.support.command_server import Command, CommandServer
+from tests.support.machine_speed import SLOWNESS
 from tests.support.processes import kill_tree
 from tests.support.serving import free_ports
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0 * SLOWNESS
 
 
 @dataclass

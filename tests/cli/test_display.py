@@ -6,16 +6,11 @@ import pytest
 from rich.console import Console
 
 from metabonk.cli.display import SUMMARY_INTERVAL_S, Lines, draw, summary
-from metabonk.messages import (
-    Fleet,
-    LearnerStatus,
-    Mode,
-    NodeStatus,
-    Problem,
-    Start,
-    StreamState,
-)
-from metabonk.orchestrator.supervisor import ChildState
+from metabonk.messages.base import Problem
+from metabonk.messages.fleet import Fleet, NodeStatus, Start
+from metabonk.messages.learner import LearnerStatus
+from metabonk.messages.workers import Mode, StreamState
+from metabonk.orchestrator.processes.supervisor import ChildState
 from tests.support.statuses import guest_status, status
 
 PAGE = "http://localhost:5173"

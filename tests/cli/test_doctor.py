@@ -1,5 +1,6 @@
 """``metabonk doctor`` on this machine, with real probes."""
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 from metabonk.cli import doctor
 from metabonk.cli.main import main
 from metabonk.doctor import browser
-from metabonk.settings import commands
+from metabonk.orchestrator.lock import FleetLock
+from metabonk.runs.layout import save_settings
+from metabonk.settings import commands, load_settings
+from metabonk.settings.runtime_dir import runtime_dir
 from metabonk.system import shared_memory
 from tests.support.desktop import small_game
 from tests.support.serving import free_ports
@@ -51,6 +55,25 @@ def test_a_port_in_use_is_reported_but_does_not_fail(
     output = capsys.readouterr().out
     assert "which the learner needs, is in use" in output
     assert "→ 'python scripts/stop.py --all'" in output
+
+
+def test_a_running_fleet_is_no_other_program_in_its_place(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    settings = load_settings()
+    page = f"http://127.0.0.1:{settings.ports.page}"
+    folder = runtime_dir(settings.paths.runtime)
+    with (
+        socket.socket() as served,
+        contextlib.closing(FleetLock(folder, settings.ports.orchestrator, page=page)) as lock,
+    ):
+        lock.set_settings_path(save_settings(settings, tmp_path))
+        served.bind(("127.0.0.1", settings.ports.page))
+        served.listen()
+        assert main(["doctor"]) == 0
+    output = capsys.readouterr().out
+    assert f"✓ a fleet is running here, with its page at {page}" in output
+    assert "in use" not in output
 
 
 def test_missing_parts_are_reported_with_the_command_that_adds_them(

@@ -22,3 +22,21 @@ sys.exit("vizdoom" in sys.modules or "gymnasium" in sys.modules)
 def test_a_game_that_there_is_not_is_refused_with_those_that_there_are(game: str):
     with pytest.raises(UnknownGame, match="doom:basic"):
         require_game(game)
+
+
+@pytest.mark.parametrize(
+    ("game", "near"),
+    [
+        ("gym:CartPol-v1", "CartPole"),
+        ("gym:CartPole-v9", "v1"),
+        ("gym:Nothing-v0", "gym:MODULE:ID"),
+    ],
+)
+def test_an_environment_that_there_is_not_is_refused_with_near_names(game: str, near: str):
+    with pytest.raises(UnknownGame, match=f"{game}.*{near}"):
+        require_game(game)
+
+
+@pytest.mark.parametrize("game", ["gym:CartPole", "gym:ALE/Anything-v5", "gym:my_package:Mine-v0"])
+def test_an_environment_that_only_a_worker_can_find_passes(game: str):
+    require_game(game)

@@ -8,6 +8,7 @@ from pathlib import Path
 from metabonk.broadcast.ring_layout import HEAD_OFFSET
 from metabonk.settings import write_settings
 from tests.support.guests import make_settings
+from tests.support.machine_speed import SLOWNESS
 from tests.support.rings import make_ring
 
 
@@ -19,7 +20,9 @@ def guest(folder: Path, ring: Path) -> "subprocess.CompletedProcess[str]":
         *("--run", str(folder), "--parent", str(os.getpid()), "--index", "1"),
         *("--name", "robot", "--port", "2", "--ring", str(ring)),
     )
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60 * SLOWNESS, check=False
+    )
 
 
 def test_it_imports_neither_pytorch_nor_games():

@@ -1,5 +1,6 @@
 """``metabonk nvenc status`` with fake GPUs."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from metabonk.encoding.sessions import Lease, Pools
 from metabonk.encoding.sessions import pool as pool_module
 from metabonk.encoding.sessions.nvml import DriverSession, Gpu
 from metabonk.encoding.sessions.slots import locked
-from metabonk.settings import Settings
+from metabonk.messages.sessions import PoolStatus, SlotHolder
+from metabonk.orchestrator.lock import FleetLock
+from metabonk.settings import Settings, write_settings
 from tests.support.machines import pools_of
 from tests.support.serving import free_port, served
-from tests.support.statuses import guest_status
+from tests.support.statuses import guest_status, status
 
 FIRST = Gpu(0, "GPU-0", "GeForce RTX 4070", pynvml.NVML_BRAND_GEFORCE, "550.54")
 EXTERNAL_ON_SECOND = (DriverSession(pid=1, width=1920, height=1080, fps=60),)
@@ -127,3 +130,41 @@ def test_a_guest_of_a_hub_is_not_taken_for_a_worker_of_the_fleet(tmp_path: Path)
         f"- worker=0 port={port} instance_id=omega-0 backend= active=false nvenc_used= "
         "(mine uses this port)"
     )
+
+
+def test_workers_of_nodes_are_listed_as_the_head_knows_them(tmp_path: Path):
+    pool = PoolStatus(
+        pool="nvenc",
+        node="b",
+        gpu_index=0,
+        gpu_name="RTX",
+        used=2,
+        limit=3,
+        holders=[
+            SlotHolder(slot=0, instance_id="omega-4", pid=7, ours=True),
+            SlotHolder(slot=None, instance_id=None, pid=None, ours=False),
+        ],
+    )
+    app = FastAPI()
+    app.get("/api/sessions")(lambda: [pool])
+    app.get("/workers")(lambda: {"omega-4": status(4, node="b", stream_backend="av:h264_nvenc")})
+    with served(app) as client:
+        page = f"http://127.0.0.1:{client.base_url.port}"
+        settings = Settings.model_validate(
+            {
+                "workers": 8,
+                "nodes": {"count": 2},
+                "ports": {"orchestrator": client.base_url.port},
+                "paths": {"runtime": tmp_path},
+            }
+        )
+        tmp_path.chmod(0o700)
+        with closing(FleetLock(tmp_path, settings.ports.orchestrator, page=page)) as lock:
+            write_settings(settings, tmp_path / "settings.json")
+            lock.set_settings_path(tmp_path / "settings.json")
+            listed = list(status_lines(settings, pools_of(tmp_path)))
+    assert "Node b: nvenc 2 of 3 (omega-4, other program)" in listed
+    workers = [line for line in listed if line.startswith("- worker")]
+    assert workers == [
+        "- worker=4 node=b instance_id=omega-4 backend=av:h264_nvenc active=true nvenc_used="
+    ]

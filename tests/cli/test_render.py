@@ -14,11 +14,11 @@ import pytest
 
 from metabonk.cli import render
 from metabonk.errors import CheckpointError, EncodingError, EpisodeDiffers, ReplayError, WireError
+from metabonk.messages.replays import ReplaySaliency, ReplayTrack
 from metabonk.policy.episode_log import EpisodeLog
-from metabonk.replay_messages import ReplaySaliency, ReplayTrack
 from metabonk.replays.rematch import play_rematch
 from metabonk.runs.checkpoints import trained_weights
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.processes import kill_tree
 from tests.support.recorded_episodes import record
 from tests.support.replayable_runs import write_replayable_run

@@ -1,7 +1,7 @@
 import pytest
 
 from metabonk.cli import start_options
-from metabonk.messages import Mode
+from metabonk.messages.workers import Mode
 from metabonk.runs import layout
 
 

@@ -8,8 +8,9 @@ import time
 from collections.abc import Mapping
 
 from metabonk.cli.terminal import Terminal
-from metabonk.messages import Fleet, Mode
-from metabonk.orchestrator.supervisor import ChildState
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.workers import Mode
+from metabonk.orchestrator.processes.supervisor import ChildState
 from tests.support.waiting import until
 
 

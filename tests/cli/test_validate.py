@@ -52,6 +52,21 @@ def test_the_report_has_facts_and_a_fix_for_each_failure():
     assert json.loads(as_json([good]))["passed"] is True
 
 
+def test_a_problem_that_fails_several_checks_is_explained_once():
+    checks = [Check("one"), Check("two"), Check("three")]
+    for check in checks[:2]:
+        check.fail("no fleet runs", "start one")
+        check.fail("no fleet runs", "start one")
+    checks[1].fail("it is broken", "mend it")
+    report = as_text(checks)
+    assert (report.count("no fleet runs"), report.count("start one")) == (2, 2)
+    assert report.splitlines()[5:8] == [
+        "FAIL  2. two",
+        "      ✗ as in check 1",
+        "      ✗ it is broken",
+    ]
+
+
 def test_the_documented_script_runs_the_same_command():
     script = Path(__file__).parents[2] / "docs" / "stream" / "validate_deployment.py"
     assert 'run_metabonk("validate"' in script.read_text()

@@ -18,7 +18,7 @@ from metabonk.cli import watch as watch_command
 from metabonk.cli.main import main
 from metabonk.cli.terminal import Terminal
 from metabonk.orchestrator import hub
-from metabonk.orchestrator.election import Election
+from metabonk.orchestrator.guests.election import Election
 from metabonk.settings import Settings
 from metabonk.system.file_lock import is_locked, try_lock
 from tests.support.serving import free_ports

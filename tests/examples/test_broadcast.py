@@ -20,6 +20,15 @@ EXAMPLES = ROOT / "examples" / "broadcast"
 GUIDE = (ROOT / "docs" / "watch.md").read_text(encoding="utf-8")
 
 
+def open_rings(count: int) -> list[RingReader] | None:
+    """Return readers of all rings; None while there are fewer, or one is being made."""
+    files = find_rings()
+    try:
+        return [RingReader(file) for file in files] if len(files) == count else None
+    except WireError:
+        return None
+
+
 @pytest.mark.parametrize(
     ("name", "rings", "demand", "kind"),
     [
@@ -43,8 +52,7 @@ def test_an_example_shows_all_of_its_environments(
     command = [sys.executable, str(EXAMPLES / f"{name}.py")]
     with subprocess.Popen(command, env=environment, cwd=tmp_path) as script:
         try:
-            until("all are announced", lambda: len(find_rings()) == rings, 60)
-            readers = [RingReader(file) for file in find_rings()]
+            readers = until("all are announced", lambda: open_rings(rings), 100)
             for reader in readers:
                 set_demand(reader.file, demand, 600)
 
@@ -56,7 +64,7 @@ def test_an_example_shows_all_of_its_environments(
                     raise AssertionError(name) from error
 
             for reader in readers:
-                until("it is shown", lambda reader=reader: is_shown(reader), 30)
+                until("it is shown", lambda reader=reader: is_shown(reader), 60)
                 reader.close()
         finally:
             script.kill()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from metabonk.messages import StreamState
-from metabonk.stream_messages import Thought
+from metabonk.messages.streams import Thought
+from metabonk.messages.workers import StreamState
 from tests.support.frames import encode_frames, regular_times
 from tests.support.processes import kill_tree
 from tests.support.stage import Stage, stage

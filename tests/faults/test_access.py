@@ -25,9 +25,9 @@ from metabonk.http.weights import WeightsStore
 from metabonk.learner.rollouts import RolloutQueue
 from metabonk.learner.server import make_app as make_learner_app
 from metabonk.learner.stats import LearnerStats
-from metabonk.orchestrator.fleet import FleetState
+from metabonk.orchestrator.fleet.state import FleetState
 from metabonk.orchestrator.page import Page
-from metabonk.orchestrator.replays import make_replays
+from metabonk.orchestrator.replays.service import make_replays
 from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings, write_settings

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.support.census import runs
 from tests.support.hub import IDLE_S, Place, place
+from tests.support.machine_speed import SLOWNESS
 from tests.support.waiting import until
 
 PROMISE_S = 10.0
@@ -112,13 +113,13 @@ def assert_steps(training: "subprocess.Popen[str]") -> None:
 
 
 def test_a_stopped_hub_costs_a_training_nothing(here: Place):
-    training = here.train(seconds=25.0)
+    training = here.train(seconds=25.0 * SLOWNESS)
     until("it is shown", lambda: is_shown(here), VISIBLE_S)
     stopped = processes(here, "metabonk.cli.main")
     for process in stopped:
         process.suspend()
     assert_steps(training)
-    output, errors = training.communicate(timeout=40)
+    output, errors = training.communicate(timeout=40 * SLOWNESS)
     assert training.returncode == 0
     assert int(output.split()[-1]) > 1000
     assert errors.count("\n") == 1, "the line with the page's address, and no warning"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.network_line import Line

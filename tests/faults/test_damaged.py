@@ -16,14 +16,14 @@ from metabonk.encoding.sessions.limits import LearnedLimits
 from metabonk.errors import SettingsError, StartError
 from metabonk.learner.checkpoint import restore_newest, save_best, save_checkpoint
 from metabonk.learner.ppo import Learner
-from metabonk.messages import EpisodeReport
+from metabonk.messages.workers import EpisodeReport
 from metabonk.policy import decode_weights
 from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.checkpoints import best_weights, newest_weights
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import EPISODES_FILE
 from metabonk.settings import Settings, load_settings, read_settings, write_settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.fleet import fleet_ports
 from tests.support.rollouts import make_rollout
 from tests.support.specs import TINY

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from metabonk.learner.checkpoint import CheckpointHeader
-from metabonk.messages import LearnerStatus
+from metabonk.messages.learner import LearnerStatus
 from metabonk.policy.serialization import unpack
 from metabonk.policy.weights import decode_weights
 from metabonk.runs.layout import checkpoint_files

@@ -27,11 +27,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metabonk.errors import PolicyError, WireError
-from metabonk.messages import ErrorBody, Fleet, HeartbeatReply, WorkerStatus
+from metabonk.messages.base import ErrorBody
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.runs import CurvePoint, Episode
+from metabonk.messages.workers import HeartbeatReply, WorkerStatus
 from metabonk.policy import ActorCritic, PolicySpec, Rollout, encode_weights
 from metabonk.policy.rollout import EpisodeEnd
 from metabonk.policy.weights import decode_weights, load_weights
-from metabonk.run_messages import CurvePoint, Episode
 from metabonk.settings import Settings, write_settings
 from metabonk.system.process import die_with_parent
 from tests.support.corruption import damaged, damaged_lines, damaged_tensors, edited

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from metabonk.encoding.sessions import Pool
-from metabonk.messages import LearnerStatus, StreamState
+from metabonk.messages.learner import LearnerStatus
+from metabonk.messages.workers import StreamState
 from tests.support import http
 from tests.support.census import engines_of, members, runs, shared_memory, taken
 from tests.support.fleet import FleetUnderTest, fleet_ports, run_fleet

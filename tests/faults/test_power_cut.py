@@ -16,14 +16,14 @@ from metabonk.encoding.probe import ProbeCache
 from metabonk.encoding.sessions.limits import LearnedLimits
 from metabonk.learner.checkpoint import best_return, restore_newest
 from metabonk.learner.ppo import Learner
-from metabonk.messages import EpisodeReport
+from metabonk.messages.workers import EpisodeReport
 from metabonk.policy import decode_weights
 from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.checkpoints import best_weights
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import EPISODES_FILE
 from metabonk.settings import read_settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.power_cut import WRITERS, Step, outcomes
 from tests.support.specs import TINY
 

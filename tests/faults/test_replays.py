@@ -15,13 +15,13 @@ import httpx
 import psutil
 import pytest
 
-from metabonk.messages import StreamState
-from metabonk.orchestrator.renderers import Renderers
-from metabonk.orchestrator.replay_cache import FOLDER, ReplayCache
-from metabonk.orchestrator.replay_queue import MAX_QUEUED
-from metabonk.orchestrator.replays import Replay, Replays
+from metabonk.messages.replays import ReplayState, ReplayStatus
+from metabonk.messages.workers import StreamState
+from metabonk.orchestrator.replays.cache import FOLDER, ReplayCache
+from metabonk.orchestrator.replays.queue import MAX_QUEUED
+from metabonk.orchestrator.replays.renderers import Renderers
+from metabonk.orchestrator.replays.service import Replay, Replays
 from metabonk.policy.episode_log import EpisodeLog
-from metabonk.replay_messages import ReplayState, ReplayStatus
 from metabonk.runs.layout import EPISODES_FILE, SETTINGS_FILE, has_checkpoint
 from tests.support import http
 from tests.support.census import engines_of, members

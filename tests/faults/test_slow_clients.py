@@ -13,8 +13,8 @@ from websockets.sync.client import connect
 
 from metabonk.http.app import make_http_app
 from metabonk.http.connection import ConnectionLimits
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.gateway import Gateway
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.gateway.workers import Gateway
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
 from tests.support.serving import served

@@ -15,7 +15,8 @@ import pytest
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from metabonk.messages import LearnerStatus, StreamState
+from metabonk.messages.learner import LearnerStatus
+from metabonk.messages.workers import StreamState
 from tests.support import http
 from tests.support.census import Census, engines_of, members
 from tests.support.fleet import FleetUnderTest, run_fleet

@@ -13,7 +13,7 @@ from itertools import pairwise
 import psutil
 import pytest
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from metabonk.streaming.fanout import QUEUE_LIMITS
 from tests.support import http
 from tests.support.audience import audience, join_and_leave

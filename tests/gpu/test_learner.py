@@ -13,7 +13,7 @@ from torch import Tensor
 from metabonk.learner.checkpoint import restore_newest, save_checkpoint
 from metabonk.learner.ppo import Learner
 from metabonk.policy import PolicySpec, Rollout, encode_weights
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.rollouts import make_rollout
 from tests.support.specs import ALL_SPECS, RECURRENT, TINY, VECTOR
 

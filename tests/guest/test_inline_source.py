@@ -8,7 +8,7 @@ from metabonk.broadcast.ring_reader import RingReader
 from metabonk.broadcast.wrapper import Broadcast
 from metabonk.errors import ReplayError
 from metabonk.guest.inline_source import InlineSource
-from metabonk.messages import Drawn
+from metabonk.messages.workers import Drawn
 from tests.support.broadcasts import ring_of, watch
 
 
@@ -21,6 +21,7 @@ def test_a_trainer_draws_every_frame_or_about_one_a_second(environment: Broadcas
     assert frames > 6
     assert source.steps_per_s is not None and source.steps_per_s > 6
     source.close()
+    assert source.steps_per_s is None
     assert environment._channel.ring.demand is Demand.NOTHING
     watch(source, environment, 0.2, 1)
     seen = watch(source, environment, 3.0, 1)

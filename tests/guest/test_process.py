@@ -24,12 +24,13 @@ from metabonk.broadcast.ring_reader import RingReader
 from metabonk.broadcast.stream import Stream
 from metabonk.guest import process
 from metabonk.guest.picture import fit, snapshot_of
-from metabonk.messages import DesiredState, Drawn, GuestStatus, StreamState, WorkerKind
-from metabonk.stream_messages import PolicyMessage
+from metabonk.messages.streams import PolicyMessage
+from metabonk.messages.workers import DesiredState, Drawn, GuestStatus, StreamState, WorkerKind
 from metabonk.streaming.snapshot import QUALITY
 from tests.support.broadcasting_trainer import BroadcastingTrainer, broadcasting
 from tests.support.clocked import ID as CLOCKED
 from tests.support.guests import START_S, ShownGuest, guest_process, shown_guest
+from tests.support.machine_speed import SLOWNESS
 from tests.support.processes import kill_tree
 from tests.support.waiting import until
 
@@ -146,9 +147,9 @@ def newest_frame(shown: ShownGuest) -> NDArray[np.uint8]:
 def test_nothing_is_drawn_or_recorded_while_nobody_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(process, "SNAPSHOT_WANTED_S", 3.0)
     with guest_of(tmp_path, POLE) as (shown, guest, trainer):
         shown_to_the_end(shown, trainer, 20)
+        monkeypatch.setattr(process, "SNAPSHOT_WANTED_S", 3.0)
         shadow = psutil.Process(guest._source._report.pid)
         assert shadow.name().startswith("python")
         until("the shadow has ended", lambda: not is_running(shadow))
@@ -233,7 +234,7 @@ def test_the_newest_step_is_shown_now(tmp_path: Path):
         trainer.begin(400)
         total, length, picture = trainer.finish()
         until("its last picture", lambda: shown.snapshot() == jpeg(picture))
-        assert time.monotonic() - began < 5 + length / 50
+        assert time.monotonic() - began < 5 * SLOWNESS + length / 50
         assert (shown.guest.episode_step, shown.guest.episode_return) == (length, total)
 
 

@@ -16,7 +16,7 @@ from metabonk.broadcast.wrapper import Broadcast
 from metabonk.errors import ReplayError
 from metabonk.guest import shadow_source as module
 from metabonk.guest.shadow_source import ShadowSource, host_name
-from metabonk.messages import Drawn
+from metabonk.messages.workers import Drawn
 from tests.support.broadcasts import ring_of, watch
 from tests.support.waiting import until
 

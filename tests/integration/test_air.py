@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.support import http
 from tests.support.fleet import run_gameless_fleet
 from tests.support.viewer import Spectator

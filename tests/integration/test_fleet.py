@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from tests.support import http
 from tests.support.census import runs, shared_memory
 from tests.support.fleet import FleetUnderTest, run_fleet, run_gameless_fleet
@@ -30,6 +30,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     arguments = ("--mode", "train", "--workers", "2", "--game", "doom:basic")
     environment = {
         "METABONK_CPU_MAX_SESSIONS": "1",
+        # Small enough for a slow machine, which is not to be what ``validate`` finds.
+        "METABONK_STREAM_WIDTH": "640",
+        "METABONK_STREAM_HEIGHT": "360",
         # One game per worker, so that its steps are those of the game shown.
         "METABONK_WORKER_GAMES_PER_WORKER": "1",
         # A change of quality ends the stream that a decoder reads; see test_overload.
@@ -199,7 +202,7 @@ def test_validate_passes_and_names_a_missing_worker(fleet: FleetUnderTest):
     assert "HTTP 200" in facts["worker streaming"]
     assert "HTTP 503" in facts["worker streaming"]
     assert "frames/s" in facts["FPS and quality"]
-    assert "streamed at 1280×720" in facts["resolution"]
+    assert "streamed at 640×360" in facts["resolution"]
     more = fleet.command("validate", "--workers", "3")
     assert more.returncode == 1
     assert "omega-2 is missing" in more.stdout

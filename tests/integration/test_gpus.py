@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.messages import StreamState, WorkerStatus
-from metabonk.session_messages import PoolStatus
+from metabonk.messages.sessions import PoolStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from tests.integration.test_sessions import NVENC, ROTATE_S, SOFTWARE, fleet_on, live, logs
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet

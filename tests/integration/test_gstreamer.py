@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.integration.test_sessions import ROTATE_S, answers, fleet_on, live, logs
 from tests.support.fleet import FleetUnderTest
 from tests.support.gstreamer import require_gstreamer

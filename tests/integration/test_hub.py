@@ -1,16 +1,21 @@
 """Trainings of anybody's, live by one line: the hub starts by itself and leaves nothing behind."""
 
+import contextlib
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 from metabonk.broadcast.hub import LOOK_S
-from metabonk.messages import StreamState, WorkerKind
+from metabonk.messages.streams import StillsRequest
+from metabonk.messages.workers import GuestStatus, StreamState, WorkerKind
 from tests.support import http
 from tests.support.fleet import GAMELESS_STAGGER_S, run_gameless_fleet
 from tests.support.hub import IDLE_S, Place, interrupt, place
+from tests.support.machine_speed import SLOWNESS
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -112,11 +117,11 @@ def test_watch_shows_what_is_there_and_what_comes_until_it_is_interrupted(here: 
     until("it serves", here.holder, 30)
     assert here.guests() == {}
     other = here.command("watch")
-    refused, _ = other.communicate(timeout=30)
+    refused, _ = other.communicate(timeout=30 * SLOWNESS)
     assert other.returncode == 1
     assert "'metabonk watch' shows what is broadcast already at http://localhost" in refused
     training = here.train()
-    until("it is live for a second", lambda: has_frames(here, 15), 30)
+    until("it is live for seconds", lambda: has_frames(here, 90), 30)
     output = interrupt(watch)
     assert watch.returncode == 0
     assert f"{NAME}: live" in output
@@ -129,18 +134,47 @@ def test_stop_ends_a_hub_as_well(here: Place):
     training = here.train()
     until("it is live", lambda: is_live(here), 30)
     training.kill()
-    output, _ = here.command("stop").communicate(timeout=30)
+    output, _ = here.command("stop").communicate(timeout=30 * SLOWNESS)
     assert output.startswith("stopped 'metabonk hub' (pid ")
     until("all have ended", lambda: not here.processes())
     assert here.files() == []
 
 
-def test_trainings_in_several_processes_share_one_hub(here: Place):
+def test_trainings_in_several_processes_share_one_hub_and_the_page_shows_all_of_them(here: Place):
     trainings = [here.train() for _ in range(4)]
     until("all are shown", lambda: len(here.guests()) == 4, 40)
     hubs = [each for each in here.processes() if "hub" in each.cmdline()]
     assert len(hubs) == 1
-    live = [each for each in here.guests().values() if each.stream_state is StreamState.LIVE]
-    assert len(live) <= 2
+    until("two are live", lambda: len(others(here)) == 2, 40)
+    assert all(guest.drawn is None for guest in others(here).values()), "nobody looks at them"
+    seen: dict[str, set[str]] = {name: set() for name in others(here)}
+    with contextlib.ExitStack() as page:
+        tiles = {name: page.enter_context(open_tile(here, name)) for name in seen}
+        deadline = time.monotonic() + 40
+        # One of them may get its turn meanwhile.
+        while max(map(len, seen.values())) < 4 and time.monotonic() < deadline:
+            for name, tile in tiles.items():
+                with contextlib.suppress(TimeoutError):
+                    if isinstance(message := tile.recv(0.2), str) and '"still"' in message:
+                        seen[name].add(message)
+    assert max(map(len, seen.values())) >= 4, "as many different stills, one a second"
     for training in trainings:
         assert training.poll() is None
+
+
+def others(here: Place) -> dict[str, GuestStatus]:
+    """Return the guests that are not live."""
+    return {
+        name: status.guest
+        for name, status in here.guests().items()
+        if status.stream_state is not StreamState.LIVE and status.guest is not None
+    }
+
+
+@contextlib.contextmanager
+def open_tile(here: Place, name: str) -> Iterator[ClientConnection]:
+    """Show a guest as a tile of a page does."""
+    address = f"{here.page.replace('http', 'ws')}/api/worker/{name}/stream?audience=broadcast"
+    with connect(address, proxy=None) as tile:
+        tile.send(StillsRequest(max_width=320).model_dump_json())
+        yield tile

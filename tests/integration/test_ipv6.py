@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from metabonk.messages import Fleet
+from metabonk.messages.fleet import Fleet
 from tests.support import http
 from tests.support.fleet import run_gameless_fleet
 from tests.support.waiting import GENEROUS_S, until

@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from metabonk.games import Game, make_game
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.training import train
 
 

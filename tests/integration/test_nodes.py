@@ -9,10 +9,13 @@ import psutil
 import pytest
 from websockets.sync.client import connect
 
-from metabonk.messages import Fleet, StreamState, WorkerStatus
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.workers import StreamState, WorkerStatus
 from tests.support import http
-from tests.support.fleet import FleetUnderTest, run_gameless_fleet
+from tests.support.fleet import FleetUnderTest, run_fleet, run_gameless_fleet
 from tests.support.nodes import NodeUnderTest, run_node
+from tests.support.serving import free_ports
+from tests.support.trained_runs import write_run
 from tests.support.viewer import Spectator
 from tests.support.waiting import until
 
@@ -25,6 +28,12 @@ SMALL = {
     "METABONK_STREAM_ENGINE": "av",
 }
 SESSIONS = {"a": 2, "b": 1}
+ARGUMENTS = ("--workers", "5", "--game", "doom:basic")
+UNWRITTEN_EPISODES = 5
+"""One ends every second; a report and a write to disk may be on their way."""
+
+APART = 20
+"""Ports between those of one kind and the next: each agent takes one of each."""
 
 
 @pytest.fixture
@@ -32,8 +41,7 @@ def head(tmp_path: Path) -> Iterator[FleetUnderTest]:
     """Head of a fleet of five workers on two nodes."""
     folder = tmp_path / "head"
     folder.mkdir()
-    arguments = ("--workers", "5", "--nodes", "2", "--game", "doom:basic")
-    with run_gameless_fleet(folder, *arguments, environment=SMALL) as fleet:
+    with run_gameless_fleet(folder, *ARGUMENTS, "--nodes", "2", environment=SMALL) as fleet:
         until("the head serves its page", lambda: fleet_of(fleet))
         yield fleet
 
@@ -117,12 +125,62 @@ def test_two_nodes_play_for_one_head(head: FleetUnderTest):
         until("b plays for all", lambda: len(running(head).get("b", [])) == 5, 60)
         assert [each.node for each in fleet_of(head).nodes] == ["b"]
 
-        head.process.send_signal(signal.SIGINT)
-        assert head.process.wait(30) == 0
-        assert b.process.wait(30) == 0
+        # The head dies. Its agent ends its workers, waits for it, and plays on for the same run.
+        before, resumed = head.statuses(), ("--nodes", "1", "--resume", fleet_of(head).run)
+        head.process.kill()
+        head.process.wait(30)
+        with run_gameless_fleet(
+            head.folder, *ARGUMENTS, *resumed, environment=SMALL, ports=head.ports
+        ) as head:
+            until("b plays for all again", lambda: len(running(head).get("b", [])) == 5, 60)
+            # They go on from the last episodes that the head had written.
+            for name, now in head.statuses().items():
+                assert now.episode >= before[name].episode - UNWRITTEN_EPISODES
+            assert len(list((head.folder / "runs").glob("*/metabonk.sqlite"))) == 1
+
+            head.process.send_signal(signal.SIGINT)
+            assert head.process.wait(30) == 0
+            assert b.process.wait(30) == 0
 
 
-def test_a_wrong_token_is_refused_in_a_sentence(head: FleetUnderTest, tmp_path: Path):
+def test_agents_of_one_machine_with_the_same_ports_play_side_by_side(
+    head: FleetUnderTest, tmp_path: Path
+):
+    ports = free_ports(3 * APART)[::APART]
+    shared = {
+        "METABONK_PORTS_ORCHESTRATOR": str(ports[0]),
+        "METABONK_PORTS_LEARNER": str(ports[1]),
+        "METABONK_PORTS_WORKER": str(ports[2]),
+        "METABONK_PATHS_RUNTIME": str(tmp_path / "runtime"),
+        "METABONK_CPU_MAX_SESSIONS": "1",
+    }
+    with ExitStack() as stack:
+        for name in ("a", "b"):
+            stack.enter_context(run_node(tmp_path / name, head, name, environment=shared))
+        until("all workers play", lambda: sum(map(len, running(head).values())) == 5, 60)
+        assert sorted(map(len, running(head).values())) == [2, 3]
+        # And one that plays for another head, whose workers have the same names.
+        (other := tmp_path / "other").mkdir()
+        arguments = ("--workers", "2", "--nodes", "1", "--game", "doom:basic")
+        with run_gameless_fleet(other, *arguments, environment=SMALL) as second:
+            until("the other head serves its page", lambda: fleet_of(second))
+            stack.enter_context(run_node(tmp_path / "c", second, "c", environment=shared))
+            until("its workers play", lambda: len(running(second).get("c", [])) == 2, 60)
+        assert sum(map(len, running(head).values())) == 5
+
+
+def test_a_node_plays_the_checkpoint_of_the_head(tmp_path: Path):
+    write_run(tmp_path / "head", "doom:basic")
+    arguments = ("--mode", "play", "--workers", "1", "--nodes", "1")
+    with run_fleet(tmp_path / "head", *arguments, environment=SMALL) as head:
+        until("the head serves its page", lambda: fleet_of(head))
+        with run_node(tmp_path / "a", head, "a", gameless=False):
+            until("it plays", lambda: any(each.step for each in head.statuses().values()), 120)
+            (status,) = head.statuses().values()
+            assert (status.node, status.policy_version) == ("a", 12)
+
+
+def test_what_keeps_a_node_out_is_a_sentence(head: FleetUnderTest, tmp_path: Path):
     file = tmp_path / "token"
     file.write_text("another-token-of-32-characters-or-so")
     with run_node(tmp_path / "a", head, "a", token=file) as agent:
@@ -130,3 +188,11 @@ def test_a_wrong_token_is_refused_in_a_sentence(head: FleetUnderTest, tmp_path: 
         assert "refuses this token" in agent.output.read_text()
     assert fleet_of(head).nodes == []
     assert http.post(f"{head.page}/api/nodes/join", json={}).status_code == 401
+
+    # As on a full disk: on the node's terminal, and on the page.
+    unwritable = {"METABONK_PATHS_RUNS": str(file)}
+    with run_node(tmp_path / "b", head, "b", environment=unwritable) as agent:
+        assert agent.process.wait(30) == 1
+        assert "can't write" in agent.output.read_text()
+    (problem,) = [each for each in fleet_of(head).problems if each.message.startswith("node b")]
+    assert problem.message.startswith(f"node b can't join: can't write {file}")

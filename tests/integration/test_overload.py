@@ -16,23 +16,27 @@ import av
 import httpx
 import pytest
 
-from metabonk.messages import StreamState, WorkerStatus
-from metabonk.program_messages import PROGRAM
+from metabonk.messages.program import PROGRAM
+from metabonk.messages.workers import StreamState, WorkerStatus
 from tests.integration.conftest import LIMIT
 from tests.integration.test_operations import EIGHT, STOP
 from tests.support import http
 from tests.support.checkout import Terminal, statuses
+from tests.support.machine_speed import SLOWNESS
 from tests.support.nvsim.driver import SimulatedDriver
 from tests.support.waiting import GENEROUS_S, until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 WORKERS = 8
 CORES = 2
 FULL_SIZE = "unset METABONK_STREAM_WIDTH METABONK_STREAM_HEIGHT METABONK_STREAM_FPS"
 NVENC, SOFTWARE = "av:h264_nvenc", "av:libx264"
 NAMES = [f"omega-{index}" for index in range(WORKERS)]
-RESPONSIVE_S = 0.2
+LOWEST = (640, 360, 15)
+"""Width, height and frames per second of the last quality that such a stream is reduced to."""
+
+RESPONSIVE_S = 0.2 * SLOWNESS
 REDUCED = "instead of 1280×720 at 30: this machine can't keep up with "
 
 
@@ -64,12 +68,17 @@ def shows_a_frame(worker: WorkerStatus) -> bool:
         return False
 
 
-def workers_that_keep_up() -> list[WorkerStatus] | None:
-    """Return the workers if all are live and deliver the frames that their qualities promise."""
+def quality_of(worker: WorkerStatus) -> tuple[int | None, int | None, int | None]:
+    return worker.spectator_width, worker.spectator_height, worker.stream_target_fps
+
+
+def workers_with_all_they_can_have() -> list[WorkerStatus] | None:
+    """Return the workers if all are live, and deliver the frames promised or promise the least."""
     workers = live_workers()
     promised = sum(worker.stream_target_fps or 0 for worker in workers)
     delivered = sum(worker.frames_fps for worker in workers)
-    return workers if len(workers) == WORKERS and delivered >= 0.9 * promised else None
+    keep_up = delivered >= 0.9 * promised or all(quality_of(w) == LOWEST for w in workers)
+    return workers if len(workers) == WORKERS and keep_up else None
 
 
 def response_time_s(client: httpx.Client, address: str) -> float:
@@ -120,12 +129,11 @@ def test_all_are_watchable_at_a_reduced_quality(eight: Terminal):
     ask = f"python scripts/nvenc_status.py --workers {WORKERS}"
     until("the command says so", lambda: REDUCED in eight.run(ask).text, 90)
     before = {worker.instance_id: worker.step for worker in live_workers()}
-    workers = until("all keep up", workers_that_keep_up, 120)
+    workers = until("all keep up", workers_with_all_they_can_have, 120)
     for worker in workers:
-        actual = worker.spectator_width, worker.spectator_height, worker.stream_target_fps
-        assert (worker.stream_quality is None) == (actual == (1280, 720, 30))
+        assert (worker.stream_quality is None) == (quality_of(worker) == (1280, 720, 30))
         until(f"{worker.instance_id} is watchable", lambda w=worker: shows_a_frame(w), 60)
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=GENEROUS_S) as client:
         address = "http://127.0.0.1:8040/workers"
         until("it responds soon", lambda: response_time_s(client, address) < RESPONSIVE_S, 90)
     until("all train", lambda: all(statuses()[name].step > n for name, n in before.items()), 60)

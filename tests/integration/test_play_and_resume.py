@@ -8,7 +8,8 @@ import httpx
 import psutil
 import pytest
 
-from metabonk.messages import LearnerStatus, Mode, StreamState, WorkerStatus
+from metabonk.messages.learner import LearnerStatus
+from metabonk.messages.workers import Mode, StreamState, WorkerStatus
 from tests.support import http
 from tests.support.census import members, runs, shared_memory
 from tests.support.fleet import FleetUnderTest, run_fleet

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.recording import MAX_GAP_S, Recording, frames_of, times_of

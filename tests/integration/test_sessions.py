@@ -1,4 +1,7 @@
-"""Encoder sessions of a game-less fleet on a simulated NVIDIA driver."""
+"""Encoder sessions of a game-less fleet on a simulated NVIDIA driver.
+
+``python -m pytest tests/integration/test_sessions.py --long -k round`` has desktop games instead.
+"""
 
 import json
 import time
@@ -10,10 +13,10 @@ import av
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from metabonk.messages import StreamState, WorkerStatus
-from metabonk.stream_messages import EpochMessage, StateMessage
+from metabonk.messages.streams import EpochMessage, StateMessage
+from metabonk.messages.workers import StreamState, WorkerStatus
 from tests.support import http
-from tests.support.fleet import FleetUnderTest, run_gameless_fleet
+from tests.support.fleet import FleetUnderTest, run_fleet, run_gameless_fleet
 from tests.support.nvsim.driver import INCOMPATIBLE_CLIENT_KEY, UNSUPPORTED_DEVICE, SimulatedDriver
 from tests.support.waiting import until
 
@@ -34,21 +37,24 @@ ROTATE_S = 5
 
 @contextmanager
 def fleet_on(
-    driver: SimulatedDriver, folder: Path, workers: int, **variables: object
+    driver: SimulatedDriver, folder: Path, workers: int, game: str = "", **variables: object
 ) -> Iterator[FleetUnderTest]:
-    """Run a game-less fleet on this driver; at the end it is stopped by Ctrl-C.
+    """Run a fleet on this driver; at the end it is stopped by Ctrl-C.
 
     Args:
         driver: simulated.
         folder: of the fleet.
         workers: number of them.
+        game: its id; empty: the fleet is game-less.
         variables: settings, without ``METABONK_``.
     """
     environment = environment_on(driver, **variables)
-    with (
-        run_gameless_fleet(folder, "--workers", str(workers), environment=environment) as fleet,
-        stopped_cleanly(fleet, driver),
-    ):
+    arguments = ("--workers", str(workers))
+    if game:
+        running = run_fleet(folder, *arguments, "--game", game, environment=environment)
+    else:
+        running = run_gameless_fleet(folder, *arguments, environment=environment)
+    with running as fleet, stopped_cleanly(fleet, driver):
         yield fleet
 
 
@@ -93,10 +99,11 @@ def played_on(fleet: FleetUnderTest, since: dict[str, int]) -> bool:
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
-def test_two_sessions_go_round_among_all_workers(workers: int, tmp_path: Path):
+def test_two_sessions_go_round_among_all_workers(workers: int, tmp_path: Path, long: bool):
     driver = SimulatedDriver(tmp_path / "driver", cap=2)
     limits = {"NVENC_MAX_SESSIONS": 2, "FEATURED_ROTATE_S": ROTATE_S}
-    with fleet_on(driver, tmp_path, workers, **limits) as fleet:
+    game = "desktop:lbreakout2" if long else ""
+    with fleet_on(driver, tmp_path, workers, game, **limits) as fleet:
         until("two are live", lambda: len(live(fleet)) == 2, 60)
         expected = [200, 200, *[503] * (workers - 2)]
         until(

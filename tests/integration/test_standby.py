@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from tests.integration.test_sessions import answers, environment_on, live, stopped_cleanly
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.nvsim.driver import SimulatedDriver

@@ -8,9 +8,9 @@ from fastapi import FastAPI, Response
 from metabonk.errors import StartError
 from metabonk.http.app import make_http_app
 from metabonk.http.errors import error_response
-from metabonk.messages import Featured
+from metabonk.messages.fleet import Featured
+from metabonk.messages.nodes import JoinRequest, NodeReport, NodeResources
 from metabonk.node.head import EpochOver, Head, HeadUnreachable, Membership
-from metabonk.node_messages import JoinRequest, NodeReport, NodeResources
 from tests.support.serving import free_port, served
 
 REQUEST = JoinRequest(
@@ -35,6 +35,7 @@ class Answers:
         self.app = FastAPI()
         self.app.post("/api/nodes/join")(self._give)
         self.app.post("/api/nodes/a/report")(self._give)
+        self.app.get("/api/nodes/a/weights")(self._give)
 
     def _give(self) -> Response:
         return self.answer
@@ -117,3 +118,11 @@ def test_a_void_epoch_is_told_from_an_answer_that_can_be_had_later(answers: Answ
     answers.answer = Response("{}", media_type="application/json")
     with pytest.raises(HeadUnreachable, match="its orders can't be read"):
         head.report(MEMBERSHIP, REPORT)
+
+
+def test_the_checkpoint_of_a_fleet_that_plays_comes_as_it_is(answers: Answers, head: Head):
+    answers.answer = Response(b"numbers")
+    assert head.checkpoint(MEMBERSHIP) == b"numbers"
+    answers.answer = error_response(503, "no_checkpoint", "because")
+    with pytest.raises(HeadUnreachable, match="because"):
+        head.checkpoint(MEMBERSHIP)

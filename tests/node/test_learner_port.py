@@ -7,10 +7,10 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
 
+from metabonk.messages.nodes import EPOCH_HEADER, HEAD_HEADER, ROLLOUT_HEADER
 from metabonk.node import learner_port
 from metabonk.node.head import Head, Membership
 from metabonk.node.learner_port import QUEUED_ROLLOUTS, SENDERS, LearnerPort
-from metabonk.node_messages import EPOCH_HEADER, HEAD_HEADER, ROLLOUT_HEADER
 from tests.support.serving import served
 from tests.support.waiting import until
 

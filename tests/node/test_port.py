@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from metabonk.node.port import NodePort
-from metabonk.orchestrator.roster import Roster
+from metabonk.orchestrator.fleet.roster import Roster
 from metabonk.settings import Settings
 from tests.support.serving import served
 from tests.support.stage import Stage, stage

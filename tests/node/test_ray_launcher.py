@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from metabonk.messages import Fleet
+from metabonk.messages.fleet import Fleet
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, fleet_ports, run_gameless_fleet
 from tests.support.waiting import until

@@ -9,9 +9,11 @@ from metabonk.node.settings import node_name, node_settings
 from metabonk.settings import Settings
 from metabonk.settings.load import settings_values
 
+PORTS = {"orchestrator": 8041, "learner": 8062, "worker": 5064}
+
 
 def of_a_node(fleet: Settings, local: Settings) -> Settings:
-    return node_settings(local, settings_values(fleet), "b", orchestrator=8041, learner=8062)
+    return node_settings(local, settings_values(fleet), "b", PORTS)
 
 
 def test_the_game_and_the_learning_are_the_fleets():
@@ -37,7 +39,7 @@ def test_ports_paths_and_sessions_are_the_machines():
         {"cpu": {"max_sessions": 3}, "gpus": [1], "paths": {"runs": "/data/runs"}}
     )
     settings = of_a_node(fleet, local)
-    assert (settings.cpu.max_sessions, settings.gpus, settings.ports.worker) == (3, (1,), 5000)
+    assert (settings.cpu.max_sessions, settings.gpus, settings.ports.worker) == (3, (1,), 5064)
     assert (settings.ports.orchestrator, settings.ports.learner) == (8041, 8062)
     # The head and other nodes may share the folder.
     assert settings.paths.runs == Path("/data/runs/nodes/b")
@@ -45,7 +47,7 @@ def test_ports_paths_and_sessions_are_the_machines():
 
 def test_settings_of_another_version_are_refused_in_a_sentence():
     with pytest.raises(StartError, match="can't be used here: there is no setting surprise"):
-        node_settings(Settings(), {"surprise": 1}, "b", orchestrator=8041, learner=8062)
+        node_settings(Settings(), {"surprise": 1}, "b", PORTS)
 
 
 def test_a_node_is_named_after_its_machine():

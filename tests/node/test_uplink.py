@@ -1,14 +1,15 @@
 """Reports to a head that answers, falls silent, and ends the epoch."""
 
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
-from metabonk.messages import Featured
+from metabonk.messages.fleet import Featured
+from metabonk.messages.nodes import NodeOrders, NodeReport
 from metabonk.node.head import EpochOver, Head, HeadUnreachable, Membership
 from metabonk.node.uplink import LOST_AFTER_S, REPORTED_AFTER_S, Uplink
-from metabonk.node_messages import NodeOrders, NodeReport
 from tests.support.clock import Clock
 
 FEATURED = Featured(live=[], rotate_s=60.0, next=None, next_in_s=None)
@@ -19,7 +20,7 @@ class ScriptedHead:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.answer: NodeOrders | Exception = NodeOrders(workers=[])
+        self.answer: NodeOrders | Exception = NodeOrders(workers=[], clock=time.time())
         self.takes_s = 0.0
 
     def report(self, membership: Membership, report: NodeReport) -> NodeOrders:
@@ -32,6 +33,7 @@ class ScriptedHead:
 class Setup:
     def __init__(self) -> None:
         self.clock = Clock()
+        self.sent_at = time.time()
         self.head = ScriptedHead(self.clock)
         self.orders: list[NodeOrders] = []
         self.uplink = Uplink(
@@ -44,7 +46,7 @@ class Setup:
 
     def compose(self) -> NodeReport:
         return NodeReport(
-            head="head", epoch=1, clock=0.0, running=[], statuses=[], featured=FEATURED
+            head="head", epoch=1, clock=self.sent_at, running=[], statuses=[], featured=FEATURED
         )
 
     def report(self) -> None:
@@ -75,6 +77,19 @@ def test_ten_seconds_without_an_answer_lose_it(setup: Setup):
     assert setup.uplink.why_lost() is None
     setup.clock.now += LOST_AFTER_S - REPORTED_AFTER_S
     assert setup.uplink.why_lost() == "the head has not answered for 10 s"
+
+
+def test_a_clock_that_is_an_hour_wrong_is_a_problem_on_the_nodes_terminal(setup: Setup):
+    setup.head.answer = NodeOrders(workers=[], clock=time.time() + 3600)
+    setup.report()
+    (problem,) = setup.uplink.problems()
+    assert problem.message.startswith("the clock of this node is 3600 s behind the head's")
+    setup.head.answer = NodeOrders(workers=[], clock=time.time() - 5)
+    # Five seconds that the answer took.
+    setup.sent_at = time.time() - 10
+    setup.clock.now += 1.0
+    setup.report()
+    assert setup.uplink.problems() == []
 
 
 def test_an_answer_counts_from_when_its_report_was_sent(setup: Setup):

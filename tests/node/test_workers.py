@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from metabonk.messages import Counters, instance_id
+from metabonk.messages.nodes import Grant
+from metabonk.messages.workers import Counters, instance_id
 from metabonk.node.workers import NodeWorkers
-from metabonk.node_messages import Grant
-from metabonk.orchestrator import children
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.roster import Roster
-from metabonk.orchestrator.supervisor import ChildSpec, Supervisor
+from metabonk.orchestrator.fleet.roster import Roster
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.processes import children
+from metabonk.orchestrator.processes.supervisor import ChildSpec, Supervisor
 from metabonk.settings import Settings, read_settings
 from metabonk.system.log_files import LogRotation
 from tests.support.waiting import until

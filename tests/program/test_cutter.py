@@ -57,3 +57,13 @@ def test_after_the_card_a_source_starts_with_a_keyframe_as_its_references_were_r
     assert cutter.judge("a", 2.1, keyframe=False) is Verdict.AWAITS_KEYFRAME
     assert cutter.judge("a", 2.2, keyframe=True) is Verdict.CUT
     assert not cutter.is_card_due(2.3)
+
+
+def test_a_source_that_came_and_went_has_replaced_the_references_of_the_card():
+    cutter = started("a")
+    assert not cutter.shows_card
+    assert cutter.is_card_due(2.0) and cutter.shows_card
+    assert cutter.judge("a", 2.1, keyframe=True) is Verdict.CUT
+    cutter.lose("a")
+    assert cutter.in_front is None and not cutter.shows_card
+    assert cutter.is_card_due(2.1 + CARD_AFTER_S) and cutter.shows_card

@@ -12,7 +12,7 @@ from metabonk.replays import rematch
 from metabonk.replays.rematch import play_rematch
 from metabonk.replays.renderer import opened_game, repeat
 from metabonk.runs.checkpoints import trained_weights
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.recorded_episodes import record
 from tests.support.trained_runs import write_run
 

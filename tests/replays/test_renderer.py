@@ -17,7 +17,7 @@ from metabonk.games import Game, make_game
 from metabonk.policy.episode_log import EpisodeLog, checksum_of
 from metabonk.replays.renderer import draw, opened_game, repeat
 from metabonk.replays.video import ReplayVideo
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.recorded_episodes import play, random_decisions, record
 from tests.support.unrepeatable import CARRYING_GAME
 from tests.support.unrepeatable import GAME as UNREPEATABLE

@@ -25,7 +25,7 @@ from metabonk.replays.renderer import opened_game, repeat
 from metabonk.replays.saliency import PERIOD_S, SaliencyWriter, why_no_saliency
 from metabonk.replays.track import make_track
 from metabonk.runs.checkpoints import trained_weights
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.children import descendants, disregard_earlier_descendants
 from tests.support.trained_runs import write_run
 from tests.support.waiting import until

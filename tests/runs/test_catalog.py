@@ -10,7 +10,7 @@ from metabonk.runs.curve import RESOLUTION
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import save_settings
 from metabonk.settings import Settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.earlier_runs import write_episodes
 from tests.support.specs import TINY
 from tests.support.statuses import episode

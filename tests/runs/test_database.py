@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.messages import Counters
+from metabonk.messages.workers import Counters
 from metabonk.runs.database import (
     Order,
     newest_id,

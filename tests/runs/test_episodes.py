@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from metabonk.errors import StartError
-from metabonk.messages import Counters
+from metabonk.messages.workers import Counters
 from metabonk.runs import episodes
 from metabonk.runs.episodes import HANGS_AFTER_S, RETRY_S, EpisodeStore
 from metabonk.runs.layout import EPISODES_FILE

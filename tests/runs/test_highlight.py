@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metabonk.replay_messages import Highlight
+from metabonk.messages.replays import Highlight
 from metabonk.runs.highlight import keep_highlight, read_highlight
 
 

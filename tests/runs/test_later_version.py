@@ -18,7 +18,7 @@ from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import EPISODES_FILE, SETTINGS_FILE, game_of, save_settings
 from metabonk.settings import Settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.rollouts import make_rollout
 from tests.support.specs import TINY
 from tests.support.statuses import episode

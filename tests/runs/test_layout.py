@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from metabonk.errors import StartError
-from metabonk.messages import Mode
+from metabonk.messages.workers import Mode
 from metabonk.runs.catalog import RunCatalog
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import (

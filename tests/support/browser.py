@@ -3,9 +3,11 @@
 import json
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
+from tests.support.machine_speed import SLOWNESS
 from tests.support.requirements import require
 
 CHROMIUM_FLAGS = [
@@ -19,10 +21,20 @@ CHROMIUM_FLAGS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 
+DONE_WITHIN_MS = 30_000
+"""Playwright's own limit of what a page is asked to do."""
+
 MINUS = "\N{MINUS SIGN}"
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def open_page(browser: Browser, **options: Any) -> Page:
+    """Open a page in a context of its own, with limits for a machine as slow as this one."""
+    page = browser.new_page(**options)
+    page.set_default_timeout(DONE_WITHIN_MS * SLOWNESS)
+    return page
 
 
 def displayed(number: float) -> str:

@@ -22,9 +22,10 @@ from typing import NamedTuple
 
 import pytest
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from metabonk.settings import Settings
 from tests.support import http
+from tests.support.machine_speed import SLOWNESS
 from tests.support.processes import kill_tree
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ COPIED = (
     "metabonk.example.toml",
     "validate_deployment.py",
 )
-TIMEOUT_S = 120.0
+TIMEOUT_S = 120.0 * SLOWNESS
 
 
 class Outcome(NamedTuple):

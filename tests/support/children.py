@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from metabonk.orchestrator.supervisor import ChildSpec
+from metabonk.orchestrator.processes.supervisor import ChildSpec
 from tests.support.waiting import GENEROUS_S
 
 # Ends at SIGTERM, with exit code 0.

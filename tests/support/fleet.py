@@ -14,12 +14,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from metabonk.system.process import die_with_parent
 from tests.support import http
+from tests.support.machine_speed import SLOWNESS
 from tests.support.processes import kill_tree
 from tests.support.serving import free_ports
 from tests.support.waiting import until
@@ -41,6 +43,7 @@ class FleetUnderTest:
         page: address.
         learner: address.
         output: file with what the process prints.
+        ports: from ``fleet_ports``.
     """
 
     process: subprocess.Popen[str]
@@ -51,6 +54,7 @@ class FleetUnderTest:
     page: str
     learner: str
     output: Path
+    ports: Sequence[int]
 
     def worker(self, index: int) -> str:
         """Return the address of a worker."""
@@ -86,7 +90,7 @@ class FleetUnderTest:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=120 * SLOWNESS,
             check=False,
         )
 
@@ -125,7 +129,7 @@ def run_gameless_fleet(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     ports: Sequence[int] | None = None,
-    learner: bool = False,
+    learner: bool | Literal["record"] = False,
 ) -> AbstractContextManager[FleetUnderTest]:
     """Run a fleet whose workers show a moving pattern instead of a game.
 
@@ -137,7 +141,7 @@ def run_gameless_fleet(
         arguments: of ``metabonk start``.
         environment: additional variables.
         ports: from ``fleet_ports``, for a fleet that is restarted where it was.
-        learner: also run the real learner.
+        learner: also run the real learner, or a stand-in that records rollouts.
     """
     variables = {
         "METABONK_WORKER_SPAWN_STAGGER_S": str(GAMELESS_STAGGER_S),
@@ -145,7 +149,7 @@ def run_gameless_fleet(
         **(environment or {}),
     }
     variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), variables["PYTHONPATH"]])
-    options = ("--learner",) if learner else ()
+    options = {False: (), True: ("--learner",), "record": ("--record",)}[learner]
     command = ("tests.support.gameless_fleet", *options, "start", *arguments)
     return _run(command, folder, variables, ports)
 
@@ -187,6 +191,7 @@ def _run(
         ports[3],
         *(f"http://127.0.0.1:{port}" for port in ports[:3]),
         output,
+        ports,
     )
     try:
         yield fleet

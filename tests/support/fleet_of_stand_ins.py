@@ -10,9 +10,9 @@ from pathlib import Path
 
 from metabonk.cli import main
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.messages import Counters, instance_id
-from metabonk.orchestrator import children
-from metabonk.orchestrator.supervisor import ChildSpec
+from metabonk.messages.workers import Counters, instance_id
+from metabonk.orchestrator.processes import children
+from metabonk.orchestrator.processes.supervisor import ChildSpec
 from metabonk.settings import Settings
 from tests.support import children as programs
 

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 
 from metabonk.encoding.sessions import open_pools
 from metabonk.http.server import HttpServer
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.replays import make_replays
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.replays.service import make_replays
 from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings

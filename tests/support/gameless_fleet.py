@@ -1,7 +1,8 @@
 """Run ``metabonk start`` or ``join`` with workers that play no game, without inference servers.
 
-``python -m tests.support.gameless_fleet [--learner] start …``: the workers are processes of
-``tests.support.gameless_worker``; with ``--learner`` there is a learner; all else is real.
+``python -m tests.support.gameless_fleet [--learner | --record] start …``: the workers are processes
+of ``tests.support.gameless_worker``; with ``--learner`` there is a learner, with ``--record``
+``tests.support.rollout_record`` instead; all else is real.
 """
 
 import sys
@@ -13,18 +14,20 @@ from typing import Any
 
 from metabonk.cli import main
 from metabonk.encoding.sessions.nvml import Gpu
-from metabonk.messages import Counters
-from metabonk.orchestrator import children
-from metabonk.orchestrator.supervisor import ChildSpec
+from metabonk.messages.workers import Counters
+from metabonk.orchestrator.processes import children
+from metabonk.orchestrator.processes.supervisor import ChildSpec
 from metabonk.settings import Settings
 
 WORKER = "tests.support.gameless_worker"
-LEARNER_OPTION = "--learner"
+RECORD = "tests.support.rollout_record"
+LEARNERS = {"--learner": None, "--record": RECORD}
+"""Options, and the module that each runs in place of the learner."""
 
 real_child_specs = children.child_specs
 real_worker_spec = children.worker_spec
 arguments = sys.argv[1:]
-has_learner = LEARNER_OPTION in arguments[:1]
+has_learner = arguments[0] in LEARNERS
 
 
 def child_specs(
@@ -38,21 +41,23 @@ def child_specs(
         if spec.name != children.LEARNER:
             yield spec
         elif has_learner:
-            yield replace(spec, forked=False)
+            module = LEARNERS[arguments[0]]
+            command = spec.command if module is None else instead(spec.command, module)
+            yield replace(spec, command=command, forked=False)
 
 
 def worker_spec(*described: Any) -> ChildSpec:
     spec = real_worker_spec(*described)
-    return replace(spec, command=gameless(spec.command))
+    return replace(spec, command=instead(spec.command, WORKER))
 
 
-def gameless(command: Callable[[], Sequence[str]]) -> Callable[[], Sequence[str]]:
-    def worker() -> Sequence[str]:
+def instead(command: Callable[[], Sequence[str]], module: str) -> Callable[[], Sequence[str]]:
+    def changed() -> Sequence[str]:
         interpreter, option, *rest = command()
         # ``metabonk.cli.main worker …`` remains visible, which is how 'stop' recognises it.
-        return (interpreter, option, WORKER, *rest)
+        return (interpreter, option, module, *rest)
 
-    return worker
+    return changed
 
 
 children.child_specs = child_specs

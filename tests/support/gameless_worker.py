@@ -4,19 +4,23 @@
 [--counted STEP,EPISODE]`` takes the arguments of ``metabonk worker``. Its stream, encoder sessions,
 viewers, HTTP server and heartbeat are the real ones. The frames are a moving pattern, drawn and
 paced as a real worker's: large and at the stream's rate while it is live, small and unpaced in
-standby. An episode ends every ``EPISODE_S`` seconds.
+standby. An episode ends every ``EPISODE_S`` seconds. With ``GAMELESS_ROLLOUTS`` in the environment
+it sends rollouts for ``tests.support.rollout_record``.
 """
 
 import argparse
 import contextlib
 import faulthandler
+import itertools
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,14 +28,18 @@ from metabonk.cli.child import add_child_arguments, setup_child
 from metabonk.cli.main import print_error
 from metabonk.errors import MetaBonkError
 from metabonk.frame import Frame
-from metabonk.messages import Counters, Loop, instance_id
+from metabonk.messages.base import Loop
+from metabonk.messages.streams import Thought
+from metabonk.messages.workers import Counters, instance_id
+from metabonk.runs.starts import count_start
 from metabonk.settings import Settings
-from metabonk.stream_messages import Thought
+from metabonk.system.periodic_thread import PeriodicThread
 from metabonk.system.process import StopSignal, lower_priority
 from metabonk.worker.identity import Identity
 from metabonk.worker.progress import LoopTurns, Progress
 from metabonk.worker.status import SourceStatus
 from metabonk.worker.stream import WorkerStream
+from tests.support.rollout_record import GamelessRollout
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +50,14 @@ OBSERVATION = (128, 72)
 TICS = 4
 """Frames per step."""
 
-STEP_S = 0.002
-"""Duration of a step in standby: some fifty times as fast as live."""
+STEP_S = float(os.environ.get("GAMELESS_STEP_S", "0.002"))
+"""Duration of a step in standby: some fifty times as fast as live, unless many share few cores."""
 
 SNAPSHOT_INTERVAL_S = 0.25
 NOISE_SHARE, NOISE_STRIPS = 4, 8
 FIRST_DESIRED_S = 1.0
+ROLLOUTS_VARIABLE = "GAMELESS_ROLLOUTS"
+ROLLOUT_S = 0.5
 
 
 class Pattern:
@@ -197,11 +207,42 @@ class GamelessWorker:
         )
 
 
-def run(settings: Settings, settings_file: Path, index: int, counters: Counters) -> None:
+@contextlib.contextmanager
+def rollouts_sent(settings: Settings, run_dir: Path, index: int) -> Iterator[None]:
+    """Send a rollout twice a second for the block, if that is asked for."""
+    if ROLLOUTS_VARIABLE not in os.environ:
+        yield
+        return
+    start, numbers = count_start(run_dir, index), itertools.count()
+    url = f"http://{settings.internal_authority(settings.ports.learner)}/rollouts"
+
+    def send() -> None:
+        played = GamelessRollout(
+            worker=index, start=start, number=next(numbers), played_at=time.monotonic()
+        )
+        # A rollout that gets no answer is lost, as a real worker's is when its queue is full.
+        with contextlib.suppress(httpx.HTTPError):
+            client.post(url, content=played.model_dump_json())
+
+    with httpx.Client(trust_env=False) as client:
+        sender = PeriodicThread(send, ROLLOUT_S, name="rollouts")
+        sender.start()
+        try:
+            yield
+        finally:
+            sender.close()
+
+
+def run(
+    settings: Settings, settings_file: Path, index: int, run_dir: Path, counters: Counters
+) -> None:
     """Run a worker until SIGTERM."""
     stop = StopSignal()
     stop.watch_threads()
-    with contextlib.closing(GamelessWorker(settings, settings_file, index, counters)) as worker:
+    with (
+        contextlib.closing(GamelessWorker(settings, settings_file, index, counters)) as worker,
+        rollouts_sent(settings, run_dir, index),
+    ):
         worker.start()
         log.info("plays nothing on port %d", settings.worker_port(index))
         worker.run(stop.is_set)
@@ -221,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         settings = setup_child(instance_id(arguments.index), arguments)
-        run(settings, arguments.settings, arguments.index, arguments.counted)
+        run(settings, arguments.settings, arguments.index, arguments.run, arguments.counted)
     except MetaBonkError as error:
         return print_error(str(error), error.exit_code)
     return 0

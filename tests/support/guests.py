@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from metabonk.guest.process import Guest
-from metabonk.messages import DesiredState, GuestStatus, WorkerKind, WorkerStatus
+from metabonk.messages.workers import DesiredState, GuestStatus, WorkerKind, WorkerStatus
 from metabonk.settings import Settings, write_settings
 from metabonk.worker.identity import Identity
 from tests.support import http

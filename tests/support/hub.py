@@ -14,16 +14,18 @@ from pathlib import Path
 import psutil
 
 from metabonk.broadcast.meeting import page_address
-from metabonk.messages import Fleet, WorkerStatus
-from metabonk.orchestrator.election import Election, ElectionRecord
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.workers import WorkerStatus
+from metabonk.orchestrator.guests.election import Election, ElectionRecord
 from metabonk.orchestrator.lock import lock_files, read_record
 from metabonk.system import shared_memory
 from tests.support import http
+from tests.support.machine_speed import SLOWNESS
 from tests.support.processes import kill, kill_tree
 from tests.support.serving import free_ports
 from tests.support.waiting import until
 
-IDLE_S = 2.0
+IDLE_S = 2.0 * SLOWNESS
 STEP_S = 0.005
 
 TRAINING = """
@@ -206,5 +208,5 @@ def _kill_all(here: Place) -> Sequence[psutil.Process]:
 def interrupt(process: "subprocess.Popen[str]") -> str:
     """Press Ctrl-C; return what the process printed until its end."""
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=20 * SLOWNESS)
     return output

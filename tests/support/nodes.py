@@ -1,4 +1,4 @@
-"""Agents of nodes, each in its own folder, that play no game for a head under test."""
+"""Agents of nodes, each in its own folder, for a head under test."""
 
 import contextlib
 import os
@@ -13,6 +13,7 @@ import psutil
 
 from metabonk.system.process import die_with_parent
 from tests.support.fleet import ROOT, FleetUnderTest
+from tests.support.machine_speed import SLOWNESS
 from tests.support.processes import kill_tree
 from tests.support.serving import free_ports
 
@@ -41,7 +42,7 @@ class NodeUnderTest:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=60 * SLOWNESS,
             check=True,
         ).stdout
 
@@ -66,6 +67,7 @@ def run_node(
     token: Path | None = None,
     url: str | None = None,
     inside: Sequence[str] = (),
+    gameless: bool = True,
 ) -> Iterator[NodeUnderTest]:
     """Run ``metabonk join`` for the block, on ports that nothing else uses.
 
@@ -77,6 +79,7 @@ def run_node(
         token: file with the token.
         url: of the head, if not its page.
         inside: command that runs another one, as in a network namespace.
+        gameless: its workers play nothing.
     """
     folder.mkdir(exist_ok=True)
     ports = free_ports(3)
@@ -87,7 +90,8 @@ def run_node(
         "METABONK_PATHS_RUNTIME": str(folder / "runtime"),
         **(environment or {}),
     }
-    command = ["tests.support.gameless_fleet", "join", url or head.page, "--name", name]
+    module = "tests.support.gameless_fleet" if gameless else "metabonk.cli.main"
+    command = [module, "join", url or head.page, "--name", name]
     command += ["--token-file", str(token or token_file(head)), "--port", str(ports[2])]
     output = folder / "terminal.txt"
     with output.open("a") as terminal:

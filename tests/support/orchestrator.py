@@ -5,7 +5,13 @@ from types import TracebackType
 from fastapi import FastAPI
 
 from metabonk.http.server import HttpServer
-from metabonk.messages import DesiredState, EpisodeReport, Heartbeat, HeartbeatReply, WorkerStatus
+from metabonk.messages.workers import (
+    DesiredState,
+    EpisodeReport,
+    Heartbeat,
+    HeartbeatReply,
+    WorkerStatus,
+)
 
 
 class Orchestrator:

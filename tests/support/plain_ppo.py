@@ -7,7 +7,7 @@ from torch import Tensor
 
 from metabonk.learner.ppo import RETURN_RATE
 from metabonk.policy import ActorCritic, PolicySpec, Rollout
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 Step = tuple[int, int]
 """Index of a rollout, and of a step in it."""

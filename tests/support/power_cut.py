@@ -22,7 +22,7 @@ from metabonk.encoding.sessions.limits import LearnedLimits
 from metabonk.learner.checkpoint import save_best, save_checkpoint
 from metabonk.learner.ppo import Learner
 from metabonk.settings import Settings, write_settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from tests.support.rollouts import make_rollout
 from tests.support.specs import TINY
 

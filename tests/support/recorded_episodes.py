@@ -11,7 +11,7 @@ from metabonk.games import ActionKind, Game, GameDescription, make_game
 from metabonk.policy import Decision
 from metabonk.policy.episode_log import EpisodeLog, EpisodeSetup
 from metabonk.policy.episode_recorder import EpisodeRecorder
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 LEARNING = Learning()
 

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from PIL import Image
 
-from metabonk.feed_messages import Opening
-from metabonk.messages import Featured, Fleet, LearnerStatus, Mode, StreamState, WorkerStatus
+from metabonk.messages.feed import Opening
+from metabonk.messages.fleet import Featured, Fleet
+from metabonk.messages.learner import LearnerStatus
+from metabonk.messages.runs import CurvePoint, LearningCurves, RunNotes, RunSummary
+from metabonk.messages.streams import PolicyMessage, StateMessage, StillMessage
+from metabonk.messages.workers import Mode, StreamState, WorkerStatus
 from metabonk.orchestrator.page import Page
-from metabonk.run_messages import CurvePoint, LearningCurves, RunNotes, RunSummary
-from metabonk.stream_messages import PolicyMessage, StateMessage, StillMessage
 from tests.support.statuses import status
 
 RUN = "20261130-120000-doom-basic"

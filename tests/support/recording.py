@@ -6,9 +6,10 @@ import threading
 import av
 import httpx
 
+from tests.support.machine_speed import SLOWNESS
 from tests.support.waiting import until
 
-MAX_GAP_S = 1.0
+MAX_GAP_S = 1.0 * SLOWNESS
 """Longest time without a picture that a program may have."""
 
 

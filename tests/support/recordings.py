@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from metabonk.stream_messages import Thought
+from metabonk.messages.streams import Thought
 from metabonk.streaming.gop import Packer
 from metabonk.streaming.recent import Gop, RecentGops
 from tests.support.frames import encode_frames

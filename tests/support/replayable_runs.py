@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-from metabonk.messages import EpisodeReport
+from metabonk.messages.workers import EpisodeReport
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import new_run, save_settings
 from metabonk.settings import Settings

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from metabonk.frame import Frame
 from metabonk.http.connection import ConnectionLimits
 from metabonk.http.server import HttpServer
-from metabonk.messages import StreamState
-from metabonk.stream_messages import PolicyMessage
+from metabonk.messages.streams import PolicyMessage
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.clip_http import clip_routes
 from metabonk.streaming.http import WAIT_S, stream_routes
 from metabonk.streaming.hub import Hub

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metabonk.messages import (
+from metabonk.messages.workers import (
     EpisodeReport,
     GuestStatus,
     Heartbeat,

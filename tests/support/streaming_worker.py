@@ -7,7 +7,7 @@ from itertools import pairwise
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from metabonk.streaming import fmp4
 from tests.support.frames import encode_frames, regular_times
 from tests.support.statuses import status

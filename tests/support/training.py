@@ -10,7 +10,7 @@ from metabonk.learner.ppo import Learner
 from metabonk.policy import Actor, PolicySpec, Rollout, RolloutBuilder, encode_weights
 from metabonk.policy.defaults import with_defaults
 from metabonk.policy.env_runner import EnvRunner
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 
 def train(

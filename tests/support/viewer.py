@@ -15,7 +15,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from metabonk.encoding.access_unit import TIMESCALE
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.gop import Timeline
 from tests.support import http
 from tests.support.fleet import FleetUnderTest

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import httpx
 
+from tests.support.machine_speed import SLOWNESS
+
 POLL_S = 0.01
 LONGEST_POLL_S = 0.1
 """A probe of a fleet takes the CPU from that fleet: the longer it lasts, the rarer the probes."""
@@ -14,23 +16,25 @@ LONGEST_POLL_S = 0.1
 POLL_SHARE = 0.05
 """Time between two probes as a share of the time waited so far."""
 
-GENEROUS_S = 20.0
+USUAL_S = 20.0
+GENEROUS_S = USUAL_S * SLOWNESS
 """Enough on a loaded machine for what takes two seconds on an idle one."""
 
 T = TypeVar("T")
 
 
-def until(what: str, probe: Callable[[], T | None], timeout: float = GENEROUS_S) -> T:
+def until(what: str, probe: Callable[[], T | None], timeout: float = USUAL_S) -> T:
     """Poll ``probe`` until it returns something true, and return that.
 
     Args:
         what: names the awaited event in the failure message.
         probe: may raise HTTP and OS errors while the other side isn't ready.
-        timeout: seconds.
+        timeout: seconds on the machine that such times are for; longer on a slower one.
 
     Raises:
         AssertionError: nothing came in time; names ``what`` and the last error.
     """
+    timeout *= SLOWNESS
     began = time.monotonic()
     last_error: object = None
     while (waited := time.monotonic() - began) < timeout:
@@ -43,8 +47,9 @@ def until(what: str, probe: Callable[[], T | None], timeout: float = GENEROUS_S)
     raise AssertionError(f"{what}: not within {timeout:.0f} s; last error: {last_error}")
 
 
-async def until_async(what: str, probe: Callable[[], object], timeout: float = GENEROUS_S) -> None:
+async def until_async(what: str, probe: Callable[[], object], timeout: float = USUAL_S) -> None:
     """Wait as ``until`` does, without blocking the event loop."""
+    timeout *= SLOWNESS
     deadline = time.monotonic() + timeout
     while not probe():
         assert time.monotonic() < deadline, f"{what}: not within {timeout:.0f} s"

@@ -102,6 +102,29 @@ class SteppingGame(Game):
         return np.full(DESCRIPTION.observation_shape, self.steps % 256, np.uint8)
 
 
+class ElsewhereGame(SteppingGame):
+    """A game whose steps begin before they are asked for the outcome.
+
+    Args:
+        on_begin: called when one begins.
+        on_step: called when one is completed.
+    """
+
+    def __init__(
+        self,
+        on_begin: Callable[[], None] = lambda: None,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(on_step=on_step)
+        self.begun = 0
+        self._on_begin = on_begin
+
+    def begin_step(self, action: Any) -> bool:
+        self.begun += 1
+        self._on_begin()
+        return True
+
+
 class LeftActor:
     """Always goes left, and keeps the games of every batch.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.validation import CHECKS, FleetObservation, validate
 from metabonk.validation.observations import (
     DecodedVideo,

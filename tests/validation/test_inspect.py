@@ -16,7 +16,7 @@ from metabonk.encoding.sessions import Lease
 from metabonk.encoding.sessions.nvml import Gpu, GpuInventory
 from metabonk.encoding.sessions.pools import Pools
 from metabonk.http.server import HttpServer
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.settings import Settings
 from metabonk.validation.inspect import inspect, inspect_pools
 from metabonk.validation.inspect_page import inspect_page
@@ -190,7 +190,7 @@ def test_a_missing_asset_of_the_page_is_named(monkeypatch: pytest.MonkeyPatch):
 def test_a_page_that_rejects_or_does_not_respond_is_observed():
     with inspect_test_page(code=401) as observation:
         assert observation == PageObservation(401)
-    with httpx.Client() as client:
+    with httpx.Client(timeout=GENEROUS_S) as client:
         assert inspect_page(client, f"http://127.0.0.1:{free_port()}", None) == PageObservation(
             None
         )
