@@ -15,7 +15,7 @@ from tests.support.frames import encode_frames, padded
 from tests.support.recordings import thought
 
 from metabonk.encoding.access_unit import AccessUnit
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.streaming.clip import Clip
 from metabonk.streaming.gop import Epoch, Fragment
 from metabonk.streaming.hub import RECENT_S, Hub

@@ -25,7 +25,8 @@ from metabonk.policy import Actor, Decision, PolicySpec, RolloutBuilder
 from metabonk.policy.env_runner import EnvRunner, StepResult
 from metabonk.policy.episode_log import EpisodeLog, EpisodeSetup
 from metabonk.policy.episode_recorder import EpisodeRecorder, Recording
-from metabonk.settings.schema import Learning, available_cores
+from metabonk.settings.learning import Learning
+from metabonk.settings.schema import available_cores
 from metabonk.worker.env_pool import call_on
 from metabonk.worker.heartbeat import INTERVAL_S
 from metabonk.worker.sampler import DoubleBufferedSampler

@@ -28,8 +28,8 @@ from tests.support.waiting import until
 
 from metabonk.encoding.sessions import open_pools
 from metabonk.http.server import HttpServer
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.replays import make_replays
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.replays.service import make_replays
 from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import EPISODES_FILE, save_settings

@@ -25,7 +25,9 @@ from rich.console import Console
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
-from metabonk.messages import Fleet, LearnerStatus, StreamState, WorkerStatus
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.learner import LearnerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 from metabonk.settings.schema import available_cores
 
 START_S = 180.0

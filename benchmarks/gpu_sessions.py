@@ -19,7 +19,7 @@ from rich.console import Console
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 
 SESSION_WORDS = ("session", "falls back", "encoder", "next attempt")
 

@@ -25,7 +25,7 @@ from rich.console import Console
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
-from metabonk.messages import LearnerStatus
+from metabonk.messages.learner import LearnerStatus
 
 START_S = 60.0
 SAMPLE_S = 1.0

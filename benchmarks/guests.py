@@ -2,11 +2,12 @@
 
 ``python -m benchmarks.guests [--guests 64] [--seconds 20] [--json FILE]`` trains in 64 CartPoles in
 one process, which a hub shows, two of them live. It measures three times: while nobody looks but at
-the two, while a page asks for a snapshot of every other one each second, and without a hub. Shares
+the two, while a page shows stills of the others, and without a hub. Shares
 are of one core; memory is what a process has of its own and its part of what it shares (PSS).
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
@@ -18,20 +19,20 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import httpx
 import psutil
 from rich.console import Console
 from rich.table import Table
-from tests.support import http
 from tests.support.hub import Place, place
 from tests.support.waiting import until
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.streams import StillsRequest
+from metabonk.messages.workers import StreamState, WorkerStatus
 from metabonk.settings.schema import available_cores
 
 KINDS = {
@@ -43,8 +44,8 @@ KINDS = {
 }
 START_S = 180.0
 SETTLE_S = 5.0
-CONNECTIONS = 6
-"""Of a page: as many as browsers open."""
+STILL_WIDTH = 320
+"""Of a tile on a desktop, pixels."""
 
 
 @dataclass
@@ -57,8 +58,8 @@ class Sample:
         processes: of each kind.
         pss_mb: of each kind, all together.
         live_fps: frames a second of the live streams.
-        snapshots_per_s: snapshots of others that were served, of each.
-        changed_per_s: those that differ from the one before.
+        stills_per_s: different stills of each guest that is not live, median.
+        fewest_stills_per_s: of the one with the fewest.
         steps_per_s: of the trainer, all environments together.
     """
 
@@ -67,53 +68,60 @@ class Sample:
     processes: dict[str, int] = field(default_factory=dict)
     pss_mb: dict[str, float] = field(default_factory=dict)
     live_fps: list[float] = field(default_factory=list)
-    snapshots_per_s: float = 0.0
-    changed_per_s: float = 0.0
+    stills_per_s: float = 0.0
+    fewest_stills_per_s: float = 0.0
     steps_per_s: float = 0.0
 
 
 class Page:
-    """Asks for a snapshot of each guest that is not live, once a second, some at once."""
+    """Shows every guest in a tile, as the page does: a connection to each, and stills of those
+    that are not live."""
 
     def __init__(self, here: Place) -> None:
         self._here = here
-        self._stopped = threading.Event()
-        self._seen: dict[str, bytes] = {}
-        self.served: dict[str, int] = defaultdict(int)
-        self.changed: dict[str, int] = defaultdict(int)
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self.stills: dict[str, int] = defaultdict(int)
+        self.live = set[str]()
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
-        self._stopped.set()
+        self._loop.call_soon_threadsafe(self._leave)
         self._thread.join()
 
     def restart(self) -> None:
-        self.served.clear()
-        self.changed.clear()
+        self.stills.clear()
+        self.live.clear()
+
+    def _leave(self) -> None:
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
 
     def _run(self) -> None:
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            while not self._stopped.is_set():
-                due = time.monotonic() + 1.0
-                with contextlib.suppress(httpx.HTTPError):
-                    names = [
-                        name
-                        for name, status in self._here.guests().items()
-                        if status.stream_state is not StreamState.LIVE
-                    ]
-                    list(pool.map(self._look, names))
-                self._stopped.wait(max(0.0, due - time.monotonic()))
+        shows = [self._show(name) for name in self._here.guests()]
+        with (
+            contextlib.suppress(asyncio.CancelledError),
+            asyncio.Runner(loop_factory=lambda: self._loop) as runner,
+        ):
+            runner.run(_all(shows))
 
-    def _look(self, name: str) -> None:
-        with contextlib.suppress(httpx.HTTPError):
-            answer = http.get(f"{self._here.page}/api/worker/{name}/snapshot.jpg?max_width=320")
-            if answer.status_code == httpx.codes.OK:
-                self.served[name] += 1
-                self.changed[name] += self._seen.get(name) != answer.content
-                self._seen[name] = answer.content
+    async def _show(self, name: str) -> None:
+        page = self._here.page.replace("http", "ws", 1)
+        address = f"{page}/api/worker/{name}/stream?audience=broadcast&page=benchmark"
+        async for socket in connect(address, max_size=None, compression=None, ping_interval=None):
+            with contextlib.suppress(ConnectionClosed):
+                await socket.send(StillsRequest(max_width=STILL_WIDTH).model_dump_json())
+                async for message in socket:
+                    if isinstance(message, bytes):
+                        self.live.add(name)
+                    elif json.loads(message)["type"] == "still":
+                        self.stills[name] += 1
+
+
+async def _all(tasks: Iterable[Coroutine[None, None, None]]) -> None:
+    await asyncio.gather(*tasks)
 
 
 def measure(
@@ -147,8 +155,11 @@ def measure(
     sample.live_fps = [round(statistics.median(fps), 1)] if fps else []
     sample.steps_per_s = (steps_of(here) - steps) / passed
     if page is not None:
-        sample.snapshots_per_s = statistics.median(page.served.values()) / passed
-        sample.changed_per_s = statistics.median(page.changed.values()) / passed
+        rates = sorted(
+            page.stills[name] / passed for name in here.guests() if name not in page.live
+        )
+        sample.stills_per_s = statistics.median(rates)
+        sample.fewest_stills_per_s = rates[0]
     return sample
 
 
@@ -247,8 +258,9 @@ def main() -> None:
         samples.append(measure(here, "two live", arguments.seconds))
         page = Page(here)
         page.start()
-        until("all snapshots", lambda: len(page.served) >= 0.9 * (arguments.guests - live), START_S)
-        samples.append(measure(here, "and the others' snapshots", arguments.seconds, page=page))
+        others = arguments.guests - live
+        until("all stills", lambda: len(page.stills) >= others, START_S)
+        samples.append(measure(here, "and the others' stills", arguments.seconds, page=page))
         page.close()
     show(samples)
     if arguments.json:
@@ -270,8 +282,10 @@ def show(samples: list[Sample]) -> None:
             ),
         )
     table.add_row("frames/s, live", *(str(each.live_fps) for each in samples))
-    table.add_row("snapshots/s of each", *(f"{each.snapshots_per_s:.2f}" for each in samples))
-    table.add_row("that changed", *(f"{each.changed_per_s:.2f}" for each in samples))
+    table.add_row(
+        "stills/s of the others: median, fewest",
+        *(f"{each.stills_per_s:.2f}, {each.fewest_stills_per_s:.2f}" for each in samples),
+    )
     table.add_row("steps/s of the trainer", *(f"{each.steps_per_s:,.0f}" for each in samples))
     Console(width=140).print(f"{available_cores()} cores, {os.getpid()}")
     Console(width=140).print(table)

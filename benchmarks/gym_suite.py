@@ -30,7 +30,7 @@ from benchmarks.curves import draw, stack
 from benchmarks.learning import WINDOW, returns_of
 from benchmarks.rivals.environments import STABLE_BASELINES3_GYM, python_of
 from benchmarks.throughput import Report, running
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.settings.schema import available_cores
 
 OURS = "MetaBonk"

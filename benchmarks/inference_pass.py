@@ -19,7 +19,7 @@ from metabonk.inference_server.batch import BatchedForward, Request, Rows
 from metabonk.policy import ActorCritic, PolicySpec
 from metabonk.policy.inference_wire import Hello, InferenceSlab
 from metabonk.policy.shared_network import SharedNetwork
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 GAME = GameDescription(
     id="doom:defend_the_center",

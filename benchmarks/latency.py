@@ -27,7 +27,7 @@ from tests.support.browser import CHROMIUM_FLAGS
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.settings.schema import available_cores
 
 GAME = "doom:basic"

@@ -22,7 +22,7 @@ from tests.support.rollouts import make_rollout
 from metabonk.games import GameDescription
 from metabonk.learner.ppo import Learner
 from metabonk.policy import PolicySpec
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 WARM_UP = 5
 PROFILED = 5

@@ -1,8 +1,9 @@
 """Learning speed of a fresh fleet with one live worker.
 
-``python -m benchmarks.learning [--game doom:basic] [--minutes 3] [--seed 0] [--json FILE]`` starts
-a real fleet and prints every ten seconds the mean of the last 100 unshaped returns, and finally the
-rates of playing and learning. ``--set learning.learning_rate=1e-3`` changes a setting.
+``python -m benchmarks.learning [--game doom:basic] [--minutes 3] [--episodes 100] [--seed 0]
+[--json FILE]`` starts a real fleet and prints every ten seconds the mean of the last unshaped
+returns, and finally the rates of playing and learning. ``--set learning.learning_rate=1e-3``
+changes a setting.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
-from metabonk.messages import Fleet, StreamState
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.workers import StreamState
 from metabonk.settings.schema import available_cores
 
 WINDOW = 100
@@ -36,7 +38,7 @@ class Point:
         steps: played by all workers.
         trained: distinct steps learned from.
         lag: mean age of the last batch, in versions.
-        mean_return: of the last 100 episodes, unshaped.
+        mean_return: of the last episodes, unshaped.
         version: newest policy version that acts.
         live: number of live workers.
         dropped: frames lost by all streams.
@@ -52,8 +54,10 @@ class Point:
     dropped: int
 
 
-def train(game: str, seconds: float, *, workers: int, settings: dict[str, str]) -> list[Point]:
-    """Run a fleet for ``seconds``; return a point every ten seconds."""
+def train(
+    game: str, seconds: float, *, workers: int, episodes: int, settings: dict[str, str]
+) -> list[Point]:
+    """Run a fleet for ``seconds``; return a point every ten seconds, of so many episodes."""
     variables = {f"METABONK_{name.upper().replace('.', '_')}": v for name, v in settings.items()}
     environment = {"METABONK_CPU_MAX_SESSIONS": "1", **variables}
     points: list[Point] = []
@@ -65,20 +69,20 @@ def train(game: str, seconds: float, *, workers: int, settings: dict[str, str]) 
             until("an episode has ended", lambda: returns_of(fleet), 120)
             while (elapsed := time.monotonic() - began) < seconds:
                 if elapsed >= 10 * (len(points) + 1):
-                    points.append(_point(fleet, elapsed))
+                    points.append(_point(fleet, elapsed, episodes))
                     console.print(_line(points[-1]))
                 time.sleep(0.2)
             fleet.stop()
     return points
 
 
-def returns_of(fleet: FleetUnderTest) -> list[float]:
+def returns_of(fleet: FleetUnderTest, episodes: int = WINDOW) -> list[float]:
     """Return the last unshaped returns, newest first."""
-    episodes = http.get(f"{fleet.page}/api/episodes?limit={WINDOW}").raise_for_status().json()
-    return [episode["total_reward"] for episode in episodes]
+    answer = http.get(f"{fleet.page}/api/episodes?limit={episodes}").raise_for_status().json()
+    return [episode["total_reward"] for episode in answer]
 
 
-def _point(fleet: FleetUnderTest, elapsed: float) -> Point:
+def _point(fleet: FleetUnderTest, elapsed: float, episodes: int) -> Point:
     statuses = fleet.statuses().values()
     answer = httpx.get(f"{fleet.page}/api/fleet").raise_for_status()
     learner = Fleet.model_validate(answer.json()).learner
@@ -87,7 +91,7 @@ def _point(fleet: FleetUnderTest, elapsed: float) -> Point:
         steps=sum(status.step for status in statuses),
         trained=learner.steps_trained if learner else 0,
         lag=learner.policy_lag if learner else 0.0,
-        mean_return=round(statistics.fmean(returns_of(fleet)), 2),
+        mean_return=round(statistics.fmean(returns_of(fleet, episodes)), 2),
         version=max((status.policy_version for status in statuses), default=0),
         live=sum(status.stream_state is StreamState.LIVE for status in statuses),
         dropped=sum(status.frames_dropped for status in statuses),
@@ -118,13 +122,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--episodes", type=int, default=WINDOW, help="in the mean")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     settings = dict(pair.split("=", 1) for pair in arguments.set)
     settings["learning.seed"] = str(arguments.seed)
     points = train(
-        arguments.game, arguments.minutes * 60, workers=arguments.workers, settings=settings
+        arguments.game,
+        arguments.minutes * 60,
+        workers=arguments.workers,
+        episodes=arguments.episodes,
+        settings=settings,
     )
     Console(highlight=False).print(rates(points))
     if arguments.json:

@@ -18,7 +18,7 @@ from rich.table import Table
 from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 
 
 def measure(seconds: float) -> dict[str, float]:

@@ -26,7 +26,7 @@ from tests.support.fleet import FleetUnderTest, run_gameless_fleet
 from tests.support.waiting import until
 
 from benchmarks.latency import chromium
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.settings.schema import available_cores
 
 WORKERS = 2

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.support.fleet import FleetUnderTest, run_fleet
 
-from metabonk.messages import StreamState, WorkerStatus
+from metabonk.messages.workers import StreamState, WorkerStatus
 
 SAMPLE_S = 10.0
 PAUSE_S = 0.05

@@ -21,8 +21,9 @@ from tests.support.waiting import until
 from websockets.sync.client import connect
 
 from metabonk.games import describe_game
-from metabonk.messages import StreamState
-from metabonk.settings.schema import Learning, available_cores
+from metabonk.messages.workers import StreamState
+from metabonk.settings.learning import Learning
+from metabonk.settings.schema import available_cores
 
 START_S = 120.0
 SETTLE_S = 5.0

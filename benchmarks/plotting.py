@@ -23,8 +23,9 @@ from tests.support.browser import CHROMIUM_FLAGS
 
 import metabonk.orchestrator
 from benchmarks.latency import chromium, quantile
-from metabonk.messages import Fleet, Mode
-from metabonk.run_messages import CurvePoint
+from metabonk.messages.fleet import Fleet
+from metabonk.messages.runs import CurvePoint
+from metabonk.messages.workers import Mode
 from metabonk.settings.schema import available_cores
 
 BUILT = Path(metabonk.orchestrator.__file__).parent / "page"

@@ -22,7 +22,7 @@ from tests.support.viewer import Spectator
 from tests.support.waiting import until
 
 from benchmarks.latency import chromium
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.settings.schema import available_cores
 
 TIMEOUT_MS = 60_000

@@ -22,7 +22,7 @@ from metabonk.games import Game, Purpose, episode_seeds, make_game
 from metabonk.policy import Actor, ActorCritic, Decision, PolicySpec
 from metabonk.policy.saliency import CELL, blurred, saliency_map
 from metabonk.runs.checkpoints import newest_weights
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 from metabonk.worker.saliency import PERIOD_S
 
 ROUNDS = 20

@@ -21,7 +21,8 @@ from metabonk.games import Game, make_game
 from metabonk.games.remote import GameProcess, RemoteGame
 from metabonk.policy import Actor, PolicySpec, RolloutBuilder
 from metabonk.policy.env_runner import EnvRunner, StepResult
-from metabonk.settings.schema import Learning, available_cores
+from metabonk.settings.learning import Learning
+from metabonk.settings.schema import available_cores
 from metabonk.worker.env_pool import EnvPool, call_on, measure_step_s
 from metabonk.worker.sampler import DoubleBufferedSampler
 

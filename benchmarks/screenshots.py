@@ -15,7 +15,7 @@ from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
 from benchmarks.latency import GAME, chromium
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 
 DESKTOP, PHONE = (1440, 900), (390, 844)
 ROTATE_S = "10"
@@ -32,8 +32,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        _train(Path(folder), arguments.train)
-        _train(Path(folder), arguments.train)
+        train(Path(folder), GAME, arguments.train)
+        train(Path(folder), GAME, arguments.train)
         environment = {"METABONK_CPU_MAX_SESSIONS": "1", "METABONK_FEATURED_ROTATE_S": ROTATE_S}
         with run_fleet(
             Path(folder), "--workers", "3", "--resume", environment=environment
@@ -49,9 +49,10 @@ def main() -> None:
             fleet.stop()
 
 
-def _train(folder: Path, seconds: float) -> None:
+def train(folder: Path, game: str, seconds: float) -> None:
+    """Train a run of the game for so long, without streams."""
     environment = {"METABONK_STREAM_ENABLED": "false"}
-    arguments = ("--workers", "2", "--game", GAME)
+    arguments = ("--workers", "2", "--game", game)
     with run_fleet(folder, *arguments, environment=environment) as fleet:
         until("it learns", lambda: any(each.step for each in fleet.statuses().values()), 60)
         time.sleep(seconds)

@@ -39,8 +39,10 @@ from tests.support.waiting import until
 
 from benchmarks import breakdown
 from benchmarks.rivals.environments import SAMPLE_FACTORY, STABLE_BASELINES3, Rival, python_of
-from metabonk.messages import LearnerStatus, StreamState
-from metabonk.settings.schema import Learning, available_cores
+from metabonk.messages.learner import LearnerStatus
+from metabonk.messages.workers import StreamState
+from metabonk.settings.learning import Learning
+from metabonk.settings.schema import available_cores
 from metabonk.system.process import BACKGROUND_NICE
 
 SKIP = 4

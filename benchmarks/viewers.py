@@ -30,12 +30,12 @@ from tests.support.serving import free_ports
 from metabonk.encoding.access_unit import AccessUnit
 from metabonk.http.app import make_http_app
 from metabonk.http.server import HttpServer
-from metabonk.messages import StreamState
-from metabonk.orchestrator.fleet import FleetState
-from metabonk.orchestrator.gateway import Gateway
+from metabonk.messages.streams import PolicyMessage
+from metabonk.messages.workers import StreamState
+from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.gateway.workers import Gateway
 from metabonk.runs.episodes import EpisodeStore
 from metabonk.settings import Settings
-from metabonk.stream_messages import PolicyMessage
 from metabonk.streaming.hub import Hub
 from metabonk.streaming.websocket import websocket_routes
 

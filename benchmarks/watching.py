@@ -27,7 +27,7 @@ from tests.support.fleet import FleetUnderTest, run_fleet
 from tests.support.waiting import until
 
 from benchmarks.latency import GAME, STALL_MS, chromium, train_briefly
-from metabonk.messages import StreamState
+from metabonk.messages.workers import StreamState
 from metabonk.settings.schema import available_cores
 
 WORKERS, SESSIONS = 3, 2
