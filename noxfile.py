@@ -104,6 +104,8 @@ def fleet(session: nox.Session) -> None:
 @nox.session
 def browser(session: nox.Session) -> None:
     """Run the tests of the page in a real browser."""
+    # Installs axe-core and what else they load into it.
+    session.run(sys.executable, "scripts/web_checks.py")
     session.run(*PYTEST, *BROWSER_TESTS, *(session.posargs or IN_PAIRS), **_patient())
 
 

@@ -27,7 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "metabonk-stamp.json"
-PIP_INSTALL = (PYTHON, "-I", "-m", "pip", "install", "--no-input")
+PIP_INSTALL = (PYTHON, "-I", "-m", "pip", "install", "--no-input", "--no-compile")
+"""Python compiles what it imports. Compiling all of PyTorch and the rest takes over a minute."""
+
 OLDEST_PYTHON = (3, 11)
 LINES_SHOWN = 15
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from metabonk.policy.defaults import DEFAULTS, TUNED
 from metabonk.settings import Settings
-from metabonk.settings.schema import Learning
+from metabonk.settings.learning import Learning
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 COMMAND = ".venv/bin/python scripts/settings_reference.py"
