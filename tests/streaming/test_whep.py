@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -369,6 +370,32 @@ def test_no_damage_to_an_offer_causes_a_server_error(staged: Stage):
                     continue
                 await webrtc.close(name)
             assert len(webrtc) == 0
+
+    webrtc = WebRtc(staged.hub)
+    run(scene)
+
+
+def test_a_viewer_who_leaves_while_it_connects_is_no_error(
+    staged: Stage, monkeypatch: pytest.MonkeyPatch
+):
+    staged.go_live()
+    # Video and audio without BUNDLE: aiortc connects one after the other.
+    offer = READER_JS.replace("a=group:BUNDLE 0 1 2\r\n", "")
+
+    async def scene() -> None:
+        errors: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+        name, _ = await webrtc.open(offer, "127.0.0.1", dedicated=True)
+        peer = webrtc._connections[name]._peer
+        _, audio = (each.receiver.transport.transport for each in peer.getTransceivers())
+        # As in the moment between the end of the second connection and of its sockets.
+        monkeypatch.setattr(audio.iceGatherer, "getLocalCandidates", lambda: ["127.0.0.1"])
+        (connecting,) = [task for task in asyncio.all_tasks() if "__connect" in repr(task)]
+        await webrtc.close(name)
+        await asyncio.wait([connecting])
+        del peer, audio, connecting
+        gc.collect()
+        assert errors == []
 
     webrtc = WebRtc(staged.hub)
     run(scene)

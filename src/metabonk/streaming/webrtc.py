@@ -192,7 +192,7 @@ class _Connection:
         self._hub = hub
         self._track = LiveTrack(hub, dedicated)
         # No STUN servers: candidates are this machine's own addresses, and no one outside is asked.
-        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._peer = _Peer(RTCConfiguration(iceServers=[]))
         self._opened_at = time.monotonic()
         self._connected_at: float | None = None
         self._monitoring: asyncio.Task[None] | None = None
@@ -254,6 +254,21 @@ class _Connection:
         if silence < self._viewer_timeout_s:
             return None
         return f"no report from the viewer for {silence:.0f} s"
+
+
+class _Peer(RTCPeerConnection):
+    """A peer that may be closed while it connects.
+
+    aiortc connects in a task that nobody awaits and that doesn't expect to meet a closed transport:
+    asyncio would log it as an exception that was never retrieved.
+    """
+
+    async def _RTCPeerConnection__connect(self) -> None:
+        try:
+            await super()._RTCPeerConnection__connect()  # type: ignore[misc]
+        except InvalidStateError:
+            if self.signalingState != "closed":
+                raise
 
 
 def prefer_h264(transceiver: RTCRtpTransceiver, hub: Fanout) -> None:
