@@ -56,6 +56,9 @@ PLAYED = """async base64 => {
   return { error, widths: [...widths], soughtWidth: video.videoWidth };
 }"""
 
+# What is kept begins at a keyframe: it may be a little longer than the minute that the bar spans.
+AT_THE_FAR_END = "video => video.currentTime < 1 || video.duration - video.currentTime > 55"
+
 PAINTED = """video => new Promise(painted => {
   const times = [];
   const note = (_, { mediaTime }) => {
@@ -109,7 +112,7 @@ def test_the_viewer_goes_back_and_returns_to_live(fleet: FleetUnderTest, page: P
     bar = page.get_by_role("slider", name="Position in the last minute")
     bar.focus()
     page.keyboard.press("Home")
-    page.wait_for_function("video => video.currentTime < 1", arg=video.element_handle())
+    page.wait_for_function(AT_THE_FAR_END, arg=video.element_handle())
     assert axe_violations(page) == []
 
     # All the while the live stream has gone on underneath, on one connection.
