@@ -20,7 +20,7 @@ async function playFirst(opening: Opening): Promise<void> {
   if (!first) return;
   const player = openEarly(first.socket);
   const isShown = first.worker.stream_state === "live" && query.get("clean") !== "1";
-  const stage = isShown ? drawStage(opening.fleet, path) : null;
+  const stage = isShown ? drawStage(opening.fleet, path, first.worker.instance_id) : null;
   if (!stage) return;
   player.mount(stage);
   await settled(player, FRAME_WITHIN_MS);

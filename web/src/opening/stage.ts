@@ -16,8 +16,9 @@ let drawn: Element | null = null;
  * Draw the header and an empty stage; return the stage's player, null where a page has none.
  *
  * @param path of the page, below the one that a proxy adds
+ * @param worker that will be on it
  */
-export function drawStage(fleet: Fleet, path: string): Element | null {
+export function drawStage(fleet: Fleet, path: string, worker: string): Element | null {
   const arrangement = ARRANGEMENTS.get(path);
   if (!arrangement) return null;
   const player = element("section", "player");
@@ -25,6 +26,7 @@ export function drawStage(fleet: Fleet, path: string): Element | null {
   view.dataset.large = "true";
   const tile = element("article", "tile", view);
   tile.dataset.place = "stage";
+  tile.setAttribute("aria-label", worker);
   const broadcast = element("div", "broadcast", tile);
   const beside = tilesBeside(Object.keys(fleet.workers).length - 1, arrangement);
   broadcast.dataset.rail = rail(beside, arrangement);
