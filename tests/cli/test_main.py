@@ -96,10 +96,10 @@ def test_version_prints_the_version_of_the_package(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == f"metabonk {version('metabonk')}\n"
 
 
-def test_start_imports_neither_torch_nor_a_game():
+def test_start_refuses_arguments_before_it_imports_torch_games_or_a_server():
     program = (
         "import sys; import metabonk.cli.start\n"
-        "print([m for m in ('torch', 'vizdoom', 'gymnasium') if m in sys.modules])"
+        "print([m for m in ('torch', 'vizdoom', 'gymnasium', 'fastapi') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

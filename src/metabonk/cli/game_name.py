@@ -14,8 +14,8 @@ ANY_NAME = ("gym", "desktop", "retro")
 def require_game(game_id: str) -> None:
     """Check the name of a game.
 
-    Of Gymnasium environments, those that name their module, or whose package registers them when
-    a worker imports it, and of other games than Doom's all are checked later.
+    Gymnasium environments that name their module, desktop games and games of consoles are checked
+    later.
 
     Raises:
         UnknownGame: there is none of this name.

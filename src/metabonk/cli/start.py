@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import functools
+import importlib
 import logging
 import os
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from metabonk.cli.start_options import add_arguments as add_arguments
 from metabonk.cli.terminal import Terminal
 from metabonk.errors import SettingsError, StartError
 from metabonk.messages.workers import Mode
-from metabonk.orchestrator import preflight, process
+from metabonk.orchestrator import preflight
 from metabonk.orchestrator.guests.election import Election
 from metabonk.orchestrator.lock import FleetLock, clear_killed
 from metabonk.orchestrator.processes import go2rtc
@@ -89,6 +90,8 @@ def _run(arguments: argparse.Namespace, terminal: Terminal, stop: StopSignal) ->
         if settings.is_remote and terminal.console.is_terminal:
             terminal.print(qr_code(shown))
         terminal.open_display(lambda: make_display(terminal.console, shown))
+        # It takes a second to import: a wrong argument was refused without it.
+        process = importlib.import_module("metabonk.orchestrator.process")
         try:
             process.run(
                 settings,

@@ -88,15 +88,13 @@ def import_package(name: str) -> None:
 
 
 def require_registered(name: str) -> None:
-    """Check the id of an environment that Gymnasium or one of its plugins should have registered.
-
-    Those that are registered once their package is imported are not checked.
+    """Check the id of an environment.
 
     Raises:
-        UnknownGame: there is none; carries the nearest ids.
+        UnknownGame: there is none, with the nearest ids; or its package is not installed, with the
+            command that installs it.
     """
-    if any(name.startswith(package.prefixes) for package in PACKAGES):
-        return
+    import_package(name)
     try:
         gymnasium.spec(name)
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.DeprecatedEnv) as error:
