@@ -14,9 +14,10 @@ from metabonk.encoding.sessions.nvml import Gpu
 from metabonk.errors import CheckpointError
 from metabonk.games import make_game
 from metabonk.messages.workers import Counters, DesiredState, EpisodeReport, Mode, StreamState
-from metabonk.policy import defaults
+from metabonk.policy import ActorCritic, PolicySpec, defaults, encode_weights
 from metabonk.policy.defaults import GameKind
 from metabonk.policy.episode_log import EpisodeLog, checksum_of
+from metabonk.runs.layout import CHECKPOINTS_DIR
 from metabonk.settings import Settings, write_settings
 from metabonk.settings.learning import Learning
 from metabonk.worker import process, stream
@@ -187,6 +188,24 @@ def test_encoders_are_probed_under_the_settings_that_the_worker_runs_with(
     settings_file = tmp_path / "settings-play.json"
     Worker(settings, settings_file, 0, tmp_path, NONE).close()
     assert probed == [settings_file]
+
+
+def test_a_resumed_run_is_played_by_its_checkpoint_before_its_learner_answers(
+    orchestrator: Orchestrator, settings: Settings, tmp_path: Path
+):
+    with contextlib.closing(make_game(settings.game, settings.learning)) as game:
+        network = ActorCritic(PolicySpec.of(game, settings.learning))
+    checkpoints = tmp_path / CHECKPOINTS_DIR
+    checkpoints.mkdir()
+    (checkpoints / "policy-0000000007.safetensors").write_bytes(encode_weights(network, 7))
+    settings_file = tmp_path / "settings.json"
+    write_settings(settings, settings_file)
+    with (
+        contextlib.closing(Worker(settings, settings_file, 0, tmp_path, NONE)) as worker,
+        playing(worker),
+    ):
+        until("it plays", lambda: orchestrator.episodes, START_S)
+        assert orchestrator.status.policy_version == 7
 
 
 def test_without_a_checkpoint_nothing_is_played(settings: Settings, tmp_path: Path):

@@ -124,8 +124,11 @@ class Worker:
             )
             processes = 0 if step_s is None else game_processes(settings, cores, step_s)
             self.learner = self._make_learner(games)
-            if self.learner is None:
-                self.actor.load(_trained_weights(run_dir))
+            # A resumed run's learner takes its time to start, and nobody plays untrained meanwhile.
+            if (weights := newest_weights(run_dir)) is not None:
+                self.actor.load(weights)
+            elif self.learner is None:
+                raise CheckpointError(f"{run_dir} holds no checkpoint to play; train first")
             self.saliency = SaliencyThread(self.actor, self.stream.hub)
             self.highlights = Highlights(run_dir, self.stream.hub)
             first = EnvRunner(
@@ -308,10 +311,3 @@ def policy_device(gpu: Gpu | None) -> torch.device | None:
     if gpu is None or not torch.cuda.is_available():
         return None
     return torch.device("cuda", gpu.ordinal)
-
-
-def _trained_weights(run_dir: Path) -> bytes:
-    weights = newest_weights(run_dir)
-    if weights is None:
-        raise CheckpointError(f"{run_dir} holds no checkpoint to play; train first")
-    return weights
