@@ -196,12 +196,12 @@ def test_a_game_that_only_a_worker_knows_not_to_exist_stops_the_start_with_its_m
     program = """
 import sys, time
 if sys.argv[-1] != "omega-0": time.sleep(600)
-print("metabonk: unknown game 'gym:ALE/x'. Games on this machine:\\n  doom:basic")
+print("metabonk: unknown game 'gym:mine:x'. Games on this machine:\\n  doom:basic")
 sys.exit(2)
 """
-    process = terminal.start(program, "--game", "gym:ALE/x")
+    process = terminal.start(program, "--game", "gym:mine:x")
     assert process.wait(TIMEOUT_S) == 2
-    assert "metabonk: unknown game 'gym:ALE/x'. Games" in terminal.text
+    assert "metabonk: unknown game 'gym:mine:x'. Games" in terminal.text
     assert terminal.text.rstrip().endswith("doom:basic")
     assert "Traceback" not in terminal.text
     assert terminal.locks() == []
