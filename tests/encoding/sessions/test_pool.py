@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from metabonk.encoding.sessions import Holder, Lease, Pool, Refusal
+from metabonk.encoding.sessions.nvml import external_sessions
 from metabonk.encoding.sessions.slots import LOCK_TIMEOUT_S, SlotFolderError, locked
 from metabonk.system.private_folder import private_folder
 
@@ -206,6 +207,21 @@ def test_waiting_for_a_stuck_process_ends(tmp_path: Path):
         locked(tmp_path / "x.lock", timeout_s=0.05),
     ):
         pass
+
+
+def test_a_session_that_is_being_opened_is_no_other_programs(tmp_path: Path):
+    """As in a container, where the driver's list has no pid that a lease has."""
+    listed = 0
+    pool = make_pool(tmp_path, external=lambda holders: external_sessions([], listed, holders))
+    lease = take(pool)
+    listed = 1  # The driver has opened it, and the lease doesn't say so yet.
+    usage = pool.usage()
+    assert (usage.used, usage.external) == (1, 0)
+    assert isinstance(pool.take(worker="omega-1", purpose="test"), Refusal), "it may be another's"
+    lease.mark_opened()
+    assert pool.usage().external == 0
+    listed = 2
+    assert pool.usage().external == 1
 
 
 def test_a_pool_is_counted_while_a_stuck_process_keeps_its_lock(tmp_path: Path):

@@ -170,6 +170,9 @@ class Pool:
     def usage(self) -> Usage:
         """Return the current holders and counts, also while a process keeps the pool's lock.
 
+        An encoder that is being opened counts as open: the driver lists its session a moment before
+        its lease says so, and whoever took that for another program's would give up a session.
+
         Raises:
             SlotFolderError: the slot directory can't be used.
         """
@@ -177,11 +180,12 @@ class Pool:
             with self._folder.locked(LOOK_TIMEOUT_S) as slots:
                 holders, free = slots.scan()
                 _close_all(free)
-                return Usage(self.name, self._limit(), tuple(holders), self._external(holders))
+                external = self._external(_as_open(holders))
+                return Usage(self.name, self._limit(), tuple(holders), external)
         except SlotsLocked as error:
             with self._folder.unlocked() as slots:
                 holders = slots.look()
-            external = self._external(holders)
+            external = self._external(_as_open(holders))
             return Usage(self.name, self._limit(), tuple(holders), external, str(error))
 
     def written_holders(self) -> list[Holder]:
@@ -212,6 +216,10 @@ class Pool:
             SlotFolderError: the slot directory can't be used.
         """
         return self._folder.restore(self._leases)
+
+
+def _as_open(holders: Sequence[Holder]) -> list[Holder]:
+    return [holder.model_copy(update={"session_open": True}) for holder in holders]
 
 
 def _close_all(slots: dict[int, int]) -> None:
