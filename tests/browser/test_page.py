@@ -53,6 +53,21 @@ def test_a_live_worker_plays_and_moves(fleet: FleetUnderTest, page: Page):
     assert video.evaluate("video => video.videoWidth") == 1280
 
 
+def test_a_stream_plays_on_in_a_window_above_all_others(fleet: FleetUnderTest, page: Page):
+    live = fleet.first_in(StreamState.LIVE).instance_id
+    page.goto(f"{fleet.page}/stream?worker={live}")
+    player = page.locator(".player[data-state]").first
+    expect(player).to_have_attribute("data-state", "live", timeout=SHOWN_MS)
+    page.keyboard.press("i")
+    page.wait_for_function(
+        "document.pictureInPictureElement === document.querySelector('.player video')"
+    )
+    wait_until_it_changes(page.locator("video").first)
+    page.keyboard.press("i")
+    page.wait_for_function("document.pictureInPictureElement === null")
+    expect(player).to_have_attribute("data-state", "live")
+
+
 def test_a_standby_worker_says_so_and_shows_snapshots(fleet: FleetUnderTest, page: Page):
     with nobody_yields(fleet) as standby:
         page.goto(f"{fleet.page}/stream?worker={standby}")
