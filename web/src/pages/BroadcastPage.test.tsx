@@ -67,6 +67,36 @@ test("follows the director once the next worker's video plays", async () => {
   expect((await tile("omega-0")).dataset.place).toBe("standby");
 });
 
+test.each([
+  [false, 1],
+  [true, 0],
+])(
+  "a cut is a view transition, unless the viewer prefers less motion: %s",
+  async (reduced, cuts) => {
+    const changed = () => {};
+    const matches = (media: string) => reduced && media.includes("reduced-motion");
+    vi.stubGlobal("matchMedia", (media: string) => ({
+      matches: matches(media),
+      addEventListener: changed,
+      removeEventListener: changed,
+    }));
+    openPage("/neural/broadcast");
+    await tile("omega-0");
+    const transition = vi.fn((change: () => void) => {
+      change();
+      return { ready: Promise.resolve() };
+    });
+    Object.assign(document, { startViewTransition: transition });
+    onTestFinished(() => void Object.assign(document, { startViewTransition: undefined }));
+    onTestFinished(() => void vi.unstubAllGlobals());
+    act(() => playerStates.get("omega-1")?.("live"));
+    respond("/api/featured", makeFeatured(["omega-1"], "omega-0"));
+    await act(() => vi.advanceTimersByTimeAsync(1_100));
+    expect((await tile("omega-1")).dataset.place).toBe("stage");
+    expect(transition).toHaveBeenCalledTimes(cuts);
+  },
+);
+
 test("a pin stays though the browser was about to cut to another worker", async () => {
   openPage("/neural/broadcast");
   await tile("omega-0");
