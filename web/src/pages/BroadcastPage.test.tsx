@@ -83,7 +83,7 @@ test.each([
     openPage("/neural/broadcast");
     await tile("omega-0");
     const transition = vi.fn((change: () => void) => {
-      change();
+      setTimeout(change);
       return { ready: Promise.resolve() };
     });
     Object.assign(document, { startViewTransition: transition });
