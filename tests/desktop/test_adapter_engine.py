@@ -14,6 +14,7 @@ from metabonk.desktop.adapter_engine import AdapterEngine
 from metabonk.desktop.keys import Keyboard
 from metabonk.errors import GameError, GameStartError
 from tests.support.desktop import small_game
+from tests.support.processes import named
 from tests.support.requirements import require_desktop
 
 pytestmark = pytest.mark.usefixtures("_own_runtime_dir")
@@ -34,7 +35,8 @@ def game(tmp_path: Path) -> Iterator[AdapterEngine]:
 
 
 def child(name: str) -> psutil.Process:
-    return next(each for each in psutil.Process().children() if each.name() == name)
+    (found,) = named(psutil.Process().children(), name)
+    return found
 
 
 def test_time_passes_by_tics_alone(game: AdapterEngine):

@@ -17,6 +17,7 @@ from metabonk.desktop.screen_engine import ScreenEngine
 from metabonk.errors import GameError
 from tests.support.desktop import write_definition
 from tests.support.lbreakout import LBREAKOUT, TICS, distances
+from tests.support.processes import named
 from tests.support.requirements import require, require_desktop
 
 SHORT_S, LONG_S = 0.005, 0.25
@@ -40,7 +41,8 @@ def playing(game_id: str = LBREAKOUT) -> Iterator[ScreenEngine]:
 
 
 def program(name: str = "lbreakout2") -> psutil.Process:
-    return next(each for each in psutil.Process().children() if each.name() == name)
+    (found,) = named(psutil.Process().children(), name)
+    return found
 
 
 def flown(pause_s: float, *, steps: int = 14) -> list[float]:
@@ -113,7 +115,7 @@ def test_a_program_without_a_window_is_a_sentence(tmp_path: Path, monkeypatch: p
     sleeping = text.read_text(encoding="utf-8").replace('["lbreakout2"]', '["sleep", "60"]', 1)
     with pytest.raises(GameError, match=r"failed: it has opened no window within"):
         open_engine(load(write_definition(tmp_path, sleeping)), None)
-    assert not [each for each in psutil.Process().children() if each.name() == "sleep"]
+    assert not named(psutil.Process().children(), "sleep")
 
 
 def test_a_frozen_program_has_no_further_rights_and_ends_with_its_engine():

@@ -16,6 +16,7 @@ from metabonk.messages.workers import StreamState
 from tests.support.census import runs
 from tests.support.hub import IDLE_S, Place, place
 from tests.support.machine_speed import SLOWNESS
+from tests.support.processes import with_word
 from tests.support.waiting import until
 
 PROMISE_S = 10.0
@@ -48,22 +49,9 @@ def is_shown(here: Place) -> bool:
     return len(shown) == 3 and len({pid for pid, *_ in shown}) == 1
 
 
-def processes(here: Place, word: str) -> list[psutil.Process]:
-    """Return the processes of the place with this word in their command line."""
-    found = []
-    for process in here.processes():
-        try:
-            line = process.cmdline()
-        except psutil.Error:
-            continue
-        if word in line:
-            found.append(process)
-    return found
-
-
 def victim_of(here: Place, kind: str) -> psutil.Process:
     word = {"shadow": "metabonk.broadcast.shadow_process"}.get(kind, kind)
-    return until(f"a {kind} is there", lambda: next(iter(processes(here, word)), None))
+    return until(f"a {kind} is there", lambda: next(iter(with_word(here.processes(), word)), None))
 
 
 @pytest.mark.timeout(1200)
@@ -115,7 +103,7 @@ def assert_steps(training: "subprocess.Popen[str]") -> None:
 def test_a_stopped_hub_costs_a_training_nothing(here: Place):
     training = here.train(seconds=25.0 * SLOWNESS)
     until("it is shown", lambda: is_shown(here), VISIBLE_S)
-    stopped = processes(here, "metabonk.cli.main")
+    stopped = with_word(here.processes(), "metabonk.cli.main")
     for process in stopped:
         process.suspend()
     assert_steps(training)

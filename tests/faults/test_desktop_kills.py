@@ -14,7 +14,7 @@ from metabonk.desktop.clock import shared_files
 from metabonk.messages.workers import StreamState
 from tests.support.census import members, runs
 from tests.support.fleet import FleetUnderTest, run_fleet
-from tests.support.processes import kill
+from tests.support.processes import kill, named
 from tests.support.requirements import require_desktop
 from tests.support.waiting import until
 
@@ -83,7 +83,7 @@ def test_whatever_of_a_desktop_game_is_killed_the_fleet_is_whole_again(tmp_path:
                 60,
             )
         tree = fleet.tree()
-        programs |= {each.pid for each in tree if each.name() == "lbreakout2"}
+        programs |= {each.pid for each in named(tree, "lbreakout2")}
         fleet.stop()
     assert not any(map(runs, tree))
     assert not any(shared_files(pid) for pid in programs)

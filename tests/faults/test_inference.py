@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.processes import with_word
 from tests.support.waiting import until
 
 UNSEEN = "omega-1"
@@ -31,7 +32,7 @@ def server_of(fleet: FleetUnderTest) -> psutil.Process:
     """Return the process of the inference server, as soon as there is one."""
     return until(
         "an inference server",
-        lambda: next((each for each in fleet.tree() if "inference-server" in each.cmdline()), None),
+        lambda: next(iter(with_word(fleet.tree(), "inference-server")), None),
     )
 
 

@@ -15,6 +15,7 @@ from metabonk.games.doom import Doom
 from metabonk.games.doom_cleanup import remove_orphans
 from metabonk.system import shared_memory
 from tests.support.census import runs
+from tests.support.processes import named
 from tests.support.waiting import GENEROUS_S, POLL_S
 
 pytestmark = pytest.mark.usefixtures("cleanup_lock")
@@ -43,8 +44,7 @@ def kill_player(before: str = "") -> tuple[psutil.Process, list[Path]]:
         try:
             assert player.stdout is not None
             assert player.stdout.readline() == "plays\n"
-            children = psutil.Process(player.pid).children(recursive=True)
-            engine = next(child for child in children if child.name() == "vizdoom")
+            (engine,) = named(psutil.Process(player.pid).children(recursive=True), "vizdoom")
             arguments = engine.cmdline()
             name = arguments[arguments.index("+viz_instance_id") + 1]
             # Once it is dead, a fleet that another test process starts may remove them.

@@ -9,6 +9,7 @@ import pytest
 from metabonk.messages.workers import StreamState
 from tests.support import http
 from tests.support.fleet import run_gameless_fleet
+from tests.support.processes import command_lines, with_word
 from tests.support.viewer import Spectator
 from tests.support.waiting import until
 
@@ -48,10 +49,10 @@ def test_a_server_that_does_not_answer_is_given_up_and_touches_nothing_else(tmp_
             assert "metabonk_on_air 0.0" in metrics
             page = http.get(f"{fleet.page}/api/air")
             assert page.json()["to"] == to
-            commands = [word for process in fleet.tree() for word in process.cmdline()]
-            assert KEY not in "".join([metrics, page.text, *commands])
+            assert KEY not in metrics + page.text
+            assert KEY not in str(command_lines(fleet.tree()))
             # Off, from the page.
             http.put(f"{fleet.page}/api/air", json={"on": False}).raise_for_status()
-            until("it has ended", lambda: not any("air" in p.cmdline() for p in fleet.tree()), 30)
+            until("it has ended", lambda: not with_word(fleet.tree(), "air"), 30)
         files = [file for file in tmp_path.rglob("*") if file.is_file()]
         assert not [file for file in files if KEY.encode() in file.read_bytes()]

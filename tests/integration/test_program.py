@@ -11,6 +11,7 @@ import pytest
 from metabonk.messages.workers import StreamState
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_gameless_fleet
+from tests.support.processes import with_word
 from tests.support.recording import MAX_GAP_S, Recording, frames_of, times_of
 from tests.support.waiting import GENEROUS_S, until
 
@@ -46,7 +47,7 @@ def test_the_program_goes_on_through_rotations_and_a_killed_worker(tmp_path: Pat
             with httpx.stream("GET", f"{fleet.orchestrator}/program.ts", trust_env=False) as same:
                 assert next(same.iter_raw())[0] == 0x47
             assert http.post(f"{fleet.page}/whep?worker=program").status_code == 415
-        (program,) = (each for each in fleet.tree() if "program" in each.cmdline())
+        (program,) = with_word(fleet.tree(), "program")
         until("it is off", lambda: "off: nobody watches" in fleet.log("program"), 30)
         fleet.stop()
         assert not program.is_running()

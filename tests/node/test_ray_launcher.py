@@ -1,5 +1,6 @@
 """Agents on a real Ray cluster, whose machines are processes of this one."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from metabonk.messages.fleet import Fleet
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, fleet_ports, run_gameless_fleet
+from tests.support.processes import with_word
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
@@ -64,12 +66,10 @@ def nodes_of(head: FleetUnderTest) -> list[int]:
 def agents(folder: Path) -> list[psutil.Process]:
     """Return the agents whose working directories are in a folder."""
     found = []
-    for process in psutil.process_iter():
-        try:
-            if "join" in process.cmdline() and process.cwd().startswith(os.fspath(folder)):
+    for process in with_word(psutil.process_iter(), "join"):
+        with contextlib.suppress(psutil.Error):
+            if process.cwd().startswith(os.fspath(folder)):
                 found.append(process)
-        except psutil.Error:
-            continue
     return found
 
 

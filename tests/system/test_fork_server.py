@@ -19,6 +19,7 @@ import pytest
 from metabonk.system import fork_server
 from metabonk.system.fork_server import ForkedChild, ForkServer
 from tests.support.children import OBEDIENT, all_gone
+from tests.support.processes import with_word
 from tests.support.waiting import until
 
 PR_GET_CHILD_SUBREAPER = 37
@@ -91,7 +92,8 @@ def server(only_server: ForkServer) -> ForkServer:
 
 
 def server_process() -> psutil.Process:
-    return next(p for p in psutil.Process().children() if "fork-server" in p.cmdline())
+    (process,) = with_word(psutil.Process().children(), "fork-server")
+    return process
 
 
 def start(

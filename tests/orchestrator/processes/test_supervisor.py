@@ -37,6 +37,7 @@ from tests.support.children import (
     text,
 )
 from tests.support.clock import Clock
+from tests.support.processes import with_word
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("_only_own_descendants")
@@ -630,7 +631,7 @@ def test_forked_children_are_restarted_and_stopped_as_others_are(tmp_path: Path)
 
     try:
         until("it runs", lambda: is_ready(1))
-        (process,) = [p for p in descendants() if OBEDIENT in p.cmdline()]
+        (process,) = with_word(descendants(), OBEDIENT)
         process.kill()
         until("it runs again", lambda: is_ready(2))
         assert supervisor.restarts() == {"omega-0": 1}

@@ -28,6 +28,7 @@ from metabonk.runs.episodes import EpisodeStore
 from metabonk.runs.layout import CHECKPOINTS_DIR
 from metabonk.runs.render_files import RenderFiles
 from tests.support import renderer_stand_in
+from tests.support.processes import with_word
 from tests.support.renderer_stand_in import MAPS, TRACK, Plan
 from tests.support.serving import served
 from tests.support.statuses import episode
@@ -97,15 +98,7 @@ class Served:
             yield response.iter_raw()
 
     def renderers(self) -> list[psutil.Process]:
-        return [process for process in psutil.Process().children() if is_renderer(process)]
-
-
-def is_renderer(process: psutil.Process) -> bool:
-    """Tell whether it is a renderer that runs; one that has just exited has no command line."""
-    try:
-        return renderer_stand_in.__file__ in process.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return False
+        return with_word(psutil.Process().children(), renderer_stand_in.__file__)
 
 
 Serve = Callable[..., Served]
