@@ -13,6 +13,7 @@ from metabonk.http.app import make_http_app
 from metabonk.http.auth import cookie_value
 from metabonk.http.server import HttpServer
 from metabonk.orchestrator.fleet.state import FleetState
+from metabonk.orchestrator.program import routes as program
 from metabonk.orchestrator.replays.service import make_replays
 from metabonk.orchestrator.servers import make_apps
 from metabonk.runs.episodes import EpisodeStore
@@ -45,7 +46,9 @@ def served_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Clie
     _, app = make_apps(
         FleetState(settings, store), dict, open_pools(settings), make_replays(settings), TOKEN
     )
-    with served(app) as client:
+    with pytest.MonkeyPatch.context() as patch, served(app) as client:
+        # No program will start.
+        patch.setattr(program, "START_TIMEOUT_S", 0.1)
         yield client
     store.close()
 
