@@ -117,16 +117,6 @@ def test_in_real_time_the_policy_sees_its_last_action(tmp_path: Path):
         assert np.count_nonzero(seen) == 48 * 64
 
 
-def test_a_definition_can_show_the_last_action(tmp_path: Path):
-    entry = small_game(tmp_path, replace=("[reward]", "[view]\nlast_action = true\n[reward]"))
-    with playing(entry.game_id) as game:
-        assert game.observation_shape == (96, 128, 4)
-        game.reset(0)
-        assert np.asarray(game.step(RIGHT).observation)[:, :, 3].any()
-    with playing(entry.game_id, frame_stack=2) as game:
-        assert game.observation_shape == (96, 128, 8)
-
-
 def test_only_games_with_an_adapter_can_be_repeated():
     assert describe_game(MR_RESCUE, Learning()).repeatable
     assert not describe_game("desktop:lbreakout2", Learning()).repeatable

@@ -229,7 +229,6 @@ class View(Section):
     height: int = Field(0, ge=0, le=1024, description="0: in the aspect ratio of the game")
     grayscale: bool = Field(False, description="one channel instead of three")
     frame_stack: int = Field(1, ge=1, le=16, description="images at once")
-    last_action: bool = Field(False, description="one more channel, as games in real time have it")
 
     def of(self, size: Size) -> tuple[int, int]:
         """Return width and height of the image of a game of this size."""

@@ -254,7 +254,7 @@ class DesktopGame(Game):
 
 def _sees_action(entry: Entry) -> bool:
     """Tell whether the policy sees its last action, whose effect a game in real time shows late."""
-    return entry.definition.view.last_action or entry.definition.clock.kind == "real"
+    return entry.definition.clock.kind == "real"
 
 
 def _depth(entry: Entry, frame_stack: int) -> int:
