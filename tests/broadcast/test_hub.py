@@ -15,7 +15,7 @@ from metabonk.broadcast.hub import FIRST_LOOKS_S, LOOK_S, MAX_FAILURES, HubSeeke
 from metabonk.broadcast.meeting import LOCK, START_LOG, STARTING, TOLD, meeting_folder
 from metabonk.system.file_lock import is_locked, try_lock
 from tests.support.clock import Clock
-from tests.support.machine_speed import SLOWNESS
+from tests.support.machine_speed import slowness
 from tests.support.waiting import until
 
 PAGE = "http://localhost:5173"
@@ -100,7 +100,7 @@ def test_a_hub_is_started_with_the_lock_of_its_start_and_is_no_child(
     began = time.perf_counter()
     for seeker in seekers:
         seeker.seek()
-    assert time.perf_counter() - began < 0.2 * SLOWNESS, "it is not waited for"
+    assert time.perf_counter() - began < 0.2 * slowness(), "it is not waited for"
     until("it runs", said.exists)
     arguments, path = said.read_text().split("\n")[:2]
     assert arguments.startswith("-P -m metabonk.cli.main hub --starting ")

@@ -30,7 +30,7 @@ from metabonk.streaming.snapshot import QUALITY
 from tests.support.broadcasting_trainer import BroadcastingTrainer, broadcasting
 from tests.support.clocked import ID as CLOCKED
 from tests.support.guests import START_S, ShownGuest, guest_process, shown_guest
-from tests.support.machine_speed import SLOWNESS
+from tests.support.machine_speed import slowness
 from tests.support.processes import kill_tree
 from tests.support.waiting import until
 
@@ -234,7 +234,7 @@ def test_the_newest_step_is_shown_now(tmp_path: Path):
         trainer.begin(400)
         total, length, picture = trainer.finish()
         until("its last picture", lambda: shown.snapshot() == jpeg(picture))
-        assert time.monotonic() - began < 5 * SLOWNESS + length / 50
+        assert time.monotonic() - began < 5 * slowness() + length / 50
         assert (shown.guest.episode_step, shown.guest.episode_return) == (length, total)
 
 

@@ -16,6 +16,7 @@ from metabonk.messages.workers import StreamState, WorkerStatus
 from tests.support import http
 from tests.support.census import runs, shared_memory
 from tests.support.fleet import FleetUnderTest, run_fleet, run_gameless_fleet
+from tests.support.machine_speed import slowness
 from tests.support.waiting import GENEROUS_S, until
 
 pytestmark = pytest.mark.timeout(400)
@@ -239,7 +240,7 @@ def test_a_signal_ends_everything_in_ten_seconds(tmp_path: Path, number: int):
     with run_gameless_fleet(tmp_path, "--workers", "1") as fleet:
         shown_by(fleet)
         members = fleet.tree()
-        assert fleet.stop(number) < 10
+        assert fleet.stop(number) < 10 * slowness()
         until("every process has ended", lambda: not any(map(runs, members)))
         assert fleet.process.returncode == 0
 

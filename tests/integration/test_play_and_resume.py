@@ -13,6 +13,7 @@ from metabonk.messages.workers import Mode, StreamState, WorkerStatus
 from tests.support import http
 from tests.support.census import members, runs, shared_memory
 from tests.support.fleet import FleetUnderTest, run_fleet
+from tests.support.machine_speed import slowness
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
@@ -85,7 +86,7 @@ def trained(folder: Path) -> LearnerStatus:
         family, last = fleet.tree(), learner(fleet)
         files = shared_memory(family)
         assert files
-        assert fleet.stop() < 10
+        assert fleet.stop() < 10 * slowness()
         until("every process has ended", lambda: not any(map(runs, family)))
         assert not [file for file in files if file.exists()]
         assert "Traceback" not in fleet.log("omega-0")
@@ -172,7 +173,7 @@ def test_play_shows_the_newest_checkpoint_and_learns_nothing(folder: Path, train
         with pytest.raises(httpx.ConnectError):
             http.get(f"{fleet.learner}/healthz")
         assert http.get(f"{fleet.page}/api/fleet").json()["learner"] is None
-        assert fleet.stop() < 10
+        assert fleet.stop() < 10 * slowness()
         assert "Traceback" not in fleet.log("omega-0")
     assert checkpoints(run_dir) == before
     assert (run_dir / "settings.json").read_text() == settings

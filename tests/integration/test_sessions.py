@@ -17,6 +17,7 @@ from metabonk.messages.streams import EpochMessage, StateMessage
 from metabonk.messages.workers import StreamState, WorkerStatus
 from tests.support import http
 from tests.support.fleet import FleetUnderTest, run_fleet, run_gameless_fleet
+from tests.support.machine_speed import slowness
 from tests.support.nvsim.driver import INCOMPATIBLE_CLIENT_KEY, UNSUPPORTED_DEVICE, SimulatedDriver
 from tests.support.waiting import until
 
@@ -68,7 +69,7 @@ def environment_on(driver: SimulatedDriver, **variables: object) -> dict[str, st
 def stopped_cleanly(fleet: FleetUnderTest, driver: SimulatedDriver) -> Iterator[None]:
     """Stop the fleet after the block, and check that every session is closed."""
     yield
-    assert fleet.stop() < 10
+    assert fleet.stop() < 10 * slowness()
     # A worker that hangs has to be killed; the kernel then closes its session a moment later.
     until("no session is left open", lambda: driver.open_now() == 0)
 

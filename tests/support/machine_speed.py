@@ -1,4 +1,7 @@
-"""How fast Python is here: times that tests wait and allow are those of one machine."""
+"""How fast Python is here: times that tests wait and allow are those of one machine.
+
+A shared machine may become slower during a run: see ``slowness``.
+"""
 
 import time
 
@@ -20,3 +23,9 @@ def _loop_s() -> float:
 
 
 SLOWNESS = measure_slowness()
+"""When this process started."""
+
+
+def slowness() -> float:
+    """Return how many times longer Python takes than on that machine: now, or at the start."""
+    return max(SLOWNESS, measure_slowness())

@@ -18,7 +18,7 @@ from metabonk.orchestrator.fleet.director import (
     Director,
     candidates_of,
 )
-from tests.support.machine_speed import SLOWNESS
+from tests.support.machine_speed import slowness
 from tests.support.statuses import status
 
 ROTATE_S = 60.0
@@ -280,7 +280,7 @@ def test_hundreds_of_workers_are_decided_on_in_a_moment():
     live(director, many, 2, 1.0)
     director.schedule(many, 1.0)
     # In proportion to their square, as it was once, it would take two seconds.
-    assert time.perf_counter() - began < 0.3 * SLOWNESS
+    assert time.perf_counter() - began < 0.3 * slowness()
 
 
 def test_a_guest_with_the_index_of_one_that_left_starts_afresh():
