@@ -1,10 +1,10 @@
 """Steps per second of other trainers with ``Broadcast`` and without it.
 
-``python -m benchmarks.broadcast [--rounds 30] [--seconds 0.5]`` trains Stable-Baselines3's PPO in
-four environments in one process and in four, with the policy's thoughts and without, and steps
-Gymnasium's ``AsyncVectorEnv``: without the wrapper, with it unwatched, and with all of them watched
-at the game's speed. The three take turns
-in each round, in another order each time. It prints medians, and the median of what a round's
+``python -m benchmarks.broadcast [--rounds 30] [--seconds 0.5] [--only WORDS]`` trains
+Stable-Baselines3's PPO in four environments in one process and in four, with the policy's thoughts
+and without, and steps Gymnasium's ``AsyncVectorEnv``: without the wrapper, with it unwatched, and
+with all of them watched at the game's speed. The three take turns in each round, in another order
+each time. It prints medians, and the median of what a round's
 wrapper costs, with the half-width of its 95 % confidence interval (McGill, Tukey and Larsen 1978).
 """
 
@@ -46,7 +46,7 @@ STEPS = 100
 VARIANTS = ("without", "unwatched", "watched")
 FPS = 50
 """Of the game."""
-LEASE_S = 0.1
+DEMAND_S = 3600.0
 
 Stepper = Callable[[float], float]
 """Trains for some seconds; returns steps per second."""
@@ -56,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--only", default="", help="trainers whose names have these words")
     parser.add_argument("--read", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
@@ -71,8 +72,8 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory(dir=shared_memory.PATH) as folder:
         os.environ |= {"METABONK_PATHS_RUNTIME": folder, "METABONK_HUB": "0"}
-        for name, trainer in trainers.items():
-            table.add_row(name, *compare(trainer, arguments.rounds, arguments.seconds))
+        for name in filter(lambda name: arguments.only in name, trainers):
+            table.add_row(name, *compare(trainers[name], arguments.rounds, arguments.seconds))
     Console(width=120).print(table)
 
 
@@ -165,19 +166,36 @@ class Undrawn:
         pass
 
 
+class Viewer:
+    """Plays the episodes of a ring, and asks for them as a shadow does."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._reader, self._playback = RingReader(file), Playback(cast(Shadow, Undrawn()))
+        self._demand = Demand.NOTHING
+
+    def tic(self) -> None:
+        """Show what comes next."""
+        missed = self._reader.missed
+        for entry in self._reader.read():
+            records = decode_payload(entry.payload, entry.pixels)
+            self._playback.add(records, has_gap=self._reader.missed > missed)
+        if self._demand is Demand.NOTHING:
+            self._playback.stop_recording()
+        self._playback.tic(draw=False)
+        demand = Demand.RECORDS if self._playback.wants_records else Demand.NOTHING
+        if demand is not self._demand:
+            self._demand = demand
+            set_demand(self._file, demand, DEMAND_S)
+
+
 def read(files: list[str]) -> None:
     """Play the episodes of rings at the game's speed and a shadow's priority, until killed."""
     os.nice(19)
-    guests = [(RingReader(Path(file)), Playback(cast(Shadow, Undrawn()))) for file in files]
+    viewers = [Viewer(Path(file)) for file in files]
     while True:
-        for reader, playback in guests:
-            missed = reader.missed
-            for entry in reader.read():
-                records = decode_payload(entry.payload, entry.pixels)
-                playback.add(records, has_gap=reader.missed > missed)
-            playback.tic(draw=False)
-            if playback.wants_records:
-                set_demand(reader.file, Demand.RECORDS, LEASE_S)
+        for viewer in viewers:
+            viewer.tic()
         time.sleep(1 / FPS)
 
 
