@@ -4,8 +4,8 @@
 Stable-Baselines3's PPO in four environments in one process and in four, with the policy's thoughts
 and without, and steps Gymnasium's ``AsyncVectorEnv``: without the wrapper, with it unwatched, and
 with all of them watched at the game's speed. The three take turns in each round, in another order
-each time. It prints medians, and the median of what a round's
-wrapper costs, with the half-width of its 95 % confidence interval (McGill, Tukey and Larsen 1978).
+each time. It prints medians, and the median of what a round's wrapper costs, with the half-width of
+its 95 % confidence interval (McGill, Tukey and Larsen 1978).
 """
 
 import argparse
@@ -47,6 +47,7 @@ VARIANTS = ("without", "unwatched", "watched")
 FPS = 50
 """Of the game."""
 DEMAND_S = 3600.0
+"""Longer than any measurement: a demand is taken back."""
 
 Stepper = Callable[[float], float]
 """Trains for some seconds; returns steps per second."""
